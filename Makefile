@@ -1,0 +1,53 @@
+# Everything a fresh Debian 12 machine needs, from Debian's packages and PyPI. Run as root.
+SHELL    := /bin/bash
+VENV     := .venv
+BIN      := $(VENV)/bin
+DEBIAN   := mininet bridge-utils iproute2 iputils-ping ethtool iperf3 socat netcat-openbsd nftables python3-venv
+PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
+APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
+
+.PHONY: setup demo test bench soak lint lock clean
+
+setup: $(VENV)/.debian $(VENV)/.python
+
+# Debian's packages follow the release (stable); PyPI's are pinned by hash in requirements.lock.
+$(VENV)/.debian: Makefile
+	@missing=""; for p in $(DEBIAN); do \
+	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  [ "$$(id -u)" = 0 ] || { echo "make setup: installing$$missing needs root" >&2; exit 1; }; \
+	  echo "setup: installing$$missing"; \
+	  $(APT) update && $(APT) install -y --no-install-recommends $$missing >/dev/null; fi
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.python: requirements.lock | $(VENV)/.debian
+	@echo "setup: Python packages into $(VENV)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+demo: setup
+	$(BIN)/python run.py --topology star --hosts 4 --workload all_reduce --size 1M:16M:x4 \
+	  --path devmem,bounce,kernel --repeat 3
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+soak: setup
+	$(BIN)/python -m pytest --soak
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+lock:
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
+	  --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate -o requirements.lock pyproject.toml
+
+clean:
+	@[ ! -x $(BIN)/python ] || $(BIN)/python run.py clean
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

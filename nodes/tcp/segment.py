@@ -1,0 +1,47 @@
+"""What TCP exchanges with its neighbours: a header and a payload it cannot read.
+
+In from `sock.inet` (parsed), out to `sock.inet` (to be emitted). The payload is opaque, as the
+kernel's unreadable skb is: TCP may ask its length, cut it, join it and give it back, nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nodes.wire.tcp import TcpHeader
+
+
+class Payload(Protocol):
+    """References to bytes that lie elsewhere. Who holds one owes exactly one `release` (or hands it on)."""
+
+    def __len__(self) -> int:
+        """Length in bytes, never 0."""
+
+    def slice(self, start: int, stop: int) -> Payload:
+        """A new holder of bytes [start, stop), with references of its own; 0 <= start < stop <= len."""
+
+    def can_extend(self, other: Payload) -> bool:
+        """Whether `other` may follow in one segment (readable and unreadable bytes never mix)."""
+
+    def extend(self, other: Payload) -> None:
+        """Append `other`'s bytes and take over its references; `other` must not be used again."""
+
+    def release(self) -> None:
+        """Give the references back; the holder must not be used again."""
+
+
+@dataclass(slots=True)
+class Segment:
+    """One segment, or one super-segment that the NIC cuts every `mss` payload bytes (TSO) or has
+    coalesced from such. `payload` is None when there is none; the segment owns it."""
+
+    header: TcpHeader
+    payload: Payload | None = None
+    mss: int = 0  # bytes of payload in one wire packet, 0: not to be cut
+
+    @property
+    def length(self) -> int:
+        """SEG.LEN of RFC 9293: payload bytes plus SYN plus FIN."""
+        flags = self.header.flags
+        return (len(self.payload) if self.payload is not None else 0) + (flags & 1) + (flags >> 1 & 1)

@@ -1,0 +1,134 @@
+"""TCP headers: bytes of a host buffer in, a TcpHeader out, and back. Pure; owns nothing.
+
+RFC 9293 section 3.1 (header), RFC 7323 (timestamps, window scale), RFC 2018 (SACK).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
+
+HEADER_BYTES = 20
+CHECKSUM_OFFSET = 16  # of the checksum field from the start of the TCP header
+
+_HEADER = struct.Struct("!HHIIBBHHH")
+_TIMESTAMPED = struct.Struct("!HHIIBBHHHBBBBII")  # the whole header of an ordinary segment
+_SACK_BLOCK = struct.Struct("!II")
+_TS_PREFIX = b"\x01\x01\x08\x0a"  # NOP NOP, kind 8, length 10: where Linux and we put timestamps
+MAX_SACK_BLOCKS = 4
+
+
+class MalformedTcp(ValueError):
+    """The header does not fit its length fields (RFC 9293 section 3.1): drop and count the segment."""
+
+
+@dataclass(slots=True)
+class TcpHeader:
+    """One header. `window` is as on the wire, unscaled; options that are absent are None or empty."""
+
+    src_port: int
+    dst_port: int
+    seq: int
+    ack: int
+    flags: int
+    window: int
+    urgent: int = 0
+    mss: int | None = None
+    wscale: int | None = None
+    sack_permitted: bool = False
+    ts_val: int | None = None
+    ts_ecr: int = 0
+    sack: tuple[tuple[int, int], ...] = ()
+
+
+def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:
+    """Read the header that begins at `data[start]`; returns it and its length in bytes.
+
+    Raises MalformedTcp when the data offset or an option's length runs out of the buffer.
+    """
+    try:
+        src, dst, seq, ack, offset, flags, window, _, urgent = _HEADER.unpack_from(data, start)
+    except struct.error:
+        raise MalformedTcp(f"TCP header of {len(data) - start} bytes is shorter than 20") from None
+    length = (offset >> 4) * 4
+    if length < HEADER_BYTES or start + length > len(data):
+        raise MalformedTcp(f"TCP data offset of {length} bytes, {len(data) - start} present")
+    header = TcpHeader(src, dst, seq, ack, flags, window, urgent)
+    if length == 32 and data[start + 20 : start + 24] == _TS_PREFIX:
+        header.ts_val, header.ts_ecr = _SACK_BLOCK.unpack_from(data, start + 24)
+    elif length > HEADER_BYTES:
+        _parse_options(header, bytes(data[start + HEADER_BYTES : start + length]))
+    return header, length
+
+
+def _parse_options(header: TcpHeader, options: bytes) -> None:
+    at = 0
+    while at < len(options):
+        kind = options[at]
+        if kind == 0:
+            return
+        if kind == 1:
+            at += 1
+            continue
+        if at + 1 >= len(options) or options[at + 1] < 2 or at + options[at + 1] > len(options):
+            raise MalformedTcp(f"TCP option {kind} runs out of the header")
+        size = options[at + 1]
+        body = options[at + 2 : at + size]
+        if kind == 2 and size == 4:
+            header.mss = int.from_bytes(body, "big")
+        elif kind == 3 and size == 3:
+            header.wscale = min(body[0], 14)  # RFC 7323 section 2.3
+        elif kind == 4 and size == 2:
+            header.sack_permitted = True
+        elif kind == 5 and (size - 2) % 8 == 0:
+            header.sack = tuple(_SACK_BLOCK.iter_unpack(body))
+        elif kind == 8 and size == 10:
+            header.ts_val, header.ts_ecr = _SACK_BLOCK.unpack(body)
+        at += size
+
+
+def emit(header: TcpHeader, checksum: int = 0) -> bytes:
+    """The header's bytes, options padded to 32 bits; `checksum` is written as given (0 to be filled in).
+
+    At most MAX_SACK_BLOCKS blocks are written, three beside timestamps, as 40 bytes of options allow.
+    """
+    if (
+        header.ts_val is not None
+        and not header.sack
+        and header.mss is None
+        and header.wscale is None
+        and not header.sack_permitted
+    ):
+        return _TIMESTAMPED.pack(
+            header.src_port, header.dst_port, header.seq, header.ack, 0x80, header.flags,
+            header.window, checksum, header.urgent, 1, 1, 8, 10, header.ts_val, header.ts_ecr,
+        )  # fmt: skip
+    options = _emit_options(header)
+    return (
+        _HEADER.pack(
+            header.src_port, header.dst_port, header.seq, header.ack,
+            (HEADER_BYTES + len(options)) << 2, header.flags, header.window, checksum, header.urgent,
+        )  # fmt: skip
+        + options
+    )
+
+
+def _emit_options(header: TcpHeader) -> bytes:
+    options = b""
+    if header.mss is not None:
+        options += struct.pack("!BBH", 2, 4, header.mss)
+    if header.sack_permitted:
+        options += b"\x04\x02" if header.ts_val is not None else b"\x01\x01\x04\x02"
+    if header.ts_val is not None:
+        pad = b"" if header.sack_permitted else b"\x01\x01"
+        options += pad + struct.pack("!BBII", 8, 10, header.ts_val, header.ts_ecr)
+    if header.wscale is not None:
+        options += struct.pack("!BBBB", 1, 3, 3, header.wscale)
+    if header.sack:
+        room = (40 - len(options) - 4) // 8
+        blocks = header.sack[: min(room, MAX_SACK_BLOCKS)]
+        options += struct.pack("!BBBB", 1, 1, 5, 2 + 8 * len(blocks))
+        options += b"".join(_SACK_BLOCK.pack(left, right) for left, right in blocks)
+    return options
