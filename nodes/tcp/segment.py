@@ -7,7 +7,7 @@ kernel's unreadable skb is: TCP may ask its length, cut it, join it and give it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from nodes.wire.tcp import TcpHeader
 
@@ -18,13 +18,13 @@ class Payload(Protocol):
     def __len__(self) -> int:
         """Length in bytes, never 0."""
 
-    def slice(self, start: int, stop: int) -> Payload:
+    def slice(self, start: int, stop: int) -> Self:
         """A new holder of bytes [start, stop), with references of its own; 0 <= start < stop <= len."""
 
-    def can_extend(self, other: Payload) -> bool:
+    def can_extend(self, other: Self) -> bool:
         """Whether `other` may follow in one segment (readable and unreadable bytes never mix)."""
 
-    def extend(self, other: Payload) -> None:
+    def extend(self, other: Self) -> None:
         """Append `other`'s bytes and take over its references; `other` must not be used again."""
 
     def release(self) -> None:

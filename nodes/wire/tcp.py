@@ -104,13 +104,13 @@ def emit(header: TcpHeader, checksum: int = 0) -> bytes:
         return _TIMESTAMPED.pack(
             header.src_port, header.dst_port, header.seq, header.ack, 0x80, header.flags,
             header.window, checksum, header.urgent, 1, 1, 8, 10, header.ts_val, header.ts_ecr,
-        )  # fmt: skip
+        )
     options = _emit_options(header)
     return (
         _HEADER.pack(
             header.src_port, header.dst_port, header.seq, header.ack,
             (HEADER_BYTES + len(options)) << 2, header.flags, header.window, checksum, header.urgent,
-        )  # fmt: skip
+        )
         + options
     )
 

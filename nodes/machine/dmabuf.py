@@ -1,0 +1,35 @@
+"""A dma-buf: accelerator memory that its owner exports by descriptor and a NIC's driver imports.
+
+The exporter (the application's accelerator) makes a sealed memfd named DMABUF_NAME; the importer knows
+a dma-buf by that name, as dma_buf_get() knows one by its file operations (drivers/dma-buf/dma-buf.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from nodes.machine.ledger import Place
+from nodes.machine.memory import Region, memfd_name, sealed
+
+DMABUF_NAME = "dmabuf"
+
+
+def export(size: int) -> Region:
+    """Accelerator memory of `size` bytes (> 0), ready to be passed by its `fd`."""
+    return Region.shareable(DMABUF_NAME, size, Place.DEVICE)
+
+
+def attach(fd: int) -> Region:
+    """Import what `fd` names; takes the descriptor over, and closes it when it fails.
+
+    Raises OSError: EBADF for a descriptor that is not open, EINVAL for one that is not a dma-buf.
+    """
+    try:
+        name = memfd_name(fd)
+    except FileNotFoundError:
+        raise OSError(errno.EBADF, f"file descriptor {fd} is not open") from None
+    if name != DMABUF_NAME or not sealed(fd):
+        os.close(fd)
+        raise OSError(errno.EINVAL, f"file descriptor {fd} is not a dma-buf")
+    return Region.mapped(fd, Place.DEVICE)

@@ -1,0 +1,148 @@
+"""What the emulated hardware moved: one counter for each (initiator, source, destination, what).
+
+In: byte counts from every DMA, copy and computation. Out: a snapshot, summed by the reader into host
+DRAM, device memory and PCIe traffic. This is the *modelled* half of every figure: deterministic, and
+equal to the closed forms of nodes/README.md. Nothing here looks at a clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import msgspec
+
+
+class Initiator(str, enum.Enum):
+    NIC = "nic"
+    CPU = "cpu"
+    ACCELERATOR = "accelerator"
+
+
+class Place(str, enum.Enum):
+    WIRE = "wire"
+    HOST = "host"
+    DEVICE = "device"
+    CORE = "core"  # registers and caches of whoever computes: costs nothing itself
+
+
+class What(str, enum.Enum):
+    PAYLOAD = "payload"
+    HEADER = "header"
+
+
+class Route(msgspec.Struct, frozen=True):
+    initiator: Initiator
+    source: Place
+    destination: Place
+    what: What
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """One counter. `uncoalesced_bytes` is what a NIC without TSO and coalescing would have moved: for
+    headers one a wire packet instead of one a super-packet, for payload the same bytes. `derived`
+    marks what another stack moved by closed form, not what ours recorded."""
+
+    route: Route
+    bytes: int
+    uncoalesced_bytes: int
+    derived: bool = False
+
+
+def _routes() -> list[Route]:
+    nic, cpu, acc = Initiator.NIC, Initiator.CPU, Initiator.ACCELERATOR
+    wire, host, device, core = Place.WIRE, Place.HOST, Place.DEVICE, Place.CORE
+    payload = [
+        (nic, wire, host), (nic, wire, device), (nic, host, wire), (nic, device, wire), (cpu, host, host),
+        (acc, device, host), (acc, host, device), (acc, device, device), (acc, core, device), (acc, device, core),
+    ]
+    header = [(nic, wire, host), (nic, host, wire), (cpu, host, core), (cpu, core, host)]
+    return [Route(*r, What.PAYLOAD) for r in payload] + [Route(*r, What.HEADER) for r in header]
+
+
+ROUTES = _routes()
+(
+    NIC_WIRE_TO_HOST, NIC_WIRE_TO_DEVICE, NIC_HOST_TO_WIRE, NIC_DEVICE_TO_WIRE, CPU_HOST_TO_HOST,
+    ACC_DEVICE_TO_HOST, ACC_HOST_TO_DEVICE, ACC_DEVICE_TO_DEVICE, ACC_CORE_TO_DEVICE, ACC_DEVICE_TO_CORE,
+    NIC_HEADER_IN, NIC_HEADER_OUT, CPU_HEADER_READ, CPU_HEADER_WRITE,
+) = range(len(ROUTES))
+
+_DRAM_ACCESSES = [(r.source is Place.HOST) + (r.destination is Place.HOST) for r in ROUTES]
+
+
+class Ledger:
+    """Counters of one process. `host_dram_bytes` is their sum over host reads and writes, kept current
+    because the ceiling asks for it at every turn of the loop."""
+
+    __slots__ = ("_bytes", "_derived", "_uncoalesced", "host_dram_bytes")
+
+    def __init__(self) -> None:
+        self._bytes = [0] * len(ROUTES)
+        self._uncoalesced = [0] * len(ROUTES)
+        self._derived = [0] * len(ROUTES)
+        self.host_dram_bytes = 0
+
+    def record(self, route: int, count: int) -> None:
+        """`count` bytes of payload went along `route` (an index of ROUTES)."""
+        self._bytes[route] += count
+        self._uncoalesced[route] += count
+        self.host_dram_bytes += count * _DRAM_ACCESSES[route]
+
+    def record_header(self, route: int, count: int, wire_packets: int) -> None:
+        """A header of `count` bytes moved once, on behalf of `wire_packets` packets of the wire."""
+        self._bytes[route] += count
+        self._uncoalesced[route] += count * wire_packets
+        self.host_dram_bytes += count * _DRAM_ACCESSES[route]
+
+    def derive(self, route: int, count: int) -> None:
+        """`count` payload bytes went along `route` in a stack that keeps no ledger (Linux's own)."""
+        self._derived[route] += count
+        self.host_dram_bytes += count * _DRAM_ACCESSES[route]
+
+    def snapshot(self) -> tuple[Moved, ...]:
+        """Every counter that is not zero."""
+        recorded = zip(ROUTES, self._bytes, self._uncoalesced, strict=True)
+        return (
+            *(Moved(r, n, u) for r, n, u in recorded if n),
+            *(Moved(r, n, n, derived=True) for r, n in zip(ROUTES, self._derived, strict=True) if n),
+        )
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """A snapshot summed up, bytes. Host DRAM counts each access; PCIe counts what crosses a link."""
+
+    host_dram_read_bytes: int = 0
+    host_dram_write_bytes: int = 0
+    host_dram_derived_bytes: int = 0
+    device_read_bytes: int = 0
+    device_write_bytes: int = 0
+    pcie_switch_bytes: int = 0
+    pcie_root_bytes: int = 0
+    header_host_dram_bytes: int = 0
+    header_host_dram_uncoalesced_bytes: int = 0
+
+    def minus(self, earlier: Totals) -> Totals:
+        """What was added since `earlier`."""
+        return Totals(*(getattr(self, f) - getattr(earlier, f) for f in self.__struct_fields__))
+
+
+def totals(moved: Iterable[Moved]) -> Totals:
+    """Sum counters of any number of ledgers. A NIC or accelerator that reads or writes host memory
+    crosses the switch and the root port; one that touches device memory stays under the switch."""
+    sums = dict.fromkeys(Totals.__struct_fields__, 0)
+    for m in moved:
+        r = m.route
+        accesses = (r.source is Place.HOST) + (r.destination is Place.HOST)
+        sums["host_dram_read_bytes"] += m.bytes * (r.source is Place.HOST)
+        sums["host_dram_write_bytes"] += m.bytes * (r.destination is Place.HOST)
+        sums["host_dram_derived_bytes"] += m.bytes * accesses * m.derived
+        sums["device_read_bytes"] += m.bytes * (r.source is Place.DEVICE)
+        sums["device_write_bytes"] += m.bytes * (r.destination is Place.DEVICE)
+        if r.what is What.HEADER:
+            sums["header_host_dram_bytes"] += m.bytes * accesses
+            sums["header_host_dram_uncoalesced_bytes"] += m.uncoalesced_bytes * accesses
+        if r.initiator is not Initiator.CPU:
+            on_bus = Place.WIRE in (r.source, r.destination) or accesses
+            sums["pcie_switch_bytes"] += m.bytes * bool(on_bus)
+            sums["pcie_root_bytes"] += m.bytes * accesses
+    return Totals(**sums)

@@ -1,0 +1,97 @@
+"""A binding: one dma-buf bound to rx queues of one device, or to a device for sending.
+
+In: an imported dma-buf. Out: net_iovs for page pools (rx), one net_iov that spans the whole buffer (tx).
+Owns the mapping, which lives until it was unbound and every reference is back: outstanding tokens keep
+it, packets in flight keep it. Source: struct net_devmem_dmabuf_binding, net/core/devmem.c.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from nodes.machine.memory import Region
+from nodes.netmem.memory_provider import DmabufNetIovs
+from nodes.netmem.netmem import NetIov, Netmem
+from nodes.netmem.page_pool import PagePool
+from nodes.uapi import PAGE_SIZE
+
+
+Freed = Callable[["Binding"], None]
+
+
+class Binding:
+    """`freed` is called once, when the memory has gone."""
+
+    def __init__(self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed) -> None:
+        self.dmabuf_id = dmabuf_id
+        self.ifindex = ifindex
+        self.region = region
+        self.bound = True
+        self._users = 1  # the binding itself; pools and packets add theirs
+        self._freed = freed
+
+    def unbind(self) -> None:
+        """The user's reference goes; idempotent."""
+        if self.bound:
+            self.bound = False
+            self._put()
+
+    def _get(self) -> None:
+        self._users += 1
+
+    def _put(self) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self.region.close()
+            self._freed(self)
+
+
+class RxBinding(Binding):
+    """Raises OSError EINVAL when the dma-buf is not a multiple of the net_iov size."""
+
+    def __init__(self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed, niov_size: int) -> None:
+        super().__init__(dmabuf_id, ifindex, region, freed)
+        if region.size % niov_size:
+            raise OSError(
+                errno.EINVAL, f"dma-buf size {region.size} is not a multiple of the net_iov size {niov_size}"
+            )
+        self.provider = DmabufNetIovs(region, niov_size, dmabuf_id)
+
+    def page_pool(self, ring_size: int) -> PagePool:
+        """A pool of this binding's net_iovs for one queue; the memory outlives it."""
+        self._get()
+        return PagePool(self.provider, ring_size, on_drained=self._put)
+
+
+class TxBinding(Binding):
+    """Sends from the buffer. One net_iov spans it: packets in flight count on it, and so pin the
+    binding, and neighbouring bytes stay one fragment. The kernel cuts at every page; an application
+    cannot tell, and in Python each fragment costs a microsecond."""
+
+    def __init__(self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed) -> None:
+        super().__init__(dmabuf_id, ifindex, region, freed)
+        if region.size % PAGE_SIZE:
+            raise OSError(
+                errno.EINVAL, f"TX dma-buf size {region.size} is not a multiple of PAGE_SIZE {PAGE_SIZE}"
+            )
+        self._area = NetIov(region, 0, region.size, dmabuf_id)
+        self._area.owner = self
+
+    def netmem(self, offset: int, length: int) -> Netmem:
+        """The net_iov that holds [offset, offset + length), with a reference taken.
+
+        Raises OSError EFAULT when the range runs past the buffer (net_devmem_get_niov_at).
+        """
+        if offset < 0 or offset + length > self.region.size:
+            raise OSError(
+                errno.EFAULT, f"bytes {offset} to {offset + length} leave the dma-buf of {self.region.size}"
+            )
+        if self._area.pp_ref_count == 0:
+            self._get()
+        self._area.get()
+        return self._area
+
+    def put_netmem(self, netmem: Netmem) -> None:  # noqa: ARG002 - there is but one
+        """The last packet that sends from here has gone."""
+        self._put()

@@ -1,0 +1,128 @@
+"""A page pool: recycles the receive buffers of one rx queue.
+
+In: alloc from the queue's refill, put from the last holder of a netmem. Out: netmem with one reference.
+Owns a cache (used by the refill only) and a ring (filled by everyone else), in front of a memory
+provider. hold and release counts say how much memory the provider is owed: inflight = hold - release
+counts netmem resting in cache and ring too. A destroyed pool gives every put straight back and is done
+when inflight reaches 0. Source: net/core/page_pool.c.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from nodes.netmem.memory_provider import MemoryProvider
+from nodes.netmem.netmem import Netmem
+
+PP_ALLOC_CACHE_SIZE = 128
+PP_ALLOC_CACHE_REFILL = 64
+RING_MAX = 16384
+
+_ids = itertools.count(1)
+
+
+class PagePoolStats(msgspec.Struct):
+    """The kernel's counters (struct page_pool_alloc_stats, page_pool_recycle_stats)."""
+
+    alloc_fast: int = 0
+    alloc_slow: int = 0
+    alloc_slow_high_order: int = 0
+    alloc_empty: int = 0
+    alloc_refill: int = 0
+    alloc_waive: int = 0
+    recycle_cached: int = 0
+    recycle_cache_full: int = 0
+    recycle_ring: int = 0
+    recycle_ring_full: int = 0
+    recycle_released_refcnt: int = 0
+
+
+class PagePool:
+    """`on_drained` is called once, when a destroyed pool's inflight reaches 0."""
+
+    def __init__(
+        self, provider: MemoryProvider, ring_size: int = 1024, on_drained: Callable[[], None] = lambda: None
+    ) -> None:
+        self.id = next(_ids)
+        self.provider = provider
+        self.stats = PagePoolStats()
+        self.hold = 0
+        self.release = 0
+        self.destroyed = False
+        self._cache: list[Netmem] = []
+        self._ring: deque[Netmem] = deque()
+        self._ring_size = min(ring_size, RING_MAX)
+        self._on_drained = on_drained
+
+    @property
+    def inflight(self) -> int:
+        """Netmem taken from the provider and not given back, those resting in the pool included."""
+        return self.hold - self.release
+
+    def alloc_netmem(self) -> Netmem | None:
+        """One netmem with one reference, or None when the pool and its provider are dry."""
+        if self._cache:
+            self.stats.alloc_fast += 1
+        elif self._ring:
+            for _ in range(min(PP_ALLOC_CACHE_REFILL, len(self._ring))):
+                self._cache.append(self._ring.popleft())
+            self.stats.alloc_refill += 1
+        else:
+            self.stats.alloc_empty += 1
+            return self._alloc_slow()
+        netmem = self._cache.pop()
+        netmem.pp_ref_count = 1
+        return netmem
+
+    def _alloc_slow(self) -> Netmem | None:
+        netmem = self.provider.alloc_netmem()
+        if netmem is None:
+            return None
+        if not self.provider.dmabuf_id:  # as in the kernel, a provider's allocations are not "slow" ones
+            self.stats.alloc_slow += 1
+            self.stats.alloc_slow_high_order += self.provider.size > 4096
+        self.hold += 1
+        netmem.owner = self
+        netmem.pp_ref_count = 1
+        return netmem
+
+    def put_netmem(self, netmem: Netmem) -> None:
+        """The last reference was put: rest in the ring, or go back to the provider."""
+        if not self.destroyed and len(self._ring) < self._ring_size:
+            self._ring.append(netmem)
+            self.stats.recycle_ring += 1
+            return
+        if not self.destroyed:
+            self.stats.recycle_ring_full += 1
+        self._release(netmem)
+
+    def recycle_direct(self, netmem: Netmem) -> None:
+        """Put from the queue's own poll: the cache first. The caller held the only reference."""
+        if self.destroyed or len(self._cache) >= PP_ALLOC_CACHE_SIZE:
+            self.stats.recycle_cache_full += not self.destroyed
+            self.put_netmem(netmem)
+            return
+        self._cache.append(netmem)
+        self.stats.recycle_cached += 1
+
+    def _release(self, netmem: Netmem) -> None:
+        netmem.owner = None
+        self.release += 1
+        self.provider.release_netmem(netmem)
+        if self.destroyed and self.inflight == 0:
+            self._on_drained()
+
+    def destroy(self) -> None:
+        """Stop recycling: what rests goes back now, what is out goes back when it is put."""
+        self.destroyed = True
+        resting = [*self._cache, *self._ring]
+        self._cache.clear()
+        self._ring.clear()
+        if not resting and self.inflight == 0:
+            self._on_drained()
+        for netmem in resting:
+            self._release(netmem)

@@ -1,0 +1,65 @@
+"""The DMA engine: the only place that turns netmems into memory the wire can fill or send.
+
+In: netmems or fragments. Out: views, handed to `af_packet` at once and kept by nobody. Adds to the
+ledger what crossed the bus. One of the three doors to payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nodes.machine import ledger as routes
+from nodes.machine.ledger import Ledger, Place
+from nodes.machine.memory import Region
+from nodes.netmem.netmem import Netmem
+from nodes.skb import Frags
+from nodes.wire.checksum import fold, partial_sum, sum_of_views
+
+
+class Dma:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def views_to_fill(
+        self, netmems: Sequence[Netmem], length: int, header_bytes: int = 0, wire_packets: int = 1
+    ) -> list[memoryview]:
+        """Views over the first `length` bytes that `netmems` hold, in order, for the wire to write;
+        `header_bytes` of them are headers, of a NIC that does not split."""
+        views = []
+        left = length
+        for netmem in netmems:
+            size = netmem.size if netmem.size < left else left
+            views.append(netmem.region.view[netmem.offset : netmem.offset + size])
+            left -= size
+        device = netmems[0].region.place is Place.DEVICE
+        self._ledger.record(
+            routes.NIC_WIRE_TO_DEVICE if device else routes.NIC_WIRE_TO_HOST, length - header_bytes
+        )
+        if header_bytes:
+            self._ledger.record_header(routes.NIC_HEADER_IN, header_bytes, wire_packets)
+        return views
+
+    def views_to_send(self, frags: Frags) -> list[memoryview]:
+        """Views over the fragments' bytes for the wire to read."""
+        views = [f.netmem.region.view[f.offset : f.offset + f.size] for f in frags.frags]
+        device = frags.frags[0].netmem.region.place is Place.DEVICE
+        self._ledger.record(routes.NIC_DEVICE_TO_WIRE if device else routes.NIC_HOST_TO_WIRE, len(frags))
+        return views
+
+    def header_view(self, region: Region, count: int, wire_packets: int) -> memoryview:
+        """A view over the first `count` bytes of a header buffer, for the wire to write."""
+        self._ledger.record_header(routes.NIC_HEADER_IN, count, wire_packets)
+        return region.view[:count]
+
+    def send_header(self, count: int, wire_packets: int) -> None:
+        """The NIC fetched a header of `count` bytes from host memory."""
+        self._ledger.record_header(routes.NIC_HEADER_OUT, count, wire_packets)
+
+    @staticmethod
+    def tcp_checksum_good(header: memoryview, l4_start: int, payload: Sequence[memoryview]) -> bool:
+        """Verify a frame's TCP checksum while it passes through the NIC (rx checksum offload)."""
+        l4 = header[l4_start:]
+        payload_bytes = sum(len(view) for view in payload)
+        addresses = partial_sum(header[26:34])
+        total = addresses + 6 + len(l4) + payload_bytes + partial_sum(l4) + sum_of_views(payload)
+        return fold(total) == 0xFFFF

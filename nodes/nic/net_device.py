@@ -1,0 +1,208 @@
+"""The net device: the NIC as its driver sees it.
+
+In: frames from a wire, skbs from the stack. Out: skbs whose headers lie in host memory and whose
+payload lies in the chosen queue's buffers; frames. Owns queues, steering, RSS and their settings.
+Source: struct net_device and its ethtool rings; validate_xmit_unreadable_skb (net/core/dev.c).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nodes.machine.ledger import Ledger
+from nodes.machine.memory import Region
+from nodes.netmem.memory_provider import HostPages
+from nodes.netmem.page_pool import PagePool
+from nodes.nic import header_split
+from nodes.nic.af_packet import Arriving, Departing
+from nodes.nic.dma import Dma
+from nodes.nic.flow_steering import FlowSteering
+from nodes.nic.header_split import Parsed
+from nodes.nic.rss import Rss
+from nodes.nic.rx_queue import RxQueue
+from nodes.nic.tx_queue import TxQueue
+from nodes.nic.wire_port import Wire
+from nodes.skb import Frag, Frags, Skb, frags_of
+from nodes.wire.tcp import CHECKSUM_OFFSET
+
+_HEADER_BUFFER_BYTES = 128 << 10  # also holds frames that cannot be split, up to a whole IPv4 packet
+_FLOW_CACHE_MAX = 65536
+
+
+class TcpDataSplit(str, enum.Enum):
+    UNKNOWN = "unknown"
+    DISABLED = "disabled"
+    ENABLED = "enabled"
+
+
+@dataclass(slots=True)
+class Rings:
+    """ethtool -g: buffers posted a queue, header split, and the size of a host rx buffer in bytes."""
+
+    rx: int = 512
+    rx_max: int = 8192
+    tcp_data_split: TcpDataSplit = TcpDataSplit.UNKNOWN
+    hds_thresh: int = 0
+    rx_buf_len: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """Addresses and limits of one device. `max_frame_payload` is TSO's: TCP payload bytes a frame."""
+
+    name: str
+    ifindex: int
+    mac: bytes
+    mtu: int = 1500
+    rx_queues: int = 8
+    gso_max_bytes: int = 65536
+    rx_buf_len: int = 4096
+    host_memory_bytes: int = 256 << 20
+
+
+class NetDevice:
+    def __init__(self, config: DeviceConfig, wire: Wire, ledger: Ledger) -> None:
+        self.config = config
+        self.name = config.name
+        self.ifindex = config.ifindex
+        self.netmem_tx = True
+        self.wire = wire
+        self.rings = Rings(rx_buf_len=config.rx_buf_len)
+        self.steering = FlowSteering()
+        self.rss = Rss(config.rx_queues)
+        self.dma = Dma(ledger)
+        self.tx = TxQueue(wire, self.dma)
+        self.tx_unreadable_drops = 0
+        self._host_pages = HostPages(config.rx_buf_len, config.host_memory_bytes)
+        self.rx_queues = [RxQueue(i, self.host_pool(), self.rings.rx) for i in range(config.rx_queues)]
+        self._header = Region.anonymous(_HEADER_BUFFER_BYTES)
+        self._queue_of_flow: dict[bytes, RxQueue] = {}
+
+    def host_pool(self) -> PagePool:
+        """A page pool of host pages: what a queue without a memory provider uses."""
+        return PagePool(self._host_pages)
+
+    def steering_changed(self) -> None:
+        """Rules, table or channels changed: choose the queue of every flow afresh."""
+        self._queue_of_flow.clear()
+
+    # --- receive
+
+    def poll(self, budget: int) -> Iterator[Skb]:
+        """Up to `budget` packets. A skb's header is valid until the next one is asked for."""
+        for _ in range(budget):
+            arriving = self.wire.peek()
+            if arriving is None:
+                return
+            parsed = header_split.parse(arriving.first, arriving.length)
+            rxq = self._queue_of_flow.get(parsed.flow) or self._choose_queue(parsed.flow)
+            skb = self._receive(arriving, parsed, rxq)
+            if skb is not None:
+                yield skb
+
+    def _choose_queue(self, flow: bytes) -> RxQueue:
+        chosen = self.steering.queue(flow)
+        rxq = self.rx_queues[self.rss.queue(flow) if chosen is None else chosen]
+        if len(self._queue_of_flow) >= _FLOW_CACHE_MAX:
+            self._queue_of_flow.clear()
+        self._queue_of_flow[flow] = rxq
+        return rxq
+
+    def _receive(self, arriving: Arriving, parsed: Parsed, rxq: RxQueue) -> Skb | None:
+        payload_bytes = parsed.frame_bytes - parsed.header_bytes
+        gso_size = arriving.gso_size
+        wire_packets = -(-payload_bytes // gso_size) if gso_size else 1
+        if parsed.header_bytes == 0 or payload_bytes == 0:
+            skb = self._receive_linear(arriving, parsed, rxq)
+        elif self.rings.tcp_data_split is TcpDataSplit.ENABLED:
+            skb = self._receive_split(arriving, parsed, rxq, wire_packets)
+        else:
+            skb = self._receive_whole(arriving, parsed, rxq, wire_packets)
+        if skb is None:
+            rxq.counters.rx_hw_drops += 1
+            return None
+        skb.gso_size = gso_size
+        skb.wire_packets = wire_packets
+        counters = rxq.counters
+        counters.rx_packets += 1
+        counters.rx_bytes += arriving.length
+        counters.rx_wire_packets += wire_packets
+        if wire_packets > 1:
+            counters.rx_hw_gro_packets += 1
+            counters.rx_hw_gro_wire_packets += wire_packets
+        return skb
+
+    def _receive_linear(self, arriving: Arriving, parsed: Parsed, rxq: RxQueue) -> Skb | None:
+        """Headers only, or a frame that cannot be split: host memory, whole."""
+        if parsed.frame_bytes > self._header.size:
+            self.wire.drop()
+            return None
+        header = self.dma.header_view(self._header, parsed.frame_bytes, 1)
+        self.wire.receive([header])
+        skb = Skb(header, None, rxq.id)
+        return self._checked(skb, arriving, parsed, rxq, []) if parsed.header_bytes else skb
+
+    def _receive_split(
+        self, arriving: Arriving, parsed: Parsed, rxq: RxQueue, wire_packets: int
+    ) -> Skb | None:
+        """Headers to the header buffer, payload to the queue's buffers, parted exactly."""
+        payload_bytes = parsed.frame_bytes - parsed.header_bytes
+        netmems = rxq.take(payload_bytes)
+        if netmems is None:
+            self.wire.drop()
+            return None
+        header = self.dma.header_view(self._header, parsed.header_bytes, wire_packets)
+        views = self.dma.views_to_fill(netmems, payload_bytes)
+        self.wire.receive([header, *views])
+        skb = Skb(header, frags_of(netmems, payload_bytes), rxq.id)
+        return self._checked(skb, arriving, parsed, rxq, views)
+
+    def _receive_whole(
+        self, arriving: Arriving, parsed: Parsed, rxq: RxQueue, wire_packets: int
+    ) -> Skb | None:
+        """Header split is off: headers and payload follow each other in the queue's host pages."""
+        netmems = rxq.take(parsed.frame_bytes)
+        if netmems is None:
+            self.wire.drop()
+            return None
+        split = parsed.header_bytes
+        views = self.dma.views_to_fill(netmems, parsed.frame_bytes, split, wire_packets)
+        self.wire.receive(views)
+        header, views[0] = views[0][:split], views[0][split:]
+        frags = frags_of(netmems, parsed.frame_bytes).frags
+        frags[0] = Frag(netmems[0], netmems[0].offset + split, frags[0].size - split)
+        return self._checked(Skb(header, Frags(frags), rxq.id), arriving, parsed, rxq, views)
+
+    def _checked(
+        self, skb: Skb, arriving: Arriving, parsed: Parsed, rxq: RxQueue, views: list[memoryview]
+    ) -> Skb | None:
+        """Rx checksum offload: what no one vouches for is verified in the NIC."""
+        if arriving.checksum_good or self.dma.tcp_checksum_good(skb.header, parsed.l4_start, views):
+            return skb
+        rxq.counters.rx_csum_bad += 1
+        skb.release()
+        return None
+
+    # --- send
+
+    def xmit(self, skb: Skb, l4_start: int, dmabuf_ifindex: int = 0) -> None:
+        """Send an skb that owns its payload. `l4_start` > 0: TCP begins there, the NIC fills in its
+        checksum and cuts it by gso_size. Unreadable payload of another device's binding, or on a device
+        without netmem_tx, is dropped in silence and counted, as the kernel does: sendmsg had succeeded."""
+        if skb.payload is not None and skb.payload.unreadable and not (
+            self.netmem_tx and dmabuf_ifindex in (0, self.ifindex)
+        ):
+            self.tx_unreadable_drops += 1
+            skb.release()
+            return
+        how = Departing()
+        if l4_start:
+            how = Departing(len(skb.header), skb.gso_size, l4_start, CHECKSUM_OFFSET)
+        self.tx.xmit(skb, how)
+
+    def close(self) -> None:
+        """Stop every queue; the pools drain as their netmems come back."""
+        for rxq in self.rx_queues:
+            rxq.restart(self.host_pool())

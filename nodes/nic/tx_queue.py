@@ -1,0 +1,73 @@
+"""The tx ring: frames the wire could not take at once, in order.
+
+In: skbs with their headers in place. Out: frames on the wire; payload references are put when the NIC
+has fetched the bytes. A ring that is full refuses: the stack stops asking TCP for segments until the
+wire is writable again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from nodes.nic.af_packet import Departing
+from nodes.nic.dma import Dma
+from nodes.nic.wire_port import Wire
+from nodes.skb import Skb
+
+
+class TxCounters(msgspec.Struct):
+    """netdev.yaml's qstats of the tx queue."""
+
+    tx_packets: int = 0
+    tx_bytes: int = 0
+    tx_hw_drops: int = 0
+    tx_hw_gso_packets: int = 0
+    tx_hw_gso_wire_packets: int = 0
+    tx_wire_packets: int = 0
+    tx_stop: int = 0
+    tx_wake: int = 0
+
+
+class TxQueue:
+    def __init__(self, wire: Wire, dma: Dma) -> None:
+        self.counters = TxCounters()
+        self._wire = wire
+        self._dma = dma
+        self._waiting: deque[tuple[Skb, Departing]] = deque()
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self._waiting)
+
+    def xmit(self, skb: Skb, how: Departing) -> None:
+        """Send, or wait behind what waits already."""
+        if self._waiting or not self._send(skb, how):
+            self.counters.tx_stop += not self._waiting
+            self._waiting.append((skb, how))
+
+    def kick(self) -> None:
+        """The wire is writable again: send what waits."""
+        while self._waiting and self._send(*self._waiting[0]):
+            self._waiting.popleft()
+            self.counters.tx_wake += not self._waiting
+
+    def _send(self, skb: Skb, how: Departing) -> bool:
+        payload = self._dma.views_to_send(skb.payload) if skb.payload is not None else []
+        counters = self.counters
+        try:
+            if not self._wire.send(bytes(skb.header), payload, how):
+                return False
+        except OSError:  # the link is down or refuses the frame: lost, as on a dead cable
+            counters.tx_hw_drops += 1
+        else:
+            self._dma.send_header(len(skb.header), skb.wire_packets)
+            counters.tx_packets += 1
+            counters.tx_bytes += len(skb.header) + (len(skb.payload) if skb.payload is not None else 0)
+            counters.tx_wire_packets += skb.wire_packets
+            if skb.wire_packets > 1:
+                counters.tx_hw_gso_packets += 1
+                counters.tx_hw_gso_wire_packets += skb.wire_packets
+        skb.release()
+        return True

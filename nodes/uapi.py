@@ -1,0 +1,85 @@
+"""The numbers and records that an application sees, with the kernel's names and layouts.
+
+Sources: include/uapi/asm-generic/socket.h, include/linux/socket.h, include/uapi/linux/uio.h
+(struct dmabuf_cmsg, struct dmabuf_token), include/uapi/linux/errqueue.h. Layouts are native-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+SOL_SOCKET = 1
+SO_SNDBUF = 7
+SO_RCVBUF = 8
+SO_ERROR = 4
+SO_RCVLOWAT = 18
+SO_ZEROCOPY = 60
+SO_DEVMEM_LINEAR = SCM_DEVMEM_LINEAR = 78
+SO_DEVMEM_DMABUF = SCM_DEVMEM_DMABUF = 79
+SO_DEVMEM_DONTNEED = 80
+
+IPPROTO_TCP = 6
+TCP_NODELAY = 1
+TCP_INFO = 11
+TCP_CONGESTION = 13
+
+SOL_IP = 0
+IP_RECVERR = 11
+
+MSG_PEEK = 0x2
+MSG_TRUNC = 0x20
+MSG_DONTWAIT = 0x40
+MSG_WAITALL = 0x100
+MSG_NOSIGNAL = 0x4000
+MSG_ERRQUEUE = 0x2000
+MSG_ZEROCOPY = 0x4000000
+MSG_SOCK_DEVMEM = 0x2000000
+
+ETOOSMALL = 525  # not in Python's errno: include/linux/errno.h, leaks to user space from recvmsg
+SO_EE_ORIGIN_ZEROCOPY = 5
+
+PAGE_SIZE = 4096
+MAX_SKB_FRAGS = 17
+UIO_MAXIOV = 1024
+MAX_DONTNEED_TOKENS = 128
+MAX_DONTNEED_FRAGS = 1024
+
+DMABUF_CMSG = struct.Struct("=QIIII")  # frag_offset, frag_size, frag_token, dmabuf_id, flags
+DMABUF_TOKEN = struct.Struct("=II")  # token_start, token_count
+TX_DMABUF_ID = struct.Struct("=I")  # the body of SCM_DEVMEM_DMABUF in sendmsg
+EXTENDED_ERR = struct.Struct("=IBBBBII")  # ee_errno, ee_origin, ee_type, ee_code, ee_pad, ee_info, ee_data
+
+_CMSG_HEADER_BYTES = 16  # struct cmsghdr on a 64-bit machine
+
+
+def cmsg_len(length: int) -> int:
+    """CMSG_LEN(length): bytes of a control message with a body of `length` bytes."""
+    return _CMSG_HEADER_BYTES + length
+
+
+def cmsg_space(length: int) -> int:
+    """CMSG_SPACE(length): the same, padded to 8 bytes."""
+    return _CMSG_HEADER_BYTES + (length + 7 & ~7)
+
+
+class DmabufCmsg(NamedTuple):
+    """struct dmabuf_cmsg: where in which dma-buf a piece of payload lies; sizes and offsets in bytes."""
+
+    frag_offset: int
+    frag_size: int
+    frag_token: int
+    dmabuf_id: int
+    flags: int = 0
+
+
+class ExtendedErr(NamedTuple):
+    """struct sock_extended_err; for zero-copy completions [ee_info, ee_data] is the range of sends."""
+
+    ee_errno: int
+    ee_origin: int
+    ee_type: int
+    ee_code: int
+    ee_pad: int
+    ee_info: int
+    ee_data: int

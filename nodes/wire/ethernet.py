@@ -1,0 +1,34 @@
+"""Ethernet II headers (IEEE 802.3): parse and emit. Pure."""
+
+from __future__ import annotations
+
+import struct
+
+HEADER_BYTES = 14
+TYPE_IPV4 = 0x0800
+TYPE_ARP = 0x0806
+BROADCAST = b"\xff" * 6
+
+_HEADER = struct.Struct("!6s6sH")
+
+
+def parse(data: memoryview) -> tuple[bytes, bytes, int]:
+    """Destination, source, EtherType of a frame of at least 14 bytes."""
+    destination, source, ethertype = _HEADER.unpack_from(data)
+    return destination, source, ethertype
+
+
+def emit(destination: bytes, source: bytes, ethertype: int) -> bytes:
+    return _HEADER.pack(destination, source, ethertype)
+
+
+def mac_bytes(text: str) -> bytes:
+    """Six bytes of '02:00:00:00:00:01'. Raises ValueError."""
+    mac = bytes.fromhex(text.replace(":", ""))
+    if len(mac) != 6:
+        raise ValueError(f"MAC address {text!r} has {len(mac)} bytes, not 6")
+    return mac
+
+
+def mac_text(mac: bytes) -> str:
+    return mac.hex(":")

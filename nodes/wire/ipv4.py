@@ -1,0 +1,80 @@
+"""IPv4 headers (RFC 791): parse and emit. Pure.
+
+A total length of 0 stands for a packet longer than 65,535 bytes ("BIG TCP"), whose length the link
+layer tells; the kernel does the same (iph_totlen, include/linux/ip.h).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from dataclasses import dataclass
+
+from nodes.wire.checksum import fold, internet_checksum
+
+HEADER_BYTES = 20
+ICMP, TCP = 1, 6
+DONT_FRAGMENT = 0x4000
+_FRAGMENT_MASK = 0x3FFF  # more fragments, or an offset
+TTL = 64
+
+_HEADER = struct.Struct("!BBHHHBBHII")
+_WORDS = struct.Struct("!10H")
+
+
+@dataclass(slots=True)
+class Ipv4Header:
+    """Addresses as 32-bit integers; `header_bytes` includes options, `payload_bytes` what follows."""
+
+    src: int
+    dst: int
+    protocol: int
+    header_bytes: int
+    payload_bytes: int
+    tos: int
+    ttl: int
+
+
+def parse(data: memoryview, start: int, available: int) -> Ipv4Header | None:
+    """The header at `data[start]` of a packet of `available` bytes in all (link padding included).
+
+    None for what must be dropped: not version 4, lengths that do not fit, a bad header checksum, or
+    a fragment (reassembly is not implemented; the caller counts the drop).
+    """
+    if len(data) - start < HEADER_BYTES:
+        return None
+    version, tos, total, _, frag, ttl, protocol, _, src, dst = _HEADER.unpack_from(data, start)
+    header_bytes = (version & 0xF) * 4
+    if version >> 4 != 4 or not HEADER_BYTES <= header_bytes <= len(data) - start or frag & _FRAGMENT_MASK:
+        return None
+    if total == 0 and available > 0xFFFF:
+        total = available
+    if not header_bytes <= total <= available:
+        return None
+    if header_bytes == HEADER_BYTES:  # the usual header's ten words, without an array's set-up cost
+        if fold(sum(_WORDS.unpack_from(data, start))) != 0xFFFF:
+            return None
+    elif internet_checksum(data[start : start + header_bytes]):
+        return None
+    return Ipv4Header(src, dst, protocol, header_bytes, total - header_bytes, tos, ttl)
+
+
+def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0) -> bytes:
+    """A header without options; "don't fragment" set, so the identification may be 0 (RFC 6864)."""
+    total = payload_bytes + HEADER_BYTES
+    if total > 0xFFFF:
+        total = 0
+    checksum = ~fold(
+        (0x4500 | tos) + total + DONT_FRAGMENT + (TTL << 8 | protocol)
+        + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF)
+    ) & 0xFFFF
+    return _HEADER.pack(0x45, tos, total, 0, DONT_FRAGMENT, TTL, protocol, checksum, src, dst)
+
+
+def address_int(text: str) -> int:
+    """'10.0.0.1' as a 32-bit integer. Raises ValueError."""
+    return int(ipaddress.IPv4Address(text))
+
+
+def address_text(address: int) -> str:
+    return str(ipaddress.IPv4Address(address))
