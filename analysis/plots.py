@@ -1,0 +1,323 @@
+"""In: summary rows. Out: PNG files. Owns the look of every figure: one colour and marker a path, everywhere.
+
+Colours are Okabe and Ito's, told apart with any colour vision; markers and hatches say the same twice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from analysis.load import STREAM
+from analysis.summary import SummaryRow, of_largest_size, paths_of
+
+PATH_COLOURS = {"devmem": "#0072B2", "bounce": "#D55E00", "kernel": "#009E73"}
+OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = {"devmem": "o", "bounce": "s", "kernel": "^"}
+STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 12,
+    "grid.color": "#dddddd",
+    "legend.frameon": False,
+    "hatch.linewidth": 0.6,
+}
+WIDTH, HEIGHT, DPI = 7.2, 4.0, 150
+BAR = 0.5
+GREY = "#666666"
+BUSBW_CAPTION = (
+    "Measured. Median over the iterations of all repetitions; bars are the 95 % bootstrap interval of the "
+    "median (none where a single value exists). devmem and bounce run the same stack in the same language; "
+    "kernel is Linux TCP, in C."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure on disk and what its reader has to know."""
+
+    path: Path
+    caption: str
+
+
+def draw(
+    summary: Sequence[SummaryRow], directory: Path, ceiling_bytes_per_s: float | None = None
+) -> tuple[Drawn, ...]:
+    """Write every figure for which `summary` has the values into `directory`; none for an empty summary.
+
+    `ceiling_bytes_per_s` is the emulated host-memory bandwidth of each host, if the run limited it.
+    """
+    if not summary:
+        return ()
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = of_largest_size(summary)
+    drawn = []
+    with mpl.rc_context(STYLE):
+        if summary[0].workload == STREAM:
+            drawn.append(_save(directory / "goodput.png", lambda axes: _goodput(axes, rows)))
+        elif len({row.size_bytes for row in summary}) > 1:
+            drawn.append(_save(directory / "busbw.png", lambda axes: _busbw(axes, summary)))
+        else:
+            drawn.append(_save(directory / "busbw.png", lambda axes: _busbw_of_one_size(axes, rows)))
+        if any(row.host_dram_bytes_per_payload_byte is not None for row in rows):
+            drawn.append(_save(directory / "host_dram.png", lambda axes: _host_dram(axes, rows)))
+        if ceiling_bytes_per_s and any(_dram_per_busbw_byte(row) for row in rows):
+            limit = ceiling_bytes_per_s
+            drawn.append(_save(directory / "ceiling.png", lambda axes: _ceiling(axes, rows, limit)))
+        if any(row.cpu_s_per_GB is not None for row in rows):
+            drawn.append(_save(directory / "cpu.png", lambda axes: _cpu(axes, rows)))
+    return tuple(drawn)
+
+
+def colour_of(path: str, paths: Sequence[str]) -> str:
+    """The path's colour; a path not known here gets one by its place among the unknown."""
+    unknown = [name for name in paths if name not in PATH_COLOURS]
+    return PATH_COLOURS.get(path) or OTHER_COLOURS[unknown.index(path) % len(OTHER_COLOURS)]
+
+
+def size_text(size_bytes: float) -> str:
+    """1048576 -> 1 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024 or unit == "GiB":
+            break
+        size_bytes /= 1024
+    return f"{size_bytes:.4g} {unit}"
+
+
+def _save(path: Path, paint: Callable[[Axes], str]) -> Drawn:
+    margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout=margins)
+    FigureCanvasAgg(figure)
+    caption = paint(figure.add_subplot())
+    # Without a version in it, the same data give the same file.
+    figure.savefig(path, metadata={"Software": None})
+    return Drawn(path, caption)
+
+
+def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
+    paths = paths_of(summary)
+    for path in paths:
+        rows = [row for row in summary if row.path == path]
+        axes.errorbar(
+            [row.size_bytes for row in rows],
+            [row.busbw_GB_per_s for row in rows],
+            yerr=_whiskers(rows, 1),
+            color=colour_of(path, paths),
+            marker=MARKERS.get(path, "D"),
+            label=path,
+            capsize=4,
+            linewidth=1.8,
+        )
+    sizes = sorted({row.size_bytes for row in summary})
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(sizes[0] / 1.6, sizes[-1] * 1.6)
+    axes.set_xticks(sizes[:: 1 + len(sizes) // 9])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size_text(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(0, 1.15 * max(row.busbw_ci_high_GB_per_s or row.busbw_GB_per_s for row in summary))
+    axes.set_xlabel("message size")
+    axes.set_ylabel("bus bandwidth (GB/s)")
+    first = summary[0]
+    axes.set_title(f"Bus bandwidth of {first.workload} against message size, {first.nranks} ranks")
+    axes.legend()
+    return BUSBW_CAPTION
+
+
+def _goodput(axes: Axes, rows: Sequence[SummaryRow]) -> str:
+    _rate_bars(axes, rows, 8)
+    for place, row in enumerate(rows):
+        if row.both_ways_gbit_per_s != row.goodput_gbit_per_s:
+            text = f"both ways\n{row.both_ways_gbit_per_s:.2f}"
+            height = (row.goodput_gbit_per_s or 0) / 2
+            axes.annotate(text, (place, height), ha="center", va="center", color="white", fontsize=9)
+    axes.set_ylabel("goodput, one direction (Gbit/s)")
+    axes.set_title("Goodput of a single stream, by data path")
+    return (
+        "Measured. Payload bits that reached the receiver a second, headers not counted; the median over "
+        "repetitions with its 95 % bootstrap interval (none where a single value exists)."
+    )
+
+
+def _busbw_of_one_size(axes: Axes, rows: Sequence[SummaryRow]) -> str:
+    _rate_bars(axes, rows, 1)
+    axes.set_ylabel("bus bandwidth (GB/s)")
+    axes.set_title(f"Bus bandwidth{_at_size(rows)}, {rows[0].nranks} ranks")
+    return BUSBW_CAPTION
+
+
+def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float) -> None:
+    """A bar of busbw times `factor` for each row, with its interval and its value."""
+    values = [row.busbw_GB_per_s * factor for row in rows]
+    whiskers = _whiskers(rows, factor)
+    axes.bar(
+        range(len(rows)),
+        values,
+        BAR,
+        color=_colours(rows),
+        yerr=whiskers,
+        capsize=5 if any(whiskers[1]) else 0,
+    )
+    tops = [value + above for value, above in zip(values, whiskers[1], strict=True)]
+    for place, (value, top) in enumerate(zip(values, tops, strict=True)):
+        _label(axes, place, top, f"{value:.2f}")
+    _bar_axes(axes, rows, max(tops))
+    axes.set_ylim(0, 1.15 * (max(tops) or 1))
+
+
+def _host_dram(axes: Axes, rows: Sequence[SummaryRow]) -> str:
+    reads = [row.host_dram_read_bytes_per_payload_byte or 0 for row in rows]
+    writes = [row.host_dram_write_bytes_per_payload_byte or 0 for row in rows]
+    places = range(len(rows))
+    colours = _colours(rows)
+    hatches = ["//" if row.derived else "" for row in rows]
+    axes.bar(places, reads, BAR, color=colours, hatch=hatches, edgecolor="white", linewidth=0.8)
+    axes.bar(
+        places, writes, BAR, bottom=reads, color=_lighter(colours), hatch=hatches, edgecolor="white",
+        linewidth=0.8,
+    )  # fmt: skip
+    for place, row in enumerate(rows):
+        value = row.host_dram_bytes_per_payload_byte
+        text = "not recorded" if value is None else f"{value:.4f}{'*' if row.derived else ''}"
+        _label(axes, place, value or 0, text)
+        expected = row.host_dram_expected_bytes_per_payload_byte
+        if expected is not None:
+            axes.hlines(expected, place - 0.36, place + 0.36, colors="black", linewidth=1.2)
+    _bar_axes(axes, rows, max(r + w for r, w in zip(reads, writes, strict=True)))
+    axes.legend(handles=_dram_legend(rows), loc="upper center", ncols=4, fontsize=9)
+    axes.set_ylabel("bytes per payload byte")
+    axes.set_title(f"Host DRAM traffic per payload byte{_at_size(rows)}")
+    starred = " * and hatching: derived in closed form, not recorded." if any(r.derived for r in rows) else ""
+    return (
+        "Modelled: bytes that the ledger says the emulated hardware read from and wrote to host DRAM, over "
+        f"payload bytes sent plus received. The black line is the closed form.{starred}"
+    )
+
+
+def _dram_legend(rows: Sequence[SummaryRow]) -> list[Artist]:
+    handles: list[Artist] = [
+        Patch(facecolor=GREY, label="reads"),
+        Patch(facecolor=_lighter([GREY])[0], label="writes"),
+        Line2D([], [], color="black", linewidth=1.2, label="closed form"),
+    ]
+    if any(row.derived for row in rows):
+        handles.append(Patch(facecolor=GREY, hatch="//", edgecolor="white", label="* derived"))
+    return handles
+
+
+def _cpu(axes: Axes, rows: Sequence[SummaryRow]) -> str:
+    application = [row.app_cpu_s_per_GB or 0 for row in rows]
+    endpoint = [row.endpoint_cpu_s_per_GB or 0 for row in rows]
+    places = range(len(rows))
+    axes.bar(places, application, BAR, color=_colours(rows))
+    axes.bar(
+        places, endpoint, BAR, bottom=application, color=_lighter(_colours(rows)), hatch="..",
+        edgecolor="white", linewidth=0,
+    )  # fmt: skip
+    for place, row in enumerate(rows):
+        text = "not recorded" if row.cpu_s_per_GB is None else f"{row.cpu_s_per_GB:.3f}"
+        _label(axes, place, application[place] + endpoint[place], text)
+    _bar_axes(axes, rows, max(a + e for a, e in zip(application, endpoint, strict=True)))
+    parts = [
+        Patch(facecolor=GREY, label="application"),
+        Patch(facecolor=_lighter([GREY])[0], hatch="..", edgecolor="white", label="endpoint"),
+    ]
+    axes.legend(handles=parts, loc="upper center", ncols=2, fontsize=9)
+    axes.set_ylabel("CPU seconds per GB")
+    axes.set_title(f"CPU seconds per GB of payload{_at_size(rows)}")
+    return (
+        "Measured. CPU time of applications and endpoints over GB of payload sent plus received. On the "
+        "kernel path what Linux does in softirq context is charged to neither, so its bar is too low."
+    )
+
+
+def _ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float) -> str:
+    known = [(row, need) for row in rows if (need := _dram_per_busbw_byte(row))]
+    paths = [row.path for row in rows]
+    needs = [need for _, need in known]
+    low, high = min(needs) / 3, max(needs) * 3
+    curve = [low * (high / low) ** (step / 200) for step in range(201)]
+    axes.plot(curve, [limit_bytes_per_s / 1e9 / need for need in curve], color="#444444", linewidth=1.5)
+    for row, need in known:
+        marker, colour = MARKERS.get(row.path, "D"), colour_of(row.path, paths)
+        axes.errorbar(
+            [need], [row.busbw_GB_per_s], yerr=_whiskers([row], 1), color=colour, marker=marker,
+            markersize=9, capsize=4, linestyle="none", label=row.path,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.set_ylim(0, 1.35 * max(row.busbw_GB_per_s for row, _ in known))
+    axes.set_xlabel("host DRAM bytes per byte of bus bandwidth, busiest host (modelled)")
+    axes.set_ylabel("bus bandwidth (GB/s, measured)")
+    axes.set_title(f"Bus bandwidth under a host-memory ceiling of {limit_bytes_per_s / 1e9:g} GB/s")
+    axes.legend(title="on or under the line:\nwhat the ceiling allows", title_fontsize=8.5)
+    return (
+        f"Each host's emulated memory moves at most {limit_bytes_per_s / 1e9:g} GB/s. A path on the line is "
+        "limited by host memory, a path well under it by something else. Traffic derived for the kernel path "
+        "is Linux's own: the testbed cannot make it wait."
+    )
+
+
+def _dram_per_busbw_byte(row: SummaryRow) -> float | None:
+    """Host DRAM bytes that the busiest host moves for every byte that busbw counts."""
+    dram, payload = row.host_dram_bytes_per_payload_byte, row.busiest_host_payload_bytes
+    counted = row.busbw_GB_per_s * 1e9 * row.time_us / 1e6
+    return None if not dram or not payload or not counted else dram * payload / counted
+
+
+def _bar_axes(axes: Axes, rows: Sequence[SummaryRow], top: float) -> None:
+    axes.set_xticks(range(len(rows)), [row.path for row in rows], fontsize=11)
+    axes.set_xlim(-0.6, len(rows) - 0.4)
+    axes.set_ylim(0, (top or 1) * 1.28)  # room for the values above the bars and the legend above those
+
+
+def _label(axes: Axes, place: float, height: float, text: str) -> None:
+    axes.annotate(
+        text, (place, height), xytext=(0, 4), textcoords="offset points", ha="center", va="bottom",
+        fontweight="bold",
+    )  # fmt: skip
+
+
+def _whiskers(rows: Sequence[SummaryRow], factor: float) -> tuple[list[float], list[float]]:
+    """Lengths below and above the median, times `factor`; 0 where there is no interval."""
+    below, above = [], []
+    for row in rows:
+        low, high = row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s
+        below.append(0.0 if low is None else max(0.0, row.busbw_GB_per_s - low) * factor)
+        above.append(0.0 if high is None else max(0.0, high - row.busbw_GB_per_s) * factor)
+    return below, above
+
+
+def _colours(rows: Sequence[SummaryRow]) -> list[str]:
+    return [colour_of(row.path, [other.path for other in rows]) for row in rows]
+
+
+def _lighter(colours: Sequence[str]) -> list[tuple[float, float, float]]:
+    """The colours mixed with white: unlike a transparent bar, one that hides the grid."""
+    mixed = []
+    for colour in colours:
+        red, green, blue = (0.5 * part + 0.5 for part in to_rgb(colour))
+        mixed.append((red, green, blue))
+    return mixed
+
+
+def _at_size(rows: Sequence[SummaryRow]) -> str:
+    return "" if rows[0].workload == STREAM else f", {rows[0].workload} of {size_text(rows[0].size_bytes)}"

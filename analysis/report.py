@@ -1,0 +1,260 @@
+"""In: a run, its summary and figures. Out: one self-contained report.html. Owns the report's sentences.
+
+Everything it says is computed from the data files, and nothing from the clock: drawing it again from the
+same files gives the same bytes. The page itself is the template next to this file.
+"""
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from analysis.host_memory import HEADER_BYTES
+from analysis.load import STREAM, Manifest, Run
+from analysis.plots import Drawn, size_text
+from analysis.summary import SummaryRow, of_largest_size
+from analysis.table import STEAL_LIMIT, UNKNOWN, interval, table_text, wrong_elements
+
+REPORT = "report.html"
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+_OURS = ("samples.csv", "summary.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    name: str
+    caption: str
+    base64: str
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    sha256: str
+    verdict: str
+    bad: bool
+
+
+def write_report(run: Run, summary: Sequence[SummaryRow], figures: Sequence[Drawn]) -> Path:
+    """Write report.html into the run's directory and return its path."""
+    pages = Environment(loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, undefined=StrictUndefined)
+    pages.filters |= {"number": number, "percent": percent}
+    manifest = run.manifest
+    stream = manifest.config.get("workload") == STREAM
+    page = pages.get_template(_TEMPLATE.name).render(
+        title=title(manifest),
+        manifest=manifest,
+        wrong_elements=wrong_elements(run),
+        headline=headline(run, summary),
+        command=command(manifest),
+        sources=_sources(manifest),
+        summary=summary,
+        stream=stream,
+        both_ways=any(row.both_ways_gbit_per_s != row.goodput_gbit_per_s for row in summary),
+        any_derived=any(row.derived for row in summary),
+        interval=interval,
+        table_text=table_text(run, summary),
+        figures=[_inlined(figure) for figure in figures],
+        header_bytes=HEADER_BYTES,
+        limits=_limits(run, summary),
+        steal_limit=STEAL_LIMIT,
+        notes=_notes(run),
+        configuration=[(name, _shown(value)) for name, value in manifest.config.items()],
+        environment=[(name, _shown(value)) for name, value in manifest.environment.items()]
+        + [(name, version or "not installed") for name, version in manifest.versions.items()],
+        files=list(_files(run, figures)),
+    )
+    path = run.directory / REPORT
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def title(manifest: Manifest) -> str:
+    """What the report is about, in a line."""
+    config = manifest.config
+    paths = config.get("paths")
+    over = ", ".join(str(path) for path in paths) if isinstance(paths, list) else "unknown paths"
+    return f"{config.get('workload')} on {config.get('topology')}, {config.get('hosts')} hosts: {over}"
+
+
+def command(manifest: Manifest) -> str:
+    """The command line that repeats the run, from the project's folder."""
+    given = list(manifest.argv)
+    if given and given[0].endswith(".py"):
+        given = given[1:]
+    return shlex.join(["python", "run.py", *given])
+
+
+def headline(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
+    """The comparison in sentences, every number computed from the data."""
+    rows = {row.path: row for row in of_largest_size(summary)}
+    if not rows:
+        return ["No iteration was completed, so there is nothing to compare."]
+    sentences = []
+    if wrong_elements(run):
+        sentences.append("Wrong values were found: what follows is no result until they are explained.")
+    devmem, bounce, kernel = rows.get("devmem"), rows.get("bounce"), rows.get("kernel")
+    if devmem and bounce:
+        sentences += [_fair(devmem, bounce), _memory(devmem, bounce)]
+    else:
+        sentences += [_alone(row) for row in rows.values() if row is not kernel]
+    if kernel and devmem:
+        sentences.append(_far(kernel, devmem))
+    elif kernel and not bounce:
+        sentences.append(_alone(kernel))
+    return [sentence for sentence in sentences if sentence]
+
+
+def number(value: float | None, decimals: int) -> str:
+    """Fixed decimals, or n/a."""
+    return UNKNOWN if value is None else f"{value:.{decimals}f}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage with one decimal, or n/a."""
+    return UNKNOWN if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _fair(devmem: SummaryRow, bounce: SummaryRow) -> str:
+    value = devmem.busbw_ratio_to_bounce
+    if value is None:
+        return ""
+    low, high = devmem.busbw_ratio_to_bounce_ci_low, devmem.busbw_ratio_to_bounce_ci_high
+    claim = (
+        f"{_at(devmem)}, devmem reached {value:.2f} times the {_rate_name(devmem)} of bounce "
+        f"({_rate(devmem)} against {_rate(bounce)}"
+    )
+    if low is None or high is None:
+        return f"{claim}; a single value each, so nothing is known about chance). {_FAIR}"
+    claim += f"; 95 % interval of the ratio {low:.2f} to {high:.2f}, {_repetitions(devmem)}). {_FAIR}"
+    if low <= 1 <= high:
+        claim += " The interval contains 1: this run does not tell the two apart."
+    return claim
+
+
+_FAIR = "This is the fair comparison: one stack, one language, only the copies differ."
+
+
+def _memory(devmem: SummaryRow, bounce: SummaryRow) -> str:
+    ours, theirs = devmem.host_dram_bytes_per_payload_byte, bounce.host_dram_bytes_per_payload_byte
+    if ours is None or theirs is None:
+        return ""
+    return (
+        f"By the ledger's model, devmem moved {ours:.4f} bytes of host DRAM traffic per payload byte, "
+        f"bounce {theirs:.4f}."
+    )
+
+
+def _far(kernel: SummaryRow, devmem: SummaryRow) -> str:
+    value = devmem.busbw_ratio_to_kernel
+    if value is None:
+        return ""
+    low, high = devmem.busbw_ratio_to_kernel_ci_low, devmem.busbw_ratio_to_kernel_ci_high
+    spread = "" if low is None or high is None else f" (95 % interval {low:.2f} to {high:.2f})"
+    return (
+        f"kernel is Linux TCP, written in C: devmem's Python stack reached {value:.2f} times its "
+        f"{_rate(kernel)}{spread}. That ratio sets Python against C, so it says nothing about copies."
+    )
+
+
+def _alone(row: SummaryRow) -> str:
+    text = f"{_at(row)}, {row.path} reached {_rate(row)} of {_rate_name(row)}"
+    dram = row.host_dram_bytes_per_payload_byte
+    if dram is None:
+        return text + "."
+    how = "derived in part" if row.derived else "by the ledger's model"
+    return f"{text} and moved {dram:.4f} bytes of host DRAM traffic per payload byte ({how})."
+
+
+def _at(row: SummaryRow) -> str:
+    return "As a stream" if row.workload == STREAM else f"At {size_text(row.size_bytes)}"
+
+
+def _rate_name(row: SummaryRow) -> str:
+    return "goodput" if row.workload == STREAM else "bus bandwidth"
+
+
+def _rate(row: SummaryRow) -> str:
+    if row.goodput_gbit_per_s is not None:
+        return f"{row.goodput_gbit_per_s:.2f} Gbit/s"
+    return f"{row.busbw_GB_per_s:.3f} GB/s"
+
+
+def _repetitions(row: SummaryRow) -> str:
+    return "one repetition" if row.repetitions == 1 else f"{row.repetitions} repetitions"
+
+
+def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
+    said = ["CPU seconds are per GB of payload sent plus received, over all hosts of the machine."]
+    steal = [row.steal_fraction_max for row in summary if row.steal_fraction_max is not None]
+    if not steal:
+        said.append("Stolen CPU time was not recorded.")
+    elif max(steal) > STEAL_LIMIT:
+        said.append(
+            f"The machine was robbed of up to {100 * max(steal):.1f} % of its CPU time by its host (limit "
+            f"{100 * STEAL_LIMIT:.0f} %): believe ratios rather than times, and repeat the run."
+        )
+    else:
+        said.append(f"Stolen CPU time stayed at or below {100 * max(steal):.1f} %.")
+    ceiling = run.manifest.config.get("host_mem_bw_bytes_per_s")
+    if isinstance(ceiling, int | float) and ceiling:
+        said.append(f"Each host's emulated memory was limited to {ceiling / 1e9:g} GB/s.")
+    return " ".join(said)
+
+
+def _notes(run: Run) -> list[str]:
+    notes = list(run.manifest.notes)
+    if run.incomplete_iterations:
+        notes.append(f"Iterations left out, for want of a rank or of payload: {run.incomplete_iterations}.")
+    return [*notes, *_ALWAYS_TRUE]
+
+
+_ALWAYS_TRUE = (
+    "Warm-up iterations are in samples.csv by flag; they count for wrong values, not for times.",
+    "All hosts share one machine: more ranks mean less CPU for each, not more bandwidth.",
+    "Times on a shared machine drift from run to run: compare within a run, by ratio.",
+)
+
+
+def _sources(manifest: Manifest) -> str:
+    if manifest.git is None:
+        return "The sources' commit was not recorded."
+    changed = ", with changes that are not in it" if manifest.git.dirty else ""
+    return f"Sources: commit {manifest.git.commit}{changed}."
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    return str(value)
+
+
+def _inlined(figure: Drawn) -> _Figure:
+    encoded = base64.b64encode(figure.path.read_bytes()).decode("ascii")
+    return _Figure(f"figures/{figure.path.name}", figure.caption, encoded)
+
+
+def _files(run: Run, figures: Sequence[Drawn]) -> Iterator[_File]:
+    """Every file but the manifest and this report, which cannot hold their own sums."""
+    recorded = run.manifest.files
+    drawn = [f"figures/{figure.path.name}" for figure in figures]
+    for name in sorted({*recorded, *_OURS, *drawn} - {REPORT, "manifest.json"}):
+        path = run.directory / name
+        if not path.is_file():
+            if name in recorded:
+                yield _File(name, recorded[name], "missing", True)
+            continue
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if name not in recorded:
+            yield _File(name, found, "not listed there", False)
+        elif found == recorded[name]:
+            yield _File(name, found, "same", False)
+        else:
+            # Figures and summary change with this analysis; raw data must not.
+            yield _File(name, found, "differs", name == "samples.csv")

@@ -1,0 +1,253 @@
+"""In: a loaded `Run`. Out: one `SummaryRow` a path and size, and summary.csv. Owns the summary's columns.
+
+Times come from complete, timed iterations only; wrong values are counted in warm-up iterations too, for
+data that arrived wrong is wrong whenever it did.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.bandwidth import GB, busbw_factor, directions, seconds_per_byte
+from analysis.host_memory import HostMemory, added, host_memory, payload_bytes, per, total
+from analysis.load import STREAM, Run
+from analysis.statistics import Ratio, Repetitions, estimate, ratio
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """One path at one size. Units are in the names; None where something needed was not recorded.
+
+    Bandwidths are per direction; `both_ways_gbit_per_s` adds a stream's directions. ci_low and ci_high
+    bound the 95 % interval of the median. Bytes per payload byte are modelled, seconds are measured.
+    A ratio is this row's busbw over the named path's at the same size.
+    """
+
+    workload: str
+    size_bytes: int
+    count_elements: int
+    type: str
+    redop: str
+    root: str
+    path: str
+    nranks: int
+    repetitions: int
+    iterations: int
+    time_us: float
+    time_min_us: float
+    time_max_us: float
+    algbw_GB_per_s: float
+    busbw_GB_per_s: float
+    busbw_ci_low_GB_per_s: float | None
+    busbw_ci_high_GB_per_s: float | None
+    goodput_gbit_per_s: float | None
+    both_ways_gbit_per_s: float | None
+    wrong_elements: int | None
+    host_dram_bytes_per_payload_byte: float | None
+    host_dram_read_bytes_per_payload_byte: float | None
+    host_dram_write_bytes_per_payload_byte: float | None
+    host_dram_derived_share: float | None
+    host_dram_expected_bytes_per_payload_byte: float | None
+    host_dram_deviation_percent: float | None
+    header_bytes_per_payload_byte: float | None
+    header_uncoalesced_bytes_per_payload_byte: float | None
+    header_dram_bytes_per_wire_packet: float | None
+    pcie_root_bytes_per_payload_byte: float | None
+    busiest_host_payload_bytes: float | None
+    cpu_s_per_GB: float | None
+    app_cpu_s_per_GB: float | None
+    endpoint_cpu_s_per_GB: float | None
+    steal_fraction_max: float | None
+    tcp_retrans_segs: int | None
+    rx_alloc_fail: int | None
+    busbw_ratio_to_bounce: float | None = None
+    busbw_ratio_to_bounce_ci_low: float | None = None
+    busbw_ratio_to_bounce_ci_high: float | None = None
+    busbw_ratio_to_kernel: float | None = None
+    busbw_ratio_to_kernel_ci_low: float | None = None
+    busbw_ratio_to_kernel_ci_high: float | None = None
+
+    @property
+    def derived(self) -> bool:
+        """Whether part of the host DRAM figure was derived in closed form and not recorded."""
+        return bool(self.host_dram_derived_share)
+
+
+def summarise(run: Run) -> tuple[SummaryRow, ...]:
+    """Rows by size, then by path in the order asked for; empty if no iteration was completed."""
+    groups = dict(_groups(run))
+    paces = {key: seconds_per_byte(rows) for key, rows in groups.items()}
+    summary = []
+    for (size, path), rows in groups.items():
+        row = _row(run, rows, path, paces[size, path])
+        # A ratio of bandwidths is the inverse ratio of seconds a byte.
+        row = _against(row, "bounce", paces.get((size, "bounce")), paces[size, path])
+        summary.append(_against(row, "kernel", paces.get((size, "kernel")), paces[size, path]))
+    return tuple(summary)
+
+
+def to_frame(summary: Sequence[SummaryRow]) -> pd.DataFrame:
+    """The rows as a DataFrame, a column a field."""
+    names = [field.name for field in fields(SummaryRow)]
+    return pd.DataFrame([astuple(row) for row in summary], columns=names)
+
+
+def write_csv(summary: Sequence[SummaryRow], path: Path) -> None:
+    """summary.csv: full precision, an empty cell where a value is unknown."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(SummaryRow)])
+        writer.writerows(astuple(row) for row in summary)  # csv writes None as an empty cell
+
+
+def paths_of(summary: Sequence[SummaryRow]) -> tuple[str, ...]:
+    """The paths that occur, in their order in the summary."""
+    return tuple(dict.fromkeys(row.path for row in summary))
+
+
+def of_largest_size(summary: Sequence[SummaryRow]) -> tuple[SummaryRow, ...]:
+    """The rows a comparison of paths is made of: each path's at the largest size that all paths have."""
+    if not summary:
+        return ()
+    if summary[0].workload == STREAM:
+        return tuple(summary)
+    sizes = [{row.size_bytes for row in summary if row.path == path} for path in paths_of(summary)]
+    shared = set.intersection(*sizes)
+    largest = max(shared) if shared else max(row.size_bytes for row in summary)
+    return tuple(row for row in summary if row.size_bytes == largest)
+
+
+def _groups(run: Run) -> Iterator[tuple[tuple[int, str], pd.DataFrame]]:
+    rows = run.measured
+    asked = run.manifest.config.get("paths")
+    order = [str(path) for path in asked] if isinstance(asked, list) else []
+    seen = list(dict.fromkeys(rows["path"]))
+    paths = [path for path in order if path in seen] + [path for path in seen if path not in order]
+    # A stream moves what it moves in its time: every row has another size, so size is no key there.
+    key = rows["size_bytes"].where(rows["workload"] != STREAM, 0)
+    for size in sorted(set(key)):
+        for path in paths:
+            group = rows[(key == size) & (rows["path"] == path)]
+            if not group.empty:
+                yield (int(size), path), group
+
+
+def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryRow:
+    first = rows.iloc[0]
+    workload, nranks = str(first["workload"]), int(first["nranks"])
+    stream = workload == STREAM
+    spread = estimate(pace)
+    size = round(float(rows["size_bytes"].median()))
+    factor = busbw_factor(workload, nranks)
+    goodput = 8 / spread.median / GB if stream else None
+    memory = host_memory(rows, path)
+    payload_GB = per(payload_bytes(rows), GB)
+    app, endpoint = total(rows, "app_cpu_s"), total(rows, "endpoint_cpu_s")
+    # On the kernel path the endpoint carries nothing; elsewhere an unknown share makes the sum unknown.
+    cpu = app if path == "kernel" and endpoint is None else added(app, endpoint)
+    return SummaryRow(
+        workload=workload,
+        size_bytes=size,
+        count_elements=round(float(rows["count_elements"].median())),
+        type=str(first["type"]),
+        redop=str(first["redop"]),
+        root=str(first["root"]),
+        path=path,
+        nranks=nranks,
+        repetitions=len(pace),
+        iterations=spread.count,
+        time_us=spread.median * size * 1e6,
+        time_min_us=spread.minimum * size * 1e6,
+        time_max_us=spread.maximum * size * 1e6,
+        algbw_GB_per_s=1 / spread.median / GB,
+        busbw_GB_per_s=factor / spread.median / GB,
+        busbw_ci_low_GB_per_s=per(factor / GB, spread.high),
+        busbw_ci_high_GB_per_s=per(factor / GB, spread.low),
+        goodput_gbit_per_s=goodput,
+        both_ways_gbit_per_s=None if goodput is None else goodput * directions(rows),
+        wrong_elements=_wrong(run, rows, path),
+        **_memory_columns(memory),
+        busiest_host_payload_bytes=_busiest_host(rows),
+        cpu_s_per_GB=per(cpu, payload_GB),
+        app_cpu_s_per_GB=per(app, payload_GB),
+        endpoint_cpu_s_per_GB=per(endpoint, payload_GB),
+        steal_fraction_max=steal_fraction(rows, run.manifest.environment.get("cpu_count")),
+        tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
+        rx_alloc_fail=_count(rows, "rx_alloc_fail"),
+    )
+
+
+def _memory_columns(memory: HostMemory) -> Mapping[str, float | None]:
+    return {
+        "host_dram_bytes_per_payload_byte": memory.dram,
+        "host_dram_read_bytes_per_payload_byte": memory.dram_read,
+        "host_dram_write_bytes_per_payload_byte": memory.dram_write,
+        "host_dram_derived_share": memory.derived_share,
+        "host_dram_expected_bytes_per_payload_byte": memory.expected_dram,
+        "host_dram_deviation_percent": memory.deviation_percent,
+        "header_bytes_per_payload_byte": memory.header,
+        "header_uncoalesced_bytes_per_payload_byte": memory.header_uncoalesced,
+        "header_dram_bytes_per_wire_packet": memory.header_per_wire_packet,
+        "pcie_root_bytes_per_payload_byte": memory.pcie_root,
+    }
+
+
+def _against(row: SummaryRow, path: str, theirs: Repetitions | None, ours: Repetitions) -> SummaryRow:
+    if theirs is None:
+        return row
+    found = Ratio(1.0, None, None) if row.path == path else ratio(theirs, ours)
+    if path == "bounce":
+        return replace(
+            row,
+            busbw_ratio_to_bounce=found.value,
+            busbw_ratio_to_bounce_ci_low=found.low,
+            busbw_ratio_to_bounce_ci_high=found.high,
+        )
+    return replace(
+        row,
+        busbw_ratio_to_kernel=found.value,
+        busbw_ratio_to_kernel_ci_low=found.low,
+        busbw_ratio_to_kernel_ci_high=found.high,
+    )
+
+
+def steal_fraction(rows: pd.DataFrame, cpu_count: object) -> float | None:
+    """The worst repetition's stolen CPU time over all its CPU time (0 to 1); None if either is unknown.
+
+    Summed over a repetition, because /proc/stat counts in hundredths of a second: too coarse for one
+    iteration. Every rank reads the same machine's counter over its own start_s to end_s.
+    """
+    window = rows["end_s"] - rows["start_s"]
+    if not isinstance(cpu_count, int) or cpu_count < 1 or window.isna().any():
+        return None
+    if rows["machine_steal_s"].isna().any():
+        return None
+    seconds = pd.DataFrame({"steal": rows["machine_steal_s"], "window": window})
+    sums = seconds.groupby(rows["repetition"]).sum()
+    if (sums["window"] <= 0).any():
+        return None
+    return float(np.max(sums["steal"] / sums["window"])) / cpu_count
+
+
+def _busiest_host(rows: pd.DataFrame) -> float | None:
+    payload = rows["payload_sent_bytes"] + rows["payload_received_bytes"]
+    if payload.isna().any():
+        return None
+    return float(payload.groupby([rows["repetition"], rows["iteration"]]).max().mean())
+
+
+def _wrong(run: Run, rows: pd.DataFrame, path: str) -> int | None:
+    everything = run.samples[run.samples["path"] == path]
+    if str(rows["workload"].iloc[0]) != STREAM:
+        everything = everything[everything["size_bytes"] == rows["size_bytes"].iloc[0]]
+    checked = everything["wrong_elements"].dropna()
+    return None if checked.empty else int(checked.sum())
+
+
+def _count(rows: pd.DataFrame, column: str) -> int | None:
+    found = total(rows, column)
+    return None if found is None else int(found)

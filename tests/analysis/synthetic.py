@@ -1,0 +1,127 @@
+"""In: what a run should look like. Out: a results directory with exactly known answers. Owns nothing."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analysis.load import REQUIRED_COLUMNS
+
+Cell = str | int | float | None
+HEADER_BYTES = 66
+SUPER_PACKET_BYTES = 1 << 16
+WIRE_PACKET_BYTES = 1448
+MIB = 1 << 20
+
+
+@dataclass
+class Made:
+    """A run to be written: `times` gives seconds of (path, repetition, iteration)."""
+
+    workload: str = "all_reduce"
+    paths: tuple[str, ...] = ("devmem", "bounce", "kernel")
+    sizes: tuple[int, ...] = (MIB, 4 * MIB, 16 * MIB)
+    nranks: int = 4
+    repetitions: int = 3
+    iterations: int = 2
+    bidir: bool = False
+    gigabyte_per_s: Mapping[str, float] = field(
+        default_factory=lambda: {"devmem": 1.25, "bounce": 1.0, "kernel": 2.0}
+    )
+    jitter: float = 0.04
+    manifest: dict[str, object] = field(default_factory=dict)
+    config: dict[str, object] = field(default_factory=dict)
+
+    def rows(self) -> list[dict[str, Cell]]:
+        """Every rank's row, a warm-up iteration (ten times slower) before each repetition's others."""
+        made = []
+        for repetition in range(self.repetitions):
+            for size in self.sizes:
+                for path in self.paths:
+                    for iteration in range(-1, self.iterations):
+                        made += self._iteration(path, size, repetition, iteration)
+        return made
+
+    def _iteration(self, path: str, size: int, repetition: int, iteration: int) -> list[dict[str, Cell]]:
+        warmup = iteration < 0
+        seconds = size / (self.gigabyte_per_s[path] * 1e9) * (10 if warmup else 1)
+        # Repetition 1 is the median one; iterations within a repetition are alike.
+        seconds *= 1 + self.jitter * (repetition - self.repetitions // 2)
+        return [self._rank(path, size, repetition, iteration + 1, rank, seconds) for rank in self._ranks()]
+
+    def _ranks(self) -> range:
+        return range(2 if self.workload == "stream" else self.nranks)
+
+    def _rank(
+        self, path: str, size: int, repetition: int, iteration: int, rank: int, seconds: float
+    ) -> dict[str, Cell]:
+        stream = self.workload == "stream"
+        share = size if stream else 2 * (self.nranks - 1) * size // self.nranks
+        sent = share if not stream or self.bidir or rank == 0 else 0
+        received = share if not stream or self.bidir or rank == 1 else 0
+        row: dict[str, Cell] = dict.fromkeys(REQUIRED_COLUMNS)
+        row |= {
+            "path": path, "workload": self.workload, "size_bytes": size,
+            "count_elements": size if stream else size // 4, "type": "byte" if stream else "float",
+            "redop": "none" if stream else "sum", "root": "none" if stream else "-1",
+            "repetition": repetition, "iteration": iteration, "warmup": int(iteration == 0),
+            "rank": rank, "host": f"h{rank + 1}", "nranks": len(self._ranks()), "time_s": seconds,
+            "wrong_elements": 0, "payload_sent_bytes": sent, "payload_received_bytes": received,
+            "device_read_bytes": sent, "device_write_bytes": received, "pcie_switch_bytes": sent + received,
+            "tcp_retrans_segs": 0, "rx_alloc_fail": 0, "app_cpu_s": 0.2 * seconds,
+            "endpoint_cpu_s": 0.0 if path == "kernel" else 0.7 * seconds, "machine_steal_s": 0.0,
+            "start_s": 100.0, "end_s": 100.0 + seconds,
+        }  # fmt: skip
+        return row | traffic(path, sent, received)
+
+    def write(self, directory: Path, rows: list[dict[str, Cell]] | None = None) -> Path:
+        """Write manifest.json and samples.csv; `rows` replaces the made ones."""
+        directory.mkdir(parents=True, exist_ok=True)
+        config = {
+            "topology": "star", "hosts": self.nranks, "workload": self.workload,
+            "sizes_bytes": list(self.sizes), "paths": list(self.paths), "repeat": self.repetitions,
+            "iterations": self.iterations, "warmup": 1, "mtu": 1500, "gso_max_bytes": SUPER_PACKET_BYTES,
+            "niov_bytes": 65536, "host_mem_bw_bytes_per_s": None, "duration_s": None, "bidir": self.bidir,
+            "seed": 1,
+        } | self.config  # fmt: skip
+        manifest = {
+            "schema_version": 1, "run_id": directory.name, "status": "complete", "error": None,
+            "started_at": "2026-01-02T03:04:05Z", "finished_at": "2026-01-02T03:05:00Z",
+            "argv": ["run.py", "--topology", "star", "--hosts", str(self.nranks)],
+            "config": config, "environment": {"kernel": "6.18.0", "cpu_model": "A CPU", "cpu_count": 2},
+            "versions": {"numpy": "2.4.6"}, "git": {"commit": "0123abc", "dirty": False}, "notes": [],
+            "files": {},
+        } | self.manifest  # fmt: skip
+        (directory / "manifest.json").write_text(json.dumps(manifest))
+        write_samples(directory / "samples.csv", self.rows() if rows is None else rows)
+        return directory
+
+
+def traffic(path: str, sent: int, received: int) -> dict[str, Cell]:
+    """What the ledger of each path says for one rank, by the memory model's arithmetic."""
+    moved = sent + received
+    if path == "kernel":
+        return {
+            "host_dram_read_bytes": 2 * moved, "host_dram_write_bytes": 2 * moved,
+            "host_dram_derived_bytes": 3 * moved, "pcie_root_bytes": 2 * moved,
+        }  # fmt: skip
+    packets, wire = -(-moved // SUPER_PACKET_BYTES), -(-moved // WIRE_PACKET_BYTES)
+    staged = 2 * moved if path == "bounce" else 0
+    return {
+        "host_dram_read_bytes": staged + HEADER_BYTES * packets,
+        "host_dram_write_bytes": staged + HEADER_BYTES * packets,
+        "pcie_root_bytes": staged + HEADER_BYTES * packets,
+        "header_host_dram_bytes": 2 * HEADER_BYTES * packets,
+        "header_host_dram_uncoalesced_bytes": 2 * HEADER_BYTES * wire,
+        "rx_packets": packets // 2, "tx_packets": packets - packets // 2,
+        "rx_wire_packets": wire // 2, "tx_wire_packets": wire - wire // 2,
+    }  # fmt: skip
+
+
+def write_samples(path: Path, rows: list[dict[str, Cell]]) -> None:
+    """samples.csv with every column of the schema, None as an empty cell."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, REQUIRED_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)

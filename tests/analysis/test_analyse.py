@@ -1,0 +1,174 @@
+"""From data files to figures and report: what is written, what the report says."""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+
+from analysis.analyse import Analysis, analyse
+from tests.analysis.synthetic import MIB, Made
+
+
+def _text(analysis: Analysis) -> str:
+    page = re.sub(r"<style>.*?</style>|<[^>]+>", " ", analysis.report_path.read_text(), flags=re.DOTALL)
+    return " ".join(page.split()).replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">")
+
+
+def _names(analysis: Analysis) -> list[str]:
+    return [path.name for path in analysis.figure_paths]
+
+
+def test_everything_is_written_into_the_results(run_dir: Path) -> None:
+    analysis = analyse(run_dir)
+    assert _names(analysis) == ["busbw.png", "host_dram.png", "cpu.png"]
+    assert all(imread(path).std() > 0 for path in analysis.figure_paths)
+    assert analysis.report_path == run_dir / "report.html"
+    assert (run_dir / "summary.csv").is_file()
+    assert analysis.wrong_elements == 0
+    assert len(analysis.summary) == 9
+    assert analysis.table_text.startswith("# all_reduce on star, 4 hosts, 4 ranks, 3 repetitions")
+
+
+def test_the_report_holds_its_figures_and_asks_nothing_of_a_network(run_dir: Path) -> None:
+    analysis = analyse(run_dir)
+    page = analysis.report_path.read_text()
+    for path in analysis.figure_paths:
+        assert base64.b64encode(path.read_bytes()).decode() in page
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert "<script" not in page
+    assert "nan" not in _text(analysis).lower().split()
+
+
+def test_the_report_says_how_to_repeat_the_run(tmp_path: Path) -> None:
+    made = Made(manifest={"argv": ["/some/where/run.py", "--path", "devmem, bounce"], "notes": ["a <note>"]})
+    text = _text(analyse(made.write(tmp_path / "r")))
+    assert "python run.py --path 'devmem, bounce'" in text
+    assert "/some/where" not in text
+    assert "commit 0123abc" in text
+    assert "a <note>" in text
+    assert "6.18.0" in text
+
+
+def test_the_headline_is_computed_from_the_data(run_dir: Path) -> None:
+    text = _text(analyse(run_dir))
+    assert (
+        "At 16 MiB, devmem reached 1.25 times the bus bandwidth of bounce (1.875 GB/s against 1.500 GB/s; "
+        "95 % interval of the ratio 1.25 to 1.25, 3 repetitions)." in text
+    )
+    assert "devmem moved 0.0020 bytes of host DRAM traffic per payload byte, bounce 4.0020." in text
+    assert "devmem's Python stack reached 0.62 times its 3.000 GB/s" in text
+
+
+def test_an_interval_that_contains_one_claims_nothing(tmp_path: Path) -> None:
+    made = Made(paths=("devmem", "bounce"), sizes=(MIB,))
+    rows = made.rows()
+    for row in rows:  # repetition 0 finds devmem faster, repetition 2 bounce
+        if row["path"] == "devmem":
+            row["time_s"] = 1.0
+        else:
+            row["time_s"] = (1.2, 1.0, 0.8)[int(str(row["repetition"]))]
+    text = _text(analyse(made.write(tmp_path / "r", rows)))
+    assert "The interval contains 1: this run does not tell the two apart." in text
+
+
+def test_a_single_value_claims_no_interval(tmp_path: Path) -> None:
+    text = _text(analyse(Made(sizes=(MIB,), repetitions=1, iterations=1).write(tmp_path / "r")))
+    assert "a single value each, so nothing is known about chance" in text
+    assert "One repetition was made" in text
+
+
+@pytest.mark.parametrize("path", ["devmem", "bounce", "kernel"])
+def test_one_path_alone_is_stated_and_not_compared(tmp_path: Path, path: str) -> None:
+    text = _text(analyse(Made(paths=(path,)).write(tmp_path / "r")))
+    assert f"At 16 MiB, {path} reached" in text
+    assert "fair comparison" not in text
+
+
+def test_wrong_values_are_red_and_spoil_the_headline(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,))
+    rows = made.rows()
+    rows[-1]["wrong_elements"] = 9
+    analysis = analyse(made.write(tmp_path / "r", rows))
+    assert analysis.wrong_elements == 9
+    assert '<td class="bad">9</td>' in analysis.report_path.read_text()
+    assert "9 wrong values." in _text(analysis)
+    assert "what follows is no result" in _text(analysis)
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
+def test_an_unfinished_run_is_shown_as_such(tmp_path: Path, status: str) -> None:
+    directory = Made(manifest={"status": status, "error": "h2 died"}).write(tmp_path / "r")
+    (directory / "samples.csv").unlink()
+    analysis = analyse(directory)
+    assert f"This run is {status}. h2 died." in _text(analysis)
+    assert "there is nothing to compare" in _text(analysis)
+    assert analysis.figure_paths == ()
+    assert (directory / "summary.csv").read_text().count("\n") == 1
+
+
+def test_a_stream_has_goodput_bars(tmp_path: Path) -> None:
+    analysis = analyse(Made(workload="stream", sizes=(10**9,), bidir=True).write(tmp_path / "r"))
+    assert _names(analysis) == ["goodput.png", "host_dram.png", "cpu.png"]
+    assert "As a stream, devmem reached 1.25 times the goodput of bounce" in _text(analysis)
+
+
+def test_a_host_memory_ceiling_gets_its_figure(tmp_path: Path) -> None:
+    analysis = analyse(Made(config={"host_mem_bw_bytes_per_s": 2e9}).write(tmp_path / "r"))
+    assert "ceiling.png" in _names(analysis)
+    assert "Each host's emulated memory was limited to 2 GB/s." in _text(analysis)
+
+
+def test_counters_that_nobody_recorded_leave_out_their_figures(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,))
+    gone = {"host_dram_read_bytes": None, "app_cpu_s": None, "machine_steal_s": None}
+    analysis = analyse(made.write(tmp_path / "r", [row | gone for row in made.rows()]))
+    assert _names(analysis) == ["busbw.png"]
+    assert "n/a" in analysis.table_text
+    assert "Stolen CPU time was not recorded." in _text(analysis)
+    assert "nan" not in (tmp_path / "r" / "summary.csv").read_text().lower()
+
+
+def test_files_are_held_against_the_manifests_sums(run_dir: Path) -> None:
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    sums = {
+        "samples.csv": hashlib.sha256((run_dir / "samples.csv").read_bytes()).hexdigest(),
+        "gone.log": "0",
+    }
+    (run_dir / "manifest.json").write_text(json.dumps(manifest | {"files": sums}))
+    assert f"samples.csv {sums['samples.csv']} same" in _text(analyse(run_dir))
+    assert "gone.log 0 missing" in _text(analyse(run_dir))
+    with (run_dir / "samples.csv").open("a") as file:
+        file.write("\n")
+    assert '<td class="text bad">differs</td>' in analyse(run_dir).report_path.read_text()
+
+
+def test_redrawing_gives_the_same_bytes(run_dir: Path) -> None:
+    def written() -> dict[str, bytes]:
+        analysis = analyse(run_dir)
+        files = [analysis.report_path, run_dir / "summary.csv", *analysis.figure_paths]
+        return {file.name: file.read_bytes() for file in files}
+
+    assert written() == written()
+
+
+def test_the_command_line_redraws_and_tells_by_its_status(run_dir: Path, tmp_path: Path) -> None:
+    def run(directory: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "analysis", str(directory)]
+        root = Path(__file__).parents[2]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+    good = run(run_dir)
+    assert good.returncode == 0, good.stderr
+    assert "# Out of bounds values : 0 OK" in good.stdout
+    assert "\x1b" not in good.stdout
+    assert (run_dir / "report.html").is_file()
+    missing = run(tmp_path / "nowhere")
+    assert missing.returncode == 2
+    assert missing.stderr.count("\n") == 1
+    assert "manifest.json is missing" in missing.stderr

@@ -1,0 +1,110 @@
+"""The text table: columns that people know, marks, footer, and a form that a pipe keeps."""
+
+import re
+from pathlib import Path
+
+from analysis.load import load
+from analysis.summary import summarise
+from analysis.table import table_text
+from tests.analysis.synthetic import MIB, Made
+
+
+def _table(made: Made, directory: Path, rows: list[dict[str, str | int | float | None]] | None = None) -> str:
+    run = load(made.write(directory, rows))
+    return table_text(run, summarise(run))
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_the_table_of_a_collective(tmp_path: Path) -> None:
+    lines = _lines(_table(Made(sizes=(MIB,)), tmp_path / "r"))
+    assert lines[0].split() == [
+        "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw", "95", "%",
+        "#wrong", "DRAM",
+    ]  # fmt: skip
+    assert lines[1].split() == ["(B)", "(elements)", "(us)", "(GB/s)", "(GB/s)", "(GB/s)", "(B/B)"]
+    assert [line.split() for line in lines[2:]] == [
+        ["1048576", "262144", "float", "sum", "-1", "devmem", "838.9", "1.250", "1.875", "1.803..1.953",
+         "0", "0.0020"],
+        ["1048576", "262144", "float", "sum", "-1", "bounce", "1048.6", "1.000", "1.500", "1.442..1.562",
+         "0", "4.0020"],
+        ["1048576", "262144", "float", "sum", "-1", "kernel", "524.3", "2.000", "3.000", "2.885..3.125",
+         "0", "4.0000*"],
+    ]  # fmt: skip
+    digits = [line.rindex(".") for line in lines[2:]]
+    assert len(set(digits)) == 1, "the decimal points of the last column stand under each other"
+
+
+def test_the_table_of_a_stream_shows_goodput_and_no_reduction(tmp_path: Path) -> None:
+    lines = _lines(_table(Made(workload="stream", sizes=(10**9,)), tmp_path / "one"))
+    assert "goodput" in lines[0]
+    assert "redop" not in lines[0]
+    assert "both ways" not in lines[0]
+    assert lines[2].split()[3:6] == ["devmem", "800000.0", "10.000"]
+    both = _lines(_table(Made(workload="stream", sizes=(10**9,), bidir=True), tmp_path / "two"))
+    assert "both ways" in both[0]
+    assert both[2].split()[5:7] == ["10.000", "20.000"]
+
+
+def test_the_text_survives_a_pipe(tmp_path: Path) -> None:
+    for number, made in enumerate((Made(), Made(workload="stream", sizes=(10**11,), bidir=True))):
+        text = _table(made, tmp_path / str(number))
+        assert "\x1b" not in text
+        assert "…" not in text
+        assert max(len(line) for line in text.splitlines()) <= 120
+        assert text.endswith("\n")
+        assert not re.search(r"[ \t]$", text, re.MULTILINE)
+
+
+def test_the_footer_of_a_good_run(tmp_path: Path) -> None:
+    text = _table(Made(), tmp_path / "r")
+    assert "# Out of bounds values : 0 OK\n" in text
+    assert "# Avg bus bandwidth    : devmem 1.875, bounce 1.500, kernel 3.000 GB/s\n" in text
+    assert "devmem against bounce is like against like" in text
+    assert "kernel is C" in text
+    assert "# * derived in closed form" in text
+    assert "Stolen" not in text
+    assert "THIS RUN" not in text
+
+
+def test_without_derived_values_there_is_no_star(tmp_path: Path) -> None:
+    assert "*" not in _table(Made(paths=("devmem", "bounce")), tmp_path / "r")
+
+
+def test_wrong_values_fail_and_are_counted(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem",))
+    rows = made.rows()
+    rows[0]["wrong_elements"], rows[-1]["wrong_elements"] = 3, 4
+    text = _table(made, tmp_path / "r", rows)
+    assert "# Out of bounds values : 7 FAILED\n" in text
+    assert _lines(text)[2].split()[-2] == "7"
+
+
+def test_unchecked_values_are_not_called_right_in_silence(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem",))
+    rows = [row | {"wrong_elements": None} for row in made.rows()]
+    text = _table(made, tmp_path / "r", rows)
+    assert "0 OK (1 of 1 rows above were not checked)" in text
+    assert _lines(text)[2].split()[-2] == "n/a"
+
+
+def test_stolen_time_above_two_percent_is_said(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem",))
+    rows = [row | {"machine_steal_s": 0.1, "start_s": 0.0, "end_s": 1.0} for row in made.rows()]
+    assert "# Stolen CPU time reached 5.0 % (limit 2 %)" in _table(made, tmp_path / "r", rows)
+
+
+def test_a_failed_run_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
+    made = Made(manifest={"status": "failed", "error": "rank 2 on h3 died"})
+    text = _table(made, tmp_path / "r", made.rows()[:-1])
+    assert "# THIS RUN IS FAILED: rank 2 on h3 died\n" in text
+    assert "# Incomplete iterations left out: 1\n" in text
+    assert len(_lines(text)) == 2 + 9
+
+
+def test_a_run_without_rows_says_that(tmp_path: Path) -> None:
+    text = _table(Made(), tmp_path / "r", [])
+    assert "No iteration was completed" in text
+    assert "Avg bus bandwidth" not in text
