@@ -145,10 +145,6 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
     factor = busbw_factor(workload, nranks)
     goodput = 8 / spread.median / GB if stream else None
     memory = host_memory(rows, path)
-    payload_GB = per(payload_bytes(rows), GB)
-    app, endpoint = total(rows, "app_cpu_s"), total(rows, "endpoint_cpu_s")
-    # On the kernel path the endpoint carries nothing; elsewhere an unknown share makes the sum unknown.
-    cpu = app if path == "kernel" and endpoint is None else added(app, endpoint)
     return SummaryRow(
         workload=workload,
         size_bytes=size,
@@ -172,9 +168,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         wrong_elements=_wrong(run, rows, path),
         **_memory_columns(memory),
         busiest_host_payload_bytes=_busiest_host(rows),
-        cpu_s_per_GB=per(cpu, payload_GB),
-        app_cpu_s_per_GB=per(app, payload_GB),
-        endpoint_cpu_s_per_GB=per(endpoint, payload_GB),
+        **_cpu_columns(rows, path),
         steal_fraction_max=steal_fraction(rows, run.manifest.environment.get("cpu_count")),
         tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
         rx_alloc_fail=_count(rows, "rx_alloc_fail"),
@@ -193,6 +187,18 @@ def _memory_columns(memory: HostMemory) -> Mapping[str, float | None]:
         "header_uncoalesced_bytes_per_payload_byte": memory.header_uncoalesced,
         "header_dram_bytes_per_wire_packet": memory.header_per_wire_packet,
         "pcie_root_bytes_per_payload_byte": memory.pcie_root,
+    }
+
+
+def _cpu_columns(rows: pd.DataFrame, path: str) -> Mapping[str, float | None]:
+    payload_GB = per(payload_bytes(rows), GB)
+    app, endpoint = total(rows, "app_cpu_s"), total(rows, "endpoint_cpu_s")
+    # On the kernel path the endpoint carries nothing; elsewhere an unknown share makes the sum unknown.
+    cpu = app if path == "kernel" and endpoint is None else added(app, endpoint)
+    return {
+        "cpu_s_per_GB": per(cpu, payload_GB),
+        "app_cpu_s_per_GB": per(app, payload_GB),
+        "endpoint_cpu_s_per_GB": per(endpoint, payload_GB),
     }
 
 

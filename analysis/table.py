@@ -21,7 +21,8 @@ _RIGHT = "right"
 _COLLECTIVE_COLUMNS = (
     ("size\n(B)", _RIGHT), ("count\n(elements)", _RIGHT), ("type\n", _RIGHT), ("redop\n", _RIGHT),
     ("root\n", _RIGHT), ("path\n", _LEFT), ("time\n(us)", _RIGHT), ("algbw\n(GB/s)", _RIGHT),
-    ("busbw\n(GB/s)", _RIGHT), ("busbw 95 %\n(GB/s)", _RIGHT), ("#wrong\n", _RIGHT), ("DRAM\n(B/B)", _RIGHT),
+    ("busbw\n(GB/s)", _RIGHT), ("busbw 95 %\n(GB/s)", _RIGHT), ("#wrong\n", _RIGHT),
+    ("   DRAM\n  (B/B)", _LEFT),
 )  # fmt: skip
 _STREAM_COLUMNS = (
     *_COLLECTIVE_COLUMNS[:3], *_COLLECTIVE_COLUMNS[5:7], ("goodput\n(Gbit/s)", _RIGHT),
@@ -55,9 +56,9 @@ def interval(low: float | None, high: float | None) -> str:
     return UNKNOWN if low is None or high is None else f"{rate(low)}..{rate(high)}"
 
 
-def per_byte(value: float | None, derived: bool = False) -> str:
-    """Bytes per payload byte, marked with a star if derived and not recorded."""
-    return UNKNOWN if value is None else f"{value:.4f}{'*' if derived else ''}"
+def per_byte(value: float | None) -> str:
+    """Bytes per payload byte."""
+    return UNKNOWN if value is None else f"{value:.4f}"
 
 
 def _head(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
@@ -78,20 +79,19 @@ def _body(summary: Sequence[SummaryRow]) -> list[str]:
     columns = list(_STREAM_COLUMNS if summary[0].workload == STREAM else _COLLECTIVE_COLUMNS)
     if both:
         columns.insert(6, _BOTH_WAYS)
-    # Marked derived values take a column more: pad the others, so that the digits stay under each other.
-    marked = any(row.derived for row in summary)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for header, side in columns:
         table.add_column(header, justify="right" if side == _RIGHT else "left", no_wrap=True)
     for row in summary:
-        table.add_row(*_cells(row, both, marked))
+        table.add_row(*_cells(row, both))
     page = StringIO()
     Console(file=page, width=_PRINT_WIDTH, color_system=None, force_terminal=False).print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]
 
 
-def _cells(row: SummaryRow, both: bool, marked: bool) -> list[str]:
-    dram = per_byte(row.host_dram_bytes_per_payload_byte, row.derived)
+def _cells(row: SummaryRow, both: bool) -> list[str]:
+    # The mark stands behind the column, so that digits stay under each other.
+    dram = per_byte(row.host_dram_bytes_per_payload_byte).rjust(7) + ("*" if row.derived else "")
     shown = [str(row.size_bytes), str(row.count_elements), row.type]
     if row.workload != STREAM:
         shown += [row.redop, row.root]
@@ -106,7 +106,7 @@ def _cells(row: SummaryRow, both: bool, marked: bool) -> list[str]:
         rate(row.busbw_GB_per_s),
         interval(row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s),
         UNKNOWN if row.wrong_elements is None else str(row.wrong_elements),
-        dram + " " if marked and not row.derived else dram,
+        dram,
     ]
 
 
