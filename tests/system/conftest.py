@@ -1,0 +1,71 @@
+"""What every system test stands on: root, the installed commands, and that nothing is left when it has ended.
+
+A test's processes are known by a token in their environment, which everything they start inherits.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from topologies.mininet_fabric import COMMANDS
+
+TOKEN_VARIABLE = "DEVMEM_TESTBED_TEST"
+PATIENCE_S = 5.0  # the kernel takes a namespace down after its last process has ended
+
+
+def processes_with(token: str) -> dict[int, str]:
+    """Living processes that carry the token, this one excepted: pid -> command line."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            carries = f"{TOKEN_VARIABLE}={token}".encode() in (entry / "environ").read_bytes()
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if carries and int(entry.name) != os.getpid():
+            found[int(entry.name)] = command
+    return found
+
+
+def interfaces() -> set[str]:
+    """Of the namespace that the tests run in."""
+    return {name for _, name in socket.if_nameindex()}
+
+
+@pytest.fixture
+def token() -> str:
+    """Marks this test's processes."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture(autouse=True)
+def leftovers(token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After the test: no process of its, no new interface, nothing new in /dev/shm, no run on record."""
+    if os.geteuid() != 0:
+        pytest.skip(f"building a network needs root, and this is user id {os.geteuid()}")
+    missing = [command for command in COMMANDS if shutil.which(command) is None]
+    assert not missing, f"{missing[0]} is missing; run `make setup`"
+    state = tmp_path / "state"
+    monkeypatch.setenv(TOKEN_VARIABLE, token)
+    monkeypatch.setenv("DEVMEM_TESTBED_STATE", str(state))
+    before = interfaces(), set(os.listdir("/dev/shm"))
+    yield
+    deadline = time.monotonic() + PATIENCE_S
+    while (left := _left(token, state, *before)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left, f"left behind: {left}"
+
+
+def _left(token: str, state: Path, interfaces_before: set[str], shared_before: set[str]) -> list[str]:
+    left = [f"process {pid}: {command}" for pid, command in processes_with(token).items()]
+    left += [f"interface {name}" for name in interfaces() - interfaces_before]
+    left += [f"/dev/shm/{name}" for name in set(os.listdir("/dev/shm")) - shared_before]
+    return left + [f"record {path}" for path in state.glob("*.json")]

@@ -1,0 +1,88 @@
+"""Linux namespaces, and who dies with whom.
+
+In: a process that is about to build a network. Out: the same program as process 1 of network, mount and pid
+namespaces of its own, which vanish with it, every process and interface in them included. Owns libc's handle.
+unshare(2), setns(2), prctl(2), pid_namespaces(7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, doing: str) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{doing}: {os.strerror(code)}")
+
+
+def unshare(flags: int) -> None:
+    """Give the caller namespaces of its own (its children, for CLONE_NEWPID). Raises OSError when refused."""
+    _checked(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, filesystem: str | None, flags: int) -> None:
+    """mount(2) without data. Raises OSError."""
+    kind = filesystem.encode() if filesystem else None
+    result = _libc.mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), None)
+    _checked(result, f"mount {target}")
+
+
+def signal_at_parents_death(number: signal.Signals) -> None:
+    """Have the kernel send this process `number` when the thread that started it ends."""
+    _checked(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
+@contextmanager
+def network_namespace_of(pid: int) -> Iterator[None]:
+    """Within, this thread lives in `pid`'s network namespace; sockets made there stay there."""
+    with open("/proc/thread-self/ns/net", "rb") as home, open(f"/proc/{pid}/ns/net", "rb") as away:
+        _checked(_libc.setns(away.fileno(), CLONE_NEWNET), f"setns to the network of process {pid}")
+        try:
+            yield
+        finally:
+            _checked(_libc.setns(home.fileno(), CLONE_NEWNET), "setns home")
+
+
+def become_first_process() -> int:
+    """Go on as process 1 of new network, mount and pid namespaces; the caller stays behind and only attends.
+
+    Returns, in the new process, a descriptor of the outside's /proc. When either process dies, by whatever
+    signal, the kernel kills all others in the pid namespace, and the network goes with the last of them.
+    (Should the attendant die before the prctl below, the end of the new process's stdin tells it.) Raises
+    OSError.
+    """
+    unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID)
+    outside_proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    child = os.fork()
+    if child:
+        os._exit(_attend(child))
+    signal_at_parents_death(signal.SIGKILL)
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    mount("proc", "/proc", "proc", 0)
+    mount("sysfs", "/sys", "sysfs", 0)  # brctl believes /sys, which still shows the outside's bridges
+    return outside_proc
+
+
+def _attend(child: int) -> int:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
+    for descriptor in (0, 1):  # their ends must be the child's alone, so that its peer sees it close
+        os.close(descriptor)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+def pid_outside(outside_proc: int) -> int:
+    """The caller's pid as processes outside its pid namespace see it."""
+    return int(os.readlink("self", dir_fd=outside_proc))

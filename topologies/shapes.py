@@ -1,0 +1,85 @@
+"""The shapes a cluster can have, by name.
+
+In: a shape's name, a number of hosts, the links' limits. Out: a `Topology`. Owns the address plan: in
+10.0.0.0/16 host i's kernel is 10.0.0.i and its endpoint 10.0.1.i, with locally administered MACs that read
+the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from topologies.topology import GSO_LEGACY_MAX_BYTES, Host, Link, LinkEnd, Switch, Topology, TopologyError
+
+HOSTS_MAX = 254  # the last number of an address
+
+
+class Wiring(msgspec.Struct, frozen=True):
+    """Switches, and the two ends of every link."""
+
+    switches: tuple[Switch, ...]
+    wires: tuple[tuple[LinkEnd, LinkEnd], ...]
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """A named way to connect hosts, and how many it takes."""
+
+    name: str
+    description: str
+    hosts_min: int
+    hosts_max: int
+    connect: Callable[[tuple[Host, ...]], Wiring]
+
+
+def build(name: str, hosts: int, mtu: int = 1500, gso_max_bytes: int = GSO_LEGACY_MAX_BYTES) -> Topology:
+    """The topology of shape `name` with `hosts` hosts named h1, h2, ...
+
+    mtu in bytes of IP packet, gso_max_bytes the longest super-packet of every link. Raises TopologyError for
+    an unknown shape, a number of hosts it cannot have, or limits out of range.
+    """
+    shape = SHAPES.get(name)
+    if shape is None:
+        raise TopologyError(f"there is no topology {name!r}; choose one of {', '.join(SHAPES)}")
+    if not shape.hosts_min <= hosts <= shape.hosts_max:
+        least, most = shape.hosts_min, shape.hosts_max
+        allowed = f"{least} to {most}" if least < most else f"{least}"
+        raise TopologyError(f"topology {name} cannot have {hosts} hosts; choose {allowed}")
+    machines = tuple(_host(index) for index in range(1, hosts + 1))
+    wiring = shape.connect(machines)
+    links = tuple(Link(a, b, mtu, gso_max_bytes) for a, b in wiring.wires)
+    return Topology(name, machines, wiring.switches, links)
+
+
+def _host(index: int) -> Host:
+    return Host(
+        name=f"h{index}",
+        index=index,
+        interface=f"h{index}-eth0",
+        kernel_address=f"10.0.0.{index}/16",
+        kernel_mac=f"02:00:0a:00:00:{index:02x}",
+        endpoint_address=f"10.0.1.{index}/16",
+        endpoint_mac=f"02:00:0a:00:01:{index:02x}",
+    )
+
+
+def _pair(hosts: tuple[Host, ...]) -> Wiring:
+    first, second = (LinkEnd(host.name, host.interface) for host in hosts)
+    return Wiring((), ((first, second),))
+
+
+def _star(hosts: tuple[Host, ...]) -> Wiring:
+    spokes = tuple(
+        (LinkEnd(host.name, host.interface), LinkEnd("s1", f"s1-eth{host.index}")) for host in hosts
+    )
+    return Wiring((Switch("s1"),), spokes)
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("pair", "two hosts, one direct link, no switch", 2, 2, _pair),
+        Shape("star", "hosts around one switch", 2, HOSTS_MAX, _star),
+    )
+}
