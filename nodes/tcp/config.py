@@ -1,0 +1,31 @@
+"""What a connection is told at birth, checked. Frozen; owns nothing.
+
+Sizes from the link (mss) and the NIC (max_segment_bytes); buffers as tcp_wmem and tcp_rmem have them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConfig:
+    """Limits and choices of one connection. Raises ValueError on values no connection can work with."""
+
+    mss: int  # announced, and the most sent in one wire packet (before the peer's MSS, minus option bytes)
+    max_segment_bytes: int  # largest payload of one super-segment (TSO)
+    send_buffer_bytes: int = 4 << 20
+    receive_buffer_bytes: int = 6 << 20  # the window; its scale derives from it
+    congestion: str = "cubic"
+    nodelay: bool = True
+
+    def __post_init__(self) -> None:
+        if not 88 <= self.mss <= 65495:
+            raise ValueError(f"mss of {self.mss} bytes: choose 88 to 65495 (link MTU minus 40)")
+        if self.max_segment_bytes < self.mss:
+            raise ValueError(f"max_segment_bytes of {self.max_segment_bytes}: give at least mss, {self.mss}")
+        if self.send_buffer_bytes < 1 or not 1 <= self.receive_buffer_bytes <= 65535 << 14:
+            raise ValueError(
+                f"buffers of {self.send_buffer_bytes} and {self.receive_buffer_bytes} bytes: give at least 1,"
+                f" and at most {65535 << 14} to receive (window scale 14)"
+            )

@@ -1,0 +1,45 @@
+"""What every congestion control offers the sender, and the choice of one by name. Owns nothing.
+
+RFC 5681 terms; all windows in bytes. net/ipv4/tcp_cong.c. Growth is by bytes acknowledged and never by a
+count of ACKs, since peers stretch them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from nodes.tcp.congestion.cubic import Cubic
+from nodes.tcp.congestion.newreno import NewReno
+
+INITIAL_WINDOW_SEGMENTS = 10  # RFC 6928
+_CHOICES: dict[str, type[NewReno] | type[Cubic]] = {"cubic": Cubic, "newreno": NewReno, "reno": NewReno}
+
+
+class CongestionControl(Protocol):
+    """A window that reacts to acknowledgements and losses. The sender alone decides what a loss is."""
+
+    name: str
+    cwnd: int
+    ssthresh: int
+
+    def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:
+        """`acked` new bytes arrived outside recovery; `limited`: cwnd was what held the sender back."""
+
+    def on_loss(self, now: float) -> None:
+        """A loss was detected by acknowledgements: one reduction for a window of data."""
+
+    def on_timeout(self, now: float) -> None:
+        """The retransmission timer expired: restart from one segment."""
+
+    def undo(self) -> None:
+        """The last reduction was for nothing (D-SACK, RFC 3708; Eifel, RFC 4015): take it back."""
+
+
+def congestion_control(name: str, mss: int) -> CongestionControl:
+    """The control called `name` ("cubic", "newreno" or its kernel name "reno"), at the initial window.
+
+    Raises ValueError for a name that is not offered.
+    """
+    if name not in _CHOICES:
+        raise ValueError(f"congestion control {name!r} is not offered: choose one of {', '.join(_CHOICES)}")
+    return _CHOICES[name](mss, INITIAL_WINDOW_SEGMENTS * mss)

@@ -1,0 +1,91 @@
+"""CUBIC's window: acknowledged bytes, losses and time in, cwnd out. Owns cwnd, ssthresh and the curve.
+
+RFC 9438; net/ipv4/tcp_cubic.c. The curve is kept in segments and seconds, as the RFC writes it.
+"""
+
+from __future__ import annotations
+
+UNLIMITED = 1 << 40
+_C = 0.4
+_BETA = 0.7
+_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)  # section 4.3: as aggressive as Reno at this beta
+
+
+class Cubic:
+    """Slow start, then the cubic curve around the last window that lost, never below Reno's estimate."""
+
+    __slots__ = (
+        "_credit", "_epoch", "_heard", "_k", "_origin", "_prior", "_w_est", "_w_max", "cwnd", "mss",
+        "ssthresh",
+    )  # fmt: skip
+    name = "cubic"
+
+    def __init__(self, mss: int, cwnd: int) -> None:
+        self.mss = mss
+        self.cwnd = cwnd
+        self.ssthresh = UNLIMITED
+        self._w_max = 0.0
+        self._epoch: float | None = None  # when this curve began
+        self._heard = 0.0  # last acknowledgement, to hold the curve still while the application is idle
+        self._k = 0.0
+        self._origin = 0.0
+        self._w_est = 0.0
+        self._credit = 0.0  # growth smaller than a byte
+        self._prior = (cwnd, UNLIMITED, 0.0)
+
+    def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:
+        """Grow by bytes acknowledged (sections 4.2 to 4.5)."""
+        gap, self._heard = now - self._heard, now
+        if not limited:
+            if self._epoch is not None:
+                self._epoch += gap  # section 5.8: time in which cwnd did not matter does not count
+            return
+        if self.cwnd < self.ssthresh:
+            grown = min(acked, self.ssthresh - self.cwnd)
+            self.cwnd += grown
+            acked -= grown
+            if not acked:
+                return
+        window = self.cwnd / self.mss
+        if self._epoch is None:
+            self._begin(now, window)
+        segments = acked / self.mss
+        self._w_est += (_ALPHA if self._w_est < self._w_max else 1.0) * segments / window
+        t = now - (self._epoch or 0.0) + srtt - self._k
+        target = self._origin + _C * t * t * t
+        if target > 1.5 * window:
+            target = 1.5 * window
+        growth = (target - window) / window * segments if target > window else 0.0
+        if self._w_est > window + growth:
+            growth = self._w_est - window
+        self._credit += growth * self.mss
+        whole = int(self._credit)
+        self.cwnd += whole
+        self._credit -= whole
+
+    def _begin(self, now: float, window: float) -> None:
+        self._epoch = now
+        self._w_est = window
+        self._origin = max(self._w_max, window)
+        self._k = ((self._origin - window) / _C) ** (1 / 3)
+
+    def on_loss(self, now: float) -> None:  # noqa: ARG002
+        """Shrink to 0.7, remember where the loss was (section 4.6), lower if it sinks (4.7)."""
+        window = self.cwnd / self.mss
+        self._prior = (self.cwnd, self.ssthresh, self._w_max)
+        self._w_max = window * (1 + _BETA) / 2 if window < self._w_max else window
+        self.ssthresh = self.cwnd = max(int(self.cwnd * _BETA), 2 * self.mss)
+        self._epoch = None
+        self._credit = 0.0
+
+    def on_timeout(self, now: float) -> None:
+        """As on a loss, but restart at one segment (section 4.8)."""
+        self.on_loss(now)
+        self.cwnd = self.mss
+
+    def undo(self) -> None:
+        """Back to the windows before the last reduction, or what has grown since (section 4.9)."""
+        self.cwnd = max(self.cwnd, self._prior[0])
+        self.ssthresh = max(self.ssthresh, self._prior[1])
+        self._w_max = self._prior[2]
+        self._epoch = None

@@ -1,0 +1,105 @@
+"""Out-of-order payload in, contiguous payload and SACK blocks out. Owns what waits for a hole to fill.
+
+net/ipv4/tcp_input.c tcp_data_queue_ofo, tcp_sack_new_ofo_skb; RFC 2018 section 4. Bytes accepted first
+stay: a later segment contributes only what is new, so nothing is delivered twice and nothing is replaced.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from operator import attrgetter
+
+from nodes.tcp.segment import Payload
+
+_END = attrgetter("end")
+_REPORTED = 4  # blocks that a header without timestamps has room for
+
+
+class _Range:
+    """Contiguous bytes [start, end) beyond a hole, in the pieces in which they came."""
+
+    __slots__ = ("end", "payloads", "start")
+
+    def __init__(self, start: int, end: int, payloads: list[Payload]) -> None:
+        self.start = start
+        self.end = end
+        self.payloads = payloads
+
+
+class Reassembly:
+    """Ranges in order, never touching or overlapping; the last changed first for SACK."""
+
+    __slots__ = ("_ranges", "_recent")
+
+    def __init__(self) -> None:
+        self._ranges: list[_Range] = []
+        self._recent: list[_Range] = []
+
+    def __len__(self) -> int:
+        """Number of separate ranges; 0 when nothing is out of order."""
+        return len(self._ranges)
+
+    @property
+    def pieces(self) -> int:
+        """Number of payloads that wait."""
+        return sum(len(each.payloads) for each in self._ranges)
+
+    def insert(self, start: int, payload: Payload) -> tuple[int, int] | None:
+        """Take ownership of `payload` at `start`; returns the first part of it that was there before."""
+        end = start + len(payload)
+        ranges = self._ranges
+        first = last = bisect_left(ranges, start, key=_END)
+        while last < len(ranges) and ranges[last].start <= end:
+            last += 1
+        touched = ranges[first:last]
+        merged, duplicate = self._merge(start, end, payload, touched)
+        ranges[first:last] = [merged]
+        self._recent = [merged, *(each for each in self._recent if each not in touched)][:_REPORTED]
+        return duplicate
+
+    @staticmethod
+    def _merge(
+        start: int, end: int, payload: Payload, touched: list[_Range]
+    ) -> tuple[_Range, tuple[int, int] | None]:
+        """One range out of `payload` and the ranges it touches: their bytes, and its own in their gaps."""
+        if not touched:
+            return _Range(start, end, [payload]), None
+        payloads: list[Payload] = []
+        duplicate: tuple[int, int] | None = None
+        at, uncut = start, True
+        for each in touched:
+            if at < each.start:
+                payloads.append(payload.slice(at - start, each.start - start))
+                uncut = False
+            overlap = (max(start, each.start), min(end, each.end))
+            if duplicate is None and overlap[0] < overlap[1]:
+                duplicate = overlap
+            payloads = payloads + each.payloads if payloads else each.payloads
+            at = max(at, each.end)
+        if at < end:
+            if uncut and at == start:
+                payloads.append(payload)
+                return _Range(touched[0].start, end, payloads), duplicate
+            payloads.append(payload.slice(at - start, end - start))
+        payload.release()
+        return _Range(min(start, touched[0].start), max(end, at), payloads), duplicate
+
+    def take(self, start: int) -> tuple[int, list[Payload]] | None:
+        """The range that begins at `start`, if there is one: its end and its payloads, now the caller's."""
+        if not self._ranges or self._ranges[0].start != start:
+            return None
+        first = self._ranges.pop(0)
+        self._recent = [each for each in self._recent if each is not first]
+        return first.end, first.payloads
+
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """SACK blocks, the most recently changed first (unwrapped)."""
+        return tuple((each.start, each.end) for each in self._recent)
+
+    def clear(self) -> None:
+        """Release everything."""
+        for each in self._ranges:
+            for payload in each.payloads:
+                payload.release()
+        self._ranges.clear()
+        self._recent.clear()

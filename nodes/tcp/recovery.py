@@ -1,0 +1,196 @@
+"""Deliveries and clock in; which records are lost, and what that does to the window, out. Owns the episode.
+
+RFC 8985 (RACK: a segment is lost when one sent a reordering window later was delivered), RFC 6675 (episode),
+RFC 4015 and 3708 (undo by timestamps and D-SACK); net/ipv4/tcp_recovery.c. Without SACK: RFC 6582.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from math import inf
+
+from nodes.tcp.congestion.control import CongestionControl
+from nodes.tcp.rtt import RttEstimator
+from nodes.tcp.sack import Record, Scoreboard
+from nodes.tcp.seq import precedes
+
+# Links that hop between processors reorder by hundreds of microseconds on paths of tens: a quarter of the
+# least round trip alone, as the RFC has it, would take that for loss. Linux's timers have this grain too.
+REORDERING_LEAST_S = 0.001
+_REORDERING_KEPT = 16  # recoveries for which a widened reordering window persists
+_DUPLICATES = 3
+# Of the least round trip: what comes back sooner answers something else. Timestamps cannot tell here, as
+# the ACK of an out-of-order segment echoes an older one.
+_NO_ROUND_TRIP = 0.9
+
+
+class Phase(IntEnum):
+    """The kernel's tcp_ca_state numbers."""
+
+    OPEN = 0
+    RECOVERY = 3
+    LOSS = 4
+
+
+class Recovery:
+    """One connection's loss detection. Times in seconds, sequence numbers unwrapped."""
+
+    __slots__ = (
+        "_board", "_control", "_duplicates", "_kept", "_mult", "_mult_until", "_rack_end", "_rack_rtt",
+        "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "force", "phase", "point",
+        "reo_at",
+    )  # fmt: skip
+
+    def __init__(self, board: Scoreboard, rtt: RttEstimator, control: CongestionControl) -> None:
+        self._board = board
+        self._rtt = rtt
+        self._control = control
+        self.phase = Phase.OPEN
+        self.point = 0  # the episode ends when this is acknowledged
+        self.reo_at = inf  # when a record now within the reordering window will count as lost
+        self.force = False  # one retransmission is due whatever cwnd says (RFC 6675 section 5, step 4.3)
+        self._rack_sent_at = -inf
+        self._rack_end = 0
+        self._rack_rtt = 0.0
+        self._mult = 1  # reordering windows in units of min_rtt / 4 (section 6.2, step 4)
+        self._mult_until = 0
+        self._kept = 0
+        self._duplicates = 0  # duplicate ACKs, counted only where SACK is not to be had
+        self._undo_from = 0
+        self._undo_bytes = 0  # retransmitted in this episode and not yet reported as a duplicate
+        self._resent_stamp: int | None = None  # TSval of the episode's first retransmission
+
+    def delivered(self, record: Record, now: float) -> None:
+        """Learn from a record that arrived (section 6.2, step 2)."""
+        rtt = now - record.sent_at
+        if record.transmissions > 1 and rtt < _NO_ROUND_TRIP * self._rtt.min_rtt:
+            return  # an earlier transmission arrived, not the one we would be timing
+        sent_at = record.sent_at
+        if sent_at > self._rack_sent_at or (sent_at == self._rack_sent_at and record.end > self._rack_end):
+            self._rack_sent_at = sent_at
+            self._rack_end = record.end
+            self._rack_rtt = rtt
+
+    @property
+    def reordering_window(self) -> float:
+        """Seconds by which a segment may arrive late and not be lost."""
+        least = self._rtt.min_rtt / 4
+        window = self._mult * (least if REORDERING_LEAST_S < least < inf else REORDERING_LEAST_S)
+        return min(window, max(self._rtt.srtt, REORDERING_LEAST_S * self._mult))
+
+    def detect(self, now: float, snd_nxt: int) -> None:
+        """Mark as lost what was sent a reordering window before something that has arrived."""
+        self.reo_at = inf
+        late = self._rack_rtt + self.reordering_window
+        latest, board, marked = self._rack_sent_at, self._board, False
+        for record in board.records:
+            if record.sacked or record.lost:
+                continue
+            if record.sent_at > latest or (record.sent_at == latest and record.end >= self._rack_end):
+                if record.transmissions == 1:
+                    break  # first transmissions lie in order of time: none behind this one is older
+                continue
+            deadline = record.sent_at + late
+            if deadline <= now:
+                board.mark_lost(record)
+                marked = True
+            elif deadline < self.reo_at:
+                self.reo_at = deadline
+        if marked and self.phase is Phase.OPEN:
+            self._begin(Phase.RECOVERY, now, snd_nxt)
+
+    def duplicate(self, now: float, snd_nxt: int, mss: int) -> None:
+        """A duplicate ACK from a peer without SACK (RFC 6582 section 3.2)."""
+        self._duplicates += 1
+        if self._duplicates == _DUPLICATES and self.phase is Phase.OPEN:
+            self._mark_head(mss)
+            self._begin(Phase.RECOVERY, now, snd_nxt)
+
+    def _mark_head(self, mss: int) -> None:
+        board = self._board
+        head = board.records[0]
+        if head.lost:
+            return
+        if head.end - head.fin - head.seq > mss:
+            board.split(0, head.seq + mss)
+        board.mark_lost(head)
+
+    def advanced(self, ack: int, mss: int, without_sack: bool) -> None:
+        """snd_una moved to `ack` inside an episode: end it, or without SACK resend the next hole."""
+        self._duplicates = 0
+        if ack >= self.point:
+            self.phase = Phase.OPEN
+            self.force = False
+            if self._kept:
+                self._kept -= 1
+                if not self._kept:
+                    self._mult = 1
+        elif without_sack and self.phase is Phase.RECOVERY:
+            self._mark_head(mss)
+            self.force = True
+
+    def timed_out(self, now: float, snd_nxt: int, mss: int) -> None:
+        """The retransmission timer expired: all that was not reported is lost (RFC 6298 section 5.4)."""
+        board = self._board
+        if board.records and board.records[0].sacked:
+            board.forget_sacks()
+        for record in board.records:
+            if not record.sacked and not record.lost:
+                board.mark_lost(record)
+        self.reo_at = inf
+        if self.phase is not Phase.LOSS or board.records[0].transmissions == 1:
+            self._begin(Phase.LOSS, now, snd_nxt)
+        else:
+            self._control.cwnd = mss  # RFC 5681 section 3.1: the threshold stays for a repeated timeout
+        self.force = True
+
+    def reopened(self) -> None:
+        """A window that was shut while data was out has opened: what the peer dropped goes again at once."""
+        head = self._board.records[0]
+        if not head.lost and not head.sacked:
+            self._board.mark_lost(head)
+        self.force = True
+
+    def _begin(self, phase: Phase, now: float, snd_nxt: int) -> None:
+        if phase is Phase.LOSS:
+            self._control.on_timeout(now)
+        else:
+            self._control.on_loss(now)
+            self.force = True
+        self.phase = phase
+        self.point = snd_nxt
+        self._undo_from = self._board.records[0].seq
+        self._undo_bytes = 0
+        self._resent_stamp = None
+
+    def resent(self, record: Record, stamp: int) -> None:
+        """A record was sent again: remember what could prove that needless."""
+        self.force = False
+        self._undo_bytes += record.end - record.seq
+        if self._resent_stamp is None:
+            self._resent_stamp = stamp
+
+    def proves_needless(self, ts_ecr: int) -> bool:
+        """Whether new data was acknowledged by a segment that our retransmission cannot have caused."""
+        stamp = self._resent_stamp
+        return stamp is not None and ts_ecr != 0 and precedes(ts_ecr, stamp)
+
+    def duplicate_reported(self, left: int, right: int, snd_nxt: int, snd_una: int) -> None:
+        """A D-SACK for [left, right): widen the window once a round trip, undo if all was needless."""
+        if snd_una >= self._mult_until:
+            self._mult_until = snd_nxt
+            self._mult = min(self._mult + 1, 64)
+            self._kept = _REORDERING_KEPT
+        if left >= self._undo_from and self._undo_bytes:
+            self._undo_bytes -= right - left
+            if self._undo_bytes <= 0:
+                self.undo()
+
+    def undo(self) -> None:
+        """The episode rests on a mistake: windows as before, nothing lost."""
+        self._undo_bytes = 0
+        self._resent_stamp = None
+        self._board.forget_losses()
+        self._control.undo()
+        self.phase = Phase.OPEN
+        self.force = False
