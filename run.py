@@ -1,0 +1,363 @@
+#!/usr/bin/env python3
+"""The command line: builds a network, runs a workload over it on one or more data paths, reports.
+
+In: options. Out: results/<run id>/, a table on stdout, everything else on stderr, an exit status: 0 all went
+well, 1 it did not, 2 the options are wrong, 130 or 143 stopped by Ctrl-C or SIGTERM. Owns everything that a
+run starts. Started by any python3, it continues in the project's own environment.
+"""
+
+# ruff: noqa: E402  the first lines must run on a Python that has none of the packages
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+PROJECT = Path(__file__).resolve().parent
+_ENVIRONMENT = PROJECT / ".venv"
+
+
+def _quit(signum: int, _frame: FrameType | None) -> None:
+    """Until a run begins there is nothing to take down."""
+    print(f"run.py: stopped by {signal.Signals(signum).name} before anything was started", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(128 + signum)
+
+
+def _use_environment() -> None:
+    """Continue in the project's environment unless this Python has what is needed."""
+    needed = ("typer", "msgspec", "ray", "numpy", "pandas", "matplotlib", "psutil", "rich", "jinja2")
+    if all(importlib.util.find_spec(name) for name in needed):
+        return
+    python = _ENVIRONMENT / "bin" / "python"
+    if Path(sys.prefix).resolve() == _ENVIRONMENT.resolve() or not python.exists():
+        sys.exit("run.py: the Python packages are not installed; run `make setup` once")
+    os.execv(python, [str(python), *sys.argv])
+
+
+signal.signal(signal.SIGINT, _quit)
+signal.signal(signal.SIGTERM, _quit)
+_use_environment()
+
+import datetime
+import time
+from collections.abc import Callable, Container, Iterable
+from contextlib import ExitStack, closing
+from typing import Annotated
+
+import typer
+
+from analysis.analyse import analyse
+from analysis.load import ResultsError
+from nodes.client.host import Host, HostError
+from topologies.doctor import checks
+from topologies.fabric import Fabric, FabricError
+from topologies.inventory import Inventory, InventoryError, clean, state_directory
+from topologies.shapes import SHAPES, build
+from topologies.topology import GSO_MAX_BYTES, Topology, TopologyError
+from workloads.experiment import ExperimentError, ray_session, run_trials
+from workloads.manifest import ManifestFile
+from workloads.records import ExperimentConfig, RankFailure, RankPlace
+from workloads.registry import PATHS, WORKLOADS
+from workloads.sizes import SizeError, parse_rate, parse_size, parse_sizes
+
+_READY_S = 20.0
+_FAILURES = (ExperimentError, FabricError, HostError, InventoryError, RankFailure, ResultsError, OSError)
+
+
+class UsageError(ValueError):
+    """Options that cannot be; str() is one sentence."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to end."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(
+            f"stopped by {signal.Signals(signum).name}; everything it had started has been taken down"
+        )
+        self.status = 128 + signum
+
+
+class Stop:
+    """Ctrl-C and SIGTERM, noted when they come and acted upon where the run looks: nothing is ever left
+    half made, and taking down is not interrupted."""
+
+    def __init__(self) -> None:
+        self._signum = 0
+        self.arm()
+
+    def arm(self) -> None:
+        """Take the signals (again: Ray takes SIGTERM for itself)."""
+        signal.signal(signal.SIGINT, self._note)
+        signal.signal(signal.SIGTERM, self._note)
+
+    def check(self) -> None:
+        """Raise Interrupted if a signal has come."""
+        if self._signum:
+            raise Interrupted(self._signum)
+
+    def _note(self, signum: int, _frame: FrameType | None) -> None:
+        self._signum = self._signum or signum
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    topology: Annotated[str, typer.Option(help="Shape of the network; see `list`.")] = "star",
+    hosts: Annotated[int | None, typer.Option(help="Hosts, one rank each.  [default: 4, pair: 2]")] = None,
+    workload: Annotated[str, typer.Option(help="What the ranks do; see `list`.")] = "all_reduce",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Bytes: 1M, 8K,64K, 1M:16M:x4, 1M:4M:+1M.  [default: 1M:16M:x4, stream: 1M messages]"
+        ),
+    ] = None,
+    path: Annotated[
+        str, typer.Option(help="Data paths, comma-separated; see `list`.")
+    ] = "devmem,bounce,kernel",
+    repeat: Annotated[int, typer.Option(min=1, help="Repetitions, each with fresh connections.")] = 3,
+    iters: Annotated[int, typer.Option(min=1, help="Measured iterations a repetition (collectives).")] = 3,
+    warmup: Annotated[int, typer.Option(min=0, help="Iterations before them, marked as warm-up.")] = 1,
+    duration: Annotated[float, typer.Option(min=0.1, help="Seconds of a stream.")] = 5.0,
+    bidir: Annotated[bool, typer.Option("--bidir", help="Stream both ways at once.")] = False,
+    mtu: Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")] = 1500,
+    gso_max: Annotated[str, typer.Option(help="Longest super-packet; 512K is BIG TCP.")] = "64K",
+    niov_size: Annotated[str, typer.Option(help="Bytes of a net_iov, 4K to 64K.")] = "64K",
+    host_mem_bw: Annotated[str | None, typer.Option(help="Ceiling of each host's memory, as 2GB/s.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a rank waits for another.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Of the data and the order of trials.")] = 1,
+    results: Annotated[
+        Path, typer.Option(help="Where run directories go.", show_default="results beside run.py")
+    ] = PROJECT / "results",
+    run_id: Annotated[
+        str | None, typer.Option(help="Name of the run's directory.  [default: date and time]")
+    ] = None,
+) -> int:
+    """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
+    if context.invoked_subcommand is not None:
+        return 0
+    stop = Stop()
+    config = ExperimentConfig(
+        topology=topology,
+        hosts=hosts if hosts is not None else (2 if topology == "pair" else 4),
+        workload=_known("workload", workload, WORKLOADS),
+        sizes_bytes=tuple(parse_sizes(size or ("1M" if workload == "stream" else "1M:16M:x4"))),
+        paths=tuple(_known("path", name, PATHS) for name in dict.fromkeys(path.split(","))),
+        repeat=repeat,
+        iterations=iters,
+        warmup=warmup,
+        duration_s=duration,
+        bidir=bidir,
+        mtu=mtu,
+        gso_max_bytes=_super_packet(gso_max),
+        niov_bytes=parse_size(niov_size),
+        host_mem_bw_bytes_per_s=parse_rate(host_mem_bw) if host_mem_bw else None,
+        timeout_s=timeout,
+        seed=seed,
+    )
+    run_dir = results / (
+        run_id or f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{workload}-{topology}{config.hosts}"
+    )
+    return _run(config, run_dir, stop)
+
+
+@app.command("list")
+def list_() -> int:
+    """What there is to choose from."""
+    for title, entries in (
+        ("--topology", {name: shape.description for name, shape in SHAPES.items()}),
+        ("--workload", {name: kind.description for name, kind in WORKLOADS.items()}),
+        ("--path", {name: transport.description for name, transport in PATHS.items()}),
+    ):
+        print(title)
+        for name, description in entries.items():
+            print(f"  {name:<12} {description}")
+    return 0
+
+
+@app.command()
+def doctor() -> int:
+    """What this machine offers and lacks, and the remedy; exit status 1 if something needed is missing."""
+    words = {True: "ok", False: "missing", None: "unknown"}
+    found = checks()
+    for check in found:
+        remedy = f"; {check.remedy}" if check.ok is False and check.remedy else ""
+        word = words[check.ok] if check.needed or check.ok else "absent"
+        print(f"{word:<8} {check.name:<32} {check.found}{remedy}")
+    return int(any(check.needed and check.ok is False for check in found))
+
+
+@app.command("clean")
+def clean_() -> int:
+    """Remove what earlier runs recorded and left behind; living runs are left alone."""
+    found = clean(state_directory())
+    for one in found:
+        print(f"run {one.run_id}: {'removed' if one.removed else 'left alone'}: {one.what}")
+    if not found:
+        print("nothing to clean")
+    return 0
+
+
+def _run(config: ExperimentConfig, run_dir: Path, stop: Stop) -> int:
+    """A run from its manifest to its report; returns the exit status."""
+    network = _checked(config, run_dir)
+    argv = ("run.py", *sys.argv[1:])
+    manifest = ManifestFile(run_dir, argv, config)
+    try:
+        with ExitStack() as stack:
+            _measure(config, network, run_dir, stop, stack)
+        stop.check()
+    except Interrupted as reason:
+        manifest.finish("interrupted", str(reason))
+        raise
+    except BaseException as reason:
+        manifest.finish("failed", str(reason) or type(reason).__name__)
+        raise
+    manifest.finish("complete")
+    analysis = analyse(run_dir)
+    manifest.seal()
+    print(analysis.table_text, end="")
+    print(f"# Report: {analysis.report_path}")
+    if analysis.wrong_elements:
+        _say(
+            f"{analysis.wrong_elements} values are wrong; see wrong_elements in {run_dir / 'samples.csv'}"
+        )
+    return int(bool(analysis.wrong_elements))
+
+
+def _measure(
+    config: ExperimentConfig, network: Topology, run_dir: Path, stop: Stop, stack: ExitStack
+) -> None:
+    """Start everything, each with what ends it on `stack`, and run the trials."""
+    inventory = stack.enter_context(Inventory.create(run_dir.name))
+    channels = inventory.make_directory()
+    fabric = stack.enter_context(Fabric(network, run_dir))
+    for pid in fabric.pids:
+        inventory.add_process(pid)
+
+    def watch() -> None:
+        stop.check()
+        for child in fabric.dead_children():
+            how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
+            what = "endpoint" if "nodes.endpoint" in child.argv else "network"
+            raise FabricError(f"the {what} of host {child.host} ended with {how}; see the logs in {run_dir}")
+
+    places = [
+        RankPlace(host.index - 1, host.name, str(channels / f"{host.name}.sock")) for host in network.hosts
+    ]
+    for place in places:
+        inventory.add_process(
+            fabric.spawn(place.host, _endpoint(config, network, place), f"{place.host}.log")
+        )
+    _wait_ready(places, watch)
+    ranks = places[: WORKLOADS[config.workload].ranks(config)]
+    watch()
+    stack.enter_context(ray_session(inventory.make_directory(), len(ranks), inventory.add_process))
+    stop.arm()
+    run_trials(config, ranks, run_dir / "samples.csv", watch)
+
+
+def _endpoint(config: ExperimentConfig, network: Topology, place: RankPlace) -> list[str]:
+    """The command line of one host's endpoint."""
+    host = network.host(place.host)
+    options = {
+        "name": host.name,
+        "interface": host.interface,
+        "address": host.endpoint_address,
+        "mac": host.endpoint_mac,
+        "kernel-address": host.kernel_address.partition("/")[0],
+        "channel": place.channel,
+        "gso-max": config.gso_max_bytes,
+        "host-mem-bw": config.host_mem_bw_bytes_per_s,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    return [
+        sys.executable,
+        "-m",
+        "nodes.endpoint",
+        *(word for n, v in given.items() for word in (f"--{n}", str(v))),
+    ]
+
+
+def _wait_ready(places: Iterable[RankPlace], watch: Callable[[], None]) -> None:
+    """Until every endpoint's channel takes connections. Raises HostError."""
+    give_up_at = time.monotonic() + _READY_S
+    for place in places:
+        while True:
+            watch()
+            try:
+                with closing(Host(place.channel)):
+                    break
+            except HostError:
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.05)
+
+
+def _checked(config: ExperimentConfig, run_dir: Path) -> Topology:
+    """The network that was asked for; UsageError or TopologyError if the options do not go together."""
+    network = build(config.topology, config.hosts, config.mtu, config.gso_max_bytes)
+    element_bytes = WORKLOADS[config.workload].element_bytes
+    for size in config.sizes_bytes:
+        if size % element_bytes:
+            raise UsageError(
+                f"size {size} is no multiple of the {element_bytes} bytes of an element; round it"
+            )
+    if config.niov_bytes not in (4096, 8192, 16384, 32768, 65536):
+        raise UsageError(
+            f"--niov-size {config.niov_bytes} is not 4K, 8K, 16K, 32K or 64K; choose one of them"
+        )
+    if config.bidir and config.workload != "stream":
+        raise UsageError(
+            f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
+        )
+    if run_dir.exists():
+        raise UsageError(f"{run_dir} exists already; choose another --run-id, or remove it")
+    if os.geteuid() != 0:
+        raise FabricError("building a network needs root; run `sudo python3 run.py ...`")
+    return network
+
+
+def _known(kind: str, name: str, known: Container[str] | Iterable[str]) -> str:
+    if name not in known:
+        raise UsageError(f"there is no {kind} {name!r}; choose from {', '.join(known)}")
+    return name
+
+
+def _super_packet(text: str) -> int:
+    """512K stands for the kernel's limit, which is 8 bytes less."""
+    size = parse_size(text)
+    return GSO_MAX_BYTES if size == 512 << 10 else size
+
+
+def _say(sentence: str) -> None:
+    print(f"run.py: {' '.join(sentence.split())}", file=sys.stderr)
+
+
+def main() -> int:
+    """Every way a run can end, as a sentence on stderr and an exit status."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.TyperException as wrong:
+        _say(wrong.format_message())
+        return 2
+    except (UsageError, SizeError, TopologyError) as wrong:
+        _say(str(wrong))
+        return 2
+    except Interrupted as stopped:
+        _say(str(stopped))
+        return stopped.status
+    except _FAILURES as failure:
+        _say(str(failure))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""What one rank computes with: its accelerator, the ledger of what it moves, and its host's kernel.
+
+In: a rank's place and the experiment's configuration. Out: device memory, staging turns on the host's memory
+bus. Owns the connection to the host, the accelerator and its dma-bufs.
+
+The data dma-buf holds `data_bytes` for the collective (twice that for a stream, which may send and receive
+at once), then a page with the barrier's tokens.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+
+from nodes.client.host import Host
+from nodes.machine.accelerator import Accelerator
+from nodes.machine.ledger import Ledger
+from nodes.machine.memory import Region
+from workloads.records import ExperimentConfig, RankPlace
+
+STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
+RECEIVE_BYTES = 64 << 20  # udmabuf's default limit, and what the kernel's ncdevmem stays under
+_LARGEST_NIOV = 65536  # dma-bufs are a multiple of it, so that every net_iov size fits
+
+
+class Machine:
+    """Raises HostError when nobody listens at the host's channel."""
+
+    def __init__(self, place: RankPlace, config: ExperimentConfig) -> None:
+        self.place = place
+        self.config = config
+        self.host = Host(place.channel)
+        self.ledger = Ledger()
+        self.accelerator = Accelerator(self.ledger, self.wait_turn)
+        self.data_bytes = max(config.sizes_bytes)
+        self.token_offset = _rounded(2 * self.data_bytes)
+        self.data = self.accelerator.alloc(_rounded(self.token_offset + 1))
+
+    @functools.cached_property
+    def receive_memory(self) -> Region:
+        """The dma-buf that net_iovs of received payload are cut from; made once, bound by every trial."""
+        return self.accelerator.alloc(RECEIVE_BYTES)
+
+    @functools.cached_property
+    def landing(self) -> Region:
+        """Device memory where staged payload waits to be reduced."""
+        return self.accelerator.alloc(STAGING_BYTES)
+
+    def wait_turn(self, count: int) -> None:
+        """Wait until the host's memory bus has served `count` bytes; no time without a ceiling."""
+        bus = self.host.bus
+        if bus is None:
+            return
+        now = time.monotonic()
+        time.sleep(max(0.0, bus.reserve(count, now) - now))
+
+    def close(self) -> None:
+        self.host.close()
+        self.accelerator.close()
+
+
+def _rounded(size: int) -> int:
+    return -(-size // _LARGEST_NIOV) * _LARGEST_NIOV

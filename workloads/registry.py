@@ -1,0 +1,39 @@
+"""What can be asked for, by name: workloads and data paths. In: a name. Out: the class that does it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+from workloads.collective import Collective
+from workloads.machine import Machine
+from workloads.records import ExperimentConfig, Timed
+from workloads.stream import PointToPoint
+from workloads.transport import Transport
+from workloads.transport_devmem import Devmem
+from workloads.transport_staged import Bounce, Kernel
+
+
+class Workload(Protocol):
+    """What a rank does in an iteration. `type`, `redop` and `root` are nccl-tests' columns; a workload that
+    `ends_connections` leaves none for a barrier afterwards."""
+
+    description: ClassVar[str]
+    type: ClassVar[str]
+    redop: ClassVar[str]
+    root: ClassVar[str]
+    element_bytes: ClassVar[int]
+    ends_connections: ClassVar[bool]
+    phase: str
+
+    def __init__(self, machine: Machine, transport: Transport[Any], size_bytes: int) -> None: ...
+    @staticmethod
+    def ranks(config: ExperimentConfig) -> int: ...
+    @staticmethod
+    def iterations(config: ExperimentConfig) -> tuple[int, int]: ...
+    def fill(self, seed: int) -> None: ...
+    def run(self) -> Timed: ...
+    def wrong(self, seed: int) -> int: ...
+
+
+WORKLOADS: dict[str, type[Workload]] = {"all_reduce": Collective, "stream": PointToPoint}
+PATHS: dict[str, type[Transport[Any]]] = {"devmem": Devmem, "bounce": Bounce, "kernel": Kernel}

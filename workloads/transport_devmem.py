@@ -1,0 +1,194 @@
+"""The devmem path: payload from dma-buf to dma-buf, never in host memory.
+
+In and out: as Transport. Owns a netlink-like connection whose bindings end with it, a queue of the NIC
+with its steering rule, and the tokens of received fragments until they go back.
+Source: tools/testing/selftests/drivers/net/hw/ncdevmem.c (the order of preparing the NIC, of receiving and of
+returning tokens), Documentation/networking/devmem.rst.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import NamedTuple
+
+import numpy as np
+
+from nodes import uapi
+from nodes.client.ethtool import Ethtool
+from nodes.client.host import Host
+from nodes.client.socket import Socket
+from nodes.machine.accelerator import Span
+from workloads.expected import Bytes
+from workloads.machine import Machine
+from workloads.records import Address
+from workloads.transport import Arrived, Transport, ended
+
+_FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
+_CONTROL_BYTES = _FRAGS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
+_CALL_BYTES = 8 << 20
+_FLOAT = np.dtype(np.float32)
+
+
+class Batch(NamedTuple):
+    """What one recvmsg delivered: spans of the receive dma-buf in stream order, and their tokens."""
+
+    spans: list[Span]
+    tokens: list[int]
+    bytes: int
+
+
+class _Kept(NamedTuple):
+    """A fragment of a stream that has not gone back: where it belongs, where it lies, its token."""
+
+    position: int
+    span: Span
+    token: int
+
+
+class Devmem(Transport[Socket]):
+    description = "device memory TCP: payload from dma-buf to dma-buf, headers only in host memory"
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self._sends = 0  # successful zero-copy sends on the outgoing connection
+        self._sends_at: list[int] = [0]  # the same, after each job of the sending thread
+        self._tail: deque[_Kept] = deque()  # the stream's last fragments
+
+    def listen(self) -> Address:
+        """Prepare the NIC as the kernel's selftests do: split headers, spare the last queue from RSS, steer
+        our port to it, and bind it."""
+        ethtool = self._machine.host.ethtool
+        self._split_headers(ethtool)
+        queue = self._spare_queue(ethtool)
+        address = super().listen()
+        rule = ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": address.port, "queue": queue})
+        self._undo.callback(ethtool.ntuple_delete, {"location": rule["location"]})
+        self._bind(queue)
+        return address
+
+    def connect(self, next_rank: Address) -> None:
+        super().connect(next_rank)
+        self._outgoing.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
+        # Completions are awaited while the sending thread sends: a channel of their own.
+        self._completions = self._opened(self._outgoing.dup())
+
+    def wait_reusable(self, ticket: int, timeout_s: float | None = None) -> None:
+        super().wait_reusable(ticket, timeout_s)
+        self._completions.wait_completions(self._sends_at[ticket])
+
+    def receive_into(self, offset: int, length: int) -> None:
+        machine = self._machine
+        for batch in self._batches(length):
+            machine.accelerator.unpack(machine.data, offset, machine.receive_memory, batch.spans)
+            offset += batch.bytes
+            self._return(batch.tokens)
+
+    def receive_reduce(self, offset: int, length: int) -> None:
+        reduction = self._machine.accelerator.reduction(self._machine.data, offset, _FLOAT, np.add)
+        for batch in self._batches(length):
+            reduction.add(self._machine.receive_memory, batch.spans)
+            self._return(batch.tokens)
+
+    def receive_stream(self, offset: int, period: int) -> Arrived:  # noqa: ARG002  payload stays where it lands
+        """Fragments of the last `period` bytes are kept for the check, all older ones go back at once."""
+        total, last_at_s = 0, time.monotonic()
+        while (batch := self._receive(_CALL_BYTES)).bytes:
+            last_at_s = time.monotonic()
+            for span, token in zip(batch.spans, batch.tokens, strict=True):
+                self._tail.append(_Kept(total, span, token))
+                total += span[1]
+            self._return(list(self._surplus(total - period)))
+        return Arrived(total, last_at_s)
+
+    def check_stream(self, offset: int, message: Bytes) -> int:  # noqa: ARG002
+        wrong = 0
+        for position, (at, size), _ in self._tail:
+            expected = np.take(message, range(position, position + size), mode="wrap")
+            wrong += self._machine.accelerator.compare(self._machine.receive_memory, at, expected)
+        return wrong
+
+    def _socket(self) -> Socket:
+        return self._machine.host.socket()
+
+    def _address(self) -> str:
+        return self._machine.host.address
+
+    def _transmit(self, offset: int, length: int) -> None:
+        control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, self._tx_id)]
+        while length:
+            sent = self._outgoing.sendmsg([(offset, length)], control, uapi.MSG_ZEROCOPY)
+            self._sends += 1
+            offset, length = offset + sent, length - sent
+
+    def _begin(self, job: Callable[[], None]) -> int:
+        def counted() -> None:
+            job()
+            self._sends_at.append(self._sends)
+
+        return super()._begin(counted)
+
+    def _batches(self, length: int) -> Iterator[Batch]:
+        """Exactly `length` bytes of payload; the caller returns each batch's tokens."""
+        while length:
+            batch = self._receive(min(length, _CALL_BYTES))
+            if not batch.bytes:
+                raise ended(length)
+            length -= batch.bytes
+            yield batch
+
+    def _receive(self, most: int) -> Batch:
+        """What is there, at most `most` bytes; no bytes at the end of the stream."""
+        count, control, _, _ = self._incoming.recvmsg_into([most], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM)
+        spans, tokens, size = [], [], 0
+        for _, kind, body in control:
+            frag = uapi.DmabufCmsg._make(uapi.DMABUF_CMSG.unpack(body))
+            if kind != uapi.SCM_DEVMEM_DMABUF:
+                raise OSError(f"{frag.frag_size} bytes of payload came in host memory; is header split on?")
+            spans.append((frag.frag_offset, frag.frag_size))
+            tokens.append(frag.frag_token)
+            size += frag.frag_size
+        if size != count:
+            raise OSError(f"recvmsg returned {count} bytes but fragments of {size}; is the queue bound?")
+        return Batch(spans, tokens, count)
+
+    def _return(self, tokens: list[int]) -> None:
+        for at in range(0, len(tokens), uapi.MAX_DONTNEED_TOKENS):
+            some = tokens[at : at + uapi.MAX_DONTNEED_TOKENS]
+            packed = b"".join(uapi.DMABUF_TOKEN.pack(token, 1) for token in some)
+            self._incoming.setsockopt(uapi.SOL_SOCKET, uapi.SO_DEVMEM_DONTNEED, packed)
+
+    def _surplus(self, oldest: int) -> Iterator[int]:
+        """Tokens of fragments from before stream position `oldest`, or of too many at once: a kept fragment
+        holds its whole net_iov, however short it is, and a dry pool drops packets."""
+        most = self._machine.receive_memory.size // self._machine.config.niov_bytes // 4
+        while self._tail and (self._tail[0].position < oldest or len(self._tail) > most):
+            yield self._tail.popleft().token
+
+    def _split_headers(self, ethtool: Ethtool) -> None:
+        before = ethtool.rings_get({})["tcp-data-split"]
+        ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
+        self._undo.callback(ethtool.rings_set, {"tcp-data-split": before})
+
+    def _spare_queue(self, ethtool: Ethtool) -> int:
+        """Take the last queue out of RSS: what arrives there by chance would fill its net_iovs."""
+        last = ethtool.channels_get({})["rx-count"] - 1
+        if last < 1:
+            raise OSError("the NIC has one rx queue; devmem needs one more, start the endpoint with --rx-queues 2")
+        before = ethtool.rss_get({})["indir"]
+        ethtool.rss_set({"equal": last})
+        self._undo.callback(ethtool.rss_set, {"indir": before})
+        return last
+
+    def _bind(self, queue: int) -> None:
+        """Bindings live as long as the connection that made them, as with the kernel's netlink sockets."""
+        machine = self._machine
+        owner = self._undo.enter_context(closing(Host(machine.place.channel)))
+        wanted = {"ifindex": owner.ifindex, "queues": [{"type": "rx", "id": queue}]}
+        owner.netdev.bind_rx(
+            {**wanted, "fd": machine.receive_memory.fd, "rx-page-size": machine.config.niov_bytes}
+        )
+        sent_from = owner.netdev.bind_tx({"ifindex": owner.ifindex, "fd": machine.data.fd})
+        self._tx_id = uapi.TX_DMABUF_ID.pack(sent_from["id"])
