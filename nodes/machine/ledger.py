@@ -13,20 +13,20 @@ from collections.abc import Iterable
 import msgspec
 
 
-class Initiator(str, enum.Enum):
+class Initiator(enum.StrEnum):
     NIC = "nic"
     CPU = "cpu"
     ACCELERATOR = "accelerator"
 
 
-class Place(str, enum.Enum):
+class Place(enum.StrEnum):
     WIRE = "wire"
     HOST = "host"
     DEVICE = "device"
     CORE = "core"  # registers and caches of whoever computes: costs nothing itself
 
 
-class What(str, enum.Enum):
+class What(enum.StrEnum):
     PAYLOAD = "payload"
     HEADER = "header"
 

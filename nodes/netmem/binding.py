@@ -16,7 +16,6 @@ from nodes.netmem.netmem import NetIov, Netmem
 from nodes.netmem.page_pool import PagePool
 from nodes.uapi import PAGE_SIZE
 
-
 Freed = Callable[["Binding"], None]
 
 
@@ -78,15 +77,15 @@ class TxBinding(Binding):
         self._area = NetIov(region, 0, region.size, dmabuf_id)
         self._area.owner = self
 
-    def netmem(self, offset: int, length: int) -> Netmem:
-        """The net_iov that holds [offset, offset + length), with a reference taken.
-
-        Raises OSError EFAULT when the range runs past the buffer (net_devmem_get_niov_at).
-        """
+    def check(self, offset: int, length: int) -> None:
+        """Raises OSError EFAULT when the range runs past the buffer (net_devmem_get_niov_at)."""
         if offset < 0 or offset + length > self.region.size:
             raise OSError(
                 errno.EFAULT, f"bytes {offset} to {offset + length} leave the dma-buf of {self.region.size}"
             )
+
+    def netmem(self) -> Netmem:
+        """The net_iov of the whole buffer, with a reference taken."""
         if self._area.pp_ref_count == 0:
             self._get()
         self._area.get()

@@ -43,5 +43,5 @@ class FlowSteering:
         if not self.rules or len(flow) != _FLOW.size:
             return None
         fields = _FLOW.unpack(flow)
-        matching = (rule.queue for _, rule in sorted(self.rules.items(), key=lambda item: item[0]) if rule.matches(fields))
+        matching = (self.rules[at].queue for at in sorted(self.rules) if self.rules[at].matches(fields))
         return next(matching, None)

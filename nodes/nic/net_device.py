@@ -31,7 +31,7 @@ _HEADER_BUFFER_BYTES = 128 << 10  # also holds frames that cannot be split, up t
 _FLOW_CACHE_MAX = 65536
 
 
-class TcpDataSplit(str, enum.Enum):
+class TcpDataSplit(enum.StrEnum):
     UNKNOWN = "unknown"
     DISABLED = "disabled"
     ENABLED = "enabled"

@@ -1,0 +1,78 @@
+"""One system call over a channel: a record out, its reply back, failures as OSError.
+
+Owns the channel. Not for two threads at once: a socket that is used by two opens a second channel (dup).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+from nodes.channel import AnyReply, Channel, ChannelClosed, Failed, Readable, Reply, Request
+
+_R = TypeVar("_R", bound=Reply)
+
+
+class SystemCallError(OSError):
+    """What the endpoint refused: errno, a sentence, and for netlink the attribute that offends."""
+
+    def __init__(self, number: int, message: str, attribute: str = "") -> None:
+        super().__init__(number, message)
+        self.attribute = attribute
+
+
+class Calls:
+    """Raises OSError when nobody listens at `path`, ConnectionError when the endpoint goes away."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._channel = Channel.connect(path)
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    def call(self, request: Request, kind: type[_R], fds: tuple[int, ...] = ()) -> _R:
+        """Send `request` and wait for its reply, of type `kind`. Raises OSError as the kernel would:
+        BlockingIOError, ConnectionResetError, and so on by errno."""
+        reply, _ = self._exchange(request, fds)
+        return _expect(reply, kind)
+
+    def call_for_fds(self, request: Request, kind: type[_R]) -> tuple[_R, list[int]]:
+        """The same for a reply that brings descriptors, which are then the caller's."""
+        reply, fds = self._exchange(request, ())
+        return _expect(reply, kind), fds
+
+    def post(self, request: Request) -> None:
+        """Send a request that has no reply."""
+        self._channel.send(request)
+
+    def _exchange(self, request: Request, fds: tuple[int, ...]) -> tuple[AnyReply, list[int]]:
+        try:
+            self._channel.send(request, fds)
+            reply, got = self._channel.receive_reply()
+            while isinstance(reply, Readable):
+                reply, got = self._channel.receive_reply()
+        except ChannelClosed:
+            raise ChannelClosed(f"the endpoint at {self.path} is gone") from None
+        return reply, got
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def _expect(reply: AnyReply, kind: type[_R]) -> _R:
+    if isinstance(reply, kind):
+        return reply
+    if isinstance(reply, Failed):
+        raise failure(reply)
+    raise ConnectionError(f"the endpoint answered {type(reply).__name__}, not {kind.__name__}")
+
+
+def failure(reply: Failed) -> OSError:
+    """The exception Python has for an errno (BlockingIOError, ...), or SystemCallError."""
+    if reply.attribute:
+        return SystemCallError(reply.number, reply.message, reply.attribute)
+    ordinary = OSError(reply.number, reply.message or os.strerror(reply.number))
+    if type(ordinary) is not OSError:
+        return ordinary
+    return SystemCallError(reply.number, reply.message)

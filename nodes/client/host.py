@@ -1,0 +1,79 @@
+"""A host's kernel, as an application reaches it: by the path of its system-call channel.
+
+    host = Host("/run/.../h1.sock"); sock = host.socket(); host.netdev.bind_rx({...})
+
+Owns the control channel; when it closes, what was registered and bound through it goes.
+"""
+
+from __future__ import annotations
+
+import socket as linux
+import time
+
+from nodes.channel import Done, GetStats, Hello, OpenKernelSocket, Stats, Welcome
+from nodes.client.calls import Calls
+from nodes.client.ethtool import Ethtool
+from nodes.client.memory import MemoryRegistry, UserMemory
+from nodes.client.netdev import Netdev
+from nodes.client.socket import Socket
+from nodes.machine.ceilings import MemoryBus
+
+HostStats = Stats  # what Host.stats() returns
+
+
+class HostError(RuntimeError):
+    """The host cannot be reached; one sentence."""
+
+
+class Host:
+    """`name`, `address` (IPv4, the endpoint's), `kernel_address` (Linux's own on the same link, or None),
+    `ifname`, `ifindex`, `mtu`; `bus` is the host's memory ceiling, None when it has none."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._calls = Calls(path)
+        except OSError as e:
+            raise HostError(
+                f"no endpoint listens at {path!r} ({e.strerror}): start one with python -m nodes.endpoint"
+            ) from None
+        welcome, fds = self._calls.call_for_fds(Hello(), Welcome)
+        self.name = welcome.name
+        self.address = welcome.address
+        self.kernel_address = welcome.kernel_address or None
+        self.ifname = welcome.ifname
+        self.ifindex = welcome.ifindex
+        self.mtu = welcome.mtu
+        self.bus = MemoryBus(fds[0]) if fds else None
+        self.netdev = Netdev(self._calls)
+        self.ethtool = Ethtool(self._calls)
+        self._registry = MemoryRegistry()
+
+    def socket(self) -> Socket:
+        """A new TCP socket of the host's stack."""
+        return Socket.open(self._calls.path, self._registry)
+
+    def kernel_socket(self) -> linux.socket:
+        """A Linux TCP socket made in the host's namespace: it stays there wherever it is used."""
+        _, fds = self._calls.call_for_fds(OpenKernelSocket(), Done)
+        return linux.socket(fileno=fds[0])
+
+    def memory(self, size: int) -> UserMemory:
+        """`size` bytes of registered host memory."""
+        return UserMemory(self._calls, self._registry, size)
+
+    def stats(self) -> HostStats:
+        """The endpoint's ledger, CPU seconds and device counters so far."""
+        return self._calls.call(GetStats(), Stats)
+
+    def turn(self, dram_bytes: int) -> None:
+        """Wait until the host's memory bus has served `dram_bytes` of accesses; at once without a ceiling."""
+        if self.bus is not None:
+            now = time.monotonic()
+            time.sleep(max(0.0, self.bus.reserve(dram_bytes, now) - now))
+
+    def close(self) -> None:
+        """Unbind and unregister what this process did here. Sockets have channels of their own."""
+        self._calls.close()
+        if self.bus is not None:
+            self.bus.close()
+

@@ -1,0 +1,160 @@
+"""One host's kernel and NIC as a process: `python -m nodes.endpoint --help`.
+
+Wires the parts together and runs the loop. Works alone on any Ethernet interface: one of a Mininet host,
+a veth, a TAP, a real NIC.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import fcntl
+import ipaddress
+import os
+import secrets
+import socket
+import struct
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from nodes.channel import Welcome
+from nodes.control.ethtool import Ethtool
+from nodes.control.netdev import Netdev
+from nodes.endpoint.loop import Loop
+from nodes.endpoint.syscalls import HostParts
+from nodes.machine.ceilings import MemoryBus
+from nodes.machine.cpu import Cpu
+from nodes.machine.ledger import Ledger
+from nodes.nic.af_packet import AfPacket, WireError
+from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.sock.inet import Inet, InetConfig
+from nodes.wire import ethernet
+
+_SIOCGIFMTU = 0x8921
+
+
+class EndpointError(RuntimeError):
+    """The endpoint cannot start; one sentence."""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m nodes.endpoint",
+        description="A host's network stack with a packet-splitting NIC, on one interface and address of its own. "
+        "Applications reach it through --channel with nodes.client. Stops on SIGTERM or SIGINT.",
+        epilog="example: ip netns exec h1 python -m nodes.endpoint --interface veth1 --address 10.0.1.1/16 "
+        "--mac 02:00:00:00:01:01 --channel /tmp/h1.sock",
+    )
+    add = p.add_argument
+    add("--interface", required=True, metavar="NAME", help="the wire: an Ethernet interface that is up")
+    add("--address", required=True, metavar="A.B.C.D/N", help="the endpoint's; the kernel must not have it")
+    add("--mac", metavar="XX:..", help="the endpoint's own; default: a local one made from the address")
+    add("--channel", required=True, metavar="PATH", help="AF_UNIX path for applications (made, and removed)")
+    add("--name", default="", help="what the host is called; default: the interface")
+    add("--kernel-address", default="", metavar="A.B.C.D", help="of Linux's own stack on the interface")
+    add("--rx-queues", type=int, default=8, metavar="N")
+    add("--rx-buf-len", type=int, default=4096, metavar="BYTES", help="size of a host receive buffer")
+    add("--gso-max", type=int, default=65536, metavar="BYTES", help="longest frame; > 65536 needs BIG TCP")
+    add("--host-mem-bw", type=float, metavar="B/S", help="ceiling of host memory traffic, bytes a second")
+    add("--seed", type=int, help="for ports and initial sequence numbers; default: from the system")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    try:
+        run(options)
+    except (EndpointError, WireError) as e:
+        print(f"endpoint: {e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Build the host and serve until told to stop."""
+    with ExitStack() as stack:
+        address = _address(options.address)
+        mac = _mac(options.mac, address)
+        listener = stack.enter_context(_listen(options.channel))
+        stack.callback(_unlink, options.channel)
+        wire = AfPacket(options.interface, mac)
+        stack.callback(wire.close)
+        ledger = Ledger()
+        config = DeviceConfig(
+            name=options.interface,
+            ifindex=socket.if_nametoindex(options.interface),
+            mac=mac,
+            mtu=_mtu(options.interface),
+            rx_queues=options.rx_queues,
+            gso_max_bytes=options.gso_max,
+            rx_buf_len=options.rx_buf_len,
+        )
+        device = NetDevice(config, wire, ledger)
+        seed = secrets.randbits(64) if options.seed is None else options.seed
+        inet = Inet(device, Cpu(ledger), InetConfig(int(address.ip), address.network.prefixlen, seed))
+        bus = MemoryBus.create(options.host_mem_bw) if options.host_mem_bw else None
+        welcome = Welcome(
+            options.name or options.interface, str(address.ip), address.network.prefixlen,
+            options.kernel_address, config.name, config.ifindex, config.mtu,
+        )
+        host = HostParts(welcome, inet, device, Netdev(device), Ethtool(device), ledger, bus)
+        Loop(host, wire.fileno(), listener).run()
+
+
+def _address(text: str) -> ipaddress.IPv4Interface:
+    try:
+        return ipaddress.IPv4Interface(text)
+    except ValueError as e:
+        raise EndpointError(f"--address {text!r} is not an IPv4 address with prefix: {e}") from None
+
+
+def _mac(text: str | None, address: ipaddress.IPv4Interface) -> bytes:
+    try:
+        return ethernet.mac_bytes(text) if text else b"\x02\x00" + address.ip.packed
+    except ValueError as e:
+        raise EndpointError(f"--mac: {e}; write six bytes in hexadecimal, 02:00:00:00:00:01") from None
+
+
+def _mtu(ifname: str) -> int:
+    request = struct.pack("16si", ifname.encode(), 0).ljust(40, b"\0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        answer = fcntl.ioctl(sock, _SIOCGIFMTU, request)
+    return int(struct.unpack_from("16si", answer)[1])
+
+
+def _listen(path: str) -> socket.socket:
+    """Listen for applications at `path`; a socket nobody listens on any more is replaced."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        try:
+            sock.bind(path)
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE or _answers(path):
+                raise
+            os.unlink(path)
+            sock.bind(path)
+        sock.listen(512)
+        sock.setblocking(False)
+    except OSError as e:
+        sock.close()
+        raise EndpointError(f"--channel {path!r} cannot be listened on: {e.strerror or e}") from None
+    return sock
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return not Path(path).is_socket()
+        return True
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

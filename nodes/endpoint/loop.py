@@ -1,0 +1,131 @@
+"""The endpoint's loop: the only clock, the only poll, the only sleep.
+
+In: readiness of the wire, of channels and of the listening socket; timers. Out: one turn at a time,
+packets first, then blocked calls, new calls, and what connections want to send. When the host has a
+memory ceiling, a turn that moved bytes through host memory ends when the bus has served them.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import time
+from contextlib import suppress
+from types import FrameType
+
+from nodes.endpoint.session import Session
+from nodes.endpoint.syscalls import HostParts, Syscalls
+
+BUDGET = 64  # packets a turn (NAPI's weight)
+_STALL_MIN_S = 50e-6  # a shorter sleep takes that long anyway: keep the debt for the next turn
+
+
+class Loop:
+    """`wire_fd` is the AF_PACKET socket, `listener` the channel's; both belong to the caller."""
+
+    def __init__(self, host: HostParts, wire_fd: int, listener: socket.socket) -> None:
+        self._host = host
+        self._syscalls = Syscalls(host)
+        self._wire_fd = wire_fd
+        self._listener = listener
+        self._poll = select.epoll()
+        self._sessions: dict[int, Session] = {}
+        self._events: dict[int, int] = {}  # what the poll watches for, by descriptor
+        self._running = True
+        self._charged = 0  # DRAM bytes the bus has been asked for
+        self._watch(wire_fd, select.EPOLLIN)
+        self._watch(listener.fileno(), select.EPOLLIN)
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        clock = time.monotonic
+        more = False
+        while self._running:
+            for fd, events in self._poll.poll(self._wait_s(more, clock())):
+                if fd not in (self._wire_fd, self._listener.fileno()):
+                    self._session_event(fd, events, clock())
+                elif fd == self._listener.fileno():
+                    self._accept()
+            more = self._turn(clock())
+            self._stall()
+        self.close()
+
+    def _stop(self, _: int, __: FrameType | None) -> None:
+        self._running = False
+
+    def _wait_s(self, more: bool, now: float) -> float:
+        """Seconds the poll may sleep, -1 for ever."""
+        if more:
+            return 0.0
+        times = [self._host.inet.next_timeout(), self._syscalls.next_deadline()]
+        first = min((t for t in times if t is not None), default=None)
+        # epoll counts milliseconds and rounds up: a timer is never early, and at most 1 ms late.
+        return -1 if first is None else max(0.0, first - now)
+
+    def _turn(self, now: float) -> bool:
+        """Packets in, timers, blocked calls, packets out; whether there is more to do at once."""
+        inet, device = self._host.inet, self._host.device
+        if device.tx.stopped:
+            device.tx.kick()
+        received = inet.poll(BUDGET, now)
+        inet.handle_timeouts(now)
+        self._syscalls.retry(now)
+        unsent = inet.transmit(now)
+        if self._syscalls.waiting and inet.changed:
+            self._syscalls.retry(now)
+        self._refresh()
+        return received == BUDGET or unsent
+
+    def _session_event(self, fd: int, events: int, now: float) -> None:
+        self._sessions[fd].handle(events, now)
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError):
+            sock, _ = self._listener.accept()
+            session = Session(sock, self._syscalls)
+            self._sessions[session.fd] = session
+            self._watch(session.fd, session.wanted_events())
+
+    def _refresh(self) -> None:
+        """Watch for what each descriptor wants now."""
+        wire = select.EPOLLIN | (select.EPOLLOUT if self._host.device.tx.stopped else 0)
+        self._watch(self._wire_fd, wire)
+        stirred, self._syscalls.stirred = self._syscalls.stirred, {}
+        for session in stirred:
+            if session.closed:
+                self._sessions.pop(session.fd, None)
+                self._events.pop(session.fd, None)  # closing took it off the poll
+            else:
+                self._watch(session.fd, session.wanted_events())
+
+    def _watch(self, fd: int, events: int) -> None:
+        have = self._events.get(fd)
+        if have == events:
+            return
+        if have is None:
+            self._poll.register(fd, events)
+        else:
+            self._poll.modify(fd, events)
+        self._events[fd] = events
+
+    def _stall(self) -> None:
+        """Wait for the memory bus: a DMA or a copy is over when the bus has served it."""
+        bus, ledger = self._host.bus, self._host.ledger
+        if bus is None or ledger.host_dram_bytes == self._charged:
+            return
+        now = time.monotonic()
+        done_at = bus.reserve(ledger.host_dram_bytes - self._charged, now)
+        self._charged = ledger.host_dram_bytes
+        if done_at - now > _STALL_MIN_S:
+            time.sleep(done_at - now)
+
+    def close(self) -> None:
+        """Sockets close, and their last segments leave."""
+        now = time.monotonic()
+        for session in [*self._sessions.values()]:
+            session.close(now)
+        self._host.inet.transmit(now)
+        self._poll.close()

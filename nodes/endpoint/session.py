@@ -1,0 +1,207 @@
+"""One system-call channel: a process's control channel or one socket's, and the call it is blocked in.
+
+In: readable and hang-up events of its descriptor, retries when its socket changed. Out: one reply a
+request. Owns what the process registered through it: memory, bindings, its hold on a socket. A closed
+channel is a dead process: all of that goes, as it does when a kernel's process ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nodes.channel import (
+    AnyRequest,
+    Channel,
+    ChannelClosed,
+    Failed,
+    Netlink,
+    Readable,
+    Record,
+    RegisterMemory,
+    Reply,
+    Watch,
+)
+from nodes.sock.devmem_socket import DevmemSocket
+
+if TYPE_CHECKING:
+    from nodes.endpoint.syscalls import Syscalls
+
+Attempt = Callable[[float], "Reply | None"]  # BlockingIOError: not yet
+_CAP_NET_ADMIN = 1 << 12
+_PEERCRED = struct.Struct("=iII")
+
+
+class BlockedCall:
+    """A call that could not be answered yet. It gives up at `deadline`, a CLOCK_MONOTONIC second."""
+
+    __slots__ = ("attempt", "deadline")
+
+    def __init__(self, attempt: Attempt, deadline: float | None) -> None:
+        self.attempt = attempt
+        self.deadline = deadline
+
+
+class Session:
+    def __init__(self, sock: socket.socket, syscalls: Syscalls) -> None:
+        pid, uid, _ = _PEERCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
+        self.privileged = _has_net_admin(pid, uid)
+        self.channel = Channel(sock)
+        self.channel.setblocking(False)
+        self.fd = sock.fileno()
+        self.socket: DevmemSocket | None = None
+        self.blocked: BlockedCall | None = None
+        self.accepted: list[int] = []  # handles of connections it was given
+        self.owned = ExitStack()  # undone when the process is gone
+        self.closed = False
+        self._syscalls = syscalls
+        self._unsent: deque[tuple[Record, tuple[int, ...]]] = deque()
+        self._watching = False
+        self._told_readable = False
+
+    # --- events
+
+    def wanted_events(self) -> int:
+        """What the poll should wake us for: nothing to read while a call is blocked or unanswered."""
+        if self._unsent:
+            return select.EPOLLOUT | select.EPOLLRDHUP
+        return select.EPOLLRDHUP if self.blocked else select.EPOLLIN | select.EPOLLRDHUP
+
+    def handle(self, events: int, now: float) -> None:
+        """The channel is readable, writable again, or closed."""
+        self._syscalls.stirred[self] = None
+        try:
+            self._flush()
+            if events & select.EPOLLIN and not self.blocked and not self._unsent:
+                self._next_request(now)
+            elif events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
+                raise ChannelClosed("the process is gone")
+        except (ChannelClosed, ConnectionError):
+            self.close(now)
+
+    def _next_request(self, now: float) -> None:
+        try:
+            request, fds = self.channel.receive_request()
+        except BlockingIOError:
+            return
+        except msgspec.MsgspecError as e:
+            self._send(Failed(errno.EINVAL, f"not a request: {e}"))
+            return
+        fd = fds.pop(0) if fds and isinstance(request, RegisterMemory | Netlink) else -1
+        for unwanted in fds:
+            os.close(unwanted)
+        self._begin(request, fd, now)
+
+    def _begin(self, request: AnyRequest, fd: int, now: float) -> None:
+        """Make the call, which takes `fd` over; keep it if it would block."""
+        call = self._syscalls.attempt(self, request, fd)
+        try:
+            reply = _try(call, now)
+        except BlockingIOError as would_block:
+            timeout_s = getattr(request, "timeout_s", 0.0)
+            if timeout_s is None or timeout_s > 0:
+                self.blocked = BlockedCall(call, None if timeout_s is None else now + timeout_s)
+                self._syscalls.wait(self)
+                return
+            reply = _failure(would_block)
+        if reply is not None:
+            self._send(reply)
+        if isinstance(request, Watch):
+            self._watching = True
+        self.tell_readable()
+
+    def retry(self, now: float) -> None:
+        """The socket changed, or the deadline passed: try the blocked call again."""
+        blocked = self.blocked
+        if blocked is None or self.closed:
+            return
+        self._syscalls.stirred[self] = None
+        try:
+            reply = _try(blocked.attempt, now)
+        except BlockingIOError:
+            if blocked.deadline is None or now < blocked.deadline:
+                return
+            reply = Failed(errno.EAGAIN, "the call timed out")
+        self.blocked = None
+        try:
+            if reply is not None:
+                self._send(reply)
+        except ChannelClosed:
+            self.close(now)
+
+    def tell_readable(self) -> None:
+        """Keep the promise of Watch: one Readable outstanding while there is something to read."""
+        sock = self.socket
+        if not self._watching or sock is None or self.blocked:
+            return
+        readable = self._syscalls.readable(sock)
+        if readable and not self._told_readable:
+            self._syscalls.stirred[self] = None
+            self._send(Readable())
+        self._told_readable = readable
+
+    # --- sending
+
+    def send_with(self, reply: Reply, fds: tuple[int, ...]) -> None:
+        """Answer with descriptors."""
+        self._send(reply, fds)
+
+    def _send(self, record: Record, fds: tuple[int, ...] = ()) -> None:
+        if not self._unsent:
+            try:
+                self.channel.send(record, fds)
+            except BlockingIOError:
+                pass
+            else:
+                return
+        self._unsent.append((record, fds))
+
+    def _flush(self) -> None:
+        with suppress(BlockingIOError):
+            while self._unsent:
+                self.channel.send(*self._unsent[0])
+                self._unsent.popleft()
+
+    def close(self, now: float) -> None:
+        """The process is gone: undo what it did."""
+        if not self.closed:
+            self.closed = True
+            self._syscalls.stirred[self] = None
+            self._syscalls.forget(self, now)
+            self.owned.close()
+            self.channel.close()
+
+
+def _try(attempt: Attempt, now: float) -> Reply | None:
+    try:
+        return attempt(now)
+    except BlockingIOError:
+        raise
+    except OSError as refused:
+        return _failure(refused)
+
+
+def _failure(refused: OSError) -> Failed:
+    return Failed(
+        refused.errno or errno.EIO, refused.strerror or str(refused), getattr(refused, "attribute", "")
+    )
+
+
+def _has_net_admin(pid: int, uid: int) -> bool:
+    """Whether the caller has CAP_NET_ADMIN. A process outside our PID namespace has pid 0 here: then
+    root is taken at its word."""
+    try:
+        with open(f"/proc/{pid}/status") as status:
+            effective = next(line.split()[1] for line in status if line.startswith("CapEff:"))
+    except (OSError, StopIteration):
+        return uid == 0
+    return bool(int(effective, 16) & _CAP_NET_ADMIN)

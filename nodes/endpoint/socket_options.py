@@ -1,0 +1,98 @@
+"""setsockopt, getsockopt and poll on a socket: options by level and number, values as bytes.
+
+Source: sk_setsockopt (net/core/sock.c), do_tcp_setsockopt and tcp_poll (net/ipv4/tcp.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+from nodes import uapi
+from nodes.sock.devmem_socket import DevmemSocket, error
+from nodes.tcp.state import State
+
+_INT = struct.Struct("=i")
+_BUFFER_MIN, _BUFFER_MAX = 4096, 1 << 30
+_CONGESTION = ("cubic", "newreno")
+# struct tcp_info begins with eight bytes, then 32-bit fields in this order (include/uapi/linux/tcp.h).
+_TCP_INFO = struct.Struct("=8B24I")
+
+
+def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int:
+    """What the kernel's setsockopt returns: 0, or a count for SO_DEVMEM_DONTNEED. EINVAL, ENOPROTOOPT."""
+    key = (level, option)
+    if key == (uapi.SOL_SOCKET, uapi.SO_DEVMEM_DONTNEED):
+        return sock.devmem_dontneed(value)
+    if key == (uapi.IPPROTO_TCP, uapi.TCP_CONGESTION):
+        name = value.rstrip(b"\0").decode("ascii", "replace")
+        name = "newreno" if name == "reno" else name  # what the kernel calls it
+        if name not in _CONGESTION:
+            raise error(errno.ENOENT, f"congestion control {name!r}: choose one of {', '.join(_CONGESTION)}")
+        sock.options.congestion = name
+        return 0
+    if len(value) < _INT.size:
+        raise error(errno.EINVAL, f"option value of {len(value)} bytes: give 4")
+    (number,) = _INT.unpack_from(value)
+    options = sock.options
+    if key == (uapi.SOL_SOCKET, uapi.SO_ZEROCOPY):
+        if number not in (0, 1):
+            raise error(errno.EINVAL, f"SO_ZEROCOPY {number}: give 0 or 1")
+        options.zerocopy = bool(number)
+    elif key == (uapi.SOL_SOCKET, uapi.SO_SNDBUF):
+        options.send_buffer_bytes = min(max(number * 2, _BUFFER_MIN), _BUFFER_MAX)
+    elif key == (uapi.SOL_SOCKET, uapi.SO_RCVBUF):
+        options.receive_buffer_bytes = min(max(number * 2, _BUFFER_MIN), _BUFFER_MAX)
+    elif key == (uapi.SOL_SOCKET, uapi.SO_RCVLOWAT):
+        options.rcvlowat = max(1, number)
+    elif key == (uapi.IPPROTO_TCP, uapi.TCP_NODELAY):
+        options.nodelay = bool(number)
+    else:
+        raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} is not implemented")
+    return 0
+
+
+def get_option(sock: DevmemSocket, level: int, option: int) -> bytes:
+    """ENOPROTOOPT for what has no value, SO_DEVMEM_DONTNEED among them (table D9)."""
+    options = sock.options
+    key = (level, option)
+    if key == (uapi.IPPROTO_TCP, uapi.TCP_CONGESTION):
+        return options.congestion.encode().ljust(16, b"\0")
+    if key == (uapi.IPPROTO_TCP, uapi.TCP_INFO):
+        return _tcp_info(sock)
+    values = {
+        (uapi.SOL_SOCKET, uapi.SO_ZEROCOPY): int(options.zerocopy),
+        (uapi.SOL_SOCKET, uapi.SO_SNDBUF): options.send_buffer_bytes,
+        (uapi.SOL_SOCKET, uapi.SO_RCVBUF): options.receive_buffer_bytes,
+        (uapi.SOL_SOCKET, uapi.SO_RCVLOWAT): options.rcvlowat,
+        (uapi.IPPROTO_TCP, uapi.TCP_NODELAY): int(options.nodelay),
+    }
+    if key == (uapi.SOL_SOCKET, uapi.SO_ERROR):
+        return _INT.pack(sock.take_error())
+    if key not in values:
+        raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} has no value to get")
+    return _INT.pack(values[key])
+
+
+def readable(sock: DevmemSocket) -> bool:
+    """POLLIN: accept, data (SO_RCVLOWAT bytes of it), the end of the stream, or an error."""
+    if sock.backlog:
+        return bool(sock.accept_queue)
+    connection = sock.connection
+    if connection is None:
+        return False
+    ended = connection.fin_received or connection.state is State.CLOSED
+    return ended or sock.recv_queue.length >= sock.options.rcvlowat
+
+
+def _tcp_info(sock: DevmemSocket) -> bytes:
+    if sock.connection is None:
+        raise error(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+    i = sock.connection.info()
+    return _TCP_INFO.pack(
+        int(i.state), i.ca_state, i.retransmits, i.probes, i.backoff, 0, i.snd_wscale | i.rcv_wscale << 4, 0,
+        i.rto_us, 0, i.snd_mss, i.rcv_mss, i.unacked, i.sacked, i.lost, 0, 0,
+        0, 0, 0, 0, 0, 0, i.rtt_us, i.rttvar_us, min(i.snd_ssthresh, 0x7FFFFFFF), i.snd_cwnd, 0, 0,
+        0, 0, i.total_retrans,
+    )  # fmt: skip

@@ -1,0 +1,188 @@
+"""A TCP socket: what stands between an application's calls and a connection.
+
+In: calls (recvmsg, sendmsg, ...), never blocking: BlockingIOError says "not yet", and the endpoint tries
+again when the socket wakes. Out: results as the kernel gives them, OSError with its errno. Owns the
+connection, the receive queue, the application's tokens and the completions.
+Source: net/ipv4/tcp.c, net/ipv4/af_inet.c; recvmsg and sendmsg have files of their own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from nodes import uapi
+from nodes.skb import Frags
+from nodes.sock.errqueue import ErrQueue
+from nodes.sock.recv_queue import RecvQueue
+from nodes.sock.user_frags import UserFrags
+from nodes.tcp.connection import Connection
+from nodes.tcp.state import State
+
+if TYPE_CHECKING:
+    from nodes.sock.inet import Inet
+
+_CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
+_MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
+
+
+@dataclass(slots=True)
+class SocketOptions:
+    """What setsockopt changed; buffer sizes in bytes count from the next connect or listen."""
+
+    send_buffer_bytes: int = 8 << 20
+    receive_buffer_bytes: int = 12 << 20
+    congestion: str = "cubic"
+    nodelay: bool = False
+    zerocopy: bool = False
+    rcvlowat: int = 1
+
+
+def error(number: int, text: str = "") -> OSError:
+    return OSError(number, text or os.strerror(number))
+
+
+class DevmemSocket:
+    """`local` and `remote` are (address as a 32-bit integer, port); 0 and 0 while unset."""
+
+    def __init__(self, inet: Inet) -> None:
+        self.inet = inet
+        self.local = (0, 0)
+        self.remote = (0, 0)
+        self.options = SocketOptions()
+        self.connection: Connection | None = None
+        self.recv_queue = RecvQueue()
+        self.user_frags = UserFrags()
+        self.errqueue = ErrQueue()
+        self.bytes_sent = 0  # payload bytes handed to the connection: the stream offset of the next one
+        self.closed = False  # by the application; the connection may live on
+        self.backlog = 0  # > 0: listening
+        self.accept_queue: deque[DevmemSocket] = deque()
+        self.embryos = 0  # children that have not finished their handshake
+        self.listener: DevmemSocket | None = None  # whose child this is, until accepted
+        self.embryo = False  # a child in its handshake
+        self.timer_at: float | None = None  # of the entry in the inet's timer heap
+        self._error = 0
+        self._send_shutdown = False
+
+    # --- names
+
+    def bind(self, address: int, port: int) -> None:
+        """EINVAL when bound already, EADDRNOTAVAIL for a foreign address, EADDRINUSE."""
+        if self.local[1]:
+            raise error(errno.EINVAL, "the socket is bound already")
+        self.local = self.inet.claim(self, address, port)
+
+    def listen(self, backlog: int) -> None:
+        """Accept connections; binds to a free port if need be."""
+        if self.connection is not None:
+            raise error(errno.EINVAL, "a connected socket cannot listen")
+        if not self.local[1]:
+            self.bind(0, 0)
+        self.backlog = max(1, backlog)
+        self.inet.listen(self)
+
+    def accept(self) -> DevmemSocket:
+        """The next connection, complete; BlockingIOError when there is none."""
+        if not self.backlog:
+            raise error(errno.EINVAL, "the socket does not listen")
+        if not self.accept_queue:
+            raise BlockingIOError(errno.EAGAIN, "no connection waits")
+        child = self.accept_queue.popleft()
+        child.listener = None
+        return child
+
+    # --- connecting
+
+    def start_connect(self, address: int, port: int, now: float) -> None:
+        """Begin; the result comes by connect_result. EISCONN, EALREADY, EINVAL, ENETUNREACH."""
+        if self.backlog:
+            raise error(errno.EISCONN, "the socket listens")
+        if self.connection is not None:
+            raise error(errno.EALREADY if self.connection.state in _CONNECTING else errno.EISCONN)
+        if not self.local[1]:
+            self.local = self.inet.claim(self, 0, 0)
+        self.inet.connect(self, address, port, now)
+
+    def connect_result(self) -> None:
+        """Return when connected; BlockingIOError while connecting; the connection's error otherwise."""
+        if self.connection is not None and self.connection.state in _CONNECTING:
+            raise BlockingIOError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
+        self.raise_error()
+
+    # --- data: see tcp_recvmsg and tcp_sendmsg
+
+    def check_may_send(self) -> Connection:
+        """The connection, ready for data. EPIPE, ENOTCONN, the connection's error, BlockingIOError."""
+        self.raise_error()
+        connection = self.connection
+        if connection is not None and connection.state in _CONNECTING:
+            raise BlockingIOError(errno.EAGAIN, "still connecting")
+        if connection is None or self._send_shutdown or connection.state not in _MAY_SEND:
+            raise error(errno.EPIPE)
+        return connection
+
+    def shutdown(self, how: int, now: float) -> None:
+        """SHUT_WR (1) and SHUT_RDWR (2) end our stream; SHUT_RD (0) alone changes nothing on the wire."""
+        if self.connection is None or self.connection.state in (*_CONNECTING, State.CLOSED):
+            raise error(errno.ENOTCONN)
+        if how not in (0, 1, 2):
+            raise error(errno.EINVAL, f"shutdown how={how}: 0, 1 or 2")
+        if how and not self._send_shutdown:
+            self._send_shutdown = True
+            self.connection.shutdown(now)
+            self.inet.touch(self)
+
+    def devmem_dontneed(self, value: bytes) -> int:
+        """SO_DEVMEM_DONTNEED: how many fragments were returned; EINVAL for a bad length (net/core/sock.c)."""
+        size = uapi.DMABUF_TOKEN.size
+        if len(value) % size or not 4 <= len(value) <= uapi.MAX_DONTNEED_TOKENS * size:
+            raise error(
+                errno.EINVAL, f"SO_DEVMEM_DONTNEED of {len(value)} bytes: give 1 to 128 tokens of {size} bytes"
+            )
+        return self.user_frags.dontneed(uapi.DMABUF_TOKEN.iter_unpack(value))
+
+    def take_error(self) -> int:
+        """SO_ERROR: the pending errno, cleared."""
+        pending, self._error = self._error, 0
+        return pending
+
+    def raise_error(self) -> None:
+        """Raise the pending error once."""
+        if self._error:
+            raise error(self.take_error())
+
+    # --- what the connection tells
+
+    def absorb(self) -> None:
+        """The connection saw segments or timers: take what it has for us."""
+        connection = self.connection
+        if connection is None:
+            return
+        received = connection.received
+        while received:
+            self.recv_queue.append(cast(Frags, received.popleft()))  # TCP is opaque to what it carries
+        self.errqueue.acknowledged(connection.bytes_acked)
+        if connection.error and connection.state is State.CLOSED:
+            self._error, connection.error = connection.error, 0
+        if connection.state is State.CLOSED:
+            self.errqueue.abort()
+
+    def close(self, now: float) -> None:
+        """The application is gone: tokens return, and the connection ends on its own."""
+        self.closed = True
+        self.user_frags.release_all()
+        for child in self.accept_queue:
+            child.close(now)
+        self.accept_queue.clear()
+        if self.connection is not None:
+            if self.connection.state in _CONNECTING:
+                self.connection.abort(now)
+            else:
+                self.connection.close(now)
+        self.recv_queue.release_all()
+        self.inet.release(self, now)
+

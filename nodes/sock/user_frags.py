@@ -1,0 +1,61 @@
+"""Tokens: the fragments that an application holds, by number.
+
+In: a netmem with a reference that the table takes over. Out: a token; later the reference is put.
+Owns those references. The numbers are a socket's own, from 1, the lowest free one first, as an
+xarray gives them (sk_user_frags, include/net/sock.h; xa_alloc).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+from nodes.netmem.netmem import Netmem
+from nodes.uapi import MAX_DONTNEED_FRAGS
+
+
+class UserFrags:
+    def __init__(self) -> None:
+        self._held: dict[int, Netmem] = {}
+        self._free: list[int] = []  # below _next, a heap
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, netmem: Netmem) -> int:
+        """The token of `netmem`, whose reference is the table's from here on."""
+        if self._free:
+            token = heapq.heappop(self._free)
+        else:
+            token = self._next
+            self._next += 1
+        self._held[token] = netmem
+        return token
+
+    def dontneed(self, tokens: Iterable[tuple[int, int]]) -> int:
+        """Return fragments by (token_start, token_count); how many were held.
+
+        Unknown tokens are skipped, not counted, but use up the budget of 1,024 visited ones
+        (sock_devmem_dontneed, net/core/sock.c).
+        """
+        freed = 0
+        budget = MAX_DONTNEED_FRAGS
+        for start, count in tokens:
+            for token in range(start, start + min(count, budget)):
+                netmem = self._held.pop(token, None)
+                if netmem is not None:
+                    heapq.heappush(self._free, token)
+                    netmem.put()
+                    freed += 1
+            budget -= min(count, budget)
+            if budget == 0:
+                break
+        return freed
+
+    def release_all(self) -> None:
+        """The socket closes: everything goes back (tcp_release_user_frags)."""
+        held, self._held = self._held, {}
+        self._free, self._next = [], 1
+        for netmem in held.values():
+            netmem.put()
