@@ -96,7 +96,7 @@ class Sender:
     def acknowledge(self, ack: int, seq: int, window: int, ts_ecr: int, now: float) -> None:
         """Take snd_una <= ack <= snd_nxt and the window (bytes) of a segment at `seq`."""
         una = self.snd_una
-        if ack > una or seq > self.snd_wl1 or (seq == self.snd_wl1 and window > self.snd_wnd):
+        if ack > una or seq > self.snd_wl1 or (seq == self.snd_wl1 and (window > self.snd_wnd or not window)):
             self._set_window(window, seq)
         self.probes = 0
         if not window:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from nodes.tcp.connection import Connection, TcpConfig
+from nodes.tcp.connection import Connection, State, TcpConfig
 from nodes.tcp.segment import Payload, Segment
 from nodes.wire.tcp import ACK, SYN, TcpHeader
 
@@ -46,6 +46,7 @@ class BytesPayload:
 
     def __init__(self, ledger: Ledger, data: bytes) -> None:
         assert data
+        self.mixes = True
         self._ledger = ledger
         self._data = data
         self._alive = True
@@ -59,15 +60,14 @@ class BytesPayload:
     def __len__(self) -> int:
         return len(self.data)
 
-    def slice(self, start: int, stop: int) -> Payload:
+    def slice(self, start: int, stop: int) -> BytesPayload:
         assert 0 <= start < stop <= len(self), f"slice [{start}, {stop}) of {len(self)} bytes"
         return BytesPayload(self._ledger, self.data[start:stop])
 
-    def can_extend(self, other: Payload) -> bool:
-        return isinstance(other, BytesPayload)
+    def can_extend(self, other: BytesPayload) -> bool:
+        return self.mixes and other.mixes
 
-    def extend(self, other: Payload) -> None:
-        assert isinstance(other, BytesPayload)
+    def extend(self, other: BytesPayload) -> None:
         self._data = self.data + other.data
         other.release()
 
@@ -259,7 +259,7 @@ class TwoEnds:
 
 
 class Scripted:
-    """One connection against a hand-written peer; numbers relative to the two initial ones, which lie at the wrap."""
+    """One connection against a hand-written peer; numbers count from the initial ones, near the wrap."""
 
     def __init__(self, ledger: Ledger, config: TcpConfig = CONFIG, *, options: bool = True) -> None:
         self.ledger = ledger
@@ -325,6 +325,10 @@ class Scripted:
     def acks(self) -> list[int]:
         """Relative acknowledgement numbers of the bare segments sent now."""
         return [each.header.ack - self.irs & 0xFFFFFFFF for each in self.sent()]
+
+    def state(self) -> State:
+        """The connection's state, asked anew each time."""
+        return self.connection.state
 
     def wait(self) -> float:
         """Go to the next deadline and handle it; returns the seconds waited."""
