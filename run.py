@@ -44,7 +44,7 @@ _use_environment()
 
 import datetime
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack, closing
 from typing import Annotated
 
@@ -226,9 +226,7 @@ def _run(config: ExperimentConfig, run_dir: Path, stop: Stop) -> int:
     print(analysis.table_text, end="")
     print(f"# Report: {analysis.report_path}")
     if analysis.wrong_elements:
-        _say(
-            f"{analysis.wrong_elements} values are wrong; see wrong_elements in {run_dir / 'samples.csv'}"
-        )
+        _say(f"{analysis.wrong_elements} values are wrong; see wrong_elements in {run_dir / 'samples.csv'}")
     return int(bool(analysis.wrong_elements))
 
 
@@ -325,7 +323,7 @@ def _checked(config: ExperimentConfig, run_dir: Path) -> Topology:
     return network
 
 
-def _known(kind: str, name: str, known: Container[str] | Iterable[str]) -> str:
+def _known(kind: str, name: str, known: Collection[str]) -> str:
     if name not in known:
         raise UsageError(f"there is no {kind} {name!r}; choose from {', '.join(known)}")
     return name

@@ -10,7 +10,6 @@ at once), then a page with the barrier's tokens.
 from __future__ import annotations
 
 import functools
-import time
 
 from nodes.client.host import Host
 from nodes.machine.accelerator import Accelerator
@@ -31,7 +30,7 @@ class Machine:
         self.config = config
         self.host = Host(place.channel)
         self.ledger = Ledger()
-        self.accelerator = Accelerator(self.ledger, self.wait_turn)
+        self.accelerator = Accelerator(self.ledger, self.host.turn)
         self.data_bytes = max(config.sizes_bytes)
         self.token_offset = _rounded(2 * self.data_bytes)
         self.data = self.accelerator.alloc(_rounded(self.token_offset + 1))
@@ -45,14 +44,6 @@ class Machine:
     def landing(self) -> Region:
         """Device memory where staged payload waits to be reduced."""
         return self.accelerator.alloc(STAGING_BYTES)
-
-    def wait_turn(self, count: int) -> None:
-        """Wait until the host's memory bus has served `count` bytes; no time without a ceiling."""
-        bus = self.host.bus
-        if bus is None:
-            return
-        now = time.monotonic()
-        time.sleep(max(0.0, bus.reserve(count, now) - now))
 
     def close(self) -> None:
         self.host.close()

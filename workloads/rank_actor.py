@@ -167,6 +167,8 @@ class Rank:
                 who += f", path {self._part.trial.path}"
                 doing += f" ({self._part.workload.phase})" if self._part.workload.phase else ""
             reason = str(failure) or type(failure).__name__
+            if isinstance(failure, TimeoutError | BlockingIOError):
+                reason = f"no answer within {self._config.timeout_s:g} s"
             raise RankFailure(f"{who}, failed while {doing}: {reason}") from failure
 
 

@@ -106,7 +106,7 @@ class Devmem(Transport[Socket]):
     def check_stream(self, offset: int, message: Bytes) -> int:  # noqa: ARG002
         wrong = 0
         for position, (at, size), _ in self._tail:
-            expected = np.take(message, range(position, position + size), mode="wrap")
+            expected = message[np.arange(position, position + size) % message.size]
             wrong += self._machine.accelerator.compare(self._machine.receive_memory, at, expected)
         return wrong
 
@@ -143,9 +143,9 @@ class Devmem(Transport[Socket]):
         """What is there, at most `most` bytes; no bytes at the end of the stream."""
         count, control, _, _ = self._incoming.recvmsg_into([most], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM)
         spans, tokens, size = [], [], 0
-        for _, kind, body in control:
+        for _, _, body in control:
             frag = uapi.DmabufCmsg._make(uapi.DMABUF_CMSG.unpack(body))
-            if kind != uapi.SCM_DEVMEM_DMABUF:
+            if frag.dmabuf_id != self._rx_id:
                 raise OSError(f"{frag.frag_size} bytes of payload came in host memory; is header split on?")
             spans.append((frag.frag_offset, frag.frag_size))
             tokens.append(frag.frag_token)
@@ -158,7 +158,7 @@ class Devmem(Transport[Socket]):
         for at in range(0, len(tokens), uapi.MAX_DONTNEED_TOKENS):
             some = tokens[at : at + uapi.MAX_DONTNEED_TOKENS]
             packed = b"".join(uapi.DMABUF_TOKEN.pack(token, 1) for token in some)
-            self._incoming.setsockopt(uapi.SOL_SOCKET, uapi.SO_DEVMEM_DONTNEED, packed)
+            self._incoming.dontneed(packed)
 
     def _surplus(self, oldest: int) -> Iterator[int]:
         """Tokens of fragments from before stream position `oldest`, or of too many at once: a kept fragment
@@ -168,16 +168,18 @@ class Devmem(Transport[Socket]):
             yield self._tail.popleft().token
 
     def _split_headers(self, ethtool: Ethtool) -> None:
-        before = ethtool.rings_get({})["tcp-data-split"]
+        before = ethtool.rings_get()["tcp-data-split"]
         ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
         self._undo.callback(ethtool.rings_set, {"tcp-data-split": before})
 
     def _spare_queue(self, ethtool: Ethtool) -> int:
         """Take the last queue out of RSS: what arrives there by chance would fill its net_iovs."""
-        last = ethtool.channels_get({})["rx-count"] - 1
+        last = int(ethtool.channels_get()["rx-count"]) - 1
         if last < 1:
-            raise OSError("the NIC has one rx queue; devmem needs one more, start the endpoint with --rx-queues 2")
-        before = ethtool.rss_get({})["indir"]
+            raise OSError(
+                "the NIC has one rx queue; devmem needs one more, start the endpoint with --rx-queues 2"
+            )
+        before = ethtool.rss_get()["indir"]
         ethtool.rss_set({"equal": last})
         self._undo.callback(ethtool.rss_set, {"indir": before})
         return last
@@ -185,10 +187,22 @@ class Devmem(Transport[Socket]):
     def _bind(self, queue: int) -> None:
         """Bindings live as long as the connection that made them, as with the kernel's netlink sockets."""
         machine = self._machine
+        self._undo.callback(self._wait_unbound, queue)
         owner = self._undo.enter_context(closing(Host(machine.place.channel)))
         wanted = {"ifindex": owner.ifindex, "queues": [{"type": "rx", "id": queue}]}
-        owner.netdev.bind_rx(
+        received_in = owner.netdev.bind_rx(
             {**wanted, "fd": machine.receive_memory.fd, "rx-page-size": machine.config.niov_bytes}
         )
         sent_from = owner.netdev.bind_tx({"ifindex": owner.ifindex, "fd": machine.data.fd})
+        self._rx_id = received_in["id"]
         self._tx_id = uapi.TX_DMABUF_ID.pack(sent_from["id"])
+
+    def _wait_unbound(self, queue: int) -> None:
+        """Closing a connection has no answer; header split can be turned off when the binding has gone."""
+        give_up_at = time.monotonic() + self._timeout_s
+        while any(one["id"] == queue and "dmabuf" in one for one in self._machine.host.netdev.queue_get()):
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(
+                    f"rx queue {queue} was still bound {self._timeout_s:g} s after its owner had gone"
+                )
+            time.sleep(0.001)

@@ -159,7 +159,7 @@ class Kernel(Staged[socket.socket]):
         with self._deriving:
             self._machine.ledger.derive(routes.CPU_HOST_TO_HOST, count)
             self._machine.ledger.derive(dma, count)
-        self._machine.wait_turn(3 * count)  # the copy reads and writes, the DMA does one of the two
+        self._machine.host.turn(3 * count)  # the copy reads and writes, the DMA does one of the two
 
     def packets(self) -> Packets:
         """Linux counts a connection's wire packets and retransmissions; super-packets it does not tell."""

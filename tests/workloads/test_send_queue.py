@@ -38,7 +38,11 @@ def test_a_failure_is_raised_by_whoever_waits_and_by_whoever_puts(queue: SendQue
 
 def test_waiting_for_a_stuck_send_ends_with_a_sentence(queue: SendQueue) -> None:
     release = threading.Event()
-    ticket = queue.put(lambda: bool(release.wait(5.0)) and None)
+
+    def stick() -> None:
+        release.wait(5.0)
+
+    ticket = queue.put(stick)
     with pytest.raises(TimeoutError, match=r"not accepted within 0\.01 s"):
         queue.wait(ticket, 0.01)
     release.set()

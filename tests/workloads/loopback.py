@@ -1,0 +1,41 @@
+"""A host whose both stacks are this machine's loopback: the wire is fake, ranks and transports are real.
+
+The endpoint's sockets have the methods of socket.socket, so Linux's stand in for them; there is no NIC, so no
+devmem path.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from nodes.channel import Stats
+from nodes.client.host import Host
+from nodes.machine.ceilings import MemoryBus
+from nodes.machine.ledger import Place
+from nodes.machine.memory import Region
+
+
+class LoopbackHost:
+    """What workloads use of nodes.client.host.Host."""
+
+    address = kernel_address = "127.0.0.1"
+    bus: MemoryBus | None = None
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def socket(self) -> socket.socket:
+        return socket.socket()
+
+    kernel_socket = socket
+
+    def memory(self, size: int) -> Region:
+        return Region.shareable("user", size, Place.HOST)
+
+    def stats(self) -> Stats:
+        return Stats((), 0.0, *(0 for _ in Stats.__struct_fields__[2:]))
+
+    turn = Host.turn
+
+    def close(self) -> None:
+        """Nothing is owned."""
