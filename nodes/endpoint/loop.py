@@ -87,6 +87,7 @@ class Loop:
             sock, _ = self._listener.accept()
             session = Session(sock, self._syscalls)
             self._sessions[session.fd] = session
+            self._events.pop(session.fd, None)  # of a closed session that had the same number
             self._watch(session.fd, session.wanted_events())
 
     def _refresh(self) -> None:
@@ -95,11 +96,10 @@ class Loop:
         self._watch(self._wire_fd, wire)
         stirred, self._syscalls.stirred = self._syscalls.stirred, {}
         for session in stirred:
-            if session.closed:
-                self._sessions.pop(session.fd, None)
-                self._events.pop(session.fd, None)  # closing took it off the poll
-            else:
+            if not session.closed:
                 self._watch(session.fd, session.wanted_events())
+            elif self._sessions.get(session.fd) is session:
+                del self._sessions[session.fd], self._events[session.fd]
 
     def _watch(self, fd: int, events: int) -> None:
         have = self._events.get(fd)
