@@ -1,0 +1,251 @@
+"""Two whole stacks in one process, joined by a wire that loses, reorders and duplicates by a seed.
+
+Real from the socket down to the NIC's DMA; only the wire and the clock are fake.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from nodes.control.ethtool import Ethtool
+from nodes.control.netdev import Netdev
+from nodes.machine import dmabuf
+from nodes.machine.cpu import Cpu
+from nodes.machine.ledger import Ledger
+from nodes.machine.memory import Region
+from nodes.netlink import BindRx, BindTx, Ntuple, Queue, Rings, Rss
+from nodes.nic.af_packet import PEEK_BYTES, Arriving, Departing
+from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.inet import Inet, InetConfig
+from nodes.sock.tcp_recvmsg import Received, RecvRequest, recvmsg
+from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
+from nodes.uapi import DMABUF_CMSG, DMABUF_TOKEN, MSG_SOCK_DEVMEM, MSG_ZEROCOPY, DmabufCmsg
+from nodes.wire.ipv4 import address_int
+
+DEVMEM_QUEUE = 7
+DEVMEM_PORT = 7000
+STEP_S = 0.0005  # one way over the wire
+
+
+@dataclass(frozen=True)
+class Impairment:
+    """Chances of each frame, 0 to 1."""
+
+    loss: float = 0.0
+    reorder: float = 0.0
+    duplicate: float = 0.0
+
+
+@dataclass
+class Frame:
+    data: bytes
+    gso_size: int
+    at: float
+
+
+@dataclass
+class Cable:
+    """One direction. `lose` decides about single frames ahead of chance."""
+
+    impairment: Impairment
+    random: random.Random
+    frames: deque[Frame] = field(default_factory=deque)
+    lose: Callable[[bytes], bool] = lambda _: False
+    carried: int = 0
+
+    def put(self, frame: Frame) -> None:
+        chance = self.random.random
+        self.carried += 1
+        if self.lose(frame.data) or chance() < self.impairment.loss:
+            return
+        copies = 2 if chance() < self.impairment.duplicate else 1
+        for _ in range(copies):
+            if self.frames and chance() < self.impairment.reorder:
+                self.frames.insert(self.random.randrange(len(self.frames)), frame)
+            else:
+                self.frames.append(frame)
+
+
+class CableEnd:
+    """Satisfies nodes.nic.wire_port.Wire."""
+
+    def __init__(self, outgoing: Cable, incoming: Cable, clock: Callable[[], float]) -> None:
+        self._out, self._in, self._clock = outgoing, incoming, clock
+
+    def peek(self) -> Arriving | None:
+        if not self._in.frames or self._in.frames[0].at > self._clock():
+            return None
+        frame = self._in.frames[0]
+        first = memoryview(frame.data[:PEEK_BYTES].ljust(PEEK_BYTES, b"\0"))
+        return Arriving(first, len(frame.data), frame.gso_size, checksum_good=True)
+
+    def receive(self, views: Sequence[memoryview]) -> None:
+        data, at = self._in.frames.popleft().data, 0
+        for view in views:
+            part = data[at : at + len(view)]
+            view[: len(part)] = part
+            at += len(part)
+
+    def drop(self) -> None:
+        self._in.frames.popleft()
+
+    def send(self, headers: bytes, payload: Sequence[memoryview], how: Departing) -> bool:
+        self._out.put(Frame(headers + b"".join(payload), how.gso_size, self._clock() + STEP_S))
+        return True
+
+    def overruns(self) -> int:
+        return 0
+
+
+class PathHost:
+    """One stack and what an application of it would do."""
+
+    def __init__(self, name: str, number: int, wire: CableEnd, clock: Callable[[], float]) -> None:
+        self.ledger = Ledger()
+        mac = bytes((2, 0, 0, 0, 0, number))
+        config = DeviceConfig(name, ifindex=number + 1, mac=mac, gso_max_bytes=65536, rx_buf_len=4096)
+        self.device = NetDevice(config, wire, self.ledger)
+        self.address = address_int(f"10.0.1.{number}")
+        self.inet = Inet(self.device, Cpu(self.ledger), InetConfig(self.address, 24, seed=number))
+        self.netdev = Netdev(self.device)
+        self.ethtool = Ethtool(self.device)
+        self.clock = clock
+        self.sockets: list[DevmemSocket] = []
+
+    def socket(self) -> DevmemSocket:
+        sock = DevmemSocket(self.inet)
+        self.sockets.append(sock)
+        return sock
+
+    def bind_rx(self, size: int, niov_size: int = 4096) -> Region:
+        """Prepare the NIC as the selftests do and bind a dma-buf of `size` bytes to the last queue."""
+        self.ethtool.rings_set(Rings(rx=64, tcp_data_split="enabled", hds_thresh=0))
+        self.ethtool.rss_set(Rss(equal=DEVMEM_QUEUE))
+        self.ethtool.ntuple_insert(Ntuple(dst_port=DEVMEM_PORT, queue=DEVMEM_QUEUE))
+        memory = dmabuf.export(size)
+        request = BindRx(self.device.ifindex, memory.fd, (Queue(DEVMEM_QUEUE, "rx"),), niov_size)
+        self.rx_binding = self.netdev.bind_rx(request, _dup(memory.fd), privileged=True)
+        return memory
+
+    def bind_tx(self, content: bytes) -> tuple[Region, int]:
+        memory = dmabuf.export(-(-len(content) // 4096) * 4096)
+        memory.view[: len(content)] = content
+        binding = self.netdev.bind_tx(BindTx(self.device.ifindex, memory.fd), _dup(memory.fd))
+        return memory, binding.dmabuf_id
+
+    def turn(self) -> None:
+        now = self.clock()
+        self.inet.poll(64, now)
+        self.inet.handle_timeouts(now)
+        self.inet.transmit(now)
+
+    # --- calls, as the endpoint makes them
+
+    def send(self, sock: DevmemSocket, data: bytes) -> int:
+        return self._send(sock, SendRequest(0, memoryview(data)))
+
+    def send_devmem(self, sock: DevmemSocket, dmabuf_id: int, *iov: tuple[int, int]) -> int:
+        return self._send(sock, SendRequest(MSG_ZEROCOPY, memoryview(b""), dmabuf_id, iov))
+
+    def _send(self, sock: DevmemSocket, request: SendRequest) -> int:
+        taken = sendmsg(sock, request, 0, self.netdev.tx_binding, self.clock())
+        sent(sock, request, taken)
+        return taken
+
+    def recv(self, sock: DevmemSocket, length: int, flags: int = 0) -> bytes:
+        buffer = memoryview(bytearray(length))
+        got = recvmsg(sock, RecvRequest(length, 0, flags, buffer), self.clock())
+        return bytes(buffer[: got.copied])
+
+    def recv_devmem(
+        self, sock: DevmemSocket, length: int, flags: int = 0, control_bytes: int = 1 << 16
+    ) -> tuple[Received, list[DmabufCmsg]]:
+        request = RecvRequest(length, control_bytes, flags | MSG_SOCK_DEVMEM, memoryview(b""))
+        got = recvmsg(sock, request, self.clock())
+        return got, [DmabufCmsg(*fields) for fields in DMABUF_CMSG.iter_unpack(got.cmsgs)]
+
+    def dontneed(self, sock: DevmemSocket, *tokens: int) -> int:
+        freed = 0
+        for at in range(0, len(tokens), 128):
+            packed = b"".join(DMABUF_TOKEN.pack(token, 1) for token in tokens[at : at + 128])
+            freed += sock.devmem_dontneed(packed)
+        return freed
+
+
+class TwoHosts:
+    """`a` is 10.0.1.1, `b` is 10.0.1.2. Everything random comes from `seed`."""
+
+    def __init__(self, seed: int = 1, impairment: Impairment | None = None) -> None:
+        print(f"seed {seed}")
+        self.now = 100.0
+        chance, how = random.Random(seed), impairment or Impairment()
+        self.to_a, self.to_b = Cable(how, chance), Cable(how, chance)
+        self.a = PathHost("a", 1, CableEnd(self.to_b, self.to_a, self.clock), self.clock)
+        self.b = PathHost("b", 2, CableEnd(self.to_a, self.to_b, self.clock), self.clock)
+
+    def clock(self) -> float:
+        return self.now
+
+    def step(self, idle_s: float = STEP_S) -> None:
+        """Both hosts take a turn, then time goes on to whatever comes next, `idle_s` on if nothing does."""
+        self.a.turn()
+        self.b.turn()
+        arrivals = [cable.frames[0].at for cable in (self.to_a, self.to_b) if cable.frames]
+        timers = [t for t in (self.a.inet.next_timeout(), self.b.inet.next_timeout()) if t is not None]
+        later = [t for t in (*arrivals, *timers) if t > self.now]
+        if any(at <= self.now for at in arrivals):
+            return
+        self.now = min(later, default=self.now + idle_s)
+
+    def run_until(self, done: Callable[[], bool], within_s: float = 300.0) -> None:
+        """Steps until `done()`; fails when that takes longer than `within_s` of the fake clock."""
+        end = self.now + within_s
+        steps = 0
+        while not done():
+            assert self.now < end, f"not done after {within_s} s"
+            assert steps < 200_000, "time stands still"
+            steps += 1
+            self.step()
+
+    def rest(self, for_s: float = 1.0) -> None:
+        """Nobody calls anything for so long."""
+        end = self.now + for_s
+        while self.now < end:
+            self.step(idle_s=end - self.now)
+
+    def connect(self, port: int, backlog: int = 8) -> tuple[DevmemSocket, DevmemSocket]:
+        """(client on a, server on b), connected."""
+        listener = self.b.socket()
+        listener.bind(0, port)
+        listener.listen(backlog)
+        client = self.a.socket()
+        client.start_connect(self.b.address, port, self.now)
+        self.run_until(lambda: bool(listener.accept_queue))
+        server = listener.accept()
+        self.b.sockets.append(server)
+        return client, server
+
+    def close(self) -> None:
+        """Every socket closes and every binding is unbound; what is in flight is delivered or dies."""
+        for host in (self.a, self.b):
+            for sock in host.sockets:
+                sock.close(self.now)
+            for binding in host.netdev.bindings:
+                host.netdev.unbind(binding)
+        for _ in range(50):
+            self.step()
+        for cable in (self.to_a, self.to_b):
+            cable.lose = lambda _: True
+        self.rest(400.0)
+        for host in (self.a, self.b):
+            host.device.close()
+            host.inet.send_pages.close()
+
+
+def _dup(fd: int) -> int:
+    return os.dup(fd)
