@@ -37,8 +37,8 @@ class Ethtool:
                 errno.EINVAL, "tcp-data-split stays enabled while a dma-buf is bound", "tcp-data-split"
             )
         if request.hds_thresh:
-            text = "hds-thresh stays 0 while a dma-buf is bound" if provider else "the device splits at 0 only"
-            raise NetlinkError(errno.EINVAL, text, "hds-thresh")
+            why = "hds-thresh stays 0 while a dma-buf is bound" if provider else "the device splits at 0 only"
+            raise NetlinkError(errno.EINVAL, why, "hds-thresh")
         if split is not None:
             rings.tcp_data_split = TcpDataSplit(split)
         if request.rx is not None:

@@ -99,7 +99,9 @@ class Netdev:
         for queue in wanted:
             queue_id = _require(queue.id, "queues.id")
             if _require(queue.type, "queues.type") != "rx":
-                raise NetlinkError(errno.EINVAL, f"queue {queue_id} is a tx queue: bind rx queues", "queues.type")
+                raise NetlinkError(
+                    errno.EINVAL, f"queue {queue_id} is a tx queue: bind rx queues", "queues.type"
+                )
             if queue_id >= len(self.device.rx_queues):
                 raise NetlinkError(
                     errno.EINVAL,
@@ -167,8 +169,9 @@ class Netdev:
 
     def page_pool_stats_get(self, dump: netlink.Dump) -> list[dict[str, object]]:
         """The 11 counters of each pool, under its id."""
+        ifindex = self.device.ifindex
         return [
-            {"info": {"id": pool.id, "ifindex": self.device.ifindex}, **_kebab(msgspec.to_builtins(pool.stats))}
+            {"info": {"id": pool.id, "ifindex": ifindex}, **_kebab(msgspec.to_builtins(pool.stats))}
             for pool in self._pools(dump)
         ]
 
@@ -181,7 +184,8 @@ class Netdev:
         tx = msgspec.to_builtins(self.device.tx.counters)
         if dump.scope == "queue":
             rows = [
-                {"ifindex": ifindex, "queue-type": "rx", "queue-id": i, **_kebab(row)} for i, row in enumerate(rx)
+                {"ifindex": ifindex, "queue-type": "rx", "queue-id": i, **_kebab(row)}
+                for i, row in enumerate(rx)
             ]
             return [*rows, {"ifindex": ifindex, "queue-type": "tx", "queue-id": 0, **_kebab(tx)}]
         total = {name: sum(row[name] for row in rx) for name in rx[0]}
@@ -215,7 +219,9 @@ def _niov_size(rx_page_size: int | None) -> int:
         return PAGE_SIZE
     if rx_page_size < PAGE_SIZE or rx_page_size & (rx_page_size - 1):
         raise NetlinkError(
-            errno.EINVAL, f"rx-page-size {rx_page_size} must be a power of 2 and {PAGE_SIZE} at least", "rx-page-size"
+            errno.EINVAL,
+            f"rx-page-size {rx_page_size} must be a power of 2 and {PAGE_SIZE} at least",
+            "rx-page-size",
         )
     if rx_page_size > RX_PAGE_SIZE_MAX:
         raise NetlinkError(

@@ -85,7 +85,9 @@ class Accelerator:
 class Reduction:
     """A reduction of fragments, in stream order, into consecutive elements."""
 
-    def __init__(self, ledger: Ledger, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc) -> None:
+    def __init__(
+        self, ledger: Ledger, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc
+    ) -> None:
         self._ledger = ledger
         self._memory = memory
         self._at = offset

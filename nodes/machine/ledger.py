@@ -54,7 +54,8 @@ def _routes() -> list[Route]:
     wire, host, device, core = Place.WIRE, Place.HOST, Place.DEVICE, Place.CORE
     payload = [
         (nic, wire, host), (nic, wire, device), (nic, host, wire), (nic, device, wire), (cpu, host, host),
-        (acc, device, host), (acc, host, device), (acc, device, device), (acc, core, device), (acc, device, core),
+        (acc, device, host), (acc, host, device), (acc, device, device), (acc, core, device),
+        (acc, device, core),
     ]
     header = [(nic, wire, host), (nic, host, wire), (cpu, host, core), (cpu, core, host)]
     return [Route(*r, What.PAYLOAD) for r in payload] + [Route(*r, What.HEADER) for r in header]

@@ -141,7 +141,8 @@ class DevmemSocket:
         size = uapi.DMABUF_TOKEN.size
         if len(value) % size or not 4 <= len(value) <= uapi.MAX_DONTNEED_TOKENS * size:
             raise error(
-                errno.EINVAL, f"SO_DEVMEM_DONTNEED of {len(value)} bytes: give 1 to 128 tokens of {size} bytes"
+                errno.EINVAL,
+                f"SO_DEVMEM_DONTNEED of {len(value)} bytes: give 1 to 128 tokens of {size} bytes",
             )
         return self.user_frags.dontneed(uapi.DMABUF_TOKEN.iter_unpack(value))
 

@@ -34,7 +34,11 @@ class Neighbours:
     """`send_arp(packet)` puts an ARP packet on the wire; `send_skb(skb, mac)` an skb that waited for one."""
 
     def __init__(
-        self, mac: bytes, address: int, send_arp: Callable[[Arp], None], send_skb: Callable[[Skb, bytes], None]
+        self,
+        mac: bytes,
+        address: int,
+        send_arp: Callable[[Arp], None],
+        send_skb: Callable[[Skb, bytes], None],
     ) -> None:
         self._mac = mac
         self._address = address

@@ -113,6 +113,7 @@ def _describe(sock: DevmemSocket, request: RecvRequest) -> Received:
         count += piece.size
     if not cmsgs:
         raise error(
-            uapi.ETOOSMALL, f"control buffer of {request.control_bytes} bytes: one fragment needs {_CMSG_ROOM}"
+            uapi.ETOOSMALL,
+            f"control buffer of {request.control_bytes} bytes: one fragment needs {_CMSG_ROOM}",
         )
     return Received(count, cmsgs=b"".join(cmsgs))
