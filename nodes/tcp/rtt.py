@@ -26,8 +26,14 @@ class RttEstimator:
         self.backoff = 0  # doublings since the last new acknowledgement
         self._rto = RTO_INITIAL_S
 
+    def sample_echo(self, elapsed_ms: int) -> None:
+        """Take what the echo of a timestamp tells: too coarse for the minimum, and 0 means less than 1."""
+        least = self.min_rtt
+        self.sample(max(elapsed_ms, 1) / 1000)
+        self.min_rtt = least
+
     def sample(self, rtt: float) -> None:
-        """Take one measurement. Never one of a retransmitted segment, unless timestamps tell (Karn)."""
+        """Take one measurement by our own clock. Never one of a retransmitted segment (Karn)."""
         if rtt < _LEAST_RTT_S:
             rtt = _LEAST_RTT_S
         if rtt < self.min_rtt:

@@ -30,10 +30,10 @@ class Sender:
     """The sending half. Sequence numbers unwrapped, windows in bytes, times in seconds."""
 
     __slots__ = (
-        "_config", "_cwnd_limited", "_first", "_goal_most", "_override", "_tail_end", "_tail_probe",
-        "_tail_resent", "accepted_bytes", "board", "bytes_retrans", "control", "delivered_bytes",
-        "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss", "persist_at",
-        "persist_backoff", "probe_due", "probes", "queue", "recovery", "retransmits", "rtt",
+        "_config", "_cwnd_limited", "_first", "_goal_most", "_last_d_sack", "_override", "_tail_end",
+        "_tail_probe", "_tail_resent", "accepted_bytes", "board", "bytes_retrans", "control",
+        "delivered_bytes", "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss",
+        "persist_at", "persist_backoff", "probe_due", "probes", "queue", "recovery", "retransmits", "rtt",
         "sack_permitted", "snd_nxt", "snd_una", "snd_wl1", "snd_wnd", "timer_at", "timer_is_probe",
         "total_retrans",
     )  # fmt: skip
@@ -41,6 +41,7 @@ class Sender:
     def __init__(self, config: TcpConfig, iss: int) -> None:
         self._config = config
         self.snd_una = iss
+        self._last_d_sack = (0, 0)
         self.snd_nxt = iss + 1  # the SYN; it has no record, the handshake repeats it
         self.snd_wnd = 0
         self.snd_wl1 = 0
@@ -153,7 +154,7 @@ class Sender:
         elif ts_ecr:
             elapsed = stamp(now) - ts_ecr & MASK
             if elapsed < HALF:
-                self.rtt.sample(elapsed / 1000)
+                self.rtt.sample_echo(elapsed)
 
     def sacked(self, blocks: tuple[tuple[int, int], ...], ack: int, now: float) -> None:
         """Take SACK blocks (32 bits, as on the wire) of a segment that acknowledges `ack` <= snd_una."""
@@ -162,7 +163,9 @@ class Sender:
         left, right = ranges[0]
         inside = len(ranges) > 1 and ranges[1][0] <= left and right <= ranges[1][1]
         if left < right and (right <= ack or inside):
-            if right <= nxt and left >= una - max(self.max_wnd, self._config.send_buffer_bytes):
+            oldest = una - max(self.max_wnd, self._config.send_buffer_bytes)
+            if oldest <= left and right <= nxt and ranges[0] != self._last_d_sack:
+                self._last_d_sack = (left, right)  # a peer's TSO copies one report onto many packets
                 self.dsack_dups += 1
                 if self._tail_resent and right == self._tail_end:
                     self._tail_end, self._tail_resent = 0, False

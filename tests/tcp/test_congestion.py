@@ -93,6 +93,9 @@ def test_timeout_follows_rfc_6298_with_linuxs_floor() -> None:
     for _ in range(100):
         rtt.sample(0.0001)
     assert rtt.rto == pytest.approx(0.2, abs=0.001)
+    least = rtt.min_rtt
+    rtt.sample_echo(0)  # coarser than the path: no new minimum
+    assert rtt.min_rtt == least
     rtt.backoff = 1
     assert rtt.rto == pytest.approx(0.4, abs=0.001)
     rtt.backoff = 40

@@ -312,6 +312,8 @@ def test_d_sack_for_all_that_was_resent_undoes_the_reduction(peer: Scripted) -> 
     info = peer.connection.info()
     assert info.snd_cwnd >= 10
     assert info.dsack_dups == 1
+    peer.get(1, 1 + 9 * D, sack=((1, 1 + 3 * D),))  # the same report, copied onto each packet by TSO
+    assert peer.connection.info().dsack_dups == 1
 
 
 def test_a_timeout_proved_needless_by_timestamps_is_undone(peer: Scripted) -> None:
