@@ -40,20 +40,21 @@ class Dma:
         return views
 
     def views_to_send(self, frags: Frags) -> list[memoryview]:
-        """Views over the fragments' bytes for the wire to read."""
-        views = [f.netmem.region.view[f.offset : f.offset + f.size] for f in frags.frags]
-        device = frags.frags[0].netmem.region.place is Place.DEVICE
-        self._ledger.record(routes.NIC_DEVICE_TO_WIRE if device else routes.NIC_HOST_TO_WIRE, len(frags))
-        return views
+        """Views over the fragments' bytes for the wire to read; `sent` records them once it took them."""
+        return [f.netmem.region.view[f.offset : f.offset + f.size] for f in frags.frags]
 
     def header_view(self, region: Region, count: int, wire_packets: int) -> memoryview:
         """A view over the first `count` bytes of a header buffer, for the wire to write."""
         self._ledger.record_header(routes.NIC_HEADER_IN, count, wire_packets)
         return region.view[:count]
 
-    def send_header(self, count: int, wire_packets: int) -> None:
-        """The NIC fetched a header of `count` bytes from host memory."""
-        self._ledger.record_header(routes.NIC_HEADER_OUT, count, wire_packets)
+    def sent(self, header_bytes: int, wire_packets: int, payload: Frags | None) -> None:
+        """The NIC fetched a frame: its header from host memory, its payload from where the fragments lie."""
+        self._ledger.record_header(routes.NIC_HEADER_OUT, header_bytes, wire_packets)
+        if payload is not None:
+            device = payload.frags[0].netmem.region.place is Place.DEVICE
+            route = routes.NIC_DEVICE_TO_WIRE if device else routes.NIC_HOST_TO_WIRE
+            self._ledger.record(route, len(payload))
 
     @staticmethod
     def tcp_checksum_good(header: memoryview, l4_start: int, payload: Sequence[memoryview]) -> bool:

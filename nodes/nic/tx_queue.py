@@ -62,7 +62,7 @@ class TxQueue:
         except OSError:  # the link is down or refuses the frame: lost, as on a dead cable
             counters.tx_hw_drops += 1
         else:
-            self._dma.send_header(len(skb.header), skb.wire_packets)
+            self._dma.sent(len(skb.header), skb.wire_packets, skb.payload)
             counters.tx_packets += 1
             counters.tx_bytes += len(skb.header) + (len(skb.payload) if skb.payload is not None else 0)
             counters.tx_wire_packets += skb.wire_packets
