@@ -41,8 +41,11 @@ def parse(first: memoryview, length: int) -> Parsed:
     flow = bytes(first[26:34])
     if protocol != ipv4.TCP or fragment & _FRAGMENT_MASK or frame_bytes > length:
         return Parsed(0, length, flow)
+    readable = min(frame_bytes, len(first))
+    if l4_start + tcp.HEADER_BYTES > readable:
+        return Parsed(0, length, flow)
     data_offset = (first[l4_start + 12] >> 4) * 4
     header_bytes = l4_start + data_offset
-    if data_offset < tcp.HEADER_BYTES or header_bytes > min(frame_bytes, len(first)):
+    if data_offset < tcp.HEADER_BYTES or header_bytes > readable:
         return Parsed(0, length, flow)
     return Parsed(header_bytes, frame_bytes, flow + bytes(first[l4_start : l4_start + 4]), l4_start)
