@@ -7,6 +7,7 @@ A Region is a memfd (so that another process can map it) or anonymous host memor
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -47,8 +48,18 @@ class Region:
 
     @classmethod
     def mapped(cls, fd: int, place: Place) -> Region:
-        """Map what another process made; takes over the descriptor. Raises OSError."""
-        return cls(fd, os.fstat(fd).st_size, place)
+        """Map what another process made; takes the descriptor over, and closes it when it fails.
+
+        Raises OSError, EINVAL for a file of 0 bytes.
+        """
+        try:
+            size = os.fstat(fd).st_size
+            if size == 0:
+                raise OSError(errno.EINVAL, f"file descriptor {fd} has 0 bytes to map: size it first")
+            return cls(fd, size, place)
+        except OSError:
+            os.close(fd)
+            raise
 
     def close(self) -> None:
         """Give the descriptor back; the mapping goes when the last view of it does."""
