@@ -17,6 +17,7 @@ import msgspec
 
 from nodes.netmem.memory_provider import MemoryProvider
 from nodes.netmem.netmem import Netmem
+from nodes.uapi import PAGE_SIZE
 
 PP_ALLOC_CACHE_SIZE = 128
 PP_ALLOC_CACHE_REFILL = 64
@@ -83,8 +84,9 @@ class PagePool:
         if netmem is None:
             return None
         if not self.provider.dmabuf_id:  # as in the kernel, a provider's allocations are not "slow" ones
-            self.stats.alloc_slow += 1
-            self.stats.alloc_slow_high_order += self.provider.size > 4096
+            high_order = self.provider.size > PAGE_SIZE
+            self.stats.alloc_slow_high_order += high_order
+            self.stats.alloc_slow += not high_order
         self.hold += 1
         netmem.owner = self
         netmem.pp_ref_count = 1
@@ -102,6 +104,7 @@ class PagePool:
 
     def recycle_direct(self, netmem: Netmem) -> None:
         """Put from the queue's own poll: the cache first. The caller held the only reference."""
+        netmem.pp_ref_count = 0
         if self.destroyed or len(self._cache) >= PP_ALLOC_CACHE_SIZE:
             self.stats.recycle_cache_full += not self.destroyed
             self.put_netmem(netmem)
@@ -117,7 +120,10 @@ class PagePool:
             self._on_drained()
 
     def destroy(self) -> None:
-        """Stop recycling: what rests goes back now, what is out goes back when it is put."""
+        """Stop recycling: what rests goes back now, what is out goes back when it is put.
+        Idempotent."""
+        if self.destroyed:
+            return
         self.destroyed = True
         resting = [*self._cache, *self._ring]
         self._cache.clear()
