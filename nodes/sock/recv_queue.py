@@ -1,7 +1,7 @@
 """What a socket has received in order and the application has not read.
 
-In: payloads from TCP, owned from then on. Out: pieces of the first one, each with a reference of its
-own or the queue's last. Two kinds, readable and unreadable, never joined (skb_try_coalesce).
+In: payloads from TCP, owned from then on. Out: pieces of one kind, on references that stay the queue's
+until they are consumed. Two kinds, readable and unreadable, never joined (skb_try_coalesce).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RecvQueue:
 
     def pieces(self, limit: int) -> Iterator[Frag]:
         """The first fragments of one kind, `limit` bytes of them at most; nothing is consumed."""
-        if not self._queue:
+        if not self._queue or limit == 0:
             return
         kind = self._queue[0].unreadable
         for payload in self._queue:
