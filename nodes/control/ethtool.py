@@ -54,17 +54,18 @@ class Ethtool:
         return netlink.Rss(tuple(rss.table), None, rss.key.hex())
 
     def rss_set(self, request: netlink.Rss) -> None:
-        """-X. EINVAL for a queue that does not exist or a table of another size."""
+        """-X. EINVAL, and nothing set, for an absent queue or a table or key of another size."""
         rss, queues = self._device.rss, len(self._device.rx_queues)
-        if request.indir is not None:
-            if len(request.indir) != len(rss.table) or max(request.indir) >= queues:
-                raise NetlinkError(
-                    errno.EINVAL, f"give {len(rss.table)} entries of 0 to {queues - 1}", "indir"
-                )
-            rss.table = list(request.indir)
+        indir = request.indir
+        if indir is not None and (len(indir) != len(rss.table) or max(indir) >= queues):
+            raise NetlinkError(errno.EINVAL, f"give {len(rss.table)} entries of 0 to {queues - 1}", "indir")
+        if request.equal is not None and not 1 <= request.equal <= queues:
+            raise NetlinkError(errno.EINVAL, f"equal {request.equal}: choose 1 to {queues}", "equal")
+        if request.hkey is not None:
+            rss.key = _hash_key(request.hkey, len(rss.key))
+        if indir is not None:
+            rss.table = list(indir)
         if request.equal is not None:
-            if not 1 <= request.equal <= queues:
-                raise NetlinkError(errno.EINVAL, f"equal {request.equal}: choose 1 to {queues}", "equal")
             rss.set_equal(request.equal)
         self._device.steering_changed()
 
@@ -103,6 +104,16 @@ class Ethtool:
             )
             for location, rule in sorted(self._device.steering.rules.items())
         ]
+
+
+def _hash_key(text: str, size: int) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != size:
+        raise NetlinkError(errno.EINVAL, f"hash key {text!r}: give {size} bytes in hexadecimal", "hkey")
+    return key
 
 
 def _address(text: str | None, attribute: str) -> int | None:
