@@ -1,0 +1,243 @@
+"""run.py as a user runs it: results, failures, interruptions, and that nothing is left."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.conftest import processes_with
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+PROJECT = Path(__file__).resolve().parents[2]
+ENDS_WITHIN_S = 20.0  # from a failure or a signal to the end of everything, on a busy machine
+Row = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def no_directories_left() -> Iterator[None]:
+    """After the test no run's directory is left under the temporary one."""
+    places = Path(tempfile.gettempdir())
+    before = set(places.glob("dmtb-*"))
+    yield
+    assert set(places.glob("dmtb-*")) <= before
+
+
+class Started:
+    """A run.py in a session of its own, as a terminal's foreground group is."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.run_dir = directory / "results" / "it"
+        where = ["--results", str(directory / "results"), "--run-id", "it"]
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "run.py"), *where, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def until(self, condition: Callable[[], object], patience_s: float = 60.0) -> None:
+        deadline = time.monotonic() + patience_s
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline, "it did not come so far"
+            time.sleep(0.02)
+
+    def until_trials_run(self) -> None:
+        self.until((self.run_dir / "samples.csv").exists)
+        time.sleep(0.7)
+
+    def end(self, within_s: float = 150.0) -> tuple[int, str, list[str]]:
+        """Status, stdout and the lines of stderr that are run.py's own."""
+        out, err = self.process.communicate(timeout=within_s)
+        return (
+            self.process.returncode,
+            out,
+            [line for line in err.splitlines() if line.startswith("run.py: ")],
+        )
+
+    @property
+    def manifest(self) -> Any:
+        return json.loads((self.run_dir / "manifest.json").read_text())
+
+    def rows(self) -> list[Row]:
+        with open(self.run_dir / "samples.csv", newline="", encoding="utf-8") as file:
+            return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> object:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
+def completed(directory: Path, *options: str) -> Started:
+    run = Started(directory, *options)
+    status, out, said = run.end()
+    assert (status, said) == (0, []), (status, out, said)
+    return run
+
+
+def accesses_per_byte(rows: list[Row], path: str) -> float:
+    mine = [row for row in rows if row["path"] == path]
+    payload = sum(row["payload_sent_bytes"] + row["payload_received_bytes"] for row in mine)
+    moved = sum(row["host_dram_read_bytes"] + row["host_dram_write_bytes"] for row in mine)
+    return float(moved / payload)
+
+
+def test_an_all_reduce_over_three_paths_is_right_and_moves_what_the_closed_form_says(tmp_path: Path) -> None:
+    run = completed(tmp_path, "--hosts", "3", "--size", "8,1M", "--repeat", "2", "--iters", "2")
+    rows = run.rows()
+    assert len(rows) == 3 * 2 * 2 * 3 * 3  # paths, sizes, repetitions, iterations with warm-up, ranks
+    assert {row["wrong_elements"] for row in rows} == {0}
+    large = [row for row in rows if row["size_bytes"] == 1 << 20]
+    assert accesses_per_byte(large, "devmem") < 0.012
+    assert accesses_per_byte(large, "bounce") == pytest.approx(4.0, rel=0.01)
+    assert accesses_per_byte(large, "kernel") == pytest.approx(4.0, rel=0.01)
+    for row in large:
+        derived = row["host_dram_derived_bytes"]
+        assert (derived > 0) == (row["path"] == "kernel")
+    devmem = [row for row in large if row["path"] == "devmem"]
+    # What devmem has in host memory is the headers, to the byte.
+    assert all(
+        row["host_dram_read_bytes"] + row["host_dram_write_bytes"] == row["header_host_dram_bytes"]
+        for row in devmem
+    )
+    manifest = run.manifest
+    assert (manifest["status"], manifest["error"]) == ("complete", None)
+    assert {"samples.csv", "summary.csv", "report.html"} <= set(manifest["files"])
+    assert any(name.startswith("figures/") for name in manifest["files"])
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--bidir", "--gso-max", "512K", "--niov-size", "16K", "--mtu", "9000"]]
+)
+def test_a_stream_arrives_right_on_all_paths(tmp_path: Path, options: list[str]) -> None:
+    shape = ["--topology", "pair", "--workload", "stream", "--duration", "0.5", "--repeat", "1"]
+    rows = completed(tmp_path, *shape, *options).rows()
+    assert {row["wrong_elements"] for row in rows} == {0}
+    for path in ("devmem", "bounce", "kernel"):
+        sender, receiver = sorted((row for row in rows if row["path"] == path), key=lambda row: row["rank"])
+        assert sender["payload_sent_bytes"] == receiver["payload_received_bytes"] > 0
+        assert receiver["payload_sent_bytes"] == sender["payload_received_bytes"]
+        assert (sender["payload_received_bytes"] > 0) == ("--bidir" in options)
+
+
+def test_a_memory_ceiling_stops_the_paths_that_stage_and_not_devmem(tmp_path: Path) -> None:
+    shape = ["--topology", "pair", "--workload", "stream", "--duration", "1", "--repeat", "1"]
+    rows = completed(tmp_path, *shape, "--host-mem-bw", "200MB/s").rows()
+    arrived = {row["path"]: row["payload_received_bytes"] / row["time_s"] for row in rows if row["rank"] == 1}
+    for path in ("bounce", "kernel"):
+        assert arrived[path] < 1.1 * 200e6 / 4
+    assert arrived["devmem"] > 2 * arrived["bounce"]
+
+
+STREAM = [
+    "--topology",
+    "pair",
+    "--workload",
+    "stream",
+    "--duration",
+    "60",
+    "--path",
+    "devmem",
+    "--repeat",
+    "1",
+]
+
+
+def test_an_endpoint_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path, token: str) -> None:
+    run = Started(tmp_path, *STREAM)
+    run.until_trials_run()
+    (victim,) = [pid for pid, line in processes_with(token).items() if "nodes.endpoint --name h2" in line]
+    os.kill(victim, signal.SIGKILL)
+    status, _, said = run.end(ENDS_WITHIN_S)
+    assert status == 1
+    assert len(said) == 1
+    assert "the endpoint of host h2 ended with signal 9; see the logs in" in said[0]
+    assert run.manifest["status"] == "failed"
+    assert "host h2" in run.manifest["error"]
+
+
+def test_a_rank_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path, token: str) -> None:
+    run = Started(tmp_path, *STREAM)
+    run.until_trials_run()
+    victim = next(pid for pid, line in processes_with(token).items() if line.startswith("ray::Rank"))
+    os.kill(victim, signal.SIGKILL)
+    status, _, said = run.end(ENDS_WITHIN_S)
+    assert status == 1
+    assert len(said) == 1
+    assert "rank" in said[0]
+    assert run.manifest["status"] == "failed"
+
+
+def ranks_start(run: Started) -> None:
+    run.until((run.run_dir / "h2.log").exists)
+    time.sleep(2.0)
+
+
+MOMENTS: dict[str, Callable[[Started], None]] = {
+    "at once": lambda _: time.sleep(0.3),
+    "while options are read": lambda _: time.sleep(1.0),
+    "while the network is built": lambda run: run.until((run.run_dir / "fabric.log").exists),
+    "while endpoints start": lambda run: run.until((run.run_dir / "h1.log").exists),
+    "while ranks start": ranks_start,
+    "while trials run": Started.until_trials_run,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_ends_the_run_at_any_moment(tmp_path: Path, moment: str) -> None:
+    run = Started(tmp_path, *STREAM)
+    MOMENTS[moment](run)
+    os.killpg(run.process.pid, signal.SIGINT)
+    status, out, said = run.end(ENDS_WITHIN_S)
+    assert (status, out, len(said)) == (130, "", 1) or moment == "at once", (status, out, said)
+    if run.run_dir.exists():
+        assert run.manifest["status"] == "interrupted"
+        assert "stopped by SIGINT" in said[0]
+
+
+def test_sigterm_ends_the_run_as_well(tmp_path: Path) -> None:
+    run = Started(tmp_path, *STREAM)
+    run.until_trials_run()
+    run.process.terminate()
+    status, _, said = run.end(ENDS_WITHIN_S)
+    assert (status, len(said)) == (143, 1)
+    assert run.manifest["status"] == "interrupted"
+
+
+def test_clean_removes_what_a_killed_run_leaves_and_only_then(tmp_path: Path, token: str) -> None:
+    run = Started(tmp_path, *STREAM)
+    run.until_trials_run()
+    clean = [sys.executable, str(PROJECT / "run.py"), "clean"]
+    during = subprocess.run(clean, capture_output=True, text=True, timeout=30, check=True)
+    assert "left alone" in during.stdout
+    assert run.process.poll() is None
+    run.process.kill()
+    run.process.communicate()
+    after = subprocess.run(clean, capture_output=True, text=True, timeout=30, check=True)
+    assert "run it: removed: record" in after.stdout
+    again = subprocess.run(clean, capture_output=True, text=True, timeout=30, check=True)
+    assert again.stdout == "nothing to clean\n"
+    assert not [line for line in processes_with(token).values() if "nodes.endpoint" in line]
+
+
+def test_doctor_finds_this_machine_fit(tmp_path: Path) -> None:
+    command = [sys.executable, str(PROJECT / "run.py"), "doctor"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert found.returncode == 0, found.stdout
+    assert "ok       root" in found.stdout
