@@ -123,8 +123,7 @@ class Socket:
         self._timeout = None if blocking else 0.0
 
     def fileno(self) -> int:
-        """A descriptor that polls readable when the socket can be read or accepted from. Drain it with
-        receives until BlockingIOError, as edge-triggered users of epoll do."""
+        """A descriptor that polls readable while the socket can be read or accepted from."""
         if not self._watched:
             self._watched = True
             self._calls.call(Watch(), Done)

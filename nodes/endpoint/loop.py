@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import FrameType
 
 from nodes.endpoint.session import Session
@@ -29,29 +29,46 @@ class Loop:
         self._syscalls = Syscalls(host)
         self._wire_fd = wire_fd
         self._listener = listener
+        self._listener_fd = listener.fileno()
         self._poll = select.epoll()
         self._sessions: dict[int, Session] = {}
         self._events: dict[int, int] = {}  # what the poll watches for, by descriptor
         self._running = True
         self._charged = 0  # DRAM bytes the bus has been asked for
         self._watch(wire_fd, select.EPOLLIN)
-        self._watch(listener.fileno(), select.EPOLLIN)
+        self._watch(self._listener_fd, select.EPOLLIN)
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT."""
+        with ExitStack() as stack:
+            self._catch_signals(stack)
+            self._serve()
+        self.close()
+
+    def _catch_signals(self, stack: ExitStack) -> None:
+        """A signal ends the loop, and wakes the poll through a descriptor of its own: Python goes on
+        with an interrupted poll otherwise (PEP 475)."""
+        awake, wake = (stack.enter_context(end) for end in socket.socketpair())
+        wake.setblocking(False)
+        stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(wake.fileno()))
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+            stack.callback(signal.signal, number, signal.signal(number, self._stop))
+        self._poll.register(awake, select.EPOLLIN)
+
+    def _serve(self) -> None:
         clock = time.monotonic
         more = False
         while self._running:
+            frames = False
             for fd, events in self._poll.poll(self._wait_s(more, clock())):
-                if fd not in (self._wire_fd, self._listener.fileno()):
-                    self._session_event(fd, events, clock())
-                elif fd == self._listener.fileno():
+                if fd == self._wire_fd:
+                    frames = True
+                elif fd == self._listener_fd:
                     self._accept()
-            more = self._turn(clock())
+                elif fd in self._sessions:
+                    self._sessions[fd].handle(events, clock())
+            more = self._turn(frames, clock())
             self._stall()
-        self.close()
 
     def _stop(self, _: int, __: FrameType | None) -> None:
         self._running = False
@@ -65,22 +82,20 @@ class Loop:
         # epoll counts milliseconds and rounds up: a timer is never early, and at most 1 ms late.
         return -1 if first is None else max(0.0, first - now)
 
-    def _turn(self, now: float) -> bool:
-        """Packets in, timers, blocked calls, packets out; whether there is more to do at once."""
+    def _turn(self, frames: bool, now: float) -> bool:
+        """Packets in if there are `frames`, timers, blocked calls, packets out; whether to go on at once."""
         inet, device = self._host.inet, self._host.device
         if device.tx.stopped:
             device.tx.kick()
-        received = inet.poll(BUDGET, now)
+        if frames:
+            inet.poll(BUDGET, now)  # what exceeds the budget makes the next poll return at once
         inet.handle_timeouts(now)
         self._syscalls.retry(now)
         unsent = inet.transmit(now)
         if self._syscalls.waiting and inet.changed:
             self._syscalls.retry(now)
         self._refresh()
-        return received == BUDGET or unsent
-
-    def _session_event(self, fd: int, events: int, now: float) -> None:
-        self._sessions[fd].handle(events, now)
+        return unsent
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):

@@ -113,18 +113,25 @@ class Session:
                 self._syscalls.wait(self)
                 return
             reply = _failure(would_block)
-        if reply is not None:
-            self._send(reply)
         if isinstance(request, Watch):
             self._watching = True
+        if reply is not None:
+            self._answer(reply)
         self.tell_readable()
 
-    def retry(self, now: float) -> None:
-        """The socket changed, or the deadline passed: try the blocked call again."""
-        blocked = self.blocked
-        if blocked is None or self.closed:
+    def go_on(self, now: float) -> None:
+        """The socket changed, or time has passed: try a blocked call again, tell a watcher."""
+        if self.closed:
             return
         self._syscalls.stirred[self] = None
+        try:
+            if self.blocked:
+                self._retry(self.blocked, now)
+            self.tell_readable()
+        except ChannelClosed:
+            self.close(now)
+
+    def _retry(self, blocked: BlockedCall, now: float) -> None:
         try:
             reply = _try(blocked.attempt, now)
         except BlockingIOError:
@@ -132,11 +139,8 @@ class Session:
                 return
             reply = Failed(errno.EAGAIN, "the call timed out")
         self.blocked = None
-        try:
-            if reply is not None:
-                self._send(reply)
-        except ChannelClosed:
-            self.close(now)
+        if reply is not None:
+            self._answer(reply)
 
     def tell_readable(self) -> None:
         """Keep the promise of Watch: one Readable outstanding while there is something to read."""
@@ -145,7 +149,6 @@ class Session:
             return
         readable = self._syscalls.readable(sock)
         if readable and not self._told_readable:
-            self._syscalls.stirred[self] = None
             self._send(Readable())
         self._told_readable = readable
 
@@ -154,6 +157,11 @@ class Session:
     def send_with(self, reply: Reply, fds: tuple[int, ...]) -> None:
         """Answer with descriptors."""
         self._send(reply, fds)
+
+    def _answer(self, reply: Reply) -> None:
+        """Send a reply. Whoever reads it has read every Readable that lay before it."""
+        self._told_readable = False
+        self._send(reply)
 
     def _send(self, record: Record, fds: tuple[int, ...] = ()) -> None:
         if not self._unsent:

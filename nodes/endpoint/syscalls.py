@@ -126,11 +126,9 @@ class Syscalls:
                 self._go_on(session, now)
 
     def _go_on(self, session: Session, now: float) -> None:
-        if session.blocked:
-            session.retry(now)
-            if not session.blocked:
-                self.waiting.pop(session, None)
-        session.tell_readable()
+        session.go_on(now)
+        if not session.blocked:
+            self.waiting.pop(session, None)
 
     def next_deadline(self) -> float | None:
         """When the first blocked call gives up."""
