@@ -1,0 +1,73 @@
+"""Who may import whom, no cycles, nothing relative, empty __init__.py: read from the sources, none is run."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("run", "workloads", "topologies", "analysis", "nodes")
+SOURCES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for part in PARTS
+    for path in [*(ROOT / part).rglob("*.py"), *ROOT.glob(f"{part}.py")]
+}
+_ALL = ("uapi", "netlink", "channel", "machine", "wire", "netmem", "skb", "nic", "tcp", "sock", "control")
+BELOW_ENDPOINT = {f"nodes.{part}" for part in _ALL}
+MAY_IMPORT: dict[str, set[str]] = {
+    "run": {"topologies", "workloads", "analysis", "nodes.client"},
+    "workloads": {"nodes.client", "nodes.machine", "nodes.uapi"},
+    "topologies": set(),
+    "analysis": set(),
+    "nodes.endpoint": BELOW_ENDPOINT,
+    "nodes.client": {"nodes.channel", "nodes.uapi", "nodes.machine", "nodes.netlink"},
+    "nodes.channel": {"nodes.uapi", "nodes.machine"},  # the ledger's records ride in its Stats
+    "nodes.control": {f"nodes.{part}" for part in ("nic", "netmem", "uapi", "netlink", "machine", "wire")},
+    "nodes.sock": {f"nodes.{part}" for part in ("tcp", "skb", "netmem", "wire", "machine", "uapi", "nic")},
+    "nodes.nic": {"nodes.skb", "nodes.netmem", "nodes.wire", "nodes.machine"},
+    "nodes.tcp": {"nodes.wire"},
+    "nodes.skb": {"nodes.netmem"},
+    "nodes.netmem": {"nodes.machine", "nodes.uapi"},
+    **{part: set() for part in ("nodes.wire", "nodes.uapi", "nodes.machine", "nodes.netlink")},
+}
+
+
+def part_of(module: str) -> str:
+    """The row of MAY_IMPORT that a module belongs to."""
+    return ".".join(module.split(".")[: 2 if module.startswith("nodes.") else 1])
+
+
+@functools.cache
+def imports(module: str, typing_too: bool) -> frozenset[str]:
+    """Our modules that `module` imports, wherever in the file it does so."""
+    return frozenset(_imports(ast.parse(SOURCES[module].read_text()), typing_too)) & SOURCES.keys()
+
+
+def _imports(node: ast.AST, typing_too: bool) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (name.name for name in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"line {node.lineno}: relative import"
+        yield from (str(node.module), *(f"{node.module}.{name.name}" for name in node.names))
+    elif typing_too or not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
+        for child in ast.iter_child_nodes(node):
+            yield from _imports(child, typing_too)
+
+
+@pytest.mark.parametrize("module", [m for m in sorted(SOURCES) if m.split(".")[-1] != "__init__"])
+def test_a_module_imports_only_what_its_part_may(module: str) -> None:
+    own = part_of(module)
+    assert {part_of(each) for each in imports(module, typing_too=True)} - {own} <= MAY_IMPORT[own]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graphlib.TopologicalSorter({m: imports(m, typing_too=False) for m in SOURCES}).prepare()
+
+
+def test_every_init_file_is_empty() -> None:
+    assert [str(path) for path in SOURCES.values() if path.name == "__init__.py" and path.read_text()] == []
