@@ -223,6 +223,7 @@ def _run(config: ExperimentConfig, run_dir: Path, stop: Stop) -> int:
     manifest.finish("complete")
     analysis = analyse(run_dir)
     manifest.seal()
+    stop.check()  # the results are complete, but whoever stopped a script is not to be taken for content
     print(analysis.table_text, end="")
     print(f"# Report: {analysis.report_path}")
     if analysis.wrong_elements:
@@ -245,7 +246,10 @@ def _measure(
         for child in fabric.dead_children():
             how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
             what = "endpoint" if "nodes.endpoint" in child.argv else "network"
-            raise FabricError(f"the {what} of host {child.host} ended with {how}; see the logs in {run_dir}")
+            said = _last_words(run_dir / f"{child.host}.log")
+            raise FabricError(
+                f"the {what} of host {child.host} ended with {how}{said}; see the logs in {run_dir}"
+            )
 
     places = [
         RankPlace(host.index - 1, host.name, str(channels / f"{host.name}.sock")) for host in network.hosts
@@ -282,6 +286,11 @@ def _endpoint(config: ExperimentConfig, network: Topology, place: RankPlace) -> 
         "nodes.endpoint",
         *(word for n, v in given.items() for word in (f"--{n}", str(v))),
     ]
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return f" saying {lines[-1]!r}" if lines else ""
 
 
 def _wait_ready(places: Iterable[RankPlace], watch: Callable[[], None]) -> None:

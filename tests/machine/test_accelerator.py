@@ -1,0 +1,147 @@
+"""What the accelerator computes from fragments is what numpy computes from the whole, wherever they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodes.machine.accelerator import Accelerator, Array, Span
+from nodes.machine.ledger import Ledger, Totals, totals
+from nodes.machine.memory import Region
+
+SIZE = 1 << 16
+
+
+class Made:
+    """An accelerator with its ledger and the waits it asked for."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.turns: list[int] = []
+        self.accelerator = Accelerator(self.ledger, self.turns.append)
+        self.memory = self.accelerator.alloc(SIZE)
+        self.source = self.accelerator.alloc(SIZE)
+
+    @property
+    def totals(self) -> Totals:
+        return totals(self.ledger.snapshot())
+
+
+@contextmanager
+def made() -> Iterator[Made]:
+    each = Made()
+    yield each
+    each.accelerator.close()
+
+
+def scatter(region: Region, data: bytes, sizes: list[int], gap: int) -> list[Span]:
+    """Lay `data` into `region` in fragments of `sizes`, `gap` bytes apart, later ones before earlier ones."""
+    frags, at = [], SIZE
+    rest = data
+    for size in [*sizes, len(data)]:
+        piece, rest = rest[:size], rest[size:]
+        at -= len(piece) + gap
+        region.view[at : at + len(piece)] = piece
+        frags.append((at, len(piece)))
+    assert not rest
+    return frags
+
+
+def read(region: Region, offset: int, count: int, dtype: Any) -> Array:
+    return np.frombuffer(bytes(region.view[offset:]), dtype, count)
+
+
+sizes = st.lists(st.integers(0, 9), max_size=30)
+DTYPES = [np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int8), np.dtype(np.int32)]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), sizes, st.integers(0, 7), st.sampled_from(DTYPES))
+def test_a_reduction_of_fragments_is_numpys_of_the_whole(
+    seed: int, count: int, sizes: list[int], gap: int, dtype: np.dtype[Any]
+) -> None:
+    random = np.random.default_rng(seed)
+    mine, theirs = (random.integers(-50, 50, count).astype(dtype) for _ in range(2))
+    with made() as m:
+        m.accelerator.fill(m.memory, 24, mine)
+        frags = scatter(m.source, theirs.tobytes(), sizes, gap)
+        before = m.totals
+        reduction = m.accelerator.reduction(m.memory, 24, dtype, np.add)
+        for frag in frags:  # as separate calls of recvmsg bring them
+            assert reduction.add(m.source, [frag]) == frag[1]
+        assert (read(m.memory, 24, count, dtype) == mine + theirs).all()
+        assert not any(m.memory.view[:24])
+        assert not any(m.memory.view[24 + mine.nbytes :])
+        moved = m.totals.minus(before)
+        assert (moved.device_read_bytes, moved.device_write_bytes) == (2 * mine.nbytes, mine.nbytes)
+        assert m.turns == []
+
+
+@pytest.mark.parametrize("cuts", [(2,), (1, 3), (1, 2, 3), (4,), (0, 4), (3, 5), (5, 6, 7, 11)])
+@pytest.mark.parametrize("redop", [np.add, np.multiply, np.maximum, np.minimum])
+def test_a_float_that_straddles_fragments_is_reduced_whole(cuts: tuple[int, ...], redop: np.ufunc) -> None:
+    mine, theirs = np.array([1.5, -2, 8], np.float32), np.array([3.25, -7, 0.5], np.float32)
+    with made() as m:
+        m.accelerator.fill(m.memory, 0, mine)
+        sizes = [b - a for a, b in zip((0, *cuts), cuts, strict=False)]
+        frags = scatter(m.source, theirs.tobytes(), sizes, 13)
+        assert m.accelerator.reduction(m.memory, 0, theirs.dtype, redop).add(m.source, frags) == 12
+        assert (read(m.memory, 0, 3, np.float32) == redop(mine, theirs)).all()
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=150), sizes, st.integers(0, 9))
+def test_unpacking_joins_fragments_in_order(data: bytes, sizes: list[int], gap: int) -> None:
+    with made() as m:
+        frags = scatter(m.source, data, sizes, gap)
+        assert m.accelerator.unpack(m.memory, 5, m.source, frags) == len(data)
+        assert bytes(m.memory.view[5 : 5 + len(data)]) == data
+        assert not any(m.memory.view[:5])
+        assert not any(m.memory.view[5 + len(data) :])
+        assert m.totals == Totals(device_read_bytes=len(data), device_write_bytes=len(data))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 50), st.sets(st.integers(0, 49)), st.integers(0, 9))
+def test_comparing_counts_the_elements_that_differ(count: int, wrong: set[int], offset: int) -> None:
+    expected = np.arange(count, dtype=np.float32)
+    with made() as m:
+        m.accelerator.fill(m.memory, offset, expected)
+        spoilt = [each for each in wrong if each < count]
+        for each in spoilt:
+            m.memory.view[offset + 4 * each + 3] ^= 0x80
+        different = sum(1 for each in spoilt if each)  # -0.0 equals 0.0
+        assert m.accelerator.compare(m.memory, offset, expected) == different
+        assert m.totals == Totals(device_write_bytes=4 * count, device_read_bytes=4 * count)
+
+
+def test_nan_is_never_what_was_expected() -> None:
+    with made() as m:
+        values = np.array([np.nan, 1], np.float32)
+        m.accelerator.fill(m.memory, 0, values)
+        assert m.accelerator.compare(m.memory, 0, values) == 1
+
+
+def test_copies_to_and_from_the_host_wait_for_the_memory_bus() -> None:
+    with made() as m:
+        host = bytearray(b"....")
+        m.accelerator.copy_to_device(memoryview(b"data"), m.memory, 7)
+        m.accelerator.copy_to_host(m.memory, 7, memoryview(host))
+        assert bytes(host) == b"data"
+        assert m.turns == [4, 4]
+        found = m.totals
+        assert (found.host_dram_read_bytes, found.host_dram_write_bytes, found.pcie_root_bytes) == (4, 4, 8)
+
+
+def test_close_gives_every_descriptor_back() -> None:
+    each = Made()
+    regions = [each.memory, each.source]
+    assert all(region.fd >= 0 for region in regions)
+    each.accelerator.close()
+    assert [region.fd for region in regions] == [-1, -1]
