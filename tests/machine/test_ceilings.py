@@ -1,0 +1,73 @@
+"""The memory bus serves whoever asks in order, at its rate, whichever process asks."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from nodes.machine.ceilings import MemoryBus
+
+RATE = 1000.0  # bytes per second
+
+
+@pytest.fixture
+def buses() -> Iterator[tuple[MemoryBus, MemoryBus]]:
+    """One bus as two processes see it: the second maps a duplicate of the first's descriptor."""
+    first = MemoryBus.create(RATE)
+    second = MemoryBus(os.dup(first.fd))
+    yield first, second
+    second.close()
+    first.close()
+
+
+Buses = tuple[MemoryBus, MemoryBus]
+
+
+def test_the_rate_travels_with_the_descriptor(buses: Buses) -> None:
+    assert [bus.bytes_per_second for bus in buses] == [RATE, RATE]
+
+
+def test_an_idle_bus_serves_at_once_for_as_long_as_it_takes(buses: Buses) -> None:
+    assert buses[0].reserve(500, now=10.0) == pytest.approx(10.5)
+
+
+def test_nothing_takes_no_time(buses: Buses) -> None:
+    assert buses[0].reserve(0, now=10.0) == 10.0
+
+
+def test_the_second_waits_for_the_first(buses: Buses) -> None:
+    first, second = buses
+    assert first.reserve(1000, now=10.0) == pytest.approx(11.0)
+    assert second.reserve(1000, now=10.2) == pytest.approx(12.0)
+    assert first.reserve(1000, now=10.4) == pytest.approx(13.0)
+
+
+def test_idle_time_is_not_saved_up(buses: Buses) -> None:
+    first, second = buses
+    first.reserve(1000, now=10.0)
+    assert second.reserve(100, now=50.0) == pytest.approx(50.1)
+
+
+def test_a_busy_bus_moves_exactly_its_rate(buses: Buses) -> None:
+    seed = 7
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    total, done, now = 0, 0.0, 100.0
+    for _ in range(1000):
+        count = chance.randrange(1, 100)
+        finished = chance.choice(buses).reserve(count, now)
+        assert finished >= done  # first come, first served
+        total, done = total + count, finished
+        now = min(now + chance.random() * 0.02, done)  # asks again before the bus is idle
+    assert done - 100.0 == pytest.approx(total / RATE)
+
+
+def test_a_closed_view_of_the_bus_leaves_the_other_working(buses: Buses) -> None:
+    first, second = buses
+    third = MemoryBus(os.dup(first.fd))
+    third.reserve(1000, now=1.0)
+    third.close()
+    assert second.reserve(1000, now=1.0) == pytest.approx(3.0)
