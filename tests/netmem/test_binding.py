@@ -1,0 +1,163 @@
+"""A binding's memory goes when it is unbound and nobody holds any of it, and not before."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from nodes.machine import dmabuf
+from nodes.machine.memory import Region
+from nodes.netmem.binding import Binding, RxBinding, TxBinding
+from nodes.netmem.netmem import Netmem
+from tests.netmem.census import assert_conserved
+
+PAGES = 16
+
+
+class Freed:
+    """Remembers the bindings whose memory has gone."""
+
+    def __init__(self) -> None:
+        self.bindings: list[Binding] = []
+
+    def __call__(self, binding: Binding) -> None:
+        self.bindings.append(binding)
+
+
+def rx(freed: Freed, niov_size: int = 4096) -> RxBinding:
+    return RxBinding(3, 2, dmabuf.export(PAGES * 4096), freed, niov_size)
+
+
+def tx(freed: Freed, size: int = PAGES * 4096) -> TxBinding:
+    return TxBinding(4, 2, dmabuf.export(size), freed)
+
+
+def gone(region: Region) -> bool:
+    return region.fd == -1
+
+
+# --- rx
+
+
+def test_an_unused_binding_goes_at_unbind_once() -> None:
+    freed = Freed()
+    binding = rx(freed)
+    binding.unbind()
+    binding.unbind()
+    assert freed.bindings == [binding]
+    assert gone(binding.region)
+    assert not binding.bound
+
+
+@pytest.mark.parametrize("niov_size", [4096, 8192, 65536])
+def test_net_iovs_carry_the_id_and_the_size_of_the_binding(niov_size: int) -> None:
+    freed = Freed()
+    binding = rx(freed, niov_size)
+    assert binding.provider.total == binding.region.size // niov_size
+    pool = binding.page_pool(64)
+    netmem = pool.alloc_netmem()
+    assert netmem is not None
+    assert (netmem.dmabuf_id, netmem.size, netmem.region) == (3, niov_size, binding.region)
+
+
+@pytest.mark.parametrize(("size", "niov_size"), [(4096 + 1, 4096), (3 * 4096, 8192), (100, 4096)])
+def test_a_dma_buf_that_net_iovs_do_not_fill_is_einval(size: int, niov_size: int) -> None:
+    region = dmabuf.export(size)
+    with pytest.raises(OSError, match=f"{size} is not a multiple of the net_iov size {niov_size}") as caught:
+        RxBinding(3, 2, region, Freed(), niov_size)
+    assert caught.value.errno == errno.EINVAL
+    region.close()
+
+
+def test_the_memory_waits_for_every_pool_and_every_netmem() -> None:
+    freed = Freed()
+    binding = rx(freed)
+    pools = [binding.page_pool(64), binding.page_pool(64)]
+    held = [netmem for pool in pools for netmem in (pool.alloc_netmem(), pool.alloc_netmem()) if netmem]
+    held[0].put()  # rests in the first pool's ring
+    binding.unbind()
+    pools[0].destroy()
+    assert freed.bindings == []
+    pools[1].destroy()
+    assert [pool.inflight for pool in pools] == [1, 2]
+    assert_conserved(binding.provider, pools, held=held[1:])
+    for netmem in held[1:]:
+        assert not gone(binding.region)
+        assert freed.bindings == []
+        netmem.put()
+    assert freed.bindings == [binding]
+    assert gone(binding.region)
+
+
+def test_a_drained_pool_leaves_a_bound_binding_alone() -> None:
+    freed = Freed()
+    binding = rx(freed)
+    pool = binding.page_pool(64)
+    pool.destroy()
+    assert freed.bindings == []
+    assert binding.page_pool(64).alloc_netmem() is not None
+
+
+# --- tx
+
+
+def test_packets_in_flight_pin_the_memory() -> None:
+    freed = Freed()
+    binding = tx(freed)
+    first, second = binding.netmem(), binding.netmem()
+    binding.unbind()
+    first.put()
+    assert freed.bindings == []
+    assert not gone(binding.region)
+    second.put()
+    assert freed.bindings == [binding]
+    assert gone(binding.region)
+
+
+def test_a_binding_that_fell_idle_can_send_again() -> None:
+    freed = Freed()
+    binding = tx(freed)
+    for _ in range(3):
+        netmem: Netmem = binding.netmem()
+        netmem.get()
+        netmem.put()
+        netmem.put()
+        assert freed.bindings == []
+    binding.unbind()
+    assert freed.bindings == [binding]
+
+
+def test_a_put_too_many_of_a_tx_netmem_is_noticed() -> None:
+    netmem = tx(Freed()).netmem()
+    netmem.put()
+    with pytest.raises(RuntimeError, match="put more often than taken"):
+        netmem.put()
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4097])
+def test_a_tx_dma_buf_of_part_of_a_page_is_einval(size: int) -> None:
+    region = dmabuf.export(size)
+    with pytest.raises(OSError, match="PAGE_SIZE 4096") as caught:
+        TxBinding(4, 2, region, Freed())
+    assert caught.value.errno == errno.EINVAL
+    region.close()
+
+
+END = PAGES * 4096
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, END), (END - 1, 1), (0, 0), (17, 5000)])
+def test_a_range_inside_the_buffer_may_be_sent(offset: int, length: int) -> None:
+    binding = tx(Freed())
+    binding.check(offset, length)
+    binding.unbind()
+
+
+@pytest.mark.parametrize(("offset", "length"), [(END, 1), (END - 1, 2), (0, END + 1), (-1, 1), (2**63, 1)])
+def test_a_range_that_leaves_the_buffer_is_efault(offset: int, length: int) -> None:
+    binding = tx(Freed())
+    with pytest.raises(OSError, match=f"leave the dma-buf of {END}") as caught:
+        binding.check(offset, length)
+    assert caught.value.errno == errno.EFAULT
+    binding.unbind()

@@ -1,0 +1,303 @@
+"""A page pool recycles, counts as the kernel counts, and gives everything back after its end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from nodes.machine import dmabuf
+from nodes.netmem.memory_provider import DmabufNetIovs, HostPages, MemoryProvider, host_page_size
+from nodes.netmem.netmem import Netmem
+from nodes.netmem.page_pool import (
+    PP_ALLOC_CACHE_REFILL,
+    PP_ALLOC_CACHE_SIZE,
+    RING_MAX,
+    PagePool,
+    PagePoolStats,
+)
+from tests.netmem.census import assert_conserved
+
+NIOVS = 300
+
+
+class Drained:
+    """Counts calls of on_drained."""
+
+    calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+
+
+@pytest.fixture
+def provider() -> Iterator[DmabufNetIovs]:
+    region = dmabuf.export(NIOVS * 4096)
+    yield DmabufNetIovs(region, 4096, 7)
+    region.close()
+
+
+def take(pool: PagePool, count: int) -> list[Netmem]:
+    taken = [pool.alloc_netmem() for _ in range(count)]
+    assert None not in taken
+    return [netmem for netmem in taken if netmem is not None]
+
+
+def put(netmems: list[Netmem]) -> None:
+    for netmem in netmems:
+        netmem.put()
+
+
+# --- providers
+
+
+def test_net_iovs_cover_the_dma_buf_once_from_its_start(provider: DmabufNetIovs) -> None:
+    taken = [provider.alloc_netmem() for _ in range(NIOVS)]
+    assert [n.offset for n in taken if n] == [i * 4096 for i in range(NIOVS)]
+    assert {(n.size, n.is_net_iov, n.dmabuf_id) for n in taken if n} == {(4096, True, 7)}
+    assert provider.alloc_netmem() is None
+    assert provider.free == 0
+
+
+def test_the_last_net_iov_given_back_is_the_first_taken(provider: DmabufNetIovs) -> None:
+    first, second = provider.alloc_netmem(), provider.alloc_netmem()
+    assert first is not None
+    assert second is not None
+    provider.release_netmem(second)
+    provider.release_netmem(first)
+    assert provider.alloc_netmem() is first
+
+
+def test_host_pages_end_at_their_limit_and_do_not_overlap() -> None:
+    pages = HostPages(16384, 40 * 16384 + 5)
+    taken = list(iter(pages.alloc_netmem, None))
+    assert len(taken) == 40
+    assert len({(id(n.region), n.offset) for n in taken}) == 40
+    assert all(n.offset + n.size <= n.region.size and not n.is_net_iov for n in taken)
+    pages.release_netmem(taken[3])
+    assert pages.alloc_netmem() is taken[3]
+
+
+@pytest.mark.parametrize(("buffer", "page"), [(1, 4096), (4096, 4096), (4097, 8192), (65535, 65536)])
+def test_a_host_page_is_the_power_of_two_that_holds_a_buffer(buffer: int, page: int) -> None:
+    assert host_page_size(buffer) == page
+
+
+# --- alloc and put
+
+
+def test_a_new_netmem_has_one_reference_and_knows_its_pool(provider: DmabufNetIovs) -> None:
+    pool = PagePool(provider)
+    (netmem,) = take(pool, 1)
+    assert (netmem.pp_ref_count, netmem.owner) == (1, pool)
+    put([netmem])
+
+
+def test_only_the_last_put_gives_the_memory_back(provider: DmabufNetIovs) -> None:
+    pool = PagePool(provider)
+    (netmem,) = take(pool, 1)
+    netmem.get()
+    netmem.put()
+    assert pool.stats.recycle_ring == 0
+    netmem.put()
+    assert pool.stats.recycle_ring == 1
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_put_too_many_is_noticed(provider: DmabufNetIovs, direct: bool) -> None:
+    pool = PagePool(provider)
+    (netmem,) = take(pool, 1)
+    if direct:
+        pool.recycle_direct(netmem)
+    else:
+        netmem.put()
+    with pytest.raises(RuntimeError, match="at offset 0 put more often than taken"):
+        netmem.put()
+
+
+def test_a_netmem_shows_no_bytes(provider: DmabufNetIovs) -> None:
+    (netmem,) = take(PagePool(provider), 1)
+    with pytest.raises(TypeError, match="only dma, cpu and the accelerator"):
+        bytes(netmem)
+
+
+def test_the_ring_refills_the_cache_64_at_a_time(provider: DmabufNetIovs) -> None:
+    pool = PagePool(provider)
+    taken = take(pool, 100)
+    put(taken)
+    assert pool.stats == PagePoolStats(alloc_empty=100, recycle_ring=100)
+    again = take(pool, 1)
+    assert len(pool._cache) == PP_ALLOC_CACHE_REFILL - 1
+    again += take(pool, 63)
+    assert (pool.stats.alloc_refill, pool.stats.alloc_fast) == (1, 63)
+    again += take(pool, 1)  # the ring's last 36
+    assert (pool.stats.alloc_refill, pool.stats.alloc_fast) == (2, 63)
+    assert again[1:64] == taken[62::-1]
+    assert all(netmem.pp_ref_count == 1 for netmem in again)
+    assert pool.inflight == 100
+    assert_conserved(provider, [pool], held=again)
+
+
+def test_direct_puts_fill_the_cache_then_the_ring(provider: DmabufNetIovs) -> None:
+    pool = PagePool(provider)
+    for netmem in take(pool, PP_ALLOC_CACHE_SIZE + 2):
+        pool.recycle_direct(netmem)
+    assert (pool.stats.recycle_cached, pool.stats.recycle_cache_full) == (PP_ALLOC_CACHE_SIZE, 2)
+    assert pool.stats.recycle_ring == 2
+    assert_conserved(provider, [pool])
+
+
+def test_what_the_ring_cannot_hold_goes_back_to_the_provider(provider: DmabufNetIovs) -> None:
+    pool = PagePool(provider, ring_size=10)
+    put(take(pool, 14))
+    assert (pool.stats.recycle_ring, pool.stats.recycle_ring_full) == (10, 4)
+    assert (pool.inflight, provider.free) == (10, NIOVS - 10)
+    assert_conserved(provider, [pool])
+
+
+def test_a_ring_is_silently_capped(provider: DmabufNetIovs) -> None:
+    assert PagePool(provider, ring_size=RING_MAX + 1)._ring_size == RING_MAX == 16384
+
+
+def test_an_empty_pool_of_an_empty_provider_answers_none(provider: DmabufNetIovs) -> None:
+    pool = PagePool(provider)
+    taken = take(pool, NIOVS)
+    assert pool.alloc_netmem() is None
+    assert pool.inflight == NIOVS
+    assert pool.stats.alloc_empty == NIOVS + 1
+    put(taken[:1])
+    assert pool.alloc_netmem() is taken[0]
+
+
+def test_net_iovs_count_as_neither_slow_nor_released(provider: DmabufNetIovs) -> None:
+    pool = PagePool(provider)
+    put(take(pool, 5))
+    s = pool.stats
+    assert (s.alloc_slow, s.alloc_slow_high_order, s.alloc_waive, s.recycle_released_refcnt) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("size", "slow", "high_order"), [(4096, 3, 0), (65536, 0, 3)])
+def test_host_pages_are_slow_or_high_order(size: int, slow: int, high_order: int) -> None:
+    pool = PagePool(HostPages(size, 1 << 20))
+    take(pool, 3)
+    assert (pool.stats.alloc_slow, pool.stats.alloc_slow_high_order) == (slow, high_order)
+
+
+def test_there_are_eleven_counters() -> None:
+    assert len(PagePoolStats.__struct_fields__) == 11
+
+
+def test_two_pools_share_a_provider_and_keep_apart(provider: DmabufNetIovs) -> None:
+    one, two = PagePool(provider), PagePool(provider)
+    assert one.id != two.id
+    of_one, of_two = take(one, 3), take(two, 4)
+    put(of_two + of_one)
+    assert (one.stats.recycle_ring, two.stats.recycle_ring) == (3, 4)
+    assert (one.inflight, two.inflight) == (3, 4)
+    assert_conserved(provider, [one, two])
+
+
+# --- the end
+
+
+def test_a_pool_with_nothing_out_drains_at_once(provider: DmabufNetIovs) -> None:
+    drained = Drained()
+    pool = PagePool(provider, on_drained=drained)
+    pool.recycle_direct(take(pool, 1)[0])
+    put(take(pool, 40))
+    pool.destroy()
+    assert (drained.calls, pool.inflight, provider.free) == (1, 0, NIOVS)
+
+
+def test_an_unused_pool_drains_at_once(provider: DmabufNetIovs) -> None:
+    drained = Drained()
+    PagePool(provider, on_drained=drained).destroy()
+    assert drained.calls == 1
+
+
+def test_a_pool_waits_for_what_is_out_and_drains_once(provider: DmabufNetIovs) -> None:
+    drained = Drained()
+    pool = PagePool(provider, on_drained=drained)
+    taken = take(pool, 50)
+    put(taken[:20])
+    pool.destroy()
+    assert (drained.calls, pool.inflight, provider.free) == (0, 30, NIOVS - 30)
+    put(taken[20:40])
+    pool.recycle_direct(taken[40])
+    assert (drained.calls, pool.inflight) == (0, 9)
+    put(taken[41:])
+    pool.destroy()
+    assert (drained.calls, pool.inflight, provider.free) == (1, 0, NIOVS)
+    assert pool.stats.recycle_ring_full == 0
+
+
+class Failing:
+    """A provider whose n-th allocation finds nothing."""
+
+    def __init__(self, inner: DmabufNetIovs, n: int) -> None:
+        self.size, self.dmabuf_id = inner.size, inner.dmabuf_id
+        self.failed = False
+        self._inner = inner
+        self._left = n
+
+    def alloc_netmem(self) -> Netmem | None:
+        self._left -= 1
+        if self._left == 0:
+            self.failed = True
+            return None
+        return self._inner.alloc_netmem()
+
+    def release_netmem(self, netmem: Netmem) -> None:
+        self._inner.release_netmem(netmem)
+
+
+def live(provider: MemoryProvider, drained: Drained) -> None:
+    """A pool's life: bursts that grow, puts in another order, a destroy while some are out."""
+    pool = PagePool(provider, ring_size=8, on_drained=drained)
+    held: list[Netmem] = []
+    for burst in (3, 10, 20):
+        held += [n for n in (pool.alloc_netmem() for _ in range(burst)) if n is not None]
+        put(held[::2])
+        held = held[1::2]
+        assert pool.inflight >= len(held)
+    pool.destroy()
+    put(held)
+    assert pool.inflight == 0
+
+
+def test_no_failure_of_the_nth_allocation_loses_a_net_iov(provider: DmabufNetIovs) -> None:
+    for n in range(1, 100):
+        failing, drained = Failing(provider, n), Drained()
+        live(failing, drained)
+        assert drained.calls == 1
+        assert_conserved(provider, [])
+        if not failing.failed:
+            return
+    pytest.fail("some allocation failed in every run")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_net_iovs_are_conserved_whatever_happens(provider: DmabufNetIovs, seed: int) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    drained = Drained()
+    pool = PagePool(provider, ring_size=100, on_drained=drained)
+    references: list[Netmem] = []
+    for step in range(3000):
+        wanted = chance.choice("aaagpp" if step % 1000 < 600 else "agpppp")
+        if wanted == "a" and (netmem := pool.alloc_netmem()) is not None:
+            references.append(netmem)
+        elif wanted == "g" and references:
+            netmem = chance.choice(references)
+            netmem.get()
+            references.append(netmem)
+        elif wanted == "p" and references:
+            references.pop(chance.randrange(len(references))).put()
+        if step % 50 == 0:
+            assert_conserved(provider, [pool], held=references)
+    pool.destroy()
+    assert drained.calls == (not references)
+    put(references)
+    assert (drained.calls, pool.inflight) == (1, 0)
+    assert_conserved(provider, [pool])
