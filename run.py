@@ -43,11 +43,13 @@ signal.signal(signal.SIGTERM, _quit)
 _use_environment()
 
 import datetime
+import re
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack, closing
 from typing import Annotated
 
+import psutil
 import typer
 
 from analysis.analyse import analyse
@@ -65,6 +67,7 @@ from workloads.registry import PATHS, WORKLOADS
 from workloads.sizes import SizeError, parse_rate, parse_size, parse_sizes
 
 _READY_S = 20.0
+_COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
 _FAILURES = (ExperimentError, FabricError, HostError, InventoryError, RankFailure, ResultsError, OSError)
 
 
@@ -261,7 +264,10 @@ def _measure(
     _wait_ready(places, watch)
     ranks = places[: WORKLOADS[config.workload].ranks(config)]
     watch()
-    stack.enter_context(ray_session(inventory.make_directory(), len(ranks), inventory.add_process))
+    try:
+        stack.enter_context(ray_session(inventory.make_directory(), len(ranks), inventory.add_process))
+    except SystemExit:  # what Ray makes of SIGTERM while it starts
+        raise Interrupted(signal.SIGTERM) from None
     stop.arm()
     run_trials(config, ranks, run_dir / "samples.csv", watch)
 
@@ -324,6 +330,15 @@ def _checked(config: ExperimentConfig, run_dir: Path) -> Topology:
     if config.bidir and config.workload != "stream":
         raise UsageError(
             f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_dir.name):
+        raise UsageError(
+            f"run id {run_dir.name!r} cannot name a directory; use letters, digits, dot, _ and -"
+        )
+    needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
+    if needed > free:
+        raise UsageError(
+            f"these sizes need {needed >> 20} MiB and {free >> 20} are free; ask for smaller ones"
         )
     if run_dir.exists():
         raise UsageError(f"{run_dir} exists already; choose another --run-id, or remove it")

@@ -34,6 +34,8 @@ def run_py(
         (["--gso-max", "1M"], "gso_max_bytes 1048576"),
         (["--mtu", "20"], "mtu 20"),
         (["--niov-size", "5K"], "--niov-size 5120 is not"),
+        (["--run-id", "my run"], "run id 'my run' cannot name a directory"),
+        (["--size", "64G", "--hosts", "200"], "MiB and"),
         (["--bidir"], "--bidir does not go with all_reduce"),
         (["--repeat", "0"], "--repeat"),
         (["--frobnicate"], "No such option"),
