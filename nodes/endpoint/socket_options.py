@@ -48,6 +48,9 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int
         options.rcvlowat = max(1, number)
     elif key == (uapi.IPPROTO_TCP, uapi.TCP_NODELAY):
         options.nodelay = bool(number)
+        if sock.connection is not None:
+            sock.connection.set_nodelay(options.nodelay)
+            sock.inet.touch(sock)
     else:
         raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} is not implemented")
     return 0

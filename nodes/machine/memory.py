@@ -14,6 +14,7 @@ import os
 
 from nodes.machine.ledger import Place
 
+_POPULATED = mmap.MAP_SHARED | mmap.MAP_POPULATE
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -26,7 +27,8 @@ class Region:
         self.fd = fd
         self.size = size
         self.place = place
-        self._mapping = mmap.mmap(fd, size)
+        # Populated at once, as memory that hardware reaches is pinned: no page fault in the middle of a DMA.
+        self._mapping = mmap.mmap(fd, size, flags=_POPULATED if fd >= 0 else _POPULATED | mmap.MAP_ANONYMOUS)
         self.view = memoryview(self._mapping)
 
     @classmethod

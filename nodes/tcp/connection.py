@@ -128,6 +128,10 @@ class Connection:
         if self.state is not State.CLOSED:
             self._receiver.consumed(count)
 
+    def set_nodelay(self, nodelay: bool) -> None:
+        """TCP_NODELAY on a living connection: what Nagle held back goes with the next segments_to_send."""
+        self._sender.nodelay = nodelay
+
     def shutdown(self, now: float) -> None:
         """Send a FIN after what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the attempt ends."""
         if self.state is State.SYN_SENT:

@@ -32,7 +32,7 @@ class Sender:
     __slots__ = (
         "_config", "_cwnd_limited", "_first", "_goal_most", "_last_d_sack", "_override", "_tail_end",
         "_tail_probe", "_tail_resent", "accepted_bytes", "board", "bytes_retrans", "control",
-        "delivered_bytes", "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss",
+        "delivered_bytes", "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss", "nodelay",
         "persist_at", "persist_backoff", "probe_due", "probes", "queue", "recovery", "retransmits", "rtt",
         "sack_permitted", "snd_nxt", "snd_una", "snd_wl1", "snd_wnd", "timer_at", "timer_is_probe",
         "total_retrans",
@@ -47,6 +47,7 @@ class Sender:
         self.snd_wl1 = 0
         self.max_wnd = 0
         self.mss = config.mss
+        self.nodelay = config.nodelay
         self.sack_permitted = False
         self.queue = SendQueue()
         self.board = Scoreboard()
@@ -343,7 +344,7 @@ class Sender:
                 return
             if length < queue.bytes and length > mss:
                 length -= length % mss
-            elif length < mss and flight and not (self._config.nodelay or self.fin_queued):
+            elif length < mss and flight and not (self.nodelay or self.fin_queued):
                 return  # Nagle
             out.append(self._send(length, now))
 

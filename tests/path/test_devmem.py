@@ -245,10 +245,10 @@ def test_unbinding_with_tokens_and_packets_out_keeps_the_memory_until_they_are_b
     _, cmsgs = hosts.b.recv_devmem(server, MIB)
     hosts.run_until(lambda: hosts.a.netdev.bindings == ())
     hosts.b.netdev.unbind(hosts.b.rx_binding)
-    assert hosts.b.netdev.bindings == (hosts.b.rx_binding,)
+    assert len(hosts.b.netdev.bindings) == 1
     assert b"".join(bytes(memory.view[c.frag_offset : c.frag_offset + c.frag_size]) for c in cmsgs) == content
     assert hosts.b.dontneed(server, *(c.frag_token for c in cmsgs)) == len(cmsgs)
-    assert hosts.b.netdev.bindings == ()
+    assert not hosts.b.netdev.bindings
     memory.close()
 
 

@@ -7,9 +7,15 @@ import random
 
 import pytest
 
+from nodes import uapi
+from nodes.endpoint.socket_options import set_option
 from nodes.machine.ledger import totals
+from nodes.netlink import Rings
+from nodes.nic.af_packet import Departing
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
+from nodes.wire import ethernet, ipv4
+from nodes.wire.checksum import internet_checksum
 from nodes.wire.ipv4 import address_int
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import Impairment, TwoHosts
@@ -27,8 +33,6 @@ def errno_of(call: object, *arguments: object) -> int | None:
 @pytest.mark.parametrize("split", ["enabled", "disabled"])
 @pytest.mark.parametrize("impairment", [Impairment(), Impairment(0.03, 0.05, 0.05)], ids=["clean", "bad"])
 def test_a_stream_arrives_whole_with_header_split_on_and_off(split: str, impairment: Impairment) -> None:
-    from nodes.netlink import Rings
-
     two = TwoHosts(77, impairment)
     assert split in ("enabled", "disabled")
     two.b.ethtool.rings_set(Rings(tcp_data_split="enabled" if split == "enabled" else "disabled"))
@@ -134,7 +138,7 @@ def test_a_closed_listener_resets_what_waited_in_its_queue(hosts: TwoHosts) -> N
     client.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: bool(listener.accept_queue))
     listener.close(hosts.now)
-    hosts.run_until(lambda: client.connection is not None and client.connection.fin_received or ended(client))
+    hosts.run_until(lambda: (client.connection is not None and client.connection.fin_received) or ended(client))
     again = hosts.a.socket()
     again.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: ended(again))
@@ -177,19 +181,36 @@ def test_a_lost_arp_request_is_asked_again(hosts: TwoHosts) -> None:
 
 
 def test_icmp_echo_is_answered(hosts: TwoHosts) -> None:
-    from nodes.nic.af_packet import Departing
-    from nodes.wire import ethernet, ipv4
-    from nodes.wire.checksum import internet_checksum
-
     message = bytearray(b"\x08\0\0\0\0\1\0\1ping")
     message[2:4] = internet_checksum(bytes(message)).to_bytes(2, "big")
     packet = ipv4.emit(hosts.a.address, hosts.b.address, ipv4.ICMP, len(message)) + message
     frame = ethernet.emit(hosts.b.device.config.mac, hosts.a.device.config.mac, ethernet.TYPE_IPV4) + packet
     hosts.a.device.wire.send(frame, [], Departing())
     answers: list[bytes] = []
-    hosts.to_a.lose = lambda data: answers.append(data) is None
+
+
+    def keep(frame: bytes) -> bool:
+        answers.append(frame)
+        return True
+
+    hosts.to_a.lose = keep
     hosts.rest(0.01)
     assert len(answers) == 1
     assert answers[0][34:35] == b"\0"
     assert answers[0][38:] == bytes(message[4:])
     assert internet_checksum(answers[0][34:]) == 0
+
+
+def test_nodelay_on_a_living_connection_sends_what_nagle_held_back(hosts: TwoHosts) -> None:
+    client, server = hosts.connect(5000)
+    hosts.to_a.lose = lambda _: True  # no acknowledgement comes
+    hosts.a.send(client, b"first")
+    hosts.a.inet.transmit(hosts.now)
+    hosts.a.send(client, b"second")
+    hosts.a.inet.transmit(hosts.now)
+    hosts.rest(0.01)
+    assert server.recv_queue.length == 5
+    assert set_option(client, uapi.IPPROTO_TCP, uapi.TCP_NODELAY, b"\1\0\0\0") == 0
+    hosts.rest(0.01)
+    assert server.recv_queue.length == 11
+    hosts.to_a.lose = lambda _: False
