@@ -1,0 +1,108 @@
+"""One net device on a fake wire, with a dma-buf bound to a queue on request.
+
+In: frames put on `wire`. Out: skbs, kept in `held` until they are released. Owns device, ledger and binding;
+`settle` asserts that no net_iov and no page was lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nodes.machine import dmabuf
+from nodes.machine.ledger import Ledger
+from nodes.netmem.binding import Binding, RxBinding
+from nodes.nic.net_device import DeviceConfig, NetDevice, TcpDataSplit
+from nodes.nic.rx_queue import RxQueue
+from nodes.skb import Frags, Skb
+from tests.netmem.census import assert_conserved
+from tests.netmem.failing import FailingNetIovs
+from tests.nic.fake_wire import FakeWire
+from tests.nic.frames import OUR_MAC
+
+DEVMEM_QUEUE = 7
+_UNTOUCHED = 0x5A
+
+
+def contents(payload: Frags | None) -> bytes:
+    """What lies where the fragments point: a test may look."""
+    if payload is None:
+        return b""
+    return b"".join(bytes(f.netmem.region.view[f.offset : f.offset + f.size]) for f in payload.frags)
+
+
+@dataclass
+class Got:
+    """A received packet; `header` copied, for its buffer is reused."""
+
+    header: bytes
+    skb: Skb
+
+    @property
+    def payload(self) -> bytes:
+        return contents(self.skb.payload)
+
+
+class Bench:
+    def __init__(self, rx_buf_len: int = 4096, ring_size: int = 16) -> None:
+        self.wire = FakeWire()
+        self.ledger = Ledger()
+        config = DeviceConfig("eth0", ifindex=2, mac=OUR_MAC, rx_buf_len=rx_buf_len)
+        self.device = NetDevice(config, self.wire, self.ledger)
+        for rxq in self.device.rx_queues:
+            rxq.ring_size = ring_size
+        self.held: list[Skb] = []
+        self.freed: list[Binding] = []
+        self.binding: RxBinding | None = None
+
+    def split(self) -> None:
+        self.device.rings.tcp_data_split = TcpDataSplit.ENABLED
+
+    def bind(self, niov_size: int = 4096, niovs: int = 64, fails_at: int = 0) -> RxBinding:
+        """Header split on, a dma-buf bound to DEVMEM_QUEUE, and every flow steered there. The
+        `fails_at`-th allocation from the binding fails, none if 0."""
+        self.split()
+        region = dmabuf.export(niovs * niov_size)
+        region.view[:] = bytes([_UNTOUCHED]) * region.size
+        self.binding = RxBinding(1, self.device.ifindex, region, self.freed.append, niov_size)
+        if fails_at:
+            self.binding.provider = FailingNetIovs(region, niov_size, 1, fails_at)
+        self.queue.restart(self.binding.page_pool(1024))
+        self.device.rss.table = [DEVMEM_QUEUE] * len(self.device.rss.table)
+        self.device.steering_changed()
+        return self.binding
+
+    @property
+    def queue(self) -> RxQueue:
+        """The one that a dma-buf is bound to."""
+        return self.device.rx_queues[DEVMEM_QUEUE]
+
+    def poll(self, budget: int = 64) -> list[Got]:
+        got = []
+        for skb in self.device.poll(budget):
+            self.held.append(skb)
+            got.append(Got(bytes(skb.header), skb))
+        return got
+
+    def release(self, skb: Skb) -> None:
+        self.held.remove(skb)
+        skb.release()
+
+    def touched(self) -> bytes:
+        """The bytes of the bound dma-buf that somebody wrote, those that hold the untouched value aside."""
+        assert self.binding is not None
+        return bytes(self.binding.region.view).replace(bytes([_UNTOUCHED]), b"")
+
+    def settle(self) -> None:
+        """Every net_iov is in one place; at the end every pool is drained and the dma-buf gone."""
+        queues = self.device.rx_queues
+        held = [frag.netmem for skb in self.held if skb.payload for frag in skb.payload.frags]
+        if self.binding is not None:
+            bound = [rxq for rxq in queues if rxq.pool.provider is self.binding.provider]
+            assert_conserved(self.binding.provider, [rxq.pool for rxq in bound], bound, held)
+            self.binding.unbind()
+        for skb in self.held:
+            skb.release()
+        pools = [rxq.pool for rxq in queues]
+        self.device.close()
+        assert [pool.inflight for pool in pools] == [0] * len(pools)
+        assert self.freed == ([self.binding] if self.binding is not None else [])

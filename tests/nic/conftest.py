@@ -1,0 +1,16 @@
+"""In: nothing. Out: a bench whose buffers are counted when the test is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.nic.bench import Bench
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    each = Bench()
+    yield each
+    each.settle()

@@ -1,0 +1,172 @@
+"""Frames leave gathered from where their payload lies; a busy wire makes them wait, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from nodes.machine import dmabuf
+from nodes.machine.cpu import Cpu
+from nodes.machine.ledger import Ledger, totals
+from nodes.netmem.binding import TxBinding
+from nodes.nic.af_packet import Departing
+from nodes.skb import Frag, Frags, Skb
+from nodes.sock.send_pages import SendPages
+from nodes.wire.tcp import CHECKSUM_OFFSET
+from tests.nic.bench import Bench
+
+HEADER = bytes(range(54))
+
+
+class Sender:
+    """A dma-buf bound for sending on a bench's device."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.freed = 0
+        self.binding = TxBinding(9, 2, dmabuf.export(1 << 16), self._count)
+        self.binding.region.view[:] = bytes(range(256)) * 256
+
+    def _count(self, _: object) -> None:
+        self.freed += 1
+
+    def skb(self, *spans: tuple[int, int], gso_size: int = 0) -> Skb:
+        """Headers and a payload of these (offset, size) pieces."""
+        payload = Frags([Frag(self.binding.netmem(), at, size) for at, size in spans])
+        packets = -(-len(payload) // gso_size) if gso_size else 1
+        return Skb(memoryview(HEADER), payload, gso_size=gso_size, wire_packets=packets)
+
+    @property
+    def references(self) -> int:
+        return self.binding._area.pp_ref_count
+
+
+@pytest.fixture
+def sender(bench: Bench) -> Iterator[Sender]:
+    each = Sender(bench)
+    yield each
+    each.binding.unbind()
+    assert each.freed == 1, f"{each.references} references are still held"
+
+
+def sent(bench: Bench) -> list[bytes]:
+    return [each.frame for each in bench.wire.sent]
+
+
+def test_a_frame_is_gathered_from_its_pieces(bench: Bench, sender: Sender) -> None:
+    bench.device.xmit(sender.skb((10, 5), (4096, 3), (1, 1)), 34)
+    assert sent(bench) == [HEADER + bytes([10, 11, 12, 13, 14, 0, 1, 2, 1])]
+    assert sender.references == 0
+
+
+def test_headers_come_from_host_memory_and_payload_from_the_device(bench: Bench, sender: Sender) -> None:
+    bench.device.xmit(sender.skb((0, 3000), gso_size=1000), 34)
+    found = totals(bench.ledger.snapshot())
+    assert (found.host_dram_read_bytes, found.host_dram_write_bytes) == (54, 0)
+    assert (found.device_read_bytes, found.pcie_switch_bytes, found.pcie_root_bytes) == (3000, 3054, 54)
+    assert found.header_host_dram_uncoalesced_bytes == 3 * 54
+
+
+def test_host_pages_are_read_from_host_memory(bench: Bench) -> None:
+    pages = SendPages(Cpu(Ledger()), 1 << 20)
+    bench.device.xmit(Skb(memoryview(HEADER), pages.copy_from_user(memoryview(b"data"))), 34)
+    assert sent(bench) == [HEADER + b"data"]
+    assert totals(bench.ledger.snapshot()).host_dram_read_bytes == 54 + 4
+    pages.close()
+    assert pages.inflight == 0
+
+
+def test_the_nic_is_told_where_to_cut_and_what_to_sum(bench: Bench, sender: Sender) -> None:
+    bench.device.xmit(sender.skb((0, 3000), gso_size=1448), 34)
+    bench.device.xmit(Skb(memoryview(HEADER), None), 0)
+    tso, plain = (each.how for each in bench.wire.sent)
+    assert tso == Departing(54, 1448, 34, CHECKSUM_OFFSET)
+    assert plain == Departing(0, 0, 0, 0)
+
+
+def test_counters_tell_frames_bytes_and_wire_packets(bench: Bench, sender: Sender) -> None:
+    bench.device.xmit(sender.skb((0, 3000), gso_size=1448), 34)
+    bench.device.xmit(Skb(memoryview(HEADER), None), 34)
+    c = bench.device.tx.counters
+    assert (c.tx_packets, c.tx_bytes, c.tx_wire_packets) == (2, 3000 + 2 * 54, 4)
+    assert (c.tx_hw_gso_packets, c.tx_hw_gso_wire_packets) == (1, 3)
+    assert (c.tx_stop, c.tx_wake, c.tx_hw_drops) == (0, 0, 0)
+
+
+def test_a_busy_wire_makes_frames_wait_in_order(bench: Bench, sender: Sender) -> None:
+    tx, wire = bench.device.tx, bench.wire
+    wire.room = 1
+    for at in range(4):
+        bench.device.xmit(sender.skb((at, 1)), 34)
+    assert sent(bench) == [HEADER + b"\0"]
+    assert tx.stopped
+    assert sender.references == 3  # the NIC has not fetched them yet
+    wire.room = 2
+    tx.kick()
+    assert tx.stopped
+    bench.device.xmit(sender.skb((4, 1)), 34)  # may not overtake
+    wire.room = None
+    tx.kick()
+    assert not tx.stopped
+    assert sent(bench) == [HEADER + bytes([at]) for at in range(5)]
+    assert (tx.counters.tx_stop, tx.counters.tx_wake) == (1, 1)
+
+
+def test_a_frame_that_waits_is_recorded_once(bench: Bench, sender: Sender) -> None:
+    bench.wire.room = 0
+    bench.device.xmit(sender.skb((0, 1000)), 34)
+    for _ in range(5):
+        bench.device.tx.kick()
+    assert bench.ledger.snapshot() == ()
+    bench.wire.room = None
+    bench.device.tx.kick()
+    found = totals(bench.ledger.snapshot())
+    assert (found.device_read_bytes, found.host_dram_read_bytes) == (1000, 54)
+
+
+def test_a_kick_with_nothing_waiting_does_nothing(bench: Bench) -> None:
+    bench.device.tx.kick()
+    assert bench.device.tx.counters.tx_wake == 0
+
+
+def test_a_dead_link_loses_frames_and_counts_them(bench: Bench, sender: Sender) -> None:
+    bench.wire.down = True
+    bench.device.xmit(sender.skb((0, 100)), 34)
+    assert bench.device.tx.counters.tx_hw_drops == 1
+    assert not bench.device.tx.stopped
+    assert sender.references == 0
+    bench.wire.down = False
+    bench.device.xmit(sender.skb((0, 1)), 34)
+    assert sent(bench) == [HEADER + b"\0"]
+
+
+def test_a_link_that_dies_while_frames_wait_loses_them(bench: Bench, sender: Sender) -> None:
+    bench.wire.room = 0
+    for at in range(3):
+        bench.device.xmit(sender.skb((at, 1)), 34)
+    bench.wire.down = True
+    bench.device.tx.kick()
+    assert (bench.device.tx.counters.tx_hw_drops, sender.references) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("netmem_tx", "ifindex", "passes"), [(True, 2, True), (True, 3, False), (False, 2, False)]
+)
+def test_unreadable_payload_leaves_only_by_its_own_device(
+    bench: Bench, sender: Sender, netmem_tx: bool, ifindex: int, passes: bool
+) -> None:
+    bench.device.netmem_tx = netmem_tx
+    bench.device.xmit(sender.skb((0, 10)), 34, ifindex)
+    assert bench.device.tx_unreadable_drops == (not passes)
+    assert len(bench.wire.sent) == passes
+    assert sender.references == 0
+
+
+def test_readable_payload_leaves_by_any_device(bench: Bench) -> None:
+    bench.device.netmem_tx = False
+    pages = SendPages(Cpu(Ledger()), 1 << 20)
+    bench.device.xmit(Skb(memoryview(HEADER), pages.copy_from_user(memoryview(b"data"))), 34)
+    assert len(bench.wire.sent) == 1
+    pages.close()
+    assert pages.inflight == 0
