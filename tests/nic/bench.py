@@ -92,17 +92,21 @@ class Bench:
         assert self.binding is not None
         return bytes(self.binding.region.view).replace(bytes([_UNTOUCHED]), b"")
 
+    def assert_conserved(self, binding: RxBinding) -> None:
+        """Each of the binding's net_iovs is free, in a queue of it, or in an skb that is held."""
+        queues = [rxq for rxq in self.device.rx_queues if rxq.pool.provider is binding.provider]
+        frags = [frag for skb in self.held if skb.payload for frag in skb.payload.frags]
+        held = [frag.netmem for frag in frags if frag.netmem.region is binding.region]
+        assert_conserved(binding.provider, [rxq.pool for rxq in queues], queues, held)
+
     def settle(self) -> None:
         """Every net_iov is in one place; at the end every pool is drained and the dma-buf gone."""
-        queues = self.device.rx_queues
-        held = [frag.netmem for skb in self.held if skb.payload for frag in skb.payload.frags]
         if self.binding is not None:
-            bound = [rxq for rxq in queues if rxq.pool.provider is self.binding.provider]
-            assert_conserved(self.binding.provider, [rxq.pool for rxq in bound], bound, held)
+            self.assert_conserved(self.binding)
             self.binding.unbind()
         for skb in self.held:
             skb.release()
-        pools = [rxq.pool for rxq in queues]
+        pools = [rxq.pool for rxq in self.device.rx_queues]
         self.device.close()
         assert [pool.inflight for pool in pools] == [0] * len(pools)
         assert self.freed == ([self.binding] if self.binding is not None else [])

@@ -1,0 +1,37 @@
+"""In: nothing. Out: a bench, and its control plane; unbound and counted when the test is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from nodes.control.ethtool import Ethtool
+from nodes.control.netdev import Netdev
+from nodes.netmem.binding import RxBinding
+from tests.nic.bench import Bench
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    each = Bench()
+    yield each
+    each.settle()
+
+
+@pytest.fixture
+def netdev(bench: Bench) -> Iterator[Netdev]:
+    each = Netdev(bench.device)
+    yield each
+    for binding in each.bindings:
+        if isinstance(binding, RxBinding):
+            bench.assert_conserved(binding)
+        each.unbind(binding)
+    for skb in [*bench.held]:
+        bench.release(skb)
+    assert each.bindings == ()
+
+
+@pytest.fixture
+def ethtool(bench: Bench) -> Ethtool:
+    return Ethtool(bench.device)
