@@ -1,0 +1,75 @@
+"""Zero-copy completions: numbered by send, merged while they are neighbours of one kind."""
+
+from __future__ import annotations
+
+from nodes.sock.errqueue import CODE_COPIED, ErrQueue
+from nodes.uapi import EXTENDED_ERR, SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
+
+
+def read_all(queue: ErrQueue) -> list[tuple[int, int, int]]:
+    """(first, last, code) of every range."""
+    return [(e.ee_info, e.ee_data, e.ee_code) for e in iter(queue.read, None)]
+
+
+def with_sends(*sends: tuple[int, int]) -> ErrQueue:
+    queue = ErrQueue()
+    for end_offset, code in sends:
+        queue.sent(end_offset, code)
+    return queue
+
+
+def test_nothing_completes_before_its_last_byte_is_acknowledged() -> None:
+    queue = with_sends((100, 0))
+    assert not queue.acknowledged(99)
+    assert queue.read() is None
+    assert queue.acknowledged(100)
+    assert not queue.acknowledged(100)
+    assert read_all(queue) == [(0, 0, 0)]
+
+
+def test_a_completion_is_what_the_kernel_reports() -> None:
+    queue = with_sends((1, 0))
+    queue.acknowledged(1)
+    found = queue.read()
+    assert found == ExtendedErr(0, SO_EE_ORIGIN_ZEROCOPY, 0, 0, 0, 0, 0)
+    assert len(EXTENDED_ERR.pack(*found)) == 16
+
+
+def test_neighbours_merge_until_they_are_read() -> None:
+    queue = with_sends((10, 0), (20, 0), (30, 0), (40, 0))
+    queue.acknowledged(10)
+    queue.acknowledged(30)
+    assert read_all(queue) == [(0, 2, 0)]
+    queue.acknowledged(40)
+    assert read_all(queue) == [(3, 3, 0)]
+
+
+def test_copied_sends_keep_apart_from_others() -> None:
+    queue = with_sends((1, 0), (2, 0), (3, CODE_COPIED), (4, CODE_COPIED), (5, 0))
+    queue.acknowledged(5)
+    assert read_all(queue) == [(0, 1, 0), (2, 3, CODE_COPIED), (4, 4, 0)]
+
+
+def test_one_acknowledgement_may_complete_several_and_part_of_none() -> None:
+    queue = with_sends((10, 0), (20, 0), (30, 0))
+    assert queue.acknowledged(25)
+    assert (queue.completed, read_all(queue)) == (2, [(0, 1, 0)])
+
+
+def test_a_dead_connection_completes_everything() -> None:
+    queue = with_sends((10, 0), (20, CODE_COPIED))
+    queue.acknowledged(10)
+    queue.abort()
+    assert read_all(queue) == [(0, 0, 0), (1, 1, CODE_COPIED)]
+    assert queue.completed == 2
+    queue.abort()
+    assert queue.read() is None
+
+
+def test_numbers_go_on_after_an_abort() -> None:
+    queue = with_sends((10, 0))
+    queue.abort()
+    read_all(queue)
+    queue.sent(20, 0)
+    queue.acknowledged(20)
+    assert read_all(queue) == [(1, 1, 0)]

@@ -1,0 +1,139 @@
+"""ARP: who is asked, who is answered, what waits meanwhile and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from nodes.skb import Skb
+from nodes.sock.neighbour import QUEUE_MAX, SOLICIT_S, SOLICITATIONS, Neighbours
+from nodes.wire import arp
+from nodes.wire.arp import Arp
+from tests.nic.frames import OUR_IP, OUR_MAC, PEER_IP, PEER_MAC
+from tests.sock.payloads import Payloads
+
+STRANGER_IP, STRANGER_MAC = PEER_IP + 1, bytes.fromhex("020000000003")
+QUESTION = Arp(arp.REQUEST, OUR_MAC, OUR_IP, bytes(6), PEER_IP)
+ANSWER = Arp(arp.REPLY, PEER_MAC, PEER_IP, OUR_MAC, OUR_IP)
+
+
+class Link:
+    """Neighbours, and what they put on the wire."""
+
+    def __init__(self, payloads: Payloads) -> None:
+        self.asked: list[Arp] = []
+        self.sent: list[tuple[bytes, bytes]] = []  # (header, to)
+        self.neighbours = Neighbours(OUR_MAC, OUR_IP, self.asked.append, self._send)
+        self._payloads = payloads
+
+    def _send(self, skb: Skb, mac: bytes) -> None:
+        self.sent.append((bytes(skb.header), mac))
+        skb.release()
+
+    def wait_for(self, address: int, number: int, now: float = 0.0) -> Skb:
+        """An skb with payload, told by its number, that must be released some day."""
+        skb = Skb(memoryview(number.to_bytes(2, "big")), self._payloads.frags(10))
+        self.neighbours.wait_for(address, skb, now)
+        return skb
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int.from_bytes(header, "big") for header, _ in self.sent]
+
+
+@pytest.fixture
+def link(payloads: Payloads) -> Iterator[Link]:
+    each = Link(payloads)
+    yield each
+    while (at := each.neighbours.next_timeout()) is not None:
+        each.neighbours.handle_timeout(at)
+
+
+def test_an_unknown_address_is_asked_for_once(link: Link) -> None:
+    assert link.neighbours.mac_of(PEER_IP) is None
+    for number in range(3):
+        link.wait_for(PEER_IP, number, now=5.0)
+    assert link.asked == [QUESTION]
+    assert link.neighbours.next_timeout() == 5.0 + SOLICIT_S
+
+
+def test_an_answer_sends_what_waits_in_order(link: Link) -> None:
+    for number in range(3):
+        link.wait_for(PEER_IP, number)
+    link.neighbours.receive(ANSWER)
+    assert link.sent == [(bytes([0, number]), PEER_MAC) for number in range(3)]
+    assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
+    assert link.neighbours.next_timeout() is None
+
+
+def test_addresses_wait_apart(link: Link) -> None:
+    link.wait_for(PEER_IP, 1)
+    link.wait_for(STRANGER_IP, 2, now=0.5)
+    link.neighbours.receive(Arp(arp.REPLY, STRANGER_MAC, STRANGER_IP, OUR_MAC, OUR_IP))
+    assert link.sent == [(b"\0\2", STRANGER_MAC)]
+    assert link.neighbours.next_timeout() == SOLICIT_S
+
+
+def test_a_question_for_us_is_answered_and_taught_from(link: Link) -> None:
+    link.neighbours.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP))
+    assert link.asked == [Arp(arp.REPLY, OUR_MAC, OUR_IP, PEER_MAC, PEER_IP)]
+    assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
+
+
+def test_a_question_from_whom_we_ask_counts_as_an_answer(link: Link) -> None:
+    link.wait_for(PEER_IP, 1)
+    link.neighbours.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP))
+    assert link.numbers == [1]
+
+
+def test_a_question_for_somebody_else_is_left_alone(link: Link) -> None:
+    link.neighbours.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), STRANGER_IP))
+    assert link.asked == []
+    assert link.neighbours.mac_of(PEER_IP) is None
+
+
+def test_a_neighbour_that_moves_is_followed(link: Link) -> None:
+    link.neighbours.receive(ANSWER)
+    moved = bytes.fromhex("02000000ffff")
+    link.neighbours.receive(Arp(arp.REQUEST, moved, PEER_IP, bytes(6), STRANGER_IP))  # gratuitous enough
+    assert link.neighbours.mac_of(PEER_IP) == moved
+    assert link.asked == []
+
+
+def test_three_questions_then_what_waits_is_lost(link: Link) -> None:
+    skb = link.wait_for(PEER_IP, 1, now=10.0)
+    link.neighbours.handle_timeout(10.9)
+    assert len(link.asked) == 1
+    for turn in range(1, SOLICITATIONS):
+        link.neighbours.handle_timeout(10.0 + turn)
+        assert link.asked == [QUESTION] * (turn + 1)
+    assert SOLICITATIONS == 3
+    link.neighbours.handle_timeout(13.0)
+    assert (len(link.asked), link.sent, link.neighbours.next_timeout()) == (3, [], None)
+    assert skb.payload is None  # its references are back
+
+
+def test_after_giving_up_it_asks_anew(link: Link) -> None:
+    link.wait_for(PEER_IP, 1)
+    for now in (1.0, 2.0, 3.0):
+        link.neighbours.handle_timeout(now)
+    link.wait_for(PEER_IP, 2, now=4.0)
+    assert len(link.asked) == 4
+    link.neighbours.receive(ANSWER)
+    assert link.numbers == [2]
+
+
+def test_a_late_answer_is_remembered(link: Link) -> None:
+    link.wait_for(PEER_IP, 1)
+    for now in (1.0, 2.0, 3.0):
+        link.neighbours.handle_timeout(now)
+    link.neighbours.receive(ANSWER)
+    assert (link.sent, link.neighbours.mac_of(PEER_IP)) == ([], PEER_MAC)
+
+
+def test_the_oldest_makes_room_when_too_many_wait(link: Link) -> None:
+    for number in range(QUEUE_MAX + 3):
+        link.wait_for(PEER_IP, number)
+    link.neighbours.receive(ANSWER)
+    assert link.numbers == list(range(3, QUEUE_MAX + 3))
