@@ -283,6 +283,7 @@ def _endpoint(config: ExperimentConfig, network: Topology, place: RankPlace) -> 
         "kernel-address": host.kernel_address.partition("/")[0],
         "channel": place.channel,
         "gso-max": config.gso_max_bytes,
+        "rx-buf-len": config.niov_bytes,  # host pages as large as net_iovs: like against like
         "host-mem-bw": config.host_mem_bw_bytes_per_s,
     }
     given = {name: value for name, value in options.items() if value is not None}

@@ -41,8 +41,8 @@ class EndpointError(RuntimeError):
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m nodes.endpoint",
-        description="A host's network stack with a packet-splitting NIC, on one interface and address of its own. "
-        "Applications reach it through --channel with nodes.client. Stops on SIGTERM or SIGINT.",
+        description="A host's network stack with a packet-splitting NIC, on one interface and an address "
+        "of its own. Applications reach it through --channel with nodes.client. SIGTERM or SIGINT stop it.",
         epilog="example: ip netns exec h1 python -m nodes.endpoint --interface veth1 --address 10.0.1.1/16 "
         "--mac 02:00:00:00:01:01 --channel /tmp/h1.sock",
     )

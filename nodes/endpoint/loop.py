@@ -18,7 +18,6 @@ from nodes.endpoint.session import Session
 from nodes.endpoint.syscalls import HostParts, Syscalls
 
 BUDGET = 64  # packets a turn (NAPI's weight)
-_STALL_MIN_S = 50e-6  # a shorter sleep takes that long anyway: keep the debt for the next turn
 
 
 class Loop:
@@ -132,10 +131,10 @@ class Loop:
         if bus is None or ledger.host_dram_bytes == self._charged:
             return
         now = time.monotonic()
-        done_at = bus.reserve(ledger.host_dram_bytes - self._charged, now)
+        go_on_at = bus.reserve(ledger.host_dram_bytes - self._charged, now)
         self._charged = ledger.host_dram_bytes
-        if done_at - now > _STALL_MIN_S:
-            time.sleep(done_at - now)
+        if go_on_at > now:
+            time.sleep(go_on_at - now)
 
     def close(self) -> None:
         """Sockets close, and their last segments leave."""

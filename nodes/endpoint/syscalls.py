@@ -156,7 +156,7 @@ class Syscalls:
 
     # --- the process
 
-    def _hello(self, session: Session, request: channel.Hello, _: int) -> Attempt:
+    def _hello(self, session: Session, _: channel.Hello, __: int) -> Attempt:
         def hello(_: float) -> None:
             bus = self._host.bus
             session.send_with(self._host.welcome, (bus.fd,) if bus else ())
@@ -216,12 +216,19 @@ class Syscalls:
             rx = [q.counters for q in host.device.rx_queues]
             tx = host.device.tx.counters
             return channel.Stats(
-                host.ledger.snapshot(), usage.ru_utime + usage.ru_stime,
-                sum(q.rx_packets for q in rx), sum(q.rx_bytes for q in rx), sum(q.rx_wire_packets for q in rx),
-                sum(q.rx_alloc_fail for q in rx), sum(q.rx_hw_drops for q in rx),
-                sum(q.rx_hw_drop_overruns for q in rx), tx.tx_packets, tx.tx_bytes, tx.tx_wire_packets,
-                host.inet.tcp_retrans_segs(),
-            )  # fmt: skip
+                ledger=host.ledger.snapshot(),
+                cpu_s=usage.ru_utime + usage.ru_stime,
+                rx_packets=sum(q.rx_packets for q in rx),
+                rx_bytes=sum(q.rx_bytes for q in rx),
+                rx_wire_packets=sum(q.rx_wire_packets for q in rx),
+                rx_alloc_fail=sum(q.rx_alloc_fail for q in rx),
+                rx_hw_drops=sum(q.rx_hw_drops for q in rx),
+                rx_hw_drop_overruns=sum(q.rx_hw_drop_overruns for q in rx) + host.device.overruns(),
+                tx_packets=tx.tx_packets,
+                tx_bytes=tx.tx_bytes,
+                tx_wire_packets=tx.tx_wire_packets,
+                tcp_retrans_segs=host.inet.tcp_retrans_segs(),
+            )
 
         return stats
 
@@ -311,7 +318,7 @@ class Syscalls:
         return attach
 
     def _accept(self, sock: DevmemSocket, _: channel.Accept, session: Session) -> Attempt:
-        def accept(now: float) -> channel.Accepted:
+        def accept(_: float) -> channel.Accepted:
             child = sock.accept()
             handle = self._handle(child)
             session.accepted.append(handle)

@@ -75,6 +75,7 @@ class NetDevice:
         self.dma = Dma(ledger)
         self.tx = TxQueue(wire, self.dma)
         self.tx_unreadable_drops = 0
+        self._overruns = 0
         self._host_pages = HostPages(config.rx_buf_len, config.host_memory_bytes)
         self.rx_queues = [RxQueue(i, self.host_pool(), self.rings.rx) for i in range(config.rx_queues)]
         self._header = Region.anonymous(_HEADER_BUFFER_BYTES)
@@ -83,6 +84,11 @@ class NetDevice:
     def host_pool(self) -> PagePool:
         """A page pool of host pages: what a queue without a memory provider uses."""
         return PagePool(self._host_pages)
+
+    def overruns(self) -> int:
+        """Frames lost so far because the FIFO before the rx queues was full."""
+        self._overruns += self.wire.overruns()
+        return self._overruns
 
     def steering_changed(self) -> None:
         """Rules, table or channels changed: choose the queue of every flow afresh."""

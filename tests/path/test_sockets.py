@@ -138,7 +138,7 @@ def test_a_closed_listener_resets_what_waited_in_its_queue(hosts: TwoHosts) -> N
     client.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: bool(listener.accept_queue))
     listener.close(hosts.now)
-    hosts.run_until(lambda: (client.connection is not None and client.connection.fin_received) or ended(client))
+    hosts.run_until(lambda: ended(client))
     again = hosts.a.socket()
     again.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: ended(again))

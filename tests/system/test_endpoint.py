@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import random
+import select
 import signal
 import socket as linux
 import sys
@@ -85,11 +86,11 @@ def hosts(network: Network) -> Iterator[tuple[Host, Host]]:
         yield h1, h2
 
 
-def bind_rx(stack: ExitStack, host: Host, port: int = PORT, niov_size: int = 4096, size: int = 16 * MIB) -> Region:
+def bind_rx(stack: ExitStack, host: Host, niov_size: int = 4096, size: int = 16 * MIB) -> Region:
     """NIC preparation in the selftests' order; returns the receive dma-buf."""
     host.ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
     host.ethtool.rss_set({"equal": 7})
-    host.ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": port, "queue": 7})
+    host.ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": PORT, "queue": 7})
     memory = stack.enter_context(closing(dmabuf.export(size)))
     queues = [{"type": "rx", "id": 7}]
     host.netdev.bind_rx(
@@ -131,7 +132,8 @@ def receive_devmem(sock: Socket, memory: Region, digest: hashlib._Hash) -> int:
             assert sock.setsockopt(uapi.SOL_SOCKET, uapi.SO_DEVMEM_DONTNEED, some) == len(some) // 8
 
 
-def test_ping_reaches_the_endpoint_and_the_kernel_of_the_same_host(network: Network, hosts: object) -> None:
+@pytest.mark.usefixtures("hosts")
+def test_ping_reaches_the_endpoint_and_the_kernel_of_the_same_host(network: Network) -> None:
     for address in (network.address("h2"), network.kernel_address("h2")):
         done = network.fabric.run("h1", ["ping", "-c", "2", "-i", "0.1", "-W", "2", address], 15)
         assert done.status == 0, done.stdout
@@ -172,10 +174,6 @@ def test_devmem_stream_between_endpoints_is_exact(hosts: tuple[Host, Host], niov
             assert all("host" not in (m.route.source, m.route.destination) for m in payload)
         qstats = h2.netdev.qstats_get({"ifindex": h2.ifindex, "scope": "queue"})
         assert qstats[7]["rx-bytes"] > len(content)
-
-
-def linux_receiver(address: str) -> tuple[str, list[str]]:
-    return "h2", ["sh", "-c", f"nc -l -p {PORT} -s {address} -N | sha256sum"]
 
 
 def test_linux_sends_into_device_memory(network: Network, hosts: tuple[Host, Host]) -> None:
@@ -274,7 +272,12 @@ def test_ordinary_reads_and_writes_work_from_any_buffer(hosts: tuple[Host, Host]
             stack.callback(taken.close)
             sent.view[:] = content
             out, into = sent.view, taken.view
-        thread = threading.Thread(target=lambda: (client.sendall(out), client.shutdown(linux.SHUT_WR)))
+
+        def send() -> None:
+            client.sendall(out)
+            client.shutdown(linux.SHUT_WR)
+
+        thread = threading.Thread(target=send)
         thread.start()
         at, view = 0, memoryview(into)
         while count := server.recv_into(view[at : at + MIB]):
@@ -310,7 +313,9 @@ def test_bind_rx_is_refused_as_the_kernel_refuses(hosts: tuple[Host, Host]) -> N
         assert h2.netdev.queue_get({"ifindex": h2.ifindex})[1]["dmabuf"] == 1
 
 
-def test_a_dead_process_loses_its_binding_and_its_peer_gets_the_end(network: Network, hosts: tuple[Host, Host]) -> None:
+def test_a_dead_process_loses_its_binding_and_its_peer_a_reset(
+    network: Network, hosts: tuple[Host, Host]
+) -> None:
     """kill -9 of an application that holds tokens: the kernel, here the endpoint, cleans up after it."""
     h1, h2 = hosts
     ready = network.directory / "ready"
@@ -385,8 +390,6 @@ def test_the_memory_ceiling_slows_copies_and_not_device_memory(network: Network)
 
 
 def test_two_sockets_watched_by_poll_wake_it(hosts: tuple[Host, Host]) -> None:
-    import select
-
     h1, h2 = hosts
     with ExitStack() as stack:
         listener = listen(stack, h2, 5000)
@@ -410,7 +413,8 @@ def test_two_sockets_watched_by_poll_wake_it(hosts: tuple[Host, Host]) -> None:
         assert server.recv(2) == b"c"
 
 
-def test_an_endpoint_stops_at_sigterm_and_removes_its_channel(network: Network, hosts: object) -> None:
+@pytest.mark.usefixtures("hosts")
+def test_an_endpoint_stops_at_sigterm_and_removes_its_channel(network: Network) -> None:
     assert network.fabric.terminate(network.pids["h1"]) == 0
     assert not Path(network.channel("h1")).exists()
 

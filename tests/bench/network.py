@@ -1,0 +1,139 @@
+"""A network with endpoints and ranks for benchmarks: no Ray, everything else as run.py builds it.
+
+In: a topology's size of super-packets, endpoint options. Out: ranks to call, processes to run in hosts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from nodes.client.host import Host, HostError
+from topologies import shapes
+from topologies.fabric import Fabric
+from workloads.rank_actor import Rank
+from workloads.records import ExperimentConfig, RankPlace, Sample, Trial
+
+PROJECT = Path(__file__).resolve().parents[2]
+_ANSWER_S = 60.0
+
+
+class Network:
+    """A star of two hosts with unshaped links. `gso_max_bytes`: longest super-packet on every veth."""
+
+    def __init__(self, stack: ExitStack, gso_max_bytes: int) -> None:
+        self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dmtb-bench-")))
+        self.topology = shapes.build("star", 2, 1500, gso_max_bytes)
+        self.fabric = stack.enter_context(Fabric(self.topology, self.directory))
+        self._gso_max_bytes = gso_max_bytes
+
+    def channel(self, name: str) -> str:
+        return str(self.directory / f"{name}.sock")
+
+    def kernel_address(self, name: str) -> str:
+        return self.topology.host(name).kernel_address.partition("/")[0]
+
+    @contextmanager
+    def endpoints(self, niov_bytes: int = 65536, host_mem_bw: float | None = None) -> Iterator[None]:
+        """An endpoint in each host while the context lasts."""
+        with ExitStack() as stack:
+            for host in self.topology.hosts:
+                options = {
+                    "interface": host.interface, "address": host.endpoint_address, "mac": host.endpoint_mac,
+                    "name": host.name, "channel": self.channel(host.name), "gso-max": self._gso_max_bytes,
+                    "kernel-address": self.kernel_address(host.name), "rx-buf-len": niov_bytes,
+                    "host-mem-bw": host_mem_bw,
+                }  # fmt: skip
+                words = [w for n, v in options.items() if v is not None for w in (f"--{n}", str(v))]
+                argv = [sys.executable, "-m", "nodes.endpoint", *words]
+                stack.callback(self.fabric.terminate, self.fabric.spawn(host.name, argv, f"{host.name}.log"))
+            for host in self.topology.hosts:
+                _wait_for(self.channel(host.name))
+            yield
+
+    def stream(self, config: ExperimentConfig, path: str) -> list[Sample]:
+        """One stream from the first host to the second, each rank a process; a row a rank."""
+        with ExitStack() as stack:
+            hosts = enumerate(self.topology.hosts)
+            places = [RankPlace(rank, host.name, self.channel(host.name)) for rank, host in hosts]
+            ranks = [stack.enter_context(closing(RankProcess(place, config))) for place in places]
+            trial = Trial(path, config.sizes_bytes[0], 0)
+            addresses = each(ranks, "listen", [trial, trial])
+            each(ranks, "connect", [*addresses[1:], addresses[0]])
+            rows: list[list[Sample]] = each(ranks, "run")
+            each(ranks, "disconnect")
+        return [sample for samples in rows for sample in samples]
+
+
+class RankProcess:
+    """A Rank in a process of its own, called through a pipe."""
+
+    def __init__(self, place: RankPlace, config: ExperimentConfig) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, place, config), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def begin(self, method: str, *arguments: Any) -> None:
+        self._pipe.send((method, arguments))
+
+    def answer(self) -> Any:
+        """What the call begun last returned; raises what it raised."""
+        if not self._pipe.poll(_ANSWER_S):
+            raise TimeoutError(f"no answer from a rank within {_ANSWER_S:g} s")
+        result = self._pipe.recv()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.join(5)
+        self._process.kill()
+
+
+def each(ranks: Sequence[RankProcess], method: str, arguments: Sequence[Any] = ()) -> list[Any]:
+    """Call `method` on all ranks at once."""
+    for i, rank in enumerate(ranks):
+        rank.begin(method, *arguments[i : i + 1])
+    return [rank.answer() for rank in ranks]
+
+
+def _serve(pipe: Connection, place: RankPlace, config: ExperimentConfig) -> None:
+    rank = Rank(place, config)
+    while True:
+        try:
+            method, arguments = pipe.recv()
+        except EOFError:
+            rank.close()
+            return
+        try:
+            pipe.send(getattr(rank, method)(*arguments))
+        except BaseException as failure:
+            pipe.send(failure)
+
+
+def _wait_for(channel: str) -> None:
+    give_up_at = time.monotonic() + 20
+    while True:
+        try:
+            with closing(Host(channel)):
+                return
+        except HostError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.05)
+
+
+def python(*words: str) -> subprocess.Popen[str]:
+    """A module of this project as a process outside the hosts."""
+    return subprocess.Popen([sys.executable, "-m", *words], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
