@@ -172,15 +172,16 @@ class DevmemSocket:
         if connection.state is State.CLOSED:
             self.errqueue.abort()
 
-    def close(self, now: float) -> None:
-        """The application is gone: tokens return, and the connection ends on its own."""
+    def close(self, now: float, reset: bool = False) -> None:
+        """The application is gone: tokens return, and the connection ends on its own, or at once by a
+        reset: what nobody accepted (inet_csk_listen_stop) or that was not even connected."""
         self.closed = True
         self.user_frags.release_all()
         for child in self.accept_queue:
-            child.close(now)
+            child.close(now, reset=True)
         self.accept_queue.clear()
         if self.connection is not None:
-            if self.connection.state in _CONNECTING:
+            if reset or self.connection.state in _CONNECTING:
                 self.connection.abort(now)
             else:
                 self.connection.close(now)

@@ -139,6 +139,7 @@ def test_a_closed_listener_resets_what_waited_in_its_queue(hosts: TwoHosts) -> N
     hosts.run_until(lambda: bool(listener.accept_queue))
     listener.close(hosts.now)
     hosts.run_until(lambda: ended(client))
+    assert errno_of(hosts.a.recv, client, 1) == errno.ECONNRESET
     again = hosts.a.socket()
     again.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: ended(again))
