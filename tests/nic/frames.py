@@ -59,7 +59,7 @@ def icmp(payload: bytes) -> bytes:
 
 
 def fragment(offset_bytes: int, more: bool, payload: bytes) -> bytes:
-    """A piece of a TCP packet."""
+    """A piece of a TCP packet; at 0 without more, a packet of TCP that holds `payload` and nothing else."""
     return _frame(_ipv4(payload, ipv4.TCP, fragment_field=offset_bytes // 8 | more << 13))
 
 

@@ -49,7 +49,7 @@ def test_arp_has_no_flow() -> None:
 
 @pytest.mark.parametrize(("offset", "more"), [(0, True), (1480, True), (1480, False)])
 def test_a_fragment_is_not_split(offset: int, more: bool) -> None:
-    frame = fragment(offset, more, bytes(200))
+    frame = fragment(offset, more, b"\x50" * 200)  # as good as a TCP header
     assert parse(frame) == Parsed(0, len(frame), FLOW)
 
 
@@ -58,6 +58,12 @@ def test_a_frame_cut_in_its_headers_is_not_split(length: int) -> None:
     frame = Tcp(b"payload!", tcp_options=8, ip_options=0).frame()[:length]
     parsed = parse(frame)
     assert (parsed.header_bytes, parsed.frame_bytes) == (0, length)
+
+
+@pytest.mark.parametrize("length", range(20))
+def test_a_packet_too_short_for_a_tcp_header_is_not_split(length: int) -> None:
+    frame = fragment(0, False, b"\x50" * length)[: 34 + length]
+    assert parse(frame) == Parsed(0, len(frame), FLOW)
 
 
 def test_a_frame_cut_in_its_payload_is_not_split() -> None:

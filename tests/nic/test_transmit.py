@@ -105,8 +105,9 @@ def test_a_busy_wire_makes_frames_wait_in_order(bench: Bench, sender: Sender) ->
     wire.room = 2
     tx.kick()
     assert tx.stopped
-    bench.device.xmit(sender.skb((4, 1)), 34)  # may not overtake
     wire.room = None
+    bench.device.xmit(sender.skb((4, 1)), 34)  # may not overtake
+    assert len(bench.wire.sent) == 3
     tx.kick()
     assert not tx.stopped
     assert sent(bench) == [HEADER + bytes([at]) for at in range(5)]
