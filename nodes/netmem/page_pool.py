@@ -128,7 +128,7 @@ class PagePool:
         resting = [*self._cache, *self._ring]
         self._cache.clear()
         self._ring.clear()
-        if not resting and self.inflight == 0:
+        if self.inflight == 0:
             self._on_drained()
         for netmem in resting:
             self._release(netmem)
