@@ -107,6 +107,7 @@ def test_three_questions_then_what_waits_is_lost(link: Link) -> None:
     assert len(link.asked) == 1
     for turn in range(1, SOLICITATIONS):
         link.neighbours.handle_timeout(10.0 + turn)
+        link.neighbours.handle_timeout(10.9 + turn)
         assert link.asked == [QUESTION] * (turn + 1)
     assert SOLICITATIONS == 3
     link.neighbours.handle_timeout(13.0)
