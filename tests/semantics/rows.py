@@ -1,9 +1,9 @@
 """What an application may rely on, rule by rule, and the test that proves each.
 
-In: nothing. Out: `ROWS`, one entry a rule of the kernel's devmem behaviour: A control plane, B device-wide rules,
-C receive, D freeing, E transmit. docs/semantics.md is generated from it (tests/semantics/document.py), and
-tests/semantics/test_rows.py checks that every test named here exists.
-Sources: net/core/{devmem,netdev-genl,netdev_rx_queue,page_pool,sock}.c, net/ethtool/, net/ipv4/tcp.c of Linux 6.18.
+In: nothing. Out: `ROWS`, one entry a rule of the kernel's devmem behaviour: A control plane, B device-wide
+rules, C receive, D freeing, E transmit. docs/semantics.md is generated from it (tests/semantics/document.py),
+and tests/semantics/test_rows.py checks that every test named here exists. Sources, of Linux 6.18:
+net/core/{devmem,netdev-genl,netdev_rx_queue,page_pool,sock}.c, net/ethtool/, net/ipv4/tcp.c.
 """
 
 from __future__ import annotations
