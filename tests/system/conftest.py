@@ -11,10 +11,15 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from nodes.client.host import Host
+from tests.system.network import Network
+from topologies import shapes
+from topologies.fabric import Fabric
 from topologies.mininet_fabric import COMMANDS
 
 TOKEN_VARIABLE = "DEVMEM_TESTBED_TEST"
@@ -69,3 +74,20 @@ def _left(token: str, state: Path, interfaces_before: set[str], shared_before: s
     left += [f"interface {name}" for name in interfaces() - interfaces_before]
     left += [f"/dev/shm/{name}" for name in set(os.listdir("/dev/shm")) - shared_before]
     return left + [f"record {path}" for path in state.glob("*.json")]
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    with Fabric(shapes.build("star", 2), directory) as fabric:
+        network = Network(fabric, directory, {})
+        for host in fabric.topology.hosts:
+            network.start(host.name)
+        yield network
+
+
+@pytest.fixture
+def hosts(network: Network) -> Iterator[tuple[Host, Host]]:
+    with closing(network.host("h1")) as h1, closing(network.host("h2")) as h2:
+        yield h1, h2

@@ -12,125 +12,26 @@ import socket as linux
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from nodes import uapi
-from nodes.client.host import Host, HostError
-from nodes.client.socket import Socket
+from nodes.client.host import Host
 from nodes.machine import dmabuf
-from nodes.machine.memory import Region
-from topologies import shapes
-from topologies.fabric import Fabric
+from tests.system.network import (
+    MIB,
+    PORT,
+    Network,
+    accept,
+    bind_rx,
+    connect_when_open,
+    listen,
+    receive_devmem,
+)
 
 pytestmark = pytest.mark.system
-
-MIB = 1 << 20
-PORT = 7000
-
-
-@dataclass
-class Network:
-    fabric: Fabric
-    directory: Path
-    pids: dict[str, int]
-
-    def channel(self, name: str) -> str:
-        return str(self.directory / f"{name}.sock")
-
-    def address(self, name: str) -> str:
-        """The endpoint's."""
-        return self.fabric.topology.host(name).endpoint_address.split("/")[0]
-
-    def kernel_address(self, name: str) -> str:
-        return self.fabric.topology.host(name).kernel_address.split("/")[0]
-
-    def start(self, name: str, *more: str) -> None:
-        host = self.fabric.topology.host(name)
-        argv = [
-            sys.executable, "-m", "nodes.endpoint", "--interface", host.interface, "--name", name,
-            "--address", host.endpoint_address, "--mac", host.endpoint_mac, "--channel", self.channel(name),
-            "--kernel-address", self.kernel_address(name), *more,
-        ]  # fmt: skip
-        self.pids[name] = self.fabric.spawn(name, argv, f"{name}.log")
-
-    def host(self, name: str) -> Host:
-        """Connect when the endpoint is ready."""
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                return Host(self.channel(name))
-            except HostError:
-                assert time.monotonic() < deadline, (self.directory / f"{name}.log").read_text()
-                time.sleep(0.02)
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Iterator[Network]:
-    directory = tmp_path / "run"
-    directory.mkdir()
-    with Fabric(shapes.build("star", 2), directory) as fabric:
-        network = Network(fabric, directory, {})
-        for host in fabric.topology.hosts:
-            network.start(host.name)
-        yield network
-
-
-@pytest.fixture
-def hosts(network: Network) -> Iterator[tuple[Host, Host]]:
-    with closing(network.host("h1")) as h1, closing(network.host("h2")) as h2:
-        yield h1, h2
-
-
-def bind_rx(stack: ExitStack, host: Host, niov_size: int = 4096, size: int = 16 * MIB) -> Region:
-    """NIC preparation in the selftests' order; returns the receive dma-buf."""
-    host.ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
-    host.ethtool.rss_set({"equal": 7})
-    host.ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": PORT, "queue": 7})
-    memory = stack.enter_context(closing(dmabuf.export(size)))
-    queues = [{"type": "rx", "id": 7}]
-    host.netdev.bind_rx(
-        {"ifindex": host.ifindex, "fd": memory.fd, "queues": queues, "rx-page-size": niov_size}
-    )
-    return memory
-
-
-def listen(stack: ExitStack, host: Host, port: int = PORT) -> Socket:
-    listener = stack.enter_context(closing(host.socket()))
-    listener.settimeout(20)
-    listener.bind((host.address, port))
-    listener.listen()
-    return listener
-
-
-def accept(stack: ExitStack, listener: Socket) -> Socket:
-    sock, _ = listener.accept()
-    sock.settimeout(20)
-    return stack.enter_context(closing(sock))
-
-
-def receive_devmem(sock: Socket, memory: Region, digest: hashlib._Hash) -> int:
-    """All of a stream that lands in device memory; returns its length."""
-    total = 0
-    while True:
-        count, ancillary, _, _ = sock.recvmsg_into([MIB], 16384, uapi.MSG_SOCK_DEVMEM)
-        if not count:
-            return total
-        tokens = []
-        for level, kind, body in ancillary:
-            assert (level, kind) == (uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF)
-            frag = uapi.DmabufCmsg(*uapi.DMABUF_CMSG.unpack(body))
-            digest.update(memory.view[frag.frag_offset : frag.frag_offset + frag.frag_size])
-            tokens.append(frag.frag_token)
-            total += frag.frag_size
-        for at in range(0, len(tokens), 128):
-            some = b"".join(uapi.DMABUF_TOKEN.pack(token, 1) for token in tokens[at : at + 128])
-            assert sock.setsockopt(uapi.SOL_SOCKET, uapi.SO_DEVMEM_DONTNEED, some) == len(some) // 8
-
 
 @pytest.mark.usefixtures("hosts")
 def test_ping_reaches_the_endpoint_and_the_kernel_of_the_same_host(network: Network) -> None:
@@ -218,20 +119,6 @@ def test_device_memory_is_sent_to_linux(network: Network, hosts: tuple[Host, Hos
         while not (output.exists() and output.read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert output.read_text().split()[0] == hashlib.sha256(content).hexdigest(), pid
-
-
-def connect_when_open(stack: ExitStack, host: Host, address: tuple[str, int]) -> Socket:
-    deadline = time.monotonic() + 10
-    while True:
-        sock = stack.enter_context(closing(host.socket()))
-        sock.settimeout(20)
-        try:
-            sock.connect(address)
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return sock
 
 
 def test_linux_peer_with_offloads_off_sends_into_device_memory(
