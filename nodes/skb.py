@@ -28,6 +28,7 @@ class Frags:
     """Fragments in order, a reference held on each one's netmem. All readable or all unreadable."""
 
     __slots__ = ("_length", "frags", "unreadable")
+    linear = False
 
     def __init__(self, frags: list[Frag]) -> None:
         self.frags = frags
@@ -57,11 +58,11 @@ class Frags:
                 if after >= stop:
                     break
             at = after
-        return Frags(taken)
+        return type(self)(taken)
 
     def can_extend(self, other: Frags) -> bool:
-        """Readable and unreadable bytes never share a packet (skb_try_coalesce)."""
-        return self.unreadable == other.unreadable
+        """Readable and unreadable bytes never share a packet (skb_try_coalesce), nor do linear and others."""
+        return self.unreadable == other.unreadable and self.linear == other.linear
 
     def extend(self, other: Frags) -> None:
         """Append `other` and own its references; neighbours in one netmem become one fragment."""
@@ -79,16 +80,26 @@ class Frags:
             frag.netmem.put()
 
 
+class LinearFrags(Frags):
+    """Payload that the NIC could not part from its headers: what the kernel has in an skb's linear part.
+    Here it lies in host pages, and is always readable."""
+
+    __slots__ = ()
+    linear = True
+
+
 @dataclass(slots=True)
 class Skb:
     """`header` is a view of a host buffer that is reused after the poll batch; `wire_packets` is how many
-    packets of the wire it stands for, `gso_size` the payload bytes of each (0: not segmented)."""
+    packets of the wire it stands for, `gso_size` the payload bytes of each (0: not segmented).
+    `checksum_good` is false when nobody vouches for the TCP checksum (CHECKSUM_NONE)."""
 
     header: memoryview
     payload: Frags | None
     queue: int = 0
     gso_size: int = 0
     wire_packets: int = 1
+    checksum_good: bool = True
 
     def release(self) -> None:
         if self.payload is not None:

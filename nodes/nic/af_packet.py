@@ -16,9 +16,9 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nodes.wire.ethernet import BROADCAST
+from nodes.wire.ethernet import BROADCAST, TYPE_ARP
 
-PEEK_BYTES = 192  # the NIC's parser: vnet header, Ethernet, the longest IPv4 and TCP headers
+PEEK_BYTES = 192  # the NIC's parser: vnet header, Ethernet, the longest IP and TCP headers that are split
 
 _SOL_PACKET = 263
 _PACKET_VNET_HDR = 15
@@ -35,7 +35,7 @@ _SNDBUF_BYTES = 16 << 20
 _VNET = struct.Struct("=BBHHHH")
 VNET_BYTES = _VNET.size
 NEEDS_CSUM, DATA_VALID = 1, 2
-_GSO_NONE, _GSO_TCPV4, _GSO_ECN = 0, 1, 0x80
+_GSO_NONE, _GSO_TCPV4, _GSO_TCPV6, _GSO_ECN = 0, 1, 4, 0x80
 
 
 class WireError(RuntimeError):
@@ -60,6 +60,7 @@ class Departing:
     gso_size: int = 0
     csum_start: int = 0  # 0: leave checksums alone
     csum_offset: int = 0
+    ipv6: bool = False
 
 
 class _SockFprog(ctypes.Structure):
@@ -69,14 +70,15 @@ class _SockFprog(ctypes.Structure):
 class AfPacket:
     """Raises WireError when the interface is unknown or the process may not open it."""
 
-    def __init__(self, ifname: str, mac: bytes) -> None:
+    def __init__(self, ifname: str, mac: bytes, groups: Sequence[bytes] = ()) -> None:
+        """Frames to `mac` and to the multicast MACs `groups` are received, and broadcast ARP."""
         try:
             # Protocol 0 receives nothing until the filter is in place and bind() names the protocol.
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         except PermissionError:
             raise WireError(f"opening AF_PACKET on {ifname!r} needs CAP_NET_RAW: run it as root") from None
         try:
-            self._configure(ifname, mac)
+            self._configure(ifname, (mac, *groups))
         except BaseException:
             self._socket.close()
             raise
@@ -84,13 +86,13 @@ class AfPacket:
         self._first = memoryview(self._peeked)[VNET_BYTES:]
         self._vnet = bytearray(VNET_BYTES)
 
-    def _configure(self, ifname: str, mac: bytes) -> None:
+    def _configure(self, ifname: str, macs: Sequence[bytes]) -> None:
         sock = self._socket
         sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RCVBUF_BYTES)
         sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SNDBUF_BYTES)
-        _attach_filter(sock, mac)
+        _attach_filter(sock, macs)
         try:
             sock.bind((ifname, _ETH_P_ALL))
         except OSError as e:
@@ -127,7 +129,7 @@ class AfPacket:
         Raises OSError for a frame the interface refuses (EMSGSIZE) or a link that is down (ENETDOWN).
         """
         flags = NEEDS_CSUM if how.csum_start else 0
-        gso_type = _GSO_TCPV4 if how.gso_size else _GSO_NONE
+        gso_type = (_GSO_TCPV6 if how.ipv6 else _GSO_TCPV4) if how.gso_size else _GSO_NONE
         vnet = _VNET.pack(flags, gso_type, how.header_bytes, how.gso_size, how.csum_start, how.csum_offset)
         try:
             self._socket.sendmsg([vnet + headers, *payload])
@@ -148,25 +150,22 @@ class AfPacket:
         self._socket.close()
 
 
-def _attach_filter(sock: socket.socket, mac: bytes) -> None:
-    """Accept frames to `mac` and broadcast ARP; the rest never wakes us (a kernel flow at 9 Gb/s on the
+def _attach_filter(sock: socket.socket, macs: Sequence[bytes]) -> None:
+    """Accept frames to `macs` and broadcast ARP; the rest never wakes us (a kernel flow at 9 Gb/s on the
     same interface would cost a third of a core)."""
-    high, low = int.from_bytes(mac[:2], "big"), int.from_bytes(mac[2:], "big")
-    broadcast = int.from_bytes(BROADCAST[:4], "big")
     load_word, load_half, equal, accept, reject = 0x20, 0x28, 0x15, 0x06, 0x06
-    program = [
-        (load_word, 0, 0, 2),  # destination, last four bytes
-        (equal, 0, 2, low),
-        (load_half, 0, 0, 0),  # destination, first two
-        (equal, 5, 6, high),  # ours: accept
-        (equal, 0, 5, broadcast),
-        (load_half, 0, 0, 0),
-        (equal, 0, 3, broadcast & 0xFFFF),
-        (load_half, 0, 0, 12),  # EtherType
-        (equal, 0, 1, 0x0806),
-        (accept, 0, 0, 0xFFFFFFFF),
-        (reject, 0, 0, 0),
-    ]
+
+    def accept_if_to(mac: bytes) -> list[tuple[int, int, int, int]]:
+        return [
+            (load_word, 0, 0, 2),  # destination, last four bytes
+            (equal, 0, 3, int.from_bytes(mac[2:], "big")),
+            (load_half, 0, 0, 0),  # destination, first two
+            (equal, 0, 1, int.from_bytes(mac[:2], "big")),
+            (accept, 0, 0, 0xFFFFFFFF),
+        ]
+
+    arp = [(load_half, 0, 0, 12), (equal, 0, 5, TYPE_ARP), *accept_if_to(BROADCAST)]
+    program = [*(step for mac in macs for step in accept_if_to(mac)), *arp, (reject, 0, 0, 0)]
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))
     prog = _SockFprog(len(program), ctypes.addressof(buffer))

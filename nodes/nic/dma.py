@@ -13,7 +13,10 @@ from nodes.machine.ledger import Ledger, Place
 from nodes.machine.memory import Region
 from nodes.netmem.netmem import Netmem
 from nodes.skb import Frags
+from nodes.wire import ethernet
 from nodes.wire.checksum import fold, partial_sum, sum_of_views
+
+_TYPE_IPV4 = ethernet.TYPE_IPV4.to_bytes(2, "big")
 
 
 class Dma:
@@ -61,6 +64,7 @@ class Dma:
         """Verify a frame's TCP checksum while it passes through the NIC (rx checksum offload)."""
         l4 = header[l4_start:]
         payload_bytes = sum(len(view) for view in payload)
-        addresses = partial_sum(header[26:34])
+        ipv4 = header[12:14] == _TYPE_IPV4
+        addresses = partial_sum(header[26:34] if ipv4 else header[22:54])
         total = addresses + 6 + len(l4) + payload_bytes + partial_sum(l4) + sum_of_views(payload)
         return fold(total) == 0xFFFF

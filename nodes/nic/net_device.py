@@ -8,7 +8,7 @@ Source: struct net_device and its ethtool rings; validate_xmit_unreadable_skb (n
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nodes.machine.ledger import Ledger
@@ -18,13 +18,14 @@ from nodes.netmem.page_pool import PagePool
 from nodes.nic import header_split
 from nodes.nic.af_packet import Arriving, Departing
 from nodes.nic.dma import Dma
-from nodes.nic.flow_steering import FlowSteering
+from nodes.nic.flow_steering import DROP, FlowSteering
 from nodes.nic.header_split import Parsed
 from nodes.nic.rss import Rss
 from nodes.nic.rx_queue import RxQueue
 from nodes.nic.tx_queue import TxQueue
 from nodes.nic.wire_port import Wire
 from nodes.skb import Frag, Frags, Skb, frags_of
+from nodes.wire import ethernet
 from nodes.wire.tcp import CHECKSUM_OFFSET
 
 _HEADER_BUFFER_BYTES = 128 << 10  # also holds frames that cannot be split, up to a whole IPv4 packet
@@ -39,12 +40,14 @@ class TcpDataSplit(enum.StrEnum):
 
 @dataclass(slots=True)
 class Rings:
-    """ethtool -g: buffers posted a queue, header split, and the size of a host rx buffer in bytes."""
+    """ethtool -g: buffers posted a queue, header split, and the size of a host rx buffer in bytes. Frames
+    of `hds_thresh` bytes and fewer are not split."""
 
     rx: int = 512
     rx_max: int = 8192
     tcp_data_split: TcpDataSplit = TcpDataSplit.UNKNOWN
     hds_thresh: int = 0
+    hds_thresh_max: int = 1023
     rx_buf_len: int = 4096
 
 
@@ -63,7 +66,11 @@ class DeviceConfig:
 
 
 class NetDevice:
-    def __init__(self, config: DeviceConfig, wire: Wire, ledger: Ledger) -> None:
+    """`boottime`: seconds of CLOCK_BOOTTIME, asked when a page pool is detached."""
+
+    def __init__(
+        self, config: DeviceConfig, wire: Wire, ledger: Ledger, boottime: Callable[[], float] = float
+    ) -> None:
         self.config = config
         self.name = config.name
         self.ifindex = config.ifindex
@@ -71,19 +78,45 @@ class NetDevice:
         self.wire = wire
         self.rings = Rings(rx_buf_len=config.rx_buf_len)
         self.steering = FlowSteering()
+        self.tso = True  # ethtool -K tso
         self.rss = Rss(config.rx_queues)
+        self.rss_contexts: dict[int, Rss] = {}
         self.dma = Dma(ledger)
         self.tx = TxQueue(wire, self.dma)
         self.tx_unreadable_drops = 0
+        self.rx_steering_drops = 0
         self._overruns = 0
         self._host_pages = HostPages(config.rx_buf_len, config.host_memory_bytes)
-        self.rx_queues = [RxQueue(i, self.host_pool(), self.rings.rx) for i in range(config.rx_queues)]
+        self.all_rx_queues = tuple(
+            RxQueue(i, self.host_pool(), self.rings.rx) for i in range(config.rx_queues)
+        )
+        self.rx_queues = [*self.all_rx_queues]  # those in use, the first ones
+        self.detached_pools: dict[PagePool, float] = {}  # and since when; some have drained
+        self._boottime = boottime
         self._header = Region.anonymous(_HEADER_BUFFER_BYTES)
         self._queue_of_flow: dict[bytes, RxQueue] = {}
 
     def host_pool(self) -> PagePool:
         """A page pool of host pages: what a queue without a memory provider uses."""
         return PagePool(self._host_pages)
+
+    def restart_queue(self, rxq: RxQueue, pool: PagePool) -> None:
+        """Swap the memory of one queue; its old pool is remembered until it has drained."""
+        self.detached_pools = {p: since for p, since in self.detached_pools.items() if p.inflight}
+        old = rxq.pool
+        rxq.restart(pool)
+        if old.inflight:
+            self.detached_pools[old] = self._boottime()
+
+    def use_rx_queues(self, count: int) -> None:
+        """Use the first `count` queues, 1 to config.rx_queues, each restarted: what was posted to them is
+        lost. A table that nobody has set spreads over them anew."""
+        self.rx_queues = [*self.all_rx_queues[:count]]
+        for rxq in self.all_rx_queues[count:]:
+            self.restart_queue(rxq, self.host_pool())
+        if not self.rss.configured:
+            self.rss.set_equal(count)
+        self.steering_changed()
 
     def overruns(self) -> int:
         """Frames lost so far because the FIFO before the rx queues was full."""
@@ -104,13 +137,24 @@ class NetDevice:
                 return
             parsed = header_split.parse(arriving.first, arriving.length)
             rxq = self._queue_of_flow.get(parsed.flow) or self._choose_queue(parsed.flow)
+            if rxq is None:
+                self.wire.drop()
+                self.rx_steering_drops += 1
+                continue
             skb = self._receive(arriving, parsed, rxq)
             if skb is not None:
                 yield skb
 
-    def _choose_queue(self, flow: bytes) -> RxQueue:
-        chosen = self.steering.queue(flow)
-        rxq = self.rx_queues[self.rss.queue(flow) if chosen is None else chosen]
+    def _choose_queue(self, flow: bytes) -> RxQueue | None:
+        """None: a rule discards the flow."""
+        rule = self.steering.match(flow)
+        if rule is None:
+            chosen = self.rss.queue(flow)
+        else:
+            chosen = self.rss_contexts[rule.context].queue(flow) if rule.context else rule.queue
+        if chosen == DROP:
+            return None
+        rxq = self.rx_queues[chosen]
         if len(self._queue_of_flow) >= _FLOW_CACHE_MAX:
             self._queue_of_flow.clear()
         self._queue_of_flow[flow] = rxq
@@ -122,7 +166,9 @@ class NetDevice:
         wire_packets = -(-payload_bytes // gso_size) if gso_size else 1
         if parsed.header_bytes == 0 or payload_bytes == 0:
             skb = self._receive_linear(arriving, parsed, rxq)
-        elif self.rings.tcp_data_split is TcpDataSplit.ENABLED:
+        elif (
+            self.rings.tcp_data_split is TcpDataSplit.ENABLED and parsed.frame_bytes > self.rings.hds_thresh
+        ):
             skb = self._receive_split(arriving, parsed, rxq, wire_packets)
         else:
             skb = self._receive_whole(arriving, parsed, rxq, wire_packets)
@@ -148,7 +194,10 @@ class NetDevice:
         header = self.dma.header_view(self._header, parsed.frame_bytes, 1)
         self.wire.receive([header])
         skb = Skb(header, None, rxq.id)
-        return self._checked(skb, arriving, parsed, rxq, []) if parsed.header_bytes else skb
+        if parsed.header_bytes:
+            return self._checked(skb, arriving, parsed, rxq, [])
+        skb.checksum_good = arriving.checksum_good  # what the NIC cannot parse, it cannot verify
+        return skb
 
     def _receive_split(
         self, arriving: Arriving, parsed: Parsed, rxq: RxQueue, wire_packets: int
@@ -205,10 +254,11 @@ class NetDevice:
             return
         how = Departing()
         if l4_start:
-            how = Departing(len(skb.header), skb.gso_size, l4_start, CHECKSUM_OFFSET)
+            ipv6 = skb.header[ethernet.HEADER_BYTES] >> 4 == 6
+            how = Departing(len(skb.header), skb.gso_size, l4_start, CHECKSUM_OFFSET, ipv6)
         self.tx.xmit(skb, how)
 
     def close(self) -> None:
         """Stop every queue; the pools drain as their netmems come back."""
-        for rxq in self.rx_queues:
+        for rxq in self.all_rx_queues:
             rxq.restart(self.host_pool())

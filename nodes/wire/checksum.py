@@ -27,9 +27,11 @@ def internet_checksum(data: bytes | memoryview) -> int:
 
 
 def pseudo_header_sum(src: int, dst: int, protocol: int, length: int) -> int:
-    """The folded sum of the IPv4 pseudo-header (RFC 9293 section 3.1), what a NIC that fills in
-    checksums finds in the field. Addresses as 32-bit integers."""
-    return fold((src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF) + protocol + length)
+    """The folded sum of the pseudo-header of IPv4 (RFC 9293 section 3.1) or IPv6 (RFC 8200 section 8.1),
+    what a NIC that fills in checksums finds in the field. Addresses as 32- or 128-bit integers.
+
+    2**16 is 1 modulo 0xFFFF, so a number of any length is congruent to the sum of its words."""
+    return (src + dst + protocol + length) % 0xFFFF or 0xFFFF
 
 
 def sum_of_views(views: Iterable[memoryview]) -> int:

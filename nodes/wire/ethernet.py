@@ -7,6 +7,7 @@ import struct
 HEADER_BYTES = 14
 TYPE_IPV4 = 0x0800
 TYPE_ARP = 0x0806
+TYPE_IPV6 = 0x86DD
 BROADCAST = b"\xff" * 6
 
 _HEADER = struct.Struct("!6s6sH")
@@ -20,6 +21,11 @@ def parse(data: memoryview) -> tuple[bytes, bytes, int]:
 
 def emit(destination: bytes, source: bytes, ethertype: int) -> bytes:
     return _HEADER.pack(destination, source, ethertype)
+
+
+def multicast_of(address: int) -> bytes:
+    """The group MAC that carries an IPv6 multicast address (RFC 2464 section 7)."""
+    return b"\x33\x33" + (address & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def mac_bytes(text: str) -> bytes:

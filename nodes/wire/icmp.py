@@ -1,12 +1,31 @@
-"""ICMP echo (RFC 792): parse and emit. Pure."""
+"""ICMP for IPv4 (RFC 792): echo and errors, parse and emit. Pure."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 from nodes.wire.checksum import internet_checksum
 
 ECHO_REPLY, ECHO_REQUEST = 0, 8
+UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 11, 12
+FRAGMENTATION_NEEDED = 4  # a code of UNREACHABLE
+_ERRORS = frozenset({UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM})
+_QUOTE_BYTES = 8  # of the message, ahead of the packet that it quotes
+QUOTE_MAX = 548 - _QUOTE_BYTES  # so that the whole packet has at most 576 bytes (RFC 1812 section 4.3.2.3)
+
+_ERROR = struct.Struct("!BBHHH")
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpError:
+    """An error of either ICMP: `mtu` of "fragmentation needed" and "packet too big" (0: not told), and the
+    beginning of the packet that caused it."""
+
+    type: int
+    code: int
+    mtu: int
+    quote: memoryview
 
 
 def echo_reply(request: memoryview) -> bytes | None:
@@ -18,3 +37,19 @@ def echo_reply(request: memoryview) -> bytes | None:
     struct.pack_into("!H", reply, 2, 0)
     struct.pack_into("!H", reply, 2, internet_checksum(bytes(reply)))
     return bytes(reply)
+
+
+def parse_error(message: memoryview) -> IcmpError | None:
+    """None for what is no error, or damaged."""
+    if len(message) < _QUOTE_BYTES or message[0] not in _ERRORS or internet_checksum(message):
+        return None
+    kind, code, _, _, mtu = _ERROR.unpack_from(message)
+    if (kind, code) != (UNREACHABLE, FRAGMENTATION_NEEDED):  # RFC 1191 section 4: unused in all others
+        mtu = 0
+    return IcmpError(kind, code, mtu, message[_QUOTE_BYTES:])
+
+
+def emit_error(error: IcmpError) -> bytes:
+    """The message, with at most QUOTE_MAX bytes of the quoted packet."""
+    body = _ERROR.pack(error.type, error.code, 0, 0, error.mtu) + error.quote[:QUOTE_MAX]
+    return body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]

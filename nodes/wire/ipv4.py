@@ -8,34 +8,23 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass
 
 from nodes.wire.checksum import fold, internet_checksum
+from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpHeader, Quoted
+
+__all__ = ["HEADER_BYTES", "ICMP", "TCP", "TTL", "address_int", "address_text", "emit", "parse", "quoted"]
 
 HEADER_BYTES = 20
-ICMP, TCP = 1, 6
 DONT_FRAGMENT = 0x4000
+_MORE_FRAGMENTS = 0x2000
 _FRAGMENT_MASK = 0x3FFF  # more fragments, or an offset
-TTL = 64
+TTL = HOP_LIMIT
 
 _HEADER = struct.Struct("!BBHHHBBHII")
 _WORDS = struct.Struct("!10H")
 
 
-@dataclass(slots=True)
-class Ipv4Header:
-    """Addresses as 32-bit integers; `header_bytes` includes options, `payload_bytes` what follows."""
-
-    src: int
-    dst: int
-    protocol: int
-    header_bytes: int
-    payload_bytes: int
-    tos: int
-    ttl: int
-
-
-def parse(data: memoryview, start: int, available: int) -> Ipv4Header | None:
+def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     """The header at `data[start]` of a packet of `available` bytes in all (link padding included).
 
     None for what must be dropped: not version 4, lengths that do not fit, a bad header checksum, or
@@ -56,7 +45,7 @@ def parse(data: memoryview, start: int, available: int) -> Ipv4Header | None:
             return None
     elif internet_checksum(data[start : start + header_bytes]):
         return None
-    return Ipv4Header(src, dst, protocol, header_bytes, total - header_bytes, tos, ttl)
+    return IpHeader(src, dst, protocol, header_bytes, total - header_bytes, tos, ttl)
 
 
 def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0) -> bytes:
@@ -69,6 +58,18 @@ def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0) ->
         + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF)
     ) & 0xFFFF
     return _HEADER.pack(0x45, tos, total, 0, DONT_FRAGMENT, TTL, protocol, checksum, src, dst)
+
+
+def quoted(data: memoryview) -> Quoted | None:
+    """The header of a packet quoted by an ICMP error: its end is missing, so lengths and checksum are
+    not held against it. None for what is no first fragment of IPv4."""
+    if len(data) < HEADER_BYTES:
+        return None
+    version, _, _, _, frag, _, protocol, _, src, dst = _HEADER.unpack_from(data)
+    header_bytes = (version & 0xF) * 4
+    if version >> 4 != 4 or header_bytes < HEADER_BYTES or frag & _FRAGMENT_MASK & ~_MORE_FRAGMENTS:
+        return None
+    return Quoted(src, dst, protocol, header_bytes)
 
 
 def address_int(text: str) -> int:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nodes.wire import ipv4
 from nodes.wire.checksum import internet_checksum
+from nodes.wire.ip import IpHeader
 
 CAPTURED = bytes.fromhex("4500007300004000 4011b861 c0a80001c0a800c7")  # 115 bytes of UDP
 u32 = st.integers(0, 2**32 - 1)
@@ -23,13 +24,13 @@ def header(**changes: int) -> bytes:
     return packed[:10] + internet_checksum(packed).to_bytes(2, "big") + packed[12:]
 
 
-def parse(data: bytes, available: int, start: int = 0) -> ipv4.Ipv4Header | None:
+def parse(data: bytes, available: int, start: int = 0) -> IpHeader | None:
     return ipv4.parse(memoryview(data), start, available)
 
 
 def test_a_captured_header_is_read() -> None:
     src, dst = ipv4.address_int("192.168.0.1"), ipv4.address_int("192.168.0.199")
-    assert parse(CAPTURED, 115) == ipv4.Ipv4Header(src, dst, 17, 20, 95, 0, 64)
+    assert parse(CAPTURED, 115) == IpHeader(src, dst, 17, 20, 95, 0, 64)
 
 
 def test_padding_of_a_short_frame_is_no_payload() -> None:
@@ -102,7 +103,7 @@ def test_65535_bytes_still_say_their_length() -> None:
 def test_a_header_comes_back(src: int, dst: int, protocol: int, payload: int, tos: int) -> None:
     data = ipv4.emit(src, dst, protocol, payload, tos)
     assert internet_checksum(data) == 0
-    wanted = ipv4.Ipv4Header(src, dst, protocol, 20, payload, tos, ipv4.TTL)
+    wanted = IpHeader(src, dst, protocol, 20, payload, tos, ipv4.TTL)
     assert parse(b"??" + data, payload + 20, 2) == wanted
 
 

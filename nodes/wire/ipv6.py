@@ -1,0 +1,122 @@
+"""IPv6 headers (RFC 8200): parse and emit, extension headers skipped. Pure.
+
+A payload length of 0 with a jumbo option (RFC 2675) stands for a packet longer than 65,535 bytes ("BIG TCP"),
+as the kernel writes it. What is emitted has no extension headers.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from nodes.wire.ip import HOP_LIMIT, IpHeader, Quoted
+
+HEADER_BYTES = 40
+PAYLOAD_MAX = 0xFFFF  # without a jumbo option
+MIN_MTU = 1280
+ALL_NODES = 0xFF02 << 112 | 1
+_SOLICITED_NODE = 0xFF02 << 112 | 0x1FF000000
+
+HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
+EXTENSIONS = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION})
+_PAD1, _JUMBO = 0, 0xC2
+_EXTENSIONS_MAX = 8
+
+_HEADER = struct.Struct("!IHBB16s16s")
+_U32 = struct.Struct("!I")
+
+
+def solicited_node(address: int) -> int:
+    """The multicast address on which neighbours ask for `address` (RFC 4291 section 2.7.1)."""
+    return _SOLICITED_NODE | address & 0xFFFFFF
+
+
+def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
+    """The header at `data[start]` of a packet of `available` bytes in all (link padding included).
+
+    None for what must be dropped: not version 6, lengths that do not fit, extension headers out of order,
+    with segments left or with an option that says so, a fragment, a source in ::/96 that is not ::.
+    """
+    if len(data) - start < HEADER_BYTES:
+        return None
+    word, payload_bytes, protocol, hop_limit, src_bytes, dst_bytes = _HEADER.unpack_from(data, start)
+    src, dst = int.from_bytes(src_bytes, "big"), int.from_bytes(dst_bytes, "big")
+    if word >> 28 != 6 or 0 < src <= 0xFFFFFFFF or dst <= 0xFFFFFFFF:
+        return None
+    header_bytes = HEADER_BYTES
+    if protocol in EXTENSIONS:
+        if payload_bytes == 0:
+            payload_bytes = _jumbo(data, start + HEADER_BYTES, protocol)
+        walked = _walk(data, start + HEADER_BYTES, protocol)
+        if walked is None:
+            return None
+        protocol, end = walked
+        header_bytes = end - start
+        payload_bytes -= header_bytes - HEADER_BYTES
+    if payload_bytes < 0 or header_bytes + payload_bytes > available:
+        return None
+    return IpHeader(src, dst, protocol, header_bytes, payload_bytes, word >> 20 & 0xFF, hop_limit)
+
+
+def _jumbo(data: memoryview, at: int, protocol: int) -> int:
+    """The jumbo payload length where the kernel puts it, alone in a hop-by-hop header; else 0."""
+    if protocol != HOP_BY_HOP or len(data) - at < 8 or data[at + 2] != _JUMBO:
+        return 0
+    return int(_U32.unpack_from(data, at + 4)[0])
+
+
+def _walk(data: memoryview, at: int, protocol: int) -> tuple[int, int] | None:
+    """Skip extension headers from `at` on: (upper layer's protocol, where it begins), None to drop."""
+    for count in range(_EXTENSIONS_MAX):
+        if protocol not in EXTENSIONS:
+            return protocol, at
+        if len(data) - at < 8 or (protocol == HOP_BY_HOP and count):
+            return None
+        size = 8 if protocol == FRAGMENT else 8 + data[at + 1] * 8
+        if len(data) - at < size:
+            return None
+        if protocol == FRAGMENT:
+            if data[at + 2] or data[at + 3] & ~0x06:  # an offset, or more to come
+                return None
+        elif protocol == ROUTING:
+            if data[at + 3]:  # segments left, and we are no router (RFC 8200 section 4.4)
+                return None
+        elif not _options_known(data[at + 2 : at + size]):
+            return None
+        protocol, at = data[at], at + size
+    return None
+
+
+def _options_known(options: memoryview) -> bool:
+    """Whether every option may be skipped: its two highest bits are 0 (RFC 8200 section 4.2)."""
+    at = 0
+    while at < len(options):
+        kind = options[at]
+        if kind == _PAD1:
+            at += 1
+            continue
+        if at + 1 >= len(options) or at + 2 + options[at + 1] > len(options):
+            return False
+        if kind & 0xC0 and kind != _JUMBO:
+            return False
+        at += 2 + options[at + 1]
+    return True
+
+
+def quoted(data: memoryview) -> Quoted | None:
+    """The header of a packet quoted by an ICMPv6 error, whose end is missing."""
+    if len(data) < HEADER_BYTES:
+        return None
+    word, _, protocol, _, src, dst = _HEADER.unpack_from(data)
+    walked = _walk(data, HEADER_BYTES, protocol)
+    if word >> 28 != 6 or walked is None:
+        return None
+    return Quoted(int.from_bytes(src, "big"), int.from_bytes(dst, "big"), *walked)
+
+
+def emit(
+    src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, hop_limit: int = HOP_LIMIT
+) -> bytes:
+    """A header before `payload_bytes` (at most PAYLOAD_MAX) of `protocol`; flow label 0."""
+    word = 6 << 28 | tos << 20
+    ends = src.to_bytes(16, "big"), dst.to_bytes(16, "big")
+    return _HEADER.pack(word, payload_bytes, protocol, hop_limit, *ends)

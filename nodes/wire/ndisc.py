@@ -1,0 +1,69 @@
+"""Neighbour solicitation and advertisement (RFC 4861 sections 4.3, 4.4, 7.1): parse and emit. Pure.
+
+The caller verifies checksum and hop limit; these are bodies of ICMPv6 messages.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+SOLICITATION, ADVERTISEMENT = 135, 136
+HOP_LIMIT = 255  # of every message: proof that no router forwarded it
+_SOURCE_MAC, _TARGET_MAC = 1, 2  # options
+_SOLICITED, _OVERRIDE = 1 << 30, 1 << 29
+_MESSAGE = struct.Struct("!BBHI16s")
+_MAC_OPTION = struct.Struct("!BB6s")
+
+
+@dataclass(frozen=True, slots=True)
+class Solicitation:
+    """Who has `target`? `mac` is the asker's, None when it did not say."""
+
+    target: int
+    mac: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Advertisement:
+    """`target` is at `mac` (None: where it was). `solicited`: an answer; `override`: forget another MAC."""
+
+    target: int
+    mac: bytes | None
+    solicited: bool
+    override: bool
+
+
+def parse(message: memoryview) -> Solicitation | Advertisement | None:
+    """None for other messages and for those that section 7.1 calls invalid."""
+    if len(message) < _MESSAGE.size or message[0] not in (SOLICITATION, ADVERTISEMENT):
+        return None
+    kind, code, _, flags, target = _MESSAGE.unpack_from(message)
+    wanted = _SOURCE_MAC if kind == SOLICITATION else _TARGET_MAC
+    mac: bytes | None = None
+    at = _MESSAGE.size
+    while at < len(message):
+        size = message[at + 1] * 8 if at + 1 < len(message) else 0
+        if size == 0 or at + size > len(message):
+            return None
+        if message[at] == wanted:
+            mac = bytes(message[at + 2 : at + 8])
+        at += size
+    if code or target[0] == 0xFF:
+        return None
+    address = int.from_bytes(target, "big")
+    if kind == SOLICITATION:
+        return Solicitation(address, mac)
+    return Advertisement(address, mac, bool(flags & _SOLICITED), bool(flags & _OVERRIDE))
+
+
+def emit(packet: Solicitation | Advertisement) -> bytes:
+    """The message, its checksum 0."""
+    target = packet.target.to_bytes(16, "big")
+    if isinstance(packet, Solicitation):
+        kind, flags, option = SOLICITATION, 0, _SOURCE_MAC
+    else:
+        flags = _SOLICITED * packet.solicited | _OVERRIDE * packet.override
+        kind, option = ADVERTISEMENT, _TARGET_MAC
+    message = _MESSAGE.pack(kind, 0, 0, flags, target)
+    return message if packet.mac is None else message + _MAC_OPTION.pack(option, 1, packet.mac)
