@@ -26,10 +26,11 @@ def toeplitz(key: bytes, data: bytes) -> int:
 
 
 class Rss:
-    """`table[hash % len(table)]` is the queue."""
+    """`table[hash % len(table)]` is the queue. `configured`: somebody chose the table."""
 
     def __init__(self, queues: int) -> None:
         self.key = DEFAULT_KEY
+        self.configured = False
         self.table: list[int] = []
         self.set_equal(queues)
 

@@ -70,6 +70,11 @@ def test_what_has_no_flow_goes_to_the_tables_first_queue() -> None:
 # --- n-tuple rules
 
 
+def chosen(steering: FlowSteering) -> int | None:
+    rule = steering.match(FLOW)
+    return None if rule is None else rule.queue
+
+
 @pytest.mark.parametrize(
     ("rule", "matches"),
     [
@@ -82,23 +87,29 @@ def test_what_has_no_flow_goes_to_the_tables_first_queue() -> None:
         (NtupleRule(3, src_ip=address_int("10.0.0.1")), False),
         (NtupleRule(3, dst_ip=address_int("10.0.0.2")), False),
         (NtupleRule(3, src_port=0), False),  # a wanted 0 is no wildcard
+        (NtupleRule(3, dst_port=7001, dst_port_mask=0xFFFE), True),
+        (NtupleRule(3, dst_port=7002, dst_port_mask=0xFFFE), False),
+        (NtupleRule(3, src_ip=address_int("10.0.0.99"), src_ip_mask=0xFFFFFF00), True),
+        (NtupleRule(3, src_ip=address_int("10.0.1.2"), src_ip_mask=0xFFFFFF00), False),
+        (NtupleRule(3, dst_ip=0, dst_ip_mask=0), True),
+        (NtupleRule(3, address_bytes=16), False),
     ],
 )
 def test_a_rule_matches_what_all_its_fields_name(rule: NtupleRule, matches: bool) -> None:
     steering = FlowSteering()
     steering.insert(rule, None)
-    assert steering.queue(FLOW) == (3 if matches else None)
+    assert chosen(steering) == (3 if matches else None)
 
 
 def test_without_rules_nothing_is_steered() -> None:
-    assert FlowSteering().queue(FLOW) is None
+    assert FlowSteering().match(FLOW) is None
 
 
 @pytest.mark.parametrize("data", [b"", FLOW[:8]])
 def test_what_is_not_tcp_is_not_steered(data: bytes) -> None:
     steering = FlowSteering()
     steering.insert(NtupleRule(3), None)
-    assert steering.queue(data) is None
+    assert steering.match(data) is None
 
 
 def test_the_lowest_location_wins_whatever_came_first() -> None:
@@ -106,7 +117,7 @@ def test_the_lowest_location_wins_whatever_came_first() -> None:
     steering.insert(NtupleRule(5), 10)
     steering.insert(NtupleRule(4), 2)
     steering.insert(NtupleRule(3, dst_port=1), 0)
-    assert steering.queue(FLOW) == 4
+    assert chosen(steering) == 4
 
 
 def test_a_new_rule_takes_the_lowest_free_location() -> None:
@@ -121,5 +132,5 @@ def test_a_rule_at_a_taken_location_replaces_the_one_there() -> None:
     steering = FlowSteering()
     steering.insert(NtupleRule(1), 0)
     steering.insert(NtupleRule(2), 0)
-    assert steering.queue(FLOW) == 2
+    assert chosen(steering) == 2
     assert len(steering.rules) == 1
