@@ -17,7 +17,10 @@ SOURCES = {
     for part in PARTS
     for path in [*(ROOT / part).rglob("*.py"), *ROOT.glob(f"{part}.py")]
 }
-_ALL = ("uapi", "netlink", "channel", "machine", "wire", "netmem", "skb", "nic", "tcp", "sock", "control")
+_ALL = (
+    "uapi", "kernel_version", "netlink", "channel", "machine", "wire", "netmem", "skb", "nic", "tcp", "sock",
+    "control",
+)  # fmt: skip
 BELOW_ENDPOINT = {f"nodes.{part}" for part in _ALL}
 MAY_IMPORT: dict[str, set[str]] = {
     "run": {"topologies", "workloads", "analysis", "nodes.client"},
@@ -27,13 +30,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nodes.endpoint": BELOW_ENDPOINT,
     "nodes.client": {"nodes.channel", "nodes.uapi", "nodes.machine", "nodes.netlink"},
     "nodes.channel": {"nodes.uapi", "nodes.machine"},  # the ledger's records ride in its Stats
-    "nodes.control": {f"nodes.{part}" for part in ("nic", "netmem", "uapi", "netlink", "machine", "wire")},
-    "nodes.sock": {f"nodes.{part}" for part in ("tcp", "skb", "netmem", "wire", "machine", "uapi", "nic")},
-    "nodes.nic": {"nodes.skb", "nodes.netmem", "nodes.wire", "nodes.machine"},
+    "nodes.control": {
+        f"nodes.{part}"
+        for part in ("nic", "netmem", "uapi", "netlink", "machine", "wire", "kernel_version")
+    },
+    "nodes.sock": {
+        f"nodes.{part}"
+        for part in ("tcp", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version")
+    },
+    "nodes.nic": {"nodes.skb", "nodes.netmem", "nodes.wire", "nodes.machine", "nodes.kernel_version"},
     "nodes.tcp": {"nodes.wire"},
     "nodes.skb": {"nodes.netmem"},
     "nodes.netmem": {"nodes.machine", "nodes.uapi"},
-    **{part: set() for part in ("nodes.wire", "nodes.uapi", "nodes.machine", "nodes.netlink")},
+    **{f"nodes.{part}": set() for part in ("wire", "uapi", "machine", "netlink", "kernel_version")},
 }
 
 

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.netmem.memory_provider import HostPages
@@ -63,6 +64,7 @@ class DeviceConfig:
     gso_max_bytes: int = 65536
     rx_buf_len: int = 4096
     host_memory_bytes: int = 256 << 20
+    kernel: KernelVersion = DEFAULT
 
 
 class NetDevice:

@@ -1,0 +1,64 @@
+"""Which kernel the endpoint behaves like, where versions differ.
+
+In: a name from the command line. Out: one frozen record that control, sock and netmem consult. Owns the
+table of versions. "v17" is the series of July 2024 that opened device memory TCP, before XDP and ring
+checks; between 6.12 and 6.18 the boundaries are approximate; "newest" is 2026. Sources: net/core/devmem.c,
+net/core/netdev_rx_queue.c, net/core/sock.c, Documentation/netlink/specs/netdev.yaml of each.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class KernelVersion:
+    name: str
+    devmem_tx: bool  # bind-tx, and SCM_DEVMEM_DMABUF in sendmsg
+    rx_page_size: bool  # bind-rx knows the attribute: net_iovs larger than a page
+    split_off_errno: int  # bind-rx while tcp-data-split is not enabled
+    hds_thresh: bool  # the ring parameter exists, and bind-rx wants it to be 0
+    bad_queue_errno: int  # bind-rx of an rx queue beyond the device's
+    duplicate_queue: bool  # the same queue twice in one request is taken once; else EEXIST
+    guards_bound_queues: bool  # ethtool -L may not deactivate a bound queue
+    userns_admin: bool  # CAP_NET_ADMIN in the network namespace's own user namespace is enough
+    dontneed_frags_max: int | None  # fragments that one SO_DEVMEM_DONTNEED visits; None: no limit
+    provider_bulk: int  # net_iovs that a page pool takes from its provider at once
+    unreadable_may_follow: bool  # a dma-buf's bytes may be appended behind host pages of MSG_ZEROCOPY
+
+    @property
+    def data_path_note(self) -> str:
+        """What a table of results must say about the devmem path, '' if nothing."""
+        return "" if self.devmem_tx else f"kernel {self.name} has no devmem TX: devmem RX with ordinary TX"
+
+
+_V17 = KernelVersion(
+    name="v17",
+    devmem_tx=False,
+    rx_page_size=False,
+    split_off_errno=errno.ENODATA,
+    hds_thresh=False,
+    bad_queue_errno=errno.ERANGE,
+    duplicate_queue=False,
+    guards_bound_queues=False,
+    userns_admin=False,
+    dontneed_frags_max=None,
+    provider_bulk=1,
+    unreadable_may_follow=True,
+)
+_6_12 = replace(
+    _V17,
+    name="6.12",
+    split_off_errno=errno.EINVAL,
+    hds_thresh=True,
+    guards_bound_queues=True,
+    dontneed_frags_max=1024,
+)
+_6_18 = replace(_6_12, name="6.18", devmem_tx=True, bad_queue_errno=errno.EINVAL, duplicate_queue=True)
+DEFAULT = replace(_6_18, name="6.18+rx-page-size", rx_page_size=True)
+_NEWEST = replace(
+    DEFAULT, name="newest", userns_admin=True, provider_bulk=64, unreadable_may_follow=False
+)
+
+VERSIONS = {version.name: version for version in (_V17, _6_12, _6_18, DEFAULT, _NEWEST)}
