@@ -178,8 +178,8 @@ class RecvMsg(Request, frozen=True):
 
 
 class RecvReply(Reply, frozen=True):
-    """`count` bytes in all: `data` inline, or written to the span, or described by `cmsgs` (consecutive
-    struct dmabuf_cmsg)."""
+    """`count` bytes in all: `data` inline, or written to the span, or described by `cmsgs`: consecutive
+    struct dmabuf_cmsg, those with dmabuf_id 0 of SCM_DEVMEM_LINEAR, whose bytes are data."""
 
     count: int
     data: bytes

@@ -25,14 +25,15 @@ class Frag:
 
 
 class Frags:
-    """Fragments in order, a reference held on each one's netmem. All readable or all unreadable."""
+    """Fragments in order, a reference held on each one's netmem. All readable or all unreadable, but for a
+    linear part, which comes first."""
 
     __slots__ = ("_length", "frags", "unreadable")
     linear = False
 
     def __init__(self, frags: list[Frag]) -> None:
         self.frags = frags
-        self.unreadable = frags[0].netmem.is_net_iov
+        self.unreadable = frags[-1].netmem.is_net_iov
         length = 0
         for frag in frags:
             length += frag.size
@@ -81,8 +82,8 @@ class Frags:
 
 
 class LinearFrags(Frags):
-    """Payload that the NIC could not part from its headers: what the kernel has in an skb's linear part.
-    Here it lies in host pages, and is always readable."""
+    """Payload that begins with what the NIC could not part from the headers: what the kernel has in an skb's
+    linear part. Here it lies in host pages. If that is all of it, it is readable."""
 
     __slots__ = ()
     linear = True

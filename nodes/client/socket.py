@@ -47,6 +47,8 @@ Address = tuple[str, int]
 Ancillary = tuple[int, int, bytes]
 _INT = struct.Struct("=i")
 _CMSG_BYTES = uapi.DMABUF_CMSG.size
+_DMABUF, _LINEAR = uapi.SCM_DEVMEM_DMABUF, uapi.SCM_DEVMEM_LINEAR
+_ID, _NO_ID = slice(16, 20), bytes(4)  # dmabuf_cmsg.dmabuf_id; 0 marks SCM_DEVMEM_LINEAR
 
 
 class Socket:
@@ -146,7 +148,8 @@ class Socket:
     def recvmsg(
         self, size: int, ancbufsize: int = 0, flags: int = 0
     ) -> tuple[bytes, list[Ancillary], int, Address | None]:
-        """(data, ancdata, flags, address); what lies in device memory is in ancdata alone."""
+        """(data, ancdata, flags, address); what lies in device memory is in ancdata alone, the bytes of each
+        SCM_DEVMEM_LINEAR are the next ones of data."""
         if flags & uapi.MSG_ERRQUEUE:
             return b"", [self._read_errqueue()], uapi.MSG_ERRQUEUE, None
         reply = self._receive(size, ancbufsize, flags, None)
@@ -156,15 +159,20 @@ class Socket:
         self, buffers: Sequence[Any], ancbufsize: int = 0, flags: int = 0
     ) -> tuple[int, list[Ancillary], int, Address | None]:
         """(nbytes, ancdata, flags, address) with nbytes as the kernel counts, device memory included.
-        An int in `buffers` is a budget of so many bytes without memory (iov_base NULL)."""
+        An int in `buffers` is a budget of so many bytes without memory (iov_base NULL); what must be copied
+        goes to the buffers in order, as if the budgets came last."""
         if flags & uapi.MSG_ERRQUEUE:
             return 0, [self._read_errqueue()], uapi.MSG_ERRQUEUE, None
         budget = sum(b for b in buffers if isinstance(b, int))
         views = [memoryview(b).cast("B") for b in buffers if not isinstance(b, int)]
         if not views:
             reply = self._receive(budget, ancbufsize, flags, NO_MEMORY)
-        else:
+        elif len(views) == 1:
             reply = self._receive_into(views[0], budget, flags, ancbufsize)
+        else:
+            room = sum(len(view) for view in views)
+            reply = self._receive(min(room, INLINE_BYTES) + budget, ancbufsize, flags, None)
+            _scatter(reply.data, views)
         return reply.count, _ancillary(reply.cmsgs), 0, None
 
     def _receive(self, size: int, control: int, flags: int, into: Span | None) -> RecvReply:
@@ -256,8 +264,14 @@ class Socket:
         return value[:buflen] if buflen else int(_INT.unpack_from(value)[0])
 
 
+def _scatter(data: bytes, views: Sequence[memoryview]) -> None:
+    at = 0
+    for view in views:
+        part = data[at : at + len(view)]
+        view[: len(part)] = part
+        at += len(part)
+
+
 def _ancillary(cmsgs: bytes) -> list[Ancillary]:
-    return [
-        (uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, cmsgs[at : at + _CMSG_BYTES])
-        for at in range(0, len(cmsgs), _CMSG_BYTES)
-    ]
+    bodies = (cmsgs[at : at + _CMSG_BYTES] for at in range(0, len(cmsgs), _CMSG_BYTES))
+    return [(uapi.SOL_SOCKET, _LINEAR if body[_ID] == _NO_ID else _DMABUF, body) for body in bodies]

@@ -8,6 +8,7 @@ memory, and the list of who waits for which socket.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import resource
 import secrets
@@ -31,7 +32,7 @@ from nodes.machine.memory import Region, memfd_name, sealed
 from nodes.nic.net_device import NetDevice
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.inet import Inet
-from nodes.sock.tcp_recvmsg import RecvRequest, recvmsg
+from nodes.sock.tcp_recvmsg import RecvCall, RecvRequest
 from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
 from nodes.wire import ipv4
 
@@ -330,18 +331,22 @@ class Syscalls:
 
     def _recvmsg(self, sock: DevmemSocket, request: channel.RecvMsg, _: Session) -> Attempt:
         length = min(request.length, 1 << 30)
-        flags = request.flags | (uapi.MSG_DONTWAIT if request.timeout_s == 0 else 0)
+        call: RecvCall | None = None
+        give_up_at = math.inf
 
         def receive(now: float) -> channel.RecvReply:
-            if request.into is not None:
-                buffer = self._span(request.into)
-            elif length and sock.recv_queue.length and not sock.recv_queue.unreadable:
-                buffer = memoryview(bytearray(min(length, channel.INLINE_BYTES)))
-            else:
-                buffer = _NO_MEMORY
-            got = recvmsg(sock, RecvRequest(length, request.control_bytes, flags, buffer), now)
-            inline = b"" if request.into is not None else bytes(buffer[: got.copied])
-            return channel.RecvReply(got.count, inline, got.cmsgs)
+            nonlocal call, give_up_at
+            if call is None:
+                buffer = _NO_MEMORY if request.into is None else self._span(request.into)
+                call = RecvCall(sock, RecvRequest(length, request.control_bytes, request.flags, buffer))
+                if request.timeout_s is not None:
+                    give_up_at = now + request.timeout_s
+            inline = request.into is None
+            if inline and not call.buffer and sock.recv_queue.in_host_memory:
+                call.buffer = memoryview(bytearray(min(length, channel.INLINE_BYTES)))
+            got = call.attempt(now, wait=now < give_up_at)
+            data = bytes(call.buffer[: got.copied]) if inline else b""
+            return channel.RecvReply(got.count, data, got.cmsgs)
 
         return receive
 

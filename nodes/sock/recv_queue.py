@@ -16,15 +16,33 @@ class RecvQueue:
     def __init__(self) -> None:
         self._queue: deque[Frags] = deque()
         self.length = 0
+        self.fragments = 0  # of all payloads together
+        self._boundaries = 0  # neighbours of different kinds
+        self._linear = 0  # payloads with a linear part
 
     def append(self, payload: Frags) -> None:
-        self._queue.append(payload)
+        queue = self._queue
+        if queue and queue[-1].unreadable is not payload.unreadable:
+            self._boundaries += 1
+        self._linear += payload.linear
+        self.fragments += len(payload.frags)
         self.length += len(payload)
+        queue.append(payload)
 
     @property
     def unreadable(self) -> bool:
         """Whether what comes next is. The queue must not be empty."""
         return self._queue[0].unreadable
+
+    @property
+    def mixed(self) -> bool:
+        """Whether both kinds wait."""
+        return self._boundaries > 0
+
+    @property
+    def in_host_memory(self) -> bool:
+        """Whether any of it needs a buffer of the application's to be copied to."""
+        return self.length > 0 and (self._boundaries > 0 or self._linear > 0 or not self._queue[0].unreadable)
 
     def pieces(self, limit: int) -> Iterator[Frag]:
         """The first fragments of one kind, `limit` bytes of them at most; nothing is consumed."""
@@ -43,17 +61,25 @@ class RecvQueue:
 
     def consume(self, count: int) -> None:
         """Drop the first `count` bytes and the references on what is used up."""
+        queue = self._queue
         self.length -= count
         while count:
-            head = self._queue[0]
+            head = queue[0]
+            self.fragments -= len(head.frags)
+            self._linear -= head.linear
             if len(head) > count:
-                self._queue[0] = head.slice(count, len(head))
+                rest = queue[0] = head.slice(count, len(head))
+                self.fragments += len(rest.frags)
+                self._linear += rest.linear
                 head.release()
                 return
             count -= len(head)
-            self._queue.popleft().release()
+            queue.popleft()
+            if queue and queue[0].unreadable is not head.unreadable:
+                self._boundaries -= 1
+            head.release()
 
     def release_all(self) -> None:
         while self._queue:
             self._queue.popleft().release()
-        self.length = 0
+        self.length = self.fragments = self._boundaries = self._linear = 0
