@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from nodes.netmem.netmem import Netmem
 
@@ -45,7 +46,7 @@ class Frags:
     def __bytes__(self) -> bytes:
         raise TypeError("payload is opaque to the stack: only dma, cpu and the accelerator open it")
 
-    def slice(self, start: int, stop: int) -> Frags:
+    def slice(self, start: int, stop: int) -> Self:
         """Bytes [start, stop) with references of their own."""
         taken: list[Frag] = []
         at = 0

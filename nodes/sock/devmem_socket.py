@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 from nodes import uapi
 from nodes.skb import Frags
 from nodes.sock.errqueue import ErrQueue
+from nodes.sock.ports import V4, V6
 from nodes.sock.recv_queue import RecvQueue
 from nodes.sock.user_frags import UserFrags
 from nodes.tcp.connection import Connection
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from nodes.sock.inet import Inet
 
 _CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
+SOMAXCONN = 4096  # the longest accept queue
 _MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
 
 
@@ -39,6 +42,8 @@ class SocketOptions:
     nodelay: bool = False
     zerocopy: bool = False
     rcvlowat: int = 1
+    reuse_address: bool = False
+    v6only: bool = False
 
 
 def error(number: int, text: str = "") -> OSError:
@@ -46,10 +51,13 @@ def error(number: int, text: str = "") -> OSError:
 
 
 class DevmemSocket:
-    """`local` and `remote` are (address as a 32-bit integer, port); 0 and 0 while unset."""
+    """`local` and `remote` are (address as an integer, port), see wire.ip; 0 and 0 while unset. `family` is
+    AF_INET, or AF_INET6 for one that speaks IPv4 as well unless IPV6_V6ONLY is set."""
 
-    def __init__(self, inet: Inet) -> None:
+    def __init__(self, inet: Inet, family: int = socket.AF_INET) -> None:
         self.inet = inet
+        self.family = family
+        self.slots: tuple[int, ...] = ()  # of the table of ports
         self.local = (0, 0)
         self.remote = (0, 0)
         self.options = SocketOptions()
@@ -70,6 +78,17 @@ class DevmemSocket:
 
     # --- names
 
+    @property
+    def versions(self) -> tuple[tuple[int, bool], ...]:
+        """For each version of IP, whether this socket may speak it."""
+        v6 = self.family == socket.AF_INET6
+        return (V4, not (v6 and self.options.v6only)), (V6, v6)
+
+    @property
+    def accept_queue_full(self) -> bool:
+        """sk_acceptq_is_full: one more than asked for fits."""
+        return len(self.accept_queue) > self.backlog
+
     def bind(self, address: int, port: int) -> None:
         """EINVAL when bound already, EADDRNOTAVAIL for a foreign address, EADDRINUSE."""
         if self.local[1]:
@@ -82,8 +101,8 @@ class DevmemSocket:
             raise error(errno.EINVAL, "a connected socket cannot listen")
         if not self.local[1]:
             self.bind(0, 0)
-        self.backlog = max(1, backlog)
         self.inet.listen(self)
+        self.backlog = max(1, min(backlog, SOMAXCONN))
 
     def accept(self) -> DevmemSocket:
         """The next connection, complete; BlockingIOError when there is none."""

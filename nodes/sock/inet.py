@@ -1,12 +1,14 @@
-"""Between skbs and connections: ARP, ICMP echo, IPv4, ports, and which socket a segment is for.
+"""The stack above IP: which socket a segment is for, what connections want to send, when they wake.
 
-In: skbs from the device, `now`. Out: skbs with headers to the device. Owns the tables of connections and
-listeners, their timers, and the set of sockets that have changed since the endpoint last looked.
-Reads headers; hands payload on untouched. Source: net/ipv4/{af_inet,tcp_ipv4,inet_hashtables}.c.
+In: skbs from the device, sockets' wishes, `now`. Out: TCP packets to the link. Owns the table of connections,
+their timers, and the set of sockets that have changed since the endpoint last looked. What a packet is says
+`ip_input`, who listens `ports`, where it goes `link`. Hands payload on untouched.
+Source: net/ipv4/{af_inet,tcp_ipv4,inet_hashtables}.c, net/ipv6/tcp_ipv6.c.
 """
 
 from __future__ import annotations
 
+import copy
 import errno
 import hashlib
 import heapq
@@ -18,41 +20,35 @@ from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
 from nodes.skb import Frags, Skb
 from nodes.sock.devmem_socket import DevmemSocket, error
-from nodes.sock.neighbour import Neighbours
+from nodes.sock.icmp_errors import IcmpErrors
+from nodes.sock.ip_input import IpInput
+from nodes.sock.link import Family, Link, family_v4, family_v6
+from nodes.sock.ports import V4, V6, Ports
 from nodes.sock.send_pages import SendPages
+from nodes.sock.snmp import IpMib
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.connection import Connection, reset_for
 from nodes.tcp.segment import Segment
 from nodes.tcp.state import State
-from nodes.wire import arp, ethernet, icmp, ipv4, tcp
-from nodes.wire.arp import Arp
+from nodes.wire import ethernet, ip, tcp
 from nodes.wire.checksum import pseudo_header_sum
 
-EPHEMERAL = range(32768, 61000)
-_L4_START = ethernet.HEADER_BYTES + ipv4.HEADER_BYTES
-_HEADERS_MAX = _L4_START + 60
+_TCP_HEADER_MAX = 60
 _SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
+_HANDSHAKE = tcp.SYN | tcp.ACK | tcp.RST
 
 
 @dataclass(frozen=True, slots=True)
 class InetConfig:
-    """Our address and link (32-bit integers, prefix length) and the secrets of RFC 6528 and 6056."""
+    """Our addresses and links (integers, prefix lengths; address 0: none of that version) and the secrets
+    of RFC 6528 and 6056."""
 
     address: int
     prefix: int
     seed: int
     send_memory_bytes: int = 256 << 20
-
-
-@dataclass(slots=True)
-class InetCounters:
-    """Drops and answers, with the kernel's SNMP names in snake case."""
-
-    in_hdr_errors: int = 0
-    icmp_in_echos: int = 0
-    tcp_out_rsts: int = 0
-    tcp_retrans_segs: int = 0  # of connections that have ended; live ones are added on request
-    listen_overflows: int = 0
+    address6: int = 0
+    prefix6: int = 64
 
 
 Flow = tuple[int, int, int]  # local port, remote address, remote port
@@ -62,60 +58,64 @@ class Inet:
     def __init__(self, device: NetDevice, cpu: Cpu, config: InetConfig) -> None:
         self.device = device
         self.cpu = cpu
-        self.config = config
-        self.counters = InetCounters()
+        self.mib = IpMib()
         self.send_pages = SendPages(cpu, config.send_memory_bytes)
         self.changed: dict[DevmemSocket, None] = {}  # since the endpoint last took them, in order
-        self.neighbours = Neighbours(device.config.mac, config.address, self._send_arp, self._send_to_mac)
+        self._v4 = family_v4(config.address, config.prefix)
+        self._v6 = family_v6(config.address6, config.prefix6)
+        self.link = Link(device, cpu, self._v4, self._v6)
         self._connections: dict[Flow, DevmemSocket] = {}
-        self._listeners: dict[int, DevmemSocket] = {}
-        self._bound: dict[int, DevmemSocket] = {}
+        self.icmp_errors = IcmpErrors(self._connections, self.mib, self._after_segments)
+        self._input = IpInput(self.link, cpu, self.send_pages, self.mib, self.icmp_errors.receive)
+        self._ended_retrans_segs = 0  # of connections that are over
         self._to_transmit: dict[DevmemSocket, None] = {}
         self._timers: list[tuple[float, int, DevmemSocket]] = []
         self._tie_break = itertools.count()
-        self._random = random.Random(config.seed)
-        self._isn_key = self._random.randbytes(32)
+        chance = random.Random(config.seed)
+        self._ports = Ports(chance)
+        self._isn_key = chance.randbytes(32)
+
+    def _family(self, address: int) -> Family:
+        return self._v6 if ip.is_ipv6(address) else self._v4
 
     # --- ports
 
     def claim(self, sock: DevmemSocket, address: int, port: int) -> tuple[int, int]:
-        """Give `sock` an address and port; port 0 chooses one. EADDRNOTAVAIL, EADDRINUSE."""
-        if address not in (0, self.config.address):
-            raise error(
-                errno.EADDRNOTAVAIL, f"{ipv4.address_text(address)} is not this endpoint's address"
-            )
-        if port == 0:
-            start = self._random.randrange(len(EPHEMERAL))
-            rotated = itertools.chain(EPHEMERAL[start:], EPHEMERAL[:start])
-            port = next((p for p in rotated if p not in self._bound), 0)
-            if not port:
-                raise error(errno.EADDRINUSE, "every ephemeral port is in use")
-        if port in self._bound:
-            raise error(errno.EADDRINUSE, f"port {port} is in use")
-        self._bound[port] = sock
-        return self.config.address, port
+        """Give `sock` an address (0: any) and port; port 0 chooses one. EADDRNOTAVAIL, EADDRINUSE."""
+        if address and address != self._family(address).address:
+            raise error(errno.EADDRNOTAVAIL, f"{ip.address_text(address)} is not this endpoint's address")
+        if address:
+            versions: tuple[int, ...] = (V6 if ip.is_ipv6(address) else V4,)
+        else:
+            versions = tuple(version for version, is_open in sock.versions if is_open)
+        return address, self._ports.claim(sock, versions, port)
 
     def listen(self, sock: DevmemSocket) -> None:
-        self._listeners[sock.local[1]] = sock
+        self._ports.listen(sock)
 
     def connect(self, sock: DevmemSocket, address: int, port: int, now: float) -> None:
-        """Send a SYN. ENETUNREACH off our link, and to ourselves: there is no loopback device here."""
-        shift = 32 - self.config.prefix
-        if address >> shift != self.config.address >> shift or address == self.config.address:
-            raise error(errno.ENETUNREACH, f"no route to {ipv4.address_text(address)}")
-        sock.remote = (address, port)
+        """Send a SYN. ENETUNREACH off our link, and to ourselves: there is no loopback device here.
+        EADDRNOTAVAIL when the very same connection lives, in TIME_WAIT perhaps."""
+        family = self._family(address)
+        version = V6 if ip.is_ipv6(address) else V4
+        if not family.on_link(address) or version + sock.local[1] not in sock.slots:
+            raise error(errno.ENETUNREACH, f"no route to {ip.address_text(address)}")
+        flow = (sock.local[1], address, port)
+        if flow in self._connections:
+            raise error(errno.EADDRNOTAVAIL, f"a connection from port {sock.local[1]} to there lives")
+        sock.local, sock.remote = (family.address, sock.local[1]), (address, port)
         iss = self._initial_sequence(sock, now)
-        config = self._tcp_config(sock)
-        sock.connection = Connection.connect(config, sock.local[1], port, iss, now)
-        self._connections[sock.local[1], address, port] = sock
+        sock.connection = Connection.connect(self._tcp_config(sock), sock.local[1], port, iss, now)
+        self._connections[flow] = sock
         self.touch(sock)
 
     def _tcp_config(self, sock: DevmemSocket) -> TcpConfig:
-        mss = self.device.config.mtu - ipv4.HEADER_BYTES - tcp.HEADER_BYTES
-        options = sock.options
+        family, device, options = self._family(sock.remote[0]), self.device.config, sock.options
+        mss = device.mtu - family.header_bytes - tcp.HEADER_BYTES
+        most = min(device.gso_max_bytes - ethernet.HEADER_BYTES, family.max_packet_bytes)
         return TcpConfig(
             mss=mss,
-            max_segment_bytes=max(mss, self.device.config.gso_max_bytes - _HEADERS_MAX),
+            max_segment_bytes=max(mss, most - family.header_bytes - _TCP_HEADER_MAX),
             send_buffer_bytes=options.send_buffer_bytes,
             receive_buffer_bytes=options.receive_buffer_bytes,
             congestion=options.congestion,
@@ -136,81 +136,52 @@ class Inet:
         seen: dict[DevmemSocket, None] = {}
         for skb in self.device.poll(budget):
             count += 1
-            sock = self._receive(skb, now)
+            arrival = self._input.receive(skb, now)
+            sock = self._receive_segment(*arrival, now) if arrival is not None else None
             if sock is not None:
                 seen[sock] = None
         for sock in seen:
             self._after_segments(sock)
         return count
 
-    def _receive(self, skb: Skb, now: float) -> DevmemSocket | None:
-        """One packet; returns the socket whose connection saw it."""
-        header = skb.header
-        self.cpu.read_header(len(header), skb.wire_packets)
-        if len(header) < ethernet.HEADER_BYTES:
-            return None
-        _, source_mac, ethertype = ethernet.parse(header)
-        if ethertype == ethernet.TYPE_ARP:
-            packet = arp.parse(header, ethernet.HEADER_BYTES)
-            if packet is not None:
-                self.neighbours.receive(packet)
-        elif ethertype == ethernet.TYPE_IPV4:
-            payload_bytes = len(skb.payload) if skb.payload is not None else 0
-            available = len(header) - ethernet.HEADER_BYTES + payload_bytes
-            ip = ipv4.parse(header, ethernet.HEADER_BYTES, available)
-            if ip is not None and ip.dst == self.config.address:
-                if ip.protocol == ipv4.TCP:
-                    return self._receive_tcp(skb, ip, now)
-                if ip.protocol == ipv4.ICMP:
-                    self._receive_icmp(header, ip, source_mac)
-            else:
-                self.counters.in_hdr_errors += 1
-        skb.release()
-        return None
-
-    def _receive_icmp(self, frame: memoryview, ip: ipv4.Ipv4Header, source_mac: bytes) -> None:
-        start = ethernet.HEADER_BYTES + ip.header_bytes
-        reply = icmp.echo_reply(frame[start : start + ip.payload_bytes])
-        if reply is None:
-            return
-        self.counters.icmp_in_echos += 1
-        packet = ipv4.emit(self.config.address, ip.src, ipv4.ICMP, len(reply)) + reply
-        self._xmit(Skb(memoryview(packet), None), source_mac, 0)
-
-    def _receive_tcp(self, skb: Skb, ip: ipv4.Ipv4Header, now: float) -> DevmemSocket | None:
-        try:
-            header, _ = tcp.parse(skb.header, ethernet.HEADER_BYTES + ip.header_bytes)
-        except tcp.MalformedTcp:
-            self.counters.in_hdr_errors += 1
-            skb.release()
-            return None
-        segment = Segment(header, skb.payload, skb.gso_size)
-        sock = self._connections.get((header.dst_port, ip.src, header.src_port))
+    def _receive_segment(self, found: ip.IpHeader, segment: Segment, now: float) -> DevmemSocket | None:
+        """Takes the segment; returns the socket whose connection saw it."""
+        header = segment.header
+        sock = self._connections.get((header.dst_port, found.src, header.src_port))
         if sock is not None and sock.connection is not None:
+            if sock.embryo and self._must_wait(sock, header):
+                _release(segment)
+                return None
             sock.connection.receive_segment(segment, now)
             return sock
-        listener = self._listeners.get(header.dst_port)
-        if listener is not None and header.flags & (tcp.SYN | tcp.ACK | tcp.RST) == tcp.SYN:
-            skb.release()
-            segment.payload = None  # data on a SYN may be sent again (RFC 9293 section 3.10.7.2)
-            return self._embryo(listener, segment, ip.src, now)
+        listener = self._ports.listener(found.dst, header.dst_port)
+        if listener is not None and header.flags & _HANDSHAKE == tcp.SYN:
+            _release(segment)  # data on a SYN may be sent again (RFC 9293 section 3.10.7.2)
+            return self._embryo(listener, segment, found, now)
         if listener is None or header.flags & tcp.ACK:
-            self._refuse(segment, ip.src, now)
-        skb.release()
+            self._refuse(segment, found, now)
+        _release(segment)
         return None
 
+    def _must_wait(self, child: DevmemSocket, header: tcp.TcpHeader) -> bool:
+        """Whether a handshake may not be completed now, for its listener's queue is full: its ACK is as
+        good as lost, and the SYN-ACK is sent again (tcp_v4_syn_recv_sock)."""
+        listener = child.listener
+        if listener is None or header.flags & _HANDSHAKE != tcp.ACK or not listener.accept_queue_full:
+            return False
+        self.mib.TcpExtListenOverflows += 1
+        self.mib.TcpExtListenDrops += 1
+        return True
+
     def _embryo(
-        self, listener: DevmemSocket, syn: Segment, remote: int, now: float
+        self, listener: DevmemSocket, syn: Segment, found: ip.IpHeader, now: float
     ) -> DevmemSocket | None:
-        """A child of `listener` in SYN-RECEIVED, unless its backlog is full: then the SYN is lost."""
-        if listener.embryos + len(listener.accept_queue) >= listener.backlog:
-            self.counters.listen_overflows += 1
+        """A child of `listener` in SYN-RECEIVED, unless its queues are full: then the SYN is lost."""
+        if listener.accept_queue_full or listener.embryos >= listener.backlog:
+            self.mib.TcpExtListenOverflows += listener.accept_queue_full
+            self.mib.TcpExtListenDrops += 1
             return None
-        child = DevmemSocket(self)
-        child.local = listener.local
-        child.remote = (remote, syn.header.src_port)
-        child.options = listener.options
-        child.listener = listener
+        child = self._child(listener, (found.dst, found.src), syn.header)
         child.embryo = True
         listener.embryos += 1
         iss = self._initial_sequence(child, now)
@@ -218,11 +189,20 @@ class Inet:
         self._connections[child.local[1], *child.remote] = child
         return child
 
-    def _refuse(self, segment: Segment, remote: int, now: float) -> None:
+    def _child(self, listener: DevmemSocket, ends: tuple[int, int], header: tcp.TcpHeader) -> DevmemSocket:
+        """A socket between `ends` (our address, the peer's) with the listener's options and port."""
+        child = DevmemSocket(self, listener.family)
+        child.local, child.remote = (ends[0], header.dst_port), (ends[1], header.src_port)
+        child.options = copy.copy(listener.options)
+        child.listener = listener
+        self._ports.inherit(child, ends[1])
+        return child
+
+    def _refuse(self, segment: Segment, found: ip.IpHeader, now: float) -> None:
         reset = reset_for(segment)
         if reset is not None:
-            self.counters.tcp_out_rsts += 1
-            self._xmit_segment(reset, remote, now)
+            self.mib.TcpOutRsts += 1
+            self._xmit_segment(reset, found.src, now)
 
     def _after_segments(self, sock: DevmemSocket) -> None:
         """The socket's connection saw segments or a timer."""
@@ -273,12 +253,13 @@ class Inet:
     def _xmit_segment(self, segment: Segment, remote: int, now: float) -> None:
         payload = segment.payload
         length = len(payload) if payload is not None else 0
+        family = self._v6 if remote > 0xFFFFFFFF else self._v4
         header = tcp.emit(segment.header)
         l4_bytes = len(header) + length
-        checksum = pseudo_header_sum(self.config.address, remote, ipv4.TCP, l4_bytes)
+        checksum = pseudo_header_sum(family.address, remote, ip.TCP, l4_bytes)
         at = tcp.CHECKSUM_OFFSET
         packet = (
-            ipv4.emit(self.config.address, remote, ipv4.TCP, l4_bytes)
+            family.emit(family.address, remote, ip.TCP, l4_bytes, 0)
             + header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
         )
         assert payload is None or isinstance(payload, Frags)
@@ -286,25 +267,7 @@ class Inet:
         if segment.mss and length > segment.mss:
             skb.gso_size = segment.mss
             skb.wire_packets = -(-length // segment.mss)
-        mac = self.neighbours.mac_of(remote)
-        if mac is None:
-            self.neighbours.wait_for(remote, skb, now)
-        else:
-            self._send_to_mac(skb, mac)
-
-    def _send_to_mac(self, skb: Skb, mac: bytes) -> None:
-        self._xmit(skb, mac, _L4_START)
-
-    def _send_arp(self, packet: Arp) -> None:
-        to = ethernet.BROADCAST if packet.operation == arp.REQUEST else packet.target_mac
-        self._xmit(Skb(memoryview(arp.emit(packet)), None), to, 0, ethernet.TYPE_ARP)
-
-    def _xmit(self, skb: Skb, mac: bytes, l4_start: int, ethertype: int = ethernet.TYPE_IPV4) -> None:
-        """Put the Ethernet header in front and hand the skb to the device."""
-        frame = ethernet.emit(mac, self.device.config.mac, ethertype) + skb.header
-        skb.header = memoryview(frame)
-        self.cpu.write_header(len(frame), skb.wire_packets)
-        self.device.xmit(skb, l4_start)
+        self.link.xmit_tcp(skb, remote, now)
 
     # --- timers and ends
 
@@ -316,13 +279,14 @@ class Inet:
             heapq.heappush(self._timers, (at, next(self._tie_break), sock))
 
     def next_timeout(self) -> float | None:
-        times = [t for t in (self.neighbours.next_timeout(),) if t is not None]
-        if self._timers:
-            times.append(self._timers[0][0])
-        return min(times, default=None)
+        asking = self.link.neighbours.next_timeout()
+        if not self._timers:
+            return asking
+        first = self._timers[0][0]
+        return first if asking is None or first < asking else asking
 
     def handle_timeouts(self, now: float) -> None:
-        self.neighbours.handle_timeout(now)
+        self.link.neighbours.handle_timeout(now)
         while self._timers and self._timers[0][0] <= now:
             at, _, sock = heapq.heappop(self._timers)
             if sock.timer_at != at or sock.connection is None:
@@ -338,12 +302,12 @@ class Inet:
     def release(self, sock: DevmemSocket, now: float) -> None:
         """The application closed `sock`: forget it now, or when its connection ends."""
         if sock.backlog:
-            self._listeners.pop(sock.local[1], None)
+            self._ports.stop_listening(sock)
             for child in [c for c in self._connections.values() if c.listener is sock]:
                 child.listener = None
                 child.close(now)
         if sock.connection is None:
-            self._unbind(sock)
+            self._ports.release(sock)
         else:
             self.touch(sock)
         self.changed.pop(sock, None)
@@ -354,18 +318,20 @@ class Inet:
         if self._connections.get(key) is sock:
             del self._connections[key]
             if sock.connection is not None:
-                self.counters.tcp_retrans_segs += sock.connection.info().total_retrans
-        self._unbind(sock)
-
-    def _unbind(self, sock: DevmemSocket) -> None:
-        if self._bound.get(sock.local[1]) is sock:
-            del self._bound[sock.local[1]]
+                self._ended_retrans_segs += sock.connection.info().total_retrans
+        self._ports.release(sock)
 
     def sockets(self) -> list[DevmemSocket]:
         """Every socket with a connection or a backlog."""
-        return [*self._connections.values(), *self._listeners.values()]
+        return [*self._connections.values(), *self._ports.listeners()]
 
     def tcp_retrans_segs(self) -> int:
         """TcpRetransSegs of the whole endpoint."""
         live = (s.connection for s in self._connections.values() if s.connection is not None)
-        return self.counters.tcp_retrans_segs + sum(c.info().total_retrans for c in live)
+        return self._ended_retrans_segs + sum(c.info().total_retrans for c in live)
+
+
+def _release(segment: Segment) -> None:
+    if segment.payload is not None:
+        segment.payload.release()
+        segment.payload = None

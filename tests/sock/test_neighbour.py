@@ -6,10 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from nodes.machine.cpu import Cpu
+from nodes.machine.ledger import Ledger
+from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.skb import Skb
-from nodes.sock.neighbour import QUEUE_MAX, SOLICIT_S, SOLICITATIONS, Neighbours
+from nodes.sock.link import Link, family_v4, family_v6
+from nodes.sock.neighbour import CACHE_MAX, QUEUE_MAX, SOLICIT_S, SOLICITATIONS
 from nodes.wire import arp
 from nodes.wire.arp import Arp
+from tests.nic.fake_wire import FakeWire
 from tests.nic.frames import OUR_IP, OUR_MAC, PEER_IP, PEER_MAC
 from tests.sock.payloads import Payloads
 
@@ -18,18 +23,27 @@ QUESTION = Arp(arp.REQUEST, OUR_MAC, OUR_IP, bytes(6), PEER_IP)
 ANSWER = Arp(arp.REPLY, PEER_MAC, PEER_IP, OUR_MAC, OUR_IP)
 
 
-class Link:
-    """Neighbours, and what they put on the wire."""
+class OnWire:
+    """A link and its neighbours over a wire in our hands."""
 
     def __init__(self, payloads: Payloads) -> None:
-        self.asked: list[Arp] = []
-        self.sent: list[tuple[bytes, bytes]] = []  # (header, to)
-        self.neighbours = Neighbours(OUR_MAC, OUR_IP, self.asked.append, self._send)
+        self.wire = FakeWire()
+        ledger = Ledger()
+        device = NetDevice(DeviceConfig("eth0", 1, OUR_MAC), self.wire, ledger)
+        self.link = Link(device, Cpu(ledger), family_v4(OUR_IP, 24), family_v6(0, 64))
+        self.neighbours = self.link.neighbours
         self._payloads = payloads
 
-    def _send(self, skb: Skb, mac: bytes) -> None:
-        self.sent.append((bytes(skb.header), mac))
-        skb.release()
+    @property
+    def asked(self) -> list[Arp]:
+        """The ARP packets that were sent."""
+        packets = (arp.parse(memoryview(sent.frame), 14) for sent in self.wire.sent if _is_arp(sent.frame))
+        return [packet for packet in packets if packet is not None]
+
+    @property
+    def sent(self) -> list[tuple[bytes, bytes]]:
+        """(header, to) of everything else."""
+        return [(s.frame[14:16], s.frame[:6]) for s in self.wire.sent if not _is_arp(s.frame)]
 
     def wait_for(self, address: int, number: int, now: float = 0.0) -> Skb:
         """An skb with payload, told by its number, that must be released some day."""
@@ -42,15 +56,20 @@ class Link:
         return [int.from_bytes(header, "big") for header, _ in self.sent]
 
 
+def _is_arp(frame: bytes) -> bool:
+    return frame[12:14] == b"\x08\x06"
+
+
 @pytest.fixture
-def link(payloads: Payloads) -> Iterator[Link]:
-    each = Link(payloads)
+def link(payloads: Payloads) -> Iterator[OnWire]:
+    each = OnWire(payloads)
     yield each
+    each.wire.sent.clear()
     while (at := each.neighbours.next_timeout()) is not None:
         each.neighbours.handle_timeout(at)
 
 
-def test_an_unknown_address_is_asked_for_once(link: Link) -> None:
+def test_an_unknown_address_is_asked_for_once(link: OnWire) -> None:
     assert link.neighbours.mac_of(PEER_IP) is None
     for number in range(3):
         link.wait_for(PEER_IP, number, now=5.0)
@@ -58,50 +77,50 @@ def test_an_unknown_address_is_asked_for_once(link: Link) -> None:
     assert link.neighbours.next_timeout() == 5.0 + SOLICIT_S
 
 
-def test_an_answer_sends_what_waits_in_order(link: Link) -> None:
+def test_an_answer_sends_what_waits_in_order(link: OnWire) -> None:
     for number in range(3):
         link.wait_for(PEER_IP, number)
-    link.neighbours.receive(ANSWER)
+    link.link.receive_arp(ANSWER)
     assert link.sent == [(bytes([0, number]), PEER_MAC) for number in range(3)]
     assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
     assert link.neighbours.next_timeout() is None
 
 
-def test_addresses_wait_apart(link: Link) -> None:
+def test_addresses_wait_apart(link: OnWire) -> None:
     link.wait_for(PEER_IP, 1)
     link.wait_for(STRANGER_IP, 2, now=0.5)
-    link.neighbours.receive(Arp(arp.REPLY, STRANGER_MAC, STRANGER_IP, OUR_MAC, OUR_IP))
+    link.link.receive_arp(Arp(arp.REPLY, STRANGER_MAC, STRANGER_IP, OUR_MAC, OUR_IP))
     assert link.sent == [(b"\0\2", STRANGER_MAC)]
     assert link.neighbours.next_timeout() == SOLICIT_S
 
 
-def test_a_question_for_us_is_answered_and_taught_from(link: Link) -> None:
-    link.neighbours.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP))
+def test_a_question_for_us_is_answered_and_taught_from(link: OnWire) -> None:
+    link.link.receive_arp(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP))
     assert link.asked == [Arp(arp.REPLY, OUR_MAC, OUR_IP, PEER_MAC, PEER_IP)]
     assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
 
 
-def test_a_question_from_whom_we_ask_counts_as_an_answer(link: Link) -> None:
+def test_a_question_from_whom_we_ask_counts_as_an_answer(link: OnWire) -> None:
     link.wait_for(PEER_IP, 1)
-    link.neighbours.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP))
+    link.link.receive_arp(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP))
     assert link.numbers == [1]
 
 
-def test_a_question_for_somebody_else_is_left_alone(link: Link) -> None:
-    link.neighbours.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), STRANGER_IP))
+def test_a_question_for_somebody_else_is_left_alone(link: OnWire) -> None:
+    link.link.receive_arp(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), STRANGER_IP))
     assert link.asked == []
     assert link.neighbours.mac_of(PEER_IP) is None
 
 
-def test_a_neighbour_that_moves_is_followed(link: Link) -> None:
-    link.neighbours.receive(ANSWER)
+def test_a_neighbour_that_moves_is_followed(link: OnWire) -> None:
+    link.link.receive_arp(ANSWER)
     moved = bytes.fromhex("02000000ffff")
-    link.neighbours.receive(Arp(arp.REQUEST, moved, PEER_IP, bytes(6), STRANGER_IP))  # gratuitous enough
+    link.link.receive_arp(Arp(arp.REQUEST, moved, PEER_IP, bytes(6), STRANGER_IP))  # gratuitous enough
     assert link.neighbours.mac_of(PEER_IP) == moved
     assert link.asked == []
 
 
-def test_three_questions_then_what_waits_is_lost(link: Link) -> None:
+def test_three_questions_then_what_waits_is_lost(link: OnWire) -> None:
     skb = link.wait_for(PEER_IP, 1, now=10.0)
     link.neighbours.handle_timeout(10.9)
     assert len(link.asked) == 1
@@ -115,26 +134,43 @@ def test_three_questions_then_what_waits_is_lost(link: Link) -> None:
     assert skb.payload is None  # its references are back
 
 
-def test_after_giving_up_it_asks_anew(link: Link) -> None:
+def test_after_giving_up_it_asks_anew(link: OnWire) -> None:
     link.wait_for(PEER_IP, 1)
     for now in (1.0, 2.0, 3.0):
         link.neighbours.handle_timeout(now)
     link.wait_for(PEER_IP, 2, now=4.0)
     assert len(link.asked) == 4
-    link.neighbours.receive(ANSWER)
+    link.link.receive_arp(ANSWER)
     assert link.numbers == [2]
 
 
-def test_a_late_answer_is_remembered(link: Link) -> None:
+def test_a_late_answer_is_remembered(link: OnWire) -> None:
     link.wait_for(PEER_IP, 1)
     for now in (1.0, 2.0, 3.0):
         link.neighbours.handle_timeout(now)
-    link.neighbours.receive(ANSWER)
+    link.link.receive_arp(ANSWER)
     assert (link.sent, link.neighbours.mac_of(PEER_IP)) == ([], PEER_MAC)
 
 
-def test_the_oldest_makes_room_when_too_many_wait(link: Link) -> None:
+def test_the_oldest_makes_room_when_too_many_wait(link: OnWire) -> None:
     for number in range(QUEUE_MAX + 3):
         link.wait_for(PEER_IP, number)
-    link.neighbours.receive(ANSWER)
+    link.link.receive_arp(ANSWER)
     assert link.numbers == list(range(3, QUEUE_MAX + 3))
+
+
+def test_the_cache_is_bounded_and_the_oldest_goes(link: OnWire) -> None:
+    for number in range(CACHE_MAX + 1):
+        link.link.receive_arp(Arp(arp.REQUEST, PEER_MAC, PEER_IP + number, bytes(6), OUR_IP))
+    assert link.neighbours.mac_of(PEER_IP) is None
+    assert link.neighbours.mac_of(PEER_IP + CACHE_MAX) == PEER_MAC
+
+
+def test_questions_without_answers_are_bounded_too(link: OnWire) -> None:
+    first = link.wait_for(PEER_IP, 1)
+    for number in range(CACHE_MAX):
+        link.wait_for(PEER_IP + 1 + number, 2)
+        if number % 200 == 199:
+            link.wire.sent.clear()
+    assert first.payload is None
+    assert not link.neighbours.concerns(PEER_IP)

@@ -1,0 +1,145 @@
+"""The link beneath IP: our addresses, ARP and neighbour discovery, Ethernet headers.
+
+In: IP packets to send, ARP packets and neighbour messages from the wire, `now`. Out: frames to the device.
+Owns our addresses and the neighbour cache. Off-link addresses have no route: there is no gateway here.
+Source: net/ipv4/arp.c (RFC 826), net/ipv6/ndisc.c (RFC 4861 section 7.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nodes.machine.cpu import Cpu
+from nodes.nic.net_device import NetDevice
+from nodes.skb import Skb
+from nodes.sock.neighbour import Neighbours
+from nodes.wire import arp, ethernet, icmpv6, ip, ipv4, ipv6, ndisc
+from nodes.wire.arp import Arp
+from nodes.wire.ip import IpHeader
+
+_UNKNOWN_MAC = bytes(6)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One version of IP as we use it: our address (0: none) with its prefix length, and its headers.
+    `emit(src, dst, protocol, payload_bytes, tos)` makes one of `header_bytes`."""
+
+    address: int
+    prefix: int
+    address_bits: int
+    ethertype: int
+    header_bytes: int
+    max_packet_bytes: int
+    emit: Callable[[int, int, int, int, int], bytes]
+
+    def on_link(self, address: int) -> bool:
+        """Whether a neighbour may have `address`: it is in our prefix and not ours."""
+        host_bits = self.address_bits - self.prefix
+        near = address >> host_bits == self.address >> host_bits
+        return bool(self.address) and near and address != self.address
+
+
+def family_v4(address: int, prefix: int) -> Family:
+    return Family(address, prefix, 32, ethernet.TYPE_IPV4, ipv4.HEADER_BYTES, 1 << 20, ipv4.emit)
+
+
+def family_v6(address: int, prefix: int) -> Family:
+    most = ipv6.HEADER_BYTES + ipv6.PAYLOAD_MAX
+    return Family(address, prefix, 128, ethernet.TYPE_IPV6, ipv6.HEADER_BYTES, most, ipv6.emit)
+
+
+class Link:
+    def __init__(self, device: NetDevice, cpu: Cpu, v4: Family, v6: Family) -> None:
+        self.v4, self.v6 = v4, v6
+        self.neighbours = Neighbours(self._ask, self._xmit_tcp)
+        self._device = device
+        self._cpu = cpu
+        self._mac = device.config.mac
+        self._solicited_node = ipv6.solicited_node(v6.address) if v6.address else 0
+
+    def is_ours(self, header: IpHeader) -> bool:
+        """Whether a packet is addressed to us (unicast, or the group that our neighbours ask us in)."""
+        dst = header.dst
+        return dst != 0 and dst in (self.v4.address, self.v6.address, self._solicited_node)
+
+    # --- out
+
+    def xmit_tcp(self, skb: Skb, remote: int, now: float) -> None:
+        """Send a TCP packet, whose checksum the NIC fills in, as soon as `remote`'s MAC is known."""
+        mac = self.neighbours.mac_of(remote)
+        if mac is None:
+            self.neighbours.wait_for(remote, skb, now)
+        else:
+            self._xmit_tcp(skb, mac)
+
+    def _xmit_tcp(self, skb: Skb, mac: bytes) -> None:
+        family = self.v6 if skb.header[0] >> 4 == 6 else self.v4
+        self._xmit(skb, mac, family.ethertype, ethernet.HEADER_BYTES + family.header_bytes)
+
+    def answer(self, to: IpHeader, mac: bytes, message: bytes, hop_limit: int = ip.HOP_LIMIT) -> None:
+        """Send an ICMP message of `to`'s family back to where `to` came from."""
+        if ip.is_ipv6(to.dst):
+            header = ipv6.emit(self.v6.address, to.src, ip.ICMPV6, len(message), 0, hop_limit)
+            self._xmit(Skb(memoryview(header + message), None), mac, ethernet.TYPE_IPV6)
+        else:
+            header = ipv4.emit(self.v4.address, to.src, ip.ICMP, len(message))
+            self._xmit(Skb(memoryview(header + message), None), mac, ethernet.TYPE_IPV4)
+
+    def _xmit(self, skb: Skb, mac: bytes, ethertype: int, l4_start: int = 0) -> None:
+        """Put the Ethernet header in front and hand the skb to the device."""
+        frame = ethernet.emit(mac, self._mac, ethertype) + skb.header
+        skb.header = memoryview(frame)
+        self._cpu.write_header(len(frame), skb.wire_packets)
+        self._device.xmit(skb, l4_start)
+
+    # --- who has which address
+
+    def _ask(self, address: int) -> None:
+        if not ip.is_ipv6(address):
+            question = Arp(arp.REQUEST, self._mac, self.v4.address, _UNKNOWN_MAC, address)
+            self._xmit_arp(question, ethernet.BROADCAST)
+            return
+        group = ipv6.solicited_node(address)
+        message = ndisc.emit(ndisc.Solicitation(address, self._mac))
+        self._xmit_ndisc(message, group, ethernet.multicast_of(group))
+
+    def receive_arp(self, packet: Arp) -> None:
+        """Answer a request for our address; learn from whatever concerns us."""
+        for_us = self.v4.address != 0 and packet.target_ip == self.v4.address
+        if for_us or self.neighbours.mac_of(packet.sender_ip) is not None:
+            self.neighbours.learn(packet.sender_ip, packet.sender_mac)
+        if for_us and packet.operation == arp.REQUEST:
+            reply = Arp(arp.REPLY, self._mac, self.v4.address, packet.sender_mac, packet.sender_ip)
+            self._xmit_arp(reply, packet.sender_mac)
+
+    def _xmit_arp(self, packet: Arp, mac: bytes) -> None:
+        self._xmit(Skb(memoryview(arp.emit(packet)), None), mac, ethernet.TYPE_ARP)
+
+    def receive_ndisc(self, message: memoryview, header: IpHeader, source_mac: bytes) -> None:
+        """A message whose checksum is good. One that a router forwarded is an attack (section 7.1)."""
+        packet = ndisc.parse(message) if header.ttl == ndisc.HOP_LIMIT else None
+        if isinstance(packet, ndisc.Advertisement):
+            known = self.neighbours.mac_of(packet.target)
+            news = known is None or packet.override
+            if packet.mac is not None and news and self.neighbours.concerns(packet.target):
+                self.neighbours.learn(packet.target, packet.mac)
+        elif packet is not None and packet.target == self.v6.address:
+            if header.src and packet.mac is not None:
+                self.neighbours.learn(header.src, packet.mac)
+            self._advertise(header.src, packet.mac or source_mac)
+
+    def _advertise(self, to: int, mac: bytes) -> None:
+        """We have our address; `to` 0 is a neighbour that would like to have it too: tell all nodes."""
+        if to == 0:
+            to, mac = ipv6.ALL_NODES, ethernet.multicast_of(ipv6.ALL_NODES)
+        solicited = to != ipv6.ALL_NODES
+        message = ndisc.emit(ndisc.Advertisement(self.v6.address, self._mac, solicited, override=True))
+        self._xmit_ndisc(message, to, mac)
+
+    def _xmit_ndisc(self, message: bytes, to: int, mac: bytes) -> None:
+        src = self.v6.address
+        message = icmpv6.with_checksum(message, src, to)
+        header = ipv6.emit(src, to, ip.ICMPV6, len(message), 0, ndisc.HOP_LIMIT)
+        self._xmit(Skb(memoryview(header + message), None), mac, ethernet.TYPE_IPV6)

@@ -1,0 +1,100 @@
+"""Ports: which sockets hold one, and who listens on it, for each version of IP.
+
+In: sockets that bind, listen, or were born of a listener. Out: a port, or EADDRINUSE. Owns the table. A port
+is held until the last connection on it is over, TIME_WAIT included; SO_REUSEADDR shares it with whatever does
+not listen. Source: inet_csk_get_port, inet_csk_bind_conflict (net/ipv4/inet_connection_sock.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nodes.wire.ip import is_ipv6
+
+if TYPE_CHECKING:
+    from nodes.sock.devmem_socket import DevmemSocket
+
+EPHEMERAL = range(32768, 61000)
+V4, V6 = 0, 1 << 16  # a slot of the table is one of these plus a port
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A port's holders; `exclusive` of them did not ask for SO_REUSEADDR."""
+
+    holders: dict[DevmemSocket, bool] = field(default_factory=dict)
+    exclusive: int = 0
+    listener: DevmemSocket | None = None
+
+
+class Ports:
+    def __init__(self, chance: random.Random) -> None:
+        self._random = chance
+        self._buckets: dict[int, _Bucket] = {}
+
+    def claim(self, sock: DevmemSocket, versions: tuple[int, ...], port: int) -> int:
+        """Give `sock` a port of `versions` (V4, V6 or both); 0 chooses one that nobody has. EADDRINUSE."""
+        if port == 0:
+            start = self._random.randrange(len(EPHEMERAL))
+            rotated = itertools.chain(EPHEMERAL[start:], EPHEMERAL[:start])
+            port = next((p for p in rotated if not any(v + p in self._buckets for v in versions)), 0)
+            if not port:
+                raise OSError(errno.EADDRINUSE, "every ephemeral port is in use")
+        reuse = sock.options.reuse_address
+        if any(self._conflict(version + port, reuse) for version in versions):
+            raise OSError(errno.EADDRINUSE, f"port {port} is in use: choose another, or set SO_REUSEADDR")
+        for version in versions:
+            self._hold(sock, version + port, reuse)
+        sock.slots = tuple(version + port for version in versions)
+        return port
+
+    def _conflict(self, slot: int, reuse: bool) -> bool:
+        bucket = self._buckets.get(slot)
+        return bucket is not None and not (reuse and not bucket.exclusive and bucket.listener is None)
+
+    def _hold(self, sock: DevmemSocket, slot: int, reuse: bool) -> None:
+        bucket = self._buckets.setdefault(slot, _Bucket())
+        bucket.holders[sock] = reuse
+        bucket.exclusive += not reuse
+
+    def inherit(self, child: DevmemSocket, remote: int) -> None:
+        """`child`, a connection with `remote`, holds the port of its listener as well."""
+        slot = (V6 if is_ipv6(remote) else V4) + child.local[1]
+        child.slots = (slot,)
+        self._hold(child, slot, child.options.reuse_address)
+
+    def listen(self, sock: DevmemSocket) -> None:
+        """`sock` takes new connections to its port. EADDRINUSE when another does."""
+        buckets = [self._buckets[slot] for slot in sock.slots]
+        if any(bucket.listener not in (None, sock) for bucket in buckets):
+            raise OSError(errno.EADDRINUSE, f"another socket listens on port {sock.local[1]}")
+        for bucket in buckets:
+            bucket.listener = sock
+
+    def listener(self, local: int, port: int) -> DevmemSocket | None:
+        """Who listens for connections to our address `local`."""
+        bucket = self._buckets.get((V6 if is_ipv6(local) else V4) + port)
+        return bucket.listener if bucket is not None else None
+
+    def listeners(self) -> list[DevmemSocket]:
+        found = (bucket.listener for bucket in self._buckets.values())
+        return [*dict.fromkeys(sock for sock in found if sock is not None)]
+
+    def stop_listening(self, sock: DevmemSocket) -> None:
+        for slot in sock.slots:
+            bucket = self._buckets.get(slot)
+            if bucket is not None and bucket.listener is sock:
+                bucket.listener = None
+
+    def release(self, sock: DevmemSocket) -> None:
+        """`sock` holds no port any more."""
+        for slot in sock.slots:
+            bucket = self._buckets[slot]
+            bucket.exclusive -= not bucket.holders.pop(sock)
+            if not bucket.holders:
+                del self._buckets[slot]
+        sock.slots = ()

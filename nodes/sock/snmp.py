@@ -1,0 +1,48 @@
+"""What the network layer counts, under the kernel's names. Owns the numbers; others add to them.
+
+Source: net/ipv4/proc.c, net/ipv6/proc.c (/proc/net/snmp, netstat, snmp6). Only what is really counted;
+what connections count is nodes.tcp.mib's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class IpMib:
+    """Counters since the host began. A packet that the NIC coalesced counts as one, as after GRO."""
+
+    IpInReceives: int = 0
+    IpInHdrErrors: int = 0
+    IpInAddrErrors: int = 0
+    IpInUnknownProtos: int = 0
+    Ip6InReceives: int = 0
+    Ip6InHdrErrors: int = 0
+    Ip6InAddrErrors: int = 0
+    Ip6InUnknownProtos: int = 0
+    IcmpInMsgs: int = 0
+    IcmpInErrors: int = 0
+    IcmpInCsumErrors: int = 0
+    IcmpInEchos: int = 0
+    IcmpInDestUnreachs: int = 0
+    IcmpOutMsgs: int = 0
+    IcmpOutEchoReps: int = 0
+    Icmp6InMsgs: int = 0
+    Icmp6InErrors: int = 0
+    Icmp6InCsumErrors: int = 0
+    Icmp6InEchos: int = 0
+    Icmp6InDestUnreachs: int = 0
+    Icmp6InPktTooBigs: int = 0
+    Icmp6OutMsgs: int = 0
+    Icmp6OutEchoReplies: int = 0
+    TcpInErrs: int = 0  # of segments that no connection saw
+    TcpInCsumErrors: int = 0
+    TcpOutRsts: int = 0  # for segments without a connection
+    TcpExtListenOverflows: int = 0
+    TcpExtListenDrops: int = 0
+    TcpExtOutOfWindowIcmps: int = 0
+    TcpExtSyncookiesSent: int = 0
+    TcpExtSyncookiesRecv: int = 0
+    TcpExtSyncookiesFailed: int = 0
+    TcpExtTCPReqQFullDoCookies: int = 0
