@@ -136,6 +136,11 @@ def run(
     host_mem_bw: Annotated[str | None, typer.Option(help="Ceiling of each host's memory, as 2GB/s.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a rank waits for another.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of the data and the order of trials.")] = 1,
+    impair: Annotated[
+        str | None,
+        typer.Option(help="A bad wire at each NIC: loss=0.01,reorder=0.02,duplicate=0.001,delay=1ms,seed=1."),
+    ] = None,
+    pcap: Annotated[bool, typer.Option("--pcap", help="Write HOST.pcapng into the run's directory.")] = False,
     results: Annotated[
         Path, typer.Option(help="Where run directories go.", show_default="results beside run.py")
     ] = PROJECT / "results",
@@ -164,6 +169,8 @@ def run(
         host_mem_bw_bytes_per_s=parse_rate(host_mem_bw) if host_mem_bw else None,
         timeout_s=timeout,
         seed=seed,
+        impair=impair,
+        pcap=pcap,
     )
     run_dir = results / (
         run_id or f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{workload}-{topology}{config.hosts}"
@@ -259,7 +266,7 @@ def _measure(
     ]
     for place in places:
         inventory.add_process(
-            fabric.spawn(place.host, _endpoint(config, network, place), f"{place.host}.log")
+            fabric.spawn(place.host, _endpoint(config, network, place, run_dir), f"{place.host}.log")
         )
     _wait_ready(places, watch)
     ranks = places[: WORKLOADS[config.workload].ranks(config)]
@@ -272,7 +279,7 @@ def _measure(
     run_trials(config, ranks, run_dir / "samples.csv", watch)
 
 
-def _endpoint(config: ExperimentConfig, network: Topology, place: RankPlace) -> list[str]:
+def _endpoint(config: ExperimentConfig, network: Topology, place: RankPlace, run_dir: Path) -> list[str]:
     """The command line of one host's endpoint."""
     host = network.host(place.host)
     options = {
@@ -285,6 +292,8 @@ def _endpoint(config: ExperimentConfig, network: Topology, place: RankPlace) -> 
         "gso-max": config.gso_max_bytes,
         "rx-buf-len": config.niov_bytes,  # host pages as large as net_iovs: like against like
         "host-mem-bw": config.host_mem_bw_bytes_per_s,
+        "impair": config.impair,
+        "pcap": (run_dir / f"{place.host}.pcapng").resolve() if config.pcap else None,
     }
     given = {name: value for name, value in options.items() if value is not None}
     return [

@@ -74,6 +74,18 @@ class GetStats(Request, frozen=True):
     """-> Stats."""
 
 
+class Impaired(msgspec.Struct, frozen=True):
+    """What the NIC's bad wire did to the wire packets of a direction, "rx" or "tx"; see nic.impairment."""
+
+    direction: str
+    packets: int
+    lost: int
+    reordered: int
+    duplicated: int
+    corrupted: int
+    overflowed: int
+
+
 class Stats(Reply, frozen=True):
     """What the endpoint's machine did so far: the ledger, seconds of CPU, and device-wide counters."""
 
@@ -89,6 +101,7 @@ class Stats(Reply, frozen=True):
     tx_bytes: int
     tx_wire_packets: int
     tcp_retrans_segs: int
+    impaired: tuple[Impaired, ...] = ()
 
 
 class Netlink(Request, frozen=True):

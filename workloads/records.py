@@ -28,6 +28,8 @@ class ExperimentConfig(msgspec.Struct, frozen=True):
     host_mem_bw_bytes_per_s: float | None = None
     timeout_s: float = 10.0
     seed: int = 1
+    impair: str | None = None
+    pcap: bool = False
 
 
 class RankPlace(msgspec.Struct, frozen=True):

@@ -15,8 +15,10 @@ import secrets
 import socket
 import struct
 import sys
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from nodes.channel import Welcome
 from nodes.control.ethtool import Ethtool
@@ -27,11 +29,16 @@ from nodes.machine.ceilings import MemoryBus
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
 from nodes.nic.af_packet import AfPacket, WireError
+from nodes.nic.capture import Capture
+from nodes.nic.impairment import Chances, Impairment, ImpairmentError, parse
 from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.sock.inet import Inet, InetConfig
 from nodes.wire import ethernet
 
 _SIOCGIFMTU = 0x8921
+_CAPTURE_BUFFER_BYTES = 1 << 20
+_IMPAIR = """a bad wire, both ways, any of: loss=0.01,reorder=0.02,duplicate=0.001,corrupt=0.001 (chances of a
+wire packet), delay=1ms,jitter=100us,seed=1"""
 
 
 class EndpointError(RuntimeError):
@@ -57,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     add("--rx-buf-len", type=int, default=4096, metavar="BYTES", help="size of a host receive buffer")
     add("--gso-max", type=int, default=65536, metavar="BYTES", help="longest frame; > 65536 needs BIG TCP")
     add("--host-mem-bw", type=float, metavar="B/S", help="ceiling of host memory traffic, bytes a second")
+    add("--impair", metavar="LIST", help=_IMPAIR)
+    add("--pcap", metavar="FILE", help="write a pcapng; of device memory it holds headers only")
     add("--seed", type=int, help="for ports and initial sequence numbers; default: from the system")
     return p
 
@@ -78,6 +87,7 @@ def run(options: argparse.Namespace) -> None:
         mac = _mac(options.mac, address)
         listener = stack.enter_context(_listen(options.channel))
         stack.callback(_unlink, options.channel)
+        chances = _chances(options.impair)
         wire = AfPacket(options.interface, mac)
         stack.callback(wire.close)
         ledger = Ledger()
@@ -90,7 +100,13 @@ def run(options: argparse.Namespace) -> None:
             gso_max_bytes=options.gso_max,
             rx_buf_len=options.rx_buf_len,
         )
-        device = NetDevice(config, wire, ledger)
+        impairment = Impairment(wire, chances, options.address) if chances else None
+        device = NetDevice(config, impairment or wire, ledger)
+        capture = None
+        if options.pcap:
+            file = stack.enter_context(_writable(options.pcap))
+            capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
+            device.capture(capture)
         seed = secrets.randbits(64) if options.seed is None else options.seed
         inet = Inet(device, Cpu(ledger), InetConfig(int(address.ip), address.network.prefixlen, seed))
         bus = MemoryBus.create(options.host_mem_bw) if options.host_mem_bw else None
@@ -98,7 +114,8 @@ def run(options: argparse.Namespace) -> None:
             options.name or options.interface, str(address.ip), address.network.prefixlen,
             options.kernel_address, config.name, config.ifindex, config.mtu,
         )
-        host = HostParts(welcome, inet, device, Netdev(device), Ethtool(device), ledger, bus)
+        control = Netdev(device), Ethtool(device)
+        host = HostParts(welcome, inet, device, *control, ledger, bus, impairment, capture)
         Loop(host, wire.fileno(), listener).run()
 
 
@@ -114,6 +131,20 @@ def _mac(text: str | None, address: ipaddress.IPv4Interface) -> bytes:
         return ethernet.mac_bytes(text) if text else b"\x02\x00" + address.ip.packed
     except ValueError as e:
         raise EndpointError(f"--mac: {e}; write six bytes in hexadecimal, 02:00:00:00:00:01") from None
+
+
+def _chances(text: str | None) -> Chances | None:
+    try:
+        return None if text is None else parse(text)
+    except ImpairmentError as e:
+        raise EndpointError(str(e)) from None
+
+
+def _writable(path: str) -> BinaryIO:
+    try:
+        return open(path, "wb", buffering=_CAPTURE_BUFFER_BYTES)
+    except OSError as e:
+        raise EndpointError(f"--pcap {path!r} cannot be written: {e.strerror}") from None
 
 
 def _mtu(ifname: str) -> int:

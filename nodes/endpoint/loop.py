@@ -77,6 +77,8 @@ class Loop:
         if more:
             return 0.0
         times = [self._host.inet.next_timeout(), self._syscalls.next_deadline()]
+        if self._host.impairment is not None:
+            times.append(self._host.impairment.next_timeout())
         first = min((t for t in times if t is not None), default=None)
         # epoll counts milliseconds and rounds up: a timer is never early, and at most 1 ms late.
         return -1 if first is None else max(0.0, first - now)
@@ -84,6 +86,10 @@ class Loop:
     def _turn(self, frames: bool, now: float) -> bool:
         """Packets in if there are `frames`, timers, blocked calls, packets out; whether to go on at once."""
         inet, device = self._host.inet, self._host.device
+        if self._host.capture is not None:
+            self._host.capture.advance(now)
+        if self._host.impairment is not None:
+            frames |= self._host.impairment.advance(now)
         if device.tx.stopped:
             device.tx.kick()
         if frames:

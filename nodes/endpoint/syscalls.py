@@ -14,7 +14,7 @@ import resource
 import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import msgspec
@@ -29,6 +29,8 @@ from nodes.endpoint.session import Attempt, Session
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.ledger import Ledger, Place
 from nodes.machine.memory import Region, memfd_name, sealed
+from nodes.nic.capture import Capture
+from nodes.nic.impairment import Impairment
 from nodes.nic.net_device import NetDevice
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.inet import Inet
@@ -51,6 +53,8 @@ class HostParts:
     ethtool: Ethtool
     ledger: Ledger
     bus: MemoryBus | None
+    impairment: Impairment | None = None
+    capture: Capture | None = None
 
 
 @dataclass(slots=True)
@@ -229,6 +233,7 @@ class Syscalls:
                 tx_bytes=tx.tx_bytes,
                 tx_wire_packets=tx.tx_wire_packets,
                 tcp_retrans_segs=host.inet.tcp_retrans_segs(),
+                impaired=_impaired(host.impairment),
             )
 
         return stats
@@ -475,3 +480,10 @@ def _name(name: tuple[int, int]) -> tuple[str, int]:
 
 def _names(sock: DevmemSocket) -> channel.SocketNames:
     return channel.SocketNames(_name(sock.local), _name(sock.remote))
+
+
+def _impaired(impairment: Impairment | None) -> tuple[channel.Impaired, ...]:
+    if impairment is None:
+        return ()
+    lanes = (("rx", impairment.rx), ("tx", impairment.tx))
+    return tuple(channel.Impaired(name, *astuple(lane.counters)) for name, lane in lanes)

@@ -18,6 +18,7 @@ from nodes.netmem.memory_provider import HostPages
 from nodes.netmem.page_pool import PagePool
 from nodes.nic import header_split
 from nodes.nic.af_packet import Arriving, Departing
+from nodes.nic.capture import Capture
 from nodes.nic.dma import Dma
 from nodes.nic.flow_steering import DROP, FlowSteering
 from nodes.nic.header_split import Parsed
@@ -88,6 +89,7 @@ class NetDevice:
         self.tx_unreadable_drops = 0
         self.rx_steering_drops = 0
         self._overruns = 0
+        self._capture: Capture | None = None
         self._host_pages = HostPages(config.rx_buf_len, config.host_memory_bytes)
         self.all_rx_queues = tuple(
             RxQueue(i, self.host_pool(), self.rings.rx) for i in range(config.rx_queues)
@@ -125,6 +127,10 @@ class NetDevice:
         self._overruns += self.wire.overruns()
         return self._overruns
 
+    def capture(self, capture: Capture) -> None:
+        """Show `capture` every packet from now on."""
+        self._capture = self.tx.capture = capture
+
     def steering_changed(self) -> None:
         """Rules, table or channels changed: choose the queue of every flow afresh."""
         self._queue_of_flow.clear()
@@ -145,6 +151,8 @@ class NetDevice:
                 continue
             skb = self._receive(arriving, parsed, rxq)
             if skb is not None:
+                if self._capture is not None:
+                    self._capture.received(skb)
                 yield skb
 
     def _choose_queue(self, flow: bytes) -> RxQueue | None:

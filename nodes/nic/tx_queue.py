@@ -12,6 +12,7 @@ from collections import deque
 import msgspec
 
 from nodes.nic.af_packet import Departing
+from nodes.nic.capture import Capture
 from nodes.nic.dma import Dma
 from nodes.nic.wire_port import Wire
 from nodes.skb import Skb
@@ -33,6 +34,7 @@ class TxCounters(msgspec.Struct):
 class TxQueue:
     def __init__(self, wire: Wire, dma: Dma) -> None:
         self.counters = TxCounters()
+        self.capture: Capture | None = None
         self._wire = wire
         self._dma = dma
         self._waiting: deque[tuple[Skb, Departing]] = deque()
@@ -69,5 +71,7 @@ class TxQueue:
             if skb.wire_packets > 1:
                 counters.tx_hw_gso_packets += 1
                 counters.tx_hw_gso_wire_packets += skb.wire_packets
+            if self.capture is not None:
+                self.capture.sent(skb)
         skb.release()
         return True
