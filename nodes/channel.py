@@ -56,6 +56,8 @@ class Welcome(Reply, frozen=True):
     ifname: str
     ifindex: int
     mtu: int
+    address6: str = ""
+    prefix6: int = 0
 
 
 class RegisterMemory(Request, frozen=True):
@@ -123,7 +125,9 @@ class NetlinkReply(Reply, frozen=True):
 
 
 class OpenSocket(Request, frozen=True):
-    """This channel is a new TCP socket -> Done(handle)."""
+    """This channel is a new TCP socket, AF_INET or AF_INET6 -> Done(handle)."""
+
+    family: int = socket.AF_INET
 
 
 class AttachSocket(Request, frozen=True):
@@ -133,8 +137,11 @@ class AttachSocket(Request, frozen=True):
 
 
 class SocketNames(Reply, frozen=True):
+    """Addresses as the socket's family spells them."""
+
     local: tuple[str, int]
     remote: tuple[str, int]
+    family: int = socket.AF_INET
 
 
 class GetNames(Request, frozen=True):

@@ -26,8 +26,8 @@ class HostError(RuntimeError):
 
 
 class Host:
-    """`name`, `address` (IPv4, the endpoint's), `kernel_address` (Linux's own on the same link, or None),
-    `ifname`, `ifindex`, `mtu`; `bus` is the host's memory ceiling, None when it has none."""
+    """`name`, `address` and `address6` (the endpoint's; None without IPv6), `kernel_address` (Linux's own on
+    the same link, or None), `ifname`, `ifindex`, `mtu`; `bus` is the host's memory ceiling, None when it has none."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -39,6 +39,7 @@ class Host:
         welcome, fds = self._calls.call_for_fds(Hello(), Welcome)
         self.name = welcome.name
         self.address = welcome.address
+        self.address6 = welcome.address6 or None
         self.kernel_address = welcome.kernel_address or None
         self.ifname = welcome.ifname
         self.ifindex = welcome.ifindex
@@ -48,9 +49,10 @@ class Host:
         self.ethtool = Ethtool(self._calls)
         self._registry = MemoryRegistry()
 
-    def socket(self) -> Socket:
-        """A new TCP socket of the host's stack."""
-        return Socket.open(self._calls.path, self._registry)
+    def socket(self, family: int = linux.AF_INET) -> Socket:
+        """A new TCP socket of the host's stack, AF_INET or AF_INET6. The latter speaks IPv4 too, with
+        addresses like ::ffff:10.0.0.1, unless IPV6_V6ONLY is set."""
+        return Socket.open(self._calls.path, self._registry, family)
 
     def kernel_socket(self) -> linux.socket:
         """A Linux TCP socket made in the host's namespace: it stays there wherever it is used."""

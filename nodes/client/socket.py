@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Iterable, Sequence
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 from nodes import uapi
@@ -43,7 +44,7 @@ from nodes.channel import (
 from nodes.client.calls import Calls
 from nodes.client.memory import MemoryRegistry
 
-Address = tuple[str, int]
+Address = Any  # (host, port), and for AF_INET6 also (host, port, flowinfo, scope_id), as Python has it
 Ancillary = tuple[int, int, bytes]
 _INT = struct.Struct("=i")
 _CMSG_BYTES = uapi.DMABUF_CMSG.size
@@ -54,23 +55,27 @@ _ID, _NO_ID = slice(16, 20), bytes(4)  # dmabuf_cmsg.dmabuf_id; 0 marks SCM_DEVM
 class Socket:
     """Use Host.socket(). Not for two threads at once: one may send on a `dup` while the other receives."""
 
-    def __init__(self, calls: Calls, registry: MemoryRegistry, handle: int) -> None:
+    def __init__(self, calls: Calls, registry: MemoryRegistry, handle: int, family: int) -> None:
         self._calls = calls
         self._registry = registry
         self._handle = handle
+        self.family = family
         self._timeout: float | None = None
         self._watched = False
 
     @classmethod
-    def open(cls, path: str, registry: MemoryRegistry) -> Socket:
+    def open(cls, path: str, registry: MemoryRegistry, family: int = AF_INET) -> Socket:
         calls = Calls(path)
-        return cls(calls, registry, calls.call(OpenSocket(), Done).value)
+        try:
+            return cls(calls, registry, calls.call(OpenSocket(family), Done).value, family)
+        except OSError:
+            calls.close()
+            raise
 
     @classmethod
     def _attach(cls, path: str, registry: MemoryRegistry, handle: int) -> Socket:
         calls = Calls(path)
-        calls.call(AttachSocket(handle), SocketNames)
-        return cls(calls, registry, handle)
+        return cls(calls, registry, handle, calls.call(AttachSocket(handle), SocketNames).family)
 
     def dup(self) -> Socket:
         """The same socket through a channel of its own; it closes when both are closed."""
@@ -79,7 +84,8 @@ class Socket:
     # --- names and connections
 
     def bind(self, address: Address) -> None:
-        self._calls.call(Bind(*address), Done)
+        host, port = address[:2]
+        self._calls.call(Bind(host, port), Done)
 
     def listen(self, backlog: int = 128) -> None:
         self._calls.call(Listen(backlog), Done)
@@ -87,20 +93,24 @@ class Socket:
     def accept(self) -> tuple[Socket, Address]:
         accepted = self._calls.call(Accept(self._timeout), Accepted)
         child = Socket._attach(self._calls.path, self._registry, accepted.handle)
-        return child, accepted.remote
+        return child, self._name(accepted.remote)
 
     def connect(self, address: Address) -> None:
         """Raises ConnectionRefusedError, TimeoutError (the peer's silence), BlockingIOError and so on."""
-        self._calls.call(Connect(*address, self._timeout), Done)
+        host, port = address[:2]
+        self._calls.call(Connect(host, port, self._timeout), Done)
 
     def getsockname(self) -> Address:
-        return self._calls.call(GetNames(), SocketNames).local
+        return self._name(self._calls.call(GetNames(), SocketNames).local)
 
     def getpeername(self) -> Address:
         remote = self._calls.call(GetNames(), SocketNames).remote
         if not remote[1]:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
-        return remote
+        return self._name(remote)
+
+    def _name(self, name: tuple[str, int]) -> Address:
+        return (*name, 0, 0) if self.family == AF_INET6 else name
 
     def shutdown(self, how: int) -> None:
         self._calls.call(Shutdown(how), Done)

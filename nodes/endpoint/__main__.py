@@ -17,6 +17,7 @@ import struct
 import sys
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,7 @@ from nodes.nic.capture import Capture
 from nodes.nic.impairment import Chances, Impairment, ImpairmentError, parse
 from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.sock.inet import Inet, InetConfig
-from nodes.wire import ethernet
+from nodes.wire import ethernet, ipv6
 
 _SIOCGIFMTU = 0x8921
 _CAPTURE_BUFFER_BYTES = 1 << 20
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     add = p.add_argument
     add("--interface", required=True, metavar="NAME", help="the wire: an Ethernet interface that is up")
     add("--address", required=True, metavar="A.B.C.D/N", help="the endpoint's; the kernel must not have it")
+    add("--address6", metavar="ADDR/N", help="the endpoint's IPv6 address; default: none")
     add("--mac", metavar="XX:..", help="the endpoint's own; default: a local one made from the address")
     add("--channel", required=True, metavar="PATH", help="AF_UNIX path for applications (made, and removed)")
     add("--name", default="", help="what the host is called; default: the interface")
@@ -84,11 +86,12 @@ def run(options: argparse.Namespace) -> None:
     """Build the host and serve until told to stop."""
     with ExitStack() as stack:
         address = _address(options.address)
+        address6 = _address6(options.address6)
         mac = _mac(options.mac, address)
         listener = stack.enter_context(_listen(options.channel))
         stack.callback(_unlink, options.channel)
         chances = _chances(options.impair)
-        wire = AfPacket(options.interface, mac)
+        wire = AfPacket(options.interface, mac, _groups(address6))
         stack.callback(wire.close)
         ledger = Ledger()
         config = DeviceConfig(
@@ -108,11 +111,12 @@ def run(options: argparse.Namespace) -> None:
             capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
             device.capture(capture)
         seed = secrets.randbits(64) if options.seed is None else options.seed
-        inet = Inet(device, Cpu(ledger), InetConfig(int(address.ip), address.network.prefixlen, seed))
+        inet = Inet(device, Cpu(ledger), _inet_config(address, address6, seed))
         bus = MemoryBus.create(options.host_mem_bw) if options.host_mem_bw else None
         welcome = Welcome(
             options.name or options.interface, str(address.ip), address.network.prefixlen,
             options.kernel_address, config.name, config.ifindex, config.mtu,
+            str(address6.ip) if address6 else "", address6.network.prefixlen if address6 else 0,
         )
         control = Netdev(device), Ethtool(device)
         host = HostParts(welcome, inet, device, *control, ledger, bus, impairment, capture)
@@ -124,6 +128,33 @@ def _address(text: str) -> ipaddress.IPv4Interface:
         return ipaddress.IPv4Interface(text)
     except ValueError as e:
         raise EndpointError(f"--address {text!r} is not an IPv4 address with prefix: {e}") from None
+
+
+def _address6(text: str | None) -> ipaddress.IPv6Interface | None:
+    if text is None:
+        return None
+    try:
+        address = ipaddress.IPv6Interface(text)
+    except ValueError as e:
+        raise EndpointError(f"--address6 {text!r} is not an IPv6 address with prefix: {e}") from None
+    ip = address.ip
+    if ip.is_multicast or ip.is_link_local or ip.is_unspecified or ip.ipv4_mapped or int(ip) < 1 << 32:
+        raise EndpointError(f"--address6 {text!r} is no global unicast address: use one like 2001:db8::1/64")
+    return address
+
+
+def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:
+    """The multicast MACs on which neighbours ask for us."""
+    return () if address6 is None else (ethernet.multicast_of(ipv6.solicited_node(int(address6.ip))),)
+
+
+def _inet_config(
+    address: ipaddress.IPv4Interface, address6: ipaddress.IPv6Interface | None, seed: int
+) -> InetConfig:
+    v4 = InetConfig(int(address.ip), address.network.prefixlen, seed)
+    if address6 is None:
+        return v4
+    return replace(v4, address6=int(address6.ip), prefix6=address6.network.prefixlen)
 
 
 def _mac(text: str | None, address: ipaddress.IPv4Interface) -> bytes:

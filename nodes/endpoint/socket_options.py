@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import struct
 
 from nodes import uapi
@@ -46,6 +47,12 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int
         options.receive_buffer_bytes = min(max(number * 2, _BUFFER_MIN), _BUFFER_MAX)
     elif key == (uapi.SOL_SOCKET, uapi.SO_RCVLOWAT):
         options.rcvlowat = max(1, number)
+    elif key == (socket.SOL_SOCKET, socket.SO_REUSEADDR):
+        options.reuse_address = bool(number)
+    elif key == (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) and sock.family == socket.AF_INET6:
+        if sock.local[1]:
+            raise error(errno.EINVAL, "IPV6_V6ONLY after bind: set it before")
+        options.v6only = bool(number)
     elif key == (uapi.IPPROTO_TCP, uapi.TCP_NODELAY):
         options.nodelay = bool(number)
         if sock.connection is not None:
@@ -70,9 +77,14 @@ def get_option(sock: DevmemSocket, level: int, option: int) -> bytes:
         (uapi.SOL_SOCKET, uapi.SO_RCVBUF): options.receive_buffer_bytes,
         (uapi.SOL_SOCKET, uapi.SO_RCVLOWAT): options.rcvlowat,
         (uapi.IPPROTO_TCP, uapi.TCP_NODELAY): int(options.nodelay),
+        (socket.SOL_SOCKET, socket.SO_REUSEADDR): int(options.reuse_address),
+        (socket.SOL_SOCKET, socket.SO_DOMAIN): sock.family,
+        (socket.SOL_SOCKET, socket.SO_ACCEPTCONN): int(sock.backlog > 0),
     }
     if key == (uapi.SOL_SOCKET, uapi.SO_ERROR):
         return _INT.pack(sock.take_error())
+    if sock.family == socket.AF_INET6:
+        values[socket.IPPROTO_IPV6, socket.IPV6_V6ONLY] = int(options.v6only)
     if key not in values:
         raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} has no value to get")
     return _INT.pack(values[key])

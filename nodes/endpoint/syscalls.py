@@ -36,7 +36,7 @@ from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.inet import Inet
 from nodes.sock.tcp_recvmsg import RecvCall, RecvRequest
 from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
-from nodes.wire import ipv4
+from nodes.wire import ip
 
 USER_MEMORY_NAME = "user-memory"
 _NO_MEMORY = memoryview(bytearray())
@@ -293,8 +293,12 @@ class Syscalls:
 
     # --- sockets: opening
 
-    def _open_socket(self, session: Session, _: channel.OpenSocket, __: int) -> Attempt:
-        return lambda _: channel.Done(self._serve(session, DevmemSocket(self._host.inet)))
+    def _open_socket(self, session: Session, request: channel.OpenSocket, _: int) -> Attempt:
+        if request.family not in (socket.AF_INET, socket.AF_INET6):
+            return _refuse(errno.EAFNOSUPPORT, f"address family {request.family}: AF_INET or AF_INET6")
+        return lambda _: channel.Done(
+            self._serve(session, DevmemSocket(self._host.inet, request.family))
+        )
 
     def _serve(self, session: Session, sock: DevmemSocket) -> int:
         """Make `session` serve `sock`, once; returns the socket's handle."""
@@ -328,7 +332,7 @@ class Syscalls:
             child = sock.accept()
             handle = self._handle(child)
             session.accepted.append(handle)
-            return channel.Accepted(handle, _name(child.remote))
+            return channel.Accepted(handle, _name(child, child.remote))
 
         return accept
 
@@ -391,7 +395,7 @@ class Syscalls:
 
     def _bind(self, sock: DevmemSocket, request: channel.Bind, _: Session) -> Attempt:
         def bind(_: float) -> channel.Done:
-            sock.bind(_address(request.address), request.port)
+            sock.bind(_address(sock, request.address), request.port)
             return channel.Done()
 
         return bind
@@ -409,7 +413,7 @@ class Syscalls:
         def connect(now: float) -> channel.Done:
             nonlocal started
             if not started:
-                sock.start_connect(_address(request.address), request.port, now)
+                sock.start_connect(_address(sock, request.address), request.port, now)
                 started = True
             sock.connect_result()
             return channel.Done()
@@ -466,20 +470,27 @@ def _netlink_reply(result: Any) -> channel.NetlinkReply:
     return channel.NetlinkReply(msgspec.Raw(msgspec.msgpack.encode(result)))
 
 
-def _address(text: str) -> int:
-    """'' is INADDR_ANY."""
+def _address(sock: DevmemSocket, text: str) -> int:
+    """'' is INADDR_ANY, or IN6ADDR_ANY. An address of the other family: EAFNOSUPPORT, EINVAL."""
     try:
-        return ipv4.address_int(text) if text else 0
+        address = ip.address_int(text) if text else 0
     except ValueError:
-        raise OSError(errno.EINVAL, f"{text!r} is not an IPv4 address") from None
+        raise OSError(errno.EINVAL, f"{text!r} is not an address that a link carries") from None
+    v6 = sock.family == socket.AF_INET6
+    if text and (":" in text) is not v6:
+        number, want = (errno.EINVAL, "an IPv6") if v6 else (errno.EAFNOSUPPORT, "an IPv4")
+        raise OSError(number, f"{text!r} is not {want} address, as a socket of this family needs")
+    return address
 
 
-def _name(name: tuple[int, int]) -> tuple[str, int]:
-    return ipv4.address_text(name[0]), name[1]
+def _name(sock: DevmemSocket, name: tuple[int, int]) -> tuple[str, int]:
+    text = ip.mapped_text if sock.family == socket.AF_INET6 else ip.address_text
+    return text(name[0]), name[1]
 
 
 def _names(sock: DevmemSocket) -> channel.SocketNames:
-    return channel.SocketNames(_name(sock.local), _name(sock.remote))
+    return channel.SocketNames(_name(sock, sock.local), _name(sock, sock.remote), sock.family)
+
 
 
 def _impaired(impairment: Impairment | None) -> tuple[channel.Impaired, ...]:
