@@ -5,7 +5,12 @@ Sizes from the link (mss) and the NIC (max_segment_bytes); buffers as tcp_wmem a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from nodes.tcp.host import TcpHost
+from nodes.tcp.keepalive import Keepalive
+
+ECN_CHOICES = ("off", "grant", "ask")  # sysctl tcp_ecn 0, 2 and 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +23,18 @@ class TcpConfig:
     receive_buffer_bytes: int = 6 << 20  # the window; its scale derives from it
     congestion: str = "cubic"
     nodelay: bool = True
+    cork: bool = False
+    ecn: str = "grant"
+    keepalive: Keepalive | None = None
+    user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: as many retransmissions as tcp_retries2 has
+    ip_header_bytes: int = 20  # what a path's MTU holds beside TCP; 40 for IPv6
+    host: TcpHost = field(default_factory=TcpHost, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 88 <= self.mss <= 65495:
             raise ValueError(f"mss of {self.mss} bytes: choose 88 to 65495 (link MTU minus 40)")
+        if self.ecn not in ECN_CHOICES:
+            raise ValueError(f"ecn {self.ecn!r}: choose one of {', '.join(ECN_CHOICES)}")
         if self.max_segment_bytes < self.mss:
             raise ValueError(f"max_segment_bytes of {self.max_segment_bytes}: give at least mss, {self.mss}")
         if self.send_buffer_bytes < 1 or not 1 <= self.receive_buffer_bytes <= 65535 << 14:

@@ -1,8 +1,8 @@
 """Segments and the application's wishes in, segments and payload in order out. Owns one connection.
 
-RFC 9293 section 3.10, RFC 7323 (PAWS), RFC 5961 (challenge ACK); net/ipv4/tcp_input.c tcp_rcv_established,
-tcp_rcv_state_process, net/ipv4/tcp_minisocks.c. This file decides what a segment means in a state; what
-follows for data is `sender`'s and `receiver`'s. No clock: every verb is told `now`, monotonic seconds.
+RFC 9293 section 3.10; net/ipv4/tcp_input.c tcp_rcv_established, tcp_rcv_state_process. This file decides what
+a segment means in a state. Whether it may be looked at is `acceptance`'s, what follows for data `sender`'s
+and `receiver`'s, what leaves `emission`'s. No clock: every verb is told `now`, monotonic seconds.
 """
 
 from __future__ import annotations
@@ -11,74 +11,67 @@ import errno
 from collections import deque
 from math import inf
 
+from nodes.tcp.acceptance import Acceptance
 from nodes.tcp.config import TcpConfig
-from nodes.tcp.handshake import Agreement, agree, offer
+from nodes.tcp.emission import Emitter
+from nodes.tcp.handshake import TIMESTAMP_BYTES
 from nodes.tcp.info import TcpInfo, tcp_info
+from nodes.tcp.keepalive import Keepalive, KeepaliveTimer, Verdict
+from nodes.tcp.opening import Opening
 from nodes.tcp.receiver import Receiver
-from nodes.tcp.sack import Record
-from nodes.tcp.segment import Payload, Segment
-from nodes.tcp.sender import Sender, stamp
-from nodes.tcp.seq import HALF, MASK, precedes, unwrap
-from nodes.tcp.state import RESET_ON_ABORT, Event, State, after
-from nodes.wire.tcp import ACK, FIN, MAX_SACK_BLOCKS, PSH, RST, SYN, TcpHeader
+from nodes.tcp.segment import CE, Payload, Segment
+from nodes.tcp.sender import Sender
+from nodes.tcp.seq import HALF, MASK, unwrap
+from nodes.tcp.state import CONNECTED, RESET_ON_ABORT, SYNCHRONIZED, Event, State, after
+from nodes.tcp.time_wait import Remains, TimeWait
+from nodes.wire.tcp import ACK, CWR, ECE, FIN, HEADER_BYTES, RST, SYN, TcpHeader
 
 __all__ = ["Connection", "State", "TcpConfig", "TcpInfo", "reset_for"]
 
-TIME_WAIT_S = 60.0
 FIN_WAIT_2_S = 60.0  # for a peer that does not close, once nobody here could read what it sends
-SYN_RETRIES = 6  # tcp_syn_retries
-SYN_ACK_RETRIES = 5
-_CHALLENGE_EVERY_S = 0.5  # tcp_invalid_ratelimit: two confused ends must not answer each other for ever
-_PROBE_ANSWER_EVERY_S = 0.1  # probes come at least 200 ms apart, and a stall hangs on the answer
-_PAWS_IDLE_S = 24 * 86400.0  # after so long without a word the timestamp clock may have wrapped
-_ORDINARY = FIN | SYN | RST | ACK  # flags that decide the way through receive_segment
+_ORDINARY = FIN | SYN | RST | ACK | ECE | CWR  # flags that decide the way through receive_segment
 _ESTABLISHED = State.ESTABLISHED
 _OPENING = (State.SYN_SENT, State.SYN_RECEIVED)
-_WINDOW_SYN = 65535
 
 
 class Connection:
     """One TCP connection without a socket, a clock or a wire.
 
     `received` holds what the application may take; it then owns it and reports what it used by `consumed`.
-    After every batch of segments, calls or timeouts the owner calls `segments_to_send`.
+    After every batch of segments, calls or timeouts the owner calls `segments_to_send`. Once `time_wait` is
+    there and nothing is left to send, the owner may keep that instead of the connection.
     """
 
     __slots__ = (
-        "_agreement", "_answered_at", "_closed", "_config", "_deadline", "_heard_at", "_peer", "_ports",
-        "_receiver", "_replies", "_segs_in", "_segs_out", "_sender", "_snd_shift", "_syn_due", "_syn_retries",
-        "_syn_sent_at", "_timestamps", "_ts_recent", "error", "received", "state",
+        "_acceptance", "_closed", "_config", "_deadline", "_emitter", "_keepalive", "_opening", "_receiver",
+        "_replies", "_segs_in", "_sender", "_snd_shift", "error", "received", "state", "time_wait",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, ports: tuple[int, int], iss: int, state: State, now: float) -> None:
-        """Use `connect` or `accept`."""
+        """Use `connect` or `accept`. `ports`: local, remote."""
         self._config = config
-        self._ports = ports  # local, remote
         self.state = state
         self.error = 0  # errno of a dead connection: ECONNREFUSED, ECONNRESET, ETIMEDOUT
         self._sender = Sender(config, iss & MASK)
         self._receiver = Receiver(config.receive_buffer_bytes)
+        self._emitter = Emitter(ports, self._sender, self._receiver, config.host.mib)
+        self._acceptance = Acceptance(self._emitter, self._receiver, config.host, now)
+        self._opening: Opening | None = Opening(config, now)
         self.received: deque[Payload] = self._receiver.received
         self._replies: list[Segment] = []  # resets and the like, whose numbers a later state could not tell
-        self._peer: TcpHeader | None = None  # the peer's SYN
-        self._agreement: Agreement | None = None
-        self._timestamps = False
-        self._ts_recent = 0
         self._snd_shift = 0
-        self._syn_due = True
-        self._syn_retries = 0
-        self._syn_sent_at = now
-        self._deadline = now + self._sender.rtt.rto  # of the handshake, later of FIN_WAIT_2 or TIME_WAIT
+        self._deadline = now + self._opening.wait_s(self._sender.rtt.rto, now)  # of it, later of FIN_WAIT_2
+        self._keepalive: KeepaliveTimer | None = None
         self._closed = False  # nobody will read any more
-        self._answered_at = -inf
-        self._heard_at = now
-        self._segs_in = self._segs_out = 0
+        self._segs_in = 0
+        self.time_wait: TimeWait | None = None
 
     @classmethod
     def connect(
         cls, config: TcpConfig, local_port: int, remote_port: int, iss: int, now: float
     ) -> Connection:
         """Active open (RFC 9293 section 3.10.1): a SYN is ready to be sent. `iss` as RFC 6528 has it."""
+        config.host.mib.TcpActiveOpens += 1
         return cls(config, (local_port, remote_port), iss, State.SYN_SENT, now)
 
     @classmethod
@@ -86,7 +79,7 @@ class Connection:
         """Passive open by a SYN that reached a listener: a SYN-ACK is ready. Releases the SYN's payload."""
         header = syn.header
         connection = cls(config, (header.dst_port, header.src_port), iss, State.SYN_RECEIVED, now)
-        connection._synchronize(header)
+        connection._synchronize(syn)
         _drop(syn)
         return connection
 
@@ -103,6 +96,11 @@ class Connection:
         return self._sender.bytes_acked
 
     @property
+    def unsent_bytes(self) -> int:
+        """Payload bytes that are queued and were never sent."""
+        return self._sender.queue.bytes
+
+    @property
     def send_room(self) -> int:
         """Bytes that still fit in the send buffer."""
         sender = self._sender
@@ -113,15 +111,17 @@ class Connection:
 
         Raises BrokenPipeError after shutdown, as send(2) does; the payload is then released.
         """
-        if self.state is State.CLOSED or self._sender.fin_queued:
+        sender = self._sender
+        if self.state is State.CLOSED or sender.fin_queued:
             payload.release()
-            if self._sender.fin_queued:
+            if sender.fin_queued:
+                port = self._emitter.ports[0]
                 raise BrokenPipeError(
-                    errno.EPIPE, f"port {self._ports[0]} was shut down for sending: send before shutdown"
+                    errno.EPIPE, f"port {port} was shut down for sending: send before shutdown"
                 )
             return
-        self._sender.accepted_bytes += len(payload)
-        self._sender.queue.append(payload)
+        sender.accepted_bytes += len(payload)
+        sender.queue.append(payload)
 
     def consumed(self, count: int, now: float) -> None:  # noqa: ARG002
         """The application took `count` bytes out of the receive buffer: the window may open."""
@@ -131,6 +131,33 @@ class Connection:
     def set_nodelay(self, nodelay: bool) -> None:
         """TCP_NODELAY on a living connection: what Nagle held back goes with the next segments_to_send."""
         self._sender.nodelay = nodelay
+
+    def set_cork(self, cork: bool) -> None:
+        """TCP_CORK: while set, only full segments leave, or what has waited for 200 ms."""
+        self._sender.cork = cork
+        if not cork:
+            self._sender.push_out()
+
+    def set_user_timeout(self, seconds: float) -> None:
+        """TCP_USER_TIMEOUT: how long data may go unacknowledged; 0: as tcp_retries2 has it."""
+        self._sender.user_timeout_s = seconds
+
+    def set_keepalive(self, options: Keepalive | None, now: float) -> None:
+        """SO_KEEPALIVE on a living connection, or off with None."""
+        self._keepalive = None
+        if options is not None and self.state in SYNCHRONIZED:
+            self._keepalive = KeepaliveTimer(options, now)
+
+    def path_mtu(self, mtu: int, quoted_seq: int, now: float) -> bool:
+        """A router says that `mtu` bytes is all it can forward, quoting our segment at `quoted_seq`.
+
+        Believed only if those bytes are in flight (RFC 5927 section 4); returns whether it was.
+        """
+        if self.state not in SYNCHRONIZED:
+            return False
+        options = TIMESTAMP_BYTES if self._emitter.timestamps else 0
+        mss = mtu - self._config.ip_header_bytes - HEADER_BYTES - options
+        return self._sender.path_mtu(mss, unwrap(quoted_seq, self._sender.snd_una), now)
 
     def shutdown(self, now: float) -> None:
         """Send a FIN after what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the attempt ends."""
@@ -149,6 +176,7 @@ class Connection:
         """
         self._closed = True
         if self._receiver.unread and not self._receiver.fin_received:
+            self._config.host.mib.TcpExtTCPAbortOnClose += 1
             self.abort(now)
             return
         self._release_received()
@@ -159,7 +187,7 @@ class Connection:
     def abort(self, now: float) -> None:
         """RST to the peer where it is owed (RFC 9293 section 3.10.5); all is released, `received` too."""
         if self.state in RESET_ON_ABORT:
-            self._replies.append(Segment(self._header(self._sender.snd_nxt, RST | ACK, 0, now)))
+            self._replies.append(self._emitter.reset(now))
         self._end(0)
         self._release_received()
 
@@ -173,6 +201,7 @@ class Connection:
         """Take a segment of this connection and own its payload. Checksums and ports are the caller's."""
         header = segment.header
         receiver = self._receiver
+        emitter = self._emitter
         nxt = receiver.rcv_nxt
         self._segs_in += 1
         # Header prediction: the next segment of a healthy connection decides nothing but its data and ACK.
@@ -183,9 +212,11 @@ class Connection:
             and not receiver.reassembly
             and receiver.fin_at is None
             and not header.sack
+            and segment.ecn != CE
+            and not receiver.ece
             and (
-                not self._timestamps
-                or (header.ts_val is not None and header.ts_val - self._ts_recent & MASK < HALF)
+                not emitter.timestamps
+                or (header.ts_val is not None and header.ts_val - emitter.ts_recent & MASK < HALF)
             )
         ):
             sender, payload = self._sender, segment.payload
@@ -194,8 +225,8 @@ class Connection:
             length = 0 if payload is None else len(payload)
             if una <= ack <= sender.snd_nxt and length <= receiver.rcv_adv - nxt:
                 if header.ts_val is not None and receiver.acked == nxt:
-                    self._ts_recent = header.ts_val
-                self._heard_at = now
+                    emitter.ts_recent = header.ts_val
+                self._acceptance.heard_at = now
                 window = header.window << self._snd_shift
                 if payload is None:
                     self._pure_ack(header, ack, nxt, window, now)
@@ -206,6 +237,10 @@ class Connection:
                 return
         if self.state is State.SYN_SENT:
             self._receive_syn_sent(segment, now)
+        elif self.time_wait is not None:
+            self.time_wait.receive_segment(segment, now)
+            if self.time_wait.state is State.CLOSED:
+                self._end(0)
         elif self.state is State.CLOSED:
             _drop(segment)
         else:
@@ -224,19 +259,19 @@ class Connection:
         sender = self._sender
         acknowledged = bool(flags & ACK) and header.ack == sender.snd_nxt & MASK
         if flags & ACK and not acknowledged:
-            self._reply(reset_for(segment))
+            self._reset(segment)
         elif flags & RST:
             if acknowledged:
                 self._end(errno.ECONNREFUSED)
         elif flags & SYN:
-            self._synchronize(header)
+            opening = self._synchronize(segment)
             if acknowledged:
                 self._fire(Event.SYN_ACK, now)
                 self._establish(header.window, now)
                 self._receiver.ack_due = True
             else:
                 self._fire(Event.SYN, now)
-                self._syn_due = True
+                opening.due = True
 
     def _receive_any(self, segment: Segment, now: float) -> None:
         """RFC 9293 section 3.10.7.4, in its order."""
@@ -245,107 +280,76 @@ class Connection:
         seq = unwrap(header.seq, receiver.rcv_nxt)
         if flags & SYN and self.state is State.SYN_RECEIVED and seq == receiver.rcv_nxt - 1:
             if not flags & ACK:
-                self._syn_due = True  # the peer did not hear our SYN-ACK
+                receiver.ack_due = True  # the peer did not hear our SYN-ACK
                 _drop(segment)
                 return
             seq, flags = seq + 1, flags & ~SYN  # simultaneous open: its SYN again, and the ACK of ours
-        if not self._acceptable(segment, seq, flags, now):
+        if not self._acceptance.accepts(segment, seq, flags, now):
             _drop(segment)
         elif flags & RST:
             self._on_reset(seq, now)
             _drop(segment)
         elif flags & SYN:
-            self._challenge(now)
+            self._config.host.mib.TcpExtTCPSYNChallenge += 1
+            self._acceptance.challenge(now)
             _drop(segment)
-        elif not flags & ACK or not self._on_ack(header, seq, segment.payload is None, now):
+        elif not flags & ACK or not self._on_ack(segment, seq, now):
             _drop(segment)
         else:
             self._on_text(segment, seq, flags, now)
 
-    def _acceptable(self, segment: Segment, seq: int, flags: int, now: float) -> bool:
-        """The timestamp test (RFC 7323 section 5.3) and the window test; answers what fails them."""
-        header, receiver = segment.header, self._receiver
-        payload = segment.payload
-        length = (0 if payload is None else len(payload)) + (flags & FIN)
-        if self._timestamps and header.ts_val is not None and not flags & RST:
-            if precedes(header.ts_val, self._ts_recent) and now - self._heard_at < _PAWS_IDLE_S:
-                if length:  # a bare ACK that was overtaken says nothing new: no answer
-                    self._challenge(now, _PROBE_ANSWER_EVERY_S)
-                return False
-            if seq <= receiver.acked and seq + length >= receiver.acked:
-                self._ts_recent = header.ts_val
-        nxt = receiver.rcv_nxt
-        if length == 0:
-            if nxt <= seq <= max(nxt, receiver.rcv_adv):
-                self._heard_at = now
-                return True
-            if not flags & RST:
-                probe = seq == nxt - 1  # a window probe or keepalive: someone waits for the answer
-                self._challenge(now, _PROBE_ANSWER_EVERY_S if probe else _CHALLENGE_EVERY_S)
-            return False
-        if seq + length > nxt and (seq < receiver.rcv_adv or seq == nxt):
-            self._heard_at = now
-            return True
-        if flags & RST:
-            return False
-        if flags & FIN and self.state is State.TIME_WAIT:
-            self._deadline = now + TIME_WAIT_S
-        if seq < nxt and payload is not None:
-            receiver.duplicate = (seq, min(nxt, seq + len(payload)))
-        receiver.ack_due = True
-        return False
-
-    def _challenge(self, now: float, every: float = _CHALLENGE_EVERY_S) -> None:
-        """An ACK that says where we stand, not too often (RFC 5961 section 7)."""
-        if now - self._answered_at >= every:
-            self._answered_at = now
-            if self.state is State.SYN_RECEIVED:
-                self._syn_due = True
-            self._receiver.ack_due = True
-
     def _on_reset(self, seq: int, now: float) -> None:
         """RFC 5961 section 3.2: exactly the next number, or prove it."""
-        if seq != self._receiver.rcv_nxt:
-            self._challenge(now)
-        elif self.state is State.TIME_WAIT:
-            self._end(0)
+        if seq == self._receiver.rcv_nxt:
+            self._end(errno.EPIPE if self.state is State.CLOSE_WAIT else errno.ECONNRESET)
         else:
-            self._end(errno.ECONNRESET)
+            self._acceptance.challenge(now)
 
-    def _on_ack(self, header: TcpHeader, seq: int, bare: bool, now: float) -> bool:
+    def _on_ack(self, segment: Segment, seq: int, now: float) -> bool:
         """RFC 9293 section 3.10.7.4, fifth; whether the segment's text may be looked at."""
-        sender = self._sender
+        header, sender = segment.header, self._sender
         ack = unwrap(header.ack, sender.snd_una)
         if self.state is State.SYN_RECEIVED:
             if ack != sender.snd_nxt:
-                self._reply(reset_for(Segment(header)))
+                self._reset(Segment(header))
                 return False
             self._fire(Event.ACK_OF_SYN, now)
+            self._config.host.mib.TcpPassiveOpens += 1
             self._establish(header.window << self._snd_shift, now)
         if ack > sender.snd_nxt or ack < sender.snd_una - max(sender.max_wnd, 65535):
-            self._challenge(now)
+            self._acceptance.challenge(now)
             return False
-        if ack >= sender.snd_una:
+        before = sender.snd_una
+        if ack >= before:
             window = header.window << self._snd_shift
-            if bare:
+            if segment.payload is None and not header.flags & FIN:
                 self._pure_ack(header, ack, seq, window, now)
             else:
                 sender.acknowledge(ack, seq, window, header.ts_ecr, now)
         if header.sack and sender.sack_permitted:
             sender.sacked(header.sack, ack, now)
+        if self._emitter.ecn:
+            sender.echoed(max(0, ack - before), bool(header.flags & ECE), now)
         if sender.fin_acked and self.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK):
             self._fire(Event.ACK_OF_FIN, now)
         return self.state is not State.CLOSED
 
     def _on_text(self, segment: Segment, seq: int, flags: int, now: float) -> None:
-        """Sixth to eighth: payload and FIN."""
+        """Sixth to eighth: payload and FIN. Urgent data is data like any other (RFC 6093)."""
         payload, receiver = segment.payload, self._receiver
         if payload is not None:
             end = seq + len(payload)
             if self._closed and end > receiver.rcv_nxt:
                 payload.release()
+                self._config.host.mib.TcpExtTCPAbortOnData += 1
                 self.abort(now)
                 return
+            if self._emitter.ecn and receiver.marked(
+                segment.ecn == CE, bool(flags & CWR), self._emitter.all_ect
+            ):
+                receiver.ece = not receiver.ece
+                self._replies.append(self._emitter.ack(now))
+                receiver.ece = not receiver.ece
             receiver.receive(seq, payload, now)
             fin_is_next = receiver.finish()
         else:
@@ -357,43 +361,66 @@ class Connection:
 
     # --- state ------------------------------------------------------------------------------------
 
-    def _synchronize(self, header: TcpHeader) -> None:
+    def _synchronize(self, segment: Segment) -> Opening:
         """Learn from the peer's SYN."""
-        self._peer = header
-        self._agreement = agree(self._config, header)
+        opening, header = self._opening, segment.header
+        assert opening is not None
+        agreed = opening.hear(segment)
         self._receiver.synchronize(header.seq)
-        self._timestamps = self._agreement.timestamps
-        self._ts_recent = header.ts_val or 0
+        self._emitter.timestamps = agreed.timestamps
+        self._emitter.ts_recent = header.ts_val or 0
+        return opening
 
     def _establish(self, window: int, now: float) -> None:
-        assert self._agreement is not None
-        assert self._peer is not None
-        agreed, sender = self._agreement, self._sender
+        opening, sender = self._opening, self._sender
+        assert opening is not None
+        assert opening.agreement is not None
+        assert opening.peer is not None
+        agreed = opening.agreement
         self._snd_shift = agreed.snd_shift
-        sender.begin(agreed.mss, agreed.sack, window, unwrap(self._peer.seq, self._receiver.rcv_nxt))
+        sender.begin(agreed.mss, agreed.sack, window, unwrap(opening.peer.seq, self._receiver.rcv_nxt))
         self._receiver.begin(agreed.mss, agreed.rcv_shift)
-        if not self._syn_retries:
-            sender.rtt.sample(now - self._syn_sent_at)
-        elif self._syn_retries > 1:
+        self._emitter.ecn = agreed.ecn
+        self._emitter.all_ect = agreed.ecn and self._config.congestion == "dctcp"
+        if not opening.retries:
+            sender.rtt.sample(now - opening.began_at)
+        elif opening.retries > 1:
             sender.control.cwnd = agreed.mss  # RFC 5681 section 3.1: the path loses even SYNs
-        self._syn_due = False
+        self._opening = None
+        self._receiver.ack_due = False
         self._deadline = inf
+        self.set_keepalive(self._config.keepalive, now)
         if sender.fin_queued:
             self._fire(Event.CLOSE, now)
 
     def _fire(self, event: Event, now: float) -> None:
-        self.state = after(self.state, event)
+        self._enter(after(self.state, event))
         if self.state is State.TIME_WAIT:
-            self._deadline = now + TIME_WAIT_S
             self._sender.clear()
+            emitter, receiver = self._emitter, self._receiver
+            remains = Remains(
+                emitter.ports, self._sender.snd_nxt & MASK, receiver.rcv_nxt & MASK, receiver.window(),
+                emitter.ts_recent if emitter.timestamps else None,
+            )  # fmt: skip
+            self.time_wait = TimeWait(remains, self._config.host, now)
+            self._keepalive = None
         elif self.state is State.FIN_WAIT_2 and self._closed:
             self._deadline = now + FIN_WAIT_2_S
         elif self.state is State.CLOSED:
             self._clear()
 
+    def _enter(self, state: State) -> None:
+        """The state changes; the host's counters say so (tcp_set_state)."""
+        mib, before = self._config.host.mib, self.state
+        self.state = state
+        mib.TcpCurrEstab += (state in CONNECTED) - (before in CONNECTED)
+        if state is State.CLOSED:
+            mib.TcpEstabResets += before in CONNECTED
+            mib.TcpAttemptFails += before in _OPENING
+
     def _end(self, error: int) -> None:
         if self.state is not State.CLOSED:
-            self.state = after(self.state, Event.END)
+            self._enter(after(self.state, Event.END))
             self.error = error
             self._clear()
 
@@ -401,7 +428,7 @@ class Connection:
         self._sender.clear()
         self._receiver.clear()
         self._deadline = inf
-        self._syn_due = False
+        self._opening = self._keepalive = self.time_wait = None
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -413,112 +440,87 @@ class Connection:
             at = self._receiver.ack_at
         if self._deadline < at:
             at = self._deadline
+        if self._keepalive is not None and self._keepalive.at < at:
+            at = self._keepalive.at
+        if self.time_wait is not None:
+            return self.time_wait.next_timeout()
         return None if at == inf else at
 
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that has passed; what is due is then in segments_to_send."""
+        if self.time_wait is not None:
+            self.time_wait.handle_timeout(now)
+            if self.time_wait.state is State.CLOSED:
+                self._end(0)
+            return
         if self._deadline <= now:
             self._deadline = inf
-            if self.state in _OPENING:
-                self._repeat_syn(now)
+            if self._opening is not None:
+                self._repeat_syn(self._opening, now)
             else:
                 self._end(0)
         if self._receiver.ack_at <= now:
             self._receiver.ack_due = True
             self._receiver.ack_at = inf
+        if self._keepalive is not None and self._keepalive.at <= now:
+            self._ask_whether_alive(self._keepalive, now)
         if not self._sender.handle_timeout(now):
+            self._config.host.mib.TcpExtTCPAbortOnTimeout += 1
             self._end(errno.ETIMEDOUT)
 
-    def _repeat_syn(self, now: float) -> None:
-        most = SYN_RETRIES if self.state is State.SYN_SENT else SYN_ACK_RETRIES
-        if self._syn_retries >= most:
+    def _repeat_syn(self, opening: Opening, now: float) -> None:
+        if opening.repeat(now):
+            self._config.host.mib.TcpRetransSegs += 1
+            self._deadline = now + opening.wait_s(self._sender.rtt.rto, now)
+        else:
             self._end(errno.ETIMEDOUT)
-            return
-        self._syn_retries += 1
-        self._syn_due = True
-        self._deadline = now + self._sender.rtt.rto * (1 << self._syn_retries)
+
+    def _ask_whether_alive(self, timer: KeepaliveTimer, now: float) -> None:
+        sender = self._sender
+        busy = sender.snd_nxt != sender.snd_una or bool(sender.queue.bytes)
+        verdict = timer.expire(now, self._acceptance.heard_at, busy, sender.user_timeout_s)
+        if verdict is Verdict.PROBE:
+            self._config.host.mib.TcpExtTCPKeepAlive += 1
+            sender.persist.due = True
+        elif verdict is Verdict.DEAD:
+            self._replies.append(self._emitter.reset(now))
+            self._config.host.mib.TcpExtTCPAbortOnTimeout += 1
+            self._end(errno.ETIMEDOUT)
 
     # --- segments out -----------------------------------------------------------------------------
 
     def segments_to_send(self, now: float, limit: int = 64) -> list[Segment]:
         """At most `limit` segments of data and what else is due; each owns its payload references."""
-        out, self._replies = self._replies, []
-        state = self.state
-        if state is State.CLOSED or state in _OPENING:
-            if self._syn_due:
-                self._syn_due = False
-                out.append(self._syn(now))
+        out = self._replies
+        if out:
+            self._replies = []
+            self._emitter.count(len(out))
         else:
-            self._transmit(now, limit, out)
-        self._segs_out += len(out)
+            out = []
+        opening = self._opening
+        if opening is not None:
+            if opening.due or self._receiver.ack_due:
+                self._receiver.ack_due = False
+                seq, ack, emitter = self._sender.snd_una, self._receiver.rcv_nxt, self._emitter
+                out.append(opening.segment(emitter.ports, seq, ack, emitter.ts_recent, now))
+                emitter.count(1)
+        elif self.state is not State.CLOSED:
+            self._emitter.transmit(now, limit, out)
+            if self.time_wait is not None:
+                out += self.time_wait.segments_to_send(now)
         return out
 
-    def _transmit(self, now: float, limit: int, out: list[Segment]) -> None:
-        sender, receiver = self._sender, self._receiver
-        if receiver.ack_due and (receiver.duplicate is not None or receiver.reassembly):
-            out.append(self._ack(now))  # SACK goes alone: beside data it would change the size of segments
-        records = sender.transmit(now, limit)
-        if records:
-            window = receiver.window()
-            out += [self._data(record, window, now) for record in records]
-            receiver.ack_sent()
-        elif receiver.ack_due:
-            out.append(self._ack(now))
-        if sender.probe_due:
-            sender.probe_due = False
-            out.append(Segment(self._header(sender.snd_una - 1, ACK, receiver.window(), now)))
-
-    def _header(self, seq: int, flags: int, window: int, now: float) -> TcpHeader:
-        ports = self._ports
-        nxt = self._receiver.rcv_nxt & MASK
-        if not self._timestamps:
-            return TcpHeader(ports[0], ports[1], seq & MASK, nxt, flags, window)
-        return TcpHeader(
-            ports[0], ports[1], seq & MASK, nxt, flags, window,
-            0, None, None, False, stamp(now), self._ts_recent,
-        )  # fmt: skip
-
-    def _data(self, record: Record, window: int, now: float) -> Segment:
-        sender = self._sender
-        flags = ACK
-        if record.end == sender.snd_nxt and not sender.queue.bytes:
-            flags = ACK | PSH | FIN if record.fin else ACK | PSH
-        elif record.fin:
-            flags = ACK | FIN
-        mss = sender.mss if record.end - record.fin - record.seq > sender.mss else 0
-        return Segment(self._header(record.seq, flags, window, now), record.copy(), mss)
-
-    def _ack(self, now: float) -> Segment:
-        sender, receiver = self._sender, self._receiver
-        # Beyond a window that shrank, the peer would not accept even an ACK (tcp_acceptable_seq).
-        seq = min(sender.snd_nxt, sender.snd_una + sender.snd_wnd)
-        header = self._header(seq, ACK, receiver.window(), now)
-        if sender.sack_permitted and (receiver.duplicate is not None or receiver.reassembly):
-            blocks = receiver.sack_blocks(MAX_SACK_BLOCKS - self._timestamps)
-            header.sack = tuple((left & MASK, right & MASK) for left, right in blocks)
-        receiver.ack_sent()
-        return Segment(header)
-
-    def _syn(self, now: float) -> Segment:
-        sender = self._sender
-        header = TcpHeader(self._ports[0], self._ports[1], sender.snd_una & MASK, 0, SYN, _WINDOW_SYN)
-        if self._peer is not None:
-            header.flags = SYN | ACK
-            header.ack = self._receiver.rcv_nxt & MASK
-        offer(header, self._config, self._peer, stamp(now), self._ts_recent)
-        if not self._syn_retries:
-            self._syn_sent_at = now
-        return Segment(header)
-
-    def _reply(self, segment: Segment | None) -> None:
-        if segment is not None:
-            self._replies.append(segment)
+    def _reset(self, segment: Segment) -> None:
+        reset = reset_for(segment)
+        if reset is not None:
+            self._config.host.mib.TcpOutRsts += 1
+            self._replies.append(reset)
 
     # --- a look at it -----------------------------------------------------------------------------
 
     def info(self) -> TcpInfo:
         """What TCP_INFO tells."""
-        segments = (self._segs_in, self._segs_out)
+        segments = (self._segs_in, self._emitter.segs_out)
         return tcp_info(self.state, self._sender, self._receiver, self._snd_shift, segments)
 
 

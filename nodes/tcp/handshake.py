@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nodes.tcp.config import TcpConfig
-from nodes.wire.tcp import TcpHeader
+from nodes.wire.tcp import ACK, CWR, ECE, TcpHeader
 
 _DEFAULT_PEER_MSS = 536  # RFC 9293 section 3.7.1, of a peer that names none
 _LEAST_PEER_MSS = 88  # tcp_min_snd_mss (48) plus our options: no peer makes us send crumbs
@@ -25,6 +25,7 @@ class Agreement:
     rcv_shift: int
     timestamps: bool
     sack: bool
+    ecn: bool
 
 
 def window_shift(receive_buffer_bytes: int) -> int:
@@ -32,8 +33,8 @@ def window_shift(receive_buffer_bytes: int) -> int:
     return min(14, max(0, (receive_buffer_bytes.bit_length() - 16)))
 
 
-def agree(config: TcpConfig, peer: TcpHeader) -> Agreement:
-    """What our offer and the peer's SYN or SYN-ACK have in common."""
+def agree(config: TcpConfig, peer: TcpHeader, ect: bool = False) -> Agreement:
+    """What our offer and the peer's SYN or SYN-ACK have in common; `ect`: it came marked for ECN."""
     timestamps = peer.ts_val is not None
     mss = min(config.mss, max(peer.mss or _DEFAULT_PEER_MSS, _LEAST_PEER_MSS))
     scaled = peer.wscale is not None
@@ -43,7 +44,22 @@ def agree(config: TcpConfig, peer: TcpHeader) -> Agreement:
         rcv_shift=window_shift(config.receive_buffer_bytes) if scaled else 0,
         timestamps=timestamps,
         sack=peer.sack_permitted,
+        ecn=_agree_ecn(config, peer, ect),
     )
+
+
+def asks_ecn(config: TcpConfig) -> bool:
+    """Whether our SYN asks for ECN; DCTCP is nothing without it."""
+    return config.ecn == "ask" or config.congestion == "dctcp"
+
+
+def _agree_ecn(config: TcpConfig, peer: TcpHeader, ect: bool) -> bool:
+    """RFC 3168 section 6.1.1: a SYN asks with both bits, a SYN-ACK grants with ECE alone. A SYN may not be
+    marked itself (only DCTCP does that); a network that marks everything is no use."""
+    bits = peer.flags & (ECE | CWR)
+    if peer.flags & ACK:
+        return bits == ECE and asks_ecn(config)
+    return bits == ECE | CWR and config.ecn != "off" and (not ect or config.congestion == "dctcp")
 
 
 def offer(header: TcpHeader, config: TcpConfig, peer: TcpHeader | None, stamp: int, ts_recent: int) -> None:

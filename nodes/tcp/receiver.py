@@ -20,7 +20,7 @@ class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in seconds."""
 
     __slots__ = (
-        "_buffer_bytes", "_first", "_quick", "ack_at", "ack_due", "acked", "duplicate", "fin_at",
+        "_buffer_bytes", "_first", "_quick", "ack_at", "ack_due", "acked", "duplicate", "ece", "fin_at",
         "fin_received", "mss", "rcv_adv", "rcv_nxt", "reassembly", "received", "shift", "unread",
     )  # fmt: skip
 
@@ -41,6 +41,7 @@ class Receiver:
         self.ack_at = inf  # when a delayed ACK is due
         self.duplicate: tuple[int, int] | None = None  # to be reported once (D-SACK)
         self._quick = QUICK_ACKS
+        self.ece = False  # congestion was experienced: every ACK says so
 
     def synchronize(self, irs: int) -> None:
         """The peer's SYN has been seen, numbered `irs`; nothing but its window in the SYN is promised."""
@@ -57,6 +58,19 @@ class Receiver:
     def bytes_received(self) -> int:
         """Payload bytes received in order."""
         return self.rcv_nxt - self._first - self.fin_received
+
+    def marked(self, ce: bool, cwr: bool, precise: bool) -> bool:
+        """A segment came with or without CE, and with or without CWR. `precise` (RFC 8257 section 3.2): ECE
+        says how the last segment came, and True asks for an ACK of the state before, if one is owed."""
+        if precise:
+            owed = ce != self.ece and self.rcv_nxt != self.acked
+            self.ece = ce
+            return owed
+        if cwr:
+            self.ece = False
+            self.ack_due = True  # its window may be one segment: do not let it wait
+        self.ece = self.ece or ce
+        return False
 
     def deliver(self, payload: Payload, length: int, now: float) -> None:
         """Take the payload that comes next, wholly inside the window, nothing waiting behind it."""

@@ -1,7 +1,8 @@
 """Deliveries and clock in; which records are lost, and what that does to the window, out. Owns the episode.
 
 RFC 8985 (RACK: a segment is lost when one sent a reordering window later was delivered), RFC 6675 (episode),
-RFC 4015 and 3708 (undo by timestamps and D-SACK); net/ipv4/tcp_recovery.c. Without SACK: RFC 6582.
+RFC 6937 (the window meanwhile), RFC 5682 (F-RTO), RFC 4015 and 3708 (undo by timestamps and D-SACK);
+net/ipv4/tcp_recovery.c. Without SACK: RFC 6582 and 3042.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from enum import IntEnum
 from math import inf
 
 from nodes.tcp.congestion.control import CongestionControl
+from nodes.tcp.mib import TcpMib
+from nodes.tcp.prr import ProportionalRate
 from nodes.tcp.rtt import RttEstimator
 from nodes.tcp.sack import Record, Scoreboard
 from nodes.tcp.seq import precedes
@@ -36,19 +39,23 @@ class Recovery:
     """One connection's loss detection. Times in seconds, sequence numbers unwrapped."""
 
     __slots__ = (
-        "_board", "_control", "_duplicates", "_kept", "_mult", "_mult_until", "_rack_end", "_rack_rtt",
-        "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "force", "phase", "point",
-        "reo_at",
+        "_board", "_control", "_duplicates", "_frto", "_kept", "_mib", "_mult", "_mult_until", "_rack_end",
+        "_rack_rtt", "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "force", "phase",
+        "point", "prefer_new", "prr", "reo_at",
     )  # fmt: skip
 
-    def __init__(self, board: Scoreboard, rtt: RttEstimator, control: CongestionControl) -> None:
+    def __init__(self, board: Scoreboard, rtt: RttEstimator, control: CongestionControl, mib: TcpMib) -> None:
         self._board = board
+        self._mib = mib
         self._rtt = rtt
         self._control = control
         self.phase = Phase.OPEN
         self.point = 0  # the episode ends when this is acknowledged
         self.reo_at = inf  # when a record now within the reordering window will count as lost
         self.force = False  # one retransmission is due whatever cwnd says (RFC 6675 section 5, step 4.3)
+        self.prr: ProportionalRate | None = None  # while in RECOVERY
+        self.prefer_new = False  # send new data now and not the old again (RFC 5682 section 2.1, step 2b)
+        self._frto = False  # the timeout may have been spurious; not yet told
         self._rack_sent_at = -inf
         self._rack_end = 0
         self._rack_rtt = 0.0
@@ -102,6 +109,8 @@ class Recovery:
     def duplicate(self, now: float, snd_nxt: int, mss: int) -> None:
         """A duplicate ACK from a peer without SACK (RFC 6582 section 3.2)."""
         self._duplicates += 1
+        board = self._board
+        board.reno_bytes = min(board.reno_bytes + mss, max(0, snd_nxt - board.records[0].seq - mss))
         if self._duplicates == _DUPLICATES and self.phase is Phase.OPEN:
             self._mark_head(mss)
             self._begin(Phase.RECOVERY, now, snd_nxt)
@@ -119,8 +128,9 @@ class Recovery:
         """snd_una moved to `ack` inside an episode: end it, or without SACK resend the next hole."""
         self._duplicates = 0
         if ack >= self.point:
-            self.phase = Phase.OPEN
-            self.force = False
+            if self.prr is not None:
+                self._control.cwnd = min(self._control.cwnd, self._control.ssthresh)
+            self._leave()
             if self._kept:
                 self._kept -= 1
                 if not self._kept:
@@ -133,13 +143,16 @@ class Recovery:
         """The retransmission timer expired: all that was not reported is lost (RFC 6298 section 5.4)."""
         board = self._board
         if board.records and board.records[0].sacked:
+            self._mib.TcpExtTCPSACKReneging += 1
             board.forget_sacks()
         for record in board.records:
             if not record.sacked and not record.lost:
                 board.mark_lost(record)
         self.reo_at = inf
+        board.reno_bytes = 0
         if self.phase is not Phase.LOSS or board.records[0].transmissions == 1:
             self._begin(Phase.LOSS, now, snd_nxt)
+            self._frto = True
         else:
             self._control.cwnd = mss  # RFC 5681 section 3.1: the threshold stays for a repeated timeout
         self.force = True
@@ -152,14 +165,22 @@ class Recovery:
         self.force = True
 
     def _begin(self, phase: Phase, now: float, snd_nxt: int) -> None:
+        board = self._board
+        self.prr, self._frto = None, False
         if phase is Phase.LOSS:
             self._control.on_timeout(now)
         else:
             self._control.on_loss(now)
             self.force = True
+            flight = snd_nxt - board.records[0].seq - board.sacked_bytes
+            self.prr = ProportionalRate(flight)
+            if board.sacked_bytes:
+                self._mib.TcpExtTCPSackRecovery += 1
+            else:
+                self._mib.TcpExtTCPRenoRecovery += 1
         self.phase = phase
         self.point = snd_nxt
-        self._undo_from = self._board.records[0].seq
+        self._undo_from = board.records[0].seq
         self._undo_bytes = 0
         self._resent_stamp = None
 
@@ -167,6 +188,8 @@ class Recovery:
         """A record was sent again: remember what could prove that needless."""
         self.force = False
         self._undo_bytes += record.end - record.seq
+        if self.prr is not None:
+            self.prr.sent(record.end - record.seq)
         if self._resent_stamp is None:
             self._resent_stamp = stamp
 
@@ -184,6 +207,7 @@ class Recovery:
         if left >= self._undo_from and self._undo_bytes:
             self._undo_bytes -= right - left
             if self._undo_bytes <= 0:
+                self._mib.TcpExtTCPDSACKUndo += 1
                 self.undo()
 
     def undo(self) -> None:
@@ -192,5 +216,36 @@ class Recovery:
         self._resent_stamp = None
         self._board.forget_losses()
         self._control.undo()
+        self._leave()
+
+    def _leave(self) -> None:
         self.phase = Phase.OPEN
-        self.force = False
+        self.force = self.prefer_new = self._frto = False
+        self.prr = None
+        self._board.reno_bytes = 0
+
+    def reduce(self, delivered: int, in_flight: int, mss: int) -> None:
+        """The window of an episode, before something is sent; `delivered` bytes in all since the start."""
+        if self.prr is not None:
+            control = self._control
+            cwnd = self.prr.window(delivered, in_flight, control.ssthresh, mss)
+            if cwnd is not None:
+                control.cwnd = cwnd
+
+    def proves_spurious(self, advanced: bool, with_sack: bool) -> bool:
+        """F-RTO (RFC 5682 section 3.1): whether what arrived now was sent before the timeout and only then.
+
+        Ask once an ACK, after the scoreboard has taken it; `advanced`: it moved snd_una.
+        """
+        if not self._frto:
+            return False
+        board = self._board
+        original = 0 < board.first_try_end <= self.point and (with_sack or not board.retried)
+        if original:
+            self._mib.TcpExtTCPSpuriousRTOs += 1
+            return True
+        if self.prefer_new:
+            self._frto = self.prefer_new = False  # the second ACK told nothing: a loss like any other
+        elif advanced:
+            self.prefer_new = True
+        return False

@@ -59,12 +59,18 @@ class Record:
 class Scoreboard:
     """Records in order of sequence. Bytes in flight are snd_nxt - snd_una - sacked_bytes - lost_bytes."""
 
-    __slots__ = ("_lost_from", "_seen", "lost_bytes", "records", "sacked_bytes")
+    __slots__ = (
+        "_lost_from", "_seen", "first_try_end", "lost_bytes", "records", "reno_bytes", "retried",
+        "sacked_bytes",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.sacked_bytes = 0
         self.lost_bytes = 0
+        self.reno_bytes = 0  # what duplicate ACKs say has arrived, where SACK is not to be had
+        self.first_try_end = 0  # end of the last record delivered that was sent only once
+        self.retried = False  # the last `acknowledge` covered one that was sent again
         self._lost_from = 0  # no record before this number is lost
         self._seen: tuple[tuple[int, int], ...] = ()  # the blocks of the last ACK, marked already
 
@@ -81,6 +87,7 @@ class Scoreboard:
         """Drop what lies before `ack`; returns, of the records so delivered, the one sent last."""
         newest: Record | None = None
         done = 0
+        self.retried = False
         for record in self.records:
             if record.seq >= ack:
                 break
@@ -92,6 +99,10 @@ class Scoreboard:
                     self.lost_bytes -= end - record.seq
                 if newest is None or record.sent_at >= newest.sent_at:
                     newest = record
+                if record.transmissions == 1:
+                    self.first_try_end = end
+                else:
+                    self.retried = True
             if record.end > ack:
                 record.seq = ack
                 break
@@ -138,6 +149,8 @@ class Scoreboard:
                     record.lost = False
                     self.lost_bytes -= record.end - record.seq
                 delivered.append(record)
+                if record.transmissions == 1:
+                    self.first_try_end = record.end
                 if at and self._join(at):
                     at -= 1
             at += 1
@@ -190,6 +203,16 @@ class Scoreboard:
         record.sent_at = now
         record.transmissions += 1
 
+    def mark_large(self, start: int, most: int) -> int:
+        """What reaches beyond `start` and is longer than `most` bytes is lost; returns its bytes."""
+        before = self.lost_bytes
+        for record in self.records:
+            if record.end <= start or record.sacked or record.lost:
+                continue
+            if record.end - record.fin - record.seq > most:
+                self.mark_lost(record)
+        return self.lost_bytes - before
+
     def forget_sacks(self) -> None:
         """The peer reneged (RFC 2018 section 8): nothing that it reported counts."""
         for record in self.records:
@@ -209,5 +232,5 @@ class Scoreboard:
             if record.held is not None:
                 record.held.drop()
         self.records.clear()
-        self.sacked_bytes = self.lost_bytes = 0
+        self.sacked_bytes = self.lost_bytes = self.reno_bytes = 0
         self._seen = ()

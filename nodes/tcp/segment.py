@@ -31,6 +31,9 @@ class Payload(Protocol):
         """Give the references back; the holder must not be used again."""
 
 
+NOT_ECT, ECT1, ECT0, CE = range(4)  # the IP header's two ECN bits (RFC 3168 section 5)
+
+
 @dataclass(slots=True)
 class Segment:
     """One segment, or one super-segment that the NIC cuts every `mss` payload bytes (TSO) or has
@@ -39,6 +42,7 @@ class Segment:
     header: TcpHeader
     payload: Payload | None = None
     mss: int = 0  # bytes of payload in one wire packet, 0: not to be cut
+    ecn: int = NOT_ECT  # as the IP header has it or should have it
 
     @property
     def length(self) -> int:

@@ -9,37 +9,36 @@ from __future__ import annotations
 from math import inf
 
 from nodes.tcp.config import TcpConfig
-from nodes.tcp.congestion.control import CongestionControl, congestion_control
+from nodes.tcp.congestion.control import INITIAL_WINDOW_SEGMENTS, CongestionControl, congestion_control
+from nodes.tcp.persist import PROBES_MOST, PersistTimer
 from nodes.tcp.recovery import Phase, Recovery
-from nodes.tcp.rtt import RTO_MAX_S, RttEstimator
+from nodes.tcp.rtt import RttEstimator
 from nodes.tcp.sack import Record, Scoreboard
 from nodes.tcp.send_queue import SendQueue
 from nodes.tcp.seq import HALF, MASK, unwrap
+from nodes.tcp.stamp import stamp
+from nodes.tcp.tail_probe import TailProbe
 
 RETRIES = 15  # tcp_retries2
-_PEER_DELAY_S = 0.2  # how long a peer may sit on the ACK of a lone segment
-_PROBE_LEAST_S = 0.01  # a peer that is a Python process pauses this long for no reason at all
-
-
-def stamp(now: float) -> int:
-    """TSval of the moment: milliseconds, never 0 at the start (peers take an echo of 0 for none)."""
-    return int(now * 1000) + 1 & MASK
+LEAST_PATH_MTU_PAYLOAD = 500  # about what sysctl min_pmtu (552) leaves
 
 
 class Sender:
     """The sending half. Sequence numbers unwrapped, windows in bytes, times in seconds."""
 
     __slots__ = (
-        "_config", "_cwnd_limited", "_first", "_goal_most", "_last_d_sack", "_override", "_tail_end",
-        "_tail_probe", "_tail_resent", "accepted_bytes", "board", "bytes_retrans", "control",
-        "delivered_bytes", "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss", "nodelay",
-        "persist_at", "persist_backoff", "probe_due", "probes", "queue", "recovery", "retransmits", "rtt",
-        "sack_permitted", "snd_nxt", "snd_una", "snd_wl1", "snd_wnd", "timer_at", "timer_is_probe",
-        "total_retrans",
+        "_busy_since", "_config", "_cwnd_limited", "_ecn_until", "_first", "_goal_most", "_last_d_sack",
+        "_last_sent_at", "_mib", "_override", "_round_end", "_waiting_since", "accepted_bytes", "board",
+        "busy_s", "bytes_retrans",
+        "control", "cork", "cwr_due", "delivered_bytes", "delivered_ce_bytes", "dsack_dups", "fin_acked",
+        "fin_queued", "fin_sent", "max_wnd", "mss", "nodelay", "persist", "queue", "recovery", "retransmits",
+        "rtt", "sack_permitted", "snd_nxt", "snd_una", "snd_wl1", "snd_wnd", "tail", "timer_at",
+        "timer_is_probe", "total_retrans", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
         self._config = config
+        self._mib = config.host.mib
         self.snd_una = iss
         self._last_d_sack = (0, 0)
         self.snd_nxt = iss + 1  # the SYN; it has no record, the handshake repeats it
@@ -48,29 +47,34 @@ class Sender:
         self.max_wnd = 0
         self.mss = config.mss
         self.nodelay = config.nodelay
+        self.cork = config.cork
+        self.user_timeout_s = config.user_timeout_s
         self.sack_permitted = False
         self.queue = SendQueue()
         self.board = Scoreboard()
         self.rtt = RttEstimator()
         self.control: CongestionControl = congestion_control(config.congestion, config.mss)
-        self.recovery = Recovery(self.board, self.rtt, self.control)
+        self.recovery = Recovery(self.board, self.rtt, self.control, self._mib)
         self._first = iss + 1
         self._goal_most = config.max_segment_bytes
         self.accepted_bytes = 0
         self.fin_queued = self.fin_sent = self.fin_acked = False
         self._cwnd_limited = False
+        self._round_end = iss + 1
+        self._ecn_until = iss  # one reduction for a window of data: none before this is acknowledged
+        self.cwr_due = False
         self._override = False  # one small segment may go despite silly-window avoidance
         self.timer_at = inf  # retransmission timeout or tail loss probe, whichever comes first
         self.timer_is_probe = False
-        self._tail_probe = False
-        self._tail_end = 0  # snd_nxt when the tail was probed; 0: no probe out
-        self._tail_resent = False
-        self.persist_at = inf
-        self.persist_backoff = 0
-        self.probe_due = False
-        self.probes = 0
+        self.tail = TailProbe()
+        self.persist = PersistTimer()
         self.retransmits = 0
-        self.total_retrans = self.bytes_retrans = self.dsack_dups = self.delivered_bytes = 0
+        self._last_sent_at = -inf
+        self._waiting_since = 0.0  # when an ACK last moved snd_una, or when what is out left
+        self._busy_since = 0.0  # when something began to be out
+        self.busy_s = 0.0  # and for how long something was
+        self.total_retrans = self.bytes_retrans = self.dsack_dups = 0
+        self.delivered_bytes = self.delivered_ce_bytes = 0
 
     def begin(self, mss: int, sack_permitted: bool, window: int, seq: int) -> None:
         """The handshake is done: our SYN is acknowledged, `mss` is what a wire packet carries."""
@@ -78,7 +82,7 @@ class Sender:
         self.sack_permitted = sack_permitted
         self._goal_most = max(mss, self._config.max_segment_bytes // mss * mss)
         self.control = congestion_control(self._config.congestion, mss)
-        self.recovery = Recovery(self.board, self.rtt, self.control)
+        self.recovery = Recovery(self.board, self.rtt, self.control, self._mib)
         self.snd_una = self._first
         self.snd_wnd = self.max_wnd = window
         self.snd_wl1 = seq
@@ -91,7 +95,8 @@ class Sender:
     @property
     def in_flight(self) -> int:
         """Bytes believed to be in the network (the RFC's pipe)."""
-        return self.snd_nxt - self.snd_una - self.board.sacked_bytes - self.board.lost_bytes
+        board = self.board
+        return self.snd_nxt - self.snd_una - board.sacked_bytes - board.lost_bytes - board.reno_bytes
 
     # --- acknowledgements -------------------------------------------------------------------------
 
@@ -100,7 +105,7 @@ class Sender:
         una = self.snd_una
         if ack > una or seq > self.snd_wl1 or (seq == self.snd_wl1 and (window > self.snd_wnd or not window)):
             self._set_window(window, seq)
-        self.probes = 0
+        self.persist.unanswered = 0
         if not window:
             self.retransmits = 0  # a peer that answers with a closed window is not gone
         if ack == una:
@@ -108,6 +113,7 @@ class Sender:
         flight = self.in_flight
         self.snd_una = ack
         board, recovery = self.board, self.recovery
+        board.first_try_end = 0
         if board.records:
             self._measure(board.records[0], ts_ecr, now)
         sacked = board.sacked_bytes
@@ -118,14 +124,15 @@ class Sender:
         if self.fin_sent and ack == self.snd_nxt:
             self.fin_acked = True
         self.retransmits = 0
+        self._waiting_since = now
         self.rtt.backoff = 0
         if recovery.phase is not Phase.OPEN:
-            if recovery.proves_needless(ts_ecr):
-                recovery.undo()
-            else:
-                recovery.advanced(ack, self.mss, not self.sack_permitted)
-        if self._tail_end and ack >= self._tail_end and (ack > self._tail_end or not self._tail_resent):
-            self._end_tail_probe(ack, now)
+            self._in_episode(ack, una, ts_ecr)
+        if self.tail.acknowledged(ack, True, False):
+            self._repaired_by_probe(now)
+        if ack >= self._round_end:
+            self._round_end = self.snd_nxt
+            self.control.on_round(now)
         if recovery.phase is not Phase.RECOVERY:
             limited = self._cwnd_limited or (
                 self.control.cwnd < self.control.ssthresh and self.control.cwnd < 2 * flight
@@ -137,6 +144,18 @@ class Sender:
             recovery.reo_at = inf
         self._arm(now)
 
+    def _in_episode(self, ack: int, una: int, ts_ecr: int) -> None:
+        """snd_una moved from `una` to `ack` while something counts as lost."""
+        recovery, board = self.recovery, self.board
+        if recovery.proves_needless(ts_ecr):
+            self._mib.TcpExtTCPFullUndo += 1
+            recovery.undo()
+        elif recovery.proves_spurious(True, self.sack_permitted):
+            recovery.undo()
+        else:
+            board.reno_bytes = max(0, board.reno_bytes - max(0, ack - una - self.mss))
+            recovery.advanced(ack, self.mss, not self.sack_permitted)
+
     def _set_window(self, window: int, seq: int) -> None:
         if window and not self.snd_wnd and self.board.records and self.recovery.phase is Phase.LOSS:
             self.recovery.reopened()
@@ -145,13 +164,14 @@ class Sender:
         if window > self.max_wnd:
             self.max_wnd = window
         if window:
-            self.probe_due = False
+            self.persist.due = False
 
     def _measure(self, first: Record, ts_ecr: int, now: float) -> None:
         """Sample the round trip: by our clock if `first` was sent once, else by what the peer echoed."""
         if first.transmissions == 1:
             if not first.sacked:
                 self.rtt.sample(now - first.sent_at)
+                self.control.on_rtt(now - first.sent_at)
         elif ts_ecr:
             elapsed = stamp(now) - ts_ecr & MASK
             if elapsed < HALF:
@@ -159,41 +179,78 @@ class Sender:
 
     def sacked(self, blocks: tuple[tuple[int, int], ...], ack: int, now: float) -> None:
         """Take SACK blocks (32 bits, as on the wire) of a segment that acknowledges `ack` <= snd_una."""
-        una, nxt, recovery = self.snd_una, self.snd_nxt, self.recovery
+        una, nxt, recovery, board = self.snd_una, self.snd_nxt, self.recovery, self.board
         ranges = [(unwrap(left, una), unwrap(right, una)) for left, right in blocks]
         left, right = ranges[0]
         inside = len(ranges) > 1 and ranges[1][0] <= left and right <= ranges[1][1]
         if left < right and (right <= ack or inside):
-            oldest = una - max(self.max_wnd, self._config.send_buffer_bytes)
-            if oldest <= left and right <= nxt and ranges[0] != self._last_d_sack:
-                self._last_d_sack = (left, right)  # a peer's TSO copies one report onto many packets
-                self.dsack_dups += 1
-                if self._tail_resent and right == self._tail_end:
-                    self._tail_end, self._tail_resent = 0, False
-                else:
-                    recovery.duplicate_reported(left, right, nxt, una)
+            self._reported_twice(left, right, ack)
             del ranges[0]
         valid = tuple(each for each in ranges if una <= each[0] < each[1] <= nxt)
-        before = self.board.sacked_bytes
-        for record in self.board.mark_sacked(valid):
+        before = board.sacked_bytes
+        board.first_try_end = 0
+        for record in board.mark_sacked(valid):
             recovery.delivered(record, now)
-        if self.board.sacked_bytes or recovery.phase is not Phase.OPEN:
-            self.delivered_bytes += self.board.sacked_bytes - before
+        if board.sacked_bytes or recovery.phase is not Phase.OPEN:
+            self.delivered_bytes += board.sacked_bytes - before
+            if recovery.proves_spurious(False, True):
+                recovery.undo()
             recovery.detect(now, nxt)
             if self.timer_is_probe:
                 self._arm(now)
+
+    def _reported_twice(self, left: int, right: int, ack: int) -> None:
+        """A D-SACK (RFC 2883), if it can be true."""
+        oldest = self.snd_una - max(self.max_wnd, self._config.send_buffer_bytes)
+        if not (oldest <= left and right <= self.snd_nxt) or (left, right) == self._last_d_sack:
+            return
+        self._last_d_sack = (left, right)  # a peer's TSO copies one report onto many packets
+        self.dsack_dups += 1
+        self._mib.TcpExtTCPDSACKRecv += 1
+        if self.tail.resent and right == self.tail.end <= ack:
+            self.tail.forget()
+        else:
+            self.recovery.duplicate_reported(left, right, self.snd_nxt, self.snd_una)
 
     def duplicate_ack(self, now: float) -> None:
         """An ACK that moved nothing while data is out; counts only if the peer has no SACK."""
         if not self.sack_permitted and self.board.records:
             self.recovery.duplicate(now, self.snd_nxt, self.mss)
+        if self.tail.end and not self.sack_permitted:
+            self.tail.acknowledged(self.snd_una, False, True)
 
-    def _end_tail_probe(self, ack: int, now: float) -> None:
-        """RFC 8985 section 7.4.2: a probe that was a retransmission and filled a hole was a loss."""
-        if self._tail_resent and ack > self._tail_end and self.recovery.phase is Phase.OPEN:
+    def _repaired_by_probe(self, now: float) -> None:
+        """A loss, though nobody else noticed it (RFC 8985 section 7.4.2)."""
+        self._mib.TcpExtTCPLossProbeRecovery += 1
+        if self.recovery.phase is Phase.OPEN:
             self.control.on_loss(now)
-        self._tail_end = 0
-        self._tail_resent = False
+
+    def echoed(self, acked: int, marked: bool, now: float) -> None:
+        """Every ACK of a connection with ECN; `marked`: it carried ECE (RFC 3168 section 6.1.2)."""
+        if not marked:
+            return
+        self.delivered_ce_bytes += acked
+        self.control.on_marked(acked)
+        if self.snd_una > self._ecn_until and self.recovery.phase is Phase.OPEN:
+            self._ecn_until = self.snd_nxt
+            self.cwr_due = True
+            self.control.on_ecn(now)
+
+    def path_mtu(self, mss: int, quoted: int, now: float) -> bool:
+        """Cut smaller from now on, and again what was too large; False for what cannot be meant."""
+        mss = max(mss, LEAST_PATH_MTU_PAYLOAD)
+        if not self.snd_una <= quoted < self.snd_nxt or mss >= self.mss:
+            return False
+        self.mss = mss
+        self._goal_most = max(mss, self._config.max_segment_bytes // mss * mss)
+        if self.board.mark_large(quoted, mss):
+            self.recovery.force = True
+            self._arm(now)
+        return True
+
+    def push_out(self) -> None:
+        """One small segment may leave now, whatever holds it back."""
+        self._override = bool(self.queue.bytes)
 
     # --- timers -----------------------------------------------------------------------------------
 
@@ -202,87 +259,99 @@ class Sender:
         self.timer_is_probe = False
         if not self.board.records:
             self.timer_at = inf
+            self.busy_s += now - self._busy_since
             return
         rto = self.rtt.rto
         if (
             self.recovery.phase is Phase.OPEN
-            and not self._tail_end
+            and not self.tail.end
             and not self.board.sacked_bytes
             and self.sack_permitted
             and self.rtt.srtt
         ):
-            probe = 2 * self.rtt.srtt
-            probe += _PEER_DELAY_S if self.snd_nxt - self.snd_una <= self.mss else _PROBE_LEAST_S
+            probe = self.tail.timeout(self.rtt.srtt, self.snd_nxt - self.snd_una <= self.mss)
             if probe < rto:
                 self.timer_is_probe = True
                 rto = probe
         self.timer_at = now + rto
+        if self.user_timeout_s and not self.timer_is_probe:
+            self.timer_at = min(self.timer_at, max(now, self._waiting_since + self.user_timeout_s))
 
     def next_timeout(self) -> float:
         """The earliest of the sender's deadlines; inf if there is none."""
         at = self.timer_at
         if self.recovery.reo_at < at:
             at = self.recovery.reo_at
-        return at if at < self.persist_at else self.persist_at
+        return at if at < self.persist.at else self.persist.at
 
     def handle_timeout(self, now: float) -> bool:
         """Act on what has expired; False: the peer is gone, give up."""
         if self.recovery.reo_at <= now:
             self.recovery.detect(now, self.snd_nxt)
-        if self.persist_at <= now:
-            return self._persist(now)
+        if self.persist.at <= now:
+            return self._probe_window(now)
         if self.timer_at > now or not self.board.records:
             return True
         if self.timer_is_probe:
-            self._tail_probe = True
-            self._tail_end = self.snd_nxt
+            self._mib.TcpExtTCPLossProbes += 1
+            self.tail.due = True
+            self.tail.end = self.snd_nxt
             self._arm(now)
             return True
-        if self.retransmits >= RETRIES:
+        if self.retransmits >= RETRIES or self._waited_too_long(now, self._waiting_since):
             return False
+        self._mib.TcpExtTCPTimeouts += 1
         self.retransmits += 1
         self.rtt.backoff += 1
-        self._tail_end = 0
-        self._tail_resent = False
+        self.tail.forget()
         self.recovery.timed_out(now, self.snd_nxt, self.mss)
         self._arm(now)
         return True
 
-    def _persist(self, now: float) -> bool:
-        if self.probes >= RETRIES:
+    def _waited_too_long(self, now: float, since: float) -> bool:
+        """RFC 9293 section 3.8.3: the user timeout, where there is one."""
+        return self.user_timeout_s > 0 and now >= since + self.user_timeout_s
+
+    def _probe_window(self, now: float) -> bool:
+        persist = self.persist
+        if persist.unanswered >= PROBES_MOST or self._waited_too_long(now, persist.since):
             return False
         if self.snd_wnd > self.snd_nxt - self.snd_una:
             self._override = True  # RFC 9293 section 3.8.6.2.1, rule 4: the window is small but open
         else:
-            self.probe_due = True
-            self.probes += 1
-        self.persist_backoff += 1
-        self.persist_at = now + self._persist_interval()
+            persist.due = True
+            persist.unanswered += 1
+        persist.again(now, self.rtt.rto)
         return True
-
-    def _persist_interval(self) -> float:
-        return min(self.rtt.rto * (1 << min(self.persist_backoff, 16)), RTO_MAX_S)
 
     # --- transmission -----------------------------------------------------------------------------
 
     def transmit(self, now: float, limit: int) -> list[Record]:
         """At most `limit` records to put on the wire now, already counted as sent."""
         out: list[Record] = []
-        if self.board.lost_bytes:
+        board, recovery = self.board, self.recovery
+        if recovery.phase is not Phase.OPEN:
+            recovery.reduce(self.delivered_bytes, self.in_flight, self.mss)
+            if recovery.prefer_new:
+                self._send_new(now, limit, out)
+        if board.lost_bytes and not (out and recovery.prefer_new):
             self._resend_lost(now, limit, out)
-        if self._tail_probe:
+        if self.tail.due:
             self._probe_tail(now, out)
-        if self.queue.bytes and not self.board.lost_bytes:
+        if self.queue.bytes and not board.lost_bytes:
             self._send_new(now, limit, out)
         if self.fin_queued and not self.queue.bytes and not self.fin_sent:
             self._send_fin(now, out)
-        if out and self.timer_at == inf:
-            self._arm(now)
-        if self.board.records:
-            self.persist_at = inf
-            self.persist_backoff = 0
-        elif (self.queue.bytes or self.fin_queued > self.fin_sent) and self.persist_at == inf:
-            self.persist_at = now + self._persist_interval()
+        if out:
+            if self.timer_at == inf:
+                self._waiting_since = self._busy_since = now
+                self._arm(now)
+            self._last_sent_at = now
+        if board.records:
+            if self.persist.at != inf:
+                self.persist.rest()
+        elif (self.queue.bytes or self.fin_queued > self.fin_sent) and self.persist.at == inf:
+            self.persist.start(now, self.rtt.rto, self.cork and self.snd_wnd >= self.mss)
         return out
 
     def _resend_lost(self, now: float, limit: int, out: list[Record]) -> None:
@@ -302,32 +371,37 @@ class Sender:
 
     def _resend(self, record: Record, now: float) -> None:
         length = record.end - record.seq
-        self.total_retrans += (length + self.mss - 1) // self.mss
+        packets = (length + self.mss - 1) // self.mss
+        self.total_retrans += packets
+        self._mib.TcpRetransSegs += packets
         self.bytes_retrans += length
         self.board.resent(record, now)
 
     def _probe_tail(self, now: float, out: list[Record]) -> None:
         """RFC 8985 section 7.3: new data if the window allows it, else the last segment again."""
-        self._tail_probe = False
+        self.tail.due = False
         records = self.board.records
         if not records:
-            self._tail_end = 0
+            self.tail.forget()
             return
         room = self.snd_una + self.snd_wnd - self.snd_nxt
         if self.queue.bytes and room >= min(self.mss, self.queue.bytes):
             out.append(self._send(min(self.mss, self.queue.bytes), now))
-            self._tail_end = self.snd_nxt
+            self.tail.sent(self.snd_nxt, resent=False)
             return
         last = records[-1]
         if last.end - last.fin - last.seq > self.mss:
             self.board.split(len(records) - 1, last.end - last.fin - self.mss)
             last = records[-1]
-        self._tail_resent = True
         self._resend(last, now)
+        self.tail.sent(self.snd_nxt, resent=True)
         out.append(last)
 
     def _send_new(self, now: float, limit: int, out: list[Record]) -> None:
-        mss, cwnd, queue = self.mss, self.control.cwnd, self.queue
+        mss, queue = self.mss, self.queue
+        if not self.board.records:
+            self._restart_if_idle(now)
+        cwnd = self.control.cwnd
         self._cwnd_limited = False
         # A third of a window is worth waiting for, and no more than that may go at once: smaller
         # super-segments waste the CPU, larger ones leave nothing in flight that brings the next ACK.
@@ -344,9 +418,32 @@ class Sender:
                 return
             if length < queue.bytes and length > mss:
                 length -= length % mss
-            elif length < mss and flight and not (self.nodelay or self.fin_queued):
-                return  # Nagle
+            elif length < mss and not self._may_send_small(flight):
+                return
             out.append(self._send(length, now))
+
+    def _restart_if_idle(self, now: float) -> None:
+        """Nothing is out and nothing was for long: what the path had room for is no longer known.
+
+        RFC 5681 section 4.1 with RFC 2861's decay: half of cwnd for each timeout, not below the initial
+        window; net/ipv4/tcp_output.c tcp_cwnd_restart.
+        """
+        idle, rto, control = now - self._last_sent_at, self.rtt.rto, self.control
+        if not rto < idle < inf:
+            return
+        least = min(control.cwnd, INITIAL_WINDOW_SEGMENTS * self.mss)
+        if control.cwnd > least:
+            control.ssthresh = max(control.ssthresh, control.cwnd * 3 // 4)
+            control.cwnd = max(least, control.cwnd >> min(64, int(idle / rto)))
+
+    def _may_send_small(self, flight: int) -> bool:
+        """Whether less than a full segment may leave: TCP_CORK, then Nagle (RFC 9293 section 3.7.4)."""
+        if self.fin_queued:
+            return True
+        if self.cork or (flight and not self.nodelay):
+            allowed, self._override = self._override, False
+            return allowed
+        return True
 
     def _worth_sending(self, length: int, usable: int, flight: int) -> bool:
         """Silly-window avoidance and patience (RFC 9293 section 3.8.6.2.1; tcp_tso_should_defer)."""
@@ -363,6 +460,8 @@ class Sender:
         payload = self.queue.take(length)
         record = self.board.sent(self.snd_nxt, payload, self._fin_fits(len(payload)), now)
         self.snd_nxt = record.end
+        if self.recovery.prr is not None:
+            self.recovery.prr.sent(length)
         return record
 
     def _fin_fits(self, length: int) -> int:
@@ -382,5 +481,7 @@ class Sender:
         """Release everything and stop the timers."""
         self.queue.clear()
         self.board.clear()
-        self.timer_at = self.persist_at = self.recovery.reo_at = inf
-        self.probe_due = self._tail_probe = False
+        self.timer_at = self.recovery.reo_at = inf
+        self.persist.rest()
+        self.persist.due = False
+        self.tail.forget()

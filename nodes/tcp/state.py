@@ -55,6 +55,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 }
 
 SYNCHRONIZED = frozenset(State) - {State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED}
+CONNECTED = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})  # what TcpCurrEstab counts
 # Where an abort owes the peer a RST (RFC 9293 section 3.10.5).
 RESET_ON_ABORT = frozenset(
     {State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT}

@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from nodes.tcp.congestion.cubic import Cubic
+from nodes.tcp.congestion.dctcp import Dctcp
 from nodes.tcp.congestion.newreno import NewReno
 
 INITIAL_WINDOW_SEGMENTS = 10  # RFC 6928
-_CHOICES: dict[str, type[NewReno] | type[Cubic]] = {"cubic": Cubic, "newreno": NewReno, "reno": NewReno}
+_CHOICES: dict[str, type[NewReno] | type[Cubic] | type[Dctcp]] = {
+    "cubic": Cubic, "newreno": NewReno, "reno": NewReno, "dctcp": Dctcp,
+}  # fmt: skip
 
 
 class CongestionControl(Protocol):
@@ -24,6 +27,18 @@ class CongestionControl(Protocol):
 
     def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:
         """`acked` new bytes arrived outside recovery; `limited`: cwnd was what held the sender back."""
+
+    def on_rtt(self, rtt: float) -> None:
+        """A round trip was measured, in seconds, on something sent once."""
+
+    def on_round(self, now: float) -> None:
+        """All that was in flight when the last round began is acknowledged: a round trip is over."""
+
+    def on_marked(self, acked: int) -> None:
+        """`acked` of the bytes told to `on_ack` next were acknowledged with ECE."""
+
+    def on_ecn(self, now: float) -> None:
+        """The network asks for less (RFC 3168): one reduction for a window of data, nothing was lost."""
 
     def on_loss(self, now: float) -> None:
         """A loss was detected by acknowledgements: one reduction for a window of data."""

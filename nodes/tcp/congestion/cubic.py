@@ -5,6 +5,8 @@ RFC 9438; net/ipv4/tcp_cubic.c. The curve is kept in segments and seconds, as th
 
 from __future__ import annotations
 
+from nodes.tcp.congestion.hystart import HyStart
+
 UNLIMITED = 1 << 40
 _C = 0.4
 _BETA = 0.7
@@ -15,8 +17,8 @@ class Cubic:
     """Slow start, then the cubic curve around the last window that lost, never below Reno's estimate."""
 
     __slots__ = (
-        "_credit", "_epoch", "_heard", "_k", "_origin", "_prior", "_w_est", "_w_max", "cwnd", "mss",
-        "ssthresh",
+        "_credit", "_epoch", "_heard", "_hystart", "_k", "_origin", "_prior", "_w_est", "_w_max", "cwnd",
+        "mss", "ssthresh",
     )  # fmt: skip
     name = "cubic"
 
@@ -24,6 +26,7 @@ class Cubic:
         self.mss = mss
         self.cwnd = cwnd
         self.ssthresh = UNLIMITED
+        self._hystart: HyStart | None = HyStart()  # for the first slow start only (RFC 9406 section 4.3)
         self._w_max = 0.0
         self._epoch: float | None = None  # when this curve began
         self._heard = 0.0  # last acknowledgement, to hold the curve still while the application is idle
@@ -41,6 +44,8 @@ class Cubic:
                 self._epoch += gap  # section 5.8: time in which cwnd did not matter does not count
             return
         if self.cwnd < self.ssthresh:
+            if self._hystart is not None:
+                acked = self._hystart.growth(acked)
             grown = min(acked, self.ssthresh - self.cwnd)
             self.cwnd += grown
             acked -= grown
@@ -69,6 +74,24 @@ class Cubic:
         self._origin = max(self._w_max, window)
         self._k = ((self._origin - window) / _C) ** (1 / 3)
 
+    def on_rtt(self, rtt: float) -> None:
+        """Slow start watches for round trips that grow."""
+        if self._hystart is not None:
+            self._hystart.sample(rtt)
+
+    def on_round(self, now: float) -> None:  # noqa: ARG002
+        """Slow start may end here, without a loss."""
+        if self._hystart is not None and self._hystart.ends():
+            self.ssthresh = self.cwnd
+            self._hystart = None
+
+    def on_marked(self, acked: int) -> None:
+        """How many bytes were marked does not matter here."""
+
+    def on_ecn(self, now: float) -> None:
+        """As on a loss (RFC 9438 section 4.6)."""
+        self.on_loss(now)
+
     def on_loss(self, now: float) -> None:  # noqa: ARG002
         """Shrink to 0.7, remember where the loss was (section 4.6), lower if it sinks (4.7)."""
         window = self.cwnd / self.mss
@@ -77,6 +100,7 @@ class Cubic:
         self.ssthresh = self.cwnd = max(int(self.cwnd * _BETA), 2 * self.mss)
         self._epoch = None
         self._credit = 0.0
+        self._hystart = None
 
     def on_timeout(self, now: float) -> None:
         """As on a loss, but restart at one segment (section 4.8)."""

@@ -35,6 +35,19 @@ class NewReno:
             self._credit -= self.cwnd
             self.cwnd += self.mss
 
+    def on_rtt(self, rtt: float) -> None:
+        """Round trips do not matter here."""
+
+    def on_round(self, now: float) -> None:
+        """Nor when one begins."""
+
+    def on_marked(self, acked: int) -> None:
+        """Nor how many bytes were marked."""
+
+    def on_ecn(self, now: float) -> None:
+        """As on a loss (RFC 3168 section 6.1.2)."""
+        self.on_loss(now)
+
     def on_loss(self, now: float) -> None:  # noqa: ARG002
         """Halve."""
         self._prior = (self.cwnd, self.ssthresh)

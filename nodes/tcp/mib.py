@@ -1,0 +1,49 @@
+"""What a host's connections counted, under the kernel's names. Owns the numbers; connections add to them.
+
+/proc/net/snmp and /proc/net/netstat: net/ipv4/proc.c snmp4_tcp_list and snmp4_net_list. Only what is really
+counted is here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class TcpMib:
+    """Counters since the host began; TcpInSegs counts what the NIC coalesced as one, as Linux does."""
+
+    TcpActiveOpens: int = 0
+    TcpPassiveOpens: int = 0
+    TcpAttemptFails: int = 0
+    TcpEstabResets: int = 0
+    TcpCurrEstab: int = 0
+    TcpInSegs: int = 0
+    TcpOutSegs: int = 0
+    TcpRetransSegs: int = 0
+    TcpInErrs: int = 0
+    TcpOutRsts: int = 0
+    TcpExtTCPTimeouts: int = 0
+    TcpExtTCPLossProbes: int = 0
+    TcpExtTCPLossProbeRecovery: int = 0
+    TcpExtTCPSackRecovery: int = 0
+    TcpExtTCPRenoRecovery: int = 0
+    TcpExtTCPSACKReneging: int = 0
+    TcpExtTCPSpuriousRTOs: int = 0
+    TcpExtTCPTSReorder: int = 0
+    TcpExtTCPDSACKUndo: int = 0
+    TcpExtTCPFullUndo: int = 0
+    TcpExtTCPDSACKRecv: int = 0
+    TcpExtTCPDSACKOldSent: int = 0
+    TcpExtTCPOFOQueue: int = 0
+    TcpExtTCPKeepAlive: int = 0
+    TcpExtTCPAbortOnData: int = 0
+    TcpExtTCPAbortOnClose: int = 0
+    TcpExtTCPAbortOnTimeout: int = 0
+    TcpExtPAWSEstab: int = 0
+    TcpExtTCPACKSkippedChallenge: int = 0
+    TcpExtTCPChallengeACK: int = 0
+    TcpExtTCPSYNChallenge: int = 0
+    TcpExtTW: int = 0
+    TcpExtTWRecycled: int = 0
+    TcpExtTCPHystartDelayDetect: int = 0
