@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from nodes.netmem.netmem import Netmem
+from nodes.uapi import MAX_SKB_FRAGS
 
 
 class Frag:
@@ -63,8 +64,10 @@ class Frags:
         return type(self)(taken)
 
     def can_extend(self, other: Frags) -> bool:
-        """Readable and unreadable bytes never share a packet (skb_try_coalesce), nor do linear and others."""
-        return self.unreadable == other.unreadable and self.linear == other.linear
+        """Readable and unreadable bytes never share a packet (skb_try_coalesce), nor do linear and others;
+        and a packet has so many fragments."""
+        alike = self.unreadable == other.unreadable and self.linear == other.linear
+        return alike and len(self.frags) < MAX_SKB_FRAGS
 
     def extend(self, other: Frags) -> None:
         """Append `other` and own its references; neighbours in one netmem become one fragment."""

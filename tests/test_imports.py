@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "nodes.nic": {"nodes.skb", "nodes.netmem", "nodes.wire", "nodes.machine", "nodes.kernel_version"},
     "nodes.tcp": {"nodes.wire"},
-    "nodes.skb": {"nodes.netmem"},
+    "nodes.skb": {"nodes.netmem", "nodes.uapi"},
     "nodes.netmem": {"nodes.machine", "nodes.uapi"},
     **{f"nodes.{part}": set() for part in ("wire", "uapi", "machine", "netlink", "kernel_version")},
 }

@@ -8,6 +8,7 @@ returning tokens), Documentation/networking/devmem.rst.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -119,7 +120,13 @@ class Devmem(Transport[Socket]):
     def _transmit(self, offset: int, length: int) -> None:
         control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, self._tx_id)]
         while length:
-            sent = self._outgoing.sendmsg([(offset, length)], control, uapi.MSG_ZEROCOPY)
+            try:
+                sent = self._outgoing.sendmsg([(offset, length)], control, uapi.MSG_ZEROCOPY)
+            except OSError as e:
+                if e.errno != errno.ENOBUFS:
+                    raise
+                self._outgoing.wait_completions(self._outgoing.wait_completions(0) + 1)
+                continue
             self._sends += 1
             offset, length = offset + sent, length - sent
 

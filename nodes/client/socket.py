@@ -236,19 +236,16 @@ class Socket:
         self, buffers: Iterable[Any], ancdata: Iterable[tuple[int, int, Any]] = (), flags: int = 0
     ) -> int:
         """Ordinary buffers; or, with (SOL_SOCKET, SCM_DEVMEM_DMABUF, u32 id) in `ancdata`, (offset,
-        length) pairs of that dma-buf. Returns how many bytes were taken."""
-        dmabuf_id = 0
-        for level, kind, body in ancdata:
-            if (level, kind) != (uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF):
-                raise OSError(errno.EINVAL, f"control message {kind} at level {level} is not known")
-            if len(body) != uapi.TX_DMABUF_ID.size:
-                raise OSError(errno.EINVAL, f"SCM_DEVMEM_DMABUF of {len(body)} bytes: give a u32")
-            (dmabuf_id,) = uapi.TX_DMABUF_ID.unpack(body)
-        if not dmabuf_id:
+        length) pairs of that dma-buf. Returns how many bytes were taken. Control messages of other levels
+        are passed over, unknown ones of SOL_SOCKET are EINVAL."""
+        buffers, dmabuf_id = [*buffers], _dmabuf_id(ancdata)
+        if len(buffers) > uapi.UIO_MAXIOV:
+            raise OSError(errno.EMSGSIZE, f"{len(buffers)} buffers, {uapi.UIO_MAXIOV} at most")
+        if not any(isinstance(each, tuple | list) for each in buffers):
+            if dmabuf_id:
+                raise OSError(errno.EFAULT, "a dma-buf is sent from by (offset, length) pairs")
             return self.send(b"".join(buffers), flags)
         iov = tuple((offset, length) for offset, length in buffers)
-        if len(iov) > uapi.UIO_MAXIOV:
-            raise OSError(errno.EMSGSIZE, f"{len(iov)} buffers, {uapi.UIO_MAXIOV} at most")
         request = SendMsg(flags, b"", None, dmabuf_id, iov, self._wait_s(flags))
         return self._calls.call(request, Done).value
 
@@ -272,6 +269,20 @@ class Socket:
         """An int, or bytes with `buflen`."""
         value = self._calls.call(GetSockOpt(level, option), Value).value
         return value[:buflen] if buflen else int(_INT.unpack_from(value)[0])
+
+
+def _dmabuf_id(ancdata: Iterable[tuple[int, int, Any]]) -> int:
+    """What the last SCM_DEVMEM_DMABUF says, 0 without one (__sock_cmsg_send, net/core/sock.c)."""
+    dmabuf_id = 0
+    for level, kind, body in ancdata:
+        if level != uapi.SOL_SOCKET:
+            continue
+        if kind != uapi.SCM_DEVMEM_DMABUF:
+            raise OSError(errno.EINVAL, f"control message {kind} of SOL_SOCKET is not known")
+        if len(body) != uapi.TX_DMABUF_ID.size:
+            raise OSError(errno.EINVAL, f"SCM_DEVMEM_DMABUF of {len(body)} bytes: give a u32")
+        (dmabuf_id,) = uapi.TX_DMABUF_ID.unpack(body)
+    return dmabuf_id
 
 
 def _scatter(data: bytes, views: Sequence[memoryview]) -> None:

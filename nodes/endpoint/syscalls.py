@@ -109,6 +109,8 @@ class Syscalls:
         if call is not None:
             return call(session, request, fd)
         if session.socket is None:
+            if isinstance(request, channel.SetSockOpt) and request.option == uapi.SO_DEVMEM_DONTNEED:
+                return _refuse(errno.EBADF, "SO_DEVMEM_DONTNEED is for TCP sockets, and this one is netlink")
             return _refuse(errno.ENOTSOCK, "this channel is not a socket's")
         return self._socket_calls[type(request)](session.socket, request, session)
 

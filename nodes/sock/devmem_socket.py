@@ -163,7 +163,8 @@ class DevmemSocket:
                 errno.EINVAL,
                 f"SO_DEVMEM_DONTNEED of {len(value)} bytes: give 1 to 128 tokens of {size} bytes",
             )
-        return self.user_frags.dontneed(uapi.DMABUF_TOKEN.iter_unpack(value))
+        frags_max = self.inet.device.config.kernel.dontneed_frags_max
+        return self.user_frags.dontneed(uapi.DMABUF_TOKEN.iter_unpack(value), frags_max)
 
     def take_error(self) -> int:
         """SO_ERROR: the pending errno, cleared."""

@@ -1,7 +1,10 @@
 """Zero-copy completions: which sends the peer has acknowledged, for MSG_ERRQUEUE.
 
 In: each successful zero-copy send with the stream offset of its end; how far the peer has acknowledged.
-Out: ranges of send numbers, neighbours merged. Source: msg_zerocopy_complete (net/core/skbuff.c),
+Out: ranges of send numbers, neighbours merged whatever their code, the first one's code kept. Owns the
+notifiers, of which a socket may have as many as its option memory holds, unread ones included. A send that
+begins while the one before has unsent bytes shares its notifier. Source: msg_zerocopy_realloc,
+msg_zerocopy_complete and skb_zerocopy_notify_extend (net/core/skbuff.c),
 Documentation/networking/msg_zerocopy.rst.
 """
 
@@ -12,37 +15,52 @@ from collections import deque
 from nodes.uapi import SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
 
 CODE_COPIED = 1  # SO_EE_CODE_ZEROCOPY_COPIED: the data was copied after all
+# net.core.optmem_max over SKB_TRUESIZE(0) on a 64-bit machine
+NOTIFIERS_MAX = (128 << 10) // 576
 
 
 class ErrQueue:
     def __init__(self) -> None:
-        self._sent: deque[tuple[int, int]] = deque()  # (stream offset of the end, code)
+        self._sent: deque[tuple[int, int, int]] = deque()  # stream offset of the end, code, notifiers
         self._ranges: deque[tuple[int, int, int]] = deque()  # (first, last, code) completed, unread
-        self._next = 0
+        self._notifiers = 0  # of sends that have not completed
         self.completed = 0  # sends completed since the socket was made
+        self.last_end = 0  # stream offset where the last zero-copy send ended
+        self.last_code = CODE_COPIED
 
-    def sent(self, end_offset: int, code: int) -> None:
-        """One more zero-copy send, ending at `end_offset` of the stream: the next number."""
-        self._sent.append((end_offset, code))
-        self._next += 1
+    @property
+    def full(self) -> bool:
+        """Whether no notifier can be allocated: read completions first."""
+        return self._notifiers + len(self._ranges) >= NOTIFIERS_MAX
+
+    def sent(self, end_offset: int, code: int, shared: bool = False) -> None:
+        """One more zero-copy send, ending at `end_offset` of the stream: the next number. `shared`: with the
+        notifier of the send before."""
+        notifiers = 0 if shared and self._sent else 1
+        self._sent.append((end_offset, code, notifiers))
+        self._notifiers += notifiers
+        self.last_end, self.last_code = end_offset, code
 
     def acknowledged(self, offset: int) -> bool:
         """Everything before `offset` of the stream has arrived; whether that completed any send."""
         before = self.completed
         while self._sent and self._sent[0][0] <= offset:
-            self._complete(self._sent.popleft()[1])
+            self._complete()
         return self.completed > before
 
     def abort(self) -> None:
         """The connection is dead: nothing will be sent from the memory any more."""
         while self._sent:
-            self._complete(self._sent.popleft()[1])
+            self._complete()
 
-    def _complete(self, code: int) -> None:
+    def _complete(self) -> None:
+        _, code, notifiers = self._sent.popleft()
         number = self.completed
         self.completed += 1
-        if self._ranges and self._ranges[-1][1] == number - 1 and self._ranges[-1][2] == code:
-            self._ranges[-1] = (self._ranges[-1][0], number, code)
+        self._notifiers -= notifiers
+        if self._ranges and self._ranges[-1][1] == number - 1:
+            first, _, code = self._ranges[-1]
+            self._ranges[-1] = (first, number, code)
         else:
             self._ranges.append((number, number, code))
 

@@ -2,7 +2,8 @@
 
 In: a request and how much of it was taken before. Out: how many bytes more were taken. Bytes of a bound
 dma-buf go by reference, ordinary bytes by one copy into host pages.
-Source: tcp_sendmsg_locked (net/ipv4/tcp.c), net_devmem_get_binding (net/core/devmem.c).
+Source: tcp_sendmsg_locked (net/ipv4/tcp.c), net_devmem_get_binding (net/core/devmem.c),
+zerocopy_fill_skb_from_devmem and skb_zerocopy_iter_stream (net/core/{datagram,skbuff}.c).
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from nodes.netmem.binding import TxBinding
 from nodes.skb import Frag, Frags
 from nodes.sock.devmem_socket import DevmemSocket, error
 from nodes.sock.errqueue import CODE_COPIED
+from nodes.tcp.connection import Connection
 
 _COPY_BYTES = 1 << 20  # host pages taken for one queue entry at most
+_MAX_TCP_HEADER = 320  # what the kernel spares of gso_max_size when it sizes an skb
 
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """Either `dmabuf_id` > 0 and `iov`, (offset, length) pairs in bytes, or ordinary `data`."""
+    """Either `dmabuf_id` > 0 and `iov`, (offset, length) pairs in bytes, or ordinary `data`. `iov` with
+    `dmabuf_id` 0 are addresses that nothing is at."""
 
     flags: int
     data: memoryview
@@ -31,7 +35,7 @@ class SendRequest:
 
     @property
     def length(self) -> int:
-        return sum(length for _, length in self.iov) if self.dmabuf_id else len(self.data)
+        return sum(length for _, length in self.iov) if self.iov else len(self.data)
 
 
 def sendmsg(
@@ -42,19 +46,23 @@ def sendmsg(
     now: float,
 ) -> int:
     """Take more of `request`, of which `done` bytes were taken; returns how many, BlockingIOError when
-    the send buffer is full. Errors as in table E: EINVAL (E2, E3), ENODEV (E5), EFAULT (E6)."""
-    binding = None
-    if request.dmabuf_id:
-        if not request.flags & uapi.MSG_ZEROCOPY or not sock.options.zerocopy:
-            raise error(errno.EINVAL, "sending from a dma-buf needs MSG_ZEROCOPY and SO_ZEROCOPY")
-        binding = _usable(sock, request.dmabuf_id, binding_of)
+    the send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12),
+    ENOBUFS (E11)."""
+    length, zerocopy = request.length, _notifies(sock, request)
+    if zerocopy and length and not done and sock.errqueue.full:
+        raise error(errno.ENOBUFS, "too many zero-copy sends wait: read their completions first")
+    binding = _binding(sock, request, binding_of, zerocopy) if request.dmabuf_id else None
     connection = sock.check_may_send()
-    if done < request.length and connection.send_room <= 0:
+    if done < length and connection.send_room <= 0:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
+    if zerocopy and length and not done:
+        _check_tail(sock, request, connection)
+    reach = length if binding is None else _reach(sock, request, binding, connection)
     taken = 0
     try:
-        while done + taken < request.length and connection.send_room > 0:
-            payload = _next_payload(sock, request, done + taken, connection.send_room, binding)
+        while done + taken < length and connection.send_room > 0:
+            room = min(connection.send_room, reach - done - taken)
+            payload = _next_payload(sock, request, done + taken, room, binding)
             taken += len(payload)
             sock.bytes_sent += len(payload)
             connection.send(payload, now)
@@ -67,21 +75,82 @@ def sendmsg(
 
 def sent(sock: DevmemSocket, request: SendRequest, total: int) -> None:
     """The call is over and took `total` bytes: it gets its number if it is to be notified."""
-    if total and request.flags & uapi.MSG_ZEROCOPY and sock.options.zerocopy:
-        sock.errqueue.sent(sock.bytes_sent, 0 if request.dmabuf_id else CODE_COPIED)
-        if sock.connection is not None:
-            sock.errqueue.acknowledged(sock.connection.bytes_acked)
+    if total and _notifies(sock, request):
+        queue, connection = sock.errqueue, sock.connection
+        unsent = 0 if connection is None else connection.unsent_bytes
+        shared = unsent > total and queue.last_end == sock.bytes_sent - total
+        queue.sent(sock.bytes_sent, 0 if request.dmabuf_id else CODE_COPIED, shared)
+        if connection is not None:
+            queue.acknowledged(connection.bytes_acked)
 
 
-def _usable(
-    sock: DevmemSocket, dmabuf_id: int, binding_of: Callable[[int], TxBinding | None]
-) -> TxBinding:
+def _notifies(sock: DevmemSocket, request: SendRequest) -> bool:
+    return bool(request.flags & uapi.MSG_ZEROCOPY) and sock.options.zerocopy
+
+
+def _binding(
+    sock: DevmemSocket,
+    request: SendRequest,
+    binding_of: Callable[[int], TxBinding | None],
+    zerocopy: bool,
+) -> TxBinding | None:
+    """The binding that the request names, None when it has nothing to send."""
+    kernel, dmabuf_id = sock.inet.device.config.kernel, request.dmabuf_id
+    if not kernel.devmem_tx:
+        raise error(errno.EINVAL, f"kernel {kernel.name} cannot send from a dma-buf: send ordinary memory")
+    if not zerocopy:
+        raise error(errno.EINVAL, "sending from a dma-buf needs MSG_ZEROCOPY and SO_ZEROCOPY")
+    if not request.length:
+        return None
     binding = binding_of(dmabuf_id)
     if binding is None or not binding.bound:
         raise error(errno.EINVAL, f"dma-buf id {dmabuf_id} is not bound for sending")
+    if sock.connection is None:  # what has no peer is routed to the loopback device
+        raise error(errno.ENODEV, "the socket is not connected: no route leaves by the dma-buf's device")
     if binding.ifindex != sock.inet.device.ifindex:
         raise error(errno.ENODEV, f"dma-buf id {dmabuf_id} is bound to another device than the route's")
     return binding
+
+
+def _skb_bytes(sock: DevmemSocket, connection: Connection) -> int:
+    """Payload that one skb is filled with (tcp_xmit_size_goal)."""
+    mss = connection.info().snd_mss
+    return max(1, (sock.inet.device.config.gso_max_bytes - 1 - _MAX_TCP_HEADER) // mss) * mss
+
+
+def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection) -> None:
+    """EFAULT when the bytes would share the unsent skb of the last zero-copy send, which is of the other
+    kind (zerocopy_fill_skb_from_iter, table E10)."""
+    queue, unreadable = sock.errqueue, request.dmabuf_id != 0
+    if queue.last_end != sock.bytes_sent or not connection.unsent_bytes:
+        return
+    follows_unreadable = queue.last_code != CODE_COPIED
+    allowed = unreadable and sock.inet.device.config.kernel.unreadable_may_follow
+    if follows_unreadable != unreadable and not allowed:
+        room = -connection.unsent_bytes % _skb_bytes(sock, connection)
+        if room:
+            raise error(
+                errno.EFAULT, "unsent device memory lies before host memory, or the reverse, in one packet"
+            )
+
+
+def _reach(sock: DevmemSocket, request: SendRequest, binding: TxBinding, connection: Connection) -> int:
+    """Bytes of the request before the skb that meets the end of the dma-buf; all if none does. An skb holds
+    so many bytes and fragments, each within a page, and is undone as a whole (table E6, E8)."""
+    size = binding.region.size
+    if all(offset >= 0 and offset + length <= size for offset, length in request.iov):
+        return request.length
+    most = _skb_bytes(sock, connection)
+    queued = filled = frags = 0
+    for offset, length in request.iov:
+        while length:
+            if filled == most or frags == uapi.MAX_SKB_FRAGS:
+                queued, filled, frags = queued + filled, 0, 0
+            if not 0 <= offset < size:
+                return queued
+            piece = min(uapi.PAGE_SIZE - offset % uapi.PAGE_SIZE, length, most - filled)
+            offset, length, filled, frags = offset + piece, length - piece, filled + piece, frags + 1
+    return request.length
 
 
 def _next_payload(
@@ -89,13 +158,14 @@ def _next_payload(
 ) -> Frags:
     """Payload from byte `at` of the request on, at most `room` bytes, references taken."""
     if binding is None:
+        if request.iov:
+            raise error(errno.EFAULT, "offsets without a dma-buf id point at no memory")
         size = min(room, len(request.data) - at, _COPY_BYTES)
         return sock.inet.send_pages.copy_from_user(request.data[at : at + size])
+    if not room:
+        raise error(errno.EFAULT, f"the range leaves the dma-buf of {binding.region.size} bytes")
     for offset, length in request.iov:
         if at < length:
-            size = min(room, length - at)
-            # The whole entry is checked, not just what fits now: a bad one fails before it sends.
-            binding.check(offset, length)
-            return Frags([Frag(binding.netmem(), offset + at, size)])
+            return Frags([Frag(binding.netmem(), offset + at, min(room, length - at))])
         at -= length
     raise AssertionError("asked for payload past the request's end")

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from nodes.netmem.netmem import Netmem
 from nodes.uapi import MAX_DONTNEED_FRAGS
 
+_U32 = 1 << 32
+
 
 class UserFrags:
     def __init__(self) -> None:
@@ -33,25 +35,32 @@ class UserFrags:
         self._held[token] = netmem
         return token
 
-    def dontneed(self, tokens: Iterable[tuple[int, int]]) -> int:
+    def dontneed(
+        self, tokens: Iterable[tuple[int, int]], frags_max: int | None = MAX_DONTNEED_FRAGS
+    ) -> int:
         """Return fragments by (token_start, token_count); how many were held.
 
-        Unknown tokens are skipped, not counted, but use up the budget of 1,024 visited ones
-        (sock_devmem_dontneed, net/core/sock.c).
+        Unknown tokens are skipped, not counted, but are among the `frags_max` that one call visits, None
+        for any number (sock_devmem_dontneed, net/core/sock.c).
         """
         freed = 0
-        budget = MAX_DONTNEED_FRAGS
         for start, count in tokens:
-            for token in range(start, start + min(count, budget)):
+            if frags_max is not None:
+                count = min(count, frags_max)
+                frags_max -= count
+            for token in self._visited(start, count):
                 netmem = self._held.pop(token, None)
                 if netmem is not None:
                     heapq.heappush(self._free, token)
                     netmem.put()
                     freed += 1
-            budget -= min(count, budget)
-            if budget == 0:
-                break
         return freed
+
+    def _visited(self, start: int, count: int) -> Iterable[int]:
+        """`count` 32-bit numbers from `start` on; of more than are held, only those."""
+        if count > len(self._held):
+            return sorted(token for token in self._held if (token - start) % _U32 < count)
+        return ((start + i) % _U32 for i in range(count))
 
     def release_all(self) -> None:
         """The socket closes: everything goes back (tcp_release_user_frags)."""

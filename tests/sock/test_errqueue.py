@@ -1,8 +1,8 @@
-"""Zero-copy completions: numbered by send, merged while they are neighbours of one kind."""
+"""Zero-copy completions: numbered by send, merged while they are neighbours."""
 
 from __future__ import annotations
 
-from nodes.sock.errqueue import CODE_COPIED, ErrQueue
+from nodes.sock.errqueue import CODE_COPIED, NOTIFIERS_MAX, ErrQueue
 from nodes.uapi import EXTENDED_ERR, SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
 
 
@@ -44,10 +44,33 @@ def test_neighbours_merge_until_they_are_read() -> None:
     assert read_all(queue) == [(3, 3, 0)]
 
 
-def test_copied_sends_keep_apart_from_others() -> None:
-    queue = with_sends((1, 0), (2, 0), (3, CODE_COPIED), (4, CODE_COPIED), (5, 0))
+def test_a_range_keeps_the_code_of_its_first_send() -> None:
+    queue = with_sends((1, 0), (2, 0), (3, CODE_COPIED))
+    queue.acknowledged(3)
+    assert read_all(queue) == [(0, 2, 0)]
+    queue.sent(4, CODE_COPIED)
+    queue.sent(5, 0)
     queue.acknowledged(5)
-    assert read_all(queue) == [(0, 1, 0), (2, 3, CODE_COPIED), (4, 4, 0)]
+    assert read_all(queue) == [(3, 4, CODE_COPIED)]
+
+
+def test_notifiers_run_out_until_completions_are_read() -> None:
+    queue = ErrQueue()
+    for number in range(NOTIFIERS_MAX):
+        assert not queue.full
+        queue.sent(number + 1, 0)
+    assert queue.full
+    queue.acknowledged(2)
+    assert not queue.full  # one range in place of two sends
+
+
+def test_a_send_behind_unsent_bytes_shares_a_notifier() -> None:
+    queue = with_sends((10, 0))
+    for number in range(2 * NOTIFIERS_MAX):
+        queue.sent(11 + number, 0, shared=True)
+    assert not queue.full
+    queue.abort()
+    assert read_all(queue) == [(0, 2 * NOTIFIERS_MAX, 0)]
 
 
 def test_one_acknowledgement_may_complete_several_and_part_of_none() -> None:
@@ -60,7 +83,7 @@ def test_a_dead_connection_completes_everything() -> None:
     queue = with_sends((10, 0), (20, CODE_COPIED))
     queue.acknowledged(10)
     queue.abort()
-    assert read_all(queue) == [(0, 0, 0), (1, 1, CODE_COPIED)]
+    assert read_all(queue) == [(0, 1, 0)]
     assert queue.completed == 2
     queue.abort()
     assert queue.read() is None

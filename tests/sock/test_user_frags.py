@@ -72,6 +72,18 @@ def test_unknown_tokens_use_up_the_budget(payloads: Payloads) -> None:
     assert table.dontneed([(25, 76)]) == 76
 
 
+def test_without_a_limit_all_of_a_range_goes_back_however_wide(payloads: Payloads) -> None:
+    table = filled(payloads, 1500)
+    assert table.dontneed([(2, 1200)], None) == 1200
+    assert table.dontneed([(0xFFFFFFFE, 0xFFFFFFFF)], None) == 300
+
+
+def test_token_numbers_wrap_at_32_bits(payloads: Payloads) -> None:
+    table = filled(payloads, 3)
+    assert table.dontneed([(0xFFFFFFFF, 3)]) == 1  # 0xFFFFFFFF, 0 and 1
+    assert table.dontneed([(2, 2)]) == 2
+
+
 def test_a_close_returns_everything(payloads: Payloads) -> None:
     table = filled(payloads, 50)
     table.dontneed([(10, 5)])
