@@ -27,7 +27,7 @@ class HostError(RuntimeError):
 
 class Host:
     """`name`, `address` and `address6` (the endpoint's; None without IPv6), `kernel_address` (Linux's own on
-    the same link, or None), `ifname`, `ifindex`, `mtu`; `bus` is the host's memory ceiling, None when it has none."""
+    the same link, or None), `ifname`, `ifindex`, `mtu`; `bus` is the host's memory ceiling, None without."""
 
     def __init__(self, path: str) -> None:
         try:

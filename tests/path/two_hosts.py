@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from socket import AF_INET, AF_INET6
 
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
@@ -25,6 +26,7 @@ from nodes.sock.inet import Inet, InetConfig
 from nodes.sock.tcp_recvmsg import Received, RecvRequest, recvmsg
 from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
 from nodes.uapi import DMABUF_CMSG, DMABUF_TOKEN, MSG_SOCK_DEVMEM, MSG_ZEROCOPY, DmabufCmsg
+from nodes.wire import ip
 from nodes.wire.ipv4 import address_int
 
 DEVMEM_QUEUE = 7
@@ -57,6 +59,7 @@ class Cable:
     frames: deque[Frame] = field(default_factory=deque)
     lose: Callable[[bytes], bool] = lambda _: False
     carried: int = 0
+    checksum_good: bool = True  # what the receiver's link knows
 
     def put(self, frame: Frame) -> None:
         chance = self.random.random
@@ -82,7 +85,7 @@ class CableEnd:
             return None
         frame = self._in.frames[0]
         first = memoryview(frame.data[:PEEK_BYTES].ljust(PEEK_BYTES, b"\0"))
-        return Arriving(first, len(frame.data), frame.gso_size, checksum_good=True)
+        return Arriving(first, len(frame.data), frame.gso_size, self._in.checksum_good)
 
     def receive(self, views: Sequence[memoryview]) -> None:
         data, at = self._in.frames.popleft().data, 0
@@ -111,14 +114,16 @@ class PathHost:
         config = DeviceConfig(name, ifindex=number + 1, mac=mac, gso_max_bytes=65536, rx_buf_len=4096)
         self.device = NetDevice(config, wire, self.ledger)
         self.address = address_int(f"10.0.1.{number}")
-        self.inet = Inet(self.device, Cpu(self.ledger), InetConfig(self.address, 24, seed=number))
+        self.address6 = ip.address_int(f"2001:db8::{number}")
+        inet = InetConfig(self.address, 24, seed=number, address6=self.address6)
+        self.inet = Inet(self.device, Cpu(self.ledger), inet)
         self.netdev = Netdev(self.device)
         self.ethtool = Ethtool(self.device)
         self.clock = clock
         self.sockets: list[DevmemSocket] = []
 
-    def socket(self) -> DevmemSocket:
-        sock = DevmemSocket(self.inet)
+    def socket(self, family: int = AF_INET) -> DevmemSocket:
+        sock = DevmemSocket(self.inet, family)
         self.sockets.append(sock)
         return sock
 
@@ -178,7 +183,7 @@ class PathHost:
 
 
 class TwoHosts:
-    """`a` is 10.0.1.1, `b` is 10.0.1.2. Everything random comes from `seed`."""
+    """`a` is 10.0.1.1 and 2001:db8::1, `b` 10.0.1.2 and 2001:db8::2. Everything random comes from `seed`."""
 
     def __init__(self, seed: int = 1, impairment: Impairment | None = None) -> None:
         print(f"seed {seed}")
@@ -218,13 +223,16 @@ class TwoHosts:
         while self.now < end:
             self.step(idle_s=end - self.now)
 
-    def connect(self, port: int, backlog: int = 8) -> tuple[DevmemSocket, DevmemSocket]:
-        """(client on a, server on b), connected."""
-        listener = self.b.socket()
+    def connect(
+        self, port: int, backlog: int = 8, family: int = AF_INET
+    ) -> tuple[DevmemSocket, DevmemSocket]:
+        """(client on a, server on b), connected over the version of IP that `family` names."""
+        listener = self.b.socket(family)
         listener.bind(0, port)
         listener.listen(backlog)
-        client = self.a.socket()
-        client.start_connect(self.b.address, port, self.now)
+        client = self.a.socket(family)
+        address = self.b.address6 if family == AF_INET6 else self.b.address
+        client.start_connect(address, port, self.now)
         self.run_until(lambda: bool(listener.accept_queue))
         server = listener.accept()
         self.b.sockets.append(server)
