@@ -101,11 +101,6 @@ class Connection:
         return self._sender.queue.bytes
 
     @property
-    def unsent_bytes(self) -> int:
-        """Payload bytes that are queued and were never sent."""
-        return self._sender.queue.bytes
-
-    @property
     def send_room(self) -> int:
         """Bytes that still fit in the send buffer."""
         sender = self._sender
