@@ -107,12 +107,13 @@ class Stats(Reply, frozen=True):
 
 
 class Netlink(Request, frozen=True):
-    """One operation of a netlink family: a record of nodes.netlink, encoded (a descriptor where its `fd`
-    says so) -> NetlinkReply."""
+    """One operation of a netlink family: attributes by name, encoded (a descriptor where `fd` says so)
+    -> NetlinkReply."""
 
     family: str
     operation: str
     attributes: msgspec.Raw
+    dump: bool = False
 
 
 class NetlinkReply(Reply, frozen=True):

@@ -18,21 +18,47 @@ class Ethtool(Family):
         super().__init__(calls, "ethtool")
 
     def rings_get(self) -> Attributes:
-        return dict(self.do("rings-get", {}))
+        return dict(self.do("rings-get"))
 
     def rings_set(self, attributes: Attributes) -> None:
-        """rx, tcp-data-split, hds-thresh; absent ones stay."""
+        """rx, tx, tcp-data-split, hds-thresh; absent ones stay."""
         self.do("rings-set", attributes)
 
     def channels_get(self) -> Attributes:
-        return dict(self.do("channels-get", {}))
+        return dict(self.do("channels-get"))
 
-    def rss_get(self) -> Attributes:
-        return dict(self.do("rss-get", {}))
+    def channels_set(self, attributes: Attributes) -> None:
+        """rx-count, tx-count; absent ones stay."""
+        self.do("channels-set", attributes)
+
+    def rss_get(self, attributes: Attributes | None = None) -> Attributes:
+        """The device's own table and key, or those of {"context": n}."""
+        return dict(self.do("rss-get", attributes))
 
     def rss_set(self, attributes: Attributes) -> None:
-        """{"equal": n} spreads over the first n queues, {"indir": [...]} sets the table."""
+        """{"equal": n} spreads over the first n queues, {"indir": [...]} sets the table, {"hkey": hex} the
+        key; with {"context": n} that context's."""
         self.do("rss-set", attributes)
+
+    def rss_create(self, attributes: Attributes) -> Attributes:
+        """A new context, filled as by rss_set; returns {"context": n}."""
+        return dict(self.do("rss-create-act", attributes))
+
+    def rss_delete(self, attributes: Attributes) -> None:
+        """{"context": n}"""
+        self.do("rss-delete-act", attributes)
+
+    def features_get(self) -> Attributes:
+        """{"hw": names that can be changed, "active": names that are on}"""
+        return dict(self.do("features-get"))
+
+    def features_set(self, wanted: dict[str, bool]) -> Attributes:
+        """Turn features on or off by name; returns the state that results."""
+        return dict(self.do("features-set", {"wanted": wanted}))
+
+    def stats_get(self) -> dict[str, int]:
+        """What ethtool -S shows."""
+        return dict(self.do("stats-get"))
 
     def ntuple_insert(self, attributes: Attributes) -> Attributes:
         """{"flow-type": "tcp4", "dst-port": p, "queue": q, ...}; returns {"location": n}."""
@@ -43,4 +69,5 @@ class Ethtool(Family):
         self.do("ntuple-delete", attributes)
 
     def ntuple_get(self) -> list[Attributes]:
-        return list(self.do("ntuple-get", {}))
+        """Every rule."""
+        return self.dump("ntuple-get")

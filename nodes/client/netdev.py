@@ -2,7 +2,8 @@
 
     host.netdev.bind_rx({"ifindex": 2, "fd": fd, "queues": [{"type": "rx", "id": 1}]})  ->  {"id": 1}
 
-Source: Documentation/netlink/specs/netdev.yaml. Refusals are OSError with errno, text, `attribute`.
+Source: Documentation/netlink/specs/netdev.yaml. Refusals are OSError with errno, text, `attribute`: the
+endpoint checks, in the kernel's order.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from nodes import netlink
 from nodes.channel import Netlink, NetlinkReply
 from nodes.client.calls import Calls, SystemCallError
 
@@ -20,29 +20,40 @@ Attributes = dict[str, Any]
 
 
 class Family:
-    """One generic netlink family: do and dump by operation name."""
+    """One generic netlink family: do and dump by operation name.
+
+    Raises OSError: EOPNOTSUPP for an operation that does not exist, EPERM, EINVAL for attributes that are
+    unknown, missing or of another type, ERANGE for numbers outside their range, and what else the
+    operation's own table says.
+    """
 
     def __init__(self, calls: Calls, name: str) -> None:
         self._calls = calls
         self._name = name
 
-    def do(self, operation: str, attributes: Attributes) -> Any:
-        """Ask for one operation. EOPNOTSUPP for one that does not exist, EINVAL for bad attributes."""
-        kind = netlink.OPERATIONS.get((self._name, operation))
-        if kind is None:
-            raise SystemCallError(errno.EOPNOTSUPP, f"family {self._name!r} has no operation {operation!r}")
+    def do(self, operation: str, attributes: Attributes | None = None) -> Any:
+        """Ask for one thing; the reply's attributes, or None."""
+        return self._ask(operation, attributes or {}, dump=False)
+
+    def dump(self, operation: str, attributes: Attributes | None = None) -> list[Attributes]:
+        """Everything there is, narrowed by `attributes` where the operation has any."""
+        return list(self._ask(operation, attributes or {}, dump=True))
+
+    def _ask(self, operation: str, attributes: Attributes, dump: bool) -> Any:
         try:
-            record = netlink.validate(attributes, kind)
-        except msgspec.ValidationError as e:
-            raise SystemCallError(errno.EINVAL, f"{self._name} {operation}: {e}", str(e)) from None
-        fd = getattr(record, "fd", None)
-        request = Netlink(self._name, operation, msgspec.Raw(msgspec.msgpack.encode(record)))
+            encoded = msgspec.Raw(msgspec.msgpack.encode(attributes))
+        except (TypeError, OverflowError) as e:
+            raise SystemCallError(errno.EINVAL, f"{self._name} {operation}: {e}") from None
+        fd = attributes.get("fd")
+        fds = (fd,) if type(fd) is int and 0 <= fd < 1 << 31 else ()
+        request = Netlink(self._name, operation, encoded, dump)
         try:
-            reply = self._calls.call(request, NetlinkReply, () if fd is None else (fd,))
+            reply = self._calls.call(request, NetlinkReply, fds)
         except OSError as e:
-            if e.errno == errno.EBADF and fd is not None:  # sendmsg refuses to pass what is not open
-                raise SystemCallError(errno.EBADF, f"file descriptor {fd} is not open", "fd") from None
-            raise
+            if e.errno != errno.EBADF or not fds:
+                raise
+            # sendmsg refuses to pass what is not open; what else may be wrong comes first
+            reply = self._calls.call(request, NetlinkReply)
         return msgspec.msgpack.decode(reply.result)
 
 
@@ -60,17 +71,21 @@ class Netdev(Family):
         """Bind a dma-buf for sending; returns {"id": dmabuf_id}."""
         return dict(self.do("bind-tx", attributes))
 
-    def dev_get(self, attributes: Attributes | None = None) -> list[Attributes]:
-        return list(self.do("dev-get", attributes or {}))
+    def dev_get(self) -> list[Attributes]:
+        """A dump; so are those below. One thing alone: `do`."""
+        return self.dump("dev-get")
 
     def queue_get(self, attributes: Attributes | None = None) -> list[Attributes]:
-        return list(self.do("queue-get", attributes or {}))
+        return self.dump("queue-get", attributes)
 
-    def page_pool_get(self, attributes: Attributes | None = None) -> list[Attributes]:
-        return list(self.do("page-pool-get", attributes or {}))
+    def napi_get(self, attributes: Attributes | None = None) -> list[Attributes]:
+        return self.dump("napi-get", attributes)
 
-    def page_pool_stats_get(self, attributes: Attributes | None = None) -> list[Attributes]:
-        return list(self.do("page-pool-stats-get", attributes or {}))
+    def page_pool_get(self) -> list[Attributes]:
+        return self.dump("page-pool-get")
+
+    def page_pool_stats_get(self) -> list[Attributes]:
+        return self.dump("page-pool-stats-get")
 
     def qstats_get(self, attributes: Attributes | None = None) -> list[Attributes]:
-        return list(self.do("qstats-get", attributes or {}))
+        return self.dump("qstats-get", attributes)

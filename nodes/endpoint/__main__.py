@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
             rx_buf_len=options.rx_buf_len,
         )
         impairment = Impairment(wire, chances, options.address) if chances else None
-        device = NetDevice(config, impairment or wire, ledger)
+        device = NetDevice(config, impairment or wire, ledger, _boottime)
         capture = None
         if options.pcap:
             file = stack.enter_context(_writable(options.pcap))
@@ -176,6 +176,10 @@ def _writable(path: str) -> BinaryIO:
         return open(path, "wb", buffering=_CAPTURE_BUFFER_BYTES)
     except OSError as e:
         raise EndpointError(f"--pcap {path!r} cannot be written: {e.strerror}") from None
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _mtu(ifname: str) -> int:

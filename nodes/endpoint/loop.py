@@ -90,7 +90,7 @@ class Loop:
             self._host.capture.advance(now)
         if self._host.impairment is not None:
             frames |= self._host.impairment.advance(now)
-        if device.tx.stopped:
+        if device.tx.waiting:
             device.tx.kick()
         if frames:
             inet.poll(BUDGET, now)  # what exceeds the budget makes the next poll return at once
@@ -112,7 +112,7 @@ class Loop:
 
     def _refresh(self) -> None:
         """Watch for what each descriptor wants now."""
-        wire = select.EPOLLIN | (select.EPOLLOUT if self._host.device.tx.stopped else 0)
+        wire = select.EPOLLIN | (select.EPOLLOUT if self._host.device.tx.waiting else 0)
         self._watch(self._wire_fd, wire)
         stirred, self._syscalls.stirred = self._syscalls.stirred, {}
         for session in stirred:

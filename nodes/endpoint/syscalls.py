@@ -14,6 +14,7 @@ import resource
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ import msgspec
 
 from nodes import channel, netlink, uapi
 from nodes.channel import Reply
+from nodes.control import families, policy
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
@@ -99,7 +101,7 @@ class Syscalls:
             channel.SetSockOpt: self._setsockopt,
             channel.GetSockOpt: self._getsockopt,
         }
-        self._netlink_calls = self._families()
+        self._netlink_answers = families.answers(host.device, host.ethtool)
 
     # --- sessions
 
@@ -220,7 +222,7 @@ class Syscalls:
 
         def stats(_: float) -> channel.Stats:
             usage = resource.getrusage(resource.RUSAGE_SELF)
-            rx = [q.counters for q in host.device.rx_queues]
+            rx = [q.counters for q in host.device.all_rx_queues]
             tx = host.device.tx.counters
             return channel.Stats(
                 ledger=host.ledger.snapshot(),
@@ -242,48 +244,38 @@ class Syscalls:
 
     # --- netlink
 
-    def _families(self) -> dict[tuple[str, str], Callable[[Any], Any]]:
-        netdev, ethtool = self._host.netdev, self._host.ethtool
-        return {
-            ("netdev", "dev-get"): netdev.dev_get,
-            ("netdev", "queue-get"): netdev.queue_get,
-            ("netdev", "page-pool-get"): netdev.page_pool_get,
-            ("netdev", "page-pool-stats-get"): netdev.page_pool_stats_get,
-            ("netdev", "qstats-get"): netdev.qstats_get,
-            ("ethtool", "rings-get"): ethtool.rings_get,
-            ("ethtool", "rings-set"): ethtool.rings_set,
-            ("ethtool", "channels-get"): ethtool.channels_get,
-            ("ethtool", "rss-get"): ethtool.rss_get,
-            ("ethtool", "rss-set"): ethtool.rss_set,
-            ("ethtool", "ntuple-insert"): ethtool.ntuple_insert,
-            ("ethtool", "ntuple-delete"): ethtool.ntuple_delete,
-            ("ethtool", "ntuple-get"): ethtool.ntuple_get,
-        }
-
     def _netlink(self, session: Session, request: channel.Netlink, fd: int) -> Attempt:
         def netlink_call(_: float) -> channel.NetlinkReply:
-            operation = (request.family, request.operation)
-            kind = netlink.OPERATIONS.get(operation)
-            try:
-                if kind is None:
-                    raise NetlinkError(errno.EOPNOTSUPP, f"{request.family} has no {request.operation}")
-                attributes = msgspec.msgpack.decode(request.attributes, type=kind)
-            except msgspec.ValidationError as e:
-                raise NetlinkError(errno.EINVAL, str(e)) from None
-            if isinstance(attributes, netlink.BindRx | netlink.BindTx):
-                return _netlink_reply(self._bind_dmabuf(session, attributes, fd))
-            if request.operation.endswith(("-set", "-insert", "-delete")) and not session.privileged:
-                raise NetlinkError(errno.EPERM, f"{request.operation} needs CAP_NET_ADMIN")
-            return _netlink_reply(self._netlink_calls[operation](attributes))
+            with ExitStack() as undo:
+                if fd >= 0:
+                    undo.callback(os.close, fd)
+                attributes = self._permitted(session, request)
+                if isinstance(attributes, netlink.BindRx | netlink.BindTx):
+                    undo.pop_all()
+                    return _netlink_reply(self._bind_dmabuf(session, attributes, fd))
+                mode: netlink.Mode = "dump" if request.dump else "do"
+                answer = self._netlink_answers[request.family, request.operation, mode]
+                return _netlink_reply(answer(attributes))
 
         return netlink_call
+
+    @staticmethod
+    def _permitted(session: Session, request: channel.Netlink) -> netlink.Attributes:
+        """The attributes, when there is such an operation and the caller may ask for it; in this order, the
+        kernel's (genl_family_rcv_msg): EOPNOTSUPP, EPERM, then the policy."""
+        family, operation = request.family, request.operation
+        kind = netlink.OPERATIONS.get((family, operation, "dump" if request.dump else "do"))
+        if kind is None:
+            what = f"{'dump' if request.dump else 'do'} {operation!r}"
+            raise NetlinkError(errno.EOPNOTSUPP, f"family {family!r} has no operation {what}")
+        if netlink.needs_admin(family, operation) and not session.privileged:
+            raise NetlinkError(errno.EPERM, f"{operation} needs CAP_NET_ADMIN")
+        return policy.parse(request.attributes, kind)
 
     def _bind_dmabuf(
         self, session: Session, request: netlink.BindRx | netlink.BindTx, fd: int
     ) -> netlink.Dmabuf:
         """The binding ends with the channel that made it (netdev_nl_sock_priv_destroy)."""
-        if request.fd is not None and fd < 0:
-            raise NetlinkError(errno.EBADF, f"file descriptor {request.fd} is not open", "fd")
         netdev = self._host.netdev
         if isinstance(request, netlink.BindRx):
             rx = netdev.bind_rx(request, fd, session.privileged)

@@ -113,8 +113,8 @@ class NetDevice:
             self.detached_pools[old] = self._boottime()
 
     def use_rx_queues(self, count: int) -> None:
-        """Use the first `count` queues, 1 to config.rx_queues, each restarted: what was posted to them is
-        lost. A table that nobody has set spreads over them anew."""
+        """Use the first `count` queues, 1 to config.rx_queues; what was posted to the others is given back.
+        A table that nobody has set spreads over them anew."""
         self.rx_queues = [*self.all_rx_queues[:count]]
         for rxq in self.all_rx_queues[count:]:
             self.restart_queue(rxq, self.host_pool())

@@ -34,14 +34,20 @@ class TxCounters(msgspec.Struct):
 class TxQueue:
     def __init__(self, wire: Wire, dma: Dma) -> None:
         self.counters = TxCounters()
+        self.ring_size = 1  # packets that may wait before the stack is stopped
         self.capture: Capture | None = None
         self._wire = wire
         self._dma = dma
         self._waiting: deque[tuple[Skb, Departing]] = deque()
 
     @property
+    def waiting(self) -> int:
+        """Packets that wait for the wire."""
+        return len(self._waiting)
+
+    @property
     def stopped(self) -> bool:
-        return bool(self._waiting)
+        return len(self._waiting) >= self.ring_size
 
     def xmit(self, skb: Skb, how: Departing) -> None:
         """Send, or wait behind what waits already."""

@@ -112,7 +112,8 @@ class Inet:
     def _tcp_config(self, sock: DevmemSocket) -> TcpConfig:
         family, device, options = self._family(sock.remote[0]), self.device.config, sock.options
         mss = device.mtu - family.header_bytes - tcp.HEADER_BYTES
-        most = min(device.gso_max_bytes - ethernet.HEADER_BYTES, family.max_packet_bytes)
+        gso_max_bytes = device.gso_max_bytes if self.device.tso else 0
+        most = min(gso_max_bytes - ethernet.HEADER_BYTES, family.max_packet_bytes)
         return TcpConfig(
             mss=mss,
             max_segment_bytes=max(mss, most - family.header_bytes - _TCP_HEADER_MAX),

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from nodes.control.netdev import Netdev
+from nodes.control.netdev_get import NetdevGet
 from nodes.control.netlink_error import NetlinkError
 from nodes.machine import dmabuf
-from nodes.netlink import BindRx, BindTx, Dump, Queue
+from nodes.netlink import BindRx, BindTx, OfDevice, Queue
 from nodes.netmem.binding import RxBinding
 from nodes.nic.net_device import TcpDataSplit
 from tests.nic.bench import Bench
@@ -22,7 +23,7 @@ from tests.nic.frames import Tcp
 
 IFINDEX = 2
 SIZE = 1 << 20
-DUMP = Dump()
+DUMP = OfDevice()
 
 
 def rx_request(*queues: int) -> BindRx:
@@ -58,7 +59,8 @@ def refused(number: int, text: str) -> Iterator[None]:
 
 def bound_queues(netdev: Netdev) -> dict[int, int]:
     """Queue -> dma-buf id, of queues that have one."""
-    return {q.id: q.dmabuf for q in netdev.queue_get(DUMP) if q.type == "rx" and q.dmabuf}
+    queues = NetdevGet(netdev.device).queue_dump(DUMP)
+    return {q.id: q.dmabuf for q in queues if q.type == "rx" and q.dmabuf}
 
 
 # --- refusals
@@ -89,7 +91,7 @@ def test_bind_rx_checks_in_the_kernels_order(netdev: Netdev) -> None:
     request = fix(request, rx_page_size=8192)
     refuse(errno.ENODEV, f"no device has ifindex {IFINDEX + 1}", no_dmabuf())  # A11
     request = fix(request, ifindex=IFINDEX)
-    refuse(errno.EINVAL, r"'queues\.type' is missing", no_dmabuf())  # A4
+    refuse(errno.EINVAL, r"'queues\[0\]\.type' is missing", no_dmabuf())  # A4
     request = fix(request, queues=(Queue(99, "tx"),))
     refuse(errno.EINVAL, "queue 99 is a tx queue", no_dmabuf())  # A5
     request = fix(request, queues=(Queue(99, "rx"),))
@@ -287,42 +289,3 @@ def test_a_queue_can_be_bound_anew_while_the_old_memory_drains(netdev: Netdev, b
         bench.assert_conserved(binding)
     regions = [frag.netmem.region for skb in bench.held if skb.payload for frag in skb.payload.frags]
     assert regions == [old.region, new.region]
-
-
-# --- look
-
-
-def test_queues_and_pools_show_their_dma_buf(netdev: Netdev, bench: Bench) -> None:
-    ready(netdev)
-    binding = netdev.bind_rx(BindRx(IFINDEX, 9, (Queue(7, "rx"),), 16384), fd_of(), privileged=True)
-    receive(bench, netdev, 7, [1])
-    queues = netdev.queue_get(DUMP)
-    assert [(q.id, q.type, q.dmabuf) for q in queues[-3:]] == [
-        (6, "rx", None), (7, "rx", binding.dmabuf_id), (0, "tx", None)
-    ]  # fmt: skip
-    pool = netdev.page_pool_get(DUMP)[7]
-    assert (pool.dmabuf, pool.inflight, pool.inflight_mem) == (binding.dmabuf_id, 16, 16 * 16384)
-    stats = netdev.page_pool_stats_get(DUMP)[7]
-    assert stats["info"] == {"id": pool.id, "ifindex": IFINDEX}
-    assert stats["alloc-empty"] == 16
-    assert len(stats) == 1 + 11
-
-
-def test_counters_of_queues_add_up_to_the_devices(netdev: Netdev, bench: Bench) -> None:
-    receive(bench, netdev, 2, [1])
-    receive(bench, netdev, 3, [2, 3])
-    rows = netdev.qstats_get(Dump(scope="queue"))
-    (total,) = netdev.qstats_get(DUMP)
-    assert [row["rx-packets"] for row in rows if row["queue-type"] == "rx"] == [0, 0, 1, 2, 0, 0, 0, 0]
-    assert total["rx-packets"] == 3
-    assert rows[-1]["queue-type"] == "tx"
-
-
-def test_a_dump_of_another_device_is_empty(netdev: Netdev) -> None:
-    other = Dump(IFINDEX + 1)
-    assert netdev.dev_get(DUMP)[0].ifindex == IFINDEX
-    assert netdev.dev_get(other) == []
-    assert netdev.queue_get(other) == []
-    assert netdev.page_pool_get(other) == []
-    assert netdev.page_pool_stats_get(other) == []
-    assert netdev.qstats_get(other) == []
