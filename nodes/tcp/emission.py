@@ -70,12 +70,10 @@ class Emitter:
 
     def _data(self, record: Record, window: int, now: float) -> Segment:
         sender = self._sender
-        flags = ACK
-        if record.end == sender.snd_nxt and not sender.queue.bytes:
-            flags = ACK | PSH | FIN if record.fin else ACK | PSH
-        elif record.fin:
-            flags = ACK | FIN
         length = record.end - record.fin - record.seq
+        flags = ACK | FIN if record.fin else ACK
+        if length and record.end == sender.snd_nxt and not sender.queue.bytes:
+            flags |= PSH
         mss = sender.mss if length > sender.mss else 0
         self.count(-(-length // mss) if mss else 1)
         segment = Segment(self.header(record.seq, flags, window, now), record.copy(), mss)

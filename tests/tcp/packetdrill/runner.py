@@ -168,7 +168,8 @@ class Runner:
             assert header.ts_val is not None, f"sent {text}"
             val = header.ts_val - self.origin.our_ms & MASK
             assert abs(val - options.timestamps[0]) <= 1, f"sent {text}"  # a millisecond of rounding
-            assert header.ts_ecr - self.origin.peer_ms & MASK == options.timestamps[1], f"sent {text}"
+            ecr = options.timestamps[1] and options.timestamps[1] + self.origin.peer_ms & MASK
+            assert header.ts_ecr == ecr, f"sent {text}"
 
     def _inject(self, packet: Packet) -> None:
         origin, options = self.origin, packet.options

@@ -2,8 +2,8 @@
 
 packetdrill's notation: a time, then `<` for a segment of the peer's, `>` for one that must be sent, a call
 of the application's, or `%{ }%` around a Python condition. One step a line; `//` begins a comment. Lines
-`--name=value` before the first step set up the connection. Times: `1.5` counts from the start, `+.2` from
-the step before.
+`--name=value` before the first step set up the connection, `--open=` with one of the handshakes below. Times:
+`1.5` counts from the start, `+.2` from the step before.
 """
 
 from __future__ import annotations
@@ -26,6 +26,35 @@ _OPTION = re.compile(
     r"nop|eol|sackOK|mss (?P<mss>\d+)|wscale (?P<wscale>\d+)|TS val (?P<val>\d+) ecr (?P<ecr>\d+)"
     r"|sack (?P<sack>\d+:\d+(?: \d+:\d+)*)"
 )
+
+
+# A connection that a peer opened, 100 ms away; 65536 bytes of window there, 65535 here.
+OPENINGS = {
+    "passive": """
+0 listen()
++0 < S 0:0(0) win 65535 <mss 1460,sackOK,nop,wscale 7>
++0 > S. 0:0(0) ack 1 <mss 1460,sackOK,nop,wscale 0>
++.1 < . 1:1(0) ack 1 win 512
+""",
+    "timestamps": """
+0 listen()
++0 < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>
++0 > S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 1 ecr 100,nop,wscale 0>
++.1 < . 1:1(0) ack 1 win 512 <nop,nop,TS val 200 ecr 1>
+""",
+    "plain": """
+0 listen()
++0 < S 0:0(0) win 65535 <mss 1460>
++0 > S. 0:0(0) ack 1 <mss 1460>
++.1 < . 1:1(0) ack 1 win 65535
+""",
+    "ecn": """
+0 listen()
++0 < [noecn] SEW 0:0(0) win 65535 <mss 1460,sackOK,nop,wscale 7>
++0 > [noecn] SE. 0:0(0) ack 1 <mss 1460,sackOK,nop,wscale 0>
++.1 < [noecn] . 1:1(0) ack 1 win 512
+""",
+}
 
 
 class BadScript(ValueError):
@@ -86,7 +115,11 @@ def parse(text: str) -> Script:
     at = 0.0
     for number, line in enumerate(lines, 1):
         bare = line.split("//")[0].strip()
-        if bare.startswith("--"):
+        if bare.startswith("--open="):
+            for each in OPENINGS[bare[7:]].strip().splitlines():
+                steps.append(_step(number, each, at))
+                at = steps[-1].at
+        elif bare.startswith("--"):
             name, _, value = bare[2:].partition("=")
             settings[name] = value
         elif bare:
