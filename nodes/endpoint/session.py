@@ -11,7 +11,6 @@ import errno
 import os
 import select
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -31,14 +30,13 @@ from nodes.channel import (
     Reply,
     Watch,
 )
+from nodes.endpoint.credentials import has_net_admin
 from nodes.sock.devmem_socket import DevmemSocket
 
 if TYPE_CHECKING:
     from nodes.endpoint.syscalls import Syscalls
 
 Attempt = Callable[[float], "Reply | None"]  # BlockingIOError: not yet
-_CAP_NET_ADMIN = 1 << 12
-_PEERCRED = struct.Struct("=iII")
 
 
 class BlockedCall:
@@ -53,8 +51,7 @@ class BlockedCall:
 
 class Session:
     def __init__(self, sock: socket.socket, syscalls: Syscalls) -> None:
-        pid, uid, _ = _PEERCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
-        self.privileged = _has_net_admin(pid, uid)
+        self.privileged = has_net_admin(sock)
         self.channel = Channel(sock)
         self.channel.setblocking(False)
         self.fd = sock.fileno()
@@ -202,14 +199,3 @@ def _failure(refused: OSError) -> Failed:
     return Failed(
         refused.errno or errno.EIO, refused.strerror or str(refused), getattr(refused, "attribute", "")
     )
-
-
-def _has_net_admin(pid: int, uid: int) -> bool:
-    """Whether the caller has CAP_NET_ADMIN. A process outside our PID namespace has pid 0 here: then
-    root is taken at its word."""
-    try:
-        with open(f"/proc/{pid}/status") as status:
-            effective = next(line.split()[1] for line in status if line.startswith("CapEff:"))
-    except (OSError, StopIteration):
-        return uid == 0
-    return bool(int(effective, 16) & _CAP_NET_ADMIN)
