@@ -38,7 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         f"nodes.{part}"
         for part in ("tcp", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version")
     },
-    "nodes.nic": {"nodes.skb", "nodes.netmem", "nodes.wire", "nodes.machine", "nodes.kernel_version"},
+    "nodes.nic": {
+        f"nodes.{part}" for part in ("skb", "netmem", "wire", "machine", "kernel_version", "uapi")
+    },
     "nodes.tcp": {"nodes.wire"},
     "nodes.skb": {"nodes.netmem", "nodes.uapi"},
     "nodes.netmem": {"nodes.machine", "nodes.uapi"},

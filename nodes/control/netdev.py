@@ -53,13 +53,14 @@ class Netdev:
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
-            binding = RxBinding(self._next_id, self.device.ifindex, region, self._freed, niov_size)
+            bulk = self.device.config.kernel.provider_bulk
+            binding = RxBinding(self._next_id, self.device.ifindex, region, self._freed, niov_size, bulk)
             undo.pop_all()
         with ExitStack() as undo:
             undo.callback(self.unbind, binding)
             for rxq in queues:
                 self._check_queue(rxq)
-                self.device.restart_queue(rxq, binding.page_pool(rxq.ring_size))
+                self.device.restart_queue(rxq, binding.page_pool(rxq.ring_size, self.device.trace))
             undo.pop_all()
         return self._bound(binding)
 

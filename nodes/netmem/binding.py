@@ -13,7 +13,7 @@ from collections.abc import Callable
 from nodes.machine.memory import Region
 from nodes.netmem.memory_provider import DmabufNetIovs
 from nodes.netmem.netmem import NetIov, Netmem
-from nodes.netmem.page_pool import PagePool
+from nodes.netmem.page_pool import PagePool, PoolTrace
 from nodes.uapi import PAGE_SIZE
 
 Freed = Callable[["Binding"], None]
@@ -47,20 +47,23 @@ class Binding:
 
 
 class RxBinding(Binding):
-    """Raises OSError EINVAL when the dma-buf is not a multiple of the net_iov size."""
+    """Page pools take `bulk` net_iovs at once. Raises OSError EINVAL when the dma-buf is not a multiple of
+    the net_iov size."""
 
-    def __init__(self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed, niov_size: int) -> None:
+    def __init__(
+        self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed, niov_size: int, bulk: int = 1
+    ) -> None:
         super().__init__(dmabuf_id, ifindex, region, freed)
         if region.size % niov_size:
             raise OSError(
                 errno.EINVAL, f"dma-buf size {region.size} is not a multiple of the net_iov size {niov_size}"
             )
-        self.provider = DmabufNetIovs(region, niov_size, dmabuf_id)
+        self.provider = DmabufNetIovs(region, niov_size, dmabuf_id, bulk)
 
-    def page_pool(self, ring_size: int) -> PagePool:
+    def page_pool(self, ring_size: int, trace: PoolTrace | None = None) -> PagePool:
         """A pool of this binding's net_iovs for one queue; the memory outlives it."""
         self._get()
-        return PagePool(self.provider, ring_size, on_drained=self._put)
+        return PagePool(self.provider, ring_size, on_drained=self._put, trace=trace)
 
 
 class TxBinding(Binding):

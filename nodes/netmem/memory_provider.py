@@ -12,9 +12,12 @@ from nodes.machine.memory import Region
 from nodes.netmem.netmem import NetIov, Netmem, Page
 from nodes.uapi import PAGE_SIZE
 
+PP_ALLOC_BULK = 64  # PP_ALLOC_CACHE_REFILL: pages that a pool asks the page allocator for
+
 
 class MemoryProvider(Protocol):
     size: int  # bytes of every netmem it gives
+    bulk: int  # how many a page pool takes at once
     dmabuf_id: int  # 0 for host pages
 
     def alloc_netmem(self) -> Netmem | None: ...
@@ -29,6 +32,7 @@ class HostPages:
 
     def __init__(self, size: int, limit_bytes: int) -> None:
         self.size = size
+        self.bulk = PP_ALLOC_BULK if size <= PAGE_SIZE else 1  # of high-order pages one at a time
         self._left = limit_bytes // size
         self._free: list[Netmem] = []
         self._pages_per_region = max(1, (1 << 20) // size)
@@ -48,22 +52,30 @@ class HostPages:
 
 
 class DmabufNetIovs:
-    """The net_iovs of one dma-buf, last in first out, shared by all queues of the binding."""
+    """The net_iovs of one dma-buf, last in first out, shared by all queues of the binding. One that was
+    never used has no object yet: a bind of gigabytes takes no time."""
 
-    def __init__(self, region: Region, size: int, dmabuf_id: int) -> None:
+    def __init__(self, region: Region, size: int, dmabuf_id: int, bulk: int = 1) -> None:
         self.size = size
+        self.bulk = bulk
         self.dmabuf_id = dmabuf_id
         self.total = region.size // size
-        self._free: list[Netmem] = [
-            NetIov(region, offset, size, dmabuf_id) for offset in range(region.size - size, -1, -size)
-        ]
+        self._region = region
+        self._free: list[Netmem] = []
+        self._unused = 0  # offset of the first that was never used
 
     @property
     def free(self) -> int:
-        return len(self._free)
+        return len(self._free) + self.total - self._unused // self.size
 
     def alloc_netmem(self) -> Netmem | None:
-        return self._free.pop() if self._free else None
+        if self._free:
+            return self._free.pop()
+        offset = self._unused
+        if offset >= self._region.size:
+            return None
+        self._unused = offset + self.size
+        return NetIov(self._region, offset, self.size, self.dmabuf_id)
 
     def release_netmem(self, netmem: Netmem) -> None:
         self._free.append(netmem)

@@ -4,7 +4,8 @@ In: alloc from the queue's refill, put from the last holder of a netmem. Out: ne
 Owns a cache (used by the refill only) and a ring (filled by everyone else), in front of a memory
 provider. hold and release counts say how much memory the provider is owed: inflight = hold - release
 counts netmem resting in cache and ring too. A destroyed pool gives every put straight back and is done
-when inflight reaches 0. Source: net/core/page_pool.c.
+when inflight reaches 0. A trace sees each netmem come from the provider and go back.
+Source: net/core/page_pool.c, include/trace/events/page_pool.h.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -42,11 +44,24 @@ class PagePoolStats(msgspec.Struct):
     recycle_released_refcnt: int = 0
 
 
+class PoolTrace(Protocol):
+    """The tracepoints page_pool_state_hold and page_pool_state_release; `count` is the pool's hold or
+    release count."""
+
+    def state_hold(self, pool_id: int, netmem: Netmem, count: int) -> None: ...
+
+    def state_release(self, pool_id: int, netmem: Netmem, count: int) -> None: ...
+
+
 class PagePool:
     """`on_drained` is called once, when a destroyed pool's inflight reaches 0."""
 
     def __init__(
-        self, provider: MemoryProvider, ring_size: int = 1024, on_drained: Callable[[], None] = lambda: None
+        self,
+        provider: MemoryProvider,
+        ring_size: int = 1024,
+        on_drained: Callable[[], None] = lambda: None,
+        trace: PoolTrace | None = None,
     ) -> None:
         self.id = next(_ids)
         self.provider = provider
@@ -58,6 +73,7 @@ class PagePool:
         self._ring: deque[Netmem] = deque()
         self._ring_size = min(ring_size, RING_MAX)
         self._on_drained = on_drained
+        self._trace = trace
 
     @property
     def inflight(self) -> int:
@@ -80,15 +96,24 @@ class PagePool:
         return netmem
 
     def _alloc_slow(self) -> Netmem | None:
-        netmem = self.provider.alloc_netmem()
-        if netmem is None:
+        """As many as the provider gives at once: one to hand out, the others to the cache."""
+        provider, cache = self.provider, self._cache
+        for _ in range(provider.bulk):
+            netmem = provider.alloc_netmem()
+            if netmem is None:
+                break
+            netmem.owner = self
+            self.hold += 1
+            if self._trace is not None:
+                self._trace.state_hold(self.id, netmem, self.hold)
+            cache.append(netmem)
+        if not cache:
             return None
-        if not self.provider.dmabuf_id:  # as in the kernel, a provider's allocations are not "slow" ones
-            high_order = self.provider.size > PAGE_SIZE
+        if not provider.dmabuf_id:  # as in the kernel, a provider's allocations are not "slow" ones
+            high_order = provider.size > PAGE_SIZE
             self.stats.alloc_slow_high_order += high_order
             self.stats.alloc_slow += not high_order
-        self.hold += 1
-        netmem.owner = self
+        netmem = cache.pop()
         netmem.pp_ref_count = 1
         return netmem
 
@@ -115,6 +140,8 @@ class PagePool:
     def _release(self, netmem: Netmem) -> None:
         netmem.owner = None
         self.release += 1
+        if self._trace is not None:
+            self._trace.state_release(self.id, netmem, self.release)
         self.provider.release_netmem(netmem)
         if self.destroyed and self.inflight == 0:
             self._on_drained()

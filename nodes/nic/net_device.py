@@ -14,19 +14,22 @@ from dataclasses import dataclass
 from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.netmem.binding import TxBinding
 from nodes.netmem.memory_provider import HostPages
-from nodes.netmem.page_pool import PagePool
+from nodes.netmem.page_pool import PagePool, PoolTrace
 from nodes.nic import header_split
 from nodes.nic.af_packet import Arriving, Departing
 from nodes.nic.capture import Capture
 from nodes.nic.dma import Dma
 from nodes.nic.flow_steering import DROP, FlowSteering
 from nodes.nic.header_split import Parsed
+from nodes.nic.nic_model import GENERIC, NicModel
 from nodes.nic.rss import Rss
 from nodes.nic.rx_queue import RxQueue
 from nodes.nic.tx_queue import TxQueue
 from nodes.nic.wire_port import Wire
-from nodes.skb import Frag, Frags, Skb, frags_of
+from nodes.skb import Frag, Frags, LinearFrags, Skb, frags_of
+from nodes.uapi import PAGE_SIZE
 from nodes.wire import ethernet
 from nodes.wire.tcp import CHECKSUM_OFFSET
 
@@ -66,13 +69,20 @@ class DeviceConfig:
     rx_buf_len: int = 4096
     host_memory_bytes: int = 256 << 20
     kernel: KernelVersion = DEFAULT
+    nic: NicModel = GENERIC
 
 
 class NetDevice:
-    """`boottime`: seconds of CLOCK_BOOTTIME, asked when a page pool is detached."""
+    """`boottime`: seconds of CLOCK_BOOTTIME, asked when a page pool is detached. `trace` sees the page
+    pools of the queues."""
 
     def __init__(
-        self, config: DeviceConfig, wire: Wire, ledger: Ledger, boottime: Callable[[], float] = float
+        self,
+        config: DeviceConfig,
+        wire: Wire,
+        ledger: Ledger,
+        boottime: Callable[[], float] = float,
+        trace: PoolTrace | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -90,7 +100,10 @@ class NetDevice:
         self.rx_steering_drops = 0
         self._overruns = 0
         self._capture: Capture | None = None
+        self.trace = trace
         self._host_pages = HostPages(config.rx_buf_len, config.host_memory_bytes)
+        self._split = self._receive_split if config.nic.exact else self._receive_fixed_split
+        self._linear_pool = PagePool(HostPages(PAGE_SIZE, config.host_memory_bytes))
         self.all_rx_queues = tuple(
             RxQueue(i, self.host_pool(), self.rings.rx) for i in range(config.rx_queues)
         )
@@ -102,7 +115,7 @@ class NetDevice:
 
     def host_pool(self) -> PagePool:
         """A page pool of host pages: what a queue without a memory provider uses."""
-        return PagePool(self._host_pages)
+        return PagePool(self._host_pages, trace=self.trace)
 
     def restart_queue(self, rxq: RxQueue, pool: PagePool) -> None:
         """Swap the memory of one queue; its old pool is remembered until it has drained."""
@@ -179,7 +192,10 @@ class NetDevice:
         elif (
             self.rings.tcp_data_split is TcpDataSplit.ENABLED and parsed.frame_bytes > self.rings.hds_thresh
         ):
-            skb = self._receive_split(arriving, parsed, rxq, wire_packets)
+            if parsed.header_bytes <= self.config.nic.header_buffer_bytes:
+                skb = self._split(arriving, parsed, rxq, wire_packets)
+            else:
+                skb = self._receive_linear(arriving, parsed, rxq)
         else:
             skb = self._receive_whole(arriving, parsed, rxq, wire_packets)
         if skb is None:
@@ -198,7 +214,12 @@ class NetDevice:
 
     def _receive_linear(self, arriving: Arriving, parsed: Parsed, rxq: RxQueue) -> Skb | None:
         """Headers only, or a frame that cannot be split: host memory, whole."""
-        if parsed.frame_bytes > self._header.size:
+        split = parsed.header_bytes == parsed.frame_bytes
+        if not split and self.rings.tcp_data_split is TcpDataSplit.ENABLED:
+            rxq.hsplit.rx_hsplit_pkt += 1
+            rxq.hsplit.rx_hsplit_unsplit_pkt += 1
+        unwanted = not split and self.config.nic.drops_unsplit and rxq.pool.provider.dmabuf_id
+        if unwanted or parsed.frame_bytes > self._header.size:
             self.wire.drop()
             return None
         header = self.dma.header_view(self._header, parsed.frame_bytes, 1)
@@ -221,7 +242,34 @@ class NetDevice:
         header = self.dma.header_view(self._header, parsed.header_bytes, wire_packets)
         views = self.dma.views_to_fill(netmems, payload_bytes)
         self.wire.receive([header, *views])
+        hsplit = rxq.hsplit
+        hsplit.rx_hsplit_pkt += 1
+        hsplit.rx_hsplit_bytes += parsed.header_bytes
         skb = Skb(header, frags_of(netmems, payload_bytes), rxq.id)
+        return self._checked(skb, arriving, parsed, rxq, views)
+
+    def _receive_fixed_split(
+        self, arriving: Arriving, parsed: Parsed, rxq: RxQueue, wire_packets: int
+    ) -> Skb | None:
+        """The header buffer is filled, with payload behind the headers; the rest to the queue's buffers."""
+        linear_bytes = self.config.nic.header_buffer_bytes - parsed.header_bytes
+        rest = parsed.frame_bytes - self.config.nic.header_buffer_bytes
+        if not linear_bytes:
+            return self._receive_split(arriving, parsed, rxq, wire_packets)
+        if rest <= 0:
+            return self._receive_linear(arriving, parsed, rxq)
+        page = self._linear_pool.alloc_netmem()
+        netmems = rxq.take(rest) if page is not None else None
+        if page is None or netmems is None:
+            if page is not None:
+                page.put()
+            self.wire.drop()
+            return None
+        header = self.dma.header_view(self._header, parsed.header_bytes, wire_packets)
+        views = self.dma.views_to_fill([page], linear_bytes) + self.dma.views_to_fill(netmems, rest)
+        self.wire.receive([header, *views])
+        linear = Frag(page, page.offset, linear_bytes)
+        skb = Skb(header, LinearFrags([linear, *frags_of(netmems, rest).frags]), rxq.id)
         return self._checked(skb, arriving, parsed, rxq, views)
 
     def _receive_whole(
@@ -252,13 +300,11 @@ class NetDevice:
 
     # --- send
 
-    def xmit(self, skb: Skb, l4_start: int, dmabuf_ifindex: int = 0) -> None:
+    def xmit(self, skb: Skb, l4_start: int) -> None:
         """Send an skb that owns its payload. `l4_start` > 0: TCP begins there, the NIC fills in its
         checksum and cuts it by gso_size. Unreadable payload of another device's binding, or on a device
         without netmem_tx, is dropped in silence and counted, as the kernel does: sendmsg had succeeded."""
-        if skb.payload is not None and skb.payload.unreadable and not (
-            self.netmem_tx and dmabuf_ifindex in (0, self.ifindex)
-        ):
+        if skb.payload is not None and skb.payload.unreadable and not self._may_send(skb.payload):
             self.tx_unreadable_drops += 1
             skb.release()
             return
@@ -268,7 +314,12 @@ class NetDevice:
             how = Departing(len(skb.header), skb.gso_size, l4_start, CHECKSUM_OFFSET, ipv6)
         self.tx.xmit(skb, how)
 
+    def _may_send(self, payload: Frags) -> bool:
+        owner = payload.frags[0].netmem.owner
+        return self.netmem_tx and not (isinstance(owner, TxBinding) and owner.ifindex != self.ifindex)
+
     def close(self) -> None:
         """Stop every queue; the pools drain as their netmems come back."""
+        self._linear_pool.destroy()
         for rxq in self.all_rx_queues:
             rxq.restart(self.host_pool())

@@ -29,12 +29,21 @@ class RxCounters(msgspec.Struct):
     rx_wire_packets: int = 0
 
 
+class HsplitCounters(msgspec.Struct):
+    """What a driver counts beyond netdev.yaml; the names are GVE's."""
+
+    rx_hsplit_pkt: int = 0
+    rx_hsplit_bytes: int = 0
+    rx_hsplit_unsplit_pkt: int = 0
+
+
 class RxQueue:
     def __init__(self, queue_id: int, pool: PagePool, ring_size: int) -> None:
         self.id = queue_id
         self.pool = pool
         self.ring_size = ring_size
         self.counters = RxCounters()
+        self.hsplit = HsplitCounters()
         self._posted: deque[Netmem] = deque()
 
     @property

@@ -178,11 +178,61 @@ def test_net_iovs_count_as_neither_slow_nor_released(provider: DmabufNetIovs) ->
     assert (s.alloc_slow, s.alloc_slow_high_order, s.alloc_waive, s.recycle_released_refcnt) == (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize(("size", "slow", "high_order"), [(4096, 3, 0), (65536, 0, 3)])
-def test_host_pages_are_slow_or_high_order(size: int, slow: int, high_order: int) -> None:
+@pytest.mark.parametrize(("size", "slow", "high_order", "hold"), [(4096, 1, 0, 64), (65536, 0, 3, 3)])
+def test_host_pages_come_64_at_once_or_high_order_ones_singly(
+    size: int, slow: int, high_order: int, hold: int
+) -> None:
     pool = PagePool(HostPages(size, 1 << 20))
     take(pool, 3)
-    assert (pool.stats.alloc_slow, pool.stats.alloc_slow_high_order) == (slow, high_order)
+    s = pool.stats
+    assert (s.alloc_slow, s.alloc_slow_high_order, pool.hold) == (slow, high_order, hold)
+    assert s.alloc_fast == (2 if slow else 0)
+
+
+@pytest.mark.parametrize(("bulk", "empty", "hold"), [(1, 70, 70), (64, 2, 128)])
+def test_net_iovs_come_singly_or_64_at_once_as_the_kernel_version_has_it(
+    bulk: int, empty: int, hold: int
+) -> None:
+    region = dmabuf.export(200 * 4096)
+    provider = DmabufNetIovs(region, 4096, 1, bulk)
+    pool = PagePool(provider)
+    taken = take(pool, 70)
+    assert (pool.stats.alloc_empty, pool.hold, provider.free) == (empty, hold, 200 - hold)
+    assert_conserved(provider, [pool], held=taken)
+    put(taken)
+    pool.destroy()
+    assert (pool.inflight, provider.free) == (0, 200)
+    region.close()
+
+
+def test_a_bulk_takes_what_is_left() -> None:
+    region = dmabuf.export(10 * 4096)
+    pool = PagePool(DmabufNetIovs(region, 4096, 1, bulk=64))
+    assert len(take(pool, 10)) == 10
+    assert pool.alloc_netmem() is None
+    region.close()
+
+
+def test_a_trace_sees_every_netmem_come_and_go(provider: DmabufNetIovs) -> None:
+    seen: list[tuple[str, int, int, int]] = []
+
+    class Trace:
+        def state_hold(self, pool_id: int, netmem: Netmem, count: int) -> None:
+            seen.append(("hold", pool_id, netmem.offset, count))
+
+        def state_release(self, pool_id: int, netmem: Netmem, count: int) -> None:
+            seen.append(("release", pool_id, netmem.offset, count))
+
+    pool = PagePool(provider, trace=Trace())
+    first, second = take(pool, 2)
+    put([first])
+    assert pool.alloc_netmem() is first  # recycled: the provider saw nothing
+    put([first, second])
+    pool.destroy()
+    assert seen == [
+        ("hold", pool.id, 0, 1), ("hold", pool.id, 4096, 2),
+        ("release", pool.id, 0, 1), ("release", pool.id, 4096, 2),
+    ]  # fmt: skip
 
 
 def test_there_are_eleven_counters() -> None:

@@ -158,7 +158,8 @@ def test_unreadable_payload_leaves_only_by_its_own_device(
     bench: Bench, sender: Sender, netmem_tx: bool, ifindex: int, passes: bool
 ) -> None:
     bench.device.netmem_tx = netmem_tx
-    bench.device.xmit(sender.skb((0, 10)), 34, ifindex)
+    sender.binding.ifindex = ifindex
+    bench.device.xmit(sender.skb((0, 10)), 34)
     assert bench.device.tx_unreadable_drops == (not passes)
     assert len(bench.wire.sent) == passes
     assert sender.references == 0
