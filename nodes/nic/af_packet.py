@@ -117,11 +117,19 @@ class AfPacket:
 
     def receive(self, views: Sequence[memoryview]) -> None:
         """Take the peeked frame off the wire, scattered over `views`."""
-        self._socket.recvmsg_into([self._vnet, *views])
+        self._take([self._vnet, *views])
 
     def drop(self) -> None:
         """Take the peeked frame off the wire and lose it."""
-        self._socket.recv_into(self._vnet)
+        self._take([self._vnet])
+
+    def _take(self, views: Sequence[memoryview | bytearray]) -> None:
+        try:
+            self._socket.recvmsg_into(views)
+        except OSError as e:
+            if e.errno != errno.ENETDOWN:
+                raise
+            self._socket.recvmsg_into(views)  # the link went down since the peek; that is said once
 
     def send(self, headers: bytes, payload: Sequence[memoryview], how: Departing) -> bool:
         """Send one frame; False when the link is busy: try again when the descriptor is writable.
