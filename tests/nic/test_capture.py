@@ -1,0 +1,121 @@
+"""What a capture stores of packets, read back block by block."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+from nodes.nic.capture import SNAPLEN, Capture
+from nodes.skb import Frags, Skb, frags_of
+from tests.nic.bench import Bench
+from tests.nic.frames import Tcp, arp_request
+
+EPOCH = 1_700_000_000.0
+
+
+@dataclass(frozen=True)
+class Captured:
+    at: float
+    data: bytes
+    length: int
+    direction: int
+
+
+class Reader:
+    """The blocks of a pcapng section; fails where lengths and padding do not fit."""
+
+    def __init__(self, file: bytes) -> None:
+        self.packets: list[Captured] = []
+        self.kinds: list[int] = []
+        while file:
+            kind, length = struct.unpack_from("=II", file)
+            assert length % 4 == 0
+            assert struct.unpack_from("=I", file, length - 4) == (length,)
+            self.kinds.append(kind)
+            self._block(kind, file[8 : length - 4])
+            file = file[length:]
+
+    def _block(self, kind: int, body: bytes) -> None:
+        if kind == 0x0A0D0D0A:
+            assert struct.unpack("=IHHq", body) == (0x1A2B3C4D, 1, 0, -1)
+        elif kind == 1:
+            assert struct.unpack_from("=HHI", body) == (1, 0, SNAPLEN)
+            assert self._options(body[8:]) == {2: b"eth0", 9: b"\x09"}
+        else:
+            assert kind == 6
+            interface, high, low, stored, length = struct.unpack_from("=IIIII", body)
+            assert interface == 0
+            options = self._options(body[20 + stored + -stored % 4 :])
+            at = (high << 32 | low) / 1e9
+            direction = int.from_bytes(options.pop(2), "little")
+            assert not options
+            self.packets.append(Captured(at, body[20 : 20 + stored], length, direction))
+
+    @staticmethod
+    def _options(data: bytes) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        while True:
+            code, length = struct.unpack_from("=HH", data)
+            if code == 0:
+                assert data == bytes(4)
+                return found
+            found[code] = data[4 : 4 + length]
+            data = data[4 + length + -length % 4 :]
+
+
+def capture(bench: Bench) -> io.BytesIO:
+    file = io.BytesIO()
+    each = Capture(file, "eth0", EPOCH, bench.device.dma)
+    each.advance(12.5)
+    bench.device.capture(each)
+    return file
+
+
+def test_received_packets_are_whole_when_they_can_be_read(bench: Bench) -> None:
+    file = capture(bench)
+    frames = [Tcp(b"q" * 5001).frame(), arp_request(), Tcp().frame()]
+    for frame in frames:
+        bench.wire.put(frame, checksum_good=True)
+    bench.poll()
+    reader = Reader(file.getvalue())
+    assert reader.kinds == [0x0A0D0D0A, 1, 6, 6, 6]
+    assert [p.data for p in reader.packets] == [frames[0], frames[1], frames[2][:54]]
+    assert all(p.length == len(p.data) and p.direction == 1 for p in reader.packets)
+    assert all(abs(p.at - EPOCH - 12.5) < 1e-6 for p in reader.packets)
+
+
+def test_of_device_memory_only_headers_are_stored(bench: Bench) -> None:
+    bench.bind()
+    file = capture(bench)
+    frame = Tcp(b"secret" * 1000, tcp_options=12).frame()
+    bench.wire.put(frame, gso_size=1000, checksum_good=True)
+    (got,) = bench.poll()
+    (packet,) = Reader(file.getvalue()).packets
+    assert packet.data == frame[:66]
+    assert packet.length == len(frame)
+    assert got.skb.payload is not None
+    assert b"secret" not in file.getvalue()
+    sent = Skb(memoryview(frame[:66]), got.skb.payload.slice(0, 100))
+    bench.device.xmit(sent, 34)
+    out = Reader(file.getvalue()).packets[1]
+    assert (out.data, out.length, out.direction) == (frame[:66], 166, 2)
+
+
+def test_a_long_packet_is_cut_at_the_snap_length(bench: Bench) -> None:
+    file = capture(bench)
+    netmems = bench.device.rx_queues[0].take(60 * 1024)
+    assert netmems is not None
+    payload: Frags = frags_of(netmems, 60 * 1024)
+    header = Tcp().frame()[:54]
+    bench.device.xmit(Skb(memoryview(header + bytes(20_000)), payload), 0)
+    (packet,) = Reader(file.getvalue()).packets
+    assert len(packet.data) == SNAPLEN
+    assert packet.length == 54 + 20_000 + 60 * 1024
+
+
+def test_a_packet_that_the_wire_refused_is_not_captured(bench: Bench) -> None:
+    file = capture(bench)
+    bench.wire.down = True
+    bench.device.xmit(Skb(memoryview(arp_request()), None), 0)
+    assert Reader(file.getvalue()).packets == []
