@@ -2,7 +2,8 @@
 SHELL    := /bin/bash
 VENV     := .venv
 BIN      := $(VENV)/bin
-DEBIAN   := mininet bridge-utils iproute2 iputils-ping ethtool iperf3 socat netcat-openbsd nftables python3-venv
+DEBIAN   := mininet bridge-utils iproute2 iputils-ping ethtool iperf3 socat netcat-openbsd nftables tshark nmap hping3 \
+            python3-venv
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
 APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 
