@@ -73,6 +73,7 @@ class DevmemSocket:
         self.listener: DevmemSocket | None = None  # whose child this is, until accepted
         self.embryo = False  # a child in its handshake
         self.timer_at: float | None = None  # of the entry in the inet's timer heap
+        self.soft_error = 0  # what ICMP said of a connection that went on all the same
         self._error = 0
         self._send_shutdown = False
 
@@ -189,6 +190,8 @@ class DevmemSocket:
         self.errqueue.acknowledged(connection.bytes_acked)
         if connection.error and connection.state is State.CLOSED:
             self._error, connection.error = connection.error, 0
+            if self._error == errno.ETIMEDOUT and self.soft_error:
+                self._error = self.soft_error  # tcp_write_err
         if connection.state is State.CLOSED:
             self.errqueue.abort()
 

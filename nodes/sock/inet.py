@@ -28,6 +28,7 @@ from nodes.sock.send_pages import SendPages
 from nodes.sock.snmp import IpMib
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.connection import Connection, reset_for
+from nodes.tcp.host import TcpHost
 from nodes.tcp.segment import Segment
 from nodes.tcp.state import State
 from nodes.wire import ethernet, ip, tcp
@@ -63,11 +64,12 @@ class Inet:
         self.changed: dict[DevmemSocket, None] = {}  # since the endpoint last took them, in order
         self._v4 = family_v4(config.address, config.prefix)
         self._v6 = family_v6(config.address6, config.prefix6)
-        self.link = Link(device, cpu, self._v4, self._v6)
         self._connections: dict[Flow, DevmemSocket] = {}
-        self.icmp_errors = IcmpErrors(self._connections, self.mib, self._after_segments)
-        self._input = IpInput(self.link, cpu, self.send_pages, self.mib, self.icmp_errors.receive)
-        self._ended_retrans_segs = 0  # of connections that are over
+        self._icmp_errors = IcmpErrors(self._connections, self.mib, self._after_segments)
+        self.link = Link(device, cpu, (self._v4, self._v6), self._icmp_errors.no_neighbour)
+        self.tcp = TcpHost(config.seed)
+        mibs = self.mib, self.tcp.mib
+        self._input = IpInput(self.link, cpu, self.send_pages, mibs, self._icmp_errors.receive)
         self._to_transmit: dict[DevmemSocket, None] = {}
         self._timers: list[tuple[float, int, DevmemSocket]] = []
         self._tie_break = itertools.count()
@@ -105,13 +107,15 @@ class Inet:
             raise error(errno.EADDRNOTAVAIL, f"a connection from port {sock.local[1]} to there lives")
         sock.local, sock.remote = (family.address, sock.local[1]), (address, port)
         iss = self._initial_sequence(sock, now)
-        sock.connection = Connection.connect(self._tcp_config(sock), sock.local[1], port, iss, now)
+        sock.connection = Connection.connect(self._tcp_config(sock, now), sock.local[1], port, iss, now)
         self._connections[flow] = sock
         self.touch(sock)
 
-    def _tcp_config(self, sock: DevmemSocket) -> TcpConfig:
-        family, device, options = self._family(sock.remote[0]), self.device.config, sock.options
-        mss = device.mtu - family.header_bytes - tcp.HEADER_BYTES
+    def _tcp_config(self, sock: DevmemSocket, now: float) -> TcpConfig:
+        remote = sock.remote[0]
+        family, device, options = self._family(remote), self.device.config, sock.options
+        mtu = self._icmp_errors.path_mtus.limit(remote, device.mtu, now)
+        mss = mtu - family.header_bytes - tcp.HEADER_BYTES
         gso_max_bytes = device.gso_max_bytes if self.device.tso else 0
         most = min(gso_max_bytes - ethernet.HEADER_BYTES, family.max_packet_bytes)
         return TcpConfig(
@@ -121,6 +125,8 @@ class Inet:
             receive_buffer_bytes=options.receive_buffer_bytes,
             congestion=options.congestion,
             nodelay=options.nodelay,
+            ip_header_bytes=family.header_bytes,
+            host=self.tcp,
         )
 
     def _initial_sequence(self, sock: DevmemSocket, now: float) -> int:
@@ -149,20 +155,32 @@ class Inet:
         """Takes the segment; returns the socket whose connection saw it."""
         header = segment.header
         sock = self._connections.get((header.dst_port, found.src, header.src_port))
+        iss = None
         if sock is not None and sock.connection is not None:
-            if sock.embryo and self._must_wait(sock, header):
-                _release(segment)
-                return None
-            sock.connection.receive_segment(segment, now)
-            return sock
+            if header.flags & tcp.SYN:
+                iss = self._reopens_at(sock, header, now)
+            if iss is None:
+                if sock.embryo and self._must_wait(sock, header):
+                    _release(segment)
+                    return None
+                sock.connection.receive_segment(segment, now)
+                return sock
+            self._forget(sock)
         listener = self._ports.listener(found.dst, header.dst_port)
         if listener is not None and header.flags & _HANDSHAKE == tcp.SYN:
             _release(segment)  # data on a SYN may be sent again (RFC 9293 section 3.10.7.2)
-            return self._embryo(listener, segment, found, now)
+            return self._embryo(listener, segment, found, now, iss)
         if listener is None or header.flags & tcp.ACK:
             self._refuse(segment, found, now)
         _release(segment)
         return None
+
+    def _reopens_at(self, sock: DevmemSocket, syn: tcp.TcpHeader, now: float) -> int | None:
+        """The ISS of a connection that may take the place of `sock`'s, which is in TIME_WAIT; else None."""
+        time_wait = sock.connection.time_wait if sock.connection is not None else None
+        if time_wait is None or self._ports.listener(sock.local[0], sock.local[1]) is None:
+            return None
+        return time_wait.reopens_at(syn, now)
 
     def _must_wait(self, child: DevmemSocket, header: tcp.TcpHeader) -> bool:
         """Whether a handshake may not be completed now, for its listener's queue is full: its ACK is as
@@ -175,7 +193,7 @@ class Inet:
         return True
 
     def _embryo(
-        self, listener: DevmemSocket, syn: Segment, found: ip.IpHeader, now: float
+        self, listener: DevmemSocket, syn: Segment, found: ip.IpHeader, now: float, iss: int | None
     ) -> DevmemSocket | None:
         """A child of `listener` in SYN-RECEIVED, unless its queues are full: then the SYN is lost."""
         if listener.accept_queue_full or listener.embryos >= listener.backlog:
@@ -185,8 +203,8 @@ class Inet:
         child = self._child(listener, (found.dst, found.src), syn.header)
         child.embryo = True
         listener.embryos += 1
-        iss = self._initial_sequence(child, now)
-        child.connection = Connection.accept(self._tcp_config(child), syn, iss, now)
+        iss = self._initial_sequence(child, now) if iss is None else iss
+        child.connection = Connection.accept(self._tcp_config(child, now), syn, iss, now)
         self._connections[child.local[1], *child.remote] = child
         return child
 
@@ -202,7 +220,7 @@ class Inet:
     def _refuse(self, segment: Segment, found: ip.IpHeader, now: float) -> None:
         reset = reset_for(segment)
         if reset is not None:
-            self.mib.TcpOutRsts += 1
+            self.tcp.mib.TcpOutRsts += 1
             self._xmit_segment(reset, found.src, now)
 
     def _after_segments(self, sock: DevmemSocket) -> None:
@@ -260,7 +278,7 @@ class Inet:
         checksum = pseudo_header_sum(family.address, remote, ip.TCP, l4_bytes)
         at = tcp.CHECKSUM_OFFSET
         packet = (
-            family.emit(family.address, remote, ip.TCP, l4_bytes, 0)
+            family.emit(family.address, remote, ip.TCP, l4_bytes, segment.ecn)
             + header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
         )
         assert payload is None or isinstance(payload, Frags)
@@ -318,8 +336,6 @@ class Inet:
         key = (sock.local[1], *sock.remote)
         if self._connections.get(key) is sock:
             del self._connections[key]
-            if sock.connection is not None:
-                self._ended_retrans_segs += sock.connection.info().total_retrans
         self._ports.release(sock)
 
     def sockets(self) -> list[DevmemSocket]:
@@ -328,8 +344,7 @@ class Inet:
 
     def tcp_retrans_segs(self) -> int:
         """TcpRetransSegs of the whole endpoint."""
-        live = (s.connection for s in self._connections.values() if s.connection is not None)
-        return self._ended_retrans_segs + sum(c.info().total_retrans for c in live)
+        return self.tcp.mib.TcpRetransSegs
 
 
 def _release(segment: Segment) -> None:

@@ -14,6 +14,7 @@ from nodes.skb import LinearFrags, Skb
 from nodes.sock.link import Link
 from nodes.sock.send_pages import SendPages
 from nodes.sock.snmp import IpMib
+from nodes.tcp.mib import TcpMib
 from nodes.tcp.segment import Segment
 from nodes.wire import arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, ndisc, tcp
 from nodes.wire.checksum import fold, internet_checksum, partial_sum, pseudo_header_sum
@@ -25,20 +26,20 @@ Arrival = tuple[IpHeader, Segment]
 
 
 class IpInput:
-    """`on_error(header, error, now)` takes ICMP errors; `pages` is host memory for linear payload."""
+    """`on_error(error, whether of ICMPv6, now)` takes ICMP errors; `pages` is where linear payload goes."""
 
     def __init__(
         self,
         link: Link,
         cpu: Cpu,
         pages: SendPages,
-        mib: IpMib,
-        on_error: Callable[[IpHeader, IcmpError, float], None],
+        mibs: tuple[IpMib, TcpMib],
+        on_error: Callable[[IcmpError, bool, float], None],
     ) -> None:
         self._link = link
         self._cpu = cpu
         self._pages = pages
-        self._mib = mib
+        self._mib, self._tcp_mib = mibs
         self._on_error = on_error
 
     def receive(self, skb: Skb, now: float) -> Arrival | None:
@@ -88,12 +89,12 @@ class IpInput:
         try:
             header, header_bytes = tcp.parse(skb.header, start)
         except tcp.MalformedTcp:
-            self._mib.TcpInErrs += 1
+            self._tcp_mib.TcpInErrs += 1
             skb.release()
             return None
         if skb.payload is None and header_bytes < found.payload_bytes:
             return self._linear(skb, found, header, header_bytes)
-        return found, Segment(header, skb.payload, skb.gso_size)
+        return found, Segment(header, skb.payload, skb.gso_size, found.tos & 3)
 
     def _linear(
         self, skb: Skb, found: IpHeader, header: tcp.TcpHeader, header_bytes: int
@@ -102,14 +103,14 @@ class IpInput:
         start = _ETHERNET + found.header_bytes
         packet = skb.header[start : start + found.payload_bytes]
         if len(packet) < found.payload_bytes or not (skb.checksum_good or _checksum_good(packet, found)):
-            self._mib.TcpInErrs += 1
+            self._tcp_mib.TcpInErrs += 1
             self._mib.TcpInCsumErrors += 1
             return None
         try:
             payload = self._pages.copy_from_user(packet[header_bytes:])
         except OSError:  # no page left: lost, as on a NIC without buffers
             return None
-        return found, Segment(header, LinearFrags(payload.frags), skb.gso_size)
+        return found, Segment(header, LinearFrags(payload.frags), skb.gso_size, found.tos & 3)
 
     # --- everything else
 
@@ -142,7 +143,7 @@ class IpInput:
         error = icmp.parse_error(message)
         if error is not None:
             mib.IcmpInDestUnreachs += error.type == icmp.UNREACHABLE
-            self._on_error(found, error, now)
+            self._on_error(error, False, now)
 
     def _icmpv6(self, message: memoryview, found: IpHeader, source_mac: bytes, now: float) -> None:
         mib = self._mib
@@ -162,7 +163,7 @@ class IpInput:
         elif (error := icmpv6.parse_error(message, found.src, found.dst)) is not None:
             mib.Icmp6InDestUnreachs += error.type == icmpv6.UNREACHABLE
             mib.Icmp6InPktTooBigs += error.type == icmpv6.PACKET_TOO_BIG
-            self._on_error(found, error, now)
+            self._on_error(error, True, now)
 
 
 def _checksum_good(packet: memoryview, found: IpHeader) -> bool:

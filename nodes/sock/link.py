@@ -51,13 +51,23 @@ def family_v6(address: int, prefix: int) -> Family:
 
 
 class Link:
-    def __init__(self, device: NetDevice, cpu: Cpu, v4: Family, v6: Family) -> None:
-        self.v4, self.v6 = v4, v6
-        self.neighbours = Neighbours(self._ask, self._xmit_tcp)
+    """`no_neighbour(packet, now)` is told of IP packets whose destination nobody has."""
+
+    def __init__(
+        self,
+        device: NetDevice,
+        cpu: Cpu,
+        families: tuple[Family, Family],
+        no_neighbour: Callable[[memoryview, float], None],
+    ) -> None:
+        self.v4, self.v6 = families
+        self.neighbours = Neighbours(
+            self._ask, self._xmit_tcp, lambda skb, now: no_neighbour(skb.header, now)
+        )
         self._device = device
         self._cpu = cpu
         self._mac = device.config.mac
-        self._solicited_node = ipv6.solicited_node(v6.address) if v6.address else 0
+        self._solicited_node = ipv6.solicited_node(self.v6.address) if self.v6.address else 0
 
     def is_ours(self, header: IpHeader) -> bool:
         """Whether a packet is addressed to us (unicast, or the group that our neighbours ask us in)."""

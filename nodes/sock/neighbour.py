@@ -33,11 +33,18 @@ class _Incomplete:
 
 
 class Neighbours:
-    """`ask(address)` puts a question on the wire; `send_skb(skb, mac)` an skb that waited for an answer."""
+    """`ask(address)` puts a question on the wire; `send_skb(skb, mac)` an skb that waited for an answer.
+    `no_answer(skb, now)` hears of each skb that waited in vain, before it is released."""
 
-    def __init__(self, ask: Callable[[int], None], send_skb: Callable[[Skb, bytes], None]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[int], None],
+        send_skb: Callable[[Skb, bytes], None],
+        no_answer: Callable[[Skb, float], None],
+    ) -> None:
         self._ask = ask
         self._send_skb = send_skb
+        self._no_answer = no_answer
         self._reachable: dict[int, bytes] = {}
         self._incomplete: dict[int, _Incomplete] = {}
 
@@ -73,18 +80,17 @@ class Neighbours:
     def next_timeout(self) -> float | None:
         return min((entry.retry_at for entry in self._incomplete.values()), default=None)
 
-    def handle_timeout(self, now: float) -> list[int]:
-        """Ask again, or give up: what waited is lost. Returns the addresses given up."""
-        silent: list[int] = []
+    def handle_timeout(self, now: float) -> None:
+        """Ask again, or give up: what waited is lost."""
         for address, entry in [*self._incomplete.items()]:
             if entry.retry_at > now:
                 continue
             if entry.asked >= SOLICITATIONS:
                 del self._incomplete[address]
+                for skb in entry.waiting:
+                    self._no_answer(skb, now)
                 entry.drop()
-                silent.append(address)
             else:
                 entry.asked += 1
                 entry.retry_at = now + SOLICIT_S
                 self._ask(address)
-        return silent

@@ -36,9 +36,7 @@ class IpMib:
     Icmp6InPktTooBigs: int = 0
     Icmp6OutMsgs: int = 0
     Icmp6OutEchoReplies: int = 0
-    TcpInErrs: int = 0  # of segments that no connection saw
     TcpInCsumErrors: int = 0
-    TcpOutRsts: int = 0  # for segments without a connection
     TcpExtListenOverflows: int = 0
     TcpExtListenDrops: int = 0
     TcpExtOutOfWindowIcmps: int = 0

@@ -159,6 +159,17 @@ class Connection:
         mss = mtu - self._config.ip_header_bytes - HEADER_BYTES - options
         return self._sender.path_mtu(mss, unwrap(quoted_seq, self._sender.snd_una), now)
 
+    def undeliverable(self, number: int, quoted_seq: int) -> bool:
+        """A router or the peer says that our segment at `quoted_seq` cannot be delivered: an attempt to
+        connect ends with errno `number`, a connection goes on (RFC 5461). Believed only if that is in flight
+        (RFC 5927 section 4); returns whether it was."""
+        seq = unwrap(quoted_seq, self._sender.snd_una)
+        if not self._sender.snd_una <= seq < self._sender.snd_nxt:
+            return False
+        if self.state in _OPENING:
+            self._end(number)
+        return True
+
     def shutdown(self, now: float) -> None:
         """Send a FIN after what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the attempt ends."""
         if self.state is State.SYN_SENT:

@@ -65,10 +65,20 @@ def test_connecting_to_a_closed_port_is_refused(hosts: TwoHosts) -> None:
 
 
 def test_connecting_to_a_silent_host_times_out(hosts: TwoHosts) -> None:
+    hosts.connect(5000)
+    hosts.to_b.lose = lambda _: True
+    client = hosts.a.socket()
+    client.start_connect(hosts.b.address, 80, hosts.now)
+    hosts.run_until(lambda: client.connection is not None and client.connection.state is State.CLOSED, 300)
+    hosts.to_b.lose = lambda _: False
+    assert errno_of(client.connect_result) == errno.ETIMEDOUT
+
+
+def test_connecting_to_a_host_that_is_not_there_finds_no_route_in_three_seconds(hosts: TwoHosts) -> None:
     client = hosts.a.socket()
     client.start_connect(address_int("10.0.1.77"), 80, hosts.now)
-    hosts.run_until(lambda: client.connection is not None and client.connection.state is State.CLOSED, 300)
-    assert errno_of(client.connect_result) == errno.ETIMEDOUT
+    hosts.run_until(lambda: client.connection is not None and client.connection.state is State.CLOSED, 3.1)
+    assert errno_of(client.connect_result) == errno.EHOSTUNREACH
 
 
 def test_addresses_off_the_link_and_our_own_have_no_route(hosts: TwoHosts) -> None:

@@ -28,11 +28,15 @@ class OnWire:
 
     def __init__(self, payloads: Payloads) -> None:
         self.wire = FakeWire()
+        self.lost: list[tuple[bytes, float]] = []
         ledger = Ledger()
         device = NetDevice(DeviceConfig("eth0", 1, OUR_MAC), self.wire, ledger)
-        self.link = Link(device, Cpu(ledger), family_v4(OUR_IP, 24), family_v6(0, 64))
+        self.link = Link(device, Cpu(ledger), (family_v4(OUR_IP, 24), family_v6(0, 64)), self._lose)
         self.neighbours = self.link.neighbours
         self._payloads = payloads
+
+    def _lose(self, packet: memoryview, now: float) -> None:
+        self.lost.append((bytes(packet), now))
 
     @property
     def asked(self) -> list[Arp]:
@@ -132,6 +136,7 @@ def test_three_questions_then_what_waits_is_lost(link: OnWire) -> None:
     link.neighbours.handle_timeout(13.0)
     assert (len(link.asked), link.sent, link.neighbours.next_timeout()) == (3, [], None)
     assert skb.payload is None  # its references are back
+    assert link.lost == [(b"\0\1", 13.0)]
 
 
 def test_after_giving_up_it_asks_anew(link: OnWire) -> None:

@@ -1,0 +1,42 @@
+"""What routers told about the way to an address: the largest packet that passes, for a while.
+
+In: believed reports, `now`. Out: a limit in bytes. Owns the cache: bounded, oldest first to go.
+Source: RFC 1191 section 6.3, RFC 8201; ip_rt_mtu_expires, min_pmtu (net/ipv4/route.c).
+"""
+
+from __future__ import annotations
+
+from nodes.wire.ip import is_ipv6
+from nodes.wire.ipv6 import MIN_MTU
+
+EXPIRES_S = 600.0
+LEAST_V4 = 552  # a report of less is taken for this: smaller ones serve attackers only
+CACHE_MAX = 1024
+
+
+class PathMtus:
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, float]] = {}  # address -> bytes, until when
+
+    def learn(self, address: int, mtu: int, now: float) -> None:
+        """The way to `address` takes packets of `mtu` bytes, as `least` has allowed it."""
+        self._known.pop(address, None)
+        if len(self._known) >= CACHE_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[address] = mtu, now + EXPIRES_S
+
+    def limit(self, address: int, link_mtu: int, now: float) -> int:
+        """The largest packet to send to `address`: what the link takes, or less."""
+        known = self._known.get(address)
+        if known is None:
+            return link_mtu
+        mtu, until = known
+        if now >= until:
+            del self._known[address]
+            return link_mtu
+        return min(mtu, link_mtu)
+
+
+def least(address: int, mtu: int) -> int:
+    """What a report of `mtu` bytes on the way to `address` may mean at most harm."""
+    return max(mtu, MIN_MTU if is_ipv6(address) else LEAST_V4)
