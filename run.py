@@ -55,6 +55,7 @@ import typer
 from analysis.analyse import analyse
 from analysis.load import ResultsError
 from nodes.client.host import Host, HostError
+from nodes.kernel_version import DEFAULT, VERSIONS
 from topologies.doctor import checks
 from topologies.fabric import Fabric, FabricError
 from topologies.inventory import Inventory, InventoryError, clean, state_directory
@@ -132,7 +133,13 @@ def run(
     bidir: Annotated[bool, typer.Option("--bidir", help="Stream both ways at once.")] = False,
     mtu: Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")] = 1500,
     gso_max: Annotated[str, typer.Option(help="Longest super-packet; 512K is BIG TCP.")] = "64K",
-    niov_size: Annotated[str, typer.Option(help="Bytes of a net_iov, 4K to 64K.")] = "64K",
+    niov_size: Annotated[
+        str | None,
+        typer.Option(help="Bytes of a net_iov, 4K to 64K.  [default: the kernel's largest, 64K or 4K]"),
+    ] = None,
+    kernel: Annotated[
+        str, typer.Option(help=f"Whose devmem rules hold: {', '.join(VERSIONS)}.")
+    ] = DEFAULT.name,
     host_mem_bw: Annotated[str | None, typer.Option(help="Ceiling of each host's memory, as 2GB/s.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a rank waits for another.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of the data and the order of trials.")] = 1,
@@ -165,7 +172,8 @@ def run(
         bidir=bidir,
         mtu=mtu,
         gso_max_bytes=_super_packet(gso_max),
-        niov_bytes=parse_size(niov_size),
+        niov_bytes=parse_size(niov_size) if niov_size else _niov_bytes(kernel),
+        kernel=_known("kernel", kernel, VERSIONS),
         host_mem_bw_bytes_per_s=parse_rate(host_mem_bw) if host_mem_bw else None,
         timeout_s=timeout,
         seed=seed,
@@ -292,6 +300,7 @@ def _endpoint(config: ExperimentConfig, network: Topology, place: RankPlace, run
         "gso-max": config.gso_max_bytes,
         "rx-buf-len": config.niov_bytes,  # host pages as large as net_iovs: like against like
         "host-mem-bw": config.host_mem_bw_bytes_per_s,
+        "kernel": config.kernel,
         "impair": config.impair,
         "pcap": (run_dir / f"{place.host}.pcapng").resolve() if config.pcap else None,
     }
@@ -337,6 +346,11 @@ def _checked(config: ExperimentConfig, run_dir: Path) -> Topology:
         raise UsageError(
             f"--niov-size {config.niov_bytes} is not 4K, 8K, 16K, 32K or 64K; choose one of them"
         )
+    if config.niov_bytes != 4096 and not VERSIONS[config.kernel].rx_page_size:
+        raise UsageError(
+            f"--niov-size {config.niov_bytes}: kernel {config.kernel} has net_iovs of 4096 bytes only; leave "
+            "it out"
+        )
     if config.bidir and config.workload != "stream":
         raise UsageError(
             f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
@@ -361,6 +375,11 @@ def _known(kind: str, name: str, known: Collection[str]) -> str:
     if name not in known:
         raise UsageError(f"there is no {kind} {name!r}; choose from {', '.join(known)}")
     return name
+
+
+def _niov_bytes(kernel: str) -> int:
+    """The largest net_iov that the kernel version has."""
+    return 65536 if VERSIONS[_known("kernel", kernel, VERSIONS)].rx_page_size else 4096
 
 
 def _super_packet(text: str) -> int:

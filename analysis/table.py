@@ -116,6 +116,7 @@ def _has_both_ways(summary: Sequence[SummaryRow]) -> bool:
 
 def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     lines = ["# DRAM: host DRAM bytes read and written per payload byte sent or received (modelled)"]
+    lines += [f"# {note}" for note in run.manifest.notes]
     if any(row.derived for row in summary):
         lines.append("# * derived in closed form, in whole or in part, not recorded by the ledger")
     wrong = wrong_elements(run)

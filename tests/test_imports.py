@@ -23,8 +23,8 @@ _ALL = (
 )  # fmt: skip
 BELOW_ENDPOINT = {f"nodes.{part}" for part in _ALL}
 MAY_IMPORT: dict[str, set[str]] = {
-    "run": {"topologies", "workloads", "analysis", "nodes.client"},
-    "workloads": {"nodes.client", "nodes.machine", "nodes.uapi"},
+    "run": {"topologies", "workloads", "analysis", "nodes.client", "nodes.kernel_version"},
+    "workloads": {"nodes.client", "nodes.machine", "nodes.uapi", "nodes.kernel_version"},
     "topologies": set(),
     "analysis": set(),
     "nodes.endpoint": BELOW_ENDPOINT,

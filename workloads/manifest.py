@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from nodes.kernel_version import VERSIONS
 from workloads.records import ExperimentConfig
 
 SCHEMA_VERSION = 1
@@ -76,6 +77,7 @@ class ManifestFile:
             environment=_environment(),
             versions={name: metadata.version(name) for name in _PACKAGES},
             git=_git(),
+            notes=_notes(config),
         )
         self._write()
 
@@ -99,6 +101,12 @@ class ManifestFile:
         new = self._dir / f".{_NAME}"
         new.write_bytes(msgspec.json.format(msgspec.json.encode(self._contents)) + b"\n")
         os.replace(new, self._dir / _NAME)
+
+
+def _notes(config: ExperimentConfig) -> tuple[str, ...]:
+    """What every table of the run must say."""
+    note = VERSIONS[config.kernel].data_path_note
+    return (f"devmem: {note}",) if note and "devmem" in config.paths else ()
 
 
 def _now() -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from nodes.kernel_version import DEFAULT
+
 
 class ExperimentConfig(msgspec.Struct, frozen=True):
     """What was asked for, resolved: manifest.json's `config`."""
@@ -28,6 +30,7 @@ class ExperimentConfig(msgspec.Struct, frozen=True):
     host_mem_bw_bytes_per_s: float | None = None
     timeout_s: float = 10.0
     seed: int = 1
+    kernel: str = DEFAULT.name
     impair: str | None = None
     pcap: bool = False
 

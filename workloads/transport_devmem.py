@@ -20,7 +20,9 @@ import numpy as np
 from nodes import uapi
 from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host
+from nodes.client.netdev import Attributes
 from nodes.client.socket import Socket
+from nodes.kernel_version import VERSIONS
 from nodes.machine.accelerator import Span
 from workloads.expected import Bytes
 from workloads.machine import Machine
@@ -30,6 +32,7 @@ from workloads.transport import Arrived, Transport, ended
 _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
 _CONTROL_BYTES = _FRAGS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 _CALL_BYTES = 8 << 20
+_STAGED_BYTES = 256 << 10  # of an ordinary send, where the kernel cannot send from a dma-buf
 _FLOAT = np.dtype(np.float32)
 
 
@@ -54,6 +57,7 @@ class Devmem(Transport[Socket]):
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
+        self._kernel = VERSIONS[machine.config.kernel]
         self._sends = 0  # successful zero-copy sends on the outgoing connection
         self._sends_at: list[int] = [0]  # the same, after each job of the sending thread
         self._tail: deque[_Kept] = deque()  # the stream's last fragments
@@ -73,6 +77,8 @@ class Devmem(Transport[Socket]):
     def connect(self, next_rank: Address) -> None:
         super().connect(next_rank)
         self._outgoing.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
+        if not self._kernel.devmem_tx:
+            self._staging = self._undo.enter_context(closing(self._machine.host.memory(_STAGED_BYTES))).view
         # Completions are awaited while the sending thread sends: a channel of their own.
         self._completions = self._opened(self._outgoing.dup())
 
@@ -118,6 +124,9 @@ class Devmem(Transport[Socket]):
         return self._machine.host.address
 
     def _transmit(self, offset: int, length: int) -> None:
+        if not self._kernel.devmem_tx:
+            self._transmit_staged(offset, length)
+            return
         control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, self._tx_id)]
         while length:
             try:
@@ -129,6 +138,13 @@ class Devmem(Transport[Socket]):
                 continue
             self._sends += 1
             offset, length = offset + sent, length - sent
+
+    def _transmit_staged(self, offset: int, length: int) -> None:
+        while length:
+            chunk = self._staging[: min(length, _STAGED_BYTES)]
+            self._machine.accelerator.copy_to_host(self._machine.data, offset, chunk)
+            self._outgoing.sendall(chunk)
+            offset, length = offset + len(chunk), length - len(chunk)
 
     def _begin(self, job: Callable[[], None]) -> int:
         def counted() -> None:
@@ -196,13 +212,13 @@ class Devmem(Transport[Socket]):
         machine = self._machine
         self._undo.callback(self._wait_unbound, queue)
         owner = self._undo.enter_context(closing(Host(machine.place.channel)))
-        wanted = {"ifindex": owner.ifindex, "queues": [{"type": "rx", "id": queue}]}
-        received_in = owner.netdev.bind_rx(
-            {**wanted, "fd": machine.receive_memory.fd, "rx-page-size": machine.config.niov_bytes}
-        )
-        sent_from = owner.netdev.bind_tx({"ifindex": owner.ifindex, "fd": machine.data.fd})
-        self._rx_id = received_in["id"]
-        self._tx_id = uapi.TX_DMABUF_ID.pack(sent_from["id"])
+        wanted: Attributes = {"ifindex": owner.ifindex, "queues": [{"type": "rx", "id": queue}]}
+        if self._kernel.rx_page_size:
+            wanted["rx-page-size"] = machine.config.niov_bytes
+        self._rx_id = owner.netdev.bind_rx({**wanted, "fd": machine.receive_memory.fd})["id"]
+        if self._kernel.devmem_tx:
+            sent_from = owner.netdev.bind_tx({"ifindex": owner.ifindex, "fd": machine.data.fd})
+            self._tx_id = uapi.TX_DMABUF_ID.pack(sent_from["id"])
 
     def _wait_unbound(self, queue: int) -> None:
         """Closing a connection has no answer; header split can be turned off when the binding has gone."""

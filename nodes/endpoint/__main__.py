@@ -26,18 +26,23 @@ from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.endpoint.loop import Loop
 from nodes.endpoint.syscalls import HostParts
+from nodes.endpoint.trace import TraceFile
+from nodes.kernel_version import DEFAULT, VERSIONS
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
-from nodes.nic.af_packet import AfPacket, WireError
+from nodes.nic.af_packet import PEEK_BYTES, VNET_BYTES, AfPacket, WireError
 from nodes.nic.capture import Capture
 from nodes.nic.impairment import Chances, Impairment, ImpairmentError, parse
 from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.nic.nic_model import GENERIC, MODELS, NicModel
 from nodes.sock.inet import Inet, InetConfig
 from nodes.wire import ethernet, ipv6
 
 _SIOCGIFMTU = 0x8921
 _CAPTURE_BUFFER_BYTES = 1 << 20
+_HEADERS_MIN = 54  # Ethernet, IPv4 and TCP without options
+_HEADERS_MAX = PEEK_BYTES - VNET_BYTES  # what the parser sees
 _IMPAIR = """a bad wire, both ways, any of: loss=0.01,reorder=0.02,duplicate=0.001,corrupt=0.001 (chances of a
 wire packet), delay=1ms,jitter=100us,seed=1"""
 
@@ -68,6 +73,10 @@ def parser() -> argparse.ArgumentParser:
     add("--host-mem-bw", type=float, metavar="B/S", help="ceiling of host memory traffic, bytes a second")
     add("--impair", metavar="LIST", help=_IMPAIR)
     add("--pcap", metavar="FILE", help="write a pcapng; of device memory it holds headers only")
+    add("--kernel", choices=(*VERSIONS,), default=DEFAULT.name, help="whose devmem rules hold")
+    add("--nic", choices=(*MODELS,), default=GENERIC.name, help="how headers are split, and what is dropped")
+    add("--header-buffer", type=int, metavar="BYTES", help="longest header that is split; default: the NIC's")
+    add("--trace", metavar="FILE", help="write page_pool_state_hold and _release events, JSON by line")
     add("--seed", type=int, help="for ports and initial sequence numbers; default: from the system")
     return p
 
@@ -102,12 +111,15 @@ def run(options: argparse.Namespace) -> None:
             rx_queues=options.rx_queues,
             gso_max_bytes=options.gso_max,
             rx_buf_len=options.rx_buf_len,
+            kernel=VERSIONS[options.kernel],
+            nic=_nic(options.nic, options.header_buffer),
         )
         impairment = Impairment(wire, chances, options.address) if chances else None
-        device = NetDevice(config, impairment or wire, ledger, _boottime)
+        trace = TraceFile(stack.enter_context(_writable("--trace", options.trace))) if options.trace else None
+        device = NetDevice(config, impairment or wire, ledger, _boottime, trace)
         capture = None
         if options.pcap:
-            file = stack.enter_context(_writable(options.pcap))
+            file = stack.enter_context(_writable("--pcap", options.pcap))
             capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
             device.capture(capture)
         seed = secrets.randbits(64) if options.seed is None else options.seed
@@ -171,11 +183,21 @@ def _chances(text: str | None) -> Chances | None:
         raise EndpointError(str(e)) from None
 
 
-def _writable(path: str) -> BinaryIO:
+def _nic(name: str, header_buffer_bytes: int | None) -> NicModel:
+    if header_buffer_bytes is None:
+        return MODELS[name]
+    if not _HEADERS_MIN <= header_buffer_bytes <= _HEADERS_MAX:
+        raise EndpointError(
+            f"--header-buffer {header_buffer_bytes}: choose {_HEADERS_MIN} to {_HEADERS_MAX}"
+        )
+    return replace(MODELS[name], header_buffer_bytes=header_buffer_bytes)
+
+
+def _writable(option: str, path: str) -> BinaryIO:
     try:
         return open(path, "wb", buffering=_CAPTURE_BUFFER_BYTES)
     except OSError as e:
-        raise EndpointError(f"--pcap {path!r} cannot be written: {e.strerror}") from None
+        raise EndpointError(f"{option} {path!r} cannot be written: {e.strerror}") from None
 
 
 def _boottime() -> float:
