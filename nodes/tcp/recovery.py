@@ -129,7 +129,7 @@ class Recovery:
         self._duplicates = 0
         if ack >= self.point:
             if self.prr is not None:
-                self._control.cwnd = min(self._control.cwnd, self._control.ssthresh)
+                self._control.cwnd = self._control.ssthresh
             self._leave()
             if self._kept:
                 self._kept -= 1

@@ -138,7 +138,7 @@ class Sender:
                 self.control.cwnd < self.control.ssthresh and self.control.cwnd < 2 * flight
             )
             self.control.on_ack(ack - una, now, self.rtt.srtt, limited)
-        if board.sacked_bytes or recovery.phase is not Phase.OPEN:
+        if board.sacked_bytes or (recovery.phase is not Phase.OPEN and self.sack_permitted):
             recovery.detect(now, self.snd_nxt)
         else:
             recovery.reo_at = inf
