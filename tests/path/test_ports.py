@@ -122,7 +122,7 @@ def test_a_new_connection_takes_the_place_of_one_in_time_wait(hosts: TwoHosts) -
     client.close(hosts.now)
     old = server.connection
     assert old is not None
-    hosts.run_until(lambda: old.state is State.TIME_WAIT, 5)
+    hosts.run_until(lambda: old.state is State.TIME_WAIT and not hosts.a.inet.sockets(), 5)
     again, fresh = connect()
     assert hosts.b.inet.tcp.mib.TcpExtTWRecycled == 1
     hosts.a.send(again, b"once more")
