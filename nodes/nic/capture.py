@@ -10,6 +10,7 @@ because dpkt's writer cannot say that a packet was longer than what is stored of
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import BinaryIO
 
@@ -69,8 +70,8 @@ class Capture:
         length = len(skb.header)
         if skb.payload is not None:
             length += len(skb.payload)
-            if not skb.payload.unreadable:
-                parts += map(bytes, self._dma.views_to_send(skb.payload))
+            readable = itertools.takewhile(lambda frag: not frag.netmem.is_net_iov, skb.payload.frags)
+            parts += [bytes(view) for view in self._dma.views_to_send(readable)]
         data = b"".join(parts)[:SNAPLEN]
         options = _option(_OPTION_EPB_FLAGS, struct.pack("=I", direction)) + _END_OF_OPTIONS
         lengths = struct.pack("=II", len(data), length)

@@ -6,13 +6,13 @@ ledger what crossed the bus. One of the three doors to payload.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import Ledger, Place
 from nodes.machine.memory import Region
 from nodes.netmem.netmem import Netmem
-from nodes.skb import Frags
+from nodes.skb import Frag, Frags
 from nodes.wire import ethernet
 from nodes.wire.checksum import fold, partial_sum, sum_of_views
 
@@ -42,9 +42,10 @@ class Dma:
             self._ledger.record_header(routes.NIC_HEADER_IN, header_bytes, wire_packets)
         return views
 
-    def views_to_send(self, frags: Frags) -> list[memoryview]:
+    @staticmethod
+    def views_to_send(frags: Iterable[Frag]) -> list[memoryview]:
         """Views over the fragments' bytes for the wire to read; `sent` records them once it took them."""
-        return [f.netmem.region.view[f.offset : f.offset + f.size] for f in frags.frags]
+        return [f.netmem.region.view[f.offset : f.offset + f.size] for f in frags]
 
     def header_view(self, region: Region, count: int, wire_packets: int) -> memoryview:
         """A view over the first `count` bytes of a header buffer, for the wire to write."""

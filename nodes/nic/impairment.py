@@ -338,7 +338,7 @@ class Impairment:
         at = frame.header_bytes
         how = Departing()
         if frame.unfinished:
-            how = Departing(at, frame.gso_size, frame.l4_start, tcp.CHECKSUM_OFFSET)
+            how = Departing(at, frame.gso_size, frame.l4_start, tcp.CHECKSUM_OFFSET, frame.ipv6)
         try:
             return self._wire.send(bytes(frame.data[:at]), [memoryview(frame.data)[at:]], how)
         except OSError:  # the link is down: lost there

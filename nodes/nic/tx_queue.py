@@ -62,7 +62,7 @@ class TxQueue:
             self.counters.tx_wake += not self._waiting
 
     def _send(self, skb: Skb, how: Departing) -> bool:
-        payload = self._dma.views_to_send(skb.payload) if skb.payload is not None else []
+        payload = self._dma.views_to_send(skb.payload.frags) if skb.payload is not None else []
         counters = self.counters
         try:
             if not self._wire.send(bytes(skb.header), payload, how):

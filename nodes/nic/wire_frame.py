@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nodes.wire import ethernet, tcp
+from nodes.wire import ethernet, ip, tcp
 from nodes.wire.checksum import fold, internet_checksum, partial_sum
 
 _IPV4_TOTAL, _IPV4_ID, _IPV4_CHECKSUM = ethernet.HEADER_BYTES + 2, ethernet.HEADER_BYTES + 4, 24
 _IPV4_ADDRESSES, _IPV6_ADDRESSES = slice(26, 34), slice(22, 54)
-_IPV6_PAYLOAD, _IPV6_HEADER_END = ethernet.HEADER_BYTES + 4, ethernet.HEADER_BYTES + 40
+_IPV6_PAYLOAD, _IPV6_NEXT, _IPV6_END = (ethernet.HEADER_BYTES + at for at in (4, 6, 40))
+_JUMBO_BYTES = 8  # a hop-by-hop header with nothing but the length of a BIG TCP packet (RFC 2675)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class WireFrame:
     unfinished: bool
 
     @property
+    def ipv6(self) -> bool:
+        return self.data[ethernet.HEADER_BYTES] >> 4 == 6
+
+    @property
     def packets(self) -> int:
         return -(-(len(self.data) - self.header_bytes) // self.gso_size) if self.gso_size else 1
 
@@ -40,8 +45,8 @@ class WireFrame:
         payload = memoryview(self.data)[self.header_bytes :]
         part = payload[start * self.gso_size : stop * self.gso_size]
         header = bytearray(self.data[: self.header_bytes])
-        self._set_lengths(header, start, len(part), len(payload))
-        at = self.l4_start
+        at = self._set_ipv6(header, len(part)) if self.ipv6 else self._set_ipv4(header, start, len(part))
+        self._set_pseudo_header_sum(header, at, len(payload), len(part))
         sequence = int.from_bytes(header[at + 4 : at + 8], "big") + start * self.gso_size
         header[at + 4 : at + 8] = (sequence & 0xFFFFFFFF).to_bytes(4, "big")
         if stop < last:
@@ -49,26 +54,39 @@ class WireFrame:
         if start > 0:
             header[at + 13] &= ~tcp.CWR & 0xFF
         gso_size = self.gso_size if stop - start > 1 else 0
-        return WireFrame(bytes(header) + part, self.header_bytes, at, gso_size, self.unfinished)
+        return WireFrame(bytes(header) + part, len(header), at, gso_size, self.unfinished)
 
-    def _set_lengths(self, header: bytearray, start: int, part_bytes: int, all_bytes: int) -> None:
-        """IP lengths, and the pseudo-header sum that stands where the NIC will put the TCP checksum."""
-        packet_bytes = len(header) - ethernet.HEADER_BYTES + part_bytes
-        if header[ethernet.HEADER_BYTES] >> 4 == 4:
-            total = packet_bytes if packet_bytes <= 0xFFFF else 0
-            header[_IPV4_TOTAL : _IPV4_TOTAL + 2] = total.to_bytes(2, "big")
-            number = int.from_bytes(header[_IPV4_ID : _IPV4_ID + 2], "big") + start
-            header[_IPV4_ID : _IPV4_ID + 2] = (number & 0xFFFF).to_bytes(2, "big")
-            header[_IPV4_CHECKSUM : _IPV4_CHECKSUM + 2] = bytes(2)
-            checksum = internet_checksum(bytes(header[ethernet.HEADER_BYTES : self.l4_start]))
-            header[_IPV4_CHECKSUM : _IPV4_CHECKSUM + 2] = checksum.to_bytes(2, "big")
-        else:
-            after_header = ethernet.HEADER_BYTES + packet_bytes - _IPV6_HEADER_END
-            header[_IPV6_PAYLOAD : _IPV6_PAYLOAD + 2] = (after_header & 0xFFFF).to_bytes(2, "big")
-        at = self.l4_start + tcp.CHECKSUM_OFFSET
-        tcp_bytes = len(header) - self.l4_start
-        less = 0xFFFF - fold(tcp_bytes + all_bytes)  # one's complement: adding it takes the old length away
-        pseudo = fold(int.from_bytes(header[at : at + 2], "big") + less + tcp_bytes + part_bytes)
+    def _set_ipv4(self, header: bytearray, start: int, part_bytes: int) -> int:
+        """Length, identification and checksum; returns where TCP starts."""
+        total = len(header) - ethernet.HEADER_BYTES + part_bytes
+        header[_IPV4_TOTAL : _IPV4_TOTAL + 2] = (total if total <= 0xFFFF else 0).to_bytes(2, "big")
+        number = int.from_bytes(header[_IPV4_ID : _IPV4_ID + 2], "big") + start
+        header[_IPV4_ID : _IPV4_ID + 2] = (number & 0xFFFF).to_bytes(2, "big")
+        header[_IPV4_CHECKSUM : _IPV4_CHECKSUM + 2] = bytes(2)
+        checksum = internet_checksum(bytes(header[ethernet.HEADER_BYTES : self.l4_start]))
+        header[_IPV4_CHECKSUM : _IPV4_CHECKSUM + 2] = checksum.to_bytes(2, "big")
+        return self.l4_start
+
+    def _set_ipv6(self, header: bytearray, part_bytes: int) -> int:
+        """Length, and no jumbo header where none is needed; returns where TCP starts."""
+        at, length = self.l4_start, len(header) - _IPV6_END + part_bytes
+        jumbo = not any(header[_IPV6_PAYLOAD : _IPV6_PAYLOAD + 2]) and at == _IPV6_END + _JUMBO_BYTES
+        if jumbo and length > 0xFFFF:
+            header[at - 4 : at] = length.to_bytes(4, "big")
+            return at
+        if jumbo:
+            del header[_IPV6_END:at]
+            header[_IPV6_NEXT] = ip.TCP
+            at, length = _IPV6_END, length - _JUMBO_BYTES
+        header[_IPV6_PAYLOAD : _IPV6_PAYLOAD + 2] = length.to_bytes(2, "big")
+        return at
+
+    @staticmethod
+    def _set_pseudo_header_sum(header: bytearray, l4_start: int, old_bytes: int, new_bytes: int) -> None:
+        """What stands where the NIC will put the TCP checksum goes with the length."""
+        at, tcp_bytes = l4_start + tcp.CHECKSUM_OFFSET, len(header) - l4_start
+        less = 0xFFFF - fold(tcp_bytes + old_bytes)  # one's complement: adding it takes the old length away
+        pseudo = fold(int.from_bytes(header[at : at + 2], "big") + less + tcp_bytes + new_bytes)
         header[at : at + 2] = pseudo.to_bytes(2, "big")
 
     def corrupted(self, byte: int, bit: int) -> WireFrame:
@@ -84,8 +102,7 @@ class WireFrame:
         """Fill in the TCP checksum."""
         at = self.l4_start + tcp.CHECKSUM_OFFSET
         data[at : at + 2] = bytes(2)
-        version_4 = data[ethernet.HEADER_BYTES] >> 4 == 4
-        total = partial_sum(bytes(data[_IPV4_ADDRESSES if version_4 else _IPV6_ADDRESSES]))
+        total = partial_sum(bytes(data[_IPV6_ADDRESSES if self.ipv6 else _IPV4_ADDRESSES]))
         segment = bytes(data[self.l4_start :])
         total += 6 + len(segment) + partial_sum(segment)
         data[at : at + 2] = (~fold(total) & 0xFFFF).to_bytes(2, "big")

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 
 from nodes.nic.capture import SNAPLEN, Capture
-from nodes.skb import Frags, Skb, frags_of
+from nodes.skb import Frags, LinearFrags, Skb, frags_of
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp, arp_request
 
@@ -100,6 +100,21 @@ def test_of_device_memory_only_headers_are_stored(bench: Bench) -> None:
     bench.device.xmit(sent, 34)
     out = Reader(file.getvalue()).packets[1]
     assert (out.data, out.length, out.direction) == (frame[:66], 166, 2)
+
+
+def test_what_lies_before_device_memory_in_host_pages_is_stored(bench: Bench) -> None:
+    """The linear part of a packet that the NIC could not part exactly."""
+    bench.bind()
+    file = capture(bench)
+    pages, niovs = bench.device.rx_queues[0].take(100), bench.queue.take(4096)
+    assert pages is not None
+    assert niovs is not None
+    pages[0].region.view[pages[0].offset : pages[0].offset + 100] = b"linear-10." * 10
+    payload = LinearFrags([*frags_of(pages, 100).frags, *frags_of(niovs, 4096).frags])
+    bench.device.xmit(Skb(memoryview(Tcp().frame()[:54]), payload), 34)
+    (packet,) = Reader(file.getvalue()).packets
+    assert packet.data[54:] == b"linear-10." * 10
+    assert packet.length == 54 + 100 + 4096
 
 
 def test_a_long_packet_is_cut_at_the_snap_length(bench: Bench) -> None:

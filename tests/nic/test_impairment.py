@@ -20,14 +20,16 @@ from nodes.nic.impairment import (
     ImpairmentError,
     parse,
 )
-from nodes.wire import ipv4, tcp
+from nodes.nic.wire_frame import WireFrame
+from nodes.wire import ethernet, ip, ipv4, tcp
 from nodes.wire.checksum import fold, internet_checksum, partial_sum, pseudo_header_sum
 from tests.nic.fake_wire import Arrival, FakeWire
-from tests.nic.frames import OUR_IP, PEER_IP, Tcp, arp_request
+from tests.nic.frames import OUR_IP, OUR_MAC, PEER_IP, PEER_MAC, Tcp, arp_request
 
 MSS = 1000
 PAYLOAD = 20 * MSS + 300
 NOW = 50.0
+V6_PAIR = bytes.fromhex("fd00") + bytes(13) + b"\x02" + bytes.fromhex("fd00") + bytes(13) + b"\x01"
 
 
 class Stage:
@@ -331,3 +333,42 @@ def test_parse_knows_every_name_and_unit() -> None:
 def test_parse_refuses_with_a_sentence(text: str, says: str) -> None:
     with pytest.raises(ImpairmentError, match=re.escape(says)):
         parse(text)
+
+
+def ipv6_superpacket(payload: bytes) -> bytes:
+    """From PEER_V6 to OUR_V6, the TCP checksum left to the NIC; a BIG TCP frame with its jumbo header."""
+    header = struct.pack("!HHIIBBHHH", 40000, 7000, 5, 0, 0x50, tcp.ACK, 0xFFFF, 0, 0)
+    length = len(header) + len(payload)
+    pseudo = fold(partial_sum(V6_PAIR) + length + ip.TCP)
+    segment = header[:16] + pseudo.to_bytes(2, "big") + header[18:] + payload
+    if length > 0xFFFF:
+        jumbo = struct.pack("!BBBBI", ip.TCP, 0, 0xC2, 4, length + 8)
+        lengths, segment = struct.pack("!HBB", 0, 0, 64), jumbo + segment
+    else:
+        lengths = struct.pack("!HBB", length, ip.TCP, 64)
+    packet = struct.pack("!I", 6 << 28) + lengths + V6_PAIR + segment
+    return ethernet.emit(OUR_MAC, PEER_MAC, ethernet.TYPE_IPV6) + packet
+
+
+@pytest.mark.parametrize("size", [PAYLOAD, 200_300])
+def test_ipv6_superpackets_are_cut_too_and_need_no_jumbo_header_when_they_are_short(size: int) -> None:
+    each = Stage(loss=0.02, seed=2)
+    frame = ipv6_superpacket(random.Random(1).randbytes(size))
+    split = header_split.parse(memoryview(frame[:182]), len(frame)).header_bytes
+    shapes = set()
+    for _ in range(50):
+        how = Departing(split, MSS, split - 20, tcp.CHECKSUM_OFFSET, True)
+        assert each.stage.send(frame[:split], [memoryview(frame)[split:]], how)
+    for sent in each.wire.sent:
+        out = sent.frame
+        parsed = header_split.parse(memoryview(out[:182]), len(out))
+        assert (parsed.frame_bytes, parsed.header_bytes) == (len(out), sent.how.header_bytes)
+        assert (sent.how.csum_start, sent.how.ipv6) == (parsed.l4_start, True)
+        at = int.from_bytes(out[parsed.l4_start + 4 : parsed.l4_start + 8], "big") - 5
+        assert frame[split + at :].startswith(out[parsed.header_bytes :])
+        field = int.from_bytes(out[parsed.l4_start + 16 : parsed.l4_start + 18], "big")
+        assert field % 0xFFFF == (partial_sum(V6_PAIR) + ip.TCP + len(out) - parsed.l4_start) % 0xFFFF
+        shapes.add(parsed.l4_start)
+    assert each.stage.tx.counters.lost
+    assert shapes == ({54} if size == PAYLOAD else {54, 62})
+    assert {f.corrupted(3, 1).unfinished for f in [WireFrame(frame, split, split - 20, 0, True)]} == {False}
