@@ -83,6 +83,16 @@ class Connection:
         _drop(syn)
         return connection
 
+    @classmethod
+    def from_cookie(cls, config: TcpConfig, syn: TcpHeader, iss: int, now: float) -> Connection:
+        """Passive open whose SYN-ACK nobody remembers (`syncookie`): `receive_segment` its ACK next."""
+        connection = cls.accept(config, Segment(syn), iss, now)
+        opening = connection._opening
+        assert opening is not None
+        opening.due = False
+        opening.retries = 1  # when the SYN-ACK left is not known: no round trip is measured
+        return connection
+
     # --- the application's side -------------------------------------------------------------------
 
     @property
