@@ -106,6 +106,40 @@ class Stats(Reply, frozen=True):
     impaired: tuple[Impaired, ...] = ()
 
 
+class GetSnmp(Request, frozen=True):
+    """-> Snmp."""
+
+
+class Snmp(Reply, frozen=True):
+    """The stack's counters, by the names of nstat."""
+
+    counters: dict[str, int]
+
+
+class GetSockets(Request, frozen=True):
+    """Sockets of the host from the `first`-th on -> Sockets."""
+
+    first: int
+
+
+class SocketRow(msgspec.Struct, frozen=True, array_like=True):
+    """One socket as `ss` shows it. Of a listener, `recv_q` is its accept queue and `send_q` its backlog; of
+    others, bytes not read and bytes not acknowledged. `info`: the fields of nodes.tcp.info.TcpInfo, none of
+    a listener."""
+
+    state: str
+    recv_q: int
+    send_q: int
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    info: dict[str, int | float | str]
+
+
+class Sockets(Reply, frozen=True):
+    rows: tuple[SocketRow, ...]
+    more: bool
+
+
 class Netlink(Request, frozen=True):
     """One operation of a netlink family: attributes by name, encoded (a descriptor where `fd` says so)
     -> NetlinkReply."""
@@ -286,12 +320,12 @@ class Readable(Reply, frozen=True):
 
 
 AnyRequest = (
-    Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | GetStats | Netlink
+    Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | GetStats | GetSnmp | GetSockets | Netlink
     | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Accept | Shutdown | Watch
     | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt | DontNeed | GetSockOpt
 )
 AnyReply = (
-    Welcome | Stats | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value
+    Welcome | Stats | Snmp | Sockets | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value
     | Done | Failed | Readable
 )
 

@@ -10,7 +10,19 @@ from __future__ import annotations
 import socket as linux
 import time
 
-from nodes.channel import Done, GetStats, Hello, OpenKernelSocket, Stats, Welcome
+from nodes.channel import (
+    Done,
+    GetSnmp,
+    GetSockets,
+    GetStats,
+    Hello,
+    OpenKernelSocket,
+    Snmp,
+    SocketRow,
+    Sockets,
+    Stats,
+    Welcome,
+)
 from nodes.client.calls import Calls
 from nodes.client.ethtool import Ethtool
 from nodes.client.memory import MemoryRegistry, UserMemory
@@ -66,6 +78,20 @@ class Host:
     def stats(self) -> HostStats:
         """The endpoint's ledger, CPU seconds and device counters so far."""
         return self._calls.call(GetStats(), Stats)
+
+    def snmp(self) -> dict[str, int]:
+        """The stack's counters so far, by the names of nstat: TcpRetransSegs, TcpExtListenDrops, ..."""
+        return self._calls.call(GetSnmp(), Snmp).counters
+
+    def sockets(self) -> list[SocketRow]:
+        """Every socket of the host's stack that is connected or listens, as `ss` has them."""
+        rows: list[SocketRow] = []
+        more = True
+        while more:
+            page = self._calls.call(GetSockets(len(rows)), Sockets)
+            rows += page.rows
+            more = page.more
+        return rows
 
     def turn(self, dram_bytes: int) -> None:
         """Wait until the host's memory bus has served `dram_bytes` of accesses; at once without a ceiling."""

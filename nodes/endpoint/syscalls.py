@@ -26,7 +26,7 @@ from nodes.control import families, policy
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
-from nodes.endpoint import socket_options
+from nodes.endpoint import socket_options, socket_table
 from nodes.endpoint.session import Attempt, Session
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.ledger import Ledger, Place
@@ -81,6 +81,8 @@ class Syscalls:
             channel.UnregisterMemory: self._unregister_memory,
             channel.OpenKernelSocket: self._open_kernel_socket,
             channel.GetStats: self._get_stats,
+            channel.GetSnmp: self._get_snmp,
+            channel.GetSockets: self._get_sockets,
             channel.Netlink: self._netlink,
             channel.OpenSocket: self._open_socket,
             channel.AttachSocket: self._attach_socket,
@@ -241,6 +243,12 @@ class Syscalls:
             )
 
         return stats
+
+    def _get_snmp(self, _: Session, __: channel.GetSnmp, ___: int) -> Attempt:
+        return lambda _: channel.Snmp(socket_table.snmp(self._host.inet))
+
+    def _get_sockets(self, _: Session, request: channel.GetSockets, __: int) -> Attempt:
+        return lambda _: socket_table.sockets(self._host.inet, max(0, request.first))
 
     # --- netlink
 
