@@ -192,7 +192,8 @@ class Devmem(Transport[Socket]):
 
     def _split_headers(self, ethtool: Ethtool) -> None:
         before = ethtool.rings_get()["tcp-data-split"]
-        ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
+        wanted: Attributes = {"tcp-data-split": "enabled"}
+        ethtool.rings_set({**wanted, "hds-thresh": 0} if self._kernel.hds_thresh else wanted)
         self._undo.callback(ethtool.rings_set, {"tcp-data-split": before})
 
     def _spare_queue(self, ethtool: Ethtool) -> int:

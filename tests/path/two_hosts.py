@@ -14,6 +14,7 @@ from socket import AF_INET, AF_INET6
 
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
+from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine import dmabuf
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
@@ -21,6 +22,7 @@ from nodes.machine.memory import Region
 from nodes.netlink import BindRx, BindTx, Ntuple, Queue, Rings, Rss
 from nodes.nic.af_packet import PEEK_BYTES, Arriving, Departing
 from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.nic.nic_model import GENERIC, NicModel
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.inet import Inet, InetConfig
 from nodes.sock.tcp_recvmsg import Received, RecvRequest, recvmsg
@@ -41,6 +43,14 @@ class Impairment:
     loss: float = 0.0
     reorder: float = 0.0
     duplicate: float = 0.0
+
+
+@dataclass(frozen=True)
+class DeviceKind:
+    """What kind of NIC both hosts have, and which kernel."""
+
+    nic: NicModel = GENERIC
+    kernel: KernelVersion = DEFAULT
 
 
 @dataclass
@@ -78,10 +88,10 @@ class CableEnd:
     """Satisfies nodes.nic.wire_port.Wire."""
 
     def __init__(self, outgoing: Cable, incoming: Cable, clock: Callable[[], float]) -> None:
-        self._out, self._in, self._clock = outgoing, incoming, clock
+        self._out, self._in, self.clock = outgoing, incoming, clock
 
     def peek(self) -> Arriving | None:
-        if not self._in.frames or self._in.frames[0].at > self._clock():
+        if not self._in.frames or self._in.frames[0].at > self.clock():
             return None
         frame = self._in.frames[0]
         first = memoryview(frame.data[:PEEK_BYTES].ljust(PEEK_BYTES, b"\0"))
@@ -98,7 +108,7 @@ class CableEnd:
         self._in.frames.popleft()
 
     def send(self, headers: bytes, payload: Sequence[memoryview], how: Departing) -> bool:
-        self._out.put(Frame(headers + b"".join(payload), how.gso_size, self._clock() + STEP_S))
+        self._out.put(Frame(headers + b"".join(payload), how.gso_size, self.clock() + STEP_S))
         return True
 
     def overruns(self) -> int:
@@ -108,10 +118,13 @@ class CableEnd:
 class PathHost:
     """One stack and what an application of it would do."""
 
-    def __init__(self, name: str, number: int, wire: CableEnd, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, number: int, wire: CableEnd, kind: DeviceKind) -> None:
         self.ledger = Ledger()
         mac = bytes((2, 0, 0, 0, 0, number))
-        config = DeviceConfig(name, ifindex=number + 1, mac=mac, gso_max_bytes=65536, rx_buf_len=4096)
+        config = DeviceConfig(
+            name, ifindex=number + 1, mac=mac, gso_max_bytes=65536, rx_buf_len=4096,
+            nic=kind.nic, kernel=kind.kernel,
+        )  # fmt: skip
         self.device = NetDevice(config, wire, self.ledger)
         self.address = address_int(f"10.0.1.{number}")
         self.address6 = ip.address_int(f"2001:db8::{number}")
@@ -119,7 +132,7 @@ class PathHost:
         self.inet = Inet(self.device, Cpu(self.ledger), inet)
         self.netdev = Netdev(self.device)
         self.ethtool = Ethtool(self.device)
-        self.clock = clock
+        self.clock = wire.clock
         self.sockets: list[DevmemSocket] = []
 
     def socket(self, family: int = AF_INET) -> DevmemSocket:
@@ -129,11 +142,13 @@ class PathHost:
 
     def bind_rx(self, size: int, niov_size: int = 4096) -> Region:
         """Prepare the NIC as the selftests do and bind a dma-buf of `size` bytes to the last queue."""
-        self.ethtool.rings_set(Rings(rx=64, tcp_data_split="enabled", hds_thresh=0))
+        hds_thresh = 0 if self.device.config.kernel.hds_thresh else None
+        self.ethtool.rings_set(Rings(rx=64, tcp_data_split="enabled", hds_thresh=hds_thresh))
         self.ethtool.rss_set(Rss(equal=DEVMEM_QUEUE))
         self.ethtool.ntuple_insert(Ntuple(dst_port=DEVMEM_PORT, queue=DEVMEM_QUEUE))
         memory = dmabuf.export(size)
-        request = BindRx(self.device.ifindex, memory.fd, (Queue(DEVMEM_QUEUE, "rx"),), niov_size)
+        wanted = niov_size if self.device.config.kernel.rx_page_size else None
+        request = BindRx(self.device.ifindex, memory.fd, (Queue(DEVMEM_QUEUE, "rx"),), wanted)
         self.rx_binding = self.netdev.bind_rx(request, _dup(memory.fd), privileged=True)
         return memory
 
@@ -185,13 +200,16 @@ class PathHost:
 class TwoHosts:
     """`a` is 10.0.1.1 and 2001:db8::1, `b` 10.0.1.2 and 2001:db8::2. Everything random comes from `seed`."""
 
-    def __init__(self, seed: int = 1, impairment: Impairment | None = None) -> None:
+    def __init__(
+        self, seed: int = 1, impairment: Impairment | None = None, kind: DeviceKind | None = None
+    ) -> None:
         print(f"seed {seed}")
         self.now = 100.0
+        kind = kind or DeviceKind()
         chance, how = random.Random(seed), impairment or Impairment()
         self.to_a, self.to_b = Cable(how, chance), Cable(how, chance)
-        self.a = PathHost("a", 1, CableEnd(self.to_b, self.to_a, self.clock), self.clock)
-        self.b = PathHost("b", 2, CableEnd(self.to_a, self.to_b, self.clock), self.clock)
+        self.a = PathHost("a", 1, CableEnd(self.to_b, self.to_a, self.clock), kind)
+        self.b = PathHost("b", 2, CableEnd(self.to_a, self.to_b, self.clock), kind)
 
     def clock(self) -> float:
         return self.now

@@ -1,0 +1,158 @@
+"""Table D: SO_DEVMEM_DONTNEED, one test a rule."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from nodes import uapi
+from nodes.channel import Channel, Failed, SetSockOpt, Welcome
+from nodes.endpoint.session import Session
+from nodes.endpoint.socket_options import get_option, set_option
+from nodes.endpoint.syscalls import HostParts, Syscalls
+from nodes.kernel_version import VERSIONS
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.uapi import DMABUF_TOKEN, SO_DEVMEM_DONTNEED, SOL_SOCKET
+from tests.path.conftest import assert_nothing_left
+from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, TwoHosts
+from tests.semantics.refusal import errno_of
+
+FRAGS = 1500  # a byte each, so that more than 1,024 can be held
+SIZE = DMABUF_TOKEN.size
+
+
+def holder(hosts: TwoHosts, port: int = DEVMEM_PORT) -> tuple[DevmemSocket, DevmemSocket]:
+    """(client, server); the server's application holds FRAGS tokens, 1 to FRAGS, of a few net_iovs."""
+    client, server = hosts.connect(port)
+    assert hosts.a.send(client, bytes(FRAGS)) == FRAGS
+    hosts.run_until(lambda: server.recv_queue.length == FRAGS)
+    for _ in range(FRAGS):
+        hosts.b.recv_devmem(server, 1)
+    assert len(server.user_frags) == FRAGS
+    return client, server
+
+
+@pytest.fixture
+def held(hosts: TwoHosts) -> Iterator[DevmemSocket]:
+    memory = hosts.b.bind_rx(1 << 20)
+    yield holder(hosts)[1]
+    memory.close()
+
+
+def dontneed(sock: DevmemSocket, *ranges: tuple[int, int]) -> int:
+    value = b"".join(DMABUF_TOKEN.pack(*each) for each in ranges)
+    return set_option(sock, SOL_SOCKET, SO_DEVMEM_DONTNEED, value)
+
+
+def test_on_a_channel_that_serves_no_tcp_socket_it_is_ebadf(hosts: TwoHosts) -> None:
+    """The control channel stands for a netlink socket."""
+    b = hosts.b
+    welcome = Welcome("b", "", 0, "", "", 0, 0)
+    syscalls = Syscalls(HostParts(welcome, b.inet, b.device, b.netdev, b.ethtool, b.ledger, None))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours):
+        session = Session(theirs, syscalls)
+        channel = Channel(ours)
+        channel.send(SetSockOpt(SOL_SOCKET, SO_DEVMEM_DONTNEED, DMABUF_TOKEN.pack(1, 1)))
+        session.handle(select.EPOLLIN, hosts.now)
+        reply, _ = channel.receive_reply()
+        session.close(hosts.now)
+    assert isinstance(reply, Failed)
+    assert reply.number == errno.EBADF
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_a_value_shorter_than_four_bytes_is_einval(held: DevmemSocket, length: int) -> None:
+    assert errno_of(set_option, held, SOL_SOCKET, SO_DEVMEM_DONTNEED, bytes(length)) == errno.EINVAL
+
+
+@pytest.mark.parametrize("length", [4, 9, 12, 128 * SIZE + 1, 129 * SIZE])
+def test_no_whole_tokens_or_more_than_128_is_einval_and_nothing_is_freed(
+    held: DevmemSocket, length: int
+) -> None:
+    value = (DMABUF_TOKEN.pack(1, 5) * 200)[:length]
+    assert errno_of(set_option, held, SOL_SOCKET, SO_DEVMEM_DONTNEED, value) == errno.EINVAL
+    assert len(held.user_frags) == FRAGS
+
+
+def test_unknown_and_returned_tokens_are_skipped_and_not_counted(held: DevmemSocket) -> None:
+    assert dontneed(held, (7, 1)) == 1
+    assert dontneed(held, (7, 1), (0, 1), (FRAGS + 1, 3), (8, 2)) == 2
+
+
+def test_unknown_tokens_use_up_the_limit(held: DevmemSocket) -> None:
+    assert dontneed(held, (50_000, 1000), (1, 100)) == 24
+    assert dontneed(held, (50_000, 1024), (100, 1)) == 0
+
+
+def test_another_sockets_tokens_are_not_touched(hosts: TwoHosts, held: DevmemSocket) -> None:
+    """Token numbers are a socket's own: the same number is another fragment."""
+    listener = next(s for s in hosts.b.sockets if s.backlog)
+    client = hosts.a.socket()
+    client.start_connect(hosts.b.address, DEVMEM_PORT, hosts.now)
+    hosts.run_until(lambda: bool(listener.accept_queue))
+    other = listener.accept()
+    hosts.b.sockets.append(other)
+    hosts.a.send(client, b"y")
+    hosts.run_until(lambda: other.recv_queue.length == 1)
+    hosts.b.recv_devmem(other, 1)
+    assert dontneed(other, (1, 1000)) == 1
+    assert len(held.user_frags) == FRAGS
+
+
+def test_of_more_than_1024_the_first_visited_are_freed_and_counted(held: DevmemSocket) -> None:
+    assert dontneed(held, (1, 1000), (1001, 500)) == 1024
+    assert dontneed(held, (1025, 1000)) == FRAGS - 1024
+
+
+def test_the_kernel_of_v17_has_no_such_limit() -> None:
+    two = TwoHosts(kind=DeviceKind(kernel=VERSIONS["v17"]))
+    memory = two.b.bind_rx(1 << 20)
+    sock = holder(two)[1]
+    assert dontneed(sock, (1, 0xFFFFFFFF)) == FRAGS
+    memory.close()
+    assert_nothing_left(two)
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 40])
+def test_it_returns_how_many_it_freed_whatever_the_batch(held: DevmemSocket, count: int) -> None:
+    assert dontneed(held, (3, count)) == count
+    assert len(held.user_frags) == FRAGS - count
+
+
+def test_a_count_of_zero_does_nothing(held: DevmemSocket) -> None:
+    assert dontneed(held, (1, 0), (2, 0)) == 0
+    assert len(held.user_frags) == FRAGS
+
+
+def test_there_is_nothing_to_get(held: DevmemSocket) -> None:
+    assert errno_of(get_option, held, SOL_SOCKET, SO_DEVMEM_DONTNEED) == errno.ENOPROTOOPT
+
+
+def test_a_buffer_is_recycled_when_its_last_token_is_back(hosts: TwoHosts, held: DevmemSocket) -> None:
+    pool = hosts.b.device.rx_queues[7].pool
+    before = pool.stats.recycle_ring
+    dontneed(held, (1, FRAGS - 1), (1025, FRAGS))
+    assert len(held.user_frags) == FRAGS - 1024
+    dontneed(held, (1025, FRAGS))
+    assert pool.stats.recycle_ring > before
+
+
+def test_closing_returns_every_token(hosts: TwoHosts, held: DevmemSocket) -> None:
+    held.close(hosts.now)
+    assert len(held.user_frags) == 0
+
+
+def test_the_freed_number_is_given_again_first(hosts: TwoHosts, held: DevmemSocket) -> None:
+    dontneed(held, (500, 1), (20, 1))
+    client = next(s for s in hosts.a.sockets if s.connection is not None)
+    hosts.a.send(client, b"zz")
+    hosts.run_until(lambda: held.recv_queue.length == 2)
+    tokens = [hosts.b.recv_devmem(held, 1)[1][0].frag_token for _ in range(2)]
+    assert tokens == [20, 500]
+    assert uapi.MAX_DONTNEED_TOKENS * uapi.DMABUF_TOKEN.size == 1024

@@ -1,0 +1,317 @@
+"""Table E: what sendmsg does with a dma-buf, one test a rule."""
+
+from __future__ import annotations
+
+import errno
+import random
+
+import pytest
+
+from nodes import uapi
+from nodes.client.socket import Socket
+from nodes.endpoint.socket_options import set_option
+from nodes.kernel_version import VERSIONS
+from nodes.machine.cpu import UnreadableMemory
+from nodes.nic.net_device import NetDevice
+from nodes.skb import Skb
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.errqueue import CODE_COPIED, NOTIFIERS_MAX
+from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
+from nodes.uapi import MSG_ZEROCOPY
+from tests.path.conftest import assert_nothing_left
+from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, Impairment, TwoHosts
+from tests.semantics.refusal import errno_of
+
+PAGE = 4096
+SIZE = 64 * PAGE
+SKB = 45 * 1448  # what one skb is filled with at an MSS of 1448
+
+
+class Sender:
+    """A connected socket of host a with SO_ZEROCOPY and a dma-buf of SIZE bytes bound for sending."""
+
+    def __init__(self, hosts: TwoHosts) -> None:
+        self.hosts = hosts
+        self.content = random.Random(1).randbytes(SIZE)
+        _, self.id = hosts.a.bind_tx(self.content)
+        self.client, self.server = hosts.connect(DEVMEM_PORT)
+        self.client.options.zerocopy = True
+
+    def send(self, *iov: tuple[int, int], dmabuf_id: int | None = None, flags: int = MSG_ZEROCOPY) -> int:
+        chosen = self.id if dmabuf_id is None else dmabuf_id
+        return self._send(SendRequest(flags, memoryview(b""), chosen, iov))
+
+    def send_bytes(self, data: bytes, flags: int = MSG_ZEROCOPY) -> int:
+        return self._send(SendRequest(flags, memoryview(data)))
+
+    def _send(self, request: SendRequest) -> int:
+        taken = sendmsg(self.client, request, 0, self.hosts.a.netdev.tx_binding, self.hosts.now)
+        sent(self.client, request, taken)
+        return taken
+
+    def received(self, count: int) -> bytes:
+        """The next `count` bytes at the other end, in order."""
+        got = bytearray()
+
+        def take() -> bool:
+            if self.server.recv_queue.length:
+                got.extend(self.hosts.b.recv(self.server, count - len(got)))
+            return len(got) == count
+
+        self.hosts.run_until(take)
+        return bytes(got)
+
+    def completions(self) -> list[tuple[int, int, int]]:
+        return [(e.ee_info, e.ee_data, e.ee_code) for e in iter(self.client.errqueue.read, None)]
+
+
+@pytest.fixture
+def sender(hosts: TwoHosts) -> Sender:
+    return Sender(hosts)
+
+
+class Unconnected(Socket):
+    """The client's own checks, ahead of any call."""
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("body", [b"", bytes(2), bytes(3), bytes(8)])
+def test_a_dmabuf_control_message_of_another_length_is_einval(body: bytes) -> None:
+    control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, body)]
+    assert errno_of(Unconnected().sendmsg, [(0, 1)], control, MSG_ZEROCOPY) == errno.EINVAL
+
+
+def test_an_unknown_control_message_of_sol_socket_is_einval() -> None:
+    control = [(uapi.SOL_SOCKET, 999, bytes(4))]
+    assert errno_of(Unconnected().sendmsg, [(0, 1)], control, MSG_ZEROCOPY) == errno.EINVAL
+
+
+@pytest.mark.parametrize(("flags", "zerocopy"), [(0, True), (MSG_ZEROCOPY, False), (0, False)])
+def test_a_dmabuf_id_without_msg_zerocopy_or_so_zerocopy_is_einval(
+    sender: Sender, flags: int, zerocopy: bool
+) -> None:
+    sender.client.options.zerocopy = zerocopy
+    assert errno_of(lambda: sender.send((0, 10), flags=flags)) == errno.EINVAL
+
+
+def test_an_unknown_unbound_or_receiving_id_is_einval(sender: Sender) -> None:
+    memory = sender.hosts.a.bind_rx(1 << 16)
+    for dmabuf_id in (sender.id + 100, sender.hosts.a.rx_binding.dmabuf_id, -1):
+        assert errno_of(lambda wanted=dmabuf_id: sender.send((0, 10), dmabuf_id=wanted)) == errno.EINVAL
+    binding = sender.hosts.a.netdev.tx_binding(sender.id)
+    assert binding is not None
+    sender.hosts.a.netdev.unbind(binding)
+    assert errno_of(lambda: sender.send((0, 10))) == errno.EINVAL
+    memory.close()
+
+
+@pytest.mark.parametrize("version", ["v17", "6.12"])
+def test_a_kernel_without_devmem_tx_knows_no_such_control_message(version: str) -> None:
+    two = TwoHosts(kind=DeviceKind(kernel=VERSIONS[version]))
+    client, _ = two.connect(DEVMEM_PORT)
+    client.options.zerocopy = True
+    request = SendRequest(MSG_ZEROCOPY, memoryview(b""), 1, ((0, 1),))
+    assert errno_of(sendmsg, client, request, 0, two.a.netdev.tx_binding, two.now) == errno.EINVAL
+    assert_nothing_left(two)
+
+
+def test_a_route_by_another_device_is_enodev(sender: Sender) -> None:
+    binding = sender.hosts.a.netdev.tx_binding(sender.id)
+    assert binding is not None
+    binding.ifindex += 1
+    assert errno_of(lambda: sender.send((0, 10))) == errno.ENODEV
+    binding.ifindex -= 1
+
+
+def test_a_socket_without_a_peer_has_no_route_by_the_device(hosts: TwoHosts) -> None:
+    _, dmabuf_id = hosts.a.bind_tx(bytes(PAGE))
+    sock = hosts.a.socket()
+    sock.options.zerocopy = True
+    request = SendRequest(MSG_ZEROCOPY, memoryview(b""), dmabuf_id, ((0, 1),))
+    assert errno_of(sendmsg, sock, request, 0, hosts.a.netdev.tx_binding, hosts.now) == errno.ENODEV
+
+
+@pytest.mark.parametrize(
+    "iov", [((SIZE, 1),), ((SIZE - 1, 2),), ((0, SIZE + 1),), ((0, 10), (SIZE, 1)), ((-1, 1),), ((2**63, 1),)]
+)
+def test_an_offset_beyond_the_dmabuf_undoes_the_skb(sender: Sender, iov: tuple[tuple[int, int], ...]) -> None:
+    """EFAULT when it is in the call's first skb, else what the skbs before it hold."""
+    total = sum(length for _, length in iov)
+    if total > SKB:
+        assert sender.send(*iov) == SIZE // SKB * SKB
+        assert sender.received(SIZE // SKB * SKB) == sender.content[: SIZE // SKB * SKB]
+    else:
+        assert errno_of(lambda: sender.send(*iov)) == errno.EFAULT
+        assert sender.client.bytes_sent == 0
+    assert sender.send((5, 5)) == 5  # and nothing is broken
+    assert sender.received(5) == sender.content[5:10]
+
+
+@pytest.mark.parametrize(("good", "count"), [(16, None), (17, 17), (33, 17), (34, 34), (35, 34)])
+def test_seventeen_fragments_fill_an_skb(sender: Sender, good: int, count: int | None) -> None:
+    """Pieces of a byte, then a bad one: what an earlier skb holds is the short count."""
+    iov = [(i * 2, 1) for i in range(good)] + [(SIZE, 1)]
+    if count is None:
+        assert errno_of(lambda: sender.send(*iov)) == errno.EFAULT
+    else:
+        assert sender.send(*iov) == count
+        assert sender.received(count) == sender.content[: 2 * count : 2]
+
+
+def test_fragments_of_an_skb_end_at_pages(sender: Sender) -> None:
+    """A byte before each page's end and one after are two fragments: 17 go into one skb."""
+    iov = [((i + 1) * PAGE - 1, 2) for i in range(9)] + [(SIZE, 1)]
+    assert sender.send(*iov) == 17
+
+
+def test_no_packet_has_more_than_17_fragments(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    xmit = NetDevice.xmit
+
+    def counting(device: NetDevice, skb: Skb, l4_start: int) -> None:
+        seen.append(len(skb.payload.frags) if skb.payload is not None else 0)
+        xmit(device, skb, l4_start)
+
+    monkeypatch.setattr(NetDevice, "xmit", counting)
+    assert sender.send(*((i * 2, 1) for i in range(1000))) == 1000
+    assert sender.received(1000) == sender.content[:2000:2]
+    assert max(seen) == uapi.MAX_SKB_FRAGS
+
+
+def hold_back(sender: Sender) -> None:
+    """Fill the congestion window, so that what comes next waits unsent."""
+    while sender.client.connection is not None and not sender.client.connection.unsent_bytes:
+        sender.send((0, 60_000))
+        sender.hosts.a.inet.transmit(sender.hosts.now)
+
+
+def test_host_memory_does_not_share_an_unsent_skb_with_device_memory(sender: Sender) -> None:
+    hold_back(sender)
+    assert errno_of(lambda: sender.send_bytes(b"host")) == errno.EFAULT
+    assert sender.send_bytes(b"copied", flags=0) == 6  # an ordinary send begins another skb
+
+
+@pytest.mark.parametrize("version", ["6.18", "newest"])
+def test_device_memory_behind_unsent_host_memory_is_refused_by_the_newest_kernel(version: str) -> None:
+    two = TwoHosts(kind=DeviceKind(kernel=VERSIONS[version]))
+    sender = Sender(two)
+    hold_back(sender)
+    sender.send_bytes(b"copied", flags=0)
+    two.run_until(lambda: sender.client.connection is not None and not sender.client.connection.unsent_bytes)
+    while sender.client.connection is not None and not sender.client.connection.unsent_bytes:
+        sender.send_bytes(bytes(60_000))
+        two.a.inet.transmit(two.now)
+    if version == "newest":
+        assert errno_of(lambda: sender.send((0, 10))) == errno.EFAULT
+    else:
+        assert sender.send((0, 10)) == 10
+    assert_nothing_left(two)
+
+
+@pytest.mark.parametrize("impairment", [Impairment(), Impairment(0.03, 0.03, 0.03)], ids=["clean", "bad"])
+def test_readable_and_unreadable_bytes_never_share_a_packet_nor_does_the_cpu_read_device_memory(
+    impairment: Impairment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither when they are first sent nor when they are repeated: Cpu.copy of device memory raises."""
+    two = TwoHosts(5, impairment)
+    sender = Sender(two)
+    memory = two.b.bind_rx(1 << 20)
+    xmit = NetDevice.xmit
+
+    def pure(device: NetDevice, skb: Skb, l4_start: int) -> None:
+        if skb.payload is not None:
+            assert len({frag.netmem.is_net_iov for frag in skb.payload.frags}) == 1
+        xmit(device, skb, l4_start)
+
+    monkeypatch.setattr(NetDevice, "xmit", pure)
+    binding = two.a.netdev.tx_binding(sender.id)
+    assert binding is not None
+    with pytest.raises(UnreadableMemory):
+        two.a.inet.cpu.copy(binding.region, 0, memoryview(bytearray(1)))
+    chance, expected, received = random.Random(5), bytearray(), bytearray()
+    for _ in range(60):
+        at, size = chance.randrange(SIZE // 2), chance.randrange(1, 9000)
+        if chance.random() < 0.5:
+            assert sender.send((at, size)) == size
+        else:
+            assert sender.send_bytes(sender.content[at : at + size], flags=0) == size
+        expected += sender.content[at : at + size]
+
+    def drain() -> bool:
+        if sender.server.recv_queue.length:
+            got, cmsgs = two.b.recv_devmem(sender.server, 1 << 20)
+            for c in cmsgs:
+                received.extend(memory.view[c.frag_offset : c.frag_offset + c.frag_size])
+            two.b.dontneed(sender.server, *(c.frag_token for c in cmsgs))
+            assert got.count == sum(c.frag_size for c in cmsgs)
+        return len(received) == len(expected)
+
+    two.run_until(drain)
+    assert received == expected
+    memory.close()
+    assert_nothing_left(two)
+
+
+def test_without_a_notifier_a_zero_copy_send_is_enobufs(sender: Sender) -> None:
+    for _ in range(NOTIFIERS_MAX):
+        sender.client.errqueue.sent(1 << 40, 0)  # in flight, each in a packet of its own
+    assert errno_of(lambda: sender.send((0, 1))) == errno.ENOBUFS
+    assert sender.send_bytes(b"not notified", flags=0) == 12
+    sender.client.errqueue.abort()
+    assert sender.send((0, 1)) == 1
+
+
+def test_id_0_makes_offsets_addresses_that_nothing_is_at(sender: Sender) -> None:
+    assert errno_of(lambda: sender.send((0, 10), dmabuf_id=0)) == errno.EFAULT
+    assert sender.client.errqueue.last_end == 0  # a failed send has no number
+
+
+@pytest.mark.parametrize("value", [-1, 2, 100])
+def test_so_zerocopy_is_0_or_1(sender: Sender, value: int) -> None:
+    body = value.to_bytes(4, "little", signed=True)
+    assert errno_of(set_option, sender.client, uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, body) == errno.EINVAL
+
+
+def test_what_the_device_cannot_send_is_dropped_in_silence_and_tcp_repeats_it(sender: Sender) -> None:
+    device = sender.hosts.a.device
+    device.netmem_tx = False
+    assert sender.send((0, 5000)) == 5000
+    sender.hosts.run_until(lambda: device.tx_unreadable_drops >= 3)
+    device.netmem_tx = True
+    assert sender.received(5000) == sender.content[:5000]
+
+
+def test_completions_are_ranges_of_sends_that_the_peer_has_acknowledged(sender: Sender) -> None:
+    for _ in range(3):
+        sender.send((0, 1000))
+    assert errno_of(lambda: sender.send((SIZE, 1))) == errno.EFAULT
+    sender.send((0, 1000))
+    assert sender.completions() == []
+    sender.hosts.run_until(lambda: sender.client.errqueue.completed == 4)
+    assert sender.completions() == [(0, 3, 0)]
+    sender.send_bytes(b"host memory is copied")
+    sender.hosts.run_until(lambda: sender.client.errqueue.completed == 5)
+    assert sender.completions() == [(4, 4, CODE_COPIED)]
+
+
+def test_a_send_of_nothing_has_no_number_and_looks_up_no_binding(sender: Sender) -> None:
+    assert sender.send(dmabuf_id=999) == 0
+    assert sender.send((0, 0), dmabuf_id=999) == 0
+    assert sender.client.errqueue.last_end == 0
+
+
+def test_unbinding_with_data_in_flight_sends_it_all_the_same(sender: Sender) -> None:
+    assert sender.send((0, SIZE)) == SIZE
+    binding = sender.hosts.a.netdev.tx_binding(sender.id)
+    assert binding is not None
+    sender.hosts.a.netdev.unbind(binding)
+    assert sender.received(SIZE) == sender.content
+    sender.hosts.run_until(lambda: sender.hosts.a.netdev.bindings == ())
+
+
+def test_connecting_to_the_own_address_fails(hosts: TwoHosts) -> None:
+    """There is no loopback device: device memory could not take it either."""
+    sock: DevmemSocket = hosts.a.socket()
+    assert errno_of(sock.start_connect, hosts.a.address, 80, hosts.now) == errno.ENETUNREACH
