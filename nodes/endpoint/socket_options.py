@@ -16,9 +16,19 @@ from nodes.tcp.state import State
 
 _INT = struct.Struct("=i")
 _BUFFER_MIN, _BUFFER_MAX = 4096, 1 << 30
-_CONGESTION = ("cubic", "newreno")
-# struct tcp_info begins with eight bytes, then 32-bit fields in this order (include/uapi/linux/tcp.h).
-_TCP_INFO = struct.Struct("=8B24I")
+_CONGESTION = ("cubic", "newreno", "dctcp")
+_LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
+# struct tcp_info in this order (include/uapi/linux/tcp.h); what is not measured is 0.
+_TCP_INFO = struct.Struct("=8B24I4Q6IQ3Q2I2Q6IHHI")
+# Options of one number each: the field of SocketOptions, and the least and the largest value of it.
+_NUMBERS = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): ("keepalive", None),
+    (socket.IPPROTO_TCP, socket.TCP_CORK): ("cork", None),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): ("keepidle", (1, 32767)),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): ("keepintvl", (1, 32767)),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): ("keepcnt", (1, 127)),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): ("user_timeout_ms", (0, 0x7FFFFFFF)),
+}
 
 
 def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int:
@@ -37,6 +47,9 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int
         raise error(errno.EINVAL, f"option value of {len(value)} bytes: give 4")
     (number,) = _INT.unpack_from(value)
     options = sock.options
+    if key in _NUMBERS:
+        _set_number(sock, key, number)
+        return 0
     if key == (uapi.SOL_SOCKET, uapi.SO_ZEROCOPY):
         if number not in (0, 1):
             raise error(errno.EINVAL, f"SO_ZEROCOPY {number}: give 0 or 1")
@@ -53,6 +66,11 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int
         if sock.local[1]:
             raise error(errno.EINVAL, "IPV6_V6ONLY after bind: set it before")
         options.v6only = bool(number)
+    elif key == (socket.SOL_SOCKET, socket.SO_LINGER):
+        if len(value) < _LINGER.size:
+            raise error(errno.EINVAL, f"SO_LINGER of {len(value)} bytes: give struct linger's 8")
+        on, seconds = _LINGER.unpack_from(value)
+        options.linger_s = seconds if on else None
     elif key == (uapi.IPPROTO_TCP, uapi.TCP_NODELAY):
         options.nodelay = bool(number)
         if sock.connection is not None:
@@ -61,6 +79,27 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int
     else:
         raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} is not implemented")
     return 0
+
+
+def _set_number(sock: DevmemSocket, key: tuple[int, int], number: int) -> None:
+    """EINVAL for a number out of range; a living connection is told at once."""
+    field, limits = _NUMBERS[key]
+    if limits is None:
+        setattr(sock.options, field, bool(number))
+    elif not limits[0] <= number <= limits[1]:
+        raise error(errno.EINVAL, f"TCP option {field} of {number}: give {limits[0]} to {limits[1]}")
+    else:
+        setattr(sock.options, field, number)
+    connection, options = sock.connection, sock.options
+    if connection is None:
+        return
+    if field == "cork":
+        connection.set_cork(options.cork)
+    elif field == "user_timeout_ms":
+        connection.set_user_timeout(number / 1000)
+    else:
+        connection.set_keepalive(options.keepalive_times)
+    sock.inet.touch(sock)
 
 
 def get_option(sock: DevmemSocket, level: int, option: int) -> bytes:
@@ -85,6 +124,10 @@ def get_option(sock: DevmemSocket, level: int, option: int) -> bytes:
         return _INT.pack(sock.take_error())
     if sock.family == socket.AF_INET6:
         values[socket.IPPROTO_IPV6, socket.IPV6_V6ONLY] = int(options.v6only)
+    if key in _NUMBERS:
+        return _INT.pack(getattr(options, _NUMBERS[key][0]))
+    if key == (socket.SOL_SOCKET, socket.SO_LINGER):
+        return _LINGER.pack(options.linger_s is not None, options.linger_s or 0)
     if key not in values:
         raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} has no value to get")
     return _INT.pack(values[key])
@@ -106,8 +149,15 @@ def _tcp_info(sock: DevmemSocket) -> bytes:
         raise error(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
     i = sock.connection.info()
     return _TCP_INFO.pack(
-        int(i.state), i.ca_state, i.retransmits, i.probes, i.backoff, 0, i.snd_wscale | i.rcv_wscale << 4, 0,
-        i.rto_us, 0, i.snd_mss, i.rcv_mss, i.unacked, i.sacked, i.lost, 0, 0,
-        0, 0, 0, 0, 0, 0, i.rtt_us, i.rttvar_us, min(i.snd_ssthresh, 0x7FFFFFFF), i.snd_cwnd, 0, 0,
-        0, 0, i.total_retrans,
+        i.state, i.ca_state, i.retransmits, i.probes, i.backoff, i.options,
+        i.snd_wscale | i.rcv_wscale << 4, 0,
+        i.rto_us, 0, i.snd_mss, i.rcv_mss, i.unacked, i.sacked, i.lost, i.retrans, 0,
+        0, 0, 0, 0, i.pmtu, 0, i.rtt_us, i.rttvar_us, min(i.snd_ssthresh, 0x7FFFFFFF), i.snd_cwnd, i.advmss,
+        0, 0, 0, i.total_retrans,
+        i.pacing_rate, 0xFFFFFFFFFFFFFFFF, i.bytes_acked, i.bytes_received,
+        i.segs_out, i.segs_in, i.notsent_bytes, i.min_rtt_us, 0, 0,
+        0, i.busy_time_us, 0, 0,
+        i.delivered, i.delivered_ce, i.bytes_sent, i.bytes_retrans,
+        i.dsack_dups, 0, i.rcv_ooopack, i.snd_wnd, i.rcv_wnd, 0,
+        i.total_rto, 0, 0,
     )  # fmt: skip

@@ -22,6 +22,7 @@ from nodes.sock.ports import V4, V6
 from nodes.sock.recv_queue import RecvQueue
 from nodes.sock.user_frags import UserFrags
 from nodes.tcp.connection import Connection
+from nodes.tcp.keepalive import Keepalive
 from nodes.tcp.state import State
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ class SocketOptions:
     rcvlowat: int = 1
     reuse_address: bool = False
     v6only: bool = False
+    cork: bool = False
+    keepalive: bool = False  # SO_KEEPALIVE; the next two in seconds
+    keepidle: int = 7200
+    keepintvl: int = 75
+    keepcnt: int = 9
+    user_timeout_ms: int = 0
+    linger_s: int | None = None  # SO_LINGER; 0: close resets
+
+    @property
+    def keepalive_times(self) -> Keepalive | None:
+        """What a connection is told: None without SO_KEEPALIVE."""
+        return Keepalive(self.keepidle, self.keepintvl, self.keepcnt) if self.keepalive else None
 
 
 def error(number: int, text: str = "") -> OSError:
@@ -197,14 +210,14 @@ class DevmemSocket:
 
     def close(self, now: float, reset: bool = False) -> None:
         """The application is gone: tokens return, and the connection ends on its own, or at once by a
-        reset: what nobody accepted (inet_csk_listen_stop) or that was not even connected."""
+        reset: what nobody accepted (inet_csk_listen_stop), was not even connected, or lingers for 0 s."""
         self.closed = True
         self.user_frags.release_all()
         for child in self.accept_queue:
             child.close(now, reset=True)
         self.accept_queue.clear()
         if self.connection is not None:
-            if reset or self.connection.state in _CONNECTING:
+            if reset or self.options.linger_s == 0 or self.connection.state in _CONNECTING:
                 self.connection.abort(now)
             else:
                 self.connection.close(now)

@@ -44,7 +44,7 @@ class Connection:
 
     __slots__ = (
         "_acceptance", "_closed", "_config", "_deadline", "_emitter", "_keepalive", "_opening", "_receiver",
-        "_replies", "_segs_in", "_sender", "_snd_shift", "error", "received", "state", "time_wait",
+        "_replies", "_sender", "error", "received", "state", "time_wait",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, ports: tuple[int, int], iss: int, state: State, now: float) -> None:
@@ -59,11 +59,9 @@ class Connection:
         self._opening: Opening | None = Opening(config, now)
         self.received: deque[Payload] = self._receiver.received
         self._replies: list[Segment] = []  # resets and the like, whose numbers a later state could not tell
-        self._snd_shift = 0
         self._deadline = now + self._opening.wait_s(self._sender.rtt.rto, now)  # of it, later of FIN_WAIT_2
         self._keepalive: KeepaliveTimer | None = None
         self._closed = False  # nobody will read any more
-        self._segs_in = 0
         self.time_wait: TimeWait | None = None
 
     @classmethod
@@ -152,11 +150,11 @@ class Connection:
         """TCP_USER_TIMEOUT: how long data may go unacknowledged; 0: as tcp_retries2 has it."""
         self._sender.user_timeout_s = seconds
 
-    def set_keepalive(self, options: Keepalive | None, now: float) -> None:
+    def set_keepalive(self, options: Keepalive | None) -> None:
         """SO_KEEPALIVE on a living connection, or off with None."""
         self._keepalive = None
         if options is not None and self.state in SYNCHRONIZED:
-            self._keepalive = KeepaliveTimer(options, now)
+            self._keepalive = KeepaliveTimer(options, self._acceptance.heard_at)
 
     def path_mtu(self, mtu: int, quoted_seq: int, now: float) -> bool:
         """A router says that `mtu` bytes is all it can forward, quoting our segment at `quoted_seq`.
@@ -224,7 +222,7 @@ class Connection:
         receiver = self._receiver
         emitter = self._emitter
         nxt = receiver.rcv_nxt
-        self._segs_in += 1
+        receiver.segs_in += 1
         # Header prediction: the next segment of a healthy connection decides nothing but its data and ACK.
         if (
             self.state is _ESTABLISHED
@@ -248,7 +246,7 @@ class Connection:
                 if header.ts_val is not None and receiver.acked == nxt:
                     emitter.ts_recent = header.ts_val
                 self._acceptance.heard_at = now
-                window = header.window << self._snd_shift
+                window = header.window << sender.snd_shift
                 if payload is None:
                     self._pure_ack(header, ack, nxt, window, now)
                     return
@@ -336,13 +334,13 @@ class Connection:
                 return False
             self._fire(Event.ACK_OF_SYN, now)
             self._config.host.mib.TcpPassiveOpens += 1
-            self._establish(header.window << self._snd_shift, now)
+            self._establish(header.window << sender.snd_shift, now)
         if ack > sender.snd_nxt or ack < sender.snd_una - max(sender.max_wnd, 65535):
             self._acceptance.challenge(now)
             return False
         before = sender.snd_una
         if ack >= before:
-            window = header.window << self._snd_shift
+            window = header.window << sender.snd_shift
             if segment.payload is None and not header.flags & FIN:
                 self._pure_ack(header, ack, seq, window, now)
             else:
@@ -388,6 +386,7 @@ class Connection:
         assert opening is not None
         agreed = opening.hear(segment)
         self._receiver.synchronize(header.seq)
+        self._sender.snd_shift = agreed.snd_shift
         self._emitter.timestamps = agreed.timestamps
         self._emitter.ts_recent = header.ts_val or 0
         return opening
@@ -398,7 +397,6 @@ class Connection:
         assert opening.agreement is not None
         assert opening.peer is not None
         agreed = opening.agreement
-        self._snd_shift = agreed.snd_shift
         sender.begin(agreed.mss, agreed.sack, window, unwrap(opening.peer.seq, self._receiver.rcv_nxt))
         self._receiver.begin(agreed.mss, agreed.rcv_shift)
         self._emitter.ecn = agreed.ecn
@@ -410,7 +408,7 @@ class Connection:
         self._opening = None
         self._receiver.ack_due = False
         self._deadline = inf
-        self.set_keepalive(self._config.keepalive, now)
+        self.set_keepalive(self._config.keepalive)
         if sender.fin_queued:
             self._fire(Event.CLOSE, now)
 
@@ -541,8 +539,7 @@ class Connection:
 
     def info(self) -> TcpInfo:
         """What TCP_INFO tells."""
-        segments = (self._segs_in, self._emitter.segs_out)
-        return tcp_info(self.state, self._sender, self._receiver, self._snd_shift, segments)
+        return tcp_info(self.state, self._config, self._sender, self._receiver, self._emitter)
 
 
 def reset_for(segment: Segment) -> Segment | None:

@@ -9,9 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from nodes.tcp.config import TcpConfig
+from nodes.tcp.emission import Emitter
+from nodes.tcp.handshake import TIMESTAMP_BYTES
 from nodes.tcp.receiver import Receiver
 from nodes.tcp.sender import Sender
 from nodes.tcp.state import State
+from nodes.wire.tcp import HEADER_BYTES
+
+_SLOW_START_PACE, _AVOIDANCE_PACE = 2.0, 1.2  # sysctl tcp_pacing_ss_ratio, tcp_pacing_ca_ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class TcpInfo:
     retransmits: int  # timeouts since the last new acknowledgement
     probes: int
     backoff: int
+    options: int  # TCPI_OPT_: 1 timestamps, 2 SACK, 4 window scale, 8 ECN
     snd_wscale: int
     rcv_wscale: int
     rto_us: int
@@ -31,6 +38,9 @@ class TcpInfo:
     unacked: int
     sacked: int
     lost: int
+    retrans: int  # sent again and not yet acknowledged
+    pmtu: int
+    advmss: int
     rtt_us: int
     rttvar_us: int
     min_rtt_us: int
@@ -39,7 +49,11 @@ class TcpInfo:
     total_retrans: int
     rcv_ooopack: int
     dsack_dups: int
+    pacing_rate: int  # bytes a second that cwnd and the round trip allow; nothing is paced
     delivered: int
+    delivered_ce: int
+    busy_time_us: int  # something was unacknowledged
+    total_rto: int
     bytes_acked: int
     bytes_received: int
     bytes_sent: int
@@ -53,9 +67,9 @@ class TcpInfo:
 
 
 def tcp_info(
-    state: State, sender: Sender, receiver: Receiver, snd_wscale: int, segments: tuple[int, int]
+    state: State, config: TcpConfig, sender: Sender, receiver: Receiver, emitter: Emitter
 ) -> TcpInfo:
-    """One look; `segments` are those received and those sent."""
+    """One look."""
     rtt, board, control, mss = sender.rtt, sender.board, sender.control, sender.mss
 
     def packets(count: int) -> int:
@@ -67,7 +81,13 @@ def tcp_info(
         retransmits=sender.retransmits,
         probes=sender.persist.unanswered,
         backoff=max(rtt.backoff, sender.persist.backoff),
-        snd_wscale=snd_wscale,
+        options=(
+            emitter.timestamps
+            | sender.sack_permitted << 1
+            | bool(sender.snd_shift or receiver.shift) << 2
+            | emitter.ecn << 3
+        ),
+        snd_wscale=sender.snd_shift,
         rcv_wscale=receiver.shift,
         rto_us=round(rtt.rto * 1e6),
         snd_mss=mss,
@@ -75,6 +95,9 @@ def tcp_info(
         unacked=packets(sender.snd_nxt - sender.snd_una),
         sacked=packets(board.sacked_bytes),
         lost=packets(board.lost_bytes),
+        retrans=packets(board.resent_bytes),
+        pmtu=mss + TIMESTAMP_BYTES * emitter.timestamps + HEADER_BYTES + config.ip_header_bytes,
+        advmss=config.mss,
         rtt_us=round(rtt.srtt * 1e6),
         rttvar_us=round(rtt.rttvar * 1e6),
         min_rtt_us=0 if rtt.min_rtt == inf else round(rtt.min_rtt * 1e6),
@@ -83,7 +106,11 @@ def tcp_info(
         total_retrans=sender.total_retrans,
         rcv_ooopack=receiver.reassembly.pieces,
         dsack_dups=sender.dsack_dups,
+        pacing_rate=_pacing_rate(control.cwnd, control.ssthresh, rtt.srtt),
         delivered=packets(sender.delivered_bytes),
+        delivered_ce=packets(sender.delivered_ce_bytes),
+        busy_time_us=round(sender.busy_s * 1e6),
+        total_rto=sender.total_rto,
         bytes_acked=sender.bytes_acked,
         bytes_received=receiver.bytes_received,
         bytes_sent=sender.accepted_bytes - sender.queue.bytes + sender.bytes_retrans,
@@ -91,7 +118,14 @@ def tcp_info(
         notsent_bytes=sender.queue.bytes,
         snd_wnd=sender.snd_wnd,
         rcv_wnd=max(0, receiver.rcv_adv - receiver.rcv_nxt),
-        segs_in=segments[0],
-        segs_out=segments[1],
+        segs_in=receiver.segs_in,
+        segs_out=emitter.segs_out,
         congestion=control.name,
     )
+
+
+def _pacing_rate(cwnd: int, ssthresh: int, srtt: float) -> int:
+    """net/ipv4/tcp_input.c tcp_update_pacing_rate; all ones while nothing has been measured."""
+    if not srtt:
+        return 0xFFFFFFFFFFFFFFFF
+    return int(cwnd / srtt * (_SLOW_START_PACE if cwnd < ssthresh / 2 else _AVOIDANCE_PACE))

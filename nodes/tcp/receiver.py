@@ -21,7 +21,7 @@ class Receiver:
 
     __slots__ = (
         "_buffer_bytes", "_first", "_quick", "ack_at", "ack_due", "acked", "duplicate", "ece", "fin_at",
-        "fin_received", "mss", "rcv_adv", "rcv_nxt", "reassembly", "received", "shift", "unread",
+        "fin_received", "mss", "rcv_adv", "rcv_nxt", "reassembly", "received", "segs_in", "shift", "unread",
     )  # fmt: skip
 
     def __init__(self, buffer_bytes: int) -> None:
@@ -31,6 +31,7 @@ class Receiver:
         self.rcv_adv = 0  # right edge of the window the peer has been told of: it never moves left
         self.acked = 0  # the last acknowledgement number sent (RFC 7323's Last.ACK.sent)
         self.shift = 0
+        self.segs_in = 0
         self.mss = 536
         self.received: deque[Payload] = deque()
         self.unread = 0  # bytes in order that the application has not consumed

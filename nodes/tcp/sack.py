@@ -213,6 +213,14 @@ class Scoreboard:
                 self.mark_lost(record)
         return self.lost_bytes - before
 
+    @property
+    def resent_bytes(self) -> int:
+        """Bytes that were sent again and have not been reported."""
+        again = (
+            each for each in self.records if each.transmissions > 1 and not each.sacked and not each.lost
+        )
+        return sum(each.end - each.seq for each in again)
+
     def forget_sacks(self) -> None:
         """The peer reneged (RFC 2018 section 8): nothing that it reported counts."""
         for record in self.records:

@@ -32,8 +32,8 @@ class Sender:
         "busy_s", "bytes_retrans",
         "control", "cork", "cwr_due", "delivered_bytes", "delivered_ce_bytes", "dsack_dups", "fin_acked",
         "fin_queued", "fin_sent", "max_wnd", "mss", "nodelay", "persist", "queue", "recovery", "retransmits",
-        "rtt", "sack_permitted", "snd_nxt", "snd_una", "snd_wl1", "snd_wnd", "tail", "timer_at",
-        "timer_is_probe", "total_retrans", "user_timeout_s",
+        "rtt", "sack_permitted", "snd_nxt", "snd_shift", "snd_una", "snd_wl1", "snd_wnd", "tail", "timer_at",
+        "timer_is_probe", "total_retrans", "total_rto", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -42,7 +42,8 @@ class Sender:
         self.snd_una = iss
         self._last_d_sack = (0, 0)
         self.snd_nxt = iss + 1  # the SYN; it has no record, the handshake repeats it
-        self.snd_wnd = 0
+        self.snd_wnd = 0  # bytes; on the wire shifted right by
+        self.snd_shift = 0
         self.snd_wl1 = 0
         self.max_wnd = 0
         self.mss = config.mss
@@ -73,7 +74,7 @@ class Sender:
         self._waiting_since = 0.0  # when an ACK last moved snd_una, or when what is out left
         self._busy_since = 0.0  # when something began to be out
         self.busy_s = 0.0  # and for how long something was
-        self.total_retrans = self.bytes_retrans = self.dsack_dups = 0
+        self.total_retrans = self.bytes_retrans = self.dsack_dups = self.total_rto = 0
         self.delivered_bytes = self.delivered_ce_bytes = 0
 
     def begin(self, mss: int, sack_permitted: bool, window: int, seq: int) -> None:
@@ -301,6 +302,7 @@ class Sender:
         if self.retransmits >= RETRIES or self._waited_too_long(now, self._waiting_since):
             return False
         self._mib.TcpExtTCPTimeouts += 1
+        self.total_rto += 1
         self.retransmits += 1
         self.rtt.backoff += 1
         self.tail.forget()

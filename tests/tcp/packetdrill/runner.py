@@ -308,4 +308,4 @@ class Runner:
         else:
             self.keepalive[name] = number
             on, idle, interval, count = self.keepalive.values()
-            self._living().set_keepalive(Keepalive(idle, interval, count) if on else None, self.now)
+            self._living().set_keepalive(Keepalive(idle, interval, count) if on else None)
