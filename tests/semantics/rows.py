@@ -28,6 +28,9 @@ def _absent(rule: str, reason: str) -> Row:
     return Row(rule, "not modelled", reason)
 
 
+_RECEIVE = "tests/semantics/test_receive.py::"
+_FREEING = "tests/semantics/test_freeing.py::"
+_TRANSMIT = "tests/semantics/test_transmit.py::"
 _NO_XDP = "there is no XDP and no AF_XDP in this NIC"
 
 ROWS: dict[str, Row] = {
@@ -78,15 +81,18 @@ ROWS: dict[str, Row] = {
     # --- C: receive
     "C1": Row(
         "recv without MSG_SOCK_DEVMEM at devmem data: EFAULT or the short count, and data stays",
-        "holds", test="tests/semantics/test_receive.py::test_without_msg_sock_devmem_device_memory_is_efault_or_the_short_count_and_stays",
+        "holds",
+        test=_RECEIVE + "test_without_msg_sock_devmem_device_memory_is_efault_or_the_short_count_and_stays",
     ),
     "C2": Row(
         "MSG_SOCK_DEVMEM at ordinary data: a plain copy and no control message",
-        "holds", test="tests/semantics/test_receive.py::test_msg_sock_devmem_at_ordinary_data_is_a_plain_copy_without_control_messages",
+        "holds",
+        test=_RECEIVE + "test_msg_sock_devmem_at_ordinary_data_is_a_plain_copy_without_control_messages",
     ),
     "C3": Row(
         "one call never mixes devmem and ordinary data",
-        "holds", test="tests/semantics/test_receive.py::test_one_call_never_mixes_devmem_and_ordinary_data",
+        "holds",
+        test=_RECEIVE + "test_one_call_never_mixes_devmem_and_ordinary_data",
     ),
     "C4": Row(
         "control buffer too small: ETOOSMALL or a short count, never a lost token",
@@ -96,7 +102,8 @@ ROWS: dict[str, Row] = {
     ),
     "C5": Row(
         "a bad buffer for the linear part: EFAULT",
-        "holds", test="tests/semantics/test_receive.py::test_a_bad_buffer_for_the_linear_part_is_efault_and_nothing_is_consumed",
+        "holds",
+        test=_RECEIVE + "test_a_bad_buffer_for_the_linear_part_is_efault_and_nothing_is_consumed",
     ),
     "C6": _absent("a fragment of another provider: ENODEV",
                   "dma-bufs are the only memory providers here"),
@@ -106,15 +113,18 @@ ROWS: dict[str, Row] = {
                   "lengths and fragments cannot disagree here"),
     "C9": Row(
         "a listening socket: ENOTCONN",
-        "holds", test="tests/semantics/test_receive.py::test_a_listening_socket_is_enotconn",
+        "holds",
+        test=_RECEIVE + "test_a_listening_socket_is_enotconn",
     ),
     "C10": Row(
         "MSG_TRUNC discards and counts devmem data, without MSG_SOCK_DEVMEM too",
-        "holds", test="tests/semantics/test_receive.py::test_msg_trunc_discards_and_counts_without_cmsg_or_token",
+        "holds",
+        test=_RECEIVE + "test_msg_trunc_discards_and_counts_without_cmsg_or_token",
     ),
     "C11": Row(
         "MSG_PEEK makes new tokens each time",
-        "holds", test="tests/semantics/test_receive.py::test_msg_peek_gives_the_same_fragments_and_new_tokens_each_time",
+        "holds",
+        test=_RECEIVE + "test_msg_peek_gives_the_same_fragments_and_new_tokens_each_time",
     ),
     "C12": Row("zero-copy receive, splice and packet sockets see no payload",
         "holds", "captures stand for packet sockets; zero-copy receive and splice do not exist here",
@@ -122,15 +132,18 @@ ROWS: dict[str, Row] = {
     # --- D: freeing
     "D1": Row(
         "DONTNEED on a socket that is not TCP: EBADF",
-        "holds", test="tests/semantics/test_freeing.py::test_on_a_channel_that_serves_no_tcp_socket_it_is_ebadf",
+        "holds",
+        test=_FREEING + "test_on_a_channel_that_serves_no_tcp_socket_it_is_ebadf",
     ),
     "D2": Row(
         "DONTNEED shorter than 4 bytes: EINVAL",
-        "holds", test="tests/semantics/test_freeing.py::test_a_value_shorter_than_four_bytes_is_einval",
+        "holds",
+        test=_FREEING + "test_a_value_shorter_than_four_bytes_is_einval",
     ),
     "D3": Row(
         "DONTNEED not of whole tokens, or of more than 128: EINVAL, nothing freed",
-        "holds", test="tests/semantics/test_freeing.py::test_no_whole_tokens_or_more_than_128_is_einval_and_nothing_is_freed",
+        "holds",
+        test=_FREEING + "test_no_whole_tokens_or_more_than_128_is_einval_and_nothing_is_freed",
     ),
     "D4": _absent("DONTNEED without memory: ENOMEM; from bad memory: EFAULT",
                   "option values come inside the call, and need no allocation"),
@@ -143,48 +156,58 @@ ROWS: dict[str, Row] = {
     ),
     "D6": Row(
         "more than 1024 frags: the first 1024 visited are freed and counted",
-        "holds", test="tests/semantics/test_freeing.py::test_of_more_than_1024_the_first_visited_are_freed_and_counted",
+        "holds",
+        test=_FREEING + "test_of_more_than_1024_the_first_visited_are_freed_and_counted",
     ),
     "D7": Row(
         "DONTNEED returns the number of frags freed",
-        "holds", test="tests/semantics/test_freeing.py::test_it_returns_how_many_it_freed_whatever_the_batch",
+        "holds",
+        test=_FREEING + "test_it_returns_how_many_it_freed_whatever_the_batch",
     ),
     "D8": Row(
         "token_count 0 does nothing",
-        "holds", test="tests/semantics/test_freeing.py::test_a_count_of_zero_does_nothing",
+        "holds",
+        test=_FREEING + "test_a_count_of_zero_does_nothing",
     ),
     "D9": Row(
         "getsockopt(SO_DEVMEM_DONTNEED): ENOPROTOOPT",
-        "holds", test="tests/semantics/test_freeing.py::test_there_is_nothing_to_get",
+        "holds",
+        test=_FREEING + "test_there_is_nothing_to_get",
     ),
     # --- E: transmit
     "E1": Row(
         "a malformed dmabuf control message: EINVAL",
-        "holds", test="tests/semantics/test_transmit.py::test_a_dmabuf_control_message_of_another_length_is_einval",
+        "holds",
+        test=_TRANSMIT + "test_a_dmabuf_control_message_of_another_length_is_einval",
     ),
     "E2": Row(
         "a dmabuf id without MSG_ZEROCOPY or SO_ZEROCOPY: EINVAL",
-        "holds", test="tests/semantics/test_transmit.py::test_a_dmabuf_id_without_msg_zerocopy_or_so_zerocopy_is_einval",
+        "holds",
+        test=_TRANSMIT + "test_a_dmabuf_id_without_msg_zerocopy_or_so_zerocopy_is_einval",
     ),
     "E3": Row(
         "an id that is unknown, unbound or an rx binding's: EINVAL",
-        "holds", test="tests/semantics/test_transmit.py::test_an_unknown_unbound_or_receiving_id_is_einval",
+        "holds",
+        test=_TRANSMIT + "test_an_unknown_unbound_or_receiving_id_is_einval",
     ),
     "E4": _absent("no route: EHOSTUNREACH",
                   "a connection's route cannot vanish: a host has one link"),
     "E5": Row(
         "the route leaves by another device than the bound one: ENODEV",
-        "holds", test="tests/semantics/test_transmit.py::test_a_route_by_another_device_is_enodev",
+        "holds",
+        test=_TRANSMIT + "test_a_route_by_another_device_is_enodev",
     ),
     "E6": Row(
         "an offset beyond the dma-buf: EFAULT, or the short count",
-        "holds", test="tests/semantics/test_transmit.py::test_an_offset_beyond_the_dmabuf_undoes_the_skb",
+        "holds",
+        test=_TRANSMIT + "test_an_offset_beyond_the_dmabuf_undoes_the_skb",
     ),
     "E7": _absent("an iterator that is no user iovec: EFAULT",
                   "there is no io_uring and no splice"),
     "E8": Row(
         "more than 17 frags: another skb, unseen",
-        "holds", test="tests/semantics/test_transmit.py::test_seventeen_fragments_fill_an_skb",
+        "holds",
+        test=_TRANSMIT + "test_seventeen_fragments_fill_an_skb",
     ),
     "E9": _absent("another notifier: another skb, unseen",
                   "unseen in the kernel too"),
@@ -196,19 +219,23 @@ ROWS: dict[str, Row] = {
     ),
     "E11": Row(
         "no notifier can be allocated: ENOBUFS",
-        "holds", test="tests/semantics/test_transmit.py::test_without_a_notifier_a_zero_copy_send_is_enobufs",
+        "holds",
+        test=_TRANSMIT + "test_without_a_notifier_a_zero_copy_send_is_enobufs",
     ),
     "E12": Row(
         "id 0 means no dma-buf",
-        "holds", test="tests/semantics/test_transmit.py::test_id_0_makes_offsets_addresses_that_nothing_is_at",
+        "holds",
+        test=_TRANSMIT + "test_id_0_makes_offsets_addresses_that_nothing_is_at",
     ),
     "E13": Row(
         "SO_ZEROCOPY other than 0 or 1: EINVAL",
-        "holds", test="tests/semantics/test_transmit.py::test_so_zerocopy_is_0_or_1",
+        "holds",
+        test=_TRANSMIT + "test_so_zerocopy_is_0_or_1",
     ),
     "E14": Row(
         "an skb that reaches a wrong device is dropped in silence and counted",
-        "holds", test="tests/semantics/test_transmit.py::test_what_the_device_cannot_send_is_dropped_in_silence_and_tcp_repeats_it",
+        "holds",
+        test=_TRANSMIT + "test_what_the_device_cannot_send_is_dropped_in_silence_and_tcp_repeats_it",
     ),
     "E15": _absent("a checksum or copy in software: the packet is dropped",
                   "the NIC always fills in checksums, and nothing copies an skb"),
