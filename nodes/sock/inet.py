@@ -8,7 +8,6 @@ Source: net/ipv4/{af_inet,tcp_ipv4,inet_hashtables}.c, net/ipv6/tcp_ipv6.c.
 
 from __future__ import annotations
 
-import copy
 import errno
 import hashlib
 import heapq
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
 from nodes.skb import Frags, Skb
-from nodes.sock.devmem_socket import DevmemSocket, error
+from nodes.sock.devmem_socket import DevmemSocket, SocketOptions, error
+from nodes.sock.handshakes import Ends, Handshakes, ends_of
 from nodes.sock.icmp_errors import IcmpErrors
 from nodes.sock.ip_input import IpInput
 from nodes.sock.link import Family, Link, family_v4, family_v6
@@ -76,6 +76,7 @@ class Inet:
         chance = random.Random(config.seed)
         self._ports = Ports(chance)
         self._isn_key = chance.randbytes(32)
+        self._handshakes = Handshakes(self, chance.randbytes(32))
 
     def _family(self, address: int) -> Family:
         return self._v6 if ip.is_ipv6(address) else self._v4
@@ -106,14 +107,15 @@ class Inet:
         if flow in self._connections:
             raise error(errno.EADDRNOTAVAIL, f"a connection from port {sock.local[1]} to there lives")
         sock.local, sock.remote = (family.address, sock.local[1]), (address, port)
-        iss = self._initial_sequence(sock, now)
-        sock.connection = Connection.connect(self._tcp_config(sock, now), sock.local[1], port, iss, now)
+        iss = self.initial_sequence(Ends(sock.local, sock.remote).secret_input, now)
+        config = self.tcp_config(sock.options, address, now)
+        sock.connection = Connection.connect(config, sock.local[1], port, iss, now)
         self._connections[flow] = sock
         self.touch(sock)
 
-    def _tcp_config(self, sock: DevmemSocket, now: float) -> TcpConfig:
-        remote = sock.remote[0]
-        family, device, options = self._family(remote), self.device.config, sock.options
+    def tcp_config(self, options: SocketOptions, remote: int, now: float) -> TcpConfig:
+        """For a connection with the address `remote`."""
+        family, device = self._family(remote), self.device.config
         mtu = self._icmp_errors.path_mtus.limit(remote, device.mtu, now)
         mss = mtu - family.header_bytes - tcp.HEADER_BYTES
         gso_max_bytes = device.gso_max_bytes if self.device.tso else 0
@@ -129,9 +131,8 @@ class Inet:
             host=self.tcp,
         )
 
-    def _initial_sequence(self, sock: DevmemSocket, now: float) -> int:
+    def initial_sequence(self, flow: bytes, now: float) -> int:
         """RFC 6528: a clock of 4 us ticks plus a secret function of the flow."""
-        flow = repr((sock.local, sock.remote)).encode()
         secret = hashlib.blake2b(flow, key=self._isn_key, digest_size=4).digest()
         return int.from_bytes(secret, "big") + int(now * 250_000) & 0xFFFFFFFF
 
@@ -160,16 +161,28 @@ class Inet:
             if header.flags & tcp.SYN:
                 iss = self._reopens_at(sock, header, now)
             if iss is None:
-                if sock.embryo and self._must_wait(sock, header):
+                if sock.embryo and self._handshakes.must_wait(sock, header):
                     _release(segment)
                     return None
                 sock.connection.receive_segment(segment, now)
                 return sock
             self._forget(sock)
+        return self._receive_unexpected(segment, found, now, iss)
+
+    def _receive_unexpected(
+        self, segment: Segment, found: ip.IpHeader, now: float, iss: int | None
+    ) -> DevmemSocket | None:
+        """A segment of no connection: it begins one, completes one that nothing was kept of, or is refused.
+        `iss`: of the connection that takes the place of one in TIME_WAIT."""
+        header, ends = segment.header, ends_of(found, segment.header)
         listener = self._ports.listener(found.dst, header.dst_port)
         if listener is not None and header.flags & _HANDSHAKE == tcp.SYN:
             _release(segment)  # data on a SYN may be sent again (RFC 9293 section 3.10.7.2)
-            return self._embryo(listener, segment, found, now, iss)
+            return self._handshakes.syn(listener, segment, ends, now, iss)
+        if listener is not None:
+            taken_by = self._handshakes.ack(listener, segment, ends, now)
+            if taken_by is not None:
+                return taken_by
         if listener is None or header.flags & tcp.ACK:
             self._refuse(segment, found, now)
         _release(segment)
@@ -182,61 +195,25 @@ class Inet:
             return None
         return time_wait.reopens_at(syn, now)
 
-    def _must_wait(self, child: DevmemSocket, header: tcp.TcpHeader) -> bool:
-        """Whether a handshake may not be completed now, for its listener's queue is full: its ACK is as
-        good as lost, and the SYN-ACK is sent again (tcp_v4_syn_recv_sock)."""
-        listener = child.listener
-        if listener is None or header.flags & _HANDSHAKE != tcp.ACK or not listener.accept_queue_full:
-            return False
-        self.mib.TcpExtListenOverflows += 1
-        self.mib.TcpExtListenDrops += 1
-        return True
-
-    def _embryo(
-        self, listener: DevmemSocket, syn: Segment, found: ip.IpHeader, now: float, iss: int | None
-    ) -> DevmemSocket | None:
-        """A child of `listener` in SYN-RECEIVED, unless its queues are full: then the SYN is lost."""
-        if listener.accept_queue_full or listener.embryos >= listener.backlog:
-            self.mib.TcpExtListenOverflows += listener.accept_queue_full
-            self.mib.TcpExtListenDrops += 1
-            return None
-        child = self._child(listener, (found.dst, found.src), syn.header)
-        child.embryo = True
-        listener.embryos += 1
-        iss = self._initial_sequence(child, now) if iss is None else iss
-        child.connection = Connection.accept(self._tcp_config(child, now), syn, iss, now)
+    def adopt(self, child: DevmemSocket) -> None:
+        """A listener's new child: it holds the port too, and its segments find it."""
+        self._ports.inherit(child, child.remote[0])
         self._connections[child.local[1], *child.remote] = child
-        return child
-
-    def _child(self, listener: DevmemSocket, ends: tuple[int, int], header: tcp.TcpHeader) -> DevmemSocket:
-        """A socket between `ends` (our address, the peer's) with the listener's options and port."""
-        child = DevmemSocket(self, listener.family)
-        child.local, child.remote = (ends[0], header.dst_port), (ends[1], header.src_port)
-        child.options = copy.copy(listener.options)
-        child.listener = listener
-        self._ports.inherit(child, ends[1])
-        return child
 
     def _refuse(self, segment: Segment, found: ip.IpHeader, now: float) -> None:
         reset = reset_for(segment)
         if reset is not None:
             self.tcp.mib.TcpOutRsts += 1
-            self._xmit_segment(reset, found.src, now)
+            self.xmit_segment(reset, found.src, now)
 
     def _after_segments(self, sock: DevmemSocket) -> None:
         """The socket's connection saw segments or a timer."""
-        connection = sock.connection
-        if connection is None:
+        if sock.connection is None:
             return
         sock.absorb()
-        listener = sock.listener
-        if listener is not None and sock.embryo and connection.state is not State.SYN_RECEIVED:
-            sock.embryo = False
-            listener.embryos -= 1
-            if connection.state is State.CLOSED:
-                sock.closed = True
-            else:
-                listener.accept_queue.append(sock)
+        if sock.embryo:
+            listener = self._handshakes.advanced(sock)
+            if listener is not None:
                 self.changed[listener] = None
         self.touch(sock)
 
@@ -259,7 +236,7 @@ class Inet:
                 continue
             count = 0
             for segment in connection.segments_to_send(now, _SEGMENTS_PER_TURN):
-                self._xmit_segment(segment, sock.remote[0], now)
+                self.xmit_segment(segment, sock.remote[0], now)
                 count += 1
             if count >= _SEGMENTS_PER_TURN:
                 self._to_transmit[sock] = None
@@ -269,7 +246,7 @@ class Inet:
                 self._schedule(sock, connection.next_timeout())
         return bool(self._to_transmit) and not self.device.tx.stopped
 
-    def _xmit_segment(self, segment: Segment, remote: int, now: float) -> None:
+    def xmit_segment(self, segment: Segment, remote: int, now: float) -> None:
         payload = segment.payload
         length = len(payload) if payload is not None else 0
         family = self._v6 if remote > 0xFFFFFFFF else self._v4
