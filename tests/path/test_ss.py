@@ -1,0 +1,78 @@
+"""What ss and nstat would say of two stacks."""
+
+from __future__ import annotations
+
+import re
+from socket import AF_INET6
+
+from nodes.channel import SocketRow
+from nodes.client.ss import table
+from nodes.endpoint.socket_table import PAGE, snmp, sockets
+from tests.path.two_hosts import PathHost, TwoHosts
+
+
+def rows(host: PathHost) -> list[SocketRow]:
+    page = sockets(host.inet, 0)
+    assert not page.more
+    return [*page.rows]
+
+
+def test_a_listener_shows_its_queue_and_its_backlog(hosts: TwoHosts) -> None:
+    hosts.connect(5000, backlog=8)
+    waiting = hosts.a.socket()
+    waiting.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: any(row.recv_q for row in rows(hosts.b) if row.state == "LISTEN"), 5)
+    (listener,) = [row for row in rows(hosts.b) if row.state == "LISTEN"]
+    assert listener == SocketRow("LISTEN", 1, 8, ("0.0.0.0", 5000), ("0.0.0.0", 0), {})
+
+
+def test_a_connection_shows_what_is_unread_and_unacknowledged(hosts: TwoHosts) -> None:
+    client, _ = hosts.connect(5000)
+    hosts.a.send(client, b"read by nobody")
+    hosts.rest(0.1)
+    (server,) = [row for row in rows(hosts.b) if row.state == "ESTAB"]
+    assert (server.recv_q, server.send_q, server.local) == (14, 0, ("10.0.1.2", 5000))
+    assert server.info["bytes_received"] == 14
+    hosts.to_b.lose = lambda _: True
+    hosts.a.send(client, b"on its way")
+    hosts.rest(0.001)
+    (row,) = rows(hosts.a)
+    assert (row.state, row.recv_q, row.send_q, row.remote) == ("ESTAB", 0, 10, ("10.0.1.2", 5000))
+    hosts.to_b.lose = lambda _: False
+
+
+def test_the_text_has_the_columns_and_names_of_ss(hosts: TwoHosts) -> None:
+    client, _ = hosts.connect(5000, family=AF_INET6)
+    hosts.a.send(client, bytes(100_000))
+    hosts.rest(0.1)
+    title, line, details = table(rows(hosts.a)).splitlines()
+    assert title.split()[:3] == ["State", "Recv-Q", "Send-Q"]
+    ends = [f"[2001:db8::1]:{client.local[1]}", "[2001:db8::2]:5000"]
+    assert line.split() == ["ESTAB", "0", "0", *ends]
+    assert details.startswith("\t cubic wscale:")
+    assert re.search(r" rto:[\d.]+ rtt:[\d.]+/[\d.]+ mss:1428 ", details)
+    assert " bytes_acked:100000 " in details
+    listener = table(rows(hosts.b)).splitlines()[-1]
+    assert listener.split() == ["LISTEN", "0", "8", "[::]:5000", "[::]:*"]
+
+
+def test_a_long_table_comes_in_pages(hosts: TwoHosts) -> None:
+    listening = []
+    for _ in range(PAGE + 10):
+        sock = hosts.a.socket()
+        sock.listen(1)
+        listening.append(sock.local[1])
+    first = sockets(hosts.a.inet, 0)
+    second = sockets(hosts.a.inet, PAGE)
+    assert (len(first.rows), first.more, len(second.rows), second.more) == (PAGE, True, 10, False)
+    assert sorted(row.local[1] for row in (*first.rows, *second.rows)) == sorted(listening)
+
+
+def test_counters_have_the_names_of_nstat(hosts: TwoHosts) -> None:
+    hosts.connect(5000)
+    counters = snmp(hosts.b.inet)
+    assert counters["TcpPassiveOpens"] == 1
+    assert counters["IpInReceives"] >= 2
+    assert {"TcpExtListenDrops", "TcpExtSyncookiesSent", "Icmp6InPktTooBigs"} <= set(counters)
+    name = re.compile(r"(Ip|Ip6|Icmp|Icmp6|Tcp|TcpExt)[A-Z]\w+")
+    assert [each for each in counters if not name.fullmatch(each)] == []
