@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.congestion import LINUX, OURS, LongLink, Path, jain
 from tests.bench.network import PROJECT, Network, python
 from workloads.records import ExperimentConfig, Sample
 
@@ -157,6 +157,36 @@ class Bench:
             result = json.loads(receiver.stdout.readline())
         return float(result["bytes"] * 8 / result["seconds"] / 1e9)
 
+    def under_loss(self) -> None:
+        """Goodput at 1 % random loss of wire packets and 1 ms of round trip, ours and Linux's CUBIC."""
+        with ExitStack() as stack:
+            link = LongLink(stack, Path(one_way_s=0.0005, loss=0.01))
+
+            def one_round() -> Round:
+                return {f"{kind}_mbps": link.flows([kind], 2 * self.seconds)[0] for kind in (OURS, LINUX)}
+
+            rounds = self.measure("1 % loss", one_round)
+        ratios = [r["ours_mbps"] / r["linux_mbps"] for r in rounds]
+        self.add("CUBIC at 1 % loss, 1 ms / Linux CUBIC", ">= 0.8", ratios)
+
+    def fairness(self) -> None:
+        """Two flows through 200 Mbit/s, 10 ms and one bandwidth-delay product of buffer."""
+        with ExitStack() as stack:
+            link = LongLink(stack, Path(one_way_s=0.005, rate="200mbit", buffer_bytes=250_000))
+
+            def one_round() -> Round:
+                found: Round = {}
+                for other in (OURS, LINUX):
+                    rates = link.flows([OURS, other], 10 * self.seconds)
+                    found[f"jain_with_{other}"] = jain(rates)
+                    found |= {f"{other}_{n}_mbps": rate for n, rate in enumerate(rates)}
+                return found
+
+            rounds = self.measure("fairness", one_round)
+        for other in (OURS, LINUX):
+            indices = [r[f"jain_with_{other}"] for r in rounds]
+            self.add(f"Jain's index of two flows, ours and {other}", ">= 0.9", indices, "")
+
     def under_a_ceiling(self) -> None:
         """A quarter of the host memory bandwidth that bounce wants, in the same round as without."""
         with ExitStack() as stack:
@@ -204,7 +234,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--only", choices=("64k", "bigtcp", "linux", "ceiling"))
+    parser.add_argument("--only", choices=("64k", "bigtcp", "linux", "ceiling", "loss", "fairness"))
     options = parser.parse_args()
     bench = Bench(options.rounds, options.seconds)
     parts: dict[str, Callable[[], None]] = {
@@ -212,6 +242,8 @@ def main() -> int:
         "bigtcp": lambda: bench.against_iperf3(BIG_TCP, ">= 0.5"),
         "linux": bench.from_linux,
         "ceiling": bench.under_a_ceiling,
+        "loss": bench.under_loss,
+        "fairness": bench.fairness,
     }
     for name, part in parts.items():
         if options.only in (None, name):
@@ -225,7 +257,7 @@ def main() -> int:
     out.parent.mkdir(exist_ok=True)
     figures = {name: asdict(figure) for name, figure in bench.figures.items()}
     out.write_text(json.dumps({"figures": figures, "rounds": bench.raw}, indent=1))
-    print(f"# Raw values: {Path(out).relative_to(PROJECT)}")
+    print(f"# Raw values: {out.relative_to(PROJECT)}")
     return 0
 
 

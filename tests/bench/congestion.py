@@ -1,0 +1,127 @@
+"""Congestion control on a path with a round trip: a relay in the link, loss by nft, a bottleneck by TBF.
+
+In: delay, loss, rate. Out: each flow's goodput from h1 to Linux on h2, sent by our stack or by Linux. Owns
+the network, the relay, and what they were set to: all lives in the builder's namespace and ends with it.
+"""
+
+from __future__ import annotations
+
+import socket as linux
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+from nodes.client.host import Host
+from nodes.client.socket import Socket
+from tests.bench.network import PROJECT, Network
+
+OURS, LINUX = "ours", "linux"
+_OFFLOADS = "tso off gso off gro off tx off rx off sg off"
+_WRITE = 1 << 18
+_PORT = 6000
+
+
+@dataclass(frozen=True)
+class Path:
+    """`loss`: of every wire packet towards h2. `rate`: as tc writes it, with one bandwidth-delay product of
+    buffer, `buffer_bytes`; none if empty."""
+
+    one_way_s: float
+    loss: float = 0.0
+    rate: str = ""
+    buffer_bytes: int = 0
+
+
+class LongLink:
+    """A star of two hosts with offloads off, and a cable of some length between the switch and h2."""
+
+    def __init__(self, stack: ExitStack, path: Path) -> None:
+        self.network = Network(stack, 65536)
+        for host in self.network.topology.hosts:
+            words = ["ethtool", "-K", host.interface, *_OFFLOADS.split()]
+            assert self.network.fabric.run(host.name, words, 10).status == 0
+        stack.enter_context(self.network.endpoints())
+        self._inside = ["nsenter", "-t", str(self.network.fabric.pids[1]), "-n"]
+        self._cut_in(stack, path)
+        self.h1 = stack.enter_context(closing(Host(self.network.channel("h1"))))
+        self.h2 = stack.enter_context(closing(Host(self.network.channel("h2"))))
+
+    def _cut_in(self, stack: ExitStack, path: Path) -> None:
+        """s1 -- near -- far -- relay -- s1-eth2 -- h2."""
+        port = next(e.interface for link in self.network.topology.links for e in link.ends
+                    if e.node == "s1" and "h2" in (link.a.node, link.b.node))  # fmt: skip
+        first = next(e.interface for link in self.network.topology.links for e in link.ends
+                     if e.node == "s1" and "h1" in (link.a.node, link.b.node))  # fmt: skip
+        self._do(f"ip link set {port} nomaster; ip link add near type veth peer name far")
+        self._do(f"ethtool -K near {_OFFLOADS} >/dev/null; ethtool -K far {_OFFLOADS} > /dev/null")
+        self._do("ip link set near master s1; ip link set near up; ip link set far up")
+        argv = [*self._inside, sys.executable, "-m", "tests.bench.relay", "far", port, str(path.one_way_s)]
+        relay = stack.enter_context(subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE))
+        stack.callback(relay.kill)
+        assert relay.stdout is not None
+        assert relay.stdout.readline() == b"ready\n"
+        if path.rate:
+            self._do(f"tc qdisc add dev near root tbf rate {path.rate} burst 16k limit {path.buffer_bytes}")
+        if path.loss:
+            chain = f"type filter hook ingress device {first} priority 0;"
+            self._do(f"nft 'add table netdev t; add chain netdev t c {{ {chain} }}'")
+            self._do(f"nft add rule netdev t c numgen random mod 10000 '<' {round(path.loss * 10000)} drop")
+
+    def _do(self, command: str) -> None:
+        subprocess.run([*self._inside, "sh", "-ec", command], check=True, timeout=10)
+
+    def flows(self, senders: Sequence[str], seconds: float) -> list[float]:
+        """Mb/s of goodput of flows that begin together, one for each of OURS and LINUX in `senders`."""
+        with ExitStack() as stack, ThreadPoolExecutor(2 * len(senders)) as pool:
+            pairs = [self._connect(stack, kind, _PORT + n) for n, kind in enumerate(senders)]
+            end = time.monotonic() + seconds
+            counts = [pool.submit(_count, receiver, end) for _, receiver in pairs]
+            sent = [pool.submit(_fill, sender, end) for sender, _ in pairs]
+            result = [count.result() * 8 / seconds / 1e6 for count in counts]
+            for _, receiver in pairs:  # a sender that waits for room is told
+                receiver.shutdown(linux.SHUT_RDWR)
+                receiver.close()
+            for each in sent:
+                each.result()
+        return result
+
+    def _connect(self, stack: ExitStack, kind: str, port: int) -> tuple[Socket | linux.socket, linux.socket]:
+        where = (self.network.kernel_address("h2"), port)
+        listener = stack.enter_context(closing(self.h2.kernel_socket()))
+        listener.setsockopt(linux.SOL_SOCKET, linux.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen()
+        sender = stack.enter_context(closing(self.h1.socket() if kind == OURS else self.h1.kernel_socket()))
+        sender.setsockopt(linux.IPPROTO_TCP, linux.TCP_CONGESTION, b"cubic")
+        sender.settimeout(30)
+        sender.connect(where)
+        return sender, stack.enter_context(closing(listener.accept()[0]))
+
+
+def _fill(sender: Socket | linux.socket, end: float) -> None:
+    block = bytes(_WRITE)
+    try:
+        while time.monotonic() < end:
+            sender.sendall(block)
+    except OSError:
+        return  # the receiver has seen enough
+
+
+def _count(receiver: linux.socket, end: float) -> int:
+    buffer, count = bytearray(_WRITE), 0
+    while (left := end - time.monotonic()) > 0:
+        receiver.settimeout(left)
+        try:
+            count += receiver.recv_into(buffer)
+        except TimeoutError:
+            break
+    return count
+
+
+def jain(rates: Sequence[float]) -> float:
+    """Jain's fairness index: 1 when all are equal, 1/n when one has everything."""
+    return sum(rates) ** 2 / (len(rates) * sum(rate * rate for rate in rates))
