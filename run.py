@@ -44,9 +44,8 @@ _use_environment()
 
 import datetime
 import re
-import time
-from collections.abc import Callable, Collection, Iterable
-from contextlib import ExitStack, closing
+from collections.abc import Collection
+from contextlib import ExitStack
 from typing import Annotated
 
 import psutil
@@ -54,11 +53,14 @@ import typer
 
 from analysis.analyse import analyse
 from analysis.load import ResultsError
-from nodes.client.host import Host, HostError
+from commands import control
+from commands.living import LivingError, stand
+from commands.network import NetworkRequest, start_network
+from nodes.client.host import HostError
 from nodes.kernel_version import DEFAULT, VERSIONS
 from topologies.doctor import checks
-from topologies.fabric import Fabric, FabricError
-from topologies.inventory import Inventory, InventoryError, clean, state_directory
+from topologies.fabric import FabricError
+from topologies.inventory import InventoryError, clean, state_directory
 from topologies.shapes import SHAPES, build
 from topologies.topology import GSO_MAX_BYTES, Topology, TopologyError
 from workloads.experiment import ExperimentError, ray_session, run_trials
@@ -67,9 +69,10 @@ from workloads.records import ExperimentConfig, RankFailure, RankPlace
 from workloads.registry import PATHS, WORKLOADS
 from workloads.sizes import SizeError, parse_rate, parse_size, parse_sizes
 
-_READY_S = 20.0
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
-_FAILURES = (ExperimentError, FabricError, HostError, InventoryError, RankFailure, ResultsError, OSError)
+_FAILURES = (
+    ExperimentError, FabricError, HostError, InventoryError, LivingError, RankFailure, ResultsError, OSError,
+)  # fmt: skip
 
 
 class UsageError(ValueError):
@@ -111,10 +114,26 @@ class Stop:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+ShapeName = Annotated[str, typer.Option(help="Shape of the network; see `list`.")]
+Mtu = Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")]
+GsoMax = Annotated[str, typer.Option(help="Longest super-packet; 512K is BIG TCP.")]
+Kernel = Annotated[str, typer.Option(help=f"Whose devmem rules hold: {', '.join(VERSIONS)}.")]
+HostMemBw = Annotated[str | None, typer.Option(help="Ceiling of each host's memory, as 2GB/s.")]
+Impair = Annotated[
+    str | None,
+    typer.Option(help="A bad wire at each NIC: loss=0.01,reorder=0.02,duplicate=0.001,delay=1ms,seed=1."),
+]
+Pcap = Annotated[bool, typer.Option("--pcap", help="Write HOST.pcapng into the run's directory.")]
+Results = Annotated[
+    Path, typer.Option(help="Where run directories go.", show_default="results beside run.py")
+]
+RunId = Annotated[str | None, typer.Option(help="Name of the run's directory.  [default: date and time]")]
+
+
 @app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
-    topology: Annotated[str, typer.Option(help="Shape of the network; see `list`.")] = "star",
+    topology: ShapeName = "star",
     hosts: Annotated[int | None, typer.Option(help="Hosts, one rank each.  [default: 4, pair: 2]")] = None,
     workload: Annotated[str, typer.Option(help="What the ranks do; see `list`.")] = "all_reduce",
     size: Annotated[
@@ -131,29 +150,20 @@ def run(
     warmup: Annotated[int, typer.Option(min=0, help="Iterations before them, marked as warm-up.")] = 1,
     duration: Annotated[float, typer.Option(min=0.1, help="Seconds of a stream.")] = 5.0,
     bidir: Annotated[bool, typer.Option("--bidir", help="Stream both ways at once.")] = False,
-    mtu: Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")] = 1500,
-    gso_max: Annotated[str, typer.Option(help="Longest super-packet; 512K is BIG TCP.")] = "64K",
+    mtu: Mtu = 1500,
+    gso_max: GsoMax = "64K",
     niov_size: Annotated[
         str | None,
         typer.Option(help="Bytes of a net_iov, 4K to 64K.  [default: the kernel's largest, 64K or 4K]"),
     ] = None,
-    kernel: Annotated[
-        str, typer.Option(help=f"Whose devmem rules hold: {', '.join(VERSIONS)}.")
-    ] = DEFAULT.name,
-    host_mem_bw: Annotated[str | None, typer.Option(help="Ceiling of each host's memory, as 2GB/s.")] = None,
+    kernel: Kernel = DEFAULT.name,
+    host_mem_bw: HostMemBw = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a rank waits for another.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of the data and the order of trials.")] = 1,
-    impair: Annotated[
-        str | None,
-        typer.Option(help="A bad wire at each NIC: loss=0.01,reorder=0.02,duplicate=0.001,delay=1ms,seed=1."),
-    ] = None,
-    pcap: Annotated[bool, typer.Option("--pcap", help="Write HOST.pcapng into the run's directory.")] = False,
-    results: Annotated[
-        Path, typer.Option(help="Where run directories go.", show_default="results beside run.py")
-    ] = PROJECT / "results",
-    run_id: Annotated[
-        str | None, typer.Option(help="Name of the run's directory.  [default: date and time]")
-    ] = None,
+    impair: Impair = None,
+    pcap: Pcap = False,
+    results: Results = PROJECT / "results",
+    run_id: RunId = None,
 ) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
@@ -223,6 +233,39 @@ def clean_() -> int:
     return 0
 
 
+@app.command()
+def up(
+    topology: ShapeName = "star",
+    hosts: Annotated[int, typer.Option(help="How many hosts.")] = 2,
+    mtu: Mtu = 1500,
+    gso_max: GsoMax = "64K",
+    kernel: Kernel = DEFAULT.name,
+    host_mem_bw: HostMemBw = None,
+    impair: Impair = None,
+    pcap: Pcap = False,
+    results: Results = PROJECT / "results",
+    run_id: RunId = None,
+) -> int:
+    """A network with an endpoint in every host, for exec, netdev and ethtool, until Ctrl-C or `down`."""
+    stop = Stop()
+    network = build(topology, hosts, mtu, _super_packet(gso_max))
+    options: dict[str, object] = {
+        "gso-max": _super_packet(gso_max),
+        "kernel": _known("kernel", kernel, VERSIONS),
+        "host-mem-bw": parse_rate(host_mem_bw) if host_mem_bw else None,
+        "impair": impair,
+    }
+    run_dir = results / (run_id or f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+    _check_place(run_dir)
+    stand(NetworkRequest(run_dir.name, network, run_dir, options, pcap, standing=True), stop.check)
+
+
+app.command()(control.down)
+app.command("exec", context_settings=control.PASS_ON)(control.exec_)
+app.command(context_settings=control.PASS_ON)(control.ethtool)
+app.command()(control.netdev)
+
+
 def _run(config: ExperimentConfig, run_dir: Path, stop: Stop) -> int:
     """A run from its manifest to its report; returns the exit status."""
     network = _checked(config, run_dir)
@@ -253,84 +296,29 @@ def _measure(
     config: ExperimentConfig, network: Topology, run_dir: Path, stop: Stop, stack: ExitStack
 ) -> None:
     """Start everything, each with what ends it on `stack`, and run the trials."""
-    inventory = stack.enter_context(Inventory.create(run_dir.name))
-    channels = inventory.make_directory()
-    fabric = stack.enter_context(Fabric(network, run_dir))
-    for pid in fabric.pids:
-        inventory.add_process(pid)
-
-    def watch() -> None:
-        stop.check()
-        for child in fabric.dead_children():
-            how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
-            what = "endpoint" if "nodes.endpoint" in child.argv else "network"
-            said = _last_words(run_dir / f"{child.host}.log")
-            raise FabricError(
-                f"the {what} of host {child.host} ended with {how}{said}; see the logs in {run_dir}"
-            )
-
-    places = [
-        RankPlace(host.index - 1, host.name, str(channels / f"{host.name}.sock")) for host in network.hosts
-    ]
-    for place in places:
-        inventory.add_process(
-            fabric.spawn(place.host, _endpoint(config, network, place, run_dir), f"{place.host}.log")
-        )
-    _wait_ready(places, watch)
+    request = NetworkRequest(run_dir.name, network, run_dir, _endpoint_options(config), config.pcap)
+    started = start_network(request, stop.check, stack)
+    places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
     ranks = places[: WORKLOADS[config.workload].ranks(config)]
-    watch()
+    started.watch()
+    inventory = started.inventory
     try:
         stack.enter_context(ray_session(inventory.make_directory(), len(ranks), inventory.add_process))
     except SystemExit:  # what Ray makes of SIGTERM while it starts
         raise Interrupted(signal.SIGTERM) from None
     stop.arm()
-    run_trials(config, ranks, run_dir / "samples.csv", watch)
+    run_trials(config, ranks, run_dir / "samples.csv", started.watch)
 
 
-def _endpoint(config: ExperimentConfig, network: Topology, place: RankPlace, run_dir: Path) -> list[str]:
-    """The command line of one host's endpoint."""
-    host = network.host(place.host)
-    options = {
-        "name": host.name,
-        "interface": host.interface,
-        "address": host.endpoint_address,
-        "mac": host.endpoint_mac,
-        "kernel-address": host.kernel_address.partition("/")[0],
-        "channel": place.channel,
+def _endpoint_options(config: ExperimentConfig) -> dict[str, object]:
+    """What every endpoint is told, in its own words."""
+    return {
         "gso-max": config.gso_max_bytes,
         "rx-buf-len": config.niov_bytes,  # host pages as large as net_iovs: like against like
         "host-mem-bw": config.host_mem_bw_bytes_per_s,
         "kernel": config.kernel,
         "impair": config.impair,
-        "pcap": (run_dir / f"{place.host}.pcapng").resolve() if config.pcap else None,
     }
-    given = {name: value for name, value in options.items() if value is not None}
-    return [
-        sys.executable,
-        "-m",
-        "nodes.endpoint",
-        *(word for n, v in given.items() for word in (f"--{n}", str(v))),
-    ]
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return f" saying {lines[-1]!r}" if lines else ""
-
-
-def _wait_ready(places: Iterable[RankPlace], watch: Callable[[], None]) -> None:
-    """Until every endpoint's channel takes connections. Raises HostError."""
-    give_up_at = time.monotonic() + _READY_S
-    for place in places:
-        while True:
-            watch()
-            try:
-                with closing(Host(place.channel)):
-                    break
-            except HostError:
-                if time.monotonic() > give_up_at:
-                    raise
-                time.sleep(0.05)
 
 
 def _checked(config: ExperimentConfig, run_dir: Path) -> Topology:
@@ -355,20 +343,25 @@ def _checked(config: ExperimentConfig, run_dir: Path) -> Topology:
         raise UsageError(
             f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
         )
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_dir.name):
-        raise UsageError(
-            f"run id {run_dir.name!r} cannot name a directory; use letters, digits, dot, _ and -"
-        )
     needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
     if needed > free:
         raise UsageError(
             f"these sizes need {needed >> 20} MiB and {free >> 20} are free; ask for smaller ones"
         )
+    _check_place(run_dir)
+    return network
+
+
+def _check_place(run_dir: Path) -> None:
+    """A run may be built here and called so."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_dir.name):
+        raise UsageError(
+            f"run id {run_dir.name!r} cannot name a directory; use letters, digits, dot, _ and -"
+        )
     if run_dir.exists():
         raise UsageError(f"{run_dir} exists already; choose another --run-id, or remove it")
     if os.geteuid() != 0:
         raise FabricError("building a network needs root; run `sudo python3 run.py ...`")
-    return network
 
 
 def _known(kind: str, name: str, known: Collection[str]) -> str:
@@ -399,7 +392,7 @@ def main() -> int:
     except typer.TyperException as wrong:
         _say(wrong.format_message())
         return 2
-    except (UsageError, SizeError, TopologyError) as wrong:
+    except (UsageError, SizeError, TopologyError, control.ControlUsage) as wrong:
         _say(str(wrong))
         return 2
     except Interrupted as stopped:

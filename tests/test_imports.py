@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("run", "workloads", "topologies", "analysis", "nodes")
+PARTS = ("run", "commands", "workloads", "topologies", "analysis", "nodes")
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for part in PARTS
@@ -23,7 +23,8 @@ _ALL = (
 )  # fmt: skip
 BELOW_ENDPOINT = {f"nodes.{part}" for part in _ALL}
 MAY_IMPORT: dict[str, set[str]] = {
-    "run": {"topologies", "workloads", "analysis", "nodes.client", "nodes.kernel_version"},
+    "run": {"commands", "topologies", "workloads", "analysis", "nodes.client", "nodes.kernel_version"},
+    "commands": {"topologies", "nodes.client", "nodes.machine"},
     "workloads": {"nodes.client", "nodes.machine", "nodes.uapi", "nodes.kernel_version"},
     "topologies": set(),
     "analysis": set(),

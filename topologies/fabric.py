@@ -52,7 +52,7 @@ class Fabric:
         self._waiting: dict[int, tuple[protocol.Request, Future[protocol.Reply]]] = {}
         self._spawned: dict[int, ChildExited] = {}  # living children, as they will be reported
         self._dead: list[ChildExited] = []
-        self._shell_pids: tuple[int, ...] = ()
+        self._shell_pids: dict[str, int] = {}
         self._first_pid: int | None = None
         self._obstacle: str | None = None
         self._closing = False
@@ -66,7 +66,8 @@ class Fabric:
         except BaseException:
             self.close()
             raise
-        self._first_pid, self._shell_pids = ready.builder_pid, ready.shell_pids
+        self._first_pid = ready.builder_pid
+        self._shell_pids = dict(zip(ready.nodes, ready.shell_pids, strict=True))
 
     def __enter__(self) -> Fabric:
         return self
@@ -121,7 +122,11 @@ class Fabric:
         """The fabric's processes known here: the builder's two, the nodes' shells, living spawned ones."""
         first = () if self._first_pid is None else (self._first_pid,)
         with self._lock:
-            return (self._builder.pid, *first, *self._shell_pids, *self._spawned)
+            return (self._builder.pid, *first, *self._shell_pids.values(), *self._spawned)
+
+    def shell_pid(self, node: str) -> int:
+        """The process that keeps a host's or switch's namespaces open: nsenter's target."""
+        return self._shell_pids[node]
 
     def close(self) -> None:
         """End every process, take the network down. Safe to call again; raises nothing of its own."""

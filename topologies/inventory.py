@@ -34,14 +34,24 @@ class ProcessId(msgspec.Struct, frozen=True):
     start_ticks: int
 
 
+class LivingHost(msgspec.Struct, frozen=True):
+    """A host of a run: the path of its endpoint's channel, and the process whose namespaces are its own."""
+
+    name: str
+    channel: str
+    shell: ProcessId
+
+
 class Record(msgspec.Struct, frozen=True):
-    """A run's file."""
+    """A run's file. `standing`: it measures nothing and waits to be taken down."""
 
     run_id: str
     boot_id: str
     owner: ProcessId
+    standing: bool = False
     processes: tuple[ProcessId, ...] = ()
     directories: tuple[str, ...] = ()
+    hosts: tuple[LivingHost, ...] = ()
 
 
 class Cleaned(msgspec.Struct, frozen=True):
@@ -61,7 +71,7 @@ class Inventory:
         self._write()
 
     @classmethod
-    def create(cls, run_id: str) -> Inventory:
+    def create(cls, run_id: str, standing: bool = False) -> Inventory:
         """Begin the record of `run_id`, owned by this process. Raises InventoryError."""
         if not _RUN_ID.fullmatch(run_id):
             raise InventoryError(f"run id {run_id!r} cannot name a file; use letters, digits, dot, _ and -")
@@ -72,7 +82,7 @@ class Inventory:
             )
         owner = _identify(os.getpid())
         assert owner is not None
-        return cls(path, Record(run_id, _boot_id(), owner))
+        return cls(path, Record(run_id, _boot_id(), owner, standing))
 
     def __enter__(self) -> Inventory:
         return self
@@ -84,6 +94,13 @@ class Inventory:
         """Record a process of this run; one that has ended already needs no record."""
         if found := _identify(pid):
             self._change(processes=(*self._record.processes, found))
+
+    def add_host(self, name: str, channel: Path, shell_pid: int) -> None:
+        """Record a host whose endpoint takes connections: other commands may reach it from now on."""
+        shell = _identify(shell_pid)
+        if shell is None:
+            raise InventoryError(f"host {name} has died; start a new run")
+        self._change(hosts=(*self._record.hosts, LivingHost(name, str(channel), shell)))
 
     def make_directory(self) -> Path:
         """A new, empty, short-named temporary directory, recorded, for sockets or Ray; removed by `close`."""
@@ -130,6 +147,41 @@ def state_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"devmem-testbed-{os.geteuid()}"
 
 
+def living(state_dir: Path) -> list[Record]:
+    """The records of runs whose owner lives, the newest first."""
+    found = []
+    for path in state_dir.glob("*.json"):
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=Record)
+        except (OSError, msgspec.DecodeError):  # it has just ended, or `clean` says what is wrong with it
+            continue
+        if record.boot_id == _boot_id() and is_alive(record.owner):
+            found.append(record)
+    return sorted(found, key=lambda record: record.owner.start_ticks, reverse=True)
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Whether it is still this very process that has its pid."""
+    return _identify(process.pid) == process
+
+
+def signal_process(process: ProcessId, number: signal.Signals) -> bool:
+    """Send a signal to this very process; False when it has ended."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    try:  # identified after the descriptor was opened: it is this very process that the signal reaches
+        if not is_alive(process):
+            return False
+        signal.pidfd_send_signal(pidfd, number)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+
+
 def clean(state_dir: Path) -> list[Cleaned]:
     """Remove what runs left behind whose owner no longer lives: their processes, directories and records.
 
@@ -146,9 +198,9 @@ def _clean_run(path: Path) -> list[Cleaned]:
         what = f"record {path}: cannot be read ({error}); delete it by hand"
         return [Cleaned(path.stem, what, removed=False)]
     same_boot = record.boot_id == _boot_id()
-    if same_boot and _identify(record.owner.pid) == record.owner:
+    if same_boot and is_alive(record.owner):
         return [Cleaned(record.run_id, f"process {record.owner.pid} still runs it", removed=False)]
-    killed = [process for process in record.processes if same_boot and _kill(process)]
+    killed = [p for p in record.processes if same_boot and signal_process(p, signal.SIGKILL)]
     found = [Cleaned(record.run_id, f"process {process.pid}", removed=True) for process in killed]
     for directory in map(Path, record.directories):
         if directory.exists() and (reason := _not_ours(directory)):
@@ -167,22 +219,6 @@ def _identify(pid: int) -> ProcessId | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else ProcessId(pid, int(fields[19]))
-
-
-def _kill(process: ProcessId) -> bool:
-    try:
-        pidfd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return False
-    try:  # identified after the descriptor was opened: it is this very process that the signal reaches
-        if _identify(process.pid) != process:
-            return False
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        return True
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(pidfd)
 
 
 def _not_ours(path: Path) -> str | None:

@@ -187,7 +187,9 @@ class Builder:
         for node in nodes:
             self._watch_for_good(node.name, ("shell", "of", node.name), node.shell)
         builder_pid = pid_outside(HostProcess.outside_proc)
-        self._send(protocol.Ready(request.id, builder_pid, tuple(node.shell.outside_pid for node in nodes)))
+        names = tuple(node.name for node in nodes)
+        shells = tuple(node.shell.outside_pid for node in nodes)
+        self._send(protocol.Ready(request.id, builder_pid, names, shells))
 
     def _set_limits(self, topology: Topology) -> None:
         for link in topology.links:

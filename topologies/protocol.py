@@ -50,10 +50,11 @@ class Describe(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The network stands. `builder_pid` is process 1 of its namespaces."""
+    """The network stands. `builder_pid` is process 1 of its namespaces, `shell_pids` are those of `nodes`."""
 
     id: int
     builder_pid: int
+    nodes: tuple[str, ...]
     shell_pids: tuple[int, ...]
 
 

@@ -1,0 +1,115 @@
+"""A network with an endpoint in every host: what a measuring run and `up` have in common.
+
+In: a topology, and options for the endpoints under their own names. Out: the hosts' channels, and a function
+that raises when a part of it has died. Owns the fabric and the record of the run, through the caller's stack.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodes.client.host import Host, HostError
+from topologies.fabric import Fabric, FabricError
+from topologies.inventory import Inventory
+from topologies.topology import Topology
+
+_READY_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class StartedHost:
+    name: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartedNetwork:
+    """`watch` raises FabricError when a host, an endpoint or the network has died, and whatever the
+    caller's own check raises."""
+
+    hosts: tuple[StartedHost, ...]
+    inventory: Inventory
+    watch: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRequest:
+    """`endpoint`: options of nodes.endpoint without their dashes, None for one that is not given; `pcap`:
+    each endpoint writes a capture beside its log. `standing`: see inventory.Record."""
+
+    run_id: str
+    topology: Topology
+    logs: Path
+    endpoint: Mapping[str, object]
+    pcap: bool = False
+    standing: bool = False
+
+
+def start_network(request: NetworkRequest, check: Callable[[], None], stack: ExitStack) -> StartedNetwork:
+    """Build it, start the endpoints and wait until they take connections. Raises FabricError, HostError,
+    InventoryError, and what `check` raises."""
+    inventory = stack.enter_context(Inventory.create(request.run_id, request.standing))
+    channels = inventory.make_directory()
+    fabric = stack.enter_context(Fabric(request.topology, request.logs))
+    for pid in fabric.pids:
+        inventory.add_process(pid)
+
+    def watch() -> None:
+        check()
+        for child in fabric.dead_children():
+            how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
+            what = "endpoint" if "nodes.endpoint" in child.argv else "network"
+            said = _last_words(request.logs / f"{child.host}.log")
+            raise FabricError(
+                f"the {what} of host {child.host} ended with {how}{said}; see the logs in {request.logs}"
+            )
+
+    hosts = tuple(StartedHost(h.name, str(channels / f"{h.name}.sock")) for h in request.topology.hosts)
+    for host in hosts:
+        inventory.add_process(fabric.spawn(host.name, _endpoint(request, host), f"{host.name}.log"))
+    _wait_ready(hosts, watch)
+    for host in hosts:
+        inventory.add_host(host.name, Path(host.channel), fabric.shell_pid(host.name))
+    return StartedNetwork(hosts, inventory, watch)
+
+
+def _endpoint(request: NetworkRequest, started: StartedHost) -> list[str]:
+    """The command line of one host's endpoint."""
+    host = request.topology.host(started.name)
+    options = {
+        "name": host.name,
+        "interface": host.interface,
+        "address": host.endpoint_address,
+        "mac": host.endpoint_mac,
+        "kernel-address": host.kernel_address.partition("/")[0],
+        "channel": started.channel,
+        "pcap": (request.logs / f"{host.name}.pcapng").resolve() if request.pcap else None,
+        **request.endpoint,
+    }
+    given = [word for name, v in options.items() if v is not None for word in (f"--{name}", str(v))]
+    return [sys.executable, "-m", "nodes.endpoint", *given]
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return f" saying {lines[-1]!r}" if lines else ""
+
+
+def _wait_ready(hosts: tuple[StartedHost, ...], watch: Callable[[], None]) -> None:
+    """Until every endpoint's channel takes connections. Raises HostError."""
+    give_up_at = time.monotonic() + _READY_S
+    for host in hosts:
+        while True:
+            watch()
+            try:
+                with closing(Host(host.channel)):
+                    break
+            except HostError:
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.05)

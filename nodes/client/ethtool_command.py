@@ -1,0 +1,271 @@
+"""ethtool's own options over a host's ethtool family: -l -L -g -G -k -K -n -N -x -X -S.
+
+In: a Host and the words that follow the host's name. Out: what ethtool would print, or a refusal. Owns
+nothing. The interface's name may stand after the option, as ethtool has it, or be left out. A mask of -N has
+the bits that do not matter, as there. Source: ethtool(8).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from nodes.client import ethtool_show as show
+from nodes.client.ethtool import Ethtool
+from nodes.client.host import Host
+from nodes.client.netdev import Attributes
+
+_LONG = {
+    "--show-channels": "-l", "--set-channels": "-L", "--show-ring": "-g", "--set-ring": "-G",
+    "--show-features": "-k", "--show-offload": "-k", "--features": "-K", "--offload": "-K",
+    "--show-nfc": "-n", "--show-ntuple": "-n", "-u": "-n", "--config-nfc": "-N", "--config-ntuple": "-N",
+    "-U": "-N", "--show-rxfh-indir": "-x", "--show-rxfh": "-x", "--set-rxfh-indir": "-X", "--rxfh": "-X",
+    "--statistics": "-S",
+}  # fmt: skip
+_SPLIT = {"auto": "unknown", "on": "enabled", "off": "disabled"}
+_ON = {"on": True, "off": False}
+
+
+class EthtoolUsage(ValueError):
+    """Words that ethtool would not take; one sentence."""
+
+
+class _Words:
+    """The rest of a command line."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+
+    def __bool__(self) -> bool:
+        return bool(self._words)
+
+    def peek(self) -> str | None:
+        return self._words[0] if self._words else None
+
+    def word(self, what: str) -> str:
+        if not self._words:
+            raise EthtoolUsage(f"{what} is missing at the end; add it")
+        return self._words.pop(0)
+
+    def number(self, what: str) -> int:
+        text = self.word(what)
+        try:
+            return int(text, 0)
+        except ValueError:
+            raise EthtoolUsage(f"{what} {text!r} is not a number; give one") from None
+
+    def choice(self, what: str, choices: dict[str, object]) -> object:
+        text = self.word(what)
+        if text not in choices:
+            raise EthtoolUsage(f"{what} {text!r} is none of {', '.join(choices)}; choose one")
+        return choices[text]
+
+
+def run(host: Host, argv: list[str]) -> str:
+    """What is to be printed. Raises EthtoolUsage for words that make no sense, OSError for refusals."""
+    if not argv:
+        raise EthtoolUsage(f"what to do is missing; give one of {' '.join(_ACTS)}")
+    option, *rest = argv
+    act = _ACTS.get(_LONG.get(option, option))
+    if act is None:
+        raise EthtoolUsage(f"option {option!r} is not known; choose from {' '.join(_ACTS)}")
+    if rest and rest[0] == host.ifname:
+        rest = rest[1:]
+    words = _Words(rest)
+    text = act(host, words)
+    if words:
+        raise EthtoolUsage(f"{words.peek()!r} is one word too many after {option}; leave it out")
+    return text
+
+
+# --- what each option does
+
+
+def _show_channels(host: Host, _: _Words) -> str:
+    return show.channels(host.ifname, host.ethtool.channels_get())
+
+
+def _set_channels(host: Host, words: _Words) -> str:
+    names = {name: f"{name}-count" for name in ("rx", "tx", "other", "combined")}
+    host.ethtool.channels_set(_numbers(words, names))
+    return ""
+
+
+def _show_rings(host: Host, _: _Words) -> str:
+    return show.rings(host.ifname, host.ethtool.rings_get())
+
+
+def _set_rings(host: Host, words: _Words) -> str:
+    wanted: Attributes = {}
+    while words:
+        name = words.word("a ring parameter")
+        if name == "tcp-data-split":
+            wanted[name] = words.choice(name, {**_SPLIT})
+        elif name in ("rx", "tx", "rx-buf-len", "hds-thresh"):
+            wanted[name] = words.number(name)
+        else:
+            known = "rx, tx, rx-buf-len, tcp-data-split, hds-thresh"
+            raise EthtoolUsage(f"ring parameter {name!r} is not known; choose from {known}")
+    host.ethtool.rings_set(wanted)
+    return ""
+
+
+def _show_features(host: Host, _: _Words) -> str:
+    return show.features(host.ifname, host.ethtool.features_get())
+
+
+def _set_features(host: Host, words: _Words) -> str:
+    wanted: dict[str, bool] = {}
+    while words:
+        name = words.word("a feature")
+        kernels = [names for title, short, names in show.FEATURES if name in (title, short, *names)]
+        if not kernels:
+            known = ", ".join(title for title, _, _ in show.FEATURES)
+            raise EthtoolUsage(f"feature {name!r} is not known; choose from {known}")
+        wanted |= dict.fromkeys(kernels[0], bool(words.choice(name, {**_ON})))
+    before = host.ethtool.features_get()
+    after = host.ethtool.features_set(wanted)
+    if before == after and any(on != (name in after["active"]) for name, on in wanted.items()):
+        raise EthtoolUsage("Could not change any device features: those that are [fixed] stay; see -k")
+    return ""
+
+
+def _show_rules(host: Host, words: _Words) -> str:
+    if words.peek() == "rule":
+        words.word("rule")
+        return show.rule(host.ethtool.do("ntuple-get", {"location": words.number("rule")}))
+    return show.rules(_rx_channels(host.ethtool), host.ethtool.ntuple_get())
+
+
+def _set_rules(host: Host, words: _Words) -> str:
+    verb = words.word("flow-type or delete")
+    if verb == "delete":
+        host.ethtool.ntuple_delete({"location": words.number("rule")})
+        return ""
+    if verb != "flow-type":
+        raise EthtoolUsage(f"-N takes flow-type or delete, not {verb!r}; begin with one of them")
+    rule: Attributes = {"flow-type": words.choice("flow-type", {"tcp4": "tcp4", "tcp6": "tcp6"})}
+    while words:
+        _rule_field(words, rule)
+    if "queue" not in rule and "context" not in rule:
+        rule["queue"] = 0
+    return f"Added rule with ID {host.ethtool.ntuple_insert(rule)['location']}"
+
+
+def _rule_field(words: _Words, rule: Attributes) -> None:
+    name = words.word("a field")
+    if name in ("src-ip", "dst-ip"):
+        rule[name] = words.word(name)
+        if words.peek() == "m":
+            words.word("m")
+            rule[f"{name}-mask"] = _inverted(words.word("a mask"))
+    elif name in ("src-port", "dst-port"):
+        rule[name] = words.number(name)
+        if words.peek() == "m":
+            words.word("m")
+            rule[f"{name}-mask"] = 0xFFFF ^ words.number("a mask")
+    elif name in ("action", "queue"):
+        rule["queue"] = words.number(name)
+    elif name in ("context", "loc"):
+        rule["location" if name == "loc" else name] = words.number(name)
+    else:
+        known = "src-ip, dst-ip, src-port, dst-port, m, action, queue, context, loc"
+        raise EthtoolUsage(f"field {name!r} is not known; choose from {known}")
+
+
+def _inverted(mask: str) -> str:
+    try:
+        address = ipaddress.ip_address(mask)
+    except ValueError:
+        raise EthtoolUsage(f"mask {mask!r} is not an address; write it like one, 0.0.0.255") from None
+    return str(type(address)(int(address) ^ (1 << address.max_prefixlen) - 1))
+
+
+def _show_rss(host: Host, words: _Words) -> str:
+    return show.rss(host.ifname, _rx_channels(host.ethtool), host.ethtool.rss_get(_context(words)))
+
+
+def _context(words: _Words) -> Attributes:
+    if words.peek() != "context":
+        return {}
+    words.word("context")
+    return {"context": words.number("context")}
+
+
+def _set_rss(host: Host, words: _Words) -> str:
+    wanted: Attributes = {}
+    new, start, weights = False, 0, []
+    while words:
+        name = words.word("a parameter")
+        if name == "context" and words.peek() == "new":
+            new = words.word("new") == "new"
+        elif name in ("context", "equal"):
+            wanted[name] = words.number(name)
+        elif name == "start":
+            start = words.number(name)
+        elif name == "weight":
+            while (words.peek() or "").isdigit():
+                weights.append(words.number(name))
+        elif name == "default":
+            wanted["indir"] = []
+        elif name == "hkey":
+            wanted["hkey"] = words.word(name).replace(":", "")
+        elif name == "delete":
+            host.ethtool.rss_delete({"context": wanted.get("context")})
+            return ""
+        else:
+            known = "equal, weight, start, default, hkey, context, delete"
+            raise EthtoolUsage(f"parameter {name!r} is not known; choose from {known}")
+    if weights or start:
+        size = len(host.ethtool.rss_get()["indir"])
+        wanted["indir"] = _spread(size, start, weights or [1] * int(wanted.pop("equal", 1)))
+    if new:
+        return f"New RSS context is {host.ethtool.rss_create(wanted)['context']}"
+    host.ethtool.rss_set(wanted)
+    return ""
+
+
+def _spread(size: int, start: int, weights: list[int]) -> list[int]:
+    """A table in which each queue from `start` on has its share; equal ones take turns, as in ethtool."""
+    if not sum(weights):
+        raise EthtoolUsage("weight: all of them are 0; give one that is not")
+    if len(set(weights)) == 1:
+        return [start + i % len(weights) for i in range(size)]
+    table: list[int] = []
+    for queue, _ in enumerate(weights):
+        end = -(-size * sum(weights[: queue + 1]) // sum(weights))
+        table += [start + queue] * (end - len(table))
+    return table
+
+
+def _show_statistics(host: Host, _: _Words) -> str:
+    return show.statistics(host.ethtool.stats_get())
+
+
+def _numbers(words: _Words, names: dict[str, str]) -> Attributes:
+    wanted: Attributes = {}
+    while words:
+        name = words.word("a parameter")
+        if name not in names:
+            raise EthtoolUsage(f"parameter {name!r} is not known; choose from {', '.join(names)}")
+        wanted[names[name]] = words.number(name)
+    return wanted
+
+
+def _rx_channels(ethtool: Ethtool) -> int:
+    return int(ethtool.channels_get()["rx-count"])
+
+
+_ACTS: dict[str, Callable[[Host, _Words], str]] = {
+    "-l": _show_channels,
+    "-L": _set_channels,
+    "-g": _show_rings,
+    "-G": _set_rings,
+    "-k": _show_features,
+    "-K": _set_features,
+    "-n": _show_rules,
+    "-N": _set_rules,
+    "-x": _show_rss,
+    "-X": _set_rss,
+    "-S": _show_statistics,
+}

@@ -1,0 +1,134 @@
+"""What ethtool prints: the ethtool family's replies as ethtool's own text.
+
+In: replies of nodes.client.ethtool. Out: text. Owns nothing. Source: the output of ethtool(8), so that
+scripts written for it read this.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from nodes.client.netdev import Attributes
+
+# ethtool's line, its short name for -K, and the kernel's features that it stands for
+FEATURES = (
+    ("rx-checksumming", "rx", ("rx-checksum",)),
+    ("tx-checksumming", "tx", ("tx-checksum-ip-generic",)),
+    ("scatter-gather", "sg", ("tx-scatter-gather",)),
+    ("tcp-segmentation-offload", "tso", ("tx-tcp-segmentation",)),
+    ("ntuple-filters", "ntuple", ("rx-ntuple-filter",)),
+    ("receive-hashing", "rxhash", ("rx-hashing",)),
+    ("rx-gro-hw", "rx-gro-hw", ("rx-gro-hw",)),
+)
+_SUBTITLED = ("tx-checksumming", "scatter-gather", "tcp-segmentation-offload")
+_SPLIT = {"unknown": "n/a", "disabled": "off", "enabled": "on"}
+_PER_LINE = 8
+
+
+def channels(ifname: str, reply: Attributes) -> str:
+    """-l"""
+    lines = [f"Channel parameters for {ifname}:"]
+    for title, kind in (("Pre-set maximums", "max"), ("Current hardware settings", "count")):
+        lines.append(f"{title}:")
+        for name, key in (("RX", "rx"), ("TX", "tx"), ("Other", "other"), ("Combined", "combined")):
+            lines.append(_tabbed(name, 16, reply.get(f"{key}-{kind}", "n/a")))
+    return _text(lines)
+
+
+def rings(ifname: str, reply: Attributes) -> str:
+    """-g"""
+    na = "n/a"
+    maximums = [
+        ("RX", reply["rx-max"]), ("RX Mini", na), ("RX Jumbo", na), ("TX", reply["tx-max"]),
+        ("TX push buff len", na), ("HDS thresh", reply["hds-thresh-max"]),
+    ]  # fmt: skip
+    current = [
+        ("RX", reply["rx"]), ("RX Mini", na), ("RX Jumbo", na), ("TX", reply["tx"]),
+        ("RX Buf Len", reply["rx-buf-len"]), ("CQE Size", na), ("TX Push", "off"), ("RX Push", "off"),
+        ("TX push buff len", na), ("TCP data split", _SPLIT[reply["tcp-data-split"]]),
+        ("HDS thresh", reply["hds-thresh"]),
+    ]  # fmt: skip
+    lines = [f"Ring parameters for {ifname}:"]
+    for title, values in (("Pre-set maximums", maximums), ("Current hardware settings", current)):
+        lines += [f"{title}:", *(_tabbed(name, 24, value) for name, value in values)]
+    return _text(lines)
+
+
+def features(ifname: str, reply: Attributes) -> str:
+    """-k"""
+    lines = [f"Features for {ifname}:"]
+    for title, _, names in FEATURES:
+        words = [_state(name, reply) for name in names]
+        lines.append(f"{title}: {words[0]}")
+        if title in _SUBTITLED:
+            lines += [f"\t{name}: {word}" for name, word in zip(names, words, strict=True)]
+    return _text(lines)
+
+
+def _state(name: str, reply: Attributes) -> str:
+    return ("on" if name in reply["active"] else "off") + ("" if name in reply["hw"] else " [fixed]")
+
+
+def statistics(reply: dict[str, int]) -> str:
+    """-S"""
+    return _text(["NIC statistics:", *(f"     {name}: {value}" for name, value in reply.items())])
+
+
+def rss(ifname: str, rx_channels: int, reply: Attributes) -> str:
+    """-x"""
+    table, key = reply["indir"], reply["hkey"]
+    lines = [f"RX flow hash indirection table for {ifname} with {rx_channels} RX ring(s):"]
+    rows = [(at, table[at : at + _PER_LINE]) for at in range(0, len(table), _PER_LINE)]
+    lines += [f"{at:5d}: " + "".join(f" {queue:5d}" for queue in row) for at, row in rows]
+    lines += ["RSS hash key:", ":".join(key[i : i + 2] for i in range(0, len(key), 2))]
+    lines += ["RSS hash function:", "    toeplitz: on", "    xor: off", "    crc32: off"]
+    return _text(lines)
+
+
+def rules(rx_channels: int, replies: list[Attributes]) -> str:
+    """-n"""
+    head = [f"{rx_channels} RX rings available", f"Total {len(replies)} rules", ""]
+    return _text([*head, *(line for reply in replies for line in _rule(reply))])
+
+
+def rule(reply: Attributes) -> str:
+    """-n rule N"""
+    return _text(_rule(reply))
+
+
+def _rule(reply: Attributes) -> list[str]:
+    ipv6 = reply.get("flow-type", "tcp4") == "tcp6"
+    lines = [f"Filter: {reply['location']}", f"\tRule Type: TCP over IPv{6 if ipv6 else 4}"]
+    addresses, ports = (("Src", "src-ip"), ("Dest", "dst-ip")), (("Src", "src-port"), ("Dest", "dst-port"))
+    lines += [f"\t{_address(title, reply, key, ipv6)}" for title, key in addresses]
+    lines.append(f"\t{'Traffic Class' if ipv6 else 'TOS'}: 0x0 mask: 0xff")
+    lines += [f"\t{_port(title, reply, key)}" for title, key in ports]
+    if "context" in reply:
+        lines.append(f"\tRSS Context ID: {reply['context']}")
+    queue = reply.get("queue", 0)
+    lines += ["\tAction: Drop" if queue < 0 else f"\tAction: Direct to queue {queue}", ""]
+    return lines
+
+
+def _address(title: str, reply: Attributes, key: str, ipv6: bool) -> str:
+    """ethtool shows as mask the bits that do not matter."""
+    bits = 128 if ipv6 else 32
+    everything = (1 << bits) - 1
+    kind = ipaddress.IPv6Address if ipv6 else ipaddress.IPv4Address
+    compared = int(kind(reply.get(f"{key}-mask", everything))) if key in reply else 0
+    return f"{title} IP addr: {kind(reply.get(key, 0))} mask: {kind(everything ^ compared)}"
+
+
+def _port(title: str, reply: Attributes, key: str) -> str:
+    compared = reply.get(f"{key}-mask", 0xFFFF) if key in reply else 0
+    return f"{title} port: {reply.get(key, 0)} mask: 0x{0xFFFF ^ compared:x}"
+
+
+def _tabbed(name: str, column: int, value: object) -> str:
+    """The value in that column, of which a tab fills eight."""
+    return f"{name}:" + "\t" * -((len(name) + 1 - column) // 8) + str(value)
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(lines)

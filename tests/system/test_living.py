@@ -1,0 +1,91 @@
+"""A run that stays up, as a user reaches its hosts from other terminals: exec, ethtool, netdev, down."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def command(*words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, str(PROJECT / "run.py"), *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+@pytest.fixture
+def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
+    """`run.py up`, ready; ended if it still lives."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as place:
+        monkeypatch.setenv("TMPDIR", place)
+        argv = [sys.executable, str(PROJECT / "run.py"), "up", "--results", str(tmp_path), "--run-id", "it"]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        assert process.stdout is not None
+        for host in ("run it is up", "h1", "h2"):
+            line = process.stdout.readline()
+            assert line.startswith(host), line
+        yield process
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert not list(Path(place).iterdir()), "a directory is left"
+
+
+def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str]) -> None:
+    assert command("ethtool", "h1", "-N", "flow-type", "tcp4", "dst-port", "7000", "action", "7").stdout == (
+        "Added rule with ID 0\n"
+    )
+    assert "Direct to queue 7" in command("ethtool", "--run", "it", "h1", "-n", "h1-eth0").stdout
+    refused = command("ethtool", "h1", "-L", "rx", "7")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "netlink error: EINVAL: 7 channels are too few for the n-tuple filters (7)" in refused.stderr
+
+    (device,) = json.loads(command("netdev", "h2", "--dump", "dev-get").stdout)
+    request = json.dumps({"ifindex": device["ifindex"], "queues": [{"type": "rx", "id": 1}], "fd": 999})
+    bad = command("netdev", "h2", "--do", "bind-rx", "--json", request)
+    assert (bad.returncode, "EBADF" in bad.stderr) == (1, True)
+
+    inside = command("exec", "h1", "--", "sh", "-c", "pwd; ip -br addr show h1-eth0; exit 3")
+    assert inside.returncode == 3
+    assert inside.stdout.splitlines()[0] == str(Path.cwd())
+    assert "10.0.0.1/16" in inside.stdout
+
+    down = command("down")
+    assert (down.returncode, down.stdout) == (0, "run it is down\n")
+    assert up.wait(10) == 128 + signal.SIGTERM
+
+
+def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: subprocess.Popen[str]) -> None:
+    assert command("ethtool", "h1", "-G", "tcp-data-split", "on").returncode == 0
+    queue = {"ifindex": 2, "queues": [{"type": "rx", "id": 3}]}
+    argv = ["netdev", "h1", "--do", "bind-rx", "--dmabuf", "1048576", "--json", json.dumps(queue)]
+    with subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *argv], stdout=subprocess.PIPE, text=True
+    ) as binder:
+        assert binder.stdout is not None
+        assert json.loads("".join(binder.stdout.readline() for _ in range(3))) == {"id": 1}
+        show = ["netdev", "h1", "--do", "queue-get", "--json", '{"ifindex": 2, "type": "rx", "id": 3}']
+        assert json.loads(command(*show).stdout)["dmabuf"] == 1
+        binder.terminate()
+    deadline = time.monotonic() + 10
+    while "dmabuf" in json.loads(command(*show).stdout):
+        assert time.monotonic() < deadline
+    assert up.poll() is None
+
+
+@pytest.mark.parametrize("words", [["ethtool", "h1", "-l"], ["exec", "h1", "true"], ["down"]])
+def test_without_a_living_run_the_remedy_is_named(words: list[str]) -> None:
+    found = command(*words)
+    assert found.returncode == 1
+    remedy = "start one, for example with `run.py up --topology star --hosts 2`"
+    assert found.stderr == f"run.py: no run lives; {remedy}\n"
