@@ -18,7 +18,7 @@ import msgspec
 from nodes.machine.ledger import Moved
 
 INLINE_BYTES = 128 << 10
-_PACKET_BYTES = INLINE_BYTES + (64 << 10)  # the largest record: inline bytes and 1,024 cmsgs fit
+RECORD_BYTES = INLINE_BYTES + (64 << 10)  # the largest record: inline bytes and 1,024 cmsgs fit
 _BUFFER_BYTES = 1 << 20
 _MAX_FDS = 4
 _FD_BYTES = array.array("i").itemsize
@@ -336,12 +336,13 @@ _R = TypeVar("_R")
 
 
 class Channel:
-    """One end. Received descriptors are the caller's to close."""
+    """One end. Received descriptors are the caller's to close. `buffer` of RECORD_BYTES is where records
+    arrive; channels that one thread serves may share it: an endpoint has thousands."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, buffer: bytearray | None = None) -> None:
         self._socket = sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-        self._buffer = bytearray(_PACKET_BYTES)
+        self._buffer = bytearray(RECORD_BYTES) if buffer is None else buffer
         self._view = memoryview(self._buffer)
 
     @classmethod

@@ -52,11 +52,12 @@ class BlockedCall:
 class Session:
     def __init__(self, sock: socket.socket, syscalls: Syscalls) -> None:
         self.privileged = has_net_admin(sock)
-        self.channel = Channel(sock)
+        self.channel = Channel(sock, syscalls.record_buffer)
         self.channel.setblocking(False)
         self.fd = sock.fileno()
         self.socket: DevmemSocket | None = None
         self.blocked: BlockedCall | None = None
+        self.timer_at: float | None = None  # of its entry among the deadlines
         self.accepted: list[int] = []  # handles of connections it was given
         self.owned = ExitStack()  # undone when the process is gone
         self.closed = False

@@ -8,6 +8,8 @@ memory, and the list of who waits for which socket.
 from __future__ import annotations
 
 import errno
+import heapq
+import itertools
 import math
 import os
 import resource
@@ -73,7 +75,10 @@ class Syscalls:
         self._memory: dict[int, Region] = {}
         self._handles: dict[int, _OpenSocket] = {}
         self._handle_of: dict[DevmemSocket, int] = {}
+        self.record_buffer = bytearray(channel.RECORD_BYTES)  # of all sessions: they are served in turn
         self.waiting: dict[Session, None] = {}
+        self._deadlines: list[tuple[float, int, Session]] = []
+        self._tie_break = itertools.count()
         self.stirred: dict[Session, None] = {}  # whose wanted events may have changed
         self._calls: dict[type, Callable[..., Attempt]] = {
             channel.Hello: self._hello,
@@ -121,6 +126,14 @@ class Syscalls:
     def wait(self, session: Session) -> None:
         """`session` has a blocked call."""
         self.waiting[session] = None
+        self._schedule(session)
+
+    def _schedule(self, session: Session) -> None:
+        """Make sure an entry fires no later than the blocked call's deadline; see Inet._schedule."""
+        at = session.blocked.deadline if session.blocked else None
+        if at is not None and (session.timer_at is None or at < session.timer_at):
+            session.timer_at = at
+            heapq.heappush(self._deadlines, (at, next(self._tie_break), session))
 
     def retry(self, now: float) -> None:
         """Sockets changed or time has passed: go on with blocked calls, tell watchers."""
@@ -132,9 +145,15 @@ class Syscalls:
                 for session in [*opened.sessions] if opened else ():
                     self._go_on(session, now)
             changed = self._host.inet.changed
-        for session in [s for s in self.waiting if s.blocked and s.blocked.deadline is not None]:
-            if session.blocked and session.blocked.deadline and session.blocked.deadline <= now:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            at, _, session = heapq.heappop(self._deadlines)
+            if session.timer_at != at or session.closed:
+                continue  # an entry that a nearer deadline has overtaken, or nobody waits for
+            session.timer_at = None
+            blocked = session.blocked
+            if blocked and blocked.deadline is not None and blocked.deadline <= now:
                 self._go_on(session, now)
+            self._schedule(session)
 
     def _go_on(self, session: Session, now: float) -> None:
         session.go_on(now)
@@ -142,9 +161,8 @@ class Syscalls:
             self.waiting.pop(session, None)
 
     def next_deadline(self) -> float | None:
-        """When the first blocked call gives up."""
-        deadlines = [s.blocked.deadline for s in self.waiting if s.blocked and s.blocked.deadline is not None]
-        return min(deadlines, default=None)
+        """No later than when the first blocked call gives up."""
+        return self._deadlines[0][0] if self._deadlines else None
 
     def forget(self, session: Session, now: float) -> None:
         """The session's process is gone: its socket closes if nobody else has it."""
