@@ -1,0 +1,194 @@
+"""ncdevmem against plain netcat of the other host: the cases of the selftests' drivers/net/hw/devmem.py."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from nodes.client.host import Host
+from tests.system.network import PORT, Network
+
+pytestmark = pytest.mark.system
+
+PATIENCE_S = 20
+
+
+def command(network: Network, name: str, *options: str) -> list[str]:
+    host = network.fabric.topology.host(name)
+    return [sys.executable, "-m", "nodes.client.ncdevmem", "-f", host.interface, *options]
+
+
+def environment(network: Network, name: str) -> dict[str, str]:
+    return {**os.environ, "DEVMEM_CHANNEL": network.channel(name)}
+
+
+@contextmanager
+def server(network: Network, *options: str, at: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """ncdevmem -l on h2, listening."""
+    network.host("h2").close()
+    argv = command(network, "h2", "-l", "-s", at or network.address("h2"), "-p", str(PORT), *options)
+    with subprocess.Popen(
+        argv, env=environment(network, "h2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.startswith(b"Waiting"):
+                    break
+            yield process
+        finally:
+            process.kill()
+
+
+def send(network: Network, content: bytes, block: int = 8192) -> None:
+    """socat on h1's Linux sends `content` to h2's endpoint, `block` bytes a write."""
+    file = network.directory / "content"
+    file.write_bytes(content)
+    target = f"TCP:{network.address('h2')}:{PORT}"
+    done = network.fabric.run("h1", ["socat", "-u", f"-b{block}", f"OPEN:{file}", target], 20)
+    assert done.status == 0, done.stderr
+
+
+def pattern(size: int, n: int) -> bytes:
+    return (bytes((*range(1, n), ord("\n"))) * (size // n + 1))[:size]
+
+
+def test_received_bytes_are_validated_where_they_lie(network: Network) -> None:
+    """check_rx: 1 KiB, -v 7."""
+    with server(network, "-v", "7") as process:
+        send(network, pattern(1024, 7))
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    assert set(out.split(b"\n")) == {b"Validated buffer", b""}
+    assert b"total_received=1024" in err
+    assert b"ncdevmem: ok" in err
+
+
+def test_more_than_20_wrong_bytes_fail(network: Network) -> None:
+    with server(network, "-v", "7") as process:
+        send(network, pattern(1024, 8))
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert err.count(b"Failed validation") == 21
+
+
+def test_without_v_the_bytes_are_printed_and_a_mapped_address_is_ipv4(network: Network) -> None:
+    content = random.Random(1).randbytes(300_000)
+    with server(network, at=f"::ffff:{network.address('h2')}") as process:
+        send(network, content)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    assert out == content
+
+
+def test_every_payload_size_is_split_off_whole(network: Network) -> None:
+    """check_rx_hds: 1 to 8192 bytes, one segment each; -L fails on a linear byte."""
+    for size in (1 << shift for shift in range(14)):
+        content = random.Random(size).randbytes(size)
+        with server(network, "-L") as process:
+            send(network, content, block=size)
+            out, err = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, out) == (0, content), err
+
+
+@pytest.mark.parametrize("size", [1024, 16384, 65536])
+def test_large_net_iovs(network: Network, size: int) -> None:
+    """check_rx_large_niov."""
+    content = random.Random(size).randbytes(size)
+    with server(network, "-L", "-b", "16384") as process:
+        send(network, content, block=size)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out) == (0, content), err
+
+
+@pytest.mark.parametrize("more", [[], ["-z", "3"]], ids=["whole", "chunks of 3"])
+def test_lines_are_sent_from_device_memory(network: Network, more: list[str]) -> None:
+    """check_tx, check_tx_chunks."""
+    network.host("h1").close()
+    output = network.directory / "received"
+    address = network.kernel_address("h2")
+    receiver = ["socat", "-u", f"TCP-LISTEN:{PORT},bind={address}", f"CREATE:{output}"]
+    network.fabric.spawn("h2", receiver, "socat.log")
+    content = b"hello\nworld\n" + b"x" * 2000 + b"\n"
+    argv = command(network, "h1", "-s", address, "-p", str(PORT), *more)
+    done = run_until_listening(argv, environment(network, "h1"), content)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.split(b"\n") if b"complete" in line] == [
+        b"tx complete [0,0]", b"tx complete [1,1]", b"tx complete [2,2]"
+    ]  # fmt: skip
+    assert eventually(output, content)
+
+
+def run_until_listening(
+    argv: list[str], env: dict[str, str], content: bytes
+) -> subprocess.CompletedProcess[bytes]:
+    """The receiver may still be starting."""
+    deadline = time.monotonic() + 10
+    while True:
+        done = subprocess.run(argv, env=env, input=content, capture_output=True, timeout=PATIENCE_S)
+        if b"refused" not in done.stderr.lower() or time.monotonic() > deadline:
+            return done
+
+
+def eventually(path: Path, content: bytes) -> bool:
+    deadline = time.monotonic() + 5
+    while not (path.exists() and path.read_bytes() == content):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_without_addresses_it_probes_what_the_device_refuses(network: Network) -> None:
+    with closing(network.host("h1")) as h1:
+        done = subprocess.run(
+            command(network, "h1"), env=environment(network, "h1"), capture_output=True, timeout=PATIENCE_S
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count(b"refused:") == 3
+        assert unbound(h1)
+
+
+def unbound(host: Host) -> bool:
+    deadline = time.monotonic() + 5
+    while any("dmabuf" in queue for queue in host.netdev.queue_get()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_nic_that_splits_inexactly_fails_l_and_delivers_linear_bytes_otherwise(network: Network) -> None:
+    network.fabric.terminate(network.pids["h2"])
+    network.start("h2", "--nic", "fixed-split")
+    content = random.Random(9).randbytes(3000)
+    for option, status in (("-L", 1), ("-q1", 0)):
+        more = ["-t", "7", option] if option == "-q1" else [option]
+        with server(network, *more) as process:
+            send(network, content, block=3000)
+            _, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == status, err
+        assert b"SCM_DEVMEM_LINEAR" in err
+
+
+def test_mistakes_are_one_sentence(network: Network) -> None:
+    network.host("h1").close()
+    for options, expected in [
+        (["-s", "10.0.1.1"], b"-p is missing"),
+        (["-s", "nowhere", "-p", "1", "-l"], b"'nowhere' is not an IP address"),
+        (["-t", "1"], b"-t and -q go together"),
+        (["--channel", "/nowhere"], b"no endpoint listens at '/nowhere'"),
+    ]:
+        done = subprocess.run(
+            command(network, "h1", *options), env=environment(network, "h1"), capture_output=True, timeout=20
+        )
+        assert done.returncode == 1
+        assert expected in done.stderr.splitlines()[-1]
