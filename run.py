@@ -53,7 +53,7 @@ import typer
 
 from analysis.analyse import analyse
 from analysis.load import ResultsError
-from commands import control
+from commands import control, ss
 from commands.living import LivingError, stand
 from commands.network import NetworkRequest, start_network
 from nodes.client.host import HostError
@@ -264,6 +264,7 @@ app.command()(control.down)
 app.command("exec", context_settings=control.PASS_ON)(control.exec_)
 app.command(context_settings=control.PASS_ON)(control.ethtool)
 app.command()(control.netdev)
+app.command()(ss.ss)
 
 
 def _run(config: ExperimentConfig, run_dir: Path, stop: Stop) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from nodes.channel import SocketRow
 
 _TITLE = ("State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port")
-_INITIAL_SSTHRESH = 0x7FFFFFFF  # TCP_INFINITE_SSTHRESH: nothing was lost yet
+_SSTHRESH_MAX = 0xFFFF  # packets; from here on it limits nothing, and ss does not show it
 _COUNTS = (
     "bytes_sent", "bytes_retrans", "bytes_acked", "bytes_received", "segs_out", "segs_in", "delivered",
     "unacked", "lost", "sacked", "dsack_dups", "rcv_ooopack",
@@ -49,7 +49,7 @@ def _details(info: dict[str, int | float | str]) -> Iterable[str]:
     if info["rtt_us"]:
         yield f"rtt:{ms('rtt_us')}/{ms('rttvar_us')}"
     yield f"mss:{info['snd_mss']} rcvmss:{info['rcv_mss']} cwnd:{info['snd_cwnd']}"
-    if int(info["snd_ssthresh"]) < _INITIAL_SSTHRESH:
+    if int(info["snd_ssthresh"]) < _SSTHRESH_MAX:
         yield f"ssthresh:{info['snd_ssthresh']}"
     yield from (f"{name}:{info[name]}" for name in _COUNTS if info[name])
     if info["rtt_us"]:
