@@ -16,14 +16,15 @@ from nodes.tcp.prr import ProportionalRate
 from nodes.tcp.rtt import RttEstimator
 from nodes.tcp.sack import Record, Scoreboard
 from nodes.tcp.seq import precedes
+from nodes.tcp.stamp import stamp
 
 # Links that hop between processors reorder by hundreds of microseconds on paths of tens: a quarter of the
 # least round trip alone, as the RFC has it, would take that for loss. Linux's timers have this grain too.
 REORDERING_LEAST_S = 0.001
 _REORDERING_KEPT = 16  # recoveries for which a widened reordering window persists
 _DUPLICATES = 3
-# Of the least round trip: what comes back sooner answers something else. Timestamps cannot tell here, as
-# the ACK of an out-of-order segment echoes an older one.
+# Of the least round trip: what comes back sooner answers something else. Timestamps cannot tell of a SACK,
+# as the ACK of an out-of-order segment echoes an older one.
 _NO_ROUND_TRIP = 0.9
 
 
@@ -67,11 +68,13 @@ class Recovery:
         self._undo_bytes = 0  # retransmitted in this episode and not yet reported as a duplicate
         self._resent_stamp: int | None = None  # TSval of the episode's first retransmission
 
-    def delivered(self, record: Record, now: float) -> None:
-        """Learn from a record that arrived (section 6.2, step 2)."""
+    def delivered(self, record: Record, now: float, ts_ecr: int = 0) -> None:
+        """Learn from a record that arrived (section 6.2, step 2); `ts_ecr` of a cumulative ACK, else 0."""
         rtt = now - record.sent_at
-        if record.transmissions > 1 and rtt < _NO_ROUND_TRIP * self._rtt.min_rtt:
-            return  # an earlier transmission arrived, not the one we would be timing
+        if record.transmissions > 1:
+            early = ts_ecr and precedes(ts_ecr, stamp(record.sent_at))
+            if early or rtt < _NO_ROUND_TRIP * self._rtt.min_rtt:
+                return  # an earlier transmission arrived, not the one we would be timing
         sent_at = record.sent_at
         if sent_at > self._rack_sent_at or (sent_at == self._rack_sent_at and record.end > self._rack_end):
             self._rack_sent_at = sent_at
@@ -184,19 +187,19 @@ class Recovery:
         self._undo_bytes = 0
         self._resent_stamp = None
 
-    def resent(self, record: Record, stamp: int) -> None:
+    def resent(self, record: Record, now: float) -> None:
         """A record was sent again: remember what could prove that needless."""
         self.force = False
         self._undo_bytes += record.end - record.seq
         if self.prr is not None:
             self.prr.sent(record.end - record.seq)
         if self._resent_stamp is None:
-            self._resent_stamp = stamp
+            self._resent_stamp = stamp(now)
 
     def proves_needless(self, ts_ecr: int) -> bool:
         """Whether new data was acknowledged by a segment that our retransmission cannot have caused."""
-        stamp = self._resent_stamp
-        return stamp is not None and ts_ecr != 0 and precedes(ts_ecr, stamp)
+        first = self._resent_stamp
+        return first is not None and ts_ecr != 0 and precedes(ts_ecr, first)
 
     def duplicate_reported(self, left: int, right: int, snd_nxt: int, snd_una: int) -> None:
         """A D-SACK for [left, right): widen the window once a round trip, undo if all was needless."""

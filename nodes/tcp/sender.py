@@ -121,13 +121,14 @@ class Sender:
         newest = board.acknowledge(ack)
         self.delivered_bytes += ack - una - (sacked - board.sacked_bytes)
         if newest is not None:
-            recovery.delivered(newest, now)
+            recovery.delivered(newest, now, ts_ecr)
         if self.fin_sent and ack == self.snd_nxt:
             self.fin_acked = True
         self.retransmits = 0
         self._waiting_since = now
         self.rtt.backoff = 0
         if recovery.phase is not Phase.OPEN:
+            sacked += 1  # look for losses even if this ACK ends the episode
             self._in_episode(ack, una, ts_ecr)
         if self.tail.acknowledged(ack, True, False):
             self._repaired_by_probe(now)
@@ -139,10 +140,9 @@ class Sender:
                 self.control.cwnd < self.control.ssthresh and self.control.cwnd < 2 * flight
             )
             self.control.on_ack(ack - una, now, self.rtt.srtt, limited)
-        if board.sacked_bytes or (recovery.phase is not Phase.OPEN and self.sack_permitted):
+        # What is older than this delivery may be lost, also where the ACK ends an episode or a hole.
+        if (sacked or recovery.phase is not Phase.OPEN or recovery.reo_at != inf) and self.sack_permitted:
             recovery.detect(now, self.snd_nxt)
-        else:
-            recovery.reo_at = inf
         self._arm(now)
 
     def _in_episode(self, ack: int, una: int, ts_ecr: int) -> None:
@@ -368,7 +368,7 @@ class Sender:
             if record is None:
                 return
             self._resend(record, now)
-            recovery.resent(record, stamp(now))
+            recovery.resent(record, now)
             out.append(record)
 
     def _resend(self, record: Record, now: float) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nodes.tcp.connection import Connection, State, TcpConfig
 from nodes.tcp.segment import Payload, Segment
-from nodes.wire.tcp import ACK, SYN, TcpHeader
+from nodes.wire.checksum import internet_checksum
+from nodes.wire.tcp import ACK, CHECKSUM_OFFSET, SYN, TcpHeader, emit
 
 MSS = 1460
 CONFIG = TcpConfig(mss=MSS, max_segment_bytes=64000, send_buffer_bytes=1 << 20, receive_buffer_bytes=1 << 20)
@@ -90,6 +91,7 @@ def pattern(count: int, seed: int = 1) -> bytes:
 class Impairment:
     loss: float = 0.0
     duplicate: float = 0.0
+    corrupt: float = 0.0  # share of packets of which one bit flips; the checksum finds it
     reorder: float = 0.0  # share of packets that are late
     late_s: float = 0.0005  # by how much
     delay_s: float = 0.001
@@ -159,12 +161,14 @@ class TwoEnds:
         self.wire.loss = loss
         return self
 
-    def run(self, seconds: float, until_read: int = -1) -> None:
-        """Let time pass, or stop when b has read that many bytes."""
+    def run(
+        self, seconds: float, until_read: int = -1, until: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Let time pass, or stop when b has read that many bytes, or when `until` says so."""
         end = self.now + seconds
         while self.now <= end:
             self._work()
-            if 0 <= until_read <= len(self.server.read):
+            if 0 <= until_read <= len(self.server.read) or until():
                 return
             times = [self._flying[0][0]] if self._flying else []
             for each in self._ends():
@@ -226,6 +230,8 @@ class TwoEnds:
                 return
         if self.chance.random() < wire.loss:
             return
+        if wire.corrupt and self.chance.random() < wire.corrupt and self._checksum_finds(header, data):
+            return
         at = self.now + wire.delay_s
         if wire.rate:
             if (end.busy_until - self.now) * wire.rate > wire.queue_bytes:
@@ -238,6 +244,15 @@ class TwoEnds:
             payload = self.ledger.payload(data) if data else None
             self._count += 1
             heapq.heappush(self._flying, (at, self._count, end is self.a, Segment(replace(header), payload)))
+
+    def _checksum_finds(self, header: TcpHeader, data: bytes) -> bool:
+        """Flip one bit of the segment as it is on the wire; whether the receiver's checksum tells."""
+        packet = bytearray(emit(header) + data)
+        checksum = internet_checksum(bytes(packet))
+        packet[CHECKSUM_OFFSET : CHECKSUM_OFFSET + 2] = checksum.to_bytes(2, "big")
+        bit = self.chance.randrange(len(packet) * 8)
+        packet[bit // 8] ^= 1 << bit % 8
+        return internet_checksum(bytes(packet)) != 0
 
     def _deliver(self) -> None:
         while self._flying and self._flying[0][0] <= self.now:

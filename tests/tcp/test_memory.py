@@ -1,0 +1,51 @@
+"""What a connection costs while it does nothing: bytes as the allocator counts them."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+from nodes.tcp.connection import Connection, State
+from nodes.tcp.time_wait import TimeWait
+from nodes.wire.tcp import ACK, FIN
+from tests.tcp.two_ends import Ledger, Scripted
+
+COUNT = 200
+
+
+def bytes_each(before: int) -> float:
+    gc.collect()
+    return (tracemalloc.get_traced_memory()[0] - before) / COUNT
+
+
+def established() -> Connection:
+    """One that a peer opened, with every option, and nothing to do."""
+    return Scripted(Ledger()).open().connection
+
+
+def test_an_idle_connection_is_small_and_what_time_wait_leaves_is_tiny() -> None:
+    established()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        idle = [established() for _ in range(COUNT)]
+        assert bytes_each(before) < 6000  # 10,000 of them in 60 MB
+        assert all(each.state is State.ESTABLISHED for each in idle)
+        del idle
+        before = tracemalloc.get_traced_memory()[0]
+        remains = [over() for _ in range(COUNT)]
+        assert bytes_each(before) < 400
+        assert all(each.state is State.TIME_WAIT for each in remains)
+    finally:
+        tracemalloc.stop()
+
+
+def over() -> TimeWait:
+    """What an owner may keep of a connection that closed first."""
+    peer = Scripted(Ledger()).open()
+    peer.connection.close(peer.now)
+    peer.sent()
+    peer.get(1, 2, flags=FIN | ACK)
+    assert len(peer.sent()) == 1
+    assert peer.connection.time_wait is not None
+    return peer.connection.time_wait
