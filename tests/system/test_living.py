@@ -55,6 +55,9 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str]) 
     bad = command("netdev", "h2", "--do", "bind-rx", "--json", request)
     assert (bad.returncode, "EBADF" in bad.stderr) == (1, True)
 
+    assert command("ss", "h1").stdout.split()[:3] == ["State", "Recv-Q", "Send-Q"]
+    assert [line for line in command("ss").stdout.splitlines() if line in ("h1", "h2")] == ["h1", "h2"]
+
     inside = command("exec", "h1", "--", "sh", "-c", "pwd; ip -br addr show h1-eth0; exit 3")
     assert inside.returncode == 3
     assert inside.stdout.splitlines()[0] == str(Path.cwd())
@@ -83,7 +86,7 @@ def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: s
     assert up.poll() is None
 
 
-@pytest.mark.parametrize("words", [["ethtool", "h1", "-l"], ["exec", "h1", "true"], ["down"]])
+@pytest.mark.parametrize("words", [["ethtool", "h1", "-l"], ["exec", "h1", "true"], ["down"], ["ss"]])
 def test_without_a_living_run_the_remedy_is_named(words: list[str]) -> None:
     found = command(*words)
     assert found.returncode == 1
