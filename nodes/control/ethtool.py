@@ -264,6 +264,8 @@ class Ethtool:
         tx = msgspec.structs.asdict(device.tx.counters)
         stats |= tx
         stats["tx_unreadable_drops"] = device.tx_unreadable_drops
+        hsplit = [msgspec.structs.asdict(q.hsplit) for q in device.all_rx_queues]
+        stats |= {name: sum(row[name] for row in hsplit) for name in hsplit[0]}
         pools = [msgspec.structs.asdict(q.pool.stats) for q in device.rx_queues]
         stats |= {_PP_NAMES.get(n, f"rx_pp_{n}"): sum(each[n] for each in pools) for n in pools[0]}
         for rxq in device.rx_queues:

@@ -1,0 +1,73 @@
+"""What becomes of a packet whose headers the NIC cannot part from its payload, by kind of NIC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from nodes.netlink import Empty
+from nodes.nic.nic_model import MODELS, NicModel
+from nodes.nic.rx_queue import RxQueue
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.uapi import MSG_SOCK_DEVMEM
+from tests.path.conftest import assert_nothing_left
+from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, DeviceKind, TwoHosts
+
+TOO_SHORT = 54  # a header buffer that no header with timestamps fits in
+
+
+@contextmanager
+def hosts_with(nic: NicModel) -> Iterator[TwoHosts]:
+    """Two hosts with such a NIC, b with a bound queue; nothing is left after it."""
+    two = TwoHosts(kind=DeviceKind(nic=nic))
+    memory = two.b.bind_rx(1 << 20)
+    yield two
+    memory.close()
+    assert_nothing_left(two)
+
+
+def queue(two: TwoHosts) -> RxQueue:
+    return two.b.device.rx_queues[DEVMEM_QUEUE]
+
+
+def exchange(two: TwoHosts, port: int) -> DevmemSocket:
+    """A connection on whose way to b 3,000 bytes are."""
+    client, server = two.connect(port)
+    assert two.a.send(client, b"x" * 3000) == 3000
+    return server
+
+
+@pytest.mark.parametrize("name", ["generic", "gve"])
+def test_split_packets_and_their_header_bytes_are_counted(name: str) -> None:
+    with hosts_with(MODELS[name]) as two:
+        server = exchange(two, DEVMEM_PORT)
+        two.run_until(lambda: server.recv_queue.length == 3000)
+        hsplit = queue(two).hsplit
+        assert hsplit.rx_hsplit_bytes == 66 * hsplit.rx_hsplit_pkt > 0
+        assert hsplit.rx_hsplit_unsplit_pkt == 0
+
+
+def test_gve_drops_what_it_cannot_split_on_a_queue_of_device_memory() -> None:
+    with hosts_with(replace(MODELS["gve"], header_buffer_bytes=TOO_SHORT)) as two:
+        server = exchange(two, DEVMEM_PORT)
+        two.run_until(lambda: queue(two).hsplit.rx_hsplit_unsplit_pkt >= 3)
+        assert server.recv_queue.length == 0
+        assert queue(two).counters.rx_hw_drops >= 3
+        assert two.b.ethtool.stats_get(Empty())["rx_hsplit_unsplit_pkt"] >= 3
+
+
+def test_gve_takes_it_on_a_queue_of_host_memory() -> None:
+    with hosts_with(replace(MODELS["gve"], header_buffer_bytes=TOO_SHORT)) as two:
+        server = exchange(two, 5000)
+        two.run_until(lambda: server.recv_queue.length == 3000)
+
+
+def test_generic_hands_it_over_as_ordinary_data() -> None:
+    with hosts_with(replace(MODELS["generic"], header_buffer_bytes=TOO_SHORT)) as two:
+        server = exchange(two, DEVMEM_PORT)
+        two.run_until(lambda: server.recv_queue.length == 3000)
+        assert two.b.recv(server, 3000, MSG_SOCK_DEVMEM) == b"x" * 3000
+        assert queue(two).hsplit.rx_hsplit_unsplit_pkt > 0

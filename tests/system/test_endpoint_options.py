@@ -1,0 +1,79 @@
+"""Options of the endpoint that change its device memory: --kernel, --nic, --trace."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import sys
+from contextlib import ExitStack, closing
+
+import pytest
+
+from nodes.machine import dmabuf
+from tests.system.network import PORT, Network, accept, bind_rx, listen, receive_devmem
+
+pytestmark = pytest.mark.system
+
+
+def restart(network: Network, *options: str) -> None:
+    network.fabric.terminate(network.pids["h2"])
+    network.start("h2", *options)
+
+
+def test_a_trace_has_every_netmem_that_came_and_went(network: Network) -> None:
+    trace = network.directory / "trace.jsonl"
+    restart(network, "--kernel", "newest", "--trace", str(trace))
+    with ExitStack() as stack:
+        h2 = stack.enter_context(closing(network.host("h2")))
+        memory = bind_rx(stack, h2)
+        listener = listen(stack, h2)
+        send = ["sh", "-c", f"head -c 300000 /dev/zero | nc -N {h2.address} {PORT}"]
+        network.fabric.spawn("h1", send, "nc.log")
+        server = accept(stack, listener)
+        assert receive_devmem(server, memory, hashlib.sha256()) == 300_000
+    network.fabric.terminate(network.pids["h2"])
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    bound = [event for event in events if event.get("dmabuf_id")]
+    held = [e["offset"] for e in bound if e["event"] == "page_pool_state_hold"]
+    released = [e["offset"] for e in bound if e["event"] == "page_pool_state_release"]
+    assert sorted(held) == sorted(released)
+    assert len(held) % 64 == 0  # the newest kernel's pools take 64 at once
+    assert [e["hold"] for e in bound if "hold" in e] == [*range(1, len(held) + 1)]
+
+
+@pytest.mark.parametrize("version", ["v17", "6.12", "6.18", "newest"])
+def test_bind_tx_and_rx_page_size_exist_where_the_kernel_has_them(network: Network, version: str) -> None:
+    restart(network, "--kernel", version)
+    with ExitStack() as stack:
+        h2 = stack.enter_context(closing(network.host("h2")))
+        h2.ethtool.rings_set({"tcp-data-split": "enabled"})
+        memory = stack.enter_context(closing(dmabuf.export(1 << 20)))
+        request = {"ifindex": h2.ifindex, "fd": memory.fd}
+        if version in ("v17", "6.12"):
+            with pytest.raises(OSError) as refused:
+                h2.netdev.bind_tx(request)
+            assert refused.value.errno == errno.EOPNOTSUPP
+        else:
+            assert h2.netdev.bind_tx(request)["id"] > 0
+        large = {**request, "queues": [{"type": "rx", "id": 1}], "rx-page-size": 16384}
+        if version == "newest":
+            assert h2.netdev.bind_rx(large)["id"] > 0
+        else:
+            with pytest.raises(OSError) as refused:
+                h2.netdev.bind_rx(large)
+            assert refused.value.errno == errno.EINVAL
+
+
+def test_unknown_kinds_and_sizes_are_refused(network: Network) -> None:
+    start = [sys.executable, "-m", "nodes.endpoint", "--interface", "lo", "--address", "10.9.9.9/24"]
+    argv = [*start, "--channel", str(network.directory / "x.sock")]
+    for more, status, expected in [
+        (["--kernel", "5.15"], 2, "invalid choice: '5.15'"),
+        (["--nic", "e1000"], 2, "invalid choice: 'e1000'"),
+        (["--header-buffer", "10"], 1, "--header-buffer 10: choose 54 to"),
+        (["--trace", "/nowhere/x"], 1, "--trace '/nowhere/x' cannot be written"),
+    ]:
+        done = network.fabric.run("h1", [*argv, *more], 20)
+        assert done.status == status
+        assert expected in done.stderr
