@@ -35,6 +35,8 @@ from nodes.wire import ethernet, ip, tcp
 from nodes.wire.checksum import pseudo_header_sum
 
 _TCP_HEADER_MAX = 60
+_MSS_MAX = 65495  # of the largest IPv4 packet
+_WINDOW_MAX = 65535 << 14  # RFC 7323 section 2.3
 _SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
 _HANDSHAKE = tcp.SYN | tcp.ACK | tcp.RST
 
@@ -117,16 +119,19 @@ class Inet:
         """For a connection with the address `remote`."""
         family, device = self._family(remote), self.device.config
         mtu = self._icmp_errors.path_mtus.limit(remote, device.mtu, now)
-        mss = mtu - family.header_bytes - tcp.HEADER_BYTES
+        mss = min(mtu - family.header_bytes - tcp.HEADER_BYTES, _MSS_MAX)
         gso_max_bytes = device.gso_max_bytes if self.device.tso else 0
         most = min(gso_max_bytes - ethernet.HEADER_BYTES, family.max_packet_bytes)
         return TcpConfig(
             mss=mss,
             max_segment_bytes=max(mss, most - family.header_bytes - _TCP_HEADER_MAX),
             send_buffer_bytes=options.send_buffer_bytes,
-            receive_buffer_bytes=options.receive_buffer_bytes,
+            receive_buffer_bytes=min(options.receive_buffer_bytes, _WINDOW_MAX),
             congestion=options.congestion,
             nodelay=options.nodelay,
+            cork=options.cork,
+            keepalive=options.keepalive_times,
+            user_timeout_s=options.user_timeout_ms / 1000,
             ip_header_bytes=family.header_bytes,
             host=self.tcp,
         )

@@ -224,3 +224,13 @@ def test_nodelay_on_a_living_connection_sends_what_nagle_held_back(hosts: TwoHos
     hosts.rest(0.01)
     assert server.recv_queue.length == 11
     hosts.to_a.lose = lambda _: False
+
+
+def test_a_receive_buffer_larger_than_any_window_is_no_ones_ruin(hosts: TwoHosts) -> None:
+    listener = hosts.b.socket()
+    assert set_option(listener, uapi.SOL_SOCKET, uapi.SO_RCVBUF, (0x7FFFFFFF).to_bytes(4, "little")) == 0
+    listener.bind(0, 5000)
+    listener.listen(1)
+    client = hosts.a.socket()
+    client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: bool(listener.accept_queue), 5)
