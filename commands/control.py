@@ -111,6 +111,7 @@ def _object(text: str) -> dict[str, Any]:
 def _refused(refusal: OSError) -> int:
     attribute = getattr(refusal, "attribute", "")
     where = f" (attribute {attribute})" if attribute else ""
-    number = errno.errorcode.get(refusal.errno or 0, str(refusal.errno))
+    names = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}  # Python says ENOTSUP
+    number = names.get(refusal.errno or 0, str(refusal.errno))
     print(f"netlink error: {number}: {refusal.strerror or refusal}{where}", file=sys.stderr)
     return 1

@@ -31,53 +31,178 @@ def _absent(rule: str, reason: str) -> Row:
 _RECEIVE = "tests/semantics/test_receive.py::"
 _FREEING = "tests/semantics/test_freeing.py::"
 _TRANSMIT = "tests/semantics/test_transmit.py::"
+_BIND = "tests/control/test_table_a.py::"
+_BOUND = "tests/control/test_table_b.py::"
 _NO_XDP = "there is no XDP and no AF_XDP in this NIC"
 
 ROWS: dict[str, Row] = {
     # --- A: bind-rx and bind-tx
-    "A1": Row("bind-rx without CAP_NET_ADMIN: EPERM"),
-    "A2": Row("bind-tx needs no privilege"),
-    "A3": Row("ifindex, fd or queues missing: EINVAL, the attribute named as missing"),
-    "A4": Row("an entry of queues without id or type: EINVAL"),
-    "A5": Row("a tx queue in bind-rx: EINVAL"),
-    "A6": Row("a queue type that is none, or ifindex 0: ERANGE by the policy"),
-    "A7": Row("an rx queue that the device does not have: EINVAL"),
-    "A8": Row("a queue named twice counts once"),
-    "A9": Row("rx-page-size no power of two, or below a page: EINVAL or ERANGE"),
-    "A10": Row("rx-page-size beyond what the device can do: EOPNOTSUPP"),
-    "A11": Row("no device of that ifindex: ENODEV"),
-    "A12": Row("a device that is not present: ENODEV"),
-    "A13": Row("a driver without queue management: EOPNOTSUPP"),
-    "A14": Row("a device without DMA: EOPNOTSUPP"),
-    "A15": Row("queues of different DMA devices: EOPNOTSUPP"),
-    "A16": Row("a descriptor that is not open: EBADF"),
-    "A17": Row("a descriptor that is no dma-buf: EINVAL"),
-    "A18": Row("the exporter refuses to attach or to map: its errno"),
-    "A19": Row("a dma-buf that is no multiple of the net_iov size: EINVAL"),
-    "A20": Row("a scatter entry that is not aligned to the net_iov size: EINVAL"),
-    "A21": Row("more than 2^32-1 net_iovs: E2BIG"),
-    "A22": Row("tcp-data-split off or unknown at bind: EINVAL"),
-    "A23": Row("hds-thresh other than 0 at bind: EINVAL"),
+    "A1": Row(
+        "bind-rx without CAP_NET_ADMIN: EPERM",
+        "holds",
+        test=_BIND + "test_a1_bind_rx_without_cap_net_admin_is_eperm_before_anything_else"
+        ", tests/system/test_privilege.py::test_the_capability_counts_not_the_user_nor_the_namespace",
+    ),
+    "A2": Row(
+        "bind-tx needs no privilege",
+        "holds",
+        test=_BIND + "test_a2_bind_tx_needs_no_privilege",
+    ),
+    "A3": Row(
+        "ifindex, fd or queues missing: EINVAL, the attribute named as missing",
+        "holds",
+        test=_BIND + "test_a3_a_missing_attribute_is_einval",
+    ),
+    "A4": Row(
+        "an entry of queues without id or type: EINVAL",
+        "holds",
+        test=_BIND + "test_a4_an_entry_without_id_or_type_is_einval",
+    ),
+    "A5": Row(
+        "a tx queue in bind-rx: EINVAL",
+        "holds",
+        test=_BIND + "test_a5_a_tx_queue_is_einval",
+    ),
+    "A6": Row(
+        "a queue type that is none, or ifindex 0: ERANGE by the policy",
+        "holds",
+        test=_BIND + "test_a6_a_type_that_is_none_and_ifindex_0_are_erange",
+    ),
+    "A7": Row(
+        "an rx queue that the device does not have: EINVAL",
+        "holds",
+        test=_BIND + "test_a7_a_queue_beyond_the_device_is_einval",
+    ),
+    "A8": Row(
+        "a queue named twice counts once",
+        "holds",
+        test=_BIND + "test_a8_a_queue_named_twice_is_bound_once",
+    ),
+    "A9": Row(
+        "rx-page-size no power of two, or below a page: EINVAL or ERANGE",
+        "holds",
+        test=_BIND + "test_a9_an_rx_page_size_that_is_no_power_of_two_from_a_page_on_is_einval",
+    ),
+    "A10": Row(
+        "rx-page-size beyond what the device can do: EOPNOTSUPP",
+        "holds",
+        test=_BIND + "test_a10_an_rx_page_size_beyond_the_devices_is_eopnotsupp",
+    ),
+    "A11": Row(
+        "no device of that ifindex: ENODEV",
+        "holds",
+        test=_BIND + "test_a11_an_unknown_ifindex_is_enodev",
+    ),
+    "A12": _absent(
+        "a device that is not present: ENODEV",
+        "the emulated device is there as long as its endpoint is",
+    ),
+    "A13": _absent(
+        "a driver without queue management: EOPNOTSUPP",
+        "every NIC model manages its queues",
+    ),
+    "A14": _absent(
+        "a device without DMA: EOPNOTSUPP",
+        "every NIC model has DMA",
+    ),
+    "A15": _absent(
+        "queues of different DMA devices: EOPNOTSUPP",
+        "a host has one NIC with one DMA device",
+    ),
+    "A16": Row(
+        "a descriptor that is not open: EBADF",
+        "holds",
+        test=_BIND + "test_a16_a_descriptor_that_is_not_open_is_ebadf",
+    ),
+    "A17": Row(
+        "a descriptor that is no dma-buf: EINVAL",
+        "holds",
+        test=_BIND + "test_a17_a_descriptor_that_is_no_dma_buf_is_einval",
+    ),
+    "A18": _absent(
+        "the exporter refuses to attach or to map: its errno",
+        "a memfd refuses neither to be attached nor to be mapped, but for want of memory (A33)",
+    ),
+    "A19": Row(
+        "a dma-buf that is no multiple of the net_iov size: EINVAL",
+        "holds",
+        test=_BIND + "test_a19_a_size_that_is_no_multiple_of_the_net_iovs_is_einval",
+    ),
+    "A20": _absent(
+        "a scatter entry that is not aligned to the net_iov size: EINVAL",
+        "a dma-buf is one piece here: it has no scatter list",
+    ),
+    "A21": _absent(
+        "more than 2^32-1 net_iovs: E2BIG",
+        "so much memory cannot be had: 2^32 net_iovs are 16 TiB",
+    ),
+    "A22": Row(
+        "tcp-data-split off or unknown at bind: EINVAL",
+        "holds",
+        test=_BIND + "test_a22_header_split_that_is_not_enabled_is_einval",
+    ),
+    "A23": Row(
+        "hds-thresh other than 0 at bind: EINVAL",
+        "holds",
+        test=_BIND + "test_a23_a_threshold_of_header_split_is_einval",
+    ),
     "A24": _absent("an XDP program on the device at bind: EEXIST", _NO_XDP),
-    "A25": Row("a queue that has a memory provider: EEXIST"),
+    "A25": Row(
+        "a queue that has a memory provider: EEXIST",
+        "holds",
+        test=_BIND + "test_a25_a_queue_with_a_memory_provider_is_eexist_and_no_other_is_bound",
+    ),
     "A26": _absent("a queue with an AF_XDP pool: EBUSY", _NO_XDP),
     "A27": _absent("a queue leased to a virtual device: EBUSY", "queue leasing (netkit) is not modelled"),
-    "A28": Row("a driver that restarts the queue without the provider: ENODATA"),
-    "A29": Row("a page pool without DMA mapping and sync: EOPNOTSUPP"),
-    "A30": Row("a page pool of another order than the binding's net_iovs: E2BIG"),
-    "A31": Row("bind-tx on a device without netmem TX: EOPNOTSUPP"),
+    "A28": _absent(
+        "a driver that restarts the queue without the provider: ENODATA",
+        "every NIC model opens its queues with the provider it is given",
+    ),
+    "A29": _absent(
+        "a page pool without DMA mapping and sync: EOPNOTSUPP",
+        "page pools of every NIC model are mapped and synced",
+    ),
+    "A30": _absent(
+        "a page pool of another order than the binding's net_iovs: E2BIG",
+        "a page pool takes the size of its provider's net_iovs",
+    ),
+    "A31": Row(
+        "bind-tx on a device without netmem TX: EOPNOTSUPP",
+        "holds",
+        test=_BIND + "test_a31_a_device_without_netmem_tx_is_eopnotsupp",
+    ),
     "A32": _absent("bind-tx on a virtual device without a leased queue: EOPNOTSUPP", "queue leasing (netkit)"
                    " is not modelled"),
-    "A33": Row("out of memory: ENOMEM, and nothing is bound"),
+    "A33": Row(
+        "out of memory: ENOMEM, and nothing is bound",
+        "holds",
+        test=_BIND + "test_a33_without_memory_it_is_enomem_and_nothing_is_bound",
+    ),
     # --- B: while any rx queue has a memory provider
-    "B1": Row("channel counts down to a bound queue, or to just above it: EINVAL"),
-    "B2": Row("tcp-data-split off or auto while bound: EINVAL"),
-    "B3": Row("hds-thresh above 0 while bound: EINVAL"),
+    "B1": Row(
+        "channel counts down to a bound queue, or to just above it: EINVAL",
+        "holds",
+        test=_BOUND + "test_b1_channels_stay_above_the_highest_bound_queue_by_more_than_one",
+    ),
+    "B2": Row(
+        "tcp-data-split off or auto while bound: EINVAL",
+        "holds",
+        test=_BOUND + "test_b2_header_split_stays_while_bound",
+    ),
+    "B3": Row(
+        "hds-thresh above 0 while bound: EINVAL",
+        "holds",
+        test=_BOUND + "test_b3_the_threshold_stays_0_while_bound",
+    ),
     "B4": _absent("an XDP program while bound: EBUSY", _NO_XDP),
     "B5": _absent("AF_XDP zero-copy while bound: EBUSY", _NO_XDP),
     "B6": _absent("single-buffer XDP with tcp-data-split: EBUSY", _NO_XDP),
     "B7": _absent("tcp-data-split with single-buffer XDP: EINVAL", _NO_XDP),
-    "B8": Row("channel counts below the RSS table's or a rule's queues: EINVAL"),
+    "B8": Row(
+        "channel counts below the RSS table's or a rule's queues: EINVAL",
+        "holds",
+        test=_BOUND + "test_b8_channels_stay_above_what_tables_and_rules_name",
+    ),
     # --- C: receive
     "C1": Row(
         "recv without MSG_SOCK_DEVMEM at devmem data: EFAULT or the short count, and data stays",

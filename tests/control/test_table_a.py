@@ -1,0 +1,175 @@
+"""Table A, a test a row: what bind-rx and bind-tx refuse, and with which errno and attribute."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from nodes.control import policy
+from nodes.control.netdev import Netdev
+from nodes.control.netlink_error import NetlinkError
+from nodes.netlink import BindRx, BindTx, Queue, needs_admin
+from nodes.nic.net_device import TcpDataSplit
+from tests.control.test_bind import IFINDEX, bind, bound_queues, fd_of, no_dmabuf, ready, rx_request
+
+FD = 9  # what the caller calls it: it came as another
+
+
+def refused(call: Callable[[], object]) -> tuple[str, str]:
+    """The name of the errno and the attribute that a call is refused with."""
+    with pytest.raises(OSError) as caught:
+        call()
+    number = caught.value.errno or 0
+    name = "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode[number]  # Python says ENOTSUP
+    return name, getattr(caught.value, "attribute", "")
+
+
+def bind_rx(netdev: Netdev, request: BindRx, fd: int | None = None) -> tuple[str, str]:
+    """How it is refused; nothing is bound and no descriptor is kept."""
+    ready(netdev)
+    before = bound_queues(netdev), netdev.bindings
+    how = refused(lambda: netdev.bind_rx(request, fd_of() if fd is None else fd, privileged=True))
+    assert (bound_queues(netdev), netdev.bindings) == before
+    return how
+
+
+def queues(*entries: Queue) -> BindRx:
+    return BindRx(IFINDEX, FD, entries)
+
+
+def parse(**attributes: object) -> BindRx:
+    return policy.parse(msgspec.msgpack.encode(attributes), BindRx)
+
+
+def test_a1_bind_rx_without_cap_net_admin_is_eperm_before_anything_else(netdev: Netdev) -> None:
+    assert needs_admin("netdev", "bind-rx")
+    assert refused(lambda: netdev.bind_rx(BindRx(), no_dmabuf(), privileged=False))[0] == "EPERM"
+
+
+def test_a2_bind_tx_needs_no_privilege(netdev: Netdev) -> None:
+    assert not needs_admin("netdev", "bind-tx")
+    assert netdev.bind_tx(BindTx(IFINDEX, FD), fd_of()).dmabuf_id == 1
+
+
+@pytest.mark.parametrize("name", ["ifindex", "fd", "queues"])
+def test_a3_a_missing_attribute_is_einval(netdev: Netdev, name: str) -> None:
+    whole = rx_request(1)
+    without = msgspec.structs.replace(whole, **{name: () if name == "queues" else None})
+    assert bind_rx(netdev, without) == ("EINVAL", name)
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"), [(Queue(), "id"), (Queue(type="rx"), "id"), (Queue(id=1), "type")]
+)
+def test_a4_an_entry_without_id_or_type_is_einval(netdev: Netdev, entry: Queue, name: str) -> None:
+    assert bind_rx(netdev, queues(Queue(0, "rx"), entry)) == ("EINVAL", f"queues[1].{name}")
+
+
+@pytest.mark.parametrize("kind", ["tx", 1])
+def test_a5_a_tx_queue_is_einval(netdev: Netdev, kind: object) -> None:
+    request = parse(ifindex=IFINDEX, fd=FD, queues=[{"id": 0, "type": kind}])
+    assert bind_rx(netdev, request) == ("EINVAL", "queues[0].type")
+
+
+def test_a6_a_type_that_is_none_and_ifindex_0_are_erange() -> None:
+    assert refused(lambda: parse(ifindex=0)) == ("ERANGE", "ifindex")
+    assert refused(lambda: parse(queues=[{"id": 0, "type": 2}])) == ("ERANGE", "queues[0].type")
+
+
+def test_a7_a_queue_beyond_the_device_is_einval(netdev: Netdev) -> None:
+    assert bind_rx(netdev, rx_request(0, 8)) == ("EINVAL", "queues[1].id")
+
+
+def test_a8_a_queue_named_twice_is_bound_once(netdev: Netdev) -> None:
+    ready(netdev)
+    binding = bind(netdev, 3, 1, 3)
+    assert bound_queues(netdev) == {1: binding.dmabuf_id, 3: binding.dmabuf_id}
+
+
+@pytest.mark.parametrize("size", [0, 1, 2048, 4097, 12288])
+def test_a9_an_rx_page_size_that_is_no_power_of_two_from_a_page_on_is_einval(
+    netdev: Netdev, size: int
+) -> None:
+    request = msgspec.structs.replace(rx_request(1), rx_page_size=size)
+    assert bind_rx(netdev, request) == ("EINVAL", "rx-page-size")
+
+
+def test_a10_an_rx_page_size_beyond_the_devices_is_eopnotsupp(netdev: Netdev) -> None:
+    request = msgspec.structs.replace(rx_request(1), rx_page_size=1 << 17)
+    assert bind_rx(netdev, request) == ("EOPNOTSUPP", "rx-page-size")
+
+
+def test_a11_an_unknown_ifindex_is_enodev(netdev: Netdev) -> None:
+    request = msgspec.structs.replace(rx_request(1), ifindex=IFINDEX + 1)
+    assert bind_rx(netdev, request) == ("ENODEV", "ifindex")
+    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX + 1, FD), fd_of())) == ("ENODEV", "ifindex")
+
+
+@pytest.mark.parametrize("fd", [-1, 999])
+def test_a16_a_descriptor_that_is_not_open_is_ebadf(netdev: Netdev, fd: int) -> None:
+    assert bind_rx(netdev, rx_request(1), fd)[0] == "EBADF"
+    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), fd))[0] == "EBADF"
+
+
+@pytest.mark.parametrize("make", [no_dmabuf, lambda: os.memfd_create("dmabuf"), lambda: os.memfd_create("x")])
+def test_a17_a_descriptor_that_is_no_dma_buf_is_einval(netdev: Netdev, make: Callable[[], int]) -> None:
+    assert bind_rx(netdev, rx_request(1), make())[0] == "EINVAL"
+    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), make()))[0] == "EINVAL"
+
+
+def test_a19_a_size_that_is_no_multiple_of_the_net_iovs_is_einval(netdev: Netdev) -> None:
+    large = msgspec.structs.replace(rx_request(1), rx_page_size=16384)
+    assert bind_rx(netdev, large, fd_of(16384 + 4096))[0] == "EINVAL"
+    assert bind_rx(netdev, rx_request(1), fd_of(4097))[0] == "EINVAL"
+    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), fd_of(4097)))[0] == "EINVAL"
+
+
+@pytest.mark.parametrize("split", [TcpDataSplit.UNKNOWN, TcpDataSplit.DISABLED])
+def test_a22_header_split_that_is_not_enabled_is_einval(netdev: Netdev, split: TcpDataSplit) -> None:
+    netdev.device.rings.tcp_data_split = split
+    assert refused(lambda: bind(netdev, 7))[0] == "EINVAL"
+    assert bound_queues(netdev) == {}
+
+
+def test_a23_a_threshold_of_header_split_is_einval(netdev: Netdev) -> None:
+    netdev.device.rings.hds_thresh = 1
+    assert bind_rx(netdev, rx_request(7))[0] == "EINVAL"
+
+
+def test_a25_a_queue_with_a_memory_provider_is_eexist_and_no_other_is_bound(netdev: Netdev) -> None:
+    ready(netdev)
+    first = bind(netdev, 6)
+    assert bind_rx(netdev, rx_request(5, 6, 7))[0] == "EEXIST"
+    assert bound_queues(netdev) == {6: first.dmabuf_id}
+
+
+def test_a31_a_device_without_netmem_tx_is_eopnotsupp(netdev: Netdev) -> None:
+    netdev.device.netmem_tx = False
+    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), fd_of()))[0] == "EOPNOTSUPP"
+
+
+def test_a33_without_memory_it_is_enomem_and_nothing_is_bound(netdev: Netdev) -> None:
+    ready(netdev)
+    huge = os.memfd_create("dmabuf", os.MFD_ALLOW_SEALING)  # of a size alone: nobody maps it
+    os.ftruncate(huge, 1 << 40)
+    fcntl.fcntl(huge, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    with open("/proc/self/statm") as statm:
+        in_use = int(statm.read().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + (1 << 30), hard))
+    try:
+        assert bind_rx(netdev, rx_request(7), huge)[0] == "ENOMEM"
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_a_refusal_is_a_sentence_that_names_what_offends(netdev: Netdev) -> None:
+    with pytest.raises(NetlinkError) as caught:
+        netdev.bind_rx(BindRx(IFINDEX + 1, FD, (Queue(0, "rx"),)), fd_of(), privileged=True)
+    assert caught.value.strerror == "no device has ifindex 3, this host's has 2"
