@@ -20,6 +20,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import netmem
 from tests.bench.congestion import LINUX, OURS, LongLink, Path, jain
 from tests.bench.network import PROJECT, Network, python
 from workloads.records import ExperimentConfig, Sample
@@ -209,6 +210,21 @@ class Bench:
             self.add(f"{path} at 1/4 of the memory bounce wants / free", target, ratios)
 
 
+    def netmem(self) -> None:
+        """A net_iov against a host page in the same pool, and what a bind of 256 MiB costs."""
+
+        def one_round() -> Round:
+            ns = netmem.recycle_ns()
+            cost = {"bind_ms": netmem.bind_ms(), "niov_bytes": netmem.niov_bytes()}
+            return {"net_iov_ns": ns["net_iov"], "page_ns": ns["page"], **cost}
+
+        rounds = self.measure("netmem", one_round)
+        ratios = [r["net_iov_ns"] / r["page_ns"] for r in rounds]
+        self.add("page_pool alloc and recycle, net_iov / host page", "<= 1.125", ratios)
+        self.add("bind of 256 MiB at 4 KiB net_iovs", "< 100", [r["bind_ms"] for r in rounds], "ms")
+        self.add("host memory of a net_iov", "< 200", [r["niov_bytes"] for r in rounds], "B")
+
+
 def _dram_per_byte(rows: list[Sample]) -> float:
     """Host DRAM accesses per payload byte sent or received (modelled)."""
     moved = sum(row.host_dram_read_bytes + row.host_dram_write_bytes for row in rows)
@@ -234,7 +250,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--only", choices=("64k", "bigtcp", "linux", "ceiling", "loss", "fairness"))
+    parser.add_argument("--only", choices=("64k", "bigtcp", "linux", "ceiling", "loss", "fairness", "netmem"))
     options = parser.parse_args()
     bench = Bench(options.rounds, options.seconds)
     parts: dict[str, Callable[[], None]] = {
@@ -244,6 +260,7 @@ def main() -> int:
         "ceiling": bench.under_a_ceiling,
         "loss": bench.under_loss,
         "fairness": bench.fairness,
+        "netmem": bench.netmem,
     }
     for name, part in parts.items():
         if options.only in (None, name):
