@@ -111,6 +111,7 @@ class Recovery:
 
     def duplicate(self, now: float, snd_nxt: int, mss: int) -> None:
         """A duplicate ACK from a peer without SACK (RFC 6582 section 3.2)."""
+        self._frto = self.prefer_new = False  # RFC 5682 section 2.1, steps 2a and 3a: a loss like any other
         self._duplicates += 1
         board = self._board
         board.reno_bytes = min(board.reno_bytes + mss, max(0, snd_nxt - board.records[0].seq - mss))
@@ -152,6 +153,7 @@ class Recovery:
             if not record.sacked and not record.lost:
                 board.mark_lost(record)
         self.reo_at = inf
+        self.prefer_new = False
         board.reno_bytes = 0
         if self.phase is not Phase.LOSS or board.records[0].transmissions == 1:
             self._begin(Phase.LOSS, now, snd_nxt)
