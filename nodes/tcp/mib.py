@@ -30,12 +30,10 @@ class TcpMib:
     TcpExtTCPRenoRecovery: int = 0
     TcpExtTCPSACKReneging: int = 0
     TcpExtTCPSpuriousRTOs: int = 0
-    TcpExtTCPTSReorder: int = 0
     TcpExtTCPDSACKUndo: int = 0
     TcpExtTCPFullUndo: int = 0
     TcpExtTCPDSACKRecv: int = 0
     TcpExtTCPDSACKOldSent: int = 0
-    TcpExtTCPOFOQueue: int = 0
     TcpExtTCPKeepAlive: int = 0
     TcpExtTCPAbortOnData: int = 0
     TcpExtTCPAbortOnClose: int = 0
@@ -46,4 +44,3 @@ class TcpMib:
     TcpExtTCPSYNChallenge: int = 0
     TcpExtTW: int = 0
     TcpExtTWRecycled: int = 0
-    TcpExtTCPHystartDelayDetect: int = 0

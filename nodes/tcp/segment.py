@@ -49,3 +49,9 @@ class Segment:
         """SEG.LEN of RFC 9293: payload bytes plus SYN plus FIN."""
         flags = self.header.flags
         return (len(self.payload) if self.payload is not None else 0) + (flags & 1) + (flags >> 1 & 1)
+
+    def drop(self) -> None:
+        """Give the payload back: nobody takes it."""
+        if self.payload is not None:
+            self.payload.release()
+            self.payload = None

@@ -2,7 +2,7 @@
 
 RFC 9293 section 3.3.2, figure 5; values are the kernel's (include/net/tcp_states.h). LISTEN belongs to
 the socket that listens: a connection begins in SYN_SENT or SYN_RECEIVED. Guards and actions live in
-`connection`; a pair that the table leaves out cannot happen, and `after` says so.
+`arrival`; a pair that the table leaves out cannot happen, and `after` says so.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 }
 
 SYNCHRONIZED = frozenset(State) - {State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED}
+OPENING = (State.SYN_SENT, State.SYN_RECEIVED)
 CONNECTED = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})  # what TcpCurrEstab counts
 # Where an abort owes the peer a RST (RFC 9293 section 3.10.5).
 RESET_ON_ABORT = frozenset(
@@ -72,5 +73,5 @@ def after(state: State, event: Event) -> State:
         return TRANSITIONS[state, event]
     except KeyError:
         raise ImpossibleTransition(
-            f"TCP state {state.name} cannot see {event.name} ({event.value}): check the guard in connection"
+            f"TCP state {state.name} cannot see {event.name} ({event.value}): check the guard in arrival"
         ) from None

@@ -51,9 +51,7 @@ class TimeWait:
     def receive_segment(self, segment: Segment, now: float) -> None:
         """Take a segment and release its payload: nobody is left to read it."""
         header, length = segment.header, segment.length
-        if segment.payload is not None:
-            segment.payload.release()
-            segment.payload = None
+        segment.drop()
         if self.state is not State.TIME_WAIT:
             return
         old = self._is_old(header, now)
