@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import random
 import sys
+import threading
 from contextlib import ExitStack, closing
 
 import pytest
 
+from nodes import uapi
+from nodes.client.socket import Socket
 from nodes.machine import dmabuf
 from tests.system.network import PORT, Network, accept, bind_rx, listen, receive_devmem
 
@@ -63,6 +67,69 @@ def test_bind_tx_and_rx_page_size_exist_where_the_kernel_has_them(network: Netwo
             with pytest.raises(OSError) as refused:
                 h2.netdev.bind_rx(large)
             assert refused.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["recvmsg", "recvmsg_into two buffers"])
+def test_the_client_gives_linear_bytes_as_data_in_the_order_of_the_control_messages(
+    network: Network, several: bool
+) -> None:
+    restart(network, "--nic", "fixed-split")
+    content = random.Random(8).randbytes(200_000)
+    file = network.directory / "content"
+    file.write_bytes(content)
+    with ExitStack() as stack:
+        h2 = stack.enter_context(closing(network.host("h2")))
+        memory = bind_rx(stack, h2)
+        listener = listen(stack, h2)
+        network.fabric.spawn("h1", ["sh", "-c", f"nc -N {h2.address} {PORT} < {file}"], "nc.log")
+        server = accept(stack, listener)
+        received, kinds = bytearray(), set()
+        while len(received) < len(content):
+            data, control = receive(server, several)
+            at = 0
+            for _, kind, body in control:
+                kinds.add(kind)
+                frag = uapi.DmabufCmsg(*uapi.DMABUF_CMSG.unpack(body))
+                if kind == uapi.SCM_DEVMEM_LINEAR:
+                    received += data[at : at + frag.frag_size]
+                    at += frag.frag_size
+                else:
+                    received += memory.view[frag.frag_offset : frag.frag_offset + frag.frag_size]
+                    server.dontneed(uapi.DMABUF_TOKEN.pack(frag.frag_token, 1))
+            if not control:  # a packet so short that it lies in the header buffer
+                received += data
+        assert received == content
+        assert kinds == {uapi.SCM_DEVMEM_LINEAR, uapi.SCM_DEVMEM_DMABUF}
+
+
+def receive(sock: Socket, several: bool) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    if not several:
+        data, control, _, _ = sock.recvmsg(100_000, 10_000, uapi.MSG_SOCK_DEVMEM)
+        return data, control
+    buffers = [bytearray(50), bytearray(70_000)]
+    count, control, _, _ = sock.recvmsg_into(buffers, 10_000, uapi.MSG_SOCK_DEVMEM)
+    in_device = sum(
+        uapi.DMABUF_CMSG.unpack(body)[1] for _, kind, body in control if kind == uapi.SCM_DEVMEM_DMABUF
+    )
+    return bytes(buffers[0] + buffers[1])[: count - in_device], control
+
+
+def test_msg_waitall_gives_what_has_come_when_its_time_is_over(network: Network) -> None:
+    with ExitStack() as stack:
+        h1, h2 = (stack.enter_context(closing(network.host(name))) for name in ("h1", "h2"))
+        listener = listen(stack, h2, 5000)
+        client = stack.enter_context(closing(h1.socket()))
+        client.connect((h2.address, 5000))
+        server = accept(stack, listener)
+        client.sendall(b"half")
+        server.settimeout(0.3)
+        assert server.recv(8, uapi.MSG_WAITALL) == b"half"
+        with pytest.raises(BlockingIOError):
+            server.recv(8, uapi.MSG_WAITALL)
+        later = threading.Timer(0.1, client.sendall, [b"otherhalf"])
+        later.start()
+        assert server.recv(9, uapi.MSG_WAITALL) == b"otherhalf"
+        later.join()
 
 
 def test_unknown_kinds_and_sizes_are_refused(network: Network) -> None:

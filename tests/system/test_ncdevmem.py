@@ -147,6 +147,26 @@ def eventually(path: Path, content: bytes) -> bool:
     return True
 
 
+def test_both_ends_in_device_memory_over_ipv6(network: Network) -> None:
+    """Sent by ncdevmem, validated by ncdevmem: -v 8."""
+    addresses = {"h1": "2001:db8::1", "h2": "2001:db8::2"}
+    for name, address in addresses.items():
+        network.fabric.terminate(network.pids[name])
+        network.start(name, "--address6", f"{address}/64")
+    network.host("h1").close()
+    with server(network, "-v", "8", "-L", "-c", addresses["h1"], at=addresses["h2"]) as process:
+        argv = command(network, "h1", "-s", addresses["h2"], "-c", addresses["h1"], "-p", str(PORT))
+        sent = subprocess.run(
+            argv, input=pattern(800, 8), env=environment(network, "h1"), capture_output=True, timeout=20
+        )
+        assert sent.returncode == 0, sent.stderr
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    assert b"Validated buffer" in out
+    assert b"total_received=800\n" in err
+    assert sent.stderr.count(b"tx complete") == 100  # a line each
+
+
 def test_without_addresses_it_probes_what_the_device_refuses(network: Network) -> None:
     with closing(network.host("h1")) as h1:
         done = subprocess.run(
