@@ -2,7 +2,8 @@
 
 In: skbs from the device. Out: (IP header, segment) for TCP that is addressed to us; ICMP errors to whoever
 handles them. Reads headers; payload that the NIC parted from them passes untouched, payload that it could not
-part is moved to host pages. Owns nothing. Source: ip_rcv (net/ipv4/ip_input.c), ip6_input.c, icmp.c.
+part is moved to host pages. Owns the fragments of packets.
+Source: ip_rcv (net/ipv4/ip_input.c), ipv6_rcv (net/ipv6/ip6_input.c), icmp_rcv, icmpv6_rcv.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 from nodes.machine.cpu import Cpu
 from nodes.skb import LinearFrags, Skb
+from nodes.sock.ip_fragments import IpFragments
 from nodes.sock.link import Link
 from nodes.sock.send_pages import SendPages
 from nodes.sock.snmp import IpMib
@@ -19,7 +21,7 @@ from nodes.tcp.segment import Segment
 from nodes.wire import arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, ndisc, tcp
 from nodes.wire.checksum import fold, internet_checksum, partial_sum, pseudo_header_sum
 from nodes.wire.icmp import IcmpError
-from nodes.wire.ip import IpHeader
+from nodes.wire.ip import IpFragment, IpHeader
 
 _ETHERNET = ethernet.HEADER_BYTES
 Arrival = tuple[IpHeader, Segment]
@@ -41,6 +43,8 @@ class IpInput:
         self._pages = pages
         self._mib, self._tcp_mib = mibs
         self._on_error = on_error
+        self.fragments = IpFragments(self._mib)
+        self._ours = link.ours
 
     def receive(self, skb: Skb, now: float) -> Arrival | None:
         """One packet. What is returned owns the skb's payload; else it is released."""
@@ -56,22 +60,29 @@ class IpInput:
             mib.IpInReceives += 1
             found = ipv4.parse(header, _ETHERNET, available)
             if found is None:
-                mib.IpInHdrErrors += 1
+                return self._piece(skb, ipv4.fragment(header, _ETHERNET, available), False, now)
         elif ethertype == ethernet.TYPE_IPV6:
             mib.Ip6InReceives += 1
             found = ipv6.parse(header, _ETHERNET, available)
             if found is None:
-                mib.Ip6InHdrErrors += 1
+                return self._piece(skb, ipv6.fragment(header, _ETHERNET, available), True, now)
         else:
             found = None
             packet = arp.parse(header, _ETHERNET) if ethertype == ethernet.TYPE_ARP else None
             if packet is not None:
                 self._link.receive_arp(packet)
-        if found is not None and self._link.is_ours(found):
+        if found is not None:
+            return self._deliver(skb, found, source_mac, now)
+        skb.release()
+        return None
+
+    def _deliver(self, skb: Skb, found: IpHeader, source_mac: bytes, now: float) -> Arrival | None:
+        """A whole packet."""
+        if found.dst in self._ours:
             if found.protocol == ip.TCP:
                 return self._tcp(skb, found)
-            self._other(header, found, source_mac, now)
-        elif found is not None:
+            self._other(skb.header, found, source_mac, now)
+        else:
             self._count_address_error(found)
         skb.release()
         return None
@@ -82,9 +93,33 @@ class IpInput:
         else:
             self._mib.IpInAddrErrors += 1
 
+    # --- pieces
+
+    def _piece(self, skb: Skb, fragment: IpFragment | None, v6: bool, now: float) -> Arrival | None:
+        """A packet that cannot be read as it is: a fragment, or damaged."""
+        if fragment is None:
+            if v6:
+                self._mib.Ip6InHdrErrors += 1
+            else:
+                self._mib.IpInHdrErrors += 1
+        whole = None
+        if fragment is not None and skb.payload is None and fragment.key[1] in self._ours:
+            whole = self.fragments.add(fragment, now)
+        ethernet_header = bytes(skb.header[:_ETHERNET])
+        skb.release()
+        if whole is None:
+            return None
+        packet = memoryview(ethernet_header + whole)
+        found = (ipv6 if v6 else ipv4).parse(packet, _ETHERNET, len(whole))
+        if found is None:
+            return None
+        source_mac = bytes(packet[6:12])
+        return self._deliver(Skb(packet, None, checksum_good=False), found, source_mac, now)
+
     # --- TCP
 
     def _tcp(self, skb: Skb, found: IpHeader) -> Arrival | None:
+        self._tcp_mib.TcpInSegs += 1
         start = _ETHERNET + found.header_bytes
         try:
             header, header_bytes = tcp.parse(skb.header, start)

@@ -1,6 +1,7 @@
 """Round-trip times in, the pace of slow start out. Owns the rounds of one slow start.
 
-RFC 9406 (HyStart++), with its constants; unpaced, so growth of one ACK is limited.
+RFC 9406 (HyStart++), with its constants but for L, the limit of growth by one ACK: ACKs come for
+super-segments here, and 8 segments would hold all of them back.
 """
 
 from __future__ import annotations
