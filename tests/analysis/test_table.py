@@ -1,7 +1,10 @@
 """The text table: columns that people know, marks, footer, and a form that a pipe keeps."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import structs
 
 from analysis.load import load
 from analysis.summary import summarise
@@ -67,6 +70,12 @@ def test_the_footer_of_a_good_run(tmp_path: Path) -> None:
     assert "# * derived in closed form" in text
     assert "Stolen" not in text
     assert "THIS RUN" not in text
+
+
+def test_notes_of_the_run_are_in_the_footer(tmp_path: Path) -> None:
+    run = load(Made(sizes=(MIB,)).write(tmp_path / "r"))
+    noted = replace(run, manifest=structs.replace(run.manifest, notes=["devmem: ordinary TX"]))
+    assert "\n# devmem: ordinary TX\n" in table_text(noted, summarise(noted))
 
 
 def test_without_derived_values_there_is_no_star(tmp_path: Path) -> None:

@@ -180,6 +180,9 @@ def test_tokens_not_returned_dry_the_pool_and_their_return_lets_the_stream_go_on
 
     hosts.run_until(hoard)
     assert hosts.b.device.rx_queues[DEVMEM_QUEUE].counters.rx_alloc_fail > 0
+    sending = client.connection
+    assert sending is not None
+    hosts.run_until(lambda: sending.info().ca_state > 0)  # the sender has noticed, and slows down
     assert hosts.b.dontneed(server, *held) == len(held)
 
     def drain() -> bool:

@@ -40,6 +40,22 @@ def test_sealing_records_status_and_the_sum_of_every_file(tmp_path: Path) -> Non
     assert found["files"] == {name: hashlib.sha256(data).hexdigest() for name, data in sums.items()}
 
 
+@pytest.mark.parametrize(
+    ("kernel", "paths", "noted"),
+    [("6.12", ("devmem", "bounce"), True), ("6.12", ("bounce",), False), ("6.18", ("devmem",), False)],
+)
+def test_a_kernel_that_cannot_send_device_memory_is_noted_for_every_table(
+    tmp_path: Path, kernel: str, paths: tuple[str, ...], noted: bool
+) -> None:
+    config = ExperimentConfig("star", 4, "all_reduce", (1024,), paths, kernel=kernel)
+    ManifestFile(tmp_path / "run", ["run.py"], config)
+    found = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert found["config"]["kernel"] == kernel
+    assert found["notes"] == (
+        ["devmem: kernel 6.12 has no devmem TX: devmem RX with ordinary TX"] if noted else []
+    )
+
+
 def test_two_runs_never_share_a_directory(tmp_path: Path) -> None:
     ManifestFile(tmp_path / "run", ["run.py"], CONFIG)
     with pytest.raises(FileExistsError):
