@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket as linux
 import threading
 import time
@@ -274,3 +275,13 @@ def test_a_reader_that_pauses_gets_everything(peers: Peers, soak: bool) -> None:
         jobs.append(pool.submit(again.receives, 64 * MIB, 2, pause_once()))
         for job in jobs:
             job.result(60)
+
+
+def test_a_delay_of_the_bad_wire_is_kept_to_the_microsecond(fabric: Network) -> None:
+    """300 us each way at h2: what ping sees is that, not epoll's milliseconds."""
+    fabric.start("h1")
+    fabric.start("h2", "--impair", "delay=300us")
+    with closing(fabric.host("h2")):
+        said = shell(fabric, "h1", f"ping -c 20 -i 0.02 {fabric.address('h2')}")
+    least = float(re.findall(r"= ([\d.]+)/", said)[0])
+    assert 0.6 <= least < 1.3
