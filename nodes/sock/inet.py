@@ -280,14 +280,13 @@ class Inet:
             heapq.heappush(self._timers, (at, next(self._tie_break), sock))
 
     def next_timeout(self) -> float | None:
-        asking = self.link.neighbours.next_timeout()
-        if not self._timers:
-            return asking
-        first = self._timers[0][0]
-        return first if asking is None or first < asking else asking
+        timers = self._timers[0][0] if self._timers else None
+        times = timers, self.link.neighbours.next_timeout(), self._input.fragments.next_timeout()
+        return min((at for at in times if at is not None), default=None)
 
     def handle_timeouts(self, now: float) -> None:
         self.link.neighbours.handle_timeout(now)
+        self._input.fragments.handle_timeout(now)
         while self._timers and self._timers[0][0] <= now:
             at, _, sock = heapq.heappop(self._timers)
             if sock.timer_at != at or sock.connection is None:

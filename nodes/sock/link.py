@@ -67,12 +67,9 @@ class Link:
         self._device = device
         self._cpu = cpu
         self._mac = device.config.mac
-        self._solicited_node = ipv6.solicited_node(self.v6.address) if self.v6.address else 0
-
-    def is_ours(self, header: IpHeader) -> bool:
-        """Whether a packet is addressed to us (unicast, or the group that our neighbours ask us in)."""
-        dst = header.dst
-        return dst != 0 and dst in (self.v4.address, self.v6.address, self._solicited_node)
+        group = ipv6.solicited_node(self.v6.address) if self.v6.address else 0
+        # What is addressed to us: unicast, and the group that our neighbours ask us in.
+        self.ours = frozenset({self.v4.address, self.v6.address, group} - {0})
 
     # --- out
 

@@ -40,6 +40,18 @@ class Quoted:
     l4_start: int
 
 
+@dataclass(frozen=True, slots=True)
+class IpFragment:
+    """A piece of a packet. `key` is the same for all of its pieces; `offset` in bytes of what was cut;
+    `more`: it is not the last; `header`: the packet's, as if it had not been cut but for its length."""
+
+    key: tuple[int, ...]
+    offset: int
+    more: bool
+    header: bytes
+    data: memoryview
+
+
 def is_ipv6(address: int) -> bool:
     return address > 0xFFFFFFFF
 

@@ -10,9 +10,12 @@ import ipaddress
 import struct
 
 from nodes.wire.checksum import fold, internet_checksum
-from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpHeader, Quoted
+from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpFragment, IpHeader, Quoted
 
-__all__ = ["HEADER_BYTES", "ICMP", "TCP", "TTL", "address_int", "address_text", "emit", "parse", "quoted"]
+__all__ = [
+    "HEADER_BYTES", "ICMP", "TCP", "TTL", "address_int", "address_text", "emit", "fragment", "parse",
+    "quoted", "unfragmented",
+]  # fmt: skip
 
 HEADER_BYTES = 20
 DONT_FRAGMENT = 0x4000
@@ -46,6 +49,35 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     elif internet_checksum(data[start : start + header_bytes]):
         return None
     return IpHeader(src, dst, protocol, header_bytes, total - header_bytes, tos, ttl)
+
+
+def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
+    """The fragment at `data[start]`, None for what is none, or what `parse` would drop for other reasons."""
+    if len(data) - start < HEADER_BYTES:
+        return None
+    version, _, _, ident, frag, *_ = _HEADER.unpack_from(data, start)
+    size = (version & 0xF) * 4
+    if not frag & _FRAGMENT_MASK or internet_checksum(data[start : start + size]):
+        return None
+    whole = bytearray(data[start : start + size])
+    whole[6:8] = whole[10:12] = b"\0\0"
+    whole[10:12] = internet_checksum(bytes(whole)).to_bytes(2, "big")
+    found = parse(memoryview(whole), 0, available)
+    if found is None or len(data) < start + size + found.payload_bytes:
+        return None
+    key = found.src, found.dst, ident, found.protocol
+    piece = data[start + size : start + size + found.payload_bytes]
+    offset = (frag & _FRAGMENT_MASK & ~_MORE_FRAGMENTS) * 8
+    return IpFragment(key, offset, bool(frag & _MORE_FRAGMENTS), bytes(whole), piece)
+
+
+def unfragmented(header: bytes, payload: bytes) -> bytes:
+    """The packet of a `header` that `fragment` gave and what its pieces hold together."""
+    whole = bytearray(header)
+    whole[2:4] = (len(header) + len(payload)).to_bytes(2, "big")
+    whole[10:12] = b"\0\0"
+    whole[10:12] = internet_checksum(bytes(whole)).to_bytes(2, "big")
+    return bytes(whole) + payload
 
 
 def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0) -> bytes:

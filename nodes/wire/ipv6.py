@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from nodes.wire.ip import HOP_LIMIT, IpHeader, Quoted
+from nodes.wire.ip import HOP_LIMIT, IpFragment, IpHeader, Quoted
 
 HEADER_BYTES = 40
 PAYLOAD_MAX = 0xFFFF  # without a jumbo option
@@ -23,6 +23,8 @@ _EXTENSIONS_MAX = 8
 
 _HEADER = struct.Struct("!IHBB16s16s")
 _U32 = struct.Struct("!I")
+_FRAGMENT = struct.Struct("!BxHI")  # next header, offset and more, identification
+FRAGMENT_KEY_FIELDS = 3  # source, destination, identification; IPv4's has the protocol too
 
 
 def solicited_node(address: int) -> int:
@@ -64,10 +66,11 @@ def _jumbo(data: memoryview, at: int, protocol: int) -> int:
     return int(_U32.unpack_from(data, at + 4)[0])
 
 
-def _walk(data: memoryview, at: int, protocol: int) -> tuple[int, int] | None:
-    """Skip extension headers from `at` on: (upper layer's protocol, where it begins), None to drop."""
+def _walk(data: memoryview, at: int, protocol: int, most: int = 0) -> tuple[int, int] | None:
+    """Skip extension headers from `at` on, `most` of them at most if it is not 0: (what follows them, where
+    that begins), None to drop."""
     for count in range(_EXTENSIONS_MAX):
-        if protocol not in EXTENSIONS:
+        if protocol not in EXTENSIONS or (most and count == most):
             return protocol, at
         if len(data) - at < 8 or (protocol == HOP_BY_HOP and count):
             return None
@@ -100,6 +103,35 @@ def _options_known(options: memoryview) -> bool:
             return False
         at += 2 + options[at + 1]
     return True
+
+
+def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
+    """The fragment at `data[start]`, None for what is none, or what `parse` would drop for other reasons."""
+    if len(data) - start < HEADER_BYTES:
+        return None
+    word, payload_bytes, protocol, _, src, dst = _HEADER.unpack_from(data, start)
+    end = start + HEADER_BYTES + payload_bytes
+    if word >> 28 != 6 or end > start + available or end > len(data):
+        return None
+    names_next, at = start + 6, start + HEADER_BYTES
+    while protocol != FRAGMENT:
+        walked = _walk(data, at, protocol, 1)
+        if walked is None or protocol not in EXTENSIONS:
+            return None
+        names_next, (protocol, at) = at, walked
+    if end - at < 8:
+        return None
+    following, field, ident = _FRAGMENT.unpack_from(data, at)
+    header = bytearray(data[start:at])
+    header[names_next - start] = following
+    key = int.from_bytes(src, "big"), int.from_bytes(dst, "big"), ident
+    return IpFragment(key, field & ~7, bool(field & 1), bytes(header), data[at + 8 : end])
+
+
+def unfragmented(header: bytes, payload: bytes) -> bytes:
+    """The packet of a `header` that `fragment` gave and what its pieces hold together."""
+    length = len(header) - HEADER_BYTES + len(payload)
+    return header[:4] + length.to_bytes(2, "big") + header[6:] + payload
 
 
 def quoted(data: memoryview) -> Quoted | None:
