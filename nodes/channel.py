@@ -393,10 +393,10 @@ class Channel:
             fds.frombytes(data[: len(data) - len(data) % _FD_BYTES])
         try:
             return decoder.decode(self._view[:count]), list(fds)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
             for fd in fds:
                 os.close(fd)
-            raise
+            raise msgspec.DecodeError(str(e)) from None
 
     def close(self) -> None:
         self._socket.close()

@@ -28,7 +28,7 @@ def parse(attributes: bytes | msgspec.Raw, kind: type[_A]) -> _A:
     """Raises NetlinkError."""
     try:
         return msgspec.msgpack.decode(attributes, type=kind)
-    except msgspec.DecodeError as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise _refusal(str(e)) from None
 
 

@@ -104,7 +104,7 @@ def test_what_is_no_dictionary_of_names_is_einval(given: object) -> None:
     assert caught.value.errno == errno.EINVAL
 
 
-@pytest.mark.parametrize("noise", [b"", b"\xc1", b"\x81", b"\x81\xa2if"])
+@pytest.mark.parametrize("noise", [b"", b"\xc1", b"\x81", b"\x81\xa2if", b"\x81\xa1\x85\x01", b"\x91" * 9999])
 def test_bytes_that_are_no_attributes_are_einval(noise: bytes) -> None:
     with pytest.raises(NetlinkError) as caught:
         parse(noise, BindRx)
