@@ -211,6 +211,24 @@ def test_a_peer_without_an_option_loses_speed_and_nothing_else(fabric: Network, 
         assert lost(peers.h2)
 
 
+@pytest.mark.timeout(900)
+def test_many_short_connections_open_and_close_over_a_bad_wire(fabric: Network, soak: bool) -> None:
+    """20 of them, 1,000 in a soak, both roles in turn: handshakes and ends suffer as data does."""
+    fabric.start("h1")
+    fabric.start("h2", "--impair", "loss=0.03,reorder=0.05,duplicate=0.02,corrupt=0.01,seed=11")
+    chance = np.random.default_rng(8)
+    for batch in range(50 if soak else 1):
+        with ExitStack() as stack:
+            peers = Peers(stack, fabric, first_port=5000 + 20 * batch)
+            for number in range(20):
+                size = int(chance.integers(1, 60_000))
+                stream = peers.we_listen() if number % 2 else peers.we_connect()
+                stream.sends(size, number)
+                stream.receives(size, number + 1)
+                stream.ours.close()
+                stream.peer.close()
+
+
 # --- peers and links with habits
 
 

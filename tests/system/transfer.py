@@ -84,7 +84,7 @@ def both_ways(peers: Peers, size: int, congestion: str = "cubic") -> None:
 class Peers:
     """Linux sockets of h1 and sockets of our stack on h2."""
 
-    def __init__(self, stack: ExitStack, network: Network) -> None:
+    def __init__(self, stack: ExitStack, network: Network, first_port: int = 5000) -> None:
         self.network = network
         self.h1 = stack.enter_context(closing(network.host("h1")))
         self.h2 = stack.enter_context(closing(network.host("h2")))
@@ -92,7 +92,7 @@ class Peers:
         memory = self.h2.memory(_BUFFER)
         self._sockets.callback(memory.close)
         self._memory = memory.view
-        self._port = 5000
+        self._port = first_port
 
     def close(self) -> None:
         """Every socket and what it needs: then an endpoint may be stopped."""
