@@ -129,6 +129,8 @@ class Outstanding:
         if recovery.phase is not Phase.OPEN:
             sacked += 1  # look for losses even if this ACK ends the episode
             self._in_episode(ack, una, ts_ecr)
+        elif recovery.duplicates:
+            recovery.forget_duplicates()
         if self.tail.acknowledged(ack, True, False):
             self._repaired_by_probe(now)
         if ack >= self._round_end:

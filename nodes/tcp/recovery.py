@@ -40,9 +40,9 @@ class Recovery:
     """One connection's loss detection. Times in seconds, sequence numbers unwrapped."""
 
     __slots__ = (
-        "_board", "_control", "_duplicates", "_frto", "_kept", "_mib", "_mult", "_mult_until", "_rack_end",
-        "_rack_rtt", "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "force", "phase",
-        "point", "prefer_new", "prr", "reo_at",
+        "_board", "_control", "_frto", "_kept", "_mib", "_mult", "_mult_until", "_rack_end",
+        "_rack_rtt", "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "duplicates", "force",
+        "phase", "point", "prefer_new", "prr", "reo_at",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard, rtt: RttEstimator, control: CongestionControl, mib: TcpMib) -> None:
@@ -63,7 +63,7 @@ class Recovery:
         self._mult = 1  # reordering windows in units of min_rtt / 4 (section 6.2, step 4)
         self._mult_until = 0
         self._kept = 0
-        self._duplicates = 0  # duplicate ACKs, counted only where SACK is not to be had
+        self.duplicates = 0  # duplicate ACKs, counted only where SACK is not to be had
         self._undo_from = 0
         self._undo_bytes = 0  # retransmitted in this episode and not yet reported as a duplicate
         self._resent_stamp: int | None = None  # TSval of the episode's first retransmission
@@ -112,12 +112,16 @@ class Recovery:
     def duplicate(self, now: float, snd_nxt: int, mss: int) -> None:
         """A duplicate ACK from a peer without SACK (RFC 6582 section 3.2)."""
         self._frto = self.prefer_new = False  # RFC 5682 section 2.1, steps 2a and 3a: a loss like any other
-        self._duplicates += 1
+        self.duplicates += 1
         board = self._board
         board.reno_bytes = min(board.reno_bytes + mss, max(0, snd_nxt - board.records[0].seq - mss))
-        if self._duplicates == _DUPLICATES and self.phase is Phase.OPEN:
+        if self.duplicates == _DUPLICATES and self.phase is Phase.OPEN:
             self._mark_head(mss)
             self._begin(Phase.RECOVERY, now, snd_nxt)
+
+    def forget_duplicates(self) -> None:
+        """snd_una moved outside an episode: duplicates count anew."""
+        self.duplicates = self._board.reno_bytes = 0
 
     def _mark_head(self, mss: int) -> None:
         board = self._board
@@ -130,7 +134,7 @@ class Recovery:
 
     def advanced(self, ack: int, mss: int, without_sack: bool) -> None:
         """snd_una moved to `ack` inside an episode: end it, or without SACK resend the next hole."""
-        self._duplicates = 0
+        self.duplicates = 0
         if ack >= self.point:
             if self.prr is not None:
                 self._control.cwnd = self._control.ssthresh

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from nodes.tcp.connection import Connection
+from nodes.tcp.keepalive import Keepalive
 from nodes.tcp.segment import Segment
 from nodes.wire.tcp import TcpHeader
 from tests.tcp.two_ends import CONFIG, NEAR_WRAP, Ledger
+
+KEEPALIVE = Keepalive(1.0, 0.5, 3)
 
 
 def near(chance: random.Random, number: int) -> int:
@@ -34,16 +38,20 @@ def hostile(chance: random.Random, ledger: Ledger, rcv: int, snd: int) -> Segmen
         blocks = ((near(chance, snd), near(chance, snd + 50)) for _ in range(chance.randint(1, 4)))
         header.sack = tuple(blocks)
     payload = ledger.payload(bytes(chance.choice([1, 10, 3000]))) if chance.random() < 0.4 else None
-    return Segment(header, payload)
+    return Segment(header, payload, ecn=chance.randrange(4))
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_no_segment_breaks_a_connection(ledger: Ledger, seed: int) -> None:
     print(f"seed {seed}")
     chance, now, snd = random.Random(seed), 1.0, NEAR_WRAP
-    connection = ledger.keep(Connection.connect(CONFIG, 1, 80, NEAR_WRAP, now))
+    control = chance.choice(["cubic", "reno", "dctcp"])
+    config = replace(CONFIG, congestion=control, ecn=chance.choice(["ask", "off"]), keepalive=KEEPALIVE)
+    connection = ledger.keep(Connection.connect(config, 1, 80, NEAR_WRAP, now))
     connection.segments_to_send(now)
-    peer = TcpHeader(80, 1, 77, NEAR_WRAP + 1, 0x12, 65535, mss=1460, wscale=7, sack_permitted=True)
+    peer = TcpHeader(
+        80, 1, 77, NEAR_WRAP + 1, chance.choice([0x12, 0x52]), 65535, mss=1460, wscale=7, sack_permitted=True
+    )
     peer.ts_val = 1000
     connection.receive_segment(Segment(peer), now)
     rcv = 78
@@ -54,6 +62,10 @@ def test_no_segment_breaks_a_connection(ledger: Ledger, seed: int) -> None:
             connection.send(ledger.payload(bytes(4000)), now)
         if chance.random() < 0.01 and connection.info().state in (1, 8):
             connection.shutdown(now)
+        if chance.random() < 0.02:
+            connection.path_mtu(chance.choice([0, 68, 600, 1400]), near(chance, snd), now)
+        if chance.random() < 0.02:
+            connection.set_cork(chance.random() < 0.5)
         while connection.received:
             payload = connection.received.popleft()
             connection.consumed(len(payload), now)
