@@ -41,8 +41,8 @@ class Recovery:
 
     __slots__ = (
         "_board", "_control", "_frto", "_kept", "_mib", "_mult", "_mult_until", "_rack_end",
-        "_rack_rtt", "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "duplicates", "force",
-        "phase", "point", "prefer_new", "prr", "reo_at",
+        "_rack_rtt", "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "duplicates",
+        "force", "phase", "point", "prefer_new", "prr", "reo_at",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard, rtt: RttEstimator, control: CongestionControl, mib: TcpMib) -> None:
