@@ -135,11 +135,11 @@ def test_nmap_sees_of_our_ports_what_it_sees_of_linux(peers: Peers) -> None:
         kernel.bind((linux_address, 7000))
         kernel.listen()
         for scan in ("-sS", "-sA", "-sF", "-sX", "-sN", "-sM", "-sW", "-sT"):
-            states = {}
-            for address in (peers.h2.address, linux_address):
-                command = f"nmap -n -Pn {scan} -p 7000,7001 -T5 --max-retries 1 -oG - {address}"
-                states[address] = re.findall(r"(\d+)/([a-z|]+)/tcp", shell(network, "h1", command))
-            ours, linux = states.values()
+            addresses = f"{peers.h2.address} {linux_address}"
+            command = f"nmap -n -Pn {scan} -p 7000,7001 -T5 --max-retries 1 -oG - {addresses}"
+            found = dict(re.findall(r"Host: ([\d.]+) .*Ports: (.*)", shell(network, "h1", command)))
+            states = {host: re.findall(r"(\d+)/([a-z|]+)/tcp", ports) for host, ports in found.items()}
+            ours, linux = states[peers.h2.address], states[linux_address]
             assert len(linux) == 2
             assert ours == linux, scan
 
