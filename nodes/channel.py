@@ -9,6 +9,7 @@ inline, INLINE_BYTES a call at most.
 from __future__ import annotations
 
 import array
+import mmap
 import os
 import socket
 from typing import TypeVar
@@ -342,7 +343,8 @@ class Channel:
     def __init__(self, sock: socket.socket, buffer: bytearray | None = None) -> None:
         self._socket = sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-        self._buffer = bytearray(RECORD_BYTES) if buffer is None else buffer
+        # A mapping takes memory only where a record has lain: most are short.
+        self._buffer = mmap.mmap(-1, RECORD_BYTES) if buffer is None else buffer
         self._view = memoryview(self._buffer)
 
     @classmethod
