@@ -165,3 +165,13 @@ def test_an_advertised_edge_never_moves_left(ledger: Ledger) -> None:
         if name == "b" and not header.flags & 2
     ]
     assert edges == sorted(edges)
+
+
+def test_jitter_does_not_cut_throughput_to_a_third(ledger: Ledger) -> None:
+    """aioquic 42."""
+    took = []
+    for wire in (Impairment(delay_s=0.002, cut=True), Impairment(delay_s=0.002, reorder=0.2, late_s=0.0006)):
+        ends = TwoEnds(ledger, replace(wire, cut=True))
+        took.append(exchange(ends, 5_000_000))
+        ends.stop()
+    assert took[1] < 1.5 * took[0]
