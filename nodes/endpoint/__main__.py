@@ -24,8 +24,8 @@ from typing import BinaryIO
 from nodes.channel import Welcome
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
-from nodes.endpoint.loop import Loop
-from nodes.endpoint.syscalls import HostParts
+from nodes.endpoint.host_parts import HostParts
+from nodes.endpoint.loop import AddressInUse, Loop
 from nodes.endpoint.trace import TraceFile
 from nodes.kernel_version import DEFAULT, VERSIONS
 from nodes.machine.ceilings import MemoryBus
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
         run(options)
-    except (EndpointError, WireError) as e:
+    except (EndpointError, WireError, AddressInUse) as e:
         print(f"endpoint: {e}", file=sys.stderr)
         return 1
     return 0

@@ -14,11 +14,18 @@ import time
 from contextlib import ExitStack, suppress
 from types import FrameType
 
+from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.session import Session
-from nodes.endpoint.syscalls import HostParts, Syscalls
+from nodes.endpoint.syscalls import Syscalls
+from nodes.wire import ethernet
 
+PROBE_S = 1.0  # of RFC 5227's probing; whoever claims our address later does not get it by claiming it
 BUDGET = 64  # packets a turn (NAPI's weight)
 _FINE_S = 0.01  # waits below this are timed to the microsecond where a bad wire asks for it
+
+
+class AddressInUse(RuntimeError):
+    """Somebody on the link has our address; one sentence."""
 
 
 class Loop:
@@ -34,6 +41,7 @@ class Loop:
         self._sessions: dict[int, Session] = {}
         self._events: dict[int, int] = {}  # what the poll watches for, by descriptor
         self._running = True
+        self._probing_until = 0.0
         self._charged = 0  # DRAM bytes the bus has been asked for
         self._watch(wire_fd, select.EPOLLIN)
         self._watch(self._listener_fd, select.EPOLLIN)
@@ -57,6 +65,8 @@ class Loop:
 
     def _serve(self) -> None:
         clock = time.monotonic
+        self._host.inet.link.probe()
+        self._probing_until = clock() + PROBE_S
         more = False
         while self._running:
             frames = False
@@ -102,6 +112,11 @@ class Loop:
             device.tx.kick()
         if frames:
             inet.poll(BUDGET, now)  # what exceeds the budget makes the next poll return at once
+            if inet.link.contender is not None and now < self._probing_until:
+                raise AddressInUse(
+                    f"address {self._host.welcome.address} is in use on the link by"
+                    f" {ethernet.mac_text(inet.link.contender)}: choose another --address"
+                )
         inet.handle_timeouts(now)
         self._syscalls.retry(now)
         unsent = inet.transmit(now)

@@ -200,3 +200,12 @@ def _failure(refused: OSError) -> Failed:
     return Failed(
         refused.errno or errno.EIO, refused.strerror or str(refused), getattr(refused, "attribute", "")
     )
+
+
+def refusing(number: int, message: str) -> Attempt:
+    """An attempt that fails."""
+
+    def refuse(_: float) -> Reply:
+        raise OSError(number, message)
+
+    return refuse

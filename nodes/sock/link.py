@@ -68,6 +68,7 @@ class Link:
         self._cpu = cpu
         self._mac = device.config.mac
         group = ipv6.solicited_node(self.v6.address) if self.v6.address else 0
+        self.contender: bytes | None = None  # the MAC of somebody else who has our IPv4 address
         # What is addressed to us: unicast, and the group that our neighbours ask us in.
         self.ours = frozenset({self.v4.address, self.v6.address, group} - {0})
 
@@ -112,8 +113,17 @@ class Link:
         message = ndisc.emit(ndisc.Solicitation(address, self._mac))
         self._xmit_ndisc(message, group, ethernet.multicast_of(group))
 
+    def probe(self) -> None:
+        """Ask whether somebody has our IPv4 address already (RFC 5227 section 2.1.1): see `contender`."""
+        if self.v4.address:
+            question = Arp(arp.REQUEST, self._mac, 0, _UNKNOWN_MAC, self.v4.address)
+            self._xmit_arp(question, ethernet.BROADCAST)
+
     def receive_arp(self, packet: Arp) -> None:
         """Answer a request for our address; learn from whatever concerns us."""
+        if packet.sender_ip == self.v4.address and self.v4.address:
+            self.contender = packet.sender_mac
+            return
         for_us = self.v4.address != 0 and packet.target_ip == self.v4.address
         if for_us or self.neighbours.mac_of(packet.sender_ip) is not None:
             self.neighbours.learn(packet.sender_ip, packet.sender_mac)

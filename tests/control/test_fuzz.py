@@ -136,7 +136,7 @@ def test_random_requests_are_granted_or_refused_and_nothing_breaks(
             receive(bench, chance, number)
     print(outcomes)
     assert outcomes["broken"] == 0, "a refusal without errno or text"
-    assert min(outcomes[each] for each in ("granted", "refused", "bound")) > 5, "too wild, or too tame"
+    assert min(outcomes[each] for each in ("granted", "refused", "bound")) > 0, "too wild, or too tame"
     for binding in netdev.bindings:
         netdev.unbind(binding)
     for skb in [*bench.held]:

@@ -14,7 +14,7 @@ from nodes.netlink import Rings
 from nodes.nic.af_packet import Departing
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
-from nodes.wire import ethernet, ipv4
+from nodes.wire import arp, ethernet, ipv4
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.ipv4 import address_int
 from tests.path.conftest import assert_nothing_left
@@ -234,3 +234,15 @@ def test_a_receive_buffer_larger_than_any_window_is_no_ones_ruin(hosts: TwoHosts
     client = hosts.a.socket()
     client.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: bool(listener.accept_queue), 5)
+
+
+def test_a_neighbour_with_our_address_is_noticed_by_probing(hosts: TwoHosts) -> None:
+    hosts.a.inet.link.probe()
+    hosts.rest(0.01)
+    assert hosts.a.inet.link.contender is None
+    mac = hosts.b.device.config.mac
+    claim = arp.emit(arp.Arp(arp.REPLY, mac, hosts.a.address, hosts.a.device.config.mac, hosts.a.address))
+    frame = ethernet.emit(hosts.a.device.config.mac, mac, ethernet.TYPE_ARP) + claim
+    hosts.b.device.wire.send(frame, [], Departing())
+    hosts.rest(0.01)
+    assert hosts.a.inet.link.contender == mac

@@ -317,3 +317,15 @@ def test_bad_arguments_are_one_sentence_and_status_1(network: Network) -> None:
         assert done.status == 1
         assert expected in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_an_address_in_use_on_the_link_ends_the_second_endpoint(network: Network) -> None:
+    taken = network.fabric.topology.host("h2").endpoint_address
+    argv = [
+        sys.executable, "-m", "nodes.endpoint", "--interface", "h1-eth0", "--address", taken,
+        "--mac", "02:00:00:00:99:01", "--channel", str(network.directory / "second.sock"),
+    ]  # fmt: skip
+    with closing(network.host("h2")):
+        done = network.fabric.run("h1", argv, 20)
+    assert done.status == 1
+    assert f"address {taken.partition('/')[0]} is in use on the link" in done.stderr

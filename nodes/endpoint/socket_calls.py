@@ -1,0 +1,201 @@
+"""System calls of a socket's channel.
+
+In: a socket and a request. Out: an attempt that answers it, BlockingIOError while it would block. The rules
+are the socket's (sock/); here requests become calls and results replies.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+from collections.abc import Callable
+
+from nodes import channel, uapi
+from nodes.control.netdev import Netdev
+from nodes.endpoint import socket_options
+from nodes.endpoint.session import Attempt, Session
+from nodes.endpoint.user_memory import EMPTY, UserMemory
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.tcp_recvmsg import RecvCall, RecvRequest
+from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
+from nodes.wire import ip
+
+
+class SocketCalls:
+    """`calls`: by the request's type, what makes its attempt from (socket, request, session).
+    `handle_of(socket)` gives an accepted connection its number."""
+
+    def __init__(self, netdev: Netdev, memory: UserMemory, handle_of: Callable[[DevmemSocket], int]) -> None:
+        self._netdev = netdev
+        self._memory = memory
+        self._handle_of = handle_of
+        self.calls: dict[type, Callable[..., Attempt]] = {
+            channel.RecvMsg: self._recvmsg,
+            channel.SendMsg: self._sendmsg,
+            channel.DontNeed: self._dontneed,
+            channel.GetNames: self._get_names,
+            channel.Bind: self._bind,
+            channel.Listen: self._listen,
+            channel.Connect: self._connect,
+            channel.Accept: self._accept,
+            channel.Shutdown: self._shutdown,
+            channel.Watch: self._watch,
+            channel.ReadErrQueue: self._read_errqueue,
+            channel.WaitCompletions: self._wait_completions,
+            channel.SetSockOpt: self._setsockopt,
+            channel.GetSockOpt: self._getsockopt,
+        }
+
+    def _accept(self, sock: DevmemSocket, _: channel.Accept, session: Session) -> Attempt:
+        def accept(_: float) -> channel.Accepted:
+            child = sock.accept()
+            handle = self._handle_of(child)
+            session.accepted.append(handle)
+            return channel.Accepted(handle, _name(child, child.remote))
+
+        return accept
+
+    def _recvmsg(self, sock: DevmemSocket, request: channel.RecvMsg, _: Session) -> Attempt:
+        length = min(request.length, 1 << 30)
+        call: RecvCall | None = None
+        give_up_at = math.inf
+
+        def receive(now: float) -> channel.RecvReply:
+            nonlocal call, give_up_at
+            if call is None:
+                buffer = EMPTY if request.into is None else self._memory.view(request.into)
+                call = RecvCall(sock, RecvRequest(length, request.control_bytes, request.flags, buffer))
+                if request.timeout_s is not None:
+                    give_up_at = now + request.timeout_s
+            inline = request.into is None
+            if inline and not call.buffer and sock.recv_queue.in_host_memory:
+                call.buffer = memoryview(bytearray(min(length, channel.INLINE_BYTES)))
+            got = call.attempt(now, wait=now < give_up_at)
+            data = bytes(call.buffer[: got.copied]) if inline else b""
+            return channel.RecvReply(got.count, data, got.cmsgs)
+
+        return receive
+
+    def _sendmsg(self, sock: DevmemSocket, request: channel.SendMsg, _: Session) -> Attempt:
+        done = 0
+        parsed: SendRequest | None = None
+
+        def send(now: float) -> channel.Done:
+            nonlocal done, parsed
+            if parsed is None:
+                span = request.source
+                data = memoryview(request.data) if span is None else self._memory.view(span)
+                parsed = SendRequest(request.flags, data, request.dmabuf_id, request.iov)
+            try:
+                while True:
+                    done += sendmsg(sock, parsed, done, self._netdev.tx_binding, now)
+                    if done >= parsed.length:
+                        break
+            except BlockingIOError:
+                if not done or (request.timeout_s != 0 and not request.flags & uapi.MSG_DONTWAIT):
+                    raise
+            except OSError:
+                if not done:
+                    raise
+            sent(sock, parsed, done)
+            return channel.Done(done)
+
+        return send
+
+    def _dontneed(self, sock: DevmemSocket, request: channel.DontNeed, _: Session) -> Attempt:
+        def dontneed(_: float) -> None:
+            sock.devmem_dontneed(request.tokens)
+
+        return dontneed
+
+    def _get_names(self, sock: DevmemSocket, _: channel.GetNames, __: Session) -> Attempt:
+        return lambda _: names(sock)
+
+    def _bind(self, sock: DevmemSocket, request: channel.Bind, _: Session) -> Attempt:
+        def bind(_: float) -> channel.Done:
+            sock.bind(_address(sock, request.address), request.port)
+            return channel.Done()
+
+        return bind
+
+    def _listen(self, sock: DevmemSocket, request: channel.Listen, _: Session) -> Attempt:
+        def listen(_: float) -> channel.Done:
+            sock.listen(request.backlog)
+            return channel.Done()
+
+        return listen
+
+    def _connect(self, sock: DevmemSocket, request: channel.Connect, _: Session) -> Attempt:
+        started = False
+
+        def connect(now: float) -> channel.Done:
+            nonlocal started
+            if not started:
+                sock.start_connect(_address(sock, request.address), request.port, now)
+                started = True
+            sock.connect_result()
+            return channel.Done()
+
+        return connect
+
+    def _shutdown(self, sock: DevmemSocket, request: channel.Shutdown, _: Session) -> Attempt:
+        def shutdown(now: float) -> channel.Done:
+            sock.shutdown(request.how, now)
+            return channel.Done()
+
+        return shutdown
+
+    def _watch(self, _: DevmemSocket, __: channel.Watch, ___: Session) -> Attempt:
+        return lambda _: channel.Done()
+
+    def _read_errqueue(self, sock: DevmemSocket, _: channel.ReadErrQueue, __: Session) -> Attempt:
+        def read(_: float) -> channel.Completion:
+            completion = sock.errqueue.read()
+            if completion is None:
+                raise BlockingIOError(errno.EAGAIN, "no completion waits")
+            return channel.Completion(uapi.EXTENDED_ERR.pack(*completion))
+
+        return read
+
+    def _wait_completions(
+        self, sock: DevmemSocket, request: channel.WaitCompletions, _: Session
+    ) -> Attempt:
+        def wait(_: float) -> channel.Done:
+            if sock.errqueue.completed < request.count:
+                raise BlockingIOError(errno.EAGAIN, f"{sock.errqueue.completed} of {request.count} completed")
+            return channel.Done(sock.errqueue.completed)
+
+        return wait
+
+    def _setsockopt(self, sock: DevmemSocket, request: channel.SetSockOpt, _: Session) -> Attempt:
+        def setsockopt(_: float) -> channel.Done:
+            return channel.Done(socket_options.set_option(sock, request.level, request.option, request.value))
+
+        return setsockopt
+
+    def _getsockopt(self, sock: DevmemSocket, request: channel.GetSockOpt, _: Session) -> Attempt:
+        return lambda _: channel.Value(socket_options.get_option(sock, request.level, request.option))
+
+
+def _address(sock: DevmemSocket, text: str) -> int:
+    """'' is INADDR_ANY, or IN6ADDR_ANY. An address of the other family: EAFNOSUPPORT, EINVAL."""
+    try:
+        address = ip.address_int(text) if text else 0
+    except ValueError:
+        raise OSError(errno.EINVAL, f"{text!r} is not an address that a link carries") from None
+    v6 = sock.family == socket.AF_INET6
+    if text and (":" in text) is not v6:
+        number, want = (errno.EINVAL, "an IPv6") if v6 else (errno.EAFNOSUPPORT, "an IPv4")
+        raise OSError(number, f"{text!r} is not {want} address, as a socket of this family needs")
+    return address
+
+
+def _name(sock: DevmemSocket, name: tuple[int, int]) -> tuple[str, int]:
+    text = ip.mapped_text if sock.family == socket.AF_INET6 else ip.address_text
+    return text(name[0]), name[1]
+
+
+def names(sock: DevmemSocket) -> channel.SocketNames:
+    """Both ends' addresses, as the socket's family writes them."""
+    return channel.SocketNames(_name(sock, sock.local), _name(sock, sock.remote), sock.family)
