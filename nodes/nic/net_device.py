@@ -122,8 +122,18 @@ class NetDevice:
         self.detached_pools = {p: since for p, since in self.detached_pools.items() if p.inflight}
         old = rxq.pool
         rxq.restart(pool)
+        if self.config.nic.resets_whole:
+            self._reset()
         if old.inflight:
             self.detached_pools[old] = self._boottime()
+
+    def _reset(self) -> None:
+        """Every queue loses its posted buffers, and the device what the wire has brought."""
+        for rxq in self.all_rx_queues:
+            rxq.empty()
+        while self.wire.peek() is not None:
+            self.wire.drop()
+            self.rx_queues[0].counters.rx_hw_drops += 1
 
     def use_rx_queues(self, count: int) -> None:
         """Use the first `count` queues, 1 to config.rx_queues; what was posted to the others is given back.

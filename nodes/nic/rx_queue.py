@@ -72,11 +72,15 @@ class RxQueue:
         pop = self._posted.popleft
         return [pop() for _ in range(count)]
 
-    def restart(self, pool: PagePool) -> None:
-        """Stop, swap the memory, start: the old pool drains as its netmems come back."""
-        old = self.pool
+    def empty(self) -> None:
+        """Give back what is posted; the next packet finds the ring filled anew."""
         for netmem in self._posted:
             netmem.put()
         self._posted.clear()
+
+    def restart(self, pool: PagePool) -> None:
+        """Stop, swap the memory, start: the old pool drains as its netmems come back."""
+        old = self.pool
+        self.empty()
         self.pool = pool
         old.destroy()

@@ -71,3 +71,18 @@ def test_generic_hands_it_over_as_ordinary_data() -> None:
         two.run_until(lambda: server.recv_queue.length == 3000)
         assert two.b.recv(server, 3000, MSG_SOCK_DEVMEM) == b"x" * 3000
         assert queue(two).hsplit.rx_hsplit_unsplit_pkt > 0
+
+
+@pytest.mark.parametrize(("name", "loses"), [("generic", False), ("device-reset", True)])
+def test_binding_loses_other_queues_packets_only_where_the_device_is_reset(name: str, loses: bool) -> None:
+    two = TwoHosts(kind=DeviceKind(nic=MODELS[name]))
+    client, server = two.connect(5001)
+    sent = two.a.send(client, bytes(20_000))
+    two.run_until(lambda: bool(two.to_b.frames))
+    two.now = two.to_b.frames[-1].at  # on b's wire, not yet taken
+    memory = two.b.bind_rx(1 << 20)
+    assert (two.b.device.rx_queues[0].counters.rx_hw_drops > 0) is loses
+    two.run_until(lambda: server.recv_queue.length == sent)
+    assert (two.a.inet.tcp_retrans_segs() > 0) is loses
+    memory.close()
+    assert_nothing_left(two)

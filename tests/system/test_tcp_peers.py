@@ -57,9 +57,10 @@ def peers(network: Network) -> Iterator[Peers]:
 # --- a clean wire
 
 
+@pytest.mark.timeout(3600)
 def test_a_large_stream_lands_in_device_memory_whole(peers: Peers, soak: bool) -> None:
-    """Linux sends 256 MiB, 1 GiB in a soak."""
-    size = 1024 * MIB if soak else 256 * MIB
+    """Linux sends 1 GiB, 50 GiB in a soak."""
+    size = (50 if soak else 1) << 30
     with ExitStack() as stack:
         memory = bind_rx(stack, peers.h2, niov_size=65536, size=64 * MIB)
         listener = listen(stack, peers.h2)
@@ -79,9 +80,10 @@ def _send_and_end(peer: linux.socket, size: int) -> str:
     return digest
 
 
+@pytest.mark.timeout(3600)
 def test_a_large_stream_leaves_device_memory_whole(peers: Peers, soak: bool) -> None:
-    """Linux receives 256 MiB, 1 GiB in a soak."""
-    region, times = 32 * MIB, 32 if soak else 8
+    """Linux receives 1 GiB, 50 GiB in a soak."""
+    region, times = 32 * MIB, 32 * (50 if soak else 1)
     with ExitStack() as stack:
         source = stack.enter_context(closing(dmabuf.export(region)))
         source.view[:] = np.random.default_rng(4).bytes(region)
@@ -103,7 +105,7 @@ def test_a_large_stream_leaves_device_memory_whole(peers: Peers, soak: bool) -> 
                 assert ours.sendmsg([(0, region)], control, uapi.MSG_ZEROCOPY) == region
             ours.wait_completions(times)
             ours.shutdown(linux.SHUT_WR)
-            assert got.result(60) == expected.hexdigest()
+            assert got.result(3600) == expected.hexdigest()
 
 
 def _digest(peer: linux.socket) -> str:
@@ -181,22 +183,22 @@ def test_iperf3_measures_us_in_both_roles(peers: Peers) -> None:
 
 
 @pytest.mark.parametrize("congestion", ["cubic", "bbr", "reno"])
-def test_streams_are_whole_over_our_bad_wire(fabric: Network, congestion: str, soak: bool) -> None:
+def test_streams_are_whole_over_our_bad_wire(fabric: Network, congestion: str) -> None:
     fabric.start("h1")
     fabric.start("h2", "--impair", BAD_WIRE)
     with ExitStack() as stack:
         peers = Peers(stack, fabric)
-        both_ways(peers, (32 if soak else 16) * MIB, congestion)
+        both_ways(peers, 32 * MIB, congestion)
         lanes = peers.h2.stats().impaired
         assert all(lane.lost and lane.reordered and lane.packets > 10_000 for lane in lanes), lanes
 
 
 @pytest.mark.parametrize("congestion", ["cubic", "bbr", "reno"])
 def test_streams_are_whole_when_a_switch_drops_one_frame_in_a_hundred(
-    peers: Peers, congestion: str, soak: bool
+    peers: Peers, congestion: str
 ) -> None:
     rules_at_bridge(peers.network, "meta length > 100 numgen random mod 100 < 1 counter drop")
-    both_ways(peers, (32 if soak else 16) * MIB, congestion)
+    both_ways(peers, 32 * MIB, congestion)
     assert all(dropped(peers.network)), "each direction lost something"
 
 
@@ -271,9 +273,8 @@ def test_a_killed_peer_resets_what_we_send_it(peers: Peers) -> None:
                 ours.sendall(b"x" * MIB)
 
 
-def test_a_reader_that_pauses_gets_everything(peers: Peers, soak: bool) -> None:
+def test_a_reader_that_pauses_for_ten_seconds_gets_everything(peers: Peers) -> None:
     """Windows close and open again: theirs while we send, ours while they send."""
-    silence_s = 10 if soak else 3
     stream, other = peers.we_connect(), peers.we_listen()
 
     def pause_once() -> Any:
@@ -282,7 +283,7 @@ def test_a_reader_that_pauses_gets_everything(peers: Peers, soak: bool) -> None:
         def pause(count: int) -> None:
             if count > 2 * MIB and not paused.is_set():
                 paused.set()
-                time.sleep(silence_s)
+                time.sleep(10)
 
         return pause
 
