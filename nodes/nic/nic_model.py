@@ -16,8 +16,8 @@ class NicModel:
     """`header_buffer_bytes`: longer headers are not split. `drops_unsplit`: a packet that was not split is
     dropped on a queue of device memory; else host memory takes it whole. `exact`: the split is where headers
     end; else after header_buffer_bytes, so that payload follows the headers into host memory.
-    `resets_whole`: it cannot restart one queue, as the drivers of RFC v3 could not: binding and unbinding reset
-    the device, and every queue loses what was on its way."""
+    `resets_whole`: it cannot restart one queue, as the drivers of RFC v3 could not: binding and unbinding
+    reset the device, and every queue loses what was on its way."""
 
     name: str
     header_buffer_bytes: int
