@@ -11,6 +11,7 @@ import errno
 import fcntl
 import ipaddress
 import os
+import resource
 import secrets
 import socket
 import struct
@@ -93,6 +94,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Build the host and serve until told to stop."""
+    # A socket is a descriptor, as in a kernel; only the hard limit is meant to be one.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with ExitStack() as stack:
         address = _address(options.address)
         address6 = _address6(options.address6)

@@ -7,6 +7,8 @@ memory ceiling, a turn that moved bytes through host memory ends when the bus ha
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import signal
 import socket
@@ -19,6 +21,7 @@ from nodes.endpoint.session import Session
 from nodes.endpoint.syscalls import Syscalls
 from nodes.wire import ethernet
 
+_WAIT_MAX_S = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
 PROBE_S = 1.0  # of RFC 5227's probing; whoever claims our address later does not get it by claiming it
 BUDGET = 64  # packets a turn (NAPI's weight)
 _FINE_S = 0.01  # waits below this are timed to the microsecond where a bad wire asks for it
@@ -40,6 +43,7 @@ class Loop:
         self._poll = select.epoll()
         self._sessions: dict[int, Session] = {}
         self._events: dict[int, int] = {}  # what the poll watches for, by descriptor
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._running = True
         self._probing_until = 0.0
         self._charged = 0  # DRAM bytes the bus has been asked for
@@ -99,7 +103,7 @@ class Loop:
             times.append(self._host.impairment.next_timeout())
         first = min((t for t in times if t is not None), default=None)
         # epoll counts milliseconds and rounds up: a timer is never early, and at most 1 ms late.
-        return -1 if first is None else max(0.0, first - now)
+        return -1 if first is None else min(max(0.0, first - now), _WAIT_MAX_S)
 
     def _turn(self, frames: bool, now: float) -> bool:
         """Packets in if there are `frames`, timers, blocked calls, packets out; whether to go on at once."""
@@ -126,12 +130,23 @@ class Loop:
         return unsent
 
     def _accept(self) -> None:
-        with suppress(BlockingIOError):
+        try:
             sock, _ = self._listener.accept()
-            session = Session(sock, self._syscalls)
-            self._sessions[session.fd] = session
-            self._events.pop(session.fd, None)  # of a closed session that had the same number
-            self._watch(session.fd, session.wanted_events())
+        except OSError as refused:
+            if refused.errno in (errno.EMFILE, errno.ENFILE):
+                self._refuse_one()
+            return
+        session = Session(sock, self._syscalls)
+        self._sessions[session.fd] = session
+        self._events.pop(session.fd, None)  # of a closed session that had the same number
+        self._watch(session.fd, session.wanted_events())
+
+    def _refuse_one(self) -> None:
+        """No descriptor is left: whoever waits is let in by the spare one, to be shown out."""
+        os.close(self._spare)
+        with suppress(OSError):
+            self._listener.accept()[0].close()
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def _refresh(self) -> None:
         """Watch for what each descriptor wants now."""
@@ -172,3 +187,4 @@ class Loop:
             session.close(now)
         self._host.inet.transmit(now)
         self._poll.close()
+        os.close(self._spare)

@@ -22,6 +22,7 @@ from nodes.channel import (
     AnyRequest,
     Channel,
     ChannelClosed,
+    DontNeed,
     Failed,
     Netlink,
     Readable,
@@ -113,7 +114,7 @@ class Session:
             reply = _failure(would_block)
         if isinstance(request, Watch):
             self._watching = True
-        if reply is not None:
+        if reply is not None and not isinstance(request, DontNeed):  # which has no answer, not even a refusal
             self._answer(reply)
         self.tell_readable()
 
@@ -169,13 +170,17 @@ class Session:
                 pass
             else:
                 return
-        self._unsent.append((record, fds))
+        # Kept until it can go, so the descriptors must outlive whoever passed them.
+        self._unsent.append((record, tuple(os.dup(fd) for fd in fds)))
 
     def _flush(self) -> None:
         with suppress(BlockingIOError):
             while self._unsent:
-                self.channel.send(*self._unsent[0])
+                record, fds = self._unsent[0]
+                self.channel.send(record, fds)
                 self._unsent.popleft()
+                for fd in fds:
+                    os.close(fd)
 
     def close(self, now: float) -> None:
         """The process is gone: undo what it did."""
@@ -185,6 +190,10 @@ class Session:
             self._syscalls.forget(self, now)
             self.owned.close()
             self.channel.close()
+            for _, fds in self._unsent:
+                for fd in fds:
+                    os.close(fd)
+            self._unsent.clear()
 
 
 def _try(attempt: Attempt, now: float) -> Reply | None:

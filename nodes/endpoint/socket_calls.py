@@ -14,12 +14,15 @@ from collections.abc import Callable
 from nodes import channel, uapi
 from nodes.control.netdev import Netdev
 from nodes.endpoint import socket_options
-from nodes.endpoint.session import Attempt, Session
+from nodes.endpoint.session import Attempt, Session, refusing
 from nodes.endpoint.user_memory import EMPTY, UserMemory
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.tcp_recvmsg import RecvCall, RecvRequest
 from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
 from nodes.wire import ip
+
+# As many fragments as a record of the channel holds; the others come with the next call.
+_CONTROL_MAX = 2048 * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 
 
 class SocketCalls:
@@ -58,6 +61,9 @@ class SocketCalls:
 
     def _recvmsg(self, sock: DevmemSocket, request: channel.RecvMsg, _: Session) -> Attempt:
         length = min(request.length, 1 << 30)
+        control_bytes = min(request.control_bytes, _CONTROL_MAX)
+        if min(length, control_bytes) < 0:
+            return refusing(errno.EINVAL, f"recvmsg of {length} bytes, {control_bytes} of control")
         call: RecvCall | None = None
         give_up_at = math.inf
 
@@ -65,7 +71,7 @@ class SocketCalls:
             nonlocal call, give_up_at
             if call is None:
                 buffer = EMPTY if request.into is None else self._memory.view(request.into)
-                call = RecvCall(sock, RecvRequest(length, request.control_bytes, request.flags, buffer))
+                call = RecvCall(sock, RecvRequest(length, control_bytes, request.flags, buffer))
                 if request.timeout_s is not None:
                     give_up_at = now + request.timeout_s
             inline = request.into is None
@@ -78,6 +84,8 @@ class SocketCalls:
         return receive
 
     def _sendmsg(self, sock: DevmemSocket, request: channel.SendMsg, _: Session) -> Attempt:
+        if any(length < 0 for _, length in request.iov):
+            return refusing(errno.EINVAL, "sendmsg of a negative number of bytes")
         done = 0
         parsed: SendRequest | None = None
 
@@ -114,7 +122,7 @@ class SocketCalls:
 
     def _bind(self, sock: DevmemSocket, request: channel.Bind, _: Session) -> Attempt:
         def bind(_: float) -> channel.Done:
-            sock.bind(_address(sock, request.address), request.port)
+            sock.bind(_address(sock, request.address), _port(request.port))
             return channel.Done()
 
         return bind
@@ -132,7 +140,7 @@ class SocketCalls:
         def connect(now: float) -> channel.Done:
             nonlocal started
             if not started:
-                sock.start_connect(_address(sock, request.address), request.port, now)
+                sock.start_connect(_address(sock, request.address), _port(request.port), now)
                 started = True
             sock.connect_result()
             return channel.Done()
@@ -189,6 +197,12 @@ def _address(sock: DevmemSocket, text: str) -> int:
         number, want = (errno.EINVAL, "an IPv6") if v6 else (errno.EAFNOSUPPORT, "an IPv4")
         raise OSError(number, f"{text!r} is not {want} address, as a socket of this family needs")
     return address
+
+
+def _port(port: int) -> int:
+    if not 0 <= port <= 0xFFFF:
+        raise OSError(errno.EINVAL, f"port {port}: give 0 to 65535")
+    return port
 
 
 def _name(sock: DevmemSocket, name: tuple[int, int]) -> tuple[str, int]:

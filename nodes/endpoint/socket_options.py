@@ -140,7 +140,7 @@ def readable(sock: DevmemSocket) -> bool:
     connection = sock.connection
     if connection is None:
         return False
-    ended = connection.fin_received or connection.state is State.CLOSED
+    ended = connection.fin_received or sock.receive_shutdown or connection.state is State.CLOSED
     return ended or sock.recv_queue.length >= sock.options.rcvlowat
 
 

@@ -89,6 +89,7 @@ class DevmemSocket:
         self.soft_error = 0  # what ICMP said of a connection that went on all the same
         self._error = 0
         self._send_shutdown = False
+        self.receive_shutdown = False
 
     # --- names
 
@@ -159,11 +160,15 @@ class DevmemSocket:
         return connection
 
     def shutdown(self, how: int, now: float) -> None:
-        """SHUT_WR (1) and SHUT_RDWR (2) end our stream; SHUT_RD (0) alone changes nothing on the wire."""
+        """SHUT_WR (1) and SHUT_RDWR (2) end our stream; SHUT_RD (0) and SHUT_RDWR end waiting for more, and
+        change nothing on the wire."""
         if self.connection is None or self.connection.state in (*_CONNECTING, State.CLOSED):
             raise error(errno.ENOTCONN)
         if how not in (0, 1, 2):
             raise error(errno.EINVAL, f"shutdown how={how}: 0, 1 or 2")
+        if how in (0, 2):
+            self.receive_shutdown = True
+            self.inet.touch(self)
         if how and not self._send_shutdown:
             self._send_shutdown = True
             self.connection.shutdown(now)

@@ -127,7 +127,11 @@ class IpInput:
             self._tcp_mib.TcpInErrs += 1
             skb.release()
             return None
-        if skb.payload is None and header_bytes < found.payload_bytes:
+        if skb.payload is None and header_bytes > found.payload_bytes:  # into the padding of a short frame
+            self._tcp_mib.TcpInErrs += 1
+            skb.release()
+            return None
+        if skb.payload is None and (header_bytes < found.payload_bytes or not skb.checksum_good):
             return self._linear(skb, found, header, header_bytes)
         return found, Segment(header, skb.payload, skb.gso_size, found.tos & 3)
 
@@ -141,6 +145,8 @@ class IpInput:
             self._tcp_mib.TcpInErrs += 1
             self._mib.TcpInCsumErrors += 1
             return None
+        if header_bytes == found.payload_bytes:
+            return found, Segment(header, None, skb.gso_size, found.tos & 3)
         try:
             payload = self._pages.copy_from_user(packet[header_bytes:])
         except OSError:  # no page left: lost, as on a NIC without buffers

@@ -90,7 +90,7 @@ class RecvCall:
             raise error(errno.ENOTCONN)
         if self._flags & uapi.MSG_OOB:
             raise error(errno.EINVAL, "there is no urgent data")
-        if not connection.fin_received:
+        if not connection.fin_received and not sock.receive_shutdown:
             if connection.state is not State.CLOSED:
                 return False
             if not self._count and not sock.recv_queue.length:

@@ -11,7 +11,7 @@ from nodes import uapi
 from nodes.machine.ledger import totals
 from nodes.sock.devmem_socket import DevmemSocket
 from tests.path.conftest import assert_nothing_left
-from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, Impairment, PathHost, TwoHosts
+from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, STEP_S, Impairment, PathHost, TwoHosts
 
 MIB = 1 << 20
 
@@ -286,3 +286,33 @@ def test_a_queue_restart_loses_only_packets_of_that_queue(hosts: TwoHosts) -> No
     hosts.run_until(pump)
     assert bytes(received) == content
     memory.close()
+
+
+def test_a_peer_that_sends_and_resets_before_the_accept_leaves_no_net_iov_behind(hosts: TwoHosts) -> None:
+    memory = hosts.b.bind_rx(MIB)
+    hosts.connect(5000)  # the hosts know each other's MACs
+    listener = hosts.b.socket()
+    listener.bind(0, DEVMEM_PORT)
+    listener.listen(8)
+    client = hosts.a.socket()
+    client.start_connect(hosts.b.address, DEVMEM_PORT, hosts.now)
+    for host in (hosts.a, hosts.b, hosts.a):  # SYN, SYN-ACK, ACK
+        host.turn()
+        hosts.now += STEP_S
+    hosts.a.send(client, b"x" * 5000)
+    hosts.a.turn()
+    client.close(hosts.now, reset=True)
+    hosts.a.turn()
+    hosts.now += STEP_S
+    hosts.b.turn()  # the ACK, the data and the RST in one batch
+    assert hosts.b.device.rx_queues[DEVMEM_QUEUE].counters.rx_packets >= 3
+    assert not listener.accept_queue
+    memory.close()
+
+
+def test_shutting_down_for_receiving_ends_the_wait_for_more(hosts: TwoHosts) -> None:
+    client, _ = hosts.connect(5000)
+    with pytest.raises(BlockingIOError):
+        hosts.a.recv(client, 10)
+    client.shutdown(0, hosts.now)
+    assert hosts.a.recv(client, 10) == b""

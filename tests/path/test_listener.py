@@ -103,12 +103,17 @@ def test_data_on_the_ack_of_a_cookie_is_not_lost(hosts: TwoHosts) -> None:
     flood(hosts, 50)
     client = hosts.a.socket()
     client.start_connect(hosts.b.address, 5000, hosts.now)
+    bare_ack = 14 + 20 + 32
+    hosts.to_b.lose = lambda frame: len(frame) == bare_ack and frame[47] == ACK
     hosts.run_until(lambda: connected(client)(), 5)
     hosts.a.send(client, b"first words")
     hosts.run_until(lambda: bool(listener.accept_queue), 5)
+    hosts.to_b.lose = lambda _: False
     server = listener.accept()
     hosts.b.sockets.append(server)
     hosts.run_until(lambda: server.recv_queue.length == 11, 5)
+    assert hosts.b.recv(server, 11) == b"first words"
+    assert hosts.b.inet.mib.TcpExtSyncookiesRecv == 1
 
 
 def connected(sock: DevmemSocket) -> Callable[[], bool]:

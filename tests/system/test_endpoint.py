@@ -329,3 +329,56 @@ def test_an_address_in_use_on_the_link_ends_the_second_endpoint(network: Network
         done = network.fabric.run("h1", argv, 20)
     assert done.status == 1
     assert f"address {taken.partition('/')[0]} is in use on the link" in done.stderr
+
+
+def test_nonsense_from_an_application_is_refused_and_ends_nobody(hosts: tuple[Host, Host]) -> None:
+    h1, h2 = hosts
+    with ExitStack() as stack:
+        listener = listen(stack, h2, 5000)
+        client = stack.enter_context(closing(h1.socket()))
+        for call in (client.connect, client.bind):
+            with pytest.raises(OSError) as e:
+                call((h2.address, 70000))
+            assert e.value.errno == errno.EINVAL
+        client.settimeout(float("inf"))
+        client.connect((h2.address, 5000))
+        server = accept(stack, listener)
+        server.dontneed(b"")  # refused without a word: the next call gets its own answer
+        client.sendall(b"still here")
+        with pytest.raises(OSError):
+            server.recv(-1)
+        assert server.recv(100) == b"still here"
+        waiting = threading.Thread(target=client.recv, args=(1,))
+        waiting.start()
+        with closing(client.dup()) as other:
+            other.shutdown(linux.SHUT_RDWR)
+        waiting.join(5)
+        assert not waiting.is_alive()
+
+
+def test_without_descriptors_left_an_endpoint_refuses_and_goes_on(network: Network) -> None:
+    network.fabric.terminate(network.pids["h2"])
+    host = network.fabric.topology.host("h2")
+    command = (
+        f"ulimit -n 40; exec {sys.executable} -m nodes.endpoint --interface {host.interface}"
+        f" --address {host.endpoint_address} --mac {host.endpoint_mac} --channel {network.channel('h2')}"
+    )
+    network.fabric.spawn("h2", ["sh", "-c", command], "few.log")
+    with closing(network.host("h2")) as h2, ExitStack() as stack:
+        with pytest.raises(OSError):
+            for _ in range(60):
+                stack.enter_context(closing(h2.socket()))
+        stack.close()
+        wait_until_open(h2)
+
+
+def wait_until_open(host: Host) -> None:
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            host.socket().close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
