@@ -29,7 +29,7 @@ def _quit(signum: int, _frame: FrameType | None) -> None:
 
 def _use_environment() -> None:
     """Continue in the project's environment unless this Python has what is needed."""
-    needed = ("typer", "msgspec", "ray", "numpy", "pandas", "matplotlib", "psutil", "rich", "jinja2")
+    needed = ("typer", "msgspec", "ray", "mininet", "numpy", "pandas", "matplotlib", "psutil", "jinja2")
     if all(importlib.util.find_spec(name) for name in needed):
         return
     python = _ENVIRONMENT / "bin" / "python"

@@ -36,8 +36,13 @@ COMMANDS = {
     "iperf3": ("a Linux peer to compare with", False),
     "socat": ("a Linux peer to compare with", False),
     "nc": ("a Linux peer to compare with", False),
-    "ethtool": ("reading a real NIC's settings", False),
-    "nft": ("seedless loss for kernel sockets", False),
+    "ethtool": ("turning offloads off in tests and benches", False),
+    "nft": ("middleboxes in tests and benches", False),
+    "tshark": ("a referee of the tests", False),
+    "nmap": ("a referee of the tests", False),
+    "hping3": ("a referee of the tests", False),
+    "nsenter": ("run.py exec", False),
+    "setpriv": ("tests without privileges", False),
 }
 # what topologies.probe reports -> the remedy, and whether nothing works without it
 PROBED = {
@@ -49,7 +54,7 @@ PROBED = {
     "AF_PACKET with virtio headers": ("use a kernel with CONFIG_PACKET", True),
     "BIG TCP": ("use Linux 6.3 or later, or stay with super-packets of 65536 bytes", False),
     "tc netem": ("use a kernel with CONFIG_NET_SCH_NETEM; the testbed does without", False),
-    "tc tbf": ("use a kernel with CONFIG_NET_SCH_TBF; the testbed does without", False),
+    "tc tbf": ("use a kernel with CONFIG_NET_SCH_TBF; only make bench asks for it", False),
     "tc htb": ("use a kernel with CONFIG_NET_SCH_HTB; the testbed does without", False),
     "congestion control": ("use a kernel with CONFIG_TCP_CONG_CUBIC to compare like with like", False),
     "kernel devmem sockets": ("use Linux 6.12 or later to have the kernel as a referee", False),

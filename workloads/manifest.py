@@ -31,7 +31,6 @@ _PACKAGES = (
     "pandas",
     "matplotlib",
     "msgspec",
-    "pyroute2",
     "psutil",
     "typer",
     "rich",
