@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.network import MIB, OFFLOADS, Network, bind_rx, listen
+from tests.system.network import MIB, OFFLOADS, Network, accept, bind_rx, listen, receive_devmem
 from tests.system.transfer import Peers, both_ways, dropped, rules_at_bridge, shell
 from topologies import shapes
 from topologies.fabric import Fabric
@@ -110,13 +111,13 @@ def test_tshark_sees_no_spurious_retransmission_when_every_nth_frame_is_lost(cap
 
 def test_a_capture_holds_headers_only_of_device_memory(captured: Captured) -> None:
     with ExitStack() as stack:
-        bind_rx(stack, captured.peers.h2)
+        memory = bind_rx(stack, captured.peers.h2)
         listener = listen(stack, captured.peers.h2)
         with captured.peers.linux_socket() as peer:
             peer.connect((captured.peers.h2.address, 7000))
-            ours, _ = listener.accept()
-            stack.enter_context(closing(ours))
+            ours = accept(stack, listener)
             peer.sendall(b"the payload" * 5000)
+        assert receive_devmem(ours, memory, hashlib.sha256()) == 55_000
     lengths = captured.fields("tcp.dstport == 7000 && tcp.len > 0", "frame.len", "frame.cap_len", "tcp.len")
     assert sum(int(length[2]) for length in lengths) == 55_000
     assert all(int(whole) - int(stored) == int(payload) for whole, stored, payload in lengths)
