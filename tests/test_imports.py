@@ -24,7 +24,9 @@ _ALL = (
 BELOW_ENDPOINT = {f"nodes.{part}" for part in _ALL}
 MAY_IMPORT: dict[str, set[str]] = {
     "run": {"commands", "topologies", "workloads", "analysis", "nodes.client", "nodes.kernel_version"},
-    "commands": {"topologies", "nodes.client", "nodes.machine"},
+    "commands": {
+        "topologies", "workloads", "analysis", "nodes.client", "nodes.machine", "nodes.kernel_version",
+    },
     "workloads": {"nodes.client", "nodes.machine", "nodes.uapi", "nodes.kernel_version"},
     "topologies": set(),
     "analysis": set(),

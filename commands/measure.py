@@ -1,0 +1,90 @@
+"""A measuring run, from its manifest to its report.
+
+In: a configuration that has been checked, its network. Out: results/<run id>/, the table on stdout, an exit
+status: 1 if a value is wrong. Owns everything that the run starts, for as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.analyse import analyse
+from commands.network import NetworkRequest, start_network
+from commands.stop import Interrupted, Stop
+from topologies.topology import Topology
+from workloads.experiment import ray_session, run_trials
+from workloads.manifest import ManifestFile
+from workloads.records import ExperimentConfig, RankPlace
+from workloads.registry import WORKLOADS
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """`argv`: the command line, for the manifest."""
+
+    config: ExperimentConfig
+    network: Topology
+    run_dir: Path
+    argv: Sequence[str]
+
+
+def measure(request: RunRequest, stop: Stop) -> int:
+    """Run it and report; returns the exit status. Raises Interrupted, and what its parts raise."""
+    manifest = ManifestFile(request.run_dir, request.argv, request.config)
+    try:
+        with ExitStack() as stack:
+            _run(request, stop, stack)
+        stop.check()
+    except Interrupted as reason:
+        manifest.finish("interrupted", str(reason))
+        raise
+    except BaseException as reason:
+        manifest.finish("failed", str(reason) or type(reason).__name__)
+        raise
+    manifest.finish("complete")
+    analysis = analyse(request.run_dir)
+    manifest.seal()
+    stop.check()  # the results are complete, but whoever stopped a script is not to be taken for content
+    print(analysis.table_text, end="")
+    print(f"# Report: {analysis.report_path}")
+    if analysis.wrong_elements:
+        where = request.run_dir / "samples.csv"
+        print(
+            f"run.py: {analysis.wrong_elements} values are wrong; see wrong_elements in {where}",
+            file=sys.stderr,
+        )
+    return int(bool(analysis.wrong_elements))
+
+
+def _run(request: RunRequest, stop: Stop, stack: ExitStack) -> None:
+    """Start everything, each with what ends it on `stack`, and run the trials."""
+    config, run_dir = request.config, request.run_dir
+    options = _endpoint_options(config)
+    wanted = NetworkRequest(run_dir.name, request.network, run_dir, options, config.pcap)
+    started = start_network(wanted, stop.check, stack)
+    places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
+    ranks = places[: WORKLOADS[config.workload].ranks(config)]
+    started.watch()
+    inventory = started.inventory
+    try:
+        stack.enter_context(ray_session(inventory.make_directory(), len(ranks), inventory.add_process))
+    except SystemExit:  # what Ray makes of SIGTERM while it starts
+        raise Interrupted(signal.SIGTERM) from None
+    stop.arm()
+    run_trials(config, ranks, run_dir / "samples.csv", started.watch)
+
+
+def _endpoint_options(config: ExperimentConfig) -> dict[str, object]:
+    """What every endpoint is told, in its own words."""
+    return {
+        "gso-max": config.gso_max_bytes,
+        "rx-buf-len": config.niov_bytes,  # host pages as large as net_iovs: like against like
+        "host-mem-bw": config.host_mem_bw_bytes_per_s,
+        "kernel": config.kernel,
+        "impair": config.impair,
+    }

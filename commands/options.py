@@ -1,0 +1,99 @@
+"""The options of `run` and `up`: their words, and whether they can be and go together.
+
+In: words of the command line. Out: the records that a run is made of, or one sentence (UsageError) before
+anything has been started. Owns nothing. Typer reads the annotations.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+
+from nodes.kernel_version import VERSIONS
+from topologies.fabric import FabricError
+from topologies.topology import GSO_MAX_BYTES
+from workloads.records import ExperimentConfig
+from workloads.registry import WORKLOADS
+from workloads.sizes import parse_size
+
+_COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
+
+ShapeName = Annotated[str, typer.Option(help="Shape of the network; see `list`.")]
+Mtu = Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")]
+GsoMax = Annotated[str, typer.Option(help="Longest super-packet; 512K is BIG TCP.")]
+Kernel = Annotated[str, typer.Option(help=f"Whose devmem rules hold: {', '.join(VERSIONS)}.")]
+HostMemBw = Annotated[str | None, typer.Option(help="Ceiling of each host's memory, as 2GB/s.")]
+Impair = Annotated[
+    str | None,
+    typer.Option(help="A bad wire at each NIC: loss=0.01,reorder=0.02,duplicate=0.001,delay=1ms,seed=1."),
+]
+Pcap = Annotated[bool, typer.Option("--pcap", help="Write HOST.pcapng into the run's directory.")]
+Results = Annotated[
+    Path, typer.Option(help="Where run directories go.", show_default="results beside run.py")
+]
+RunId = Annotated[str | None, typer.Option(help="Name of the run's directory.  [default: date and time]")]
+
+
+class UsageError(ValueError):
+    """Options that cannot be; str() is one sentence."""
+
+
+def known(kind: str, name: str, names: Collection[str]) -> str:
+    """`name`, if it is one of `names`. Raises UsageError."""
+    if name not in names:
+        raise UsageError(f"there is no {kind} {name!r}; choose from {', '.join(names)}")
+    return name
+
+
+def super_packet(text: str) -> int:
+    """Bytes; 512K stands for the kernel's limit, which is 8 bytes less. Raises SizeError."""
+    size = parse_size(text)
+    return GSO_MAX_BYTES if size == 512 << 10 else size
+
+
+def net_iov(text: str | None, kernel: str) -> int:
+    """Bytes of a net_iov, by default the kernel version's largest. Raises SizeError, UsageError."""
+    largest = 65536 if VERSIONS[kernel].rx_page_size else 4096
+    size = parse_size(text) if text else largest
+    if size not in (4096, 8192, 16384, 32768, 65536):
+        raise UsageError(f"--niov-size {size} is not 4K, 8K, 16K, 32K or 64K; choose one of them")
+    if size > largest:
+        raise UsageError(f"--niov-size {size}: kernel {kernel} has net_iovs of 4096 bytes only; leave it out")
+    return size
+
+
+def check_workload(config: ExperimentConfig) -> None:
+    """Sizes and directions are possible, and there is memory for them. Raises UsageError."""
+    element_bytes = WORKLOADS[config.workload].element_bytes
+    for size in config.sizes_bytes:
+        if size % element_bytes:
+            raise UsageError(
+                f"size {size} is no multiple of the {element_bytes} bytes of an element; round it"
+            )
+    if config.bidir and config.workload != "stream":
+        raise UsageError(
+            f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
+        )
+    needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
+    if needed > free:
+        raise UsageError(
+            f"these sizes need {needed >> 20} MiB and {free >> 20} are free; ask for smaller ones"
+        )
+
+
+def check_place(run_dir: Path) -> None:
+    """A run may be built here and called so. Raises UsageError, FabricError without root."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_dir.name):
+        raise UsageError(
+            f"run id {run_dir.name!r} cannot name a directory; use letters, digits, dot, _ and -"
+        )
+    if run_dir.exists():
+        raise UsageError(f"{run_dir} exists already; choose another --run-id, or remove it")
+    if os.geteuid() != 0:
+        raise FabricError("building a network needs root; run `sudo python3 run.py ...`")

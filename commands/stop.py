@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM, noted when they come and acted upon where a command looks.
+
+In: signals. Out: Interrupted, raised by `check` only: so nothing is ever left half made, and taking down is
+not interrupted. Owns the process's handlers of the two.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+
+class Interrupted(Exception):
+    """A signal asked the command to end. `status` is the exit status of a shell's convention."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(
+            f"stopped by {signal.Signals(signum).name}; everything it had started has been taken down"
+        )
+        self.status = 128 + signum
+
+
+class Stop:
+    def __init__(self) -> None:
+        self._signum = 0
+        self.arm()
+
+    def arm(self) -> None:
+        """Take the signals (again: Ray takes SIGTERM for itself)."""
+        signal.signal(signal.SIGINT, self._note)
+        signal.signal(signal.SIGTERM, self._note)
+
+    def check(self) -> None:
+        """Raise Interrupted if a signal has come."""
+        if self._signum:
+            raise Interrupted(self._signum)
+
+    def _note(self, signum: int, _frame: FrameType | None) -> None:
+        self._signum = self._signum or signum
