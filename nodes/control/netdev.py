@@ -22,8 +22,6 @@ from nodes.nic.net_device import NetDevice, TcpDataSplit
 from nodes.nic.rx_queue import RxQueue
 from nodes.uapi import PAGE_SIZE
 
-RX_PAGE_SIZE_MAX = 64 << 10
-
 _B = TypeVar("_B", bound=Binding)
 _V = TypeVar("_V")
 
@@ -39,7 +37,7 @@ class Netdev:
     def bind_rx(self, request: netlink.BindRx, fd: int, privileged: bool) -> RxBinding:
         """Bind the dma-buf behind `fd` (taken over, closed on failure; -1: none came) to rx queues.
 
-        Table A: EPERM, EINVAL, ENODEV, EOPNOTSUPP, EBADF, EEXIST.
+        Table A: EPERM, EINVAL, ENODEV, EOPNOTSUPP, EBADF, EEXIST, ENODATA, E2BIG.
         """
         with _closed_on_error(fd):
             if not privileged:
@@ -49,7 +47,10 @@ class Netdev:
             require(request.queues or None, "queues")
             niov_size = self._niov_size(request.rx_page_size)
             self._check_device(request.ifindex)
+            if not self.device.config.nic.queue_management:
+                raise NetlinkError(errno.EOPNOTSUPP, "the driver has no queue management", "ifindex")
             queues = self._queues(request.queues)
+            self._check_dma()
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
@@ -59,8 +60,10 @@ class Netdev:
         with ExitStack() as undo:
             undo.callback(self.unbind, binding)
             for rxq in queues:
-                self._check_queue(rxq)
-                self.device.restart_queue(rxq, binding.page_pool(rxq.ring_size, self.device.trace))
+                self._check_queue(rxq, niov_size)
+                params = self.device.config.nic.pools
+                pool = binding.page_pool(rxq.ring_size, self.device.trace, params)
+                self.device.restart_queue(rxq, pool)
             undo.pop_all()
         return self._bound(binding)
 
@@ -74,6 +77,7 @@ class Netdev:
             self._check_device(request.ifindex)
             if not self.device.netmem_tx:
                 raise NetlinkError(errno.EOPNOTSUPP, "the driver does not support netmem TX")
+            self._check_dma()
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
@@ -87,7 +91,7 @@ class Netdev:
         return binding
 
     def _niov_size(self, rx_page_size: int | None) -> int:
-        """Bytes of a net_iov. EINVAL for a size that is none, EOPNOTSUPP for one the device lacks."""
+        """Bytes of a net_iov. EINVAL for a size that is none."""
         if rx_page_size is None:
             return PAGE_SIZE
         name = "rx-page-size"
@@ -96,12 +100,6 @@ class Netdev:
         if rx_page_size < PAGE_SIZE or rx_page_size & (rx_page_size - 1):
             raise NetlinkError(
                 errno.EINVAL, f"{name} {rx_page_size} must be a power of 2 and {PAGE_SIZE} at least", name
-            )
-        if rx_page_size > RX_PAGE_SIZE_MAX:
-            raise NetlinkError(
-                errno.EOPNOTSUPP,
-                f"the device does not support an {name} of {rx_page_size}, {RX_PAGE_SIZE_MAX} at most",
-                name,
             )
         return rx_page_size
 
@@ -112,6 +110,10 @@ class Netdev:
                 f"no device has ifindex {ifindex}, this host's has {self.device.ifindex}",
                 "ifindex",
             )
+
+    def _check_dma(self) -> None:
+        if not self.device.config.nic.dma:
+            raise NetlinkError(errno.EOPNOTSUPP, "the device does not support DMA")
 
     def _queues(self, wanted: tuple[netlink.Queue, ...]) -> list[RxQueue]:
         """The queues named, once each, in ascending order (netdev_nl_read_rxq_bitmap)."""
@@ -135,7 +137,7 @@ class Netdev:
             chosen.add(queue_id)
         return [self.device.rx_queues[i] for i in sorted(chosen)]
 
-    def _check_queue(self, rxq: RxQueue) -> None:
+    def _check_queue(self, rxq: RxQueue, niov_size: int) -> None:
         """__net_mp_open_rxq: may this queue get a memory provider?"""
         rings, kernel = self.device.rings, self.device.config.kernel
         if rings.tcp_data_split is not TcpDataSplit.ENABLED:
@@ -144,6 +146,10 @@ class Netdev:
             )
         if rings.hds_thresh:
             raise NetlinkError(errno.EINVAL, f"hds-thresh is {rings.hds_thresh}: set it to 0 first")
+        most = self.device.config.nic.rx_page_size_max
+        if niov_size > most:
+            text = f"the device does not support an rx-page-size of {niov_size}, {most} at most"
+            raise NetlinkError(errno.EOPNOTSUPP, text)
         if rxq.pool.provider.dmabuf_id:
             raise NetlinkError(errno.EEXIST, f"rx queue {rxq.id} has a memory provider already")
 

@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     add("--impair", metavar="LIST", help=_IMPAIR)
     add("--pcap", metavar="FILE", help="write a pcapng; of device memory it holds headers only")
     add("--kernel", choices=(*VERSIONS,), default=DEFAULT.name, help="whose devmem rules hold")
-    add("--nic", choices=(*MODELS,), default=GENERIC.name, help="how headers are split, and what is dropped")
+    add("--nic", choices=(*MODELS,), default=GENERIC.name, help="how it splits headers; its driver's gaps")
     add("--header-buffer", type=int, metavar="BYTES", help="longest header that is split; default: the NIC's")
     add("--trace", metavar="FILE", help="write page_pool_state_hold and _release events, JSON by line")
     add("--seed", type=int, help="for ports and initial sequence numbers; default: from the system")

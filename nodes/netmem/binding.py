@@ -13,7 +13,7 @@ from collections.abc import Callable
 from nodes.machine.memory import Region
 from nodes.netmem.memory_provider import DmabufNetIovs
 from nodes.netmem.netmem import NetIov, Netmem
-from nodes.netmem.page_pool import PagePool, PoolTrace
+from nodes.netmem.page_pool import CAPABLE, PagePool, PoolParams, PoolTrace
 from nodes.uapi import PAGE_SIZE
 
 Freed = Callable[["Binding"], None]
@@ -60,8 +60,22 @@ class RxBinding(Binding):
             )
         self.provider = DmabufNetIovs(region, niov_size, dmabuf_id, bulk)
 
-    def page_pool(self, ring_size: int, trace: PoolTrace | None = None) -> PagePool:
-        """A pool of this binding's net_iovs for one queue; the memory outlives it."""
+    def page_pool(
+        self, ring_size: int, trace: PoolTrace | None = None, params: PoolParams = CAPABLE
+    ) -> PagePool:
+        """A pool of this binding's net_iovs for one queue; the memory outlives it. Raises OSError for the
+        pools of a driver that net_iovs cannot serve: ENODATA (page_pool_check_memory_provider),
+        EOPNOTSUPP (page_pool_init), E2BIG (mp_dmabuf_devmem_init)."""
+        if not params.unreadable:
+            raise OSError(errno.ENODATA, "the driver made a page pool without the queue's memory provider")
+        if not params.dma_sync:
+            raise OSError(errno.EOPNOTSUPP, "the driver's page pool is not mapped and synced for DMA")
+        if params.order is not None and PAGE_SIZE << params.order != self.provider.size:
+            raise OSError(
+                errno.E2BIG,
+                f"the driver's page pool has netmems of {PAGE_SIZE << params.order} bytes, "
+                f"the binding has net_iovs of {self.provider.size}",
+            )
         self._get()
         return PagePool(self.provider, ring_size, on_drained=self._put, trace=trace)
 

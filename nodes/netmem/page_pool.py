@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -42,6 +43,21 @@ class PagePoolStats(msgspec.Struct):
     recycle_ring: int = 0
     recycle_ring_full: int = 0
     recycle_released_refcnt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolParams:
+    """How a driver makes the pools of its rx queues (struct page_pool_params). `unreadable`: the queue's
+    memory provider may serve them (PP_FLAG_ALLOW_UNREADABLE_NETMEM); `dma_sync`: they are mapped and synced
+    (PP_FLAG_DMA_MAP, PP_FLAG_DMA_SYNC_DEV); `order`: log2 of the pages that each netmem has, None: of as many
+    as the queue's buffers."""
+
+    unreadable: bool = True
+    dma_sync: bool = True
+    order: int | None = None
+
+
+CAPABLE = PoolParams()
 
 
 class PoolTrace(Protocol):

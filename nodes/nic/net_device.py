@@ -87,9 +87,10 @@ class NetDevice:
         self.config = config
         self.name = config.name
         self.ifindex = config.ifindex
-        self.netmem_tx = True
+        self.netmem_tx = config.nic.netmem_tx
         self.wire = wire
-        self.rings = Rings(rx_buf_len=config.rx_buf_len)
+        rx_buf_len = max(config.rx_buf_len, PAGE_SIZE << (config.nic.pools.order or 0))
+        self.rings = Rings(rx_buf_len=rx_buf_len)
         self.steering = FlowSteering()
         self.tso = True  # ethtool -K tso
         self.rss = Rss(config.rx_queues)
@@ -101,7 +102,7 @@ class NetDevice:
         self._overruns = 0
         self._capture: Capture | None = None
         self.trace = trace
-        self._host_pages = HostPages(config.rx_buf_len, config.host_memory_bytes)
+        self._host_pages = HostPages(rx_buf_len, config.host_memory_bytes)
         self._split = self._receive_split if config.nic.exact else self._receive_fixed_split
         self._linear_pool = PagePool(HostPages(PAGE_SIZE, config.host_memory_bytes))
         self.all_rx_queues = tuple(

@@ -1,7 +1,7 @@
-"""What kinds of NIC there are: how each parts headers from payload, and what it does when it cannot.
+"""What kinds of NIC and driver there are: how each parts headers from payload, and what its driver lacks.
 
-In: a name from the command line. Out: one frozen record that net_device consults. Sources:
-Documentation/networking/devmem.rst (what a NIC must do), gve_rx_dqo() of
+In: a name from the command line. Out: one frozen record that net_device and control consult. Sources:
+Documentation/networking/{devmem,netmem}.rst (what a NIC and its driver must do), gve_rx_dqo() of
 drivers/net/ethernet/google/gve/gve_rx_dqo.c, and for a fixed split the jumbo placement of
 drivers/net/ethernet/broadcom/bnxt.
 """
@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nodes.netmem.page_pool import CAPABLE, PoolParams
+from nodes.uapi import PAGE_SIZE
+
 
 @dataclass(frozen=True, slots=True)
 class NicModel:
@@ -17,22 +20,36 @@ class NicModel:
     dropped on a queue of device memory; else host memory takes it whole. `exact`: the split is where headers
     end; else after header_buffer_bytes, so that payload follows the headers into host memory.
     `resets_whole`: it cannot restart one queue, as the drivers of RFC v3 could not: binding and unbinding
-    reset the device, and every queue loses what was on its way."""
+    reset the device, and every queue loses what was on its way. `queue_management`: the driver has
+    netdev_queue_mgmt_ops, without which nothing is restarted; `dma`: there is a device that a dma-buf can be
+    attached to; `netmem_tx`: it sends net_iovs; `rx_page_size_max`: of bind-rx, a page where the driver lacks
+    QCFG_RX_PAGE_SIZE; `pools`: how it makes the page pools of its rx queues."""
 
     name: str
-    header_buffer_bytes: int
+    header_buffer_bytes: int = 256
     drops_unsplit: bool = False
     exact: bool = True
     resets_whole: bool = False
+    queue_management: bool = True
+    dma: bool = True
+    netmem_tx: bool = True
+    rx_page_size_max: int = 64 << 10
+    pools: PoolParams = CAPABLE
 
 
-GENERIC = NicModel("generic", header_buffer_bytes=256)
+GENERIC = NicModel("generic")
 MODELS = {
     model.name: model
     for model in (
         GENERIC,
-        NicModel("gve", header_buffer_bytes=128, drops_unsplit=True),
+        NicModel("gve", header_buffer_bytes=128, drops_unsplit=True, rx_page_size_max=PAGE_SIZE),
         NicModel("fixed-split", header_buffer_bytes=128, exact=False),
-        NicModel("device-reset", header_buffer_bytes=256, resets_whole=True),
+        NicModel("device-reset", resets_whole=True),
+        NicModel("no-queue-management", queue_management=False),
+        NicModel("no-dma", dma=False),
+        NicModel("no-netmem-tx", netmem_tx=False),
+        NicModel("no-unreadable-pools", pools=PoolParams(unreadable=False)),
+        NicModel("no-synced-pools", pools=PoolParams(dma_sync=False)),
+        NicModel("no-order-0-pools", rx_page_size_max=PAGE_SIZE, pools=PoolParams(order=2)),
     )
 }

@@ -1,4 +1,5 @@
-"""In: nothing. Out: a bench, and its control plane; unbound and counted when the test is over."""
+"""In: nothing. Out: a bench, and its control plane; unbound and counted when the test is over. `on_nic` marks
+a test whose bench has another NIC than the generic one."""
 
 from __future__ import annotations
 
@@ -9,12 +10,17 @@ import pytest
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.netmem.binding import RxBinding
+from nodes.nic.nic_model import GENERIC, MODELS
 from tests.nic.bench import Bench
 
 
+def on_nic(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("bench", names, indirect=True)
+
+
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    each = Bench()
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    each = Bench(nic=MODELS[getattr(request, "param", GENERIC.name)])
     yield each
     each.settle()
 

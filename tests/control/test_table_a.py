@@ -16,7 +16,10 @@ from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
 from nodes.netlink import BindRx, BindTx, Queue, needs_admin
 from nodes.nic.net_device import TcpDataSplit
+from tests.control.conftest import on_nic
 from tests.control.test_bind import IFINDEX, bind, bound_queues, fd_of, no_dmabuf, ready, rx_request
+from tests.nic.bench import Bench
+from tests.nic.frames import Tcp
 
 FD = 9  # what the caller calls it: it came as another
 
@@ -102,13 +105,33 @@ def test_a9_an_rx_page_size_that_is_no_power_of_two_from_a_page_on_is_einval(
 
 def test_a10_an_rx_page_size_beyond_the_devices_is_eopnotsupp(netdev: Netdev) -> None:
     request = msgspec.structs.replace(rx_request(1), rx_page_size=1 << 17)
-    assert bind_rx(netdev, request) == ("EOPNOTSUPP", "rx-page-size")
+    assert bind_rx(netdev, request)[0] == "EOPNOTSUPP"
+
+
+@on_nic("gve", "no-order-0-pools")
+def test_a10_more_than_a_page_is_eopnotsupp_where_the_driver_knows_no_rx_page_size(netdev: Netdev) -> None:
+    request = msgspec.structs.replace(rx_request(1), rx_page_size=8192)
+    assert bind_rx(netdev, request)[0] == "EOPNOTSUPP"
 
 
 def test_a11_an_unknown_ifindex_is_enodev(netdev: Netdev) -> None:
     request = msgspec.structs.replace(rx_request(1), ifindex=IFINDEX + 1)
     assert bind_rx(netdev, request) == ("ENODEV", "ifindex")
     assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX + 1, FD), fd_of())) == ("ENODEV", "ifindex")
+
+
+@on_nic("no-queue-management")
+def test_a13_a_driver_without_queue_management_is_eopnotsupp_but_can_send(netdev: Netdev) -> None:
+    unread = BindRx(IFINDEX, FD, (Queue(99),))  # ahead of what is wrong with the queues
+    assert bind_rx(netdev, unread) == ("EOPNOTSUPP", "ifindex")
+    assert netdev.bind_tx(BindTx(IFINDEX, FD), fd_of()).dmabuf_id == 1
+
+
+@on_nic("no-dma")
+def test_a14_a_device_without_dma_is_eopnotsupp_ahead_of_the_descriptor(netdev: Netdev) -> None:
+    assert bind_rx(netdev, rx_request(1), no_dmabuf())[0] == "EOPNOTSUPP"
+    assert bind_rx(netdev, rx_request(99)) == ("EINVAL", "queues[0].id")
+    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), no_dmabuf()))[0] == "EOPNOTSUPP"
 
 
 @pytest.mark.parametrize("fd", [-1, 999])
@@ -149,8 +172,40 @@ def test_a25_a_queue_with_a_memory_provider_is_eexist_and_no_other_is_bound(netd
     assert bound_queues(netdev) == {6: first.dmabuf_id}
 
 
+DRIVERS_POOLS = on_nic("no-unreadable-pools", "no-synced-pools", "no-order-0-pools")
+
+
+@on_nic("no-unreadable-pools")
+def test_a28_a_driver_whose_pool_ignores_the_provider_is_enodata(netdev: Netdev) -> None:
+    assert bind_rx(netdev, rx_request(5, 6))[0] == "ENODATA"
+
+
+@on_nic("no-synced-pools")
+def test_a29_a_pool_that_is_not_mapped_and_synced_is_eopnotsupp(netdev: Netdev) -> None:
+    assert bind_rx(netdev, rx_request(5, 6))[0] == "EOPNOTSUPP"
+
+
+@on_nic("no-order-0-pools")
+def test_a30_a_pool_of_another_order_than_the_bindings_is_e2big(netdev: Netdev) -> None:
+    assert bind_rx(netdev, rx_request(5, 6))[0] == "E2BIG"
+
+
+@DRIVERS_POOLS
+def test_a28_to_a30_come_after_the_rings_and_leave_the_queues_as_they_were(
+    netdev: Netdev, bench: Bench
+) -> None:
+    assert refused(lambda: bind(netdev, 7))[0] == "EINVAL"  # A22
+    bench.wire.put(Tcp(bytes(9)).frame())
+    (got,) = bench.poll()
+    posted = [(rxq.pool, rxq.posted) for rxq in bench.device.rx_queues]
+    refusal = bind_rx(netdev, rx_request(0, 7))
+    assert refusal[0] in ("ENODATA", "EOPNOTSUPP", "E2BIG")
+    assert [(rxq.pool, rxq.posted) for rxq in bench.device.rx_queues] == posted
+    bench.release(got.skb)
+
+
+@on_nic("no-netmem-tx")
 def test_a31_a_device_without_netmem_tx_is_eopnotsupp(netdev: Netdev) -> None:
-    netdev.device.netmem_tx = False
     assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), fd_of()))[0] == "EOPNOTSUPP"
 
 

@@ -12,6 +12,7 @@ from nodes.machine import dmabuf
 from nodes.machine.ledger import Ledger
 from nodes.netmem.binding import Binding, RxBinding
 from nodes.nic.net_device import DeviceConfig, NetDevice, TcpDataSplit
+from nodes.nic.nic_model import GENERIC, NicModel
 from nodes.nic.rx_queue import RxQueue
 from nodes.skb import Frags, Skb
 from tests.netmem.census import assert_conserved
@@ -43,10 +44,10 @@ class Got:
 
 
 class Bench:
-    def __init__(self, rx_buf_len: int = 4096, ring_size: int = 16) -> None:
+    def __init__(self, rx_buf_len: int = 4096, ring_size: int = 16, nic: NicModel = GENERIC) -> None:
         self.wire = FakeWire()
         self.ledger = Ledger()
-        config = DeviceConfig("eth0", ifindex=2, mac=OUR_MAC, rx_buf_len=rx_buf_len)
+        config = DeviceConfig("eth0", ifindex=2, mac=OUR_MAC, rx_buf_len=rx_buf_len, nic=nic)
         self.device = NetDevice(config, self.wire, self.ledger)
         for rxq in self.device.rx_queues:
             rxq.ring_size = ring_size

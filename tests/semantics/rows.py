@@ -97,13 +97,15 @@ ROWS: dict[str, Row] = {
         "a device that is not present: ENODEV",
         "the emulated device is there as long as its endpoint is",
     ),
-    "A13": _absent(
+    "A13": Row(
         "a driver without queue management: EOPNOTSUPP",
-        "every NIC model manages its queues",
+        "holds",
+        test=_BIND + "test_a13_a_driver_without_queue_management_is_eopnotsupp_but_can_send",
     ),
-    "A14": _absent(
+    "A14": Row(
         "a device without DMA: EOPNOTSUPP",
-        "every NIC model has DMA",
+        "holds",
+        test=_BIND + "test_a14_a_device_without_dma_is_eopnotsupp_ahead_of_the_descriptor",
     ),
     "A15": _absent(
         "queues of different DMA devices: EOPNOTSUPP",
@@ -154,17 +156,20 @@ ROWS: dict[str, Row] = {
     ),
     "A26": _absent("a queue with an AF_XDP pool: EBUSY", _NO_XDP),
     "A27": _absent("a queue leased to a virtual device: EBUSY", "queue leasing (netkit) is not modelled"),
-    "A28": _absent(
+    "A28": Row(
         "a driver that restarts the queue without the provider: ENODATA",
-        "every NIC model opens its queues with the provider it is given",
+        "holds",
+        test=_BIND + "test_a28_a_driver_whose_pool_ignores_the_provider_is_enodata",
     ),
-    "A29": _absent(
+    "A29": Row(
         "a page pool without DMA mapping and sync: EOPNOTSUPP",
-        "page pools of every NIC model are mapped and synced",
+        "holds",
+        test=_BIND + "test_a29_a_pool_that_is_not_mapped_and_synced_is_eopnotsupp",
     ),
-    "A30": _absent(
+    "A30": Row(
         "a page pool of another order than the binding's net_iovs: E2BIG",
-        "a page pool takes the size of its provider's net_iovs",
+        "holds",
+        test=_BIND + "test_a30_a_pool_of_another_order_than_the_bindings_is_e2big",
     ),
     "A31": Row(
         "bind-tx on a device without netmem TX: EOPNOTSUPP",

@@ -86,3 +86,12 @@ def test_binding_loses_other_queues_packets_only_where_the_device_is_reset(name:
     assert (two.a.inet.tcp_retrans_segs() > 0) is loses
     memory.close()
     assert_nothing_left(two)
+
+
+def test_a_driver_of_larger_pools_receives_into_its_larger_pages() -> None:
+    two = TwoHosts(kind=DeviceKind(nic=MODELS["no-order-0-pools"]))
+    server = exchange(two, 5000)
+    two.run_until(lambda: server.recv_queue.length == 3000)
+    assert two.b.ethtool.rings_get(Empty()).rx_buf_len == 16384
+    assert {rxq.pool.provider.size for rxq in two.b.device.rx_queues} == {16384}
+    assert_nothing_left(two)

@@ -61,6 +61,29 @@ def test_bind_tx_and_rx_page_size_exist_where_the_kernel_has_them(network: Netwo
             assert found == outcomes, version
 
 
+@pytest.mark.parametrize(
+    ("nic", "refusals"),
+    [
+        ("no-queue-management", (errno.EOPNOTSUPP, 0)),
+        ("no-dma", (errno.EOPNOTSUPP, errno.EOPNOTSUPP)),
+        ("no-netmem-tx", (0, errno.EOPNOTSUPP)),
+        ("no-unreadable-pools", (errno.ENODATA, 0)),
+        ("no-synced-pools", (errno.EOPNOTSUPP, 0)),
+        ("no-order-0-pools", (errno.E2BIG, 0)),
+    ],
+)
+def test_an_incomplete_driver_is_refused_by_the_kernels_errno(
+    network: Network, nic: str, refusals: tuple[int, int]
+) -> None:
+    restart(network, "--nic", nic)
+    with closing(network.host("h2")) as h2, closing(dmabuf.export(1 << 20)) as memory:
+        h2.ethtool.rings_set({"tcp-data-split": "enabled"})
+        request = {"ifindex": h2.ifindex, "fd": memory.fd}
+        receiving = {**request, "queues": [{"type": "rx", "id": 1}]}
+        assert (refusal(h2.netdev.bind_rx, receiving), refusal(h2.netdev.bind_tx, request)) == refusals
+        assert not any("dmabuf" in queue for queue in h2.netdev.dump("queue-get")) or refusals[0] == 0
+
+
 def refusal(call: Callable[[Attributes], object], request: Attributes) -> int | None:
     """The errno that the call is refused with, 0 if it is not."""
     try:
