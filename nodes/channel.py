@@ -126,7 +126,7 @@ class GetSockets(Request, frozen=True):
 class SocketRow(msgspec.Struct, frozen=True, array_like=True):
     """One socket as `ss` shows it. Of a listener, `recv_q` is its accept queue and `send_q` its backlog; of
     others, bytes not read and bytes not acknowledged. `info`: the fields of nodes.tcp.info.TcpInfo, none of
-    a listener."""
+    a listener and in TIME-WAIT."""
 
     state: str
     recv_q: int

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from nodes.channel import SocketRow, Sockets
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.inet import Inet
+from nodes.sock.time_waits import Flow
 from nodes.tcp.state import State
 from nodes.wire import ip
 
@@ -21,7 +22,6 @@ _STATES = {
     State.SYN_RECEIVED: "SYN-RECV",
     State.FIN_WAIT_1: "FIN-WAIT-1",
     State.FIN_WAIT_2: "FIN-WAIT-2",
-    State.TIME_WAIT: "TIME-WAIT",
     State.CLOSED: "UNCONN",
     State.CLOSE_WAIT: "CLOSE-WAIT",
     State.LAST_ACK: "LAST-ACK",
@@ -36,9 +36,17 @@ def snmp(inet: Inet) -> dict[str, int]:
 
 def sockets(inet: Inet, first: int) -> Sockets:
     """Rows from the `first`-th on; a table that changes between two pages may miss or repeat one."""
-    table = inet.sockets()
+    table = [*inet.sockets(), *inet.time_waits]
     page = table[first : first + PAGE]
-    return Sockets(tuple(_row(sock) for sock in page), first + len(page) < len(table))
+    rows = (_row(each) if isinstance(each, DevmemSocket) else _over(inet, each) for each in page)
+    return Sockets(tuple(rows), first + len(page) < len(table))
+
+
+def _over(inet: Inet, flow: Flow) -> SocketRow:
+    port, address, remote_port = flow
+    ours = inet.link.v6 if ip.is_ipv6(address) else inet.link.v4
+    ends = (ip.address_text(ours.address), port), (ip.address_text(address), remote_port)
+    return SocketRow("TIME-WAIT", 0, 0, *ends, {})
 
 
 def _row(sock: DevmemSocket) -> SocketRow:

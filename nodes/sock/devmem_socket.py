@@ -85,7 +85,8 @@ class DevmemSocket:
         self.embryos = 0  # children that have not finished their handshake
         self.listener: DevmemSocket | None = None  # whose child this is, until accepted
         self.embryo = False  # a child in its handshake
-        self.timer_at: float | None = None  # of the entry in the inet's timer heap
+        self.timer_at: float | None = None  # of its entry among the inet's timers
+        self.timer = 0  # and that entry's number
         self.soft_error = 0  # what ICMP said of a connection that went on all the same
         self._error = 0
         self._send_shutdown = False

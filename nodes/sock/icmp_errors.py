@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.path_mtu import PathMtus, least
 from nodes.sock.snmp import IpMib
+from nodes.sock.time_waits import Flow
 from nodes.wire import icmp, icmpv6, ip, ipv4, ipv6
 from nodes.wire.icmp import IcmpError
 
@@ -37,12 +38,14 @@ class IcmpErrors:
 
     def __init__(
         self,
-        connections: Mapping[tuple[int, int, int], DevmemSocket],
+        connections: Mapping[Flow, DevmemSocket],
+        time_waits: Container[Flow],
         mib: IpMib,
         changed: Callable[[DevmemSocket], None],
     ) -> None:
         self.path_mtus = PathMtus()
         self._connections = connections
+        self._time_waits = time_waits
         self._mib = mib
         self._changed = changed
 
@@ -61,7 +64,10 @@ class IcmpErrors:
             self._count_useless(v6)
             return
         local_port, remote_port, seq = _PORTS_SEQ.unpack_from(error.quote, quoted.l4_start)
-        sock = self._connections.get((local_port, quoted.dst, remote_port))
+        flow = (local_port, quoted.dst, remote_port)
+        if flow in self._time_waits:
+            return  # nobody is left to tell
+        sock = self._connections.get(flow)
         if sock is None or sock.connection is None or quoted.src != sock.local[0]:
             self._count_useless(v6)
         elif not self._tell(sock, error, seq, v6, now):

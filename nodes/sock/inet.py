@@ -26,6 +26,7 @@ from nodes.sock.link import Family, Link, family_v4, family_v6
 from nodes.sock.ports import V4, V6, Ports
 from nodes.sock.send_pages import SendPages
 from nodes.sock.snmp import IpMib
+from nodes.sock.time_waits import Flow, TimeWaits
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.connection import Connection, reset_for
 from nodes.tcp.host import TcpHost
@@ -54,9 +55,6 @@ class InetConfig:
     prefix6: int = 64
 
 
-Flow = tuple[int, int, int]  # local port, remote address, remote port
-
-
 class Inet:
     def __init__(self, device: NetDevice, cpu: Cpu, config: InetConfig) -> None:
         self.device = device
@@ -67,16 +65,18 @@ class Inet:
         self._v4 = family_v4(config.address, config.prefix)
         self._v6 = family_v6(config.address6, config.prefix6)
         self._connections: dict[Flow, DevmemSocket] = {}
-        self._icmp_errors = IcmpErrors(self._connections, self.mib, self._after_segments)
-        self.link = Link(device, cpu, (self._v4, self._v6), self._icmp_errors.no_neighbour)
+        chance = random.Random(config.seed)
+        self._ports = Ports(chance)
         self.tcp = TcpHost(config.seed)
+        self.time_waits = TimeWaits(self._ports, self.tcp.mib, self.xmit_segment)
+        self._icmp_errors = IcmpErrors(self._connections, self.time_waits, self.mib, self._after_segments)
+        self.link = Link(device, cpu, (self._v4, self._v6), self._icmp_errors.no_neighbour)
         mibs = self.mib, self.tcp.mib
         self._input = IpInput(self.link, cpu, self.send_pages, mibs, self._icmp_errors.receive)
         self._to_transmit: dict[DevmemSocket, None] = {}
-        self._timers: list[tuple[float, int, DevmemSocket]] = []
-        self._tie_break = itertools.count()
-        chance = random.Random(config.seed)
-        self._ports = Ports(chance)
+        self._timers: list[tuple[float, int]] = []  # a heap; an entry whose number is not in _timed is void
+        self._timed: dict[int, DevmemSocket] = {}
+        self._timer_numbers = itertools.count(1)
         self._isn_key = chance.randbytes(32)
         self._handshakes = Handshakes(self, chance.randbytes(32))
 
@@ -106,7 +106,7 @@ class Inet:
         if not family.on_link(address) or version + sock.local[1] not in sock.slots:
             raise error(errno.ENETUNREACH, f"no route to {ip.address_text(address)}")
         flow = (sock.local[1], address, port)
-        if flow in self._connections:
+        if flow in self._connections or flow in self.time_waits:
             raise error(errno.EADDRNOTAVAIL, f"a connection from port {sock.local[1]} to there lives")
         sock.local, sock.remote = (family.address, sock.local[1]), (address, port)
         iss = self.initial_sequence(Ends(sock.local, sock.remote).secret_input, now)
@@ -161,26 +161,26 @@ class Inet:
         """Takes the segment; returns the socket whose connection saw it."""
         header = segment.header
         sock = self._connections.get((header.dst_port, found.src, header.src_port))
-        iss = None
-        if sock is not None and sock.connection is not None:
-            if header.flags & tcp.SYN:
-                iss = self._reopens_at(sock, header, now)
-            if iss is None:
-                if sock.embryo and self._handshakes.must_wait(sock, header):
-                    _release(segment)
-                    return None
-                sock.connection.receive_segment(segment, now)
-                return sock
-            self._forget(sock)
-        return self._receive_unexpected(segment, found, now, iss)
+        if sock is None or sock.connection is None:
+            return self._receive_unexpected(segment, found, now)
+        if sock.embryo and self._handshakes.must_wait(sock, header):
+            _release(segment)
+            return None
+        sock.connection.receive_segment(segment, now)
+        return sock
 
     def _receive_unexpected(
-        self, segment: Segment, found: ip.IpHeader, now: float, iss: int | None
+        self, segment: Segment, found: ip.IpHeader, now: float
     ) -> DevmemSocket | None:
-        """A segment of no connection: it begins one, completes one that nothing was kept of, or is refused.
-        `iss`: of the connection that takes the place of one in TIME_WAIT."""
-        header, ends = segment.header, ends_of(found, segment.header)
+        """A segment of no living connection: it belongs to one that is over, begins one, completes one that
+        nothing was kept of, or is refused."""
+        header, ends, iss = segment.header, ends_of(found, segment.header), None
         listener = self._ports.listener(found.dst, header.dst_port)
+        flow = (header.dst_port, found.src, header.src_port)
+        if flow in self.time_waits:
+            iss = self.time_waits.receive(flow, segment, now, reopen=listener is not None)
+            if iss is None:
+                return None
         if listener is not None and header.flags & _HANDSHAKE == tcp.SYN:
             _release(segment)  # data on a SYN may be sent again (RFC 9293 section 3.10.7.2)
             return self._handshakes.syn(listener, segment, ends, now, iss)
@@ -192,13 +192,6 @@ class Inet:
             self._refuse(segment, found, now)
         _release(segment)
         return None
-
-    def _reopens_at(self, sock: DevmemSocket, syn: tcp.TcpHeader, now: float) -> int | None:
-        """The ISS of a connection that may take the place of `sock`'s, which is in TIME_WAIT; else None."""
-        time_wait = sock.connection.time_wait if sock.connection is not None else None
-        if time_wait is None or self._ports.listener(sock.local[0], sock.local[1]) is None:
-            return None
-        return time_wait.reopens_at(syn, now)
 
     def adopt(self, child: DevmemSocket) -> None:
         """A listener's new child: it holds the port too, and its segments find it."""
@@ -245,7 +238,9 @@ class Inet:
                 count += 1
             if count >= _SEGMENTS_PER_TURN:
                 self._to_transmit[sock] = None
-            if connection.state is State.CLOSED:
+            if connection.state is State.TIME_WAIT:
+                self._retire(sock, connection)
+            elif connection.state is State.CLOSED:
                 self._forget(sock)
             else:
                 self._schedule(sock, connection.next_timeout())
@@ -276,21 +271,27 @@ class Inet:
         """Make sure an entry fires no later than `at`. An entry that fires early is put back: deadlines
         move with every acknowledgement, and most moves are to later."""
         if at is not None and (sock.timer_at is None or at < sock.timer_at):
-            sock.timer_at = at
-            heapq.heappush(self._timers, (at, next(self._tie_break), sock))
+            self._timed.pop(sock.timer, None)
+            sock.timer_at, sock.timer = at, next(self._timer_numbers)
+            self._timed[sock.timer] = sock
+            heapq.heappush(self._timers, (at, sock.timer))
 
     def next_timeout(self) -> float | None:
         timers = self._timers[0][0] if self._timers else None
-        times = timers, self.link.neighbours.next_timeout(), self._input.fragments.next_timeout()
+        times = (
+            timers, self.time_waits.next_timeout(), self.link.neighbours.next_timeout(),
+            self._input.fragments.next_timeout(),
+        )  # fmt: skip
         return min((at for at in times if at is not None), default=None)
 
     def handle_timeouts(self, now: float) -> None:
         self.link.neighbours.handle_timeout(now)
         self._input.fragments.handle_timeout(now)
+        self.time_waits.handle_timeout(now)
         while self._timers and self._timers[0][0] <= now:
-            at, _, sock = heapq.heappop(self._timers)
-            if sock.timer_at != at or sock.connection is None:
-                continue  # an entry that a nearer deadline has overtaken
+            sock = self._timed.pop(heapq.heappop(self._timers)[1], None)
+            if sock is None or sock.connection is None:
+                continue
             sock.timer_at = None
             due = sock.connection.next_timeout()
             if due is not None and due <= now:
@@ -312,15 +313,22 @@ class Inet:
             self.touch(sock)
         self.changed.pop(sock, None)
 
+    def _retire(self, sock: DevmemSocket, connection: Connection) -> None:
+        """The connection is in TIME_WAIT: what must wait is small and needs no socket (tcp_time_wait)."""
+        self.time_waits.add((sock.local[1], *sock.remote), sock, connection.retire())
+        self._forget(sock)
+
     def _forget(self, sock: DevmemSocket) -> None:
         """The connection is over; a socket that is still open keeps what can be read."""
+        self._timed.pop(sock.timer, None)
+        sock.timer_at = None
         key = (sock.local[1], *sock.remote)
         if self._connections.get(key) is sock:
             del self._connections[key]
         self._ports.release(sock)
 
     def sockets(self) -> list[DevmemSocket]:
-        """Every socket with a connection or a backlog."""
+        """Every socket with a connection or a backlog; those in TIME_WAIT are `time_waits`."""
         return [*self._connections.values(), *self._ports.listeners()]
 
     def tcp_retrans_segs(self) -> int:

@@ -11,7 +11,7 @@ import errno
 import itertools
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nodes.wire.ip import is_ipv6
 
@@ -22,11 +22,17 @@ EPHEMERAL = range(32768, 61000)
 V4, V6 = 0, 1 << 16  # a slot of the table is one of these plus a port
 
 
+class Holder(Protocol):
+    """A socket, or what TIME-WAIT leaves of one: `slots` are where it is a holder."""
+
+    slots: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class _Bucket:
     """A port's holders; `exclusive` of them did not ask for SO_REUSEADDR."""
 
-    holders: dict[DevmemSocket, bool] = field(default_factory=dict)
+    holders: dict[Holder, bool] = field(default_factory=dict)
     exclusive: int = 0
     listener: DevmemSocket | None = None
 
@@ -90,11 +96,18 @@ class Ports:
             if bucket is not None and bucket.listener is sock:
                 bucket.listener = None
 
-    def release(self, sock: DevmemSocket) -> None:
-        """`sock` holds no port any more."""
-        for slot in sock.slots:
+    def hand_over(self, holder: Holder, heir: Holder) -> None:
+        """`heir` holds what `holder` held, on the same terms."""
+        for slot in holder.slots:
+            holders = self._buckets[slot].holders
+            holders[heir] = holders.pop(holder)
+        holder.slots, heir.slots = (), holder.slots
+
+    def release(self, holder: Holder) -> None:
+        """`holder` holds no port any more."""
+        for slot in holder.slots:
             bucket = self._buckets[slot]
-            bucket.exclusive -= not bucket.holders.pop(sock)
+            bucket.exclusive -= not bucket.holders.pop(holder)
             if not bucket.holders:
                 del self._buckets[slot]
-        sock.slots = ()
+        holder.slots = ()

@@ -18,6 +18,7 @@ from nodes.tcp.opening import Opening
 from nodes.tcp.segment import Payload, Segment
 from nodes.tcp.seq import unwrap
 from nodes.tcp.state import OPENING, SYNCHRONIZED, Event, State
+from nodes.tcp.time_wait import TimeWait
 from nodes.wire.tcp import HEADER_BYTES, TcpHeader
 
 __all__ = ["Connection", "State", "TcpConfig", "TcpInfo", "reset_for"]
@@ -27,8 +28,8 @@ class Connection(Arrival):
     """One TCP connection without a socket, a clock or a wire.
 
     `received` holds what the application may take; it then owns it and reports what it used by `consumed`.
-    After every batch of segments, calls or timeouts the owner calls `segments_to_send`. Once `time_wait` is
-    there and nothing is left to send, the owner may keep that instead of the connection.
+    After every batch of segments, calls or timeouts the owner calls `segments_to_send`. In TIME_WAIT, when
+    nothing is left to send, the owner may `retire` it and keep what remains.
     """
 
     __slots__ = ()
@@ -165,6 +166,13 @@ class Connection(Arrival):
         self.shutdown(now)
         if self.state is State.FIN_WAIT_2:
             self._deadline = now + FIN_WAIT_2_S
+
+    def retire(self) -> TimeWait:
+        """What must be remembered in TIME_WAIT; all else ends, as in tcp_time_wait. `received` stays."""
+        time_wait = self.time_wait
+        assert time_wait is not None
+        self._end(0)
+        return time_wait
 
     # --- time -------------------------------------------------------------------------------------
 

@@ -44,3 +44,4 @@ class TcpMib:
     TcpExtTCPSYNChallenge: int = 0
     TcpExtTW: int = 0
     TcpExtTWRecycled: int = 0
+    TcpExtTCPTimeWaitOverflow: int = 0

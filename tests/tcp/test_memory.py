@@ -47,5 +47,4 @@ def over() -> TimeWait:
     peer.sent()
     peer.get(1, 2, flags=FIN | ACK)
     assert len(peer.sent()) == 1
-    assert peer.connection.time_wait is not None
-    return peer.connection.time_wait
+    return peer.connection.retire()
