@@ -6,12 +6,11 @@ In: sealed memfds. Out: views of the spans that a call names. Owns the mappings.
 from __future__ import annotations
 
 import errno
-import os
 import secrets
 
 from nodes.channel import NO_MEMORY, Span
 from nodes.machine.ledger import Place
-from nodes.machine.memory import Region, memfd_name, sealed
+from nodes.machine.memory import Region
 
 USER_MEMORY_NAME = "user-memory"
 EMPTY = memoryview(bytearray())
@@ -22,12 +21,9 @@ class UserMemory:
         self._regions: dict[int, Region] = {}
 
     def register(self, fd: int) -> int:
-        """Map the memfd, which is taken over; returns its number. EINVAL for what is no sealed memfd."""
-        if memfd_name(fd) != USER_MEMORY_NAME or not sealed(fd):
-            os.close(fd)
-            raise OSError(errno.EINVAL, f"not a sealed memfd named {USER_MEMORY_NAME!r}")
+        """Map the memfd, which is taken over; returns its number. Raises OSError as Region.mapped."""
         memory = secrets.randbits(62)  # nobody can guess another process's
-        self._regions[memory] = Region.mapped(fd, Place.HOST)
+        self._regions[memory] = Region.mapped(fd, USER_MEMORY_NAME, Place.HOST)
         return memory
 
     def drop(self, memory: int) -> bool:

@@ -16,6 +16,8 @@ from nodes.machine.ledger import Place
 
 _POPULATED = mmap.MAP_SHARED | mmap.MAP_POPULATE
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_SEALS_DENIED = fcntl.F_SEAL_WRITE | 0x0010  # F_SEAL_FUTURE_WRITE
+_BLOCK_BYTES = 512  # what st_blocks counts
 
 
 class Region:
@@ -49,19 +51,28 @@ class Region:
             raise
 
     @classmethod
-    def mapped(cls, fd: int, place: Place) -> Region:
-        """Map what another process made; takes the descriptor over, and closes it when it fails.
+    def mapped(cls, fd: int, name: str, place: Place) -> Region:
+        """Map what another process made as `name`; takes the descriptor over, and closes it when it fails.
+        What is refused cannot harm later: it neither shrinks under the mapping nor runs out of memory there.
 
-        Raises OSError, EINVAL for a file of 0 bytes.
+        Raises OSError: EBADF for a descriptor that is not open; EINVAL for another file, and for a memfd that
+        may shrink, is sealed against writing or has 0 bytes, as udmabuf_create() does; ENOMEM for one with
+        holes; what mmap refuses, EACCES for a descriptor that may only be read.
         """
         try:
-            size = os.fstat(fd).st_size
-            if size == 0:
-                raise OSError(errno.EINVAL, f"file descriptor {fd} has 0 bytes to map: size it first")
-            return cls(fd, size, place)
-        except OSError:
+            if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH:
+                raise OSError(errno.EBADF, "opened with O_PATH")
+        except OSError as e:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            raise OSError(errno.EBADF, f"file descriptor {fd} is not open") from e
+        try:
+            _check(fd, name)
+            return cls(fd, os.fstat(fd).st_size, place)
+        except OSError as e:
             os.close(fd)
-            raise
+            number, why = e.errno or errno.EIO, e.strerror
+            raise OSError(number, f"file descriptor {fd} cannot be mapped as {name!r}: {why}") from e
 
     def close(self) -> None:
         """Give the descriptor back; the mapping goes when the last view of it does."""
@@ -73,14 +84,17 @@ class Region:
             self._mapping.close()
 
 
-def memfd_name(fd: int) -> str:
-    """The name a memfd was made with, '' for any other file. Raises OSError for a closed descriptor."""
-    target = os.readlink(f"/proc/self/fd/{fd}")
-    if not target.startswith("/memfd:"):
-        return ""
-    return target.removeprefix("/memfd:").removesuffix(" (deleted)")
-
-
-def sealed(fd: int) -> bool:
-    """Whether the memory behind `fd` can no longer shrink under a mapping of it."""
-    return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+def _check(fd: int, name: str) -> None:
+    """Raises OSError for a file that is not a memfd of that name, or not one that a device can use."""
+    if os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)") != f"/memfd:{name}":
+        raise OSError(errno.EINVAL, "it is no memfd of that name")
+    seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+    if not seals & fcntl.F_SEAL_SHRINK:
+        raise OSError(errno.EINVAL, "it may shrink, seal it with F_SEAL_SHRINK")
+    if seals & _SEALS_DENIED:
+        raise OSError(errno.EINVAL, "it is sealed against writing")
+    status = os.fstat(fd)
+    if status.st_size == 0:
+        raise OSError(errno.EINVAL, "it has 0 bytes, size it first")
+    if status.st_blocks * _BLOCK_BYTES < status.st_size:
+        raise OSError(errno.ENOMEM, f"not all of its {status.st_size} bytes are allocated, populate it first")

@@ -96,7 +96,7 @@ def test_bind_rx_checks_in_the_kernels_order(netdev: Netdev) -> None:
     refuse(errno.EINVAL, "rx queue 99 does not exist, the device has 8", no_dmabuf())  # A7
     request = fix(request, queues=(Queue(7, "rx"),))
     refuse(errno.EBADF, "is not open", 999)  # A16
-    refuse(errno.EINVAL, "is not a dma-buf", no_dmabuf())  # A17
+    refuse(errno.EINVAL, "no memfd of that name", no_dmabuf())  # A17
     refuse(errno.EINVAL, "not a multiple of the net_iov size 131072", fd_of(4096))  # A19
     device.rings.hds_thresh = 1
     refuse(errno.EINVAL, "tcp-data-split is not enabled", fd_of())  # A22
@@ -165,7 +165,7 @@ def test_bind_tx_checks_in_the_kernels_order(netdev: Netdev) -> None:
     refuse(errno.EOPNOTSUPP, "does not support netmem TX", fd_of())  # A31
     netdev.device.netmem_tx = True
     refuse(errno.EBADF, "is not open", 999)
-    refuse(errno.EINVAL, "is not a dma-buf", no_dmabuf())
+    refuse(errno.EINVAL, "no memfd of that name", no_dmabuf())
     refuse(errno.EINVAL, "TX dma-buf size 4097", fd_of(4097))  # A19
     assert netdev.bind_tx(request, fd_of()).dmabuf_id == 1  # A2: without privilege
 

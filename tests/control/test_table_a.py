@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import resource
+import socket
+import tempfile
 from collections.abc import Callable
 
 import msgspec
@@ -21,6 +23,7 @@ from tests.control.test_bind import IFINDEX, bind, bound_queues, fd_of, no_dmabu
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp
 
+F_SEAL_FUTURE_WRITE = 0x0010
 FD = 9  # what the caller calls it: it came as another
 
 
@@ -140,10 +143,65 @@ def test_a16_a_descriptor_that_is_not_open_is_ebadf(netdev: Netdev, fd: int) -> 
     assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), fd))[0] == "EBADF"
 
 
-@pytest.mark.parametrize("make", [no_dmabuf, lambda: os.memfd_create("dmabuf"), lambda: os.memfd_create("x")])
-def test_a17_a_descriptor_that_is_no_dma_buf_is_einval(netdev: Netdev, make: Callable[[], int]) -> None:
-    assert bind_rx(netdev, rx_request(1), make())[0] == "EINVAL"
-    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), make()))[0] == "EINVAL"
+def memfd(size: int, seals: int, name: str = "dmabuf") -> int:
+    """A memfd of an application's own making, of a size alone: nothing is written to it."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
+
+
+def reopened(flags: int) -> int:
+    """A dma-buf's memory by another descriptor."""
+    fd = fd_of()
+    again = os.open(f"/proc/self/fd/{fd}", flags)
+    os.close(fd)
+    return again
+
+
+def pipe() -> int:
+    reader, writer = os.pipe()
+    os.close(writer)
+    return reader
+
+
+def plain_file() -> int:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(8192)
+        return os.dup(file.fileno())
+
+
+NO_DMABUF: dict[str, Callable[[], int]] = {
+    "a device": no_dmabuf,
+    "a plain file": plain_file,
+    "a directory": lambda: os.open("/", os.O_RDONLY),
+    "a pipe": pipe,
+    "a socket": lambda: socket.socket().detach(),
+    "an unsealed memfd": lambda: memfd(8192, 0),
+    "a memfd that only cannot grow": lambda: memfd(8192, fcntl.F_SEAL_GROW),
+    "a memfd that nobody may write": lambda: memfd(8192, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE),
+    "a memfd that nobody may map to write": lambda: memfd(8192, fcntl.F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE),
+    "an empty memfd": lambda: memfd(0, fcntl.F_SEAL_SHRINK),
+    "a memfd of another name": lambda: memfd(8192, fcntl.F_SEAL_SHRINK, "user-memory"),
+}
+
+
+@pytest.mark.parametrize("what", NO_DMABUF)
+def test_a17_a_descriptor_that_is_no_dma_buf_is_einval(netdev: Netdev, what: str) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    assert bind_rx(netdev, rx_request(1), NO_DMABUF[what]())[0] == "EINVAL"
+    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), NO_DMABUF[what]()))[0] == "EINVAL"
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"), [(os.O_RDONLY, "EACCES"), (os.O_WRONLY, "EACCES"), (os.O_PATH, "EBADF")]
+)
+def test_a18_what_the_memory_refuses_is_the_binds_errno(netdev: Netdev, flags: int, name: str) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    assert bind_rx(netdev, rx_request(1), reopened(flags))[0] == name
+    assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), reopened(flags)))[0] == name
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_a19_a_size_that_is_no_multiple_of_the_net_iovs_is_einval(netdev: Netdev) -> None:
@@ -211,17 +269,21 @@ def test_a31_a_device_without_netmem_tx_is_eopnotsupp(netdev: Netdev) -> None:
 
 def test_a33_without_memory_it_is_enomem_and_nothing_is_bound(netdev: Netdev) -> None:
     ready(netdev)
-    huge = os.memfd_create("dmabuf", os.MFD_ALLOW_SEALING)  # of a size alone: nobody maps it
-    os.ftruncate(huge, 1 << 40)
-    fcntl.fcntl(huge, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     with open("/proc/self/statm") as statm:
         in_use = int(statm.read().split()[0]) * resource.getpagesize()
+    large = fd_of(64 << 20)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + (1 << 30), hard))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + (16 << 20), hard))
     try:
-        assert bind_rx(netdev, rx_request(7), huge)[0] == "ENOMEM"
+        assert bind_rx(netdev, rx_request(7), large)[0] == "ENOMEM"
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [8192, 1 << 40, (1 << 63) - 1])
+def test_a33_memory_that_is_not_there_yet_is_enomem_whatever_its_size(netdev: Netdev, size: int) -> None:
+    hollow = memfd(size, fcntl.F_SEAL_SHRINK)
+    assert bind_rx(netdev, rx_request(7), hollow)[0] == "ENOMEM"
 
 
 def test_a_refusal_is_a_sentence_that_names_what_offends(netdev: Netdev) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from nodes.machine import dmabuf
 from nodes.machine.ledger import Place
-from nodes.machine.memory import Region, memfd_name, sealed
+from nodes.machine.memory import Region
 
 SIZE = 8192
 
@@ -54,51 +54,60 @@ def test_a_closed_descriptor_is_ebadf() -> None:
     assert caught.value.errno == errno.EBADF
 
 
-def plain_file() -> int:
-    with tempfile.TemporaryFile() as file:
-        file.truncate(SIZE)
-        return os.dup(file.fileno())
-
-
-def pipe() -> int:
-    reader, writer = os.pipe()
-    os.close(writer)
-    return reader
-
-
 def memfd(name: str, seals: int, size: int = SIZE) -> int:
+    """Of a size alone: nothing is written to it."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     return fd
 
 
-NOT_DMA_BUFS: dict[str, Callable[[], int]] = {
-    "a plain file": plain_file,
-    "a pipe": pipe,
-    "a directory": lambda: os.open("/", os.O_RDONLY),
-    "an unsealed memfd": lambda: memfd(dmabuf.DMABUF_NAME, 0),
-    "a memfd that can shrink": lambda: memfd(dmabuf.DMABUF_NAME, fcntl.F_SEAL_GROW),
-    "a memfd of another name": lambda: memfd("memory", fcntl.F_SEAL_SHRINK),
-    "an empty memfd": lambda: memfd(dmabuf.DMABUF_NAME, fcntl.F_SEAL_SHRINK, 0),
+REFUSED: dict[str, tuple[int, Callable[[], int]]] = {
+    "no memfd of that name": (errno.EINVAL, lambda: os.open("/dev/zero", os.O_RDWR)),
+    "it is no memfd": (errno.EINVAL, lambda: memfd("memory", fcntl.F_SEAL_SHRINK)),
+    "it may shrink": (errno.EINVAL, lambda: memfd(dmabuf.DMABUF_NAME, fcntl.F_SEAL_GROW)),
+    "sealed against writing": (
+        errno.EINVAL,
+        lambda: memfd(dmabuf.DMABUF_NAME, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE),
+    ),
+    "0 bytes": (errno.EINVAL, lambda: memfd(dmabuf.DMABUF_NAME, fcntl.F_SEAL_SHRINK, 0)),
+    "not all of its 8192 bytes are allocated": (
+        errno.ENOMEM,
+        lambda: memfd(dmabuf.DMABUF_NAME, fcntl.F_SEAL_SHRINK),
+    ),
 }
 
 
-@pytest.mark.parametrize("what", NOT_DMA_BUFS)
-def test_what_is_no_dma_buf_is_einval_and_closed(what: str) -> None:
-    fd = NOT_DMA_BUFS[what]()
-    with pytest.raises(OSError, match=f"file descriptor {fd} ") as caught:
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_is_no_dma_buf_is_refused_with_the_reason_and_closed(why: str) -> None:
+    number, make = REFUSED[why]
+    fd = make()
+    with pytest.raises(OSError, match=f"descriptor {fd} cannot be mapped as 'dmabuf': .*{why}") as caught:
         dmabuf.attach(fd)
-    assert caught.value.errno == errno.EINVAL
+    assert caught.value.errno == number
     assert not Path(f"/proc/self/fd/{fd}").exists()
 
 
 def test_a_descriptor_that_may_only_be_read_is_refused_and_closed() -> None:
     region = dmabuf.export(SIZE)
     fd = os.open(f"/proc/self/fd/{region.fd}", os.O_RDONLY)
-    with pytest.raises(PermissionError):
+    with pytest.raises(PermissionError, match=f"file descriptor {fd} cannot be mapped"):
         dmabuf.attach(fd)
     assert not Path(f"/proc/self/fd/{fd}").exists()
+    region.close()
+
+
+def test_a_hole_punched_later_is_filled_again() -> None:
+    """The owner may give pages of its own back; whoever touches them next gets new ones, and no SIGBUS."""
+    region = dmabuf.export(SIZE)
+    imported = dmabuf.attach(os.dup(region.fd))
+    region.view[:5] = b"bytes"
+    libc = ctypes.CDLL(None, use_errno=True)
+    keep_size_punch_hole = 3
+    assert libc.fallocate(region.fd, keep_size_punch_hole, ctypes.c_long(0), ctypes.c_long(SIZE)) == 0
+    assert not any(imported.view)
+    imported.view[:] = b"x" * SIZE
+    imported.close()
     region.close()
 
 
@@ -124,13 +133,3 @@ def test_a_view_that_still_lives_survives_close_and_close_may_come_again() -> No
     view[:] = b"0123456789"
     assert region.fd == -1
     assert bytes(view) == b"0123456789"
-
-
-def test_a_memfd_is_known_by_its_name_and_its_seals() -> None:
-    region = Region.shareable("user memory", SIZE, Place.HOST)
-    assert memfd_name(region.fd) == "user memory"
-    assert sealed(region.fd)
-    region.close()
-    fd = plain_file()
-    assert memfd_name(fd) == ""
-    os.close(fd)

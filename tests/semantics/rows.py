@@ -121,9 +121,11 @@ ROWS: dict[str, Row] = {
         "holds",
         test=_BIND + "test_a17_a_descriptor_that_is_no_dma_buf_is_einval",
     ),
-    "A18": _absent(
+    "A18": Row(
         "the exporter refuses to attach or to map: its errno",
-        "a memfd refuses neither to be attached nor to be mapped, but for want of memory (A33)",
+        "holds",
+        "the exporter is a memfd: EACCES for a descriptor that may only be read",
+        _BIND + "test_a18_what_the_memory_refuses_is_the_binds_errno",
     ),
     "A19": Row(
         "a dma-buf that is no multiple of the net_iov size: EINVAL",
