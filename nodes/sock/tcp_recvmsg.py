@@ -165,8 +165,12 @@ class RecvCall:
                 return self._refuse(taken, uapi.ETOOSMALL, why)
             room -= _CMSG_SPACE
             if netmem.is_net_iov:
+                try:
+                    token = add(netmem)
+                except OSError as full:
+                    return self._refuse(taken, full.errno or errno.EBUSY, str(full.strerror))
                 netmem.get()
-                cmsgs.append(pack(piece.offset, piece.size, add(netmem), netmem.dmabuf_id, 0))
+                cmsgs.append(pack(piece.offset, piece.size, token, netmem.dmabuf_id, 0))
             else:
                 self._copy_piece(piece)
                 cmsgs.append(pack(0, piece.size, 0, 0, 0))

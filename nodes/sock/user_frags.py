@@ -7,17 +7,20 @@ xarray gives them (sk_user_frags, include/net/sock.h; xa_alloc).
 
 from __future__ import annotations
 
+import errno
 import heapq
 from collections.abc import Iterable
 
 from nodes.netmem.netmem import Netmem
 from nodes.uapi import MAX_DONTNEED_FRAGS
 
+TOKENS_MAX = (1 << 31) - 1  # xa_limit_31b
 _U32 = 1 << 32
 
 
 class UserFrags:
-    def __init__(self) -> None:
+    def __init__(self, tokens_max: int = TOKENS_MAX) -> None:
+        self._tokens_max = tokens_max
         self._held: dict[int, Netmem] = {}
         self._free: list[int] = []  # below _next, a heap
         self._next = 1
@@ -26,11 +29,14 @@ class UserFrags:
         return len(self._held)
 
     def add(self, netmem: Netmem) -> int:
-        """The token of `netmem`, whose reference is the table's from here on."""
+        """The token of `netmem`, whose reference is the table's from here on. Raises OSError EBUSY, and takes
+        no reference, when every token is held (xa_alloc)."""
         if self._free:
             token = heapq.heappop(self._free)
         else:
             token = self._next
+            if token > self._tokens_max:
+                raise OSError(errno.EBUSY, f"the socket's {self._tokens_max} tokens are held: return some")
             self._next += 1
         self._held[token] = netmem
         return token

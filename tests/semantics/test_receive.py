@@ -13,6 +13,7 @@ from nodes.machine.memory import Region
 from nodes.nic.nic_model import MODELS
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.tcp_recvmsg import Received, RecvCall, RecvRequest, recvmsg
+from nodes.sock.user_frags import UserFrags
 from nodes.uapi import DMABUF_CMSG, MSG_SOCK_DEVMEM, DmabufCmsg
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, TwoHosts
@@ -127,6 +128,22 @@ def test_a_control_buffer_that_fills_up_ends_the_call_with_no_invisible_token(
     assert got.count == sum(c.frag_size for c in cmsgs)
     assert stream.bytes_of(cmsgs) == content[: got.count]
     assert stream.waits == 40_000 - got.count
+
+
+def test_a_full_token_table_is_ebusy_or_the_short_count_until_a_token_returns(stream: Stream) -> None:
+    content = random.Random(7).randbytes(5 * 4096)
+    stream.send(content)
+    stream.server.user_frags = UserFrags(tokens_max=2)
+    for flags in (MSG_SOCK_DEVMEM, MSG_SOCK_DEVMEM | uapi.MSG_WAITALL):
+        got, cmsgs, _ = stream.call(len(content), flags | uapi.MSG_PEEK)
+        assert [c.frag_token for c in cmsgs] == [1, 2]
+        assert stream.bytes_of(cmsgs) == content[: got.count]
+        assert errno_of(stream.call, len(content), flags) == errno.EBUSY
+        assert (stream.waits, stream.server.user_frags.dontneed([(1, 2)])) == (len(content), 2)
+    got, cmsgs, _ = stream.call(len(content))
+    assert stream.waits == len(content) - got.count
+    assert stream.server.user_frags.dontneed([(2, 1)]) == 1
+    assert [c.frag_token for c in stream.call(len(content))[1]] == [2]
 
 
 @pytest.fixture
