@@ -56,16 +56,21 @@ from commands.options import UsageError
 from commands.stop import Interrupted, Stop
 from nodes.client.host import HostError
 from nodes.kernel_version import DEFAULT, VERSIONS
+from nodes.nic.impairment import ImpairmentError
+from nodes.nic.nic_model import MODELS, NicModelError
 from topologies.doctor import checks
 from topologies.fabric import FabricError
 from topologies.inventory import InventoryError, clean, state_directory
 from topologies.shapes import SHAPES, build
 from topologies.topology import TopologyError
 from workloads.experiment import ExperimentError
-from workloads.records import ExperimentConfig, RankFailure
+from workloads.records import ExperimentConfig, HostConfig, RankFailure
 from workloads.registry import PATHS, WORKLOADS
 from workloads.sizes import SizeError, parse_rate, parse_sizes
 
+_WRONG_OPTIONS = (
+    ImpairmentError, NicModelError, SizeError, TopologyError, UsageError, control.ControlUsage,
+)  # fmt: skip
 _FAILURES = (
     ExperimentError, FabricError, HostError, InventoryError, LivingError, RankFailure, ResultsError, OSError,
 )  # fmt: skip
@@ -96,6 +101,9 @@ def run(
     bidir: Annotated[bool, typer.Option("--bidir", help="Stream both ways at once.")] = False,
     mtu: options.Mtu = 1500,
     gso_max: options.GsoMax = "64K",
+    queues: options.Queues = 8,
+    nic: options.Nic = "generic",
+    header_buffer: options.HeaderBuffer = None,
     niov_size: Annotated[
         str | None,
         typer.Option(help="Bytes of a net_iov, 4K to 64K.  [default: the kernel's largest, 64K or 4K]"),
@@ -106,6 +114,7 @@ def run(
     seed: Annotated[int, typer.Option(help="Of the data and the order of trials.")] = 1,
     impair: options.Impair = None,
     pcap: options.Pcap = False,
+    trace: options.Trace = False,
     results: options.Results = PROJECT / "results",
     run_id: options.RunId = None,
 ) -> int:
@@ -126,18 +135,25 @@ def run(
         bidir=bidir,
         mtu=mtu,
         gso_max_bytes=options.super_packet(gso_max),
-        niov_bytes=options.net_iov(niov_size, options.known("kernel", kernel, VERSIONS)),
+        rx_queues=queues,
+        nic=nic,
+        header_buffer_bytes=header_buffer,
+        niov_bytes=options.net_iov(
+            niov_size, options.known("kernel", kernel, VERSIONS), options.known("nic", nic, MODELS)
+        ),
         kernel=kernel,
         host_mem_bw_bytes_per_s=parse_rate(host_mem_bw) if host_mem_bw else None,
         timeout_s=timeout,
         seed=seed,
         impair=impair,
         pcap=pcap,
+        trace=trace,
     )
     run_dir = results / (
         run_id or f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{workload}-{topology}{config.hosts}"
     )
     network = build(topology, config.hosts, mtu, config.gso_max_bytes)
+    options.check_hosts(config)
     options.check_workload(config)
     options.check_place(run_dir)
     return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:])), stop)
@@ -150,10 +166,12 @@ def list_() -> int:
         ("--topology", {name: shape.description for name, shape in SHAPES.items()}),
         ("--workload", {name: kind.description for name, kind in WORKLOADS.items()}),
         ("--path", {name: transport.description for name, transport in PATHS.items()}),
+        ("--nic (docs/devmem.md says more)", dict.fromkeys(MODELS, "")),
+        ("--kernel (likewise)", dict.fromkeys(VERSIONS, "")),
     ):
         print(title)
         for name, description in entries.items():
-            print(f"  {name:<12} {description}")
+            print(f"  {name:<12} {description}".rstrip())
     return 0
 
 
@@ -186,25 +204,36 @@ def up(
     hosts: Annotated[int, typer.Option(help="How many hosts.")] = 2,
     mtu: options.Mtu = 1500,
     gso_max: options.GsoMax = "64K",
+    queues: options.Queues = 8,
+    nic: options.Nic = "generic",
+    header_buffer: options.HeaderBuffer = None,
     kernel: options.Kernel = DEFAULT.name,
     host_mem_bw: options.HostMemBw = None,
     impair: options.Impair = None,
     pcap: options.Pcap = False,
+    trace: options.Trace = False,
     results: options.Results = PROJECT / "results",
     run_id: options.RunId = None,
 ) -> int:
     """A network with an endpoint in every host, for exec, netdev and ethtool, until Ctrl-C or `down`."""
     stop = Stop()
-    network = build(topology, hosts, mtu, options.super_packet(gso_max))
-    asked: dict[str, object] = {
-        "gso-max": options.super_packet(gso_max),
-        "kernel": options.known("kernel", kernel, VERSIONS),
-        "host-mem-bw": parse_rate(host_mem_bw) if host_mem_bw else None,
-        "impair": impair,
-    }
+    config = HostConfig(
+        mtu=mtu,
+        gso_max_bytes=options.super_packet(gso_max),
+        rx_queues=queues,
+        nic=nic,
+        header_buffer_bytes=header_buffer,
+        kernel=options.known("kernel", kernel, VERSIONS),
+        host_mem_bw_bytes_per_s=parse_rate(host_mem_bw) if host_mem_bw else None,
+        impair=impair,
+        pcap=pcap,
+        trace=trace,
+    )
+    network = build(topology, hosts, mtu, config.gso_max_bytes)
     run_dir = results / (run_id or f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+    options.check_hosts(config)
     options.check_place(run_dir)
-    stand(NetworkRequest(run_dir.name, network, run_dir, asked, pcap, standing=True), stop.check)
+    stand(NetworkRequest(network, run_dir, config, standing=True), stop.check)
 
 
 app.command()(control.down)
@@ -225,7 +254,7 @@ def main() -> int:
     except typer.TyperException as wrong:
         _say(wrong.format_message())
         return 2
-    except (UsageError, SizeError, TopologyError, control.ControlUsage) as wrong:
+    except _WRONG_OPTIONS as wrong:
         _say(str(wrong))
         return 2
     except Interrupted as stopped:

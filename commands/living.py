@@ -29,7 +29,9 @@ def stand(request: NetworkRequest, check: Callable[[], None]) -> NoReturn:
     """Build a network, say where its hosts are, and keep it until `check` raises."""
     with ExitStack() as stack:
         started = start_network(request, check, stack)
-        print(f"run {request.run_id} is up; Ctrl-C or `run.py down --run {request.run_id}` ends it")
+        print(
+            f"run {request.run_dir.name} is up; Ctrl-C or `run.py down --run {request.run_dir.name}` ends it"
+        )
         for host in request.topology.hosts:
             print(f"{host.name:<6} {host.endpoint_address:<18} kernel {host.kernel_address}", flush=True)
         while True:

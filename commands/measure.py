@@ -64,8 +64,8 @@ def measure(request: RunRequest, stop: Stop) -> int:
 def _run(request: RunRequest, stop: Stop, stack: ExitStack) -> None:
     """Start everything, each with what ends it on `stack`, and run the trials."""
     config, run_dir = request.config, request.run_dir
-    options = _endpoint_options(config)
-    wanted = NetworkRequest(run_dir.name, request.network, run_dir, options, config.pcap)
+    # Host pages are as large as net_iovs: like against like.
+    wanted = NetworkRequest(request.network, run_dir, config, rx_buf_len=config.niov_bytes)
     started = start_network(wanted, stop.check, stack)
     places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
     ranks = places[: WORKLOADS[config.workload].ranks(config)]
@@ -77,14 +77,3 @@ def _run(request: RunRequest, stop: Stop, stack: ExitStack) -> None:
         raise Interrupted(signal.SIGTERM) from None
     stop.arm()
     run_trials(config, ranks, run_dir / "samples.csv", started.watch)
-
-
-def _endpoint_options(config: ExperimentConfig) -> dict[str, object]:
-    """What every endpoint is told, in its own words."""
-    return {
-        "gso-max": config.gso_max_bytes,
-        "rx-buf-len": config.niov_bytes,  # host pages as large as net_iovs: like against like
-        "host-mem-bw": config.host_mem_bw_bytes_per_s,
-        "kernel": config.kernel,
-        "impair": config.impair,
-    }

@@ -1,6 +1,6 @@
 """A network with an endpoint in every host: what a measuring run and `up` have in common.
 
-In: a topology, and options for the endpoints under their own names. Out: the hosts' channels, and a function
+In: a topology, and what its hosts are like. Out: the hosts' channels, and a function
 that raises when a part of it has died. Owns the fabric and the record of the run, through the caller's stack.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from nodes.client.host import Host, HostError
 from topologies.fabric import Fabric, FabricError
 from topologies.inventory import Inventory
 from topologies.topology import Topology
+from workloads.records import HostConfig
 
 _READY_S = 20.0
 
@@ -39,23 +40,22 @@ class StartedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRequest:
-    """`endpoint`: options of nodes.endpoint without their dashes, None for one that is not given; `pcap`:
-    each endpoint writes a capture beside its log. `standing`: see inventory.Record."""
+    """`run_dir` is for logs, captures and traces. `rx_buf_len`: bytes of a host receive buffer. `standing`:
+    see inventory.Record."""
 
-    run_id: str
     topology: Topology
-    logs: Path
-    endpoint: Mapping[str, object]
-    pcap: bool = False
+    run_dir: Path
+    config: HostConfig
+    rx_buf_len: int = 4096
     standing: bool = False
 
 
 def start_network(request: NetworkRequest, check: Callable[[], None], stack: ExitStack) -> StartedNetwork:
     """Build it, start the endpoints and wait until they take connections. Raises FabricError, HostError,
     InventoryError, and what `check` raises."""
-    inventory = stack.enter_context(Inventory.create(request.run_id, request.standing))
+    inventory = stack.enter_context(Inventory.create(request.run_dir.name, request.standing))
     channels = inventory.make_directory()
-    fabric = stack.enter_context(Fabric(request.topology, request.logs))
+    fabric = stack.enter_context(Fabric(request.topology, request.run_dir))
     for pid in fabric.pids:
         inventory.add_process(pid)
 
@@ -64,9 +64,9 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
         for child in fabric.dead_children():
             how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
             what = "endpoint" if "nodes.endpoint" in child.argv else "network"
-            said = _last_words(request.logs / f"{child.host}.log")
+            said = _last_words(request.run_dir / f"{child.host}.log")
             raise FabricError(
-                f"the {what} of host {child.host} ended with {how}{said}; see the logs in {request.logs}"
+                f"the {what} of host {child.host} ended with {how}{said}; see the logs in {request.run_dir}"
             )
 
     hosts = tuple(StartedHost(h.name, str(channels / f"{h.name}.sock")) for h in request.topology.hosts)
@@ -80,7 +80,7 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
 
 def _endpoint(request: NetworkRequest, started: StartedHost) -> list[str]:
     """The command line of one host's endpoint."""
-    host = request.topology.host(started.name)
+    host, config, run_dir = request.topology.host(started.name), request.config, request.run_dir.resolve()
     options = {
         "name": host.name,
         "interface": host.interface,
@@ -88,8 +88,16 @@ def _endpoint(request: NetworkRequest, started: StartedHost) -> list[str]:
         "mac": host.endpoint_mac,
         "kernel-address": host.kernel_address.partition("/")[0],
         "channel": started.channel,
-        "pcap": (request.logs / f"{host.name}.pcapng").resolve() if request.pcap else None,
-        **request.endpoint,
+        "rx-queues": config.rx_queues,
+        "rx-buf-len": request.rx_buf_len,
+        "gso-max": config.gso_max_bytes,
+        "host-mem-bw": config.host_mem_bw_bytes_per_s,
+        "impair": config.impair,
+        "kernel": config.kernel,
+        "nic": config.nic,
+        "header-buffer": config.header_buffer_bytes,
+        "pcap": run_dir / f"{host.name}.pcapng" if config.pcap else None,
+        "trace": run_dir / f"{host.name}.trace.jsonl" if config.trace else None,
     }
     given = [word for name, v in options.items() if v is not None for word in (f"--{name}", str(v))]
     return [sys.executable, "-m", "nodes.endpoint", *given]

@@ -16,13 +16,16 @@ import psutil
 import typer
 
 from nodes.kernel_version import VERSIONS
+from nodes.nic import impairment
+from nodes.nic.nic_model import MODELS, nic_model
 from topologies.fabric import FabricError
 from topologies.topology import GSO_MAX_BYTES
-from workloads.records import ExperimentConfig
+from workloads.records import ExperimentConfig, HostConfig
 from workloads.registry import WORKLOADS
 from workloads.sizes import parse_size
 
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
+QUEUES_MAX = 64
 
 ShapeName = Annotated[str, typer.Option(help="Shape of the network; see `list`.")]
 Mtu = Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")]
@@ -31,9 +34,19 @@ Kernel = Annotated[str, typer.Option(help=f"Whose devmem rules hold: {', '.join(
 HostMemBw = Annotated[str | None, typer.Option(help="Ceiling of each host's memory, as 2GB/s.")]
 Impair = Annotated[
     str | None,
-    typer.Option(help="A bad wire at each NIC: loss=0.01,reorder=0.02,duplicate=0.001,delay=1ms,seed=1."),
+    typer.Option(
+        help="A bad wire at each NIC, any of loss=0.01,reorder=0.02,duplicate=0.001,corrupt=0.001,delay=1ms,"
+        "jitter=100us,seed=1."
+    ),
 ]
 Pcap = Annotated[bool, typer.Option("--pcap", help="Write HOST.pcapng into the run's directory.")]
+Trace = Annotated[bool, typer.Option("--trace", help="Write HOST.trace.jsonl: the page pools' events.")]
+Nic = Annotated[str, typer.Option(help=f"How NICs split headers: {', '.join(MODELS)}.")]
+HeaderBuffer = Annotated[
+    int | None,
+    typer.Option(help="Bytes of the longest header that is split.  [default: the NIC's]", show_default=False),
+]
+Queues = Annotated[int, typer.Option(min=1, max=QUEUES_MAX, help="Receive queues of each NIC.")]
 Results = Annotated[
     Path, typer.Option(help="Where run directories go.", show_default="results beside run.py")
 ]
@@ -57,15 +70,26 @@ def super_packet(text: str) -> int:
     return GSO_MAX_BYTES if size == 512 << 10 else size
 
 
-def net_iov(text: str | None, kernel: str) -> int:
-    """Bytes of a net_iov, by default the kernel version's largest. Raises SizeError, UsageError."""
-    largest = 65536 if VERSIONS[kernel].rx_page_size else 4096
+def net_iov(text: str | None, kernel: str, nic: str) -> int:
+    """Bytes of a net_iov, by default the largest that the kernel version and the NIC's driver have. Raises
+    SizeError, UsageError."""
+    largest = MODELS[nic].rx_page_size_max if VERSIONS[kernel].rx_page_size else 4096
     size = parse_size(text) if text else largest
     if size not in (4096, 8192, 16384, 32768, 65536):
         raise UsageError(f"--niov-size {size} is not 4K, 8K, 16K, 32K or 64K; choose one of them")
     if size > largest:
-        raise UsageError(f"--niov-size {size}: kernel {kernel} has net_iovs of 4096 bytes only; leave it out")
+        raise UsageError(
+            f"--niov-size {size}: kernel {kernel} with nic {nic} has net_iovs of {largest} bytes only; leave it "
+            "out"
+        )
     return size
+
+
+def check_hosts(config: HostConfig) -> None:
+    """There are such NICs and such a wire. Raises NicModelError, ImpairmentError."""
+    nic_model(config.nic, config.header_buffer_bytes)
+    if config.impair is not None:
+        impairment.parse(config.impair)
 
 
 def check_workload(config: ExperimentConfig) -> None:
@@ -80,6 +104,8 @@ def check_workload(config: ExperimentConfig) -> None:
         raise UsageError(
             f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
         )
+    if config.rx_queues < 2 and "devmem" in config.paths:
+        raise UsageError("--queues 1: devmem needs a queue beside the first; ask for 2 or more")
     needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
     if needed > free:
         raise UsageError(

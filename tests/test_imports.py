@@ -23,9 +23,13 @@ _ALL = (
 )  # fmt: skip
 BELOW_ENDPOINT = {f"nodes.{part}" for part in _ALL}
 MAY_IMPORT: dict[str, set[str]] = {
-    "run": {"commands", "topologies", "workloads", "analysis", "nodes.client", "nodes.kernel_version"},
+    "run": {
+        "commands", "topologies", "workloads", "analysis", "nodes.client", "nodes.kernel_version",
+        "nodes.nic",  # which models there are and what a bad wire may be: refused before anything starts
+    },
     "commands": {
         "topologies", "workloads", "analysis", "nodes.client", "nodes.machine", "nodes.kernel_version",
+        "nodes.nic",  # likewise
     },
     "workloads": {"nodes.client", "nodes.machine", "nodes.uapi", "nodes.kernel_version"},
     "topologies": set(),

@@ -11,7 +11,23 @@ import msgspec
 from nodes.kernel_version import DEFAULT
 
 
-class ExperimentConfig(msgspec.Struct, frozen=True):
+class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What every host of a network is like: its wire, its NIC, its kernel, its memory, and what it writes
+    down. None: the NIC's own, or no such thing."""
+
+    mtu: int = 1500
+    gso_max_bytes: int = 65536
+    rx_queues: int = 8
+    nic: str = "generic"
+    header_buffer_bytes: int | None = None
+    kernel: str = DEFAULT.name
+    host_mem_bw_bytes_per_s: float | None = None
+    impair: str | None = None
+    pcap: bool = False
+    trace: bool = False
+
+
+class ExperimentConfig(HostConfig, frozen=True):
     """What was asked for, resolved: manifest.json's `config`."""
 
     topology: str
@@ -24,15 +40,9 @@ class ExperimentConfig(msgspec.Struct, frozen=True):
     warmup: int = 1
     duration_s: float = 5.0
     bidir: bool = False
-    mtu: int = 1500
-    gso_max_bytes: int = 65536
     niov_bytes: int = 65536
-    host_mem_bw_bytes_per_s: float | None = None
     timeout_s: float = 10.0
     seed: int = 1
-    kernel: str = DEFAULT.name
-    impair: str | None = None
-    pcap: bool = False
 
 
 class RankPlace(msgspec.Struct, frozen=True):

@@ -32,18 +32,16 @@ from nodes.kernel_version import DEFAULT, VERSIONS
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
-from nodes.nic.af_packet import PEEK_BYTES, VNET_BYTES, AfPacket, WireError
+from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
 from nodes.nic.impairment import Chances, Impairment, ImpairmentError, parse
 from nodes.nic.net_device import DeviceConfig, NetDevice
-from nodes.nic.nic_model import GENERIC, MODELS, NicModel
+from nodes.nic.nic_model import GENERIC, MODELS, NicModelError, nic_model
 from nodes.sock.inet import Inet, InetConfig
 from nodes.wire import ethernet, ipv6
 
 _SIOCGIFMTU = 0x8921
 _CAPTURE_BUFFER_BYTES = 1 << 20
-_HEADERS_MIN = 54  # Ethernet, IPv4 and TCP without options
-_HEADERS_MAX = PEEK_BYTES - VNET_BYTES  # what the parser sees
 _IMPAIR = """a bad wire, both ways, any of: loss=0.01,reorder=0.02,duplicate=0.001,corrupt=0.001 (chances of a
 wire packet), delay=1ms,jitter=100us,seed=1"""
 
@@ -86,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
         run(options)
-    except (EndpointError, WireError, AddressInUse) as e:
+    except (EndpointError, NicModelError, WireError, AddressInUse) as e:
         print(f"endpoint: {e}", file=sys.stderr)
         return 1
     return 0
@@ -116,7 +114,7 @@ def run(options: argparse.Namespace) -> None:
             gso_max_bytes=options.gso_max,
             rx_buf_len=options.rx_buf_len,
             kernel=VERSIONS[options.kernel],
-            nic=_nic(options.nic, options.header_buffer),
+            nic=nic_model(options.nic, options.header_buffer),
         )
         impairment = Impairment(wire, chances, options.address) if chances else None
         trace = TraceFile(stack.enter_context(_writable("--trace", options.trace))) if options.trace else None
@@ -185,16 +183,6 @@ def _chances(text: str | None) -> Chances | None:
         return None if text is None else parse(text)
     except ImpairmentError as e:
         raise EndpointError(str(e)) from None
-
-
-def _nic(name: str, header_buffer_bytes: int | None) -> NicModel:
-    if header_buffer_bytes is None:
-        return MODELS[name]
-    if not _HEADERS_MIN <= header_buffer_bytes <= _HEADERS_MAX:
-        raise EndpointError(
-            f"--header-buffer {header_buffer_bytes}: choose {_HEADERS_MIN} to {_HEADERS_MAX}"
-        )
-    return replace(MODELS[name], header_buffer_bytes=header_buffer_bytes)
 
 
 def _writable(option: str, path: str) -> BinaryIO:

@@ -1,17 +1,25 @@
 """What kinds of NIC and driver there are: how each parts headers from payload, and what its driver lacks.
 
-In: a name from the command line. Out: one frozen record that net_device and control consult. Sources:
-Documentation/networking/{devmem,netmem}.rst (what a NIC and its driver must do), gve_rx_dqo() of
+In: a name and a length from the command line. Out: one frozen record that net_device and control consult.
+Sources: Documentation/networking/{devmem,netmem}.rst (what a NIC and its driver must do), gve_rx_dqo() of
 drivers/net/ethernet/google/gve/gve_rx_dqo.c, and for a fixed split the jumbo placement of
 drivers/net/ethernet/broadcom/bnxt.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nodes.nic.af_packet import PEEK_BYTES, VNET_BYTES
 from nodes.netmem.page_pool import CAPABLE, PoolParams
 from nodes.uapi import PAGE_SIZE
+
+HEADERS_MIN = 54  # Ethernet, IPv4 and TCP without options
+HEADERS_MAX = PEEK_BYTES - VNET_BYTES  # what the parser sees
+
+
+class NicModelError(ValueError):
+    """There is no such NIC; str() is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +61,16 @@ MODELS = {
         NicModel("no-order-0-pools", rx_page_size_max=PAGE_SIZE, pools=PoolParams(order=2)),
     )
 }
+
+
+def nic_model(name: str, header_buffer_bytes: int | None) -> NicModel:
+    """The model `name`, with a header buffer of its own unless one is given. Raises NicModelError."""
+    if name not in MODELS:
+        raise NicModelError(f"there is no nic {name!r}; choose from {', '.join(MODELS)}")
+    if header_buffer_bytes is None:
+        return MODELS[name]
+    if not HEADERS_MIN <= header_buffer_bytes <= HEADERS_MAX:
+        raise NicModelError(
+            f"--header-buffer {header_buffer_bytes}: choose {HEADERS_MIN} to {HEADERS_MAX} bytes"
+        )
+    return replace(MODELS[name], header_buffer_bytes=header_buffer_bytes)

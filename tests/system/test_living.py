@@ -33,6 +33,7 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.P
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as place:
         monkeypatch.setenv("TMPDIR", place)
         argv = [sys.executable, str(PROJECT / "run.py"), "up", "--results", str(tmp_path), "--run-id", "it"]
+        argv += ["--queues", "9", "--trace"]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert process.stdout is not None
         for host in ("run it is up", "h1", "h2"):
@@ -45,7 +46,7 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.P
         assert not list(Path(place).iterdir()), "a directory is left"
 
 
-def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str]) -> None:
+def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], tmp_path: Path) -> None:
     assert command("ethtool", "h1", "-N", "flow-type", "tcp4", "dst-port", "7000", "action", "7").stdout == (
         "Added rule with ID 0\n"
     )
@@ -68,9 +69,11 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str]) 
     assert "10.0.0.1/16" in inside.stdout
     assert inside.stdout.endswith("/h1.sock\n")
 
+    assert "9" in command("ethtool", "h2", "-l").stdout
     down = command("down")
     assert (down.returncode, down.stdout) == (0, "run it is down\n")
     assert up.wait(10) == 128 + signal.SIGTERM
+    assert (tmp_path / "it" / "h1.trace.jsonl").exists()
 
 
 def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: subprocess.Popen[str]) -> None:

@@ -36,6 +36,12 @@ def run_py(
         (["--niov-size", "5K"], "--niov-size 5120 is not"),
         (["--run-id", "my run"], "run id 'my run' cannot name a directory"),
         (["--size", "64G", "--hosts", "200"], "MiB and"),
+        (["--nic", "e1000"], "there is no nic 'e1000'; choose from generic, gve"),
+        (["--header-buffer", "10"], "--header-buffer 10: choose 54 to"),
+        (["--queues", "0"], "'--queues'"),
+        (["--queues", "1"], "--queues 1: devmem needs a queue beside the first"),
+        (["--impair", "loss=2"], "--impair: loss=2 is not a chance from 0 to 1"),
+        (["--impair", "delay=3"], "--impair: delay=3 is no duration"),
         (["--bidir"], "--bidir does not go with all_reduce"),
         (["--repeat", "0"], "--repeat"),
         (["--frobnicate"], "No such option"),
@@ -65,8 +71,8 @@ def test_a_run_id_is_not_used_twice(tmp_path: Path) -> None:
 def test_list_names_everything_that_can_be_chosen() -> None:
     found = run_py("list")
     assert found.returncode == 0
-    for name in ("pair", "star", "all_reduce", "stream", "devmem", "bounce", "kernel"):
-        assert f"  {name} " in found.stdout
+    for name in ("pair", "star", "all_reduce", "stream", "devmem", "bounce", "kernel", "gve", "6.12"):
+        assert f"  {name}" in found.stdout
 
 
 @pytest.mark.skipif(not (PROJECT / ".venv/bin/python").exists(), reason="no environment beside run.py")

@@ -1,4 +1,4 @@
-"""run.py's --impair and --pcap: a bad wire under a whole run, and captures of it."""
+"""run.py's options for hosts: a bad wire under a whole run, captures, another NIC, traces of its pools."""
 
 from __future__ import annotations
 
@@ -36,8 +36,17 @@ def test_a_run_over_a_bad_wire_is_correct_and_captured(tmp_path: Path) -> None:
         assert all(length - stored == payload for length, stored, payload in packets)
 
 
-def test_an_impossible_wire_ends_the_run_with_the_reason(tmp_path: Path) -> None:
-    found = run_py(tmp_path, "--path", "devmem", "--size", "64K", "--impair", "loss=2")
-    assert found.returncode == 1
-    assert "--impair: loss=2 is not a chance from 0 to 1" in found.stderr
-    assert found.stderr.count("\n") == 1
+def test_a_run_has_the_hosts_that_were_asked_for_and_writes_what_their_pools_do(tmp_path: Path) -> None:
+    asked = ["--nic", "gve", "--header-buffer", "100", "--queues", "3", "--trace"]
+    found = run_py(tmp_path, "--path", "devmem", "--size", "64K", *asked)
+    assert found.returncode == 0, found.stderr
+    config = json.loads((tmp_path / "it" / "manifest.json").read_text())["config"]
+    assert (config["nic"], config["header_buffer_bytes"], config["rx_queues"]) == ("gve", 100, 3)
+    for host in ("h1", "h2"):
+        lines = (tmp_path / "it" / f"{host}.trace.jsonl").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
+        held, released = (
+            [e for e in events if e["event"] == f"page_pool_state_{what}" and e["netmem"] == "net_iov"]
+            for what in ("hold", "release")
+        )
+        assert len(held) == len(released) > 0  # the binding ended: every net_iov has come back
