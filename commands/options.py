@@ -79,8 +79,8 @@ def net_iov(text: str | None, kernel: str, nic: str) -> int:
         raise UsageError(f"--niov-size {size} is not 4K, 8K, 16K, 32K or 64K; choose one of them")
     if size > largest:
         raise UsageError(
-            f"--niov-size {size}: kernel {kernel} with nic {nic} has net_iovs of {largest} bytes only; leave it "
-            "out"
+            f"--niov-size {size}: kernel {kernel} with nic {nic} has net_iovs of {largest} bytes only; leave "
+            "it out"
         )
     return size
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nodes.nic.af_packet import PEEK_BYTES, VNET_BYTES
 from nodes.netmem.page_pool import CAPABLE, PoolParams
+from nodes.nic.af_packet import PEEK_BYTES, VNET_BYTES
 from nodes.uapi import PAGE_SIZE
 
 HEADERS_MIN = 54  # Ethernet, IPv4 and TCP without options

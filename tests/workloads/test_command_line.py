@@ -34,6 +34,8 @@ def run_py(
         (["--gso-max", "1M"], "gso_max_bytes 1048576"),
         (["--mtu", "20"], "mtu 20"),
         (["--niov-size", "5K"], "--niov-size 5120 is not"),
+        (["--nic", "gve", "--niov-size", "8K"], "with nic gve has net_iovs of 4096 bytes only"),
+        (["--kernel", "6.12", "--niov-size", "8K"], "kernel 6.12 with nic"),
         (["--run-id", "my run"], "run id 'my run' cannot name a directory"),
         (["--size", "64G", "--hosts", "200"], "MiB and"),
         (["--nic", "e1000"], "there is no nic 'e1000'; choose from generic, gve"),
