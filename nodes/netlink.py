@@ -207,12 +207,14 @@ class Channels(Attributes, frozen=True):
 
 
 class ChannelsInfo(Attributes, frozen=True):
-    """Rx and tx channels are separate here: none is combined."""
+    """None: the device has no channels of that kind. A combined one has an rx and a tx queue."""
 
-    rx_max: int
-    tx_max: int
-    rx_count: int
-    tx_count: int
+    rx_max: int | None = None
+    tx_max: int | None = None
+    combined_max: int | None = None
+    rx_count: int | None = None
+    tx_count: int | None = None
+    combined_count: int | None = None
 
 
 class RssContext(Attributes, frozen=True):

@@ -198,7 +198,7 @@ class Devmem(Transport[Socket]):
 
     def _spare_queue(self, ethtool: Ethtool) -> int:
         """Take the last queue out of RSS: what arrives there by chance would fill its net_iovs."""
-        last = int(ethtool.channels_get()["rx-count"]) - 1
+        last = ethtool.rx_queue_count() - 1
         if last < 1:
             raise OSError(
                 "the NIC has one rx queue; devmem needs one more, start the endpoint with --rx-queues 2"

@@ -28,8 +28,13 @@ class Ethtool(Family):
         return dict(self.do("channels-get"))
 
     def channels_set(self, attributes: Attributes) -> None:
-        """rx-count, tx-count; absent ones stay."""
+        """rx-count and tx-count, or combined-count, whichever the NIC has; absent ones stay."""
         self.do("channels-set", attributes)
+
+    def rx_queue_count(self) -> int:
+        """How many rx queues are in use: the rx channels and the combined ones."""
+        channels = self.channels_get()
+        return int(channels.get("rx-count", 0)) + int(channels.get("combined-count", 0))
 
     def rss_get(self, attributes: Attributes | None = None) -> Attributes:
         """The device's own table and key, or those of {"context": n}."""

@@ -11,7 +11,6 @@ import ipaddress
 from collections.abc import Callable
 
 from nodes.client import ethtool_show as show
-from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host
 from nodes.client.netdev import Attributes
 
@@ -134,7 +133,7 @@ def _show_rules(host: Host, words: _Words) -> str:
     if words.peek() == "rule":
         words.word("rule")
         return show.rule(host.ethtool.do("ntuple-get", {"location": words.number("rule")}))
-    return show.rules(_rx_channels(host.ethtool), host.ethtool.ntuple_get())
+    return show.rules(host.ethtool.rx_queue_count(), host.ethtool.ntuple_get())
 
 
 def _set_rules(host: Host, words: _Words) -> str:
@@ -182,7 +181,7 @@ def _inverted(mask: str) -> str:
 
 
 def _show_rss(host: Host, words: _Words) -> str:
-    return show.rss(host.ifname, _rx_channels(host.ethtool), host.ethtool.rss_get(_context(words)))
+    return show.rss(host.ifname, host.ethtool.rx_queue_count(), host.ethtool.rss_get(_context(words)))
 
 
 def _context(words: _Words) -> Attributes:
@@ -250,10 +249,6 @@ def _numbers(words: _Words, names: dict[str, str]) -> Attributes:
             raise EthtoolUsage(f"parameter {name!r} is not known; choose from {', '.join(names)}")
         wanted[names[name]] = words.number(name)
     return wanted
-
-
-def _rx_channels(ethtool: Ethtool) -> int:
-    return int(ethtool.channels_get()["rx-count"])
 
 
 _ACTS: dict[str, Callable[[Host, _Words], str]] = {

@@ -118,7 +118,7 @@ def _queues(options: argparse.Namespace, host: Host, probing: bool) -> Queues:
         raise Failure("-t and -q go together: give both, or neither")
     if options.first is not None:
         return Queues(options.first, options.count)
-    there = int(host.ethtool.channels_get()["rx-count"])
+    there = host.ethtool.rx_queue_count()
     if there < 2:
         raise Failure(f"the device has {there} rx queue: start its endpoint with --rx-queues 2 or more")
     queues = Queues(there // 2, there // 2) if probing else Queues(there - 1, 1)
@@ -331,7 +331,8 @@ def _probe(options: argparse.Namespace, host: Host, queues: Queues, memory: Regi
     with ExitStack() as bound:
         _bind_rx(bound, options, memory, queues.ids())
         try:
-            host.ethtool.channels_set({"rx-count": queues.count})
+            kind = "combined-count" if "combined-count" in host.ethtool.channels_get() else "rx-count"
+            host.ethtool.channels_set({kind: queues.count})
         except OSError as refused:
             _say(f"refused: {refused.strerror}")
         else:

@@ -78,29 +78,36 @@ class Ethtool:
     # --- channels
 
     def channels_get(self, _: netlink.Empty) -> netlink.ChannelsInfo:
-        return netlink.ChannelsInfo(self._device.config.rx_queues, 1, len(self._device.rx_queues), 1)
+        most, count = self._device.config.rx_queues, len(self._device.rx_queues)
+        if self._device.config.nic.combined:
+            return netlink.ChannelsInfo(combined_max=most, combined_count=count)
+        return netlink.ChannelsInfo(rx_max=most, tx_max=1, rx_count=count, tx_count=1)
 
     def channels_set(self, request: netlink.Channels) -> None:
         """-L. EINVAL for counts beyond the maximum, for none, and for fewer than the RSS tables, the rules
         or the bound queues need: exactly one above the highest bound queue is too few (table B1, B8)."""
         now = self.channels_get(netlink.Empty())
-        rx = now.rx_count if request.rx_count is None else request.rx_count
-        tx = now.tx_count if request.tx_count is None else request.tx_count
-        asked = (rx, tx, request.other_count or 0, request.combined_count or 0)
-        if asked == (now.rx_count, now.tx_count, 0, 0):
+        limits = (now.rx_max or 0, now.tx_max or 0, 0, now.combined_max or 0)
+        before = (now.rx_count or 0, now.tx_count or 0, 0, now.combined_count or 0)
+        wanted = (request.rx_count, request.tx_count, request.other_count, request.combined_count)
+        asked = tuple(b if w is None else w for b, w in zip(before, wanted, strict=True))
+        if asked == before:
             return
-        limits = (now.rx_max, now.tx_max, 0, 0)
         for name, count, limit in zip(("rx", "tx", "other", "combined"), asked, limits, strict=True):
             if count > limit:
                 raise NetlinkError(
                     errno.EINVAL, f"{count} {name} channels: the device has {limit}", f"{name}-count"
                 )
-        if not rx or not tx:
-            raise NetlinkError(errno.EINVAL, "no rx or no tx channel would be left: keep one of each")
+        rx, tx, _, combined = asked
+        if not combined and not (rx and tx):
+            changed = "combined" if limits[3] else "tx" if rx else "rx"
+            text = "no rx or no tx channel would be left: keep one of each"
+            raise NetlinkError(errno.EINVAL, text, f"{changed}-count")
         for need, what in self._needs():
-            if rx <= need:
-                raise NetlinkError(errno.EINVAL, f"{rx} channels are too few for the {what} ({need})")
-        self._device.use_rx_queues(rx)
+            if rx + combined <= need:
+                text = f"{rx + combined} channels are too few for the {what} ({need})"
+                raise NetlinkError(errno.EINVAL, text)
+        self._device.use_rx_queues(rx + combined)
 
     def _needs(self) -> list[tuple[int, str]]:
         """What new counts must exceed, in the kernel's order (ethtool_check_max_channel)."""

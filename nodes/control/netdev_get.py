@@ -29,7 +29,7 @@ class NetdevGet:
     def __init__(self, device: NetDevice) -> None:
         self._device = device
 
-    # --- the device, its queues and NAPIs: one NAPI an rx queue, the tx queue with the first
+    # --- the device, its queues and NAPIs: one NAPI an rx queue, a tx queue with the rx queue of its number
 
     def dev_get(self, request: netlink.OfDevice) -> netlink.Device:
         """EINVAL without ifindex, ENODEV for a device that is not there."""
@@ -64,7 +64,8 @@ class NetdevGet:
         ]
 
     def _tx_queues(self) -> list[netlink.QueueInfo]:
-        return [netlink.QueueInfo(0, "tx", self._device.ifindex, NAPI_ID_MIN)]
+        ids = range(self._device.tx_queue_count)
+        return [netlink.QueueInfo(i, "tx", self._device.ifindex, NAPI_ID_MIN + i) for i in ids]
 
     def napi_get(self, request: netlink.NapiGet) -> netlink.NapiInfo:
         """EINVAL without id, ENOENT for one that is not there."""
@@ -148,7 +149,9 @@ class NetdevGet:
         tx = _spec_names(msgspec.structs.asdict(self._device.tx.counters))
         if request.scope == "queue":
             rx = [netlink.Qstats(ifindex, "rx", q.id, **_rx(q)) for q in self._device.rx_queues]
-            return [*rx, netlink.Qstats(ifindex, "tx", 0, **tx)]
+            idle = dict.fromkeys(tx, 0)
+            ids = range(self._device.tx_queue_count)
+            return [*rx, *(netlink.Qstats(ifindex, "tx", i, **(idle if i else tx)) for i in ids)]
         rows = [_rx(q) for q in self._device.all_rx_queues]
         total = {name: sum(row[name] for row in rows) for name in rows[0]}
         overruns = self._device.overruns()

@@ -28,16 +28,18 @@ class NicModel:
     dropped on a queue of device memory; else host memory takes it whole. `exact`: the split is where headers
     end; else after header_buffer_bytes, so that payload follows the headers into host memory.
     `resets_whole`: it cannot restart one queue, as the drivers of RFC v3 could not: binding and unbinding
-    reset the device, and every queue loses what was on its way. `queue_management`: the driver has
-    netdev_queue_mgmt_ops, without which nothing is restarted; `dma`: there is a device that a dma-buf can be
-    attached to; `netmem_tx`: it sends net_iovs; `rx_page_size_max`: of bind-rx, a page where the driver lacks
-    QCFG_RX_PAGE_SIZE; `pools`: how it makes the page pools of its rx queues."""
+    reset the device, and every queue loses what was on its way. `combined`: each rx queue has a tx queue
+    beside it, and the two are one channel; else all share a tx channel of its own. `queue_management`: the
+    driver has netdev_queue_mgmt_ops, without which nothing is restarted; `dma`: there is a device that a
+    dma-buf can be attached to; `netmem_tx`: it sends net_iovs; `rx_page_size_max`: of bind-rx, a page where
+    the driver lacks QCFG_RX_PAGE_SIZE; `pools`: how it makes the page pools of its rx queues."""
 
     name: str
     header_buffer_bytes: int = 256
     drops_unsplit: bool = False
     exact: bool = True
     resets_whole: bool = False
+    combined: bool = False
     queue_management: bool = True
     dma: bool = True
     netmem_tx: bool = True
@@ -53,6 +55,7 @@ MODELS = {
         NicModel("gve", header_buffer_bytes=128, drops_unsplit=True, rx_page_size_max=PAGE_SIZE),
         NicModel("fixed-split", header_buffer_bytes=128, exact=False),
         NicModel("device-reset", resets_whole=True),
+        NicModel("combined", combined=True),
         NicModel("no-queue-management", queue_management=False),
         NicModel("no-dma", dma=False),
         NicModel("no-netmem-tx", netmem_tx=False),

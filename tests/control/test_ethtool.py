@@ -13,6 +13,7 @@ from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
 from nodes.netlink import Channels, ChannelsInfo, Empty, FeaturesSet, Location, Ntuple, Rings, Rss, RssContext
 from nodes.nic.rss import DEFAULT_KEY
+from tests.control.conftest import on_nic
 from tests.control.test_bind import bind
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp
@@ -148,6 +149,23 @@ def test_the_same_channels_are_no_change(ethtool: Ethtool, netdev: Netdev) -> No
     ethtool.rings_set(Rings(tcp_data_split="enabled"))
     bind(netdev, 7)
     ethtool.channels_set(Channels(rx_count=8, tx_count=1))
+
+
+@on_nic("combined")
+def test_combined_channels_are_pairs_of_queues(ethtool: Ethtool, bench: Bench) -> None:
+    assert ethtool.channels_get(GET) == ChannelsInfo(combined_max=8, combined_count=8)
+    ethtool.channels_set(Channels(combined_count=3, rx_count=0))
+    assert ethtool.channels_get(GET) == ChannelsInfo(combined_max=8, combined_count=3)
+    assert (len(bench.device.rx_queues), bench.device.tx_queue_count) == (3, 3)
+    for request, text, attribute in (
+        (Channels(combined_count=9), "9 combined channels: the device has 8", "combined-count"),
+        (Channels(rx_count=1), "1 rx channels: the device has 0", "rx-count"),
+        (Channels(combined_count=0), "keep one of each", "combined-count"),
+    ):
+        with pytest.raises(NetlinkError, match=text) as caught:
+            ethtool.channels_set(request)
+        assert caught.value.attribute == attribute
+    assert ethtool.channels_get(GET).combined_count == 3
 
 
 # --- rss

@@ -9,6 +9,7 @@ import pytest
 from nodes.client import ethtool_command
 from nodes.client.ethtool_command import EthtoolUsage
 from nodes.client.host import Host
+from tests.control.conftest import on_nic
 from tests.control.local_host import local_host
 from tests.nic.bench import Bench
 
@@ -30,6 +31,18 @@ def test_channels(host: Host) -> None:
     assert ethtool(host, "-l eth0") == ethtool(host, "--show-channels") == expected
     assert ethtool(host, "-L eth0 rx 3 tx 1") == ""
     assert "RX:\t\t3" in ethtool(host, "-l")
+
+
+@on_nic("combined")
+def test_combined_channels(host: Host) -> None:
+    assert ethtool(host, "-L combined 3") == ""
+    expected = (
+        "Channel parameters for eth0:\n"
+        "Pre-set maximums:\nRX:\t\tn/a\nTX:\t\tn/a\nOther:\t\tn/a\nCombined:\t8\n"
+        "Current hardware settings:\nRX:\t\tn/a\nTX:\t\tn/a\nOther:\t\tn/a\nCombined:\t3"
+    )
+    assert ethtool(host, "-l") == expected
+    assert ethtool(host, "-n").startswith("3 RX rings available")
 
 
 def test_rings(host: Host) -> None:

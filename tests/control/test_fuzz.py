@@ -57,6 +57,7 @@ LIKELY: dict[str, list[object]] = {
     "tcp-data-split": ["enabled", "enabled", "disabled", 0, 2],
     "hds-thresh": [0, 0, 100],
     "rx-count": [1, 3, 7, 8],
+    "combined-count": [0, 1, 4],
     "context": [0, 1, 2],
     "indir": [[], [0, 1], [7] * 128],
     "equal": [1, 7, 8],

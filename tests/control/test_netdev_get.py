@@ -25,6 +25,8 @@ from nodes.netlink import (
     QueueGet,
     QueueInfo,
 )
+from nodes.skb import Skb
+from tests.control.conftest import on_nic
 from tests.control.test_bind import IFINDEX, bind, fd_of, ready, receive
 from tests.nic.bench import Bench
 
@@ -49,6 +51,20 @@ def test_one_queue_is_what_the_dump_says(look: NetdevGet, netdev: Netdev) -> Non
     assert queues[8] == QueueInfo(0, "tx", IFINDEX, NAPI_ID_MIN)
     assert look.queue_get(QueueGet(IFINDEX, "rx", 7)) == look.queue_get(QueueGet(IFINDEX, 0, 7)) == queues[7]
     assert look.queue_get(QueueGet(IFINDEX, "tx", 0)) == look.queue_get(QueueGet(IFINDEX, 1, 0)) == queues[8]
+
+
+@on_nic("combined")
+def test_combined_channels_have_a_tx_queue_each_of_which_the_first_sends(
+    look: NetdevGet, bench: Bench
+) -> None:
+    bench.device.use_rx_queues(3)
+    tx = [queue for queue in look.queue_dump(DUMP) if queue.type == "tx"]
+    assert tx == [QueueInfo(i, "tx", IFINDEX, NAPI_ID_MIN + i) for i in range(3)]
+    bench.device.xmit(Skb(memoryview(bytes(60)), None), 0)
+    rows = look.qstats_dump(QstatsGet(IFINDEX, "queue"))
+    assert [(row.queue_id, row.tx_packets) for row in rows if row.queue_type == "tx"] == [
+        (0, 1), (1, 0), (2, 0),
+    ]  # fmt: skip
 
 
 def test_napis_are_dumped_the_last_one_first(look: NetdevGet) -> None:

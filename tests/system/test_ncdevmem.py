@@ -167,7 +167,10 @@ def test_both_ends_in_device_memory_over_ipv6(network: Network) -> None:
     assert sent.stderr.count(b"tx complete") == 100  # a line each
 
 
-def test_without_addresses_it_probes_what_the_device_refuses(network: Network) -> None:
+@pytest.mark.parametrize("nic", ["generic", "combined"])
+def test_without_addresses_it_probes_what_the_device_refuses(network: Network, nic: str) -> None:
+    network.fabric.terminate(network.pids["h1"])
+    network.start("h1", "--nic", nic)
     with closing(network.host("h1")) as h1:
         done = subprocess.run(
             command(network, "h1"), env=environment(network, "h1"), capture_output=True, timeout=PATIENCE_S
