@@ -283,10 +283,11 @@ class DontNeed(Request, frozen=True):
 
 
 class GetSockOpt(Request, frozen=True):
-    """-> Value."""
+    """-> Value. `length` is the buffer's: it chooses between the forms of a value that has two."""
 
     level: int
     option: int
+    length: int = 4
 
 
 class Value(Reply, frozen=True):

@@ -267,7 +267,7 @@ class Socket:
 
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
         """An int, or bytes with `buflen`."""
-        value = self._calls.call(GetSockOpt(level, option), Value).value
+        value = self._calls.call(GetSockOpt(level, option, buflen or _INT.size), Value).value
         return value[:buflen] if buflen else int(_INT.unpack_from(value)[0])
 
 

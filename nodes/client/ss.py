@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from nodes.channel import SocketRow
 
 _TITLE = ("State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port")
+_UNLIMITED = 0xFFFFFFFFFFFFFFFF  # bytes a second
 _SSTHRESH_MAX = 0xFFFF  # packets; from here on it limits nothing, and ss does not show it
 _COUNTS = (
     "bytes_sent", "bytes_retrans", "bytes_acked", "bytes_received", "segs_out", "segs_in", "delivered",
@@ -55,6 +56,8 @@ def _details(info: dict[str, int | float | str]) -> Iterable[str]:
     if info["rtt_us"]:
         rate = int(info["snd_cwnd"]) * int(info["snd_mss"]) * 8e6 / float(info["rtt_us"])
         yield f"send {rate:.0f}bps"
+    if int(info["max_pacing_rate"]) != _UNLIMITED:
+        yield f"pacing_rate {8 * int(info['pacing_rate'])}bps/{8 * int(info['max_pacing_rate'])}bps"
     if info["total_retrans"]:
         yield f"retrans:{info['retransmits']}/{info['total_retrans']}"
     if info["notsent_bytes"]:

@@ -24,7 +24,7 @@ from nodes.wire import ethernet
 _WAIT_MAX_S = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
 PROBE_S = 1.0  # of RFC 5227's probing; whoever claims our address later does not get it by claiming it
 BUDGET = 64  # packets a turn (NAPI's weight)
-_FINE_S = 0.01  # waits below this are timed to the microsecond where a bad wire asks for it
+_FINE_S = 0.01  # waits below this are timed to the microsecond
 
 
 class AddressInUse(RuntimeError):
@@ -85,8 +85,9 @@ class Loop:
             self._stall()
 
     def _ready(self, wait_s: float) -> list[tuple[int, int]]:
-        """What the poll reports. A bad wire's delays may be microseconds, and epoll counts milliseconds."""
-        if self._host.impairment is not None and 0 < wait_s < _FINE_S:
+        """What the poll reports. A paced segment or a bad wire may ask for microseconds, and epoll counts
+        milliseconds."""
+        if 0 < wait_s < _FINE_S:
             select.select((self._poll,), (), (), wait_s)
             wait_s = 0
         return self._poll.poll(wait_s)

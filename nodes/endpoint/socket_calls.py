@@ -183,7 +183,8 @@ class SocketCalls:
         return setsockopt
 
     def _getsockopt(self, sock: DevmemSocket, request: channel.GetSockOpt, _: Session) -> Attempt:
-        return lambda _: channel.Value(socket_options.get_option(sock, request.level, request.option))
+        level, option, length = request.level, request.option, request.length
+        return lambda _: channel.Value(socket_options.get_option(sock, level, option, length))
 
 
 def _address(sock: DevmemSocket, text: str) -> int:

@@ -12,9 +12,11 @@ import struct
 
 from nodes import uapi
 from nodes.sock.devmem_socket import DevmemSocket, error
+from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.state import State
 
 _INT = struct.Struct("=i")
+_UINT, _ULONG = struct.Struct("=I"), struct.Struct("=Q")
 _BUFFER_MIN, _BUFFER_MAX = 4096, 1 << 30
 _CONGESTION = ("cubic", "newreno", "dctcp")
 _LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
@@ -60,6 +62,11 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int
         options.receive_buffer_bytes = min(max(number * 2, _BUFFER_MIN), _BUFFER_MAX)
     elif key == (uapi.SOL_SOCKET, uapi.SO_RCVLOWAT):
         options.rcvlowat = max(1, number)
+    elif key == (uapi.SOL_SOCKET, uapi.SO_MAX_PACING_RATE):
+        options.max_pacing_rate = _pacing_rate(value)
+        if sock.connection is not None:
+            sock.connection.set_max_pacing_rate(options.max_pacing_rate)
+            sock.inet.touch(sock)
     elif key == (socket.SOL_SOCKET, socket.SO_REUSEADDR):
         options.reuse_address = bool(number)
     elif key == (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) and sock.family == socket.AF_INET6:
@@ -79,6 +86,14 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes) -> int
     else:
         raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} is not implemented")
     return 0
+
+
+def _pacing_rate(value: bytes) -> int:
+    """Bytes a second: a u64 if there is room for one, else a u32 whose greatest means no limit."""
+    if len(value) >= _ULONG.size:
+        return int(_ULONG.unpack_from(value)[0])
+    rate = int(_UINT.unpack_from(value)[0])
+    return UNLIMITED if rate == 0xFFFFFFFF else rate
 
 
 def _set_number(sock: DevmemSocket, key: tuple[int, int], number: int) -> None:
@@ -102,14 +117,18 @@ def _set_number(sock: DevmemSocket, key: tuple[int, int], number: int) -> None:
     sock.inet.touch(sock)
 
 
-def get_option(sock: DevmemSocket, level: int, option: int) -> bytes:
-    """ENOPROTOOPT for what has no value, SO_DEVMEM_DONTNEED among them (table D9)."""
+def get_option(sock: DevmemSocket, level: int, option: int, length: int = _INT.size) -> bytes:
+    """A value, in the form that fits `length` bytes if it has two. ENOPROTOOPT for what has no value,
+    SO_DEVMEM_DONTNEED among them (table D9)."""
     options = sock.options
     key = (level, option)
     if key == (uapi.IPPROTO_TCP, uapi.TCP_CONGESTION):
         return options.congestion.encode().ljust(16, b"\0")
     if key == (uapi.IPPROTO_TCP, uapi.TCP_INFO):
         return _tcp_info(sock)
+    if key == (uapi.SOL_SOCKET, uapi.SO_MAX_PACING_RATE):
+        rate = options.max_pacing_rate
+        return _ULONG.pack(rate) if length >= _ULONG.size else _UINT.pack(min(rate, 0xFFFFFFFF))
     values = {
         (uapi.SOL_SOCKET, uapi.SO_ZEROCOPY): int(options.zerocopy),
         (uapi.SOL_SOCKET, uapi.SO_SNDBUF): options.send_buffer_bytes,
@@ -154,7 +173,7 @@ def _tcp_info(sock: DevmemSocket) -> bytes:
         i.rto_us, 0, i.snd_mss, i.rcv_mss, i.unacked, i.sacked, i.lost, i.retrans, 0,
         0, 0, 0, 0, i.pmtu, 0, i.rtt_us, i.rttvar_us, min(i.snd_ssthresh, 0x7FFFFFFF), i.snd_cwnd, i.advmss,
         0, 0, 0, i.total_retrans,
-        i.pacing_rate, 0xFFFFFFFFFFFFFFFF, i.bytes_acked, i.bytes_received,
+        i.pacing_rate, i.max_pacing_rate, i.bytes_acked, i.bytes_received,
         i.segs_out, i.segs_in, i.notsent_bytes, i.min_rtt_us, 0, 0,
         0, i.busy_time_us, 0, 0,
         i.delivered, i.delivered_ce, i.bytes_sent, i.bytes_retrans,

@@ -23,6 +23,7 @@ from nodes.sock.recv_queue import RecvQueue
 from nodes.sock.user_frags import UserFrags
 from nodes.tcp.connection import Connection
 from nodes.tcp.keepalive import Keepalive
+from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.state import State
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SocketOptions:
     keepintvl: int = 75
     keepcnt: int = 9
     user_timeout_ms: int = 0
+    max_pacing_rate: int = UNLIMITED  # bytes a second
     linger_s: int | None = None  # SO_LINGER; 0: close resets
 
     @property

@@ -133,6 +133,7 @@ class Inet:
             keepalive=options.keepalive_times,
             user_timeout_s=options.user_timeout_ms / 1000,
             ip_header_bytes=family.header_bytes,
+            max_pacing_rate=options.max_pacing_rate,
             host=self.tcp,
         )
 

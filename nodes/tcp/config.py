@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from nodes.tcp.host import TcpHost
 from nodes.tcp.keepalive import Keepalive
+from nodes.tcp.pacing import UNLIMITED
 
 ECN_CHOICES = ("off", "grant", "ask")  # sysctl tcp_ecn 0, 2 and 1
 
@@ -28,6 +29,7 @@ class TcpConfig:
     keepalive: Keepalive | None = None
     user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: as many retransmissions as tcp_retries2 has
     ip_header_bytes: int = 20  # what a path's MTU holds beside TCP; 40 for IPv6
+    max_pacing_rate: int = UNLIMITED  # SO_MAX_PACING_RATE, bytes a second
     host: TcpHost = field(default_factory=TcpHost, compare=False, repr=False)
 
     def __post_init__(self) -> None:

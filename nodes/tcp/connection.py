@@ -120,6 +120,10 @@ class Connection(Arrival):
         """TCP_USER_TIMEOUT: how long data may go unacknowledged; 0: as tcp_retries2 has it."""
         self._sender.user_timeout_s = seconds
 
+    def set_max_pacing_rate(self, most: int) -> None:
+        """SO_MAX_PACING_RATE on a living connection, bytes a second."""
+        self._sender.set_max_pacing_rate(most)
+
     def path_mtu(self, mtu: int, quoted_seq: int, now: float) -> bool:
         """A router says that `mtu` bytes is all it can forward, quoting our segment at `quoted_seq`.
 

@@ -50,7 +50,8 @@ class Emitter:
         before = len(out)
         if receiver.ack_due and (receiver.duplicate is not None or receiver.reassembly):
             out.append(self.ack(now))  # SACK goes alone: beside data it would change the size of segments
-        records = sender.transmit(now, limit)
+        paced = sender.pacer is not None
+        records = sender.transmit_paced(now, limit) if paced else sender.transmit(now, limit)
         if records:
             window = receiver.window()
             out += [self._data(record, window, now) for record in records]

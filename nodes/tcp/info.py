@@ -12,12 +12,11 @@ from math import inf
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.emission import Emitter
 from nodes.tcp.handshake import TIMESTAMP_BYTES
+from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.receiver import Receiver
 from nodes.tcp.sender import Sender
 from nodes.tcp.state import State
 from nodes.wire.tcp import HEADER_BYTES
-
-_SLOW_START_PACE, _AVOIDANCE_PACE = 2.0, 1.2  # sysctl tcp_pacing_ss_ratio, tcp_pacing_ca_ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,8 @@ class TcpInfo:
     total_retrans: int
     rcv_ooopack: int
     dsack_dups: int
-    pacing_rate: int  # bytes a second that cwnd and the round trip allow; nothing is paced
+    pacing_rate: int  # bytes a second; only with a max_pacing_rate is anything paced
+    max_pacing_rate: int
     delivered: int
     delivered_ce: int
     busy_time_us: int  # something was unacknowledged
@@ -106,14 +106,15 @@ def tcp_info(
         total_retrans=sender.total_retrans,
         rcv_ooopack=receiver.reassembly.pieces,
         dsack_dups=sender.dsack_dups,
-        pacing_rate=_pacing_rate(control.cwnd, control.ssthresh, rtt.srtt),
+        pacing_rate=sender.pacing_rate,
+        max_pacing_rate=UNLIMITED if sender.pacer is None else sender.pacer.most,
         delivered=packets(sender.delivered_bytes),
         delivered_ce=packets(sender.delivered_ce_bytes),
         busy_time_us=round(sender.busy_s * 1e6),
         total_rto=sender.total_rto,
         bytes_acked=sender.bytes_acked,
         bytes_received=receiver.bytes_received,
-        bytes_sent=sender.accepted_bytes - sender.queue.bytes + sender.bytes_retrans,
+        bytes_sent=sender.bytes_sent,
         bytes_retrans=sender.bytes_retrans,
         notsent_bytes=sender.queue.bytes,
         snd_wnd=sender.snd_wnd,
@@ -123,9 +124,3 @@ def tcp_info(
         congestion=control.name,
     )
 
-
-def _pacing_rate(cwnd: int, ssthresh: int, srtt: float) -> int:
-    """net/ipv4/tcp_input.c tcp_update_pacing_rate; all ones while nothing has been measured."""
-    if not srtt:
-        return 0xFFFFFFFFFFFFFFFF
-    return int(cwnd / srtt * (_SLOW_START_PACE if cwnd < ssthresh / 2 else _AVOIDANCE_PACE))

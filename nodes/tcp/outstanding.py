@@ -10,6 +10,7 @@ from math import inf
 
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.congestion.control import CongestionControl, congestion_control
+from nodes.tcp.pacing import UNLIMITED, Pacer, pacing_rate
 from nodes.tcp.persist import PersistTimer
 from nodes.tcp.recovery import Phase, Recovery
 from nodes.tcp.rtt import RttEstimator
@@ -28,11 +29,11 @@ class Outstanding:
     __slots__ = (
         "_busy_since", "_config", "_cwnd_limited", "_ecn_until", "_first", "_goal_most", "_last_d_sack",
         "_last_sent_at", "_mib", "_override", "_round_end", "_waiting_since", "accepted_bytes", "board",
-        "busy_s", "bytes_retrans",
-        "control", "cork", "cwr_due", "delivered_bytes", "delivered_ce_bytes", "dsack_dups", "fin_acked",
-        "fin_queued", "fin_sent", "max_wnd", "mss", "nodelay", "persist", "queue", "recovery", "retransmits",
-        "rtt", "sack_permitted", "snd_nxt", "snd_shift", "snd_una", "snd_wl1", "snd_wnd", "tail", "timer_at",
-        "timer_is_probe", "total_retrans", "total_rto", "user_timeout_s",
+        "busy_s", "bytes_retrans", "control", "cork", "cwr_due", "delivered_bytes", "delivered_ce_bytes",
+        "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss", "nodelay", "pacer", "persist",
+        "queue", "recovery", "retransmits", "rtt", "sack_permitted", "snd_nxt", "snd_shift", "snd_una",
+        "snd_wl1", "snd_wnd", "tail", "timer_at", "timer_is_probe", "total_retrans", "total_rto",
+        "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -55,6 +56,8 @@ class Outstanding:
         self.rtt = RttEstimator()
         self.control: CongestionControl = congestion_control(config.congestion, config.mss)
         self.recovery = Recovery(self.board, self.rtt, self.control, self._mib)
+        self.pacer: Pacer | None = None
+        self.set_max_pacing_rate(config.max_pacing_rate)
         self._first = iss + 1
         self._goal_most = config.max_segment_bytes
         self.accepted_bytes = 0
@@ -80,12 +83,35 @@ class Outstanding:
         """The handshake is done: our SYN is acknowledged, `mss` is what a wire packet carries."""
         self.mss = mss
         self.sack_permitted = sack_permitted
-        self._goal_most = max(mss, self._config.max_segment_bytes // mss * mss)
+        self._goal_most = self._largest()
         self.control = congestion_control(self._config.congestion, mss)
         self.recovery = Recovery(self.board, self.rtt, self.control, self._mib)
         self.snd_una = self._first
         self.snd_wnd = self.max_wnd = window
         self.snd_wl1 = seq
+
+    def set_max_pacing_rate(self, most: int) -> None:
+        """SO_MAX_PACING_RATE. Once there was a limit, a connection stays paced without one, as Linux's."""
+        if self.pacer is not None:
+            self.pacer.most = most
+        elif most != UNLIMITED:
+            self.pacer = Pacer(most)
+
+    def _largest(self) -> int:
+        """Bytes of a super-segment of whole segments that fills the NIC's limit."""
+        return max(self.mss, self._config.max_segment_bytes // self.mss * self.mss)
+
+    @property
+    def pacing_rate(self) -> int:
+        """Bytes a second that Linux would pace at."""
+        control, most = self.control, UNLIMITED if self.pacer is None else self.pacer.most
+        window = max(control.cwnd, self.snd_nxt - self.snd_una)
+        return pacing_rate(window, control.ssthresh, control.cwnd, self.rtt.srtt, most)
+
+    @property
+    def bytes_sent(self) -> int:
+        """Payload bytes that have left, again or for the first time."""
+        return self.accepted_bytes - self.queue.bytes + self.bytes_retrans
 
     @property
     def bytes_acked(self) -> int:
@@ -244,7 +270,7 @@ class Outstanding:
         if not self.snd_una <= quoted < self.snd_nxt or mss >= self.mss:
             return False
         self.mss = mss
-        self._goal_most = max(mss, self._config.max_segment_bytes // mss * mss)
+        self._goal_most = self._largest()
         if self.board.mark_large(quoted, mss):
             self.recovery.force = True
             self._arm(now)

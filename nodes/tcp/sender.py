@@ -10,6 +10,7 @@ from math import inf
 
 from nodes.tcp.congestion.control import INITIAL_WINDOW_SEGMENTS
 from nodes.tcp.outstanding import Outstanding
+from nodes.tcp.pacing import UNPACED_SEGMENTS
 from nodes.tcp.persist import PROBES_MOST
 from nodes.tcp.recovery import Phase
 from nodes.tcp.sack import Record
@@ -31,12 +32,16 @@ class Sender(Outstanding):
     def next_timeout(self) -> float:
         """The earliest of the sender's deadlines; inf if there is none."""
         at = self.timer_at
+        if self.pacer is not None and self.pacer.wake_at < at:
+            at = self.pacer.wake_at
         if self.recovery.reo_at < at:
             at = self.recovery.reo_at
         return at if at < self.persist.at else self.persist.at
 
     def handle_timeout(self, now: float) -> bool:
         """Act on what has expired; False: the peer is gone, give up."""
+        if self.pacer is not None and self.pacer.wake_at <= now:
+            self.pacer.wake_at = inf
         if self.recovery.reo_at <= now:
             self.recovery.detect(now, self.snd_nxt)
         if self.persist.at <= now:
@@ -77,6 +82,24 @@ class Sender(Outstanding):
         return True
 
     # --- transmission -----------------------------------------------------------------------------
+
+    def transmit_paced(self, now: float, limit: int) -> list[Record]:
+        """`transmit` of a connection with a pacer: only what may leave by now."""
+        pacer, out = self.pacer, list[Record]()
+        assert pacer is not None
+        pacer.rate = self.pacing_rate
+        self._goal_most = min(self._largest(), pacer.burst(self.mss))
+        while pacer.at <= now and len(out) < limit:
+            records = self.transmit(now, 1)
+            if not records:
+                pacer.wait(False)
+                return out
+            out += records
+            if self.bytes_sent >= UNPACED_SEGMENTS * self.mss:
+                pacer.sent(sum(record.end - record.seq for record in records), now)
+        unsent = self.queue.bytes or self.board.lost_bytes or self.fin_queued > self.fin_sent
+        pacer.wait(bool(unsent) or self.tail.due)
+        return out
 
     def transmit(self, now: float, limit: int) -> list[Record]:
         """At most `limit` records to put on the wire now, already counted as sent."""
@@ -236,4 +259,6 @@ class Sender(Outstanding):
         self.timer_at = self.recovery.reo_at = inf
         self.persist.rest()
         self.persist.due = False
+        if self.pacer is not None:
+            self.pacer.wake_at = inf
         self.tail.forget()

@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from nodes import uapi
 from nodes.endpoint.socket_options import get_option, set_option
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
@@ -21,6 +22,7 @@ NUMBERS = [
     (TCP, socket.TCP_KEEPINTVL, 3),
     (TCP, socket.TCP_KEEPCNT, 4),
     (TCP, socket.TCP_USER_TIMEOUT, 5000),
+    (SOL, uapi.SO_MAX_PACING_RATE, 1 << 20),
 ]
 
 
@@ -160,3 +162,36 @@ def test_tcp_info_is_the_kernels_struct(hosts: TwoHosts) -> None:
     assert segs_in > 0
     assert busy_time > 0
     assert pacing_rate > 0
+
+
+def test_a_pacing_rate_has_two_forms_and_all_ones_mean_no_limit(hosts: TwoHosts) -> None:
+    """sk_setsockopt: an unsigned long if the buffer holds one, else a u32."""
+    sock, option = hosts.a.socket(), uapi.SO_MAX_PACING_RATE
+    for value, narrow, wide in (
+        (struct.pack("=I", 0xFFFFFFFF), 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF),
+        (struct.pack("=I", 0x80000000), 0x80000000, 0x80000000),
+        (struct.pack("=Q", 5_000_000_000), 0xFFFFFFFF, 5_000_000_000),
+    ):
+        set_option(sock, SOL, option, value)
+        assert struct.unpack("=I", get_option(sock, SOL, option)) == (narrow,)
+        assert struct.unpack("=Q", get_option(sock, SOL, option, 8)) == (wide,)
+
+
+def test_a_pacing_rate_holds_for_accepted_and_living_connections(hosts: TwoHosts) -> None:
+    listener = hosts.b.socket()
+    listener.bind(0, 5000)
+    give(listener, SOL, uapi.SO_MAX_PACING_RATE, 1_000_000)
+    listener.listen(1)
+    client = hosts.a.socket()
+    client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: bool(listener.accept_queue))
+    server = listener.accept()
+    hosts.b.sockets.append(server)
+    give(client, SOL, uapi.SO_MAX_PACING_RATE, 100_000)
+    for sender, receiver, host, rate in ((server, client, hosts.b, 1e6), (client, server, hosts.a, 1e5)):
+        assert sender.connection is not None
+        assert sender.connection.info().max_pacing_rate == rate
+        begun = hosts.now
+        assert host.send(sender, bytes(200_000)) == 200_000
+        hosts.run_until(lambda receiver=receiver: receiver.recv_queue.length == 200_000, 10)  # type: ignore[misc]
+        assert hosts.now - begun > 180_000 / rate

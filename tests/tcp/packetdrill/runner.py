@@ -305,6 +305,8 @@ class Runner:
             self._living().set_cork(bool(number))
         elif name == "TCP_USER_TIMEOUT":
             self._living().set_user_timeout(number / 1000)
+        elif name == "SO_MAX_PACING_RATE":
+            self._living().set_max_pacing_rate(number)
         else:
             self.keepalive[name] = number
             on, idle, interval, count = self.keepalive.values()
