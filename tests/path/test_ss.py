@@ -54,7 +54,7 @@ def test_the_text_has_the_columns_and_names_of_ss(hosts: TwoHosts) -> None:
     assert details.startswith("\t cubic wscale:")
     assert re.search(r" rto:[\d.]+ rtt:[\d.]+/[\d.]+ mss:1428 ", details)
     assert " bytes_acked:100000 " in details
-    assert " pacing_rate 8000000bps/8000000bps " in details
+    assert re.search(r" pacing_rate \d+bps/8000000bps ", details)
     listener = table(rows(hosts.b)).splitlines()[-1]
     assert listener.split() == ["LISTEN", "0", "8", "[::]:5000", "[::]:*"]
 
