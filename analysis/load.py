@@ -18,7 +18,7 @@ STREAM = "stream"
 TEXT_COLUMNS = ("path", "workload", "type", "redop", "root", "host")
 IDENTITY_COLUMNS = ("size_bytes", "count_elements", "repetition", "iteration", "warmup", "rank", "nranks")
 NULLABLE_COLUMNS = (
-    "wrong_elements", "payload_sent_bytes", "payload_received_bytes",
+    "wrong_elements", "checked_bytes", "payload_sent_bytes", "payload_received_bytes",
     "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
     "device_read_bytes", "device_write_bytes", "pcie_switch_bytes", "pcie_root_bytes",
     "header_host_dram_bytes", "header_host_dram_uncoalesced_bytes",

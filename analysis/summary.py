@@ -24,7 +24,8 @@ class SummaryRow:
 
     Bandwidths are per direction; `both_ways_gbit_per_s` adds a stream's directions. ci_low and ci_high
     bound the 95 % interval of the median. Bytes per payload byte are modelled, seconds are measured.
-    A ratio is this row's busbw over the named path's at the same size.
+    `checked_share` (0 to 1) of a stream's received bytes were compared by content; a collective's results
+    always are, all of them. A ratio is this row's busbw over the named path's at the same size.
     """
 
     workload: str
@@ -47,6 +48,7 @@ class SummaryRow:
     goodput_gbit_per_s: float | None
     both_ways_gbit_per_s: float | None
     wrong_elements: int | None
+    checked_share: float | None
     host_dram_bytes_per_payload_byte: float | None
     host_dram_read_bytes_per_payload_byte: float | None
     host_dram_write_bytes_per_payload_byte: float | None
@@ -166,6 +168,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         goodput_gbit_per_s=goodput,
         both_ways_gbit_per_s=None if goodput is None else goodput * directions(rows),
         wrong_elements=_wrong(run, rows, path),
+        checked_share=_checked_share(rows) if stream else None,
         **_memory_columns(memory),
         busiest_host_payload_bytes=_busiest_host(rows),
         **_cpu_columns(rows, path),
@@ -252,6 +255,10 @@ def _wrong(run: Run, rows: pd.DataFrame, path: str) -> int | None:
         everything = everything[everything["size_bytes"] == rows["size_bytes"].iloc[0]]
     checked = everything["wrong_elements"].dropna()
     return None if checked.empty else int(checked.sum())
+
+
+def _checked_share(rows: pd.DataFrame) -> float | None:
+    return per(total(rows, "checked_bytes"), total(rows, "payload_received_bytes"))
 
 
 def _count(rows: pd.DataFrame, column: str) -> int | None:

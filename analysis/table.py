@@ -125,6 +125,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         f"# Out of bounds values : {wrong} {'FAILED' if wrong else 'OK'}"
         + (f" ({unchecked} of {len(summary)} rows above were not checked)" if unchecked else "")
     )
+    lines += _sampled(summary)
     if summary:
         lines.append(f"# Avg bus bandwidth    : {_average(summary)}")
     if {"devmem", "bounce"} <= set(paths_of(summary)):
@@ -140,6 +141,14 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     if run.incomplete_iterations:
         lines.append(f"# Incomplete iterations left out: {run.incomplete_iterations}")
     return lines
+
+
+def _sampled(summary: Sequence[SummaryRow]) -> list[str]:
+    """How much of a stream was looked at."""
+    shares = [
+        f"{row.path} {100 * row.checked_share:.1f} %" for row in summary if row.checked_share is not None
+    ]
+    return [f"# Compared by content  : {', '.join(shares)} of what arrived, a sample"] if shares else []
 
 
 def _average(summary: Sequence[SummaryRow]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from workloads import expected
 from workloads.machine import Machine
-from workloads.records import ExperimentConfig, Timed
+from workloads.records import Checked, ExperimentConfig, Timed
 from workloads.schedules import SCHEDULES, Span
 from workloads.transport import Transport
 
@@ -70,9 +70,9 @@ class Collective:
             received_bytes=sum(step.receive.length for step in self._steps),
         )
 
-    def wrong(self, seed: int) -> int:
+    def check(self, seed: int) -> Checked:
         result = expected.reduced_sum(seed, self._nranks, self._count)
-        return self._machine.accelerator.compare(self._machine.data, 0, result)
+        return Checked(result.nbytes, self._machine.accelerator.compare(self._machine.data, 0, result))
 
     def _receive(self, span: Span, reduces: bool) -> None:
         receive = self._transport.receive_reduce if reduces else self._transport.receive_into

@@ -19,7 +19,7 @@ import msgspec
 from nodes.machine.ledger import Totals, totals
 from workloads import expected
 from workloads.machine import Machine
-from workloads.records import Address, ExperimentConfig, RankFailure, RankPlace, Sample, Timed, Trial
+from workloads.records import Address, Checked, ExperimentConfig, RankFailure, RankPlace, Sample, Timed, Trial
 from workloads.registry import PATHS, WORKLOADS, Workload
 from workloads.transport import Packets, Transport
 
@@ -105,10 +105,10 @@ class Rank:
                 transport.barrier(self._nranks)
         after = self._counters(transport)
         with self._explained(f"checking iteration {number}"):
-            wrong = workload.wrong(seed)
+            checked = workload.check(seed)
         return Sample(
             **self._identity(number, warmup),
-            **self._found(timed, wrong),
+            **self._found(timed, checked),
             **_counted(before, after),
             machine_steal_s=stolen_s,
             start_s=start_s,
@@ -137,13 +137,14 @@ class Rank:
             "nranks": self._nranks,
         }
 
-    def _found(self, timed: Timed, wrong: int) -> dict[str, Any]:
+    def _found(self, timed: Timed, checked: Checked) -> dict[str, Any]:
         """The columns that the workload itself found."""
         return {
             "size_bytes": timed.size_bytes,
             "count_elements": timed.size_bytes // self._kind.element_bytes,
             "time_s": timed.time_s,
-            "wrong_elements": wrong,
+            "wrong_elements": checked.wrong_elements,
+            "checked_bytes": checked.bytes,
             "payload_sent_bytes": timed.sent_bytes,
             "payload_received_bytes": timed.received_bytes,
             "app_cpu_s": timed.app_cpu_s,

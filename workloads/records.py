@@ -78,11 +78,20 @@ class Timed(msgspec.Struct, frozen=True):
     received_bytes: int
 
 
+class Checked(msgspec.Struct, frozen=True):
+    """What a rank compared with what had to come out: bytes, and how many elements of them were wrong."""
+
+    bytes: int
+    wrong_elements: int
+
+
 class Sample(msgspec.Struct, frozen=True):
     """One row of samples.csv: one iteration of one rank. Its fields are the columns, in order.
 
-    DRAM, device and PCIe bytes are modelled by the ledger; seconds are measured. A stream's goodput is that
-    of the rank that received: a sender's `time_s` may end before its last byte arrives.
+    `checked_bytes` were compared with what had to arrive: of a collective the whole result, of a stream a
+    sample (workloads.stream_check). DRAM, device and PCIe bytes are modelled by the ledger; seconds are
+    measured. A stream's goodput is that of the rank that received: a sender's `time_s` may end before its
+    last byte arrives.
     """
 
     path: str
@@ -100,6 +109,7 @@ class Sample(msgspec.Struct, frozen=True):
     nranks: int
     time_s: float
     wrong_elements: int
+    checked_bytes: int
     payload_sent_bytes: int
     payload_received_bytes: int
     host_dram_read_bytes: int

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 from workloads.collective import Collective
 from workloads.machine import Machine
-from workloads.records import ExperimentConfig, Timed
+from workloads.records import Checked, ExperimentConfig, Timed
 from workloads.stream import PointToPoint
 from workloads.transport import Transport
 from workloads.transport_devmem import Devmem
@@ -32,7 +32,7 @@ class Workload(Protocol):
     def iterations(config: ExperimentConfig) -> tuple[int, int]: ...
     def fill(self, seed: int) -> None: ...
     def run(self) -> Timed: ...
-    def wrong(self, seed: int) -> int: ...
+    def check(self, seed: int) -> Checked: ...
 
 
 WORKLOADS: dict[str, type[Workload]] = {"all_reduce": Collective, "stream": PointToPoint}

@@ -20,9 +20,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 
 from nodes import uapi
-from workloads.expected import Bytes
 from workloads.machine import Machine
 from workloads.records import Address
+from workloads.stream_check import StreamCheck
 
 
 class Stream(Protocol):
@@ -153,13 +153,9 @@ class Transport(ABC, Generic[S]):
         """Add the next `length` bytes to a span of the data dma-buf, as float32."""
 
     @abstractmethod
-    def receive_stream(self, offset: int, period: int) -> Arrived:
-        """Take everything until the peer's end; it repeats itself every `period` bytes. A path that
-        stages puts it at `offset`, each repetition over the one before."""
-
-    @abstractmethod
-    def check_stream(self, offset: int, message: Bytes) -> int:
-        """How many bytes of the end of the received stream differ from repetitions of `message`."""
+    def receive_stream(self, offset: int, period: int, check: StreamCheck) -> Arrived:
+        """Take everything until the peer's end, and show it to `check`; it repeats itself every `period`
+        bytes. A path that stages puts it at `offset`, each repetition over the one before."""
 
     def listen(self) -> Address:
         """Open a port for the rank before."""

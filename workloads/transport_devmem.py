@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple
@@ -24,9 +23,9 @@ from nodes.client.netdev import Attributes
 from nodes.client.socket import Socket
 from nodes.kernel_version import VERSIONS
 from nodes.machine.accelerator import Span
-from workloads.expected import Bytes
 from workloads.machine import Machine
 from workloads.records import Address
+from workloads.stream_check import StreamCheck
 from workloads.transport import Arrived, Transport, ended
 
 _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
@@ -44,14 +43,6 @@ class Batch(NamedTuple):
     bytes: int
 
 
-class _Kept(NamedTuple):
-    """A fragment of a stream that has not gone back: where it belongs, where it lies, its token."""
-
-    position: int
-    span: Span
-    token: int
-
-
 class Devmem(Transport[Socket]):
     description = "device memory TCP: payload from dma-buf to dma-buf, headers only in host memory"
 
@@ -60,7 +51,6 @@ class Devmem(Transport[Socket]):
         self._kernel = VERSIONS[machine.config.kernel]
         self._sends = 0  # successful zero-copy sends on the outgoing connection
         self._sends_at: list[int] = [0]  # the same, after each job of the sending thread
-        self._tail: deque[_Kept] = deque()  # the stream's last fragments
 
     def listen(self) -> Address:
         """Prepare the NIC as the kernel's selftests do: split headers, spare the last queue from RSS, steer
@@ -99,23 +89,16 @@ class Devmem(Transport[Socket]):
             reduction.add(self._machine.receive_memory, batch.spans)
             self._return(batch.tokens)
 
-    def receive_stream(self, offset: int, period: int) -> Arrived:  # noqa: ARG002  payload stays where it lands
-        """Fragments of the last `period` bytes are kept for the check, all older ones go back at once."""
+    def receive_stream(self, offset: int, period: int, check: StreamCheck) -> Arrived:  # noqa: ARG002
+        """Payload stays where it lands until it has been checked; then its net_iovs go back."""
         total, last_at_s = 0, time.monotonic()
         while (batch := self._receive(_CALL_BYTES)).bytes:
             last_at_s = time.monotonic()
-            for span, token in zip(batch.spans, batch.tokens, strict=True):
-                self._tail.append(_Kept(total, span, token))
-                total += span[1]
-            self._return(list(self._surplus(total - period)))
+            for span in batch.spans:
+                check.take(self._machine.receive_memory, *span)
+            self._return(batch.tokens)
+            total += batch.bytes
         return Arrived(total, last_at_s)
-
-    def check_stream(self, offset: int, message: Bytes) -> int:  # noqa: ARG002
-        wrong = 0
-        for position, (at, size), _ in self._tail:
-            expected = message[np.arange(position, position + size) % message.size]
-            wrong += self._machine.accelerator.compare(self._machine.receive_memory, at, expected)
-        return wrong
 
     def _socket(self) -> Socket:
         return self._machine.host.socket()
@@ -182,13 +165,6 @@ class Devmem(Transport[Socket]):
             some = tokens[at : at + uapi.MAX_DONTNEED_TOKENS]
             packed = b"".join(uapi.DMABUF_TOKEN.pack(token, 1) for token in some)
             self._incoming.dontneed(packed)
-
-    def _surplus(self, oldest: int) -> Iterator[int]:
-        """Tokens of fragments from before stream position `oldest`, or of too many at once: a kept fragment
-        holds its whole net_iov, however short it is, and a dry pool drops packets."""
-        most = self._machine.receive_memory.size // self._machine.config.niov_bytes // 4
-        while self._tail and (self._tail[0].position < oldest or len(self._tail) > most):
-            yield self._tail.popleft().token
 
     def _split_headers(self, ethtool: Ethtool) -> None:
         before = ethtool.rings_get()["tcp-data-split"]

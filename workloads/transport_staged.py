@@ -22,9 +22,9 @@ import numpy as np
 from nodes import uapi
 from nodes.client.socket import Socket
 from nodes.machine import ledger as routes
-from workloads.expected import Bytes
 from workloads.machine import STAGING_BYTES, Machine
 from workloads.records import Address
+from workloads.stream_check import StreamCheck
 from workloads.transport import Arrived, Packets, Stream, Transport, ended
 
 _FLOAT = np.dtype(np.float32)
@@ -62,7 +62,6 @@ class Staged(Transport[B], Generic[B]):
     def connect(self, next_rank: Address) -> None:
         self._sent_from = self._staging()
         self._received_to = self._staging()
-        self._stream_bytes = 0
         super().connect(next_rank)
 
     def receive_into(self, offset: int, length: int) -> None:
@@ -85,19 +84,15 @@ class Staged(Transport[B], Generic[B]):
             reduction.add(landing, [(0, count)])
             length -= count
 
-    def receive_stream(self, offset: int, period: int) -> Arrived:
+    def receive_stream(self, offset: int, period: int, check: StreamCheck) -> Arrived:
         total, last_at_s = 0, time.monotonic()
         while count := self._receive(min(STAGING_BYTES, period - total % period)):
             at = offset + total % period
             self._machine.accelerator.copy_to_device(self._received_to[:count], self._machine.data, at)
             last_at_s = time.monotonic()
+            check.take(self._machine.data, at, count)
             total += count
-        self._stream_bytes = total
         return Arrived(total, last_at_s)
-
-    def check_stream(self, offset: int, message: Bytes) -> int:
-        arrived = message[: self._stream_bytes]
-        return self._machine.accelerator.compare(self._machine.data, offset, arrived)
 
     def _receive(self, most: int) -> int:
         count = self._incoming.recv_into(self._received_to[:most])

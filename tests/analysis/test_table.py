@@ -91,6 +91,12 @@ def test_wrong_values_fail_and_are_counted(tmp_path: Path) -> None:
     assert _lines(text)[2].split()[-2] == "7"
 
 
+def test_the_footer_says_how_much_of_a_stream_was_compared(tmp_path: Path) -> None:
+    text = _table(Made(workload="stream", sizes=(10**9,), paths=("devmem", "bounce")), tmp_path / "r")
+    assert "# Compared by content  : devmem 50.0 %, bounce 50.0 % of what arrived, a sample\n" in text
+    assert "Compared" not in _table(Made(), tmp_path / "collective")
+
+
 def test_unchecked_values_are_not_called_right_in_silence(tmp_path: Path) -> None:
     made = Made(sizes=(MIB,), paths=("devmem",))
     rows = [row | {"wrong_elements": None} for row in made.rows()]

@@ -135,6 +135,7 @@ def test_a_stream_arrives_right_on_all_paths(tmp_path: Path, options: list[str])
         assert sender["payload_sent_bytes"] == receiver["payload_received_bytes"] > 0
         assert receiver["payload_sent_bytes"] == sender["payload_received_bytes"]
         assert (sender["payload_received_bytes"] > 0) == ("--bidir" in options)
+        assert 0 < receiver["checked_bytes"] <= receiver["payload_received_bytes"]
 
 
 def test_a_memory_ceiling_stops_the_paths_that_stage_and_not_devmem(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,6 +17,7 @@ from tests.workloads.loopback import LoopbackHost
 from workloads.rank_actor import Rank
 from workloads.records import ExperimentConfig, RankFailure, RankPlace, Sample, Trial
 from workloads.registry import WORKLOADS
+from workloads.stream_check import WHOLE_BYTES
 
 STAGED = ("bounce", "kernel")
 T = TypeVar("T")
@@ -86,6 +88,8 @@ def test_a_stream_reports_what_arrived(path: str, bidir: bool) -> None:
     assert sender.payload_sent_bytes == receiver.payload_received_bytes == receiver.size_bytes > 0
     assert (sender.payload_received_bytes > 0) == (receiver.payload_sent_bytes > 0) == bidir
     assert receiver.time_s > 0.1
+    assert receiver.checked_bytes >= min(receiver.payload_received_bytes, WHOLE_BYTES)
+    assert (sender.checked_bytes > 0) == bidir
     assert (sender.type, sender.redop, sender.root) == ("byte", "none", "none")
 
 
@@ -123,6 +127,26 @@ def test_a_wrong_value_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Accelerator, "fill", fill)
     assert {row.wrong_elements for row in ring(config("bounce", 4096))} == {1}
+
+
+@pytest.mark.parametrize("path", STAGED)
+def test_a_wrong_byte_in_the_middle_of_a_stream_is_counted(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, chunks = Accelerator.copy_to_host, itertools.count()
+
+    def copy_to_host(self: Accelerator, source: Region, offset: int, destination: memoryview) -> None:
+        honest(self, source, offset, destination)
+        if next(chunks) == 5:
+            destination[100] ^= 1
+
+    monkeypatch.setattr(Accelerator, "copy_to_host", copy_to_host)
+    ranks = Ring(config(path, 100_001, workload="stream"))
+    ranks.connect()
+    _, receiver = ranks.run()
+    ranks.each(lambda rank: rank.close())
+    assert next(chunks) > 12  # it was neither in the first message nor in the last
+    assert receiver.wrong_elements == 1
 
 
 def test_a_neighbour_that_goes_away_is_reported_in_one_sentence() -> None:

@@ -1,0 +1,53 @@
+"""A sample of a stream that repeats a message is compared with it, at a bounded cost, as it comes.
+
+In: where in device memory the stream's next bytes lie. Out: how many bytes were compared, how many differ.
+Owns the expected bytes. Compared is every byte of the first 64 MiB, and after them every 17th block of
+64 KiB: which ones depends on the position in the stream alone, and 17 is prime, so that in time every part
+of a message has its turn. What the comparison reads of device memory is no part of the workload: no ledger
+has it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nodes.machine.accelerator import Accelerator
+from nodes.machine.ledger import Ledger
+from nodes.machine.memory import Region
+from workloads.expected import Bytes
+
+WHOLE_BYTES = 64 << 20
+BLOCK_BYTES = 64 << 10
+EVERY = 17
+
+
+class StreamCheck:
+    """`checked_bytes` and `wrong_bytes` so far."""
+
+    def __init__(self, message: Bytes) -> None:
+        # Short messages are repeated, so that a comparison is worth its call.
+        self._expected = np.tile(message, -(-BLOCK_BYTES // message.size))
+        self._accelerator = Accelerator(Ledger())
+        self._position = 0  # in the stream, of the next byte
+        self._start, self._stop = 0, WHOLE_BYTES  # positions to compare next, none of them passed
+        self.checked_bytes = self.wrong_bytes = 0
+
+    def take(self, memory: Region, offset: int, size: int) -> None:
+        """The stream's next `size` bytes lie in `memory` from byte `offset` on."""
+        behind = self._position + size
+        while self._start < behind:
+            stop = min(self._stop, behind)
+            self._compare(memory, offset + self._start - self._position, stop)
+            if stop == self._stop:
+                block = stop // BLOCK_BYTES + EVERY - 1
+                self._start, self._stop = block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES
+        self._position = behind
+
+    def _compare(self, memory: Region, offset: int, stop: int) -> None:
+        """Positions `_start` to `stop`; the first of them lies at `offset`."""
+        while self._start < stop:
+            at = self._start % self._expected.size
+            expected = self._expected[at : at + stop - self._start]
+            self.wrong_bytes += self._accelerator.compare(memory, offset, expected)
+            self.checked_bytes += expected.size
+            self._start, offset = self._start + expected.size, offset + expected.size
