@@ -38,6 +38,7 @@ from nodes.nic.impairment import Chances, Impairment, ImpairmentError, parse
 from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.nic.nic_model import GENERIC, MODELS, NicModelError, nic_model
 from nodes.sock.inet import Inet, InetConfig
+from nodes.tcp.config import ECN_CHOICES
 from nodes.wire import ethernet, ipv6
 
 _SIOCGIFMTU = 0x8921
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     add("--rx-queues", type=int, default=8, metavar="N")
     add("--rx-buf-len", type=int, default=4096, metavar="BYTES", help="size of a host receive buffer")
     add("--gso-max", type=int, default=65536, metavar="BYTES", help="longest frame; > 65536 needs BIG TCP")
+    add("--tcp-ecn", type=int, choices=(0, 1, 2), default=2, help="sysctl tcp_ecn: off, ask, grant if asked")
     add("--host-mem-bw", type=float, metavar="B/S", help="ceiling of host memory traffic, bytes a second")
     add("--impair", metavar="LIST", help=_IMPAIR)
     add("--pcap", metavar="FILE", help="write a pcapng; of device memory it holds headers only")
@@ -125,7 +127,7 @@ def run(options: argparse.Namespace) -> None:
             capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
             device.capture(capture)
         seed = secrets.randbits(64) if options.seed is None else options.seed
-        inet = Inet(device, Cpu(ledger), _inet_config(address, address6, seed))
+        inet = Inet(device, Cpu(ledger), _inet_config(address, address6, seed, options.tcp_ecn))
         bus = MemoryBus.create(options.host_mem_bw) if options.host_mem_bw else None
         welcome = Welcome(
             options.name or options.interface, str(address.ip), address.network.prefixlen,
@@ -163,9 +165,9 @@ def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:
 
 
 def _inet_config(
-    address: ipaddress.IPv4Interface, address6: ipaddress.IPv6Interface | None, seed: int
+    address: ipaddress.IPv4Interface, address6: ipaddress.IPv6Interface | None, seed: int, tcp_ecn: int
 ) -> InetConfig:
-    v4 = InetConfig(int(address.ip), address.network.prefixlen, seed)
+    v4 = InetConfig(int(address.ip), address.network.prefixlen, seed, ecn=ECN_CHOICES[tcp_ecn])
     if address6 is None:
         return v4
     return replace(v4, address6=int(address6.ip), prefix6=address6.network.prefixlen)

@@ -53,6 +53,7 @@ class InetConfig:
     send_memory_bytes: int = 256 << 20
     address6: int = 0
     prefix6: int = 64
+    ecn: str = "grant"  # one of nodes.tcp.config.ECN_CHOICES
 
 
 class Inet:
@@ -62,6 +63,7 @@ class Inet:
         self.mib = IpMib()
         self.send_pages = SendPages(cpu, config.send_memory_bytes)
         self.changed: dict[DevmemSocket, None] = {}  # since the endpoint last took them, in order
+        self._ecn = config.ecn
         self._v4 = family_v4(config.address, config.prefix)
         self._v6 = family_v6(config.address6, config.prefix6)
         self._connections: dict[Flow, DevmemSocket] = {}
@@ -130,6 +132,7 @@ class Inet:
             congestion=options.congestion,
             nodelay=options.nodelay,
             cork=options.cork,
+            ecn=self._ecn,
             keepalive=options.keepalive_times,
             user_timeout_s=options.user_timeout_ms / 1000,
             ip_header_bytes=family.header_bytes,

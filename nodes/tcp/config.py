@@ -11,7 +11,7 @@ from nodes.tcp.host import TcpHost
 from nodes.tcp.keepalive import Keepalive
 from nodes.tcp.pacing import UNLIMITED
 
-ECN_CHOICES = ("off", "grant", "ask")  # sysctl tcp_ecn 0, 2 and 1
+ECN_CHOICES = ("off", "ask", "grant")  # sysctl tcp_ecn 0, 1 and 2
 
 
 @dataclass(frozen=True, slots=True)
