@@ -61,9 +61,9 @@ class Netdev:
             undo.callback(self.unbind, binding)
             for rxq in queues:
                 self._check_queue(rxq, niov_size)
-                params = self.device.config.nic.pools
-                pool = binding.page_pool(rxq.ring_size, self.device.trace, params)
-                self.device.restart_queue(rxq, pool)
+                device, params = self.device, self.device.config.nic.pools
+                pool = binding.page_pool(rxq.ring_size, device.trace, params, device.napi)
+                device.restart_queue(rxq, pool)
             undo.pop_all()
         return self._bound(binding)
 

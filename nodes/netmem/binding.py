@@ -13,7 +13,7 @@ from collections.abc import Callable
 from nodes.machine.memory import Region
 from nodes.netmem.memory_provider import DmabufNetIovs
 from nodes.netmem.netmem import NetIov, Netmem
-from nodes.netmem.page_pool import CAPABLE, PagePool, PoolParams, PoolTrace
+from nodes.netmem.page_pool import CAPABLE, Napi, PagePool, PoolParams, PoolTrace
 from nodes.uapi import PAGE_SIZE
 
 Freed = Callable[["Binding"], None]
@@ -61,7 +61,11 @@ class RxBinding(Binding):
         self.provider = DmabufNetIovs(region, niov_size, dmabuf_id, bulk)
 
     def page_pool(
-        self, ring_size: int, trace: PoolTrace | None = None, params: PoolParams = CAPABLE
+        self,
+        ring_size: int,
+        trace: PoolTrace | None = None,
+        params: PoolParams = CAPABLE,
+        napi: Napi | None = None,
     ) -> PagePool:
         """A pool of this binding's net_iovs for one queue; the memory outlives it. Raises OSError for the
         pools of a driver that net_iovs cannot serve: ENODATA (page_pool_check_memory_provider),
@@ -77,7 +81,7 @@ class RxBinding(Binding):
                 f"the binding has net_iovs of {self.provider.size}",
             )
         self._get()
-        return PagePool(self.provider, ring_size, on_drained=self._put, trace=trace)
+        return PagePool(self.provider, ring_size, on_drained=self._put, trace=trace, napi=napi)
 
 
 class TxBinding(Binding):

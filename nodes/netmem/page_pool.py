@@ -1,10 +1,11 @@
 """A page pool: recycles the receive buffers of one rx queue.
 
 In: alloc from the queue's refill, put from the last holder of a netmem. Out: netmem with one reference.
-Owns a cache (used by the refill only) and a ring (filled by everyone else), in front of a memory
-provider. hold and release counts say how much memory the provider is owed: inflight = hold - release
-counts netmem resting in cache and ring too. A destroyed pool gives every put straight back and is done
-when inflight reaches 0. A trace sees each netmem come from the provider and go back.
+Owns a cache (used by the refill, filled by what is dropped while the NIC is polled) and a ring (filled by
+everyone else), in front of a memory provider. hold and release counts say how much memory the provider is
+owed: inflight = hold - release counts netmem resting in cache and ring too. A destroyed pool gives every
+put straight back and is done when inflight reaches 0. A trace sees each netmem come from the provider and go
+back.
 Source: net/core/page_pool.c, include/trace/events/page_pool.h.
 """
 
@@ -60,6 +61,15 @@ class PoolParams:
 CAPABLE = PoolParams()
 
 
+class Napi:
+    """`polling`: the CPU that owns the pools' caches is at work on what the NIC received."""
+
+    __slots__ = ("polling",)
+
+    def __init__(self) -> None:
+        self.polling = False
+
+
 class PoolTrace(Protocol):
     """The tracepoints page_pool_state_hold and page_pool_state_release; `count` is the pool's hold or
     release count."""
@@ -70,7 +80,8 @@ class PoolTrace(Protocol):
 
 
 class PagePool:
-    """`on_drained` is called once, when a destroyed pool's inflight reaches 0."""
+    """`on_drained` is called once, when a destroyed pool's inflight reaches 0. What is put while `napi` polls
+    rests in the cache (page_pool_napi_local)."""
 
     def __init__(
         self,
@@ -78,6 +89,7 @@ class PagePool:
         ring_size: int = 1024,
         on_drained: Callable[[], None] = lambda: None,
         trace: PoolTrace | None = None,
+        napi: Napi | None = None,
     ) -> None:
         self.id = next(_ids)
         self.provider = provider
@@ -90,6 +102,7 @@ class PagePool:
         self._ring_size = min(ring_size, RING_MAX)
         self._on_drained = on_drained
         self._trace = trace
+        self._napi = napi or Napi()
 
     @property
     def inflight(self) -> int:
@@ -98,16 +111,17 @@ class PagePool:
 
     def alloc_netmem(self) -> Netmem | None:
         """One netmem with one reference, or None when the pool and its provider are dry."""
-        if self._cache:
+        cache, ring = self._cache, self._ring
+        if cache:
             self.stats.alloc_fast += 1
-        elif self._ring:
-            for _ in range(min(PP_ALLOC_CACHE_REFILL, len(self._ring))):
-                self._cache.append(self._ring.popleft())
+        elif ring:
+            for _ in range(min(PP_ALLOC_CACHE_REFILL, len(ring))):
+                cache.append(ring.popleft())
             self.stats.alloc_refill += 1
         else:
             self.stats.alloc_empty += 1
             return self._alloc_slow()
-        netmem = self._cache.pop()
+        netmem = cache.pop()
         netmem.pp_ref_count = 1
         return netmem
 
@@ -134,24 +148,23 @@ class PagePool:
         return netmem
 
     def put_netmem(self, netmem: Netmem) -> None:
-        """The last reference was put: rest in the ring, or go back to the provider."""
-        if not self.destroyed and len(self._ring) < self._ring_size:
+        """The last reference was put: rest in the cache or in the ring, or go back to the provider."""
+        if self._napi.polling and self._put_in_cache(netmem):
+            return
+        if len(self._ring) < self._ring_size:
             self._ring.append(netmem)
             self.stats.recycle_ring += 1
             return
-        if not self.destroyed:
-            self.stats.recycle_ring_full += 1
+        self.stats.recycle_ring_full += not self.destroyed
         self._release(netmem)
 
-    def recycle_direct(self, netmem: Netmem) -> None:
-        """Put from the queue's own poll: the cache first. The caller held the only reference."""
-        netmem.pp_ref_count = 0
-        if self.destroyed or len(self._cache) >= PP_ALLOC_CACHE_SIZE:
-            self.stats.recycle_cache_full += not self.destroyed
-            self.put_netmem(netmem)
-            return
+    def _put_in_cache(self, netmem: Netmem) -> bool:
+        if len(self._cache) >= PP_ALLOC_CACHE_SIZE:
+            self.stats.recycle_cache_full += 1
+            return False
         self._cache.append(netmem)
         self.stats.recycle_cached += 1
+        return True
 
     def _release(self, netmem: Netmem) -> None:
         netmem.owner = None
@@ -168,6 +181,7 @@ class PagePool:
         if self.destroyed:
             return
         self.destroyed = True
+        self._ring_size, self._napi = 0, Napi()  # so that a put finds room neither here nor in the cache
         resting = [*self._cache, *self._ring]
         self._cache.clear()
         self._ring.clear()

@@ -16,7 +16,7 @@ from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.netmem.binding import TxBinding
 from nodes.netmem.memory_provider import HostPages
-from nodes.netmem.page_pool import PagePool, PoolTrace
+from nodes.netmem.page_pool import Napi, PagePool, PoolTrace
 from nodes.nic import header_split
 from nodes.nic.af_packet import Arriving, Departing
 from nodes.nic.capture import Capture
@@ -102,9 +102,10 @@ class NetDevice:
         self._overruns = 0
         self._capture: Capture | None = None
         self.trace = trace
+        self.napi = Napi()  # one CPU polls every queue
         self._host_pages = HostPages(rx_buf_len, config.host_memory_bytes)
         self._split = self._receive_split if config.nic.exact else self._receive_fixed_split
-        self._linear_pool = PagePool(HostPages(PAGE_SIZE, config.host_memory_bytes))
+        self._linear_pool = PagePool(HostPages(PAGE_SIZE, config.host_memory_bytes), napi=self.napi)
         self.all_rx_queues = tuple(
             RxQueue(i, self.host_pool(), self.rings.rx) for i in range(config.rx_queues)
         )
@@ -116,7 +117,7 @@ class NetDevice:
 
     def host_pool(self) -> PagePool:
         """A page pool of host pages: what a queue without a memory provider uses."""
-        return PagePool(self._host_pages, trace=self.trace)
+        return PagePool(self._host_pages, trace=self.trace, napi=self.napi)
 
     def restart_queue(self, rxq: RxQueue, pool: PagePool) -> None:
         """Swap the memory of one queue; its old pool is remembered until it has drained."""
@@ -167,22 +168,28 @@ class NetDevice:
     # --- receive
 
     def poll(self, budget: int) -> Iterator[Skb]:
-        """Up to `budget` packets. A skb's header is valid until the next one is asked for."""
-        for _ in range(budget):
-            arriving = self.wire.peek()
-            if arriving is None:
-                return
-            parsed = header_split.parse(arriving.first, arriving.length)
-            rxq = self._queue_of_flow.get(parsed.flow) or self._choose_queue(parsed.flow)
-            if rxq is None:
-                self.wire.drop()
-                self.rx_steering_drops += 1
-                continue
-            skb = self._receive(arriving, parsed, rxq)
-            if skb is not None:
+        """Up to `budget` packets. A skb's header is valid until the next one is asked for. What is released
+        meanwhile is released in softirq: to the caches of the page pools."""
+        self.napi.polling = True
+        try:
+            for _ in range(budget):
+                arriving = self.wire.peek()
+                if arriving is None:
+                    return
+                parsed = header_split.parse(arriving.first, arriving.length)
+                rxq = self._queue_of_flow.get(parsed.flow) or self._choose_queue(parsed.flow)
+                if rxq is None:
+                    self.wire.drop()
+                    self.rx_steering_drops += 1
+                    continue
+                skb = self._receive(arriving, parsed, rxq)
+                if skb is None:
+                    continue
                 if self._capture is not None:
                     self._capture.received(skb)
                 yield skb
+        finally:
+            self.napi.polling = False
 
     def _choose_queue(self, flow: bytes) -> RxQueue | None:
         """None: a rule discards the flow."""

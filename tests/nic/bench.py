@@ -67,7 +67,7 @@ class Bench:
         self.binding = RxBinding(1, self.device.ifindex, region, self.freed.append, niov_size)
         if fails_at:
             self.binding.provider = FailingNetIovs(region, niov_size, 1, fails_at)
-        self.queue.restart(self.binding.page_pool(1024))
+        self.queue.restart(self.binding.page_pool(1024, napi=self.device.napi))
         self.device.rss.table = [DEVMEM_QUEUE] * len(self.device.rss.table)
         self.device.steering_changed()
         return self.binding

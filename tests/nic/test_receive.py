@@ -228,6 +228,22 @@ def test_a_checksum_that_the_link_vouches_for_is_not_verified(bench: Bench) -> N
     assert bench.queue.counters.rx_csum_bad == 0
 
 
+def test_what_is_dropped_while_polling_goes_to_the_pools_cache_and_later_to_its_ring(bench: Bench) -> None:
+    bench.bind()
+    stats = bench.queue.pool.stats
+    bench.wire.put(Tcp(text(4097)).frame(bad_checksum=True))
+    assert bench.poll() == []
+    assert (stats.recycle_cached, stats.recycle_ring) == (2, 0)
+    bench.wire.put(Tcp(text(4097)).frame())
+    for skb in bench.device.poll(1):
+        skb.release()  # as the stack does with a duplicate
+    assert (stats.recycle_cached, stats.recycle_ring) == (4, 0)
+    bench.wire.put(Tcp(text(4097)).frame())
+    (got,) = bench.poll()
+    bench.release(got.skb)
+    assert (stats.recycle_cached, stats.recycle_ring) == (4, 2)
+
+
 # --- queues
 
 

@@ -20,7 +20,7 @@ from nodes.kernel_version import VERSIONS
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.uapi import DMABUF_TOKEN, SO_DEVMEM_DONTNEED, SOL_SOCKET
 from tests.path.conftest import assert_nothing_left
-from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, TwoHosts
+from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, DeviceKind, Impairment, TwoHosts
 from tests.semantics.refusal import errno_of
 
 FRAGS = 1500  # a byte each, so that more than 1,024 can be held
@@ -157,3 +157,23 @@ def test_the_freed_number_is_given_again_first(hosts: TwoHosts, held: DevmemSock
     tokens = [hosts.b.recv_devmem(held, 1)[1][0].frag_token for _ in range(2)]
     assert tokens == [20, 500]
     assert uapi.MAX_DONTNEED_TOKENS * uapi.DMABUF_TOKEN.size == 1024
+
+
+def test_a_duplicate_is_dropped_to_the_pools_cache_and_a_returned_token_goes_to_its_ring() -> None:
+    """page_pool_napi_local: softirq on the CPU that owns the cache may use it, a system call may not."""
+    two = TwoHosts(impairment=Impairment(duplicate=1.0))
+    memory = two.b.bind_rx(1 << 20)
+    stats = two.b.device.rx_queues[DEVMEM_QUEUE].pool.stats
+    client, server = two.connect(DEVMEM_PORT)
+    two.a.send(client, bytes(5 * 4096))
+    two.run_until(lambda: server.recv_queue.length == 5 * 4096 and not two.to_b.frames)
+    assert stats.recycle_cached > 0
+    assert stats.recycle_ring == 0
+    cached, tokens = stats.recycle_cached, 0
+    while server.recv_queue.length:
+        two.b.recv_devmem(server, 5 * 4096)
+        tokens = len(server.user_frags)
+    assert dontneed(server, (1, tokens)) == tokens
+    assert (stats.recycle_cached, stats.recycle_ring > 0) == (cached, True)
+    memory.close()
+    assert_nothing_left(two)
