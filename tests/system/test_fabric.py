@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,14 +20,15 @@ from topologies.shapes import build
 from topologies.topology import GSO_MAX_BYTES
 
 pytestmark = pytest.mark.system
-PATIENCE_S = 5.0
+PATIENCE_S = 15.0
 SLEEP = ["sleep", "600"]
 # A parent that holds a fabric with a child and a grandchild, says so, and waits.
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from topologies.fabric import Fabric
 from topologies.shapes import build
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
 fabric = Fabric(build("pair", 2), Path(sys.argv[1]))
 fabric.spawn("h1", ["sh", "-c", "sleep 600 & sleep 600"], "sleep.log")
 print("up", flush=True)
@@ -143,14 +144,11 @@ def test_a_command_answers_with_status_output_and_complaint(tmp_path: Path) -> N
 
 
 def test_commands_of_several_threads_run_side_by_side(tmp_path: Path) -> None:
-    with Fabric(build("pair", 2), tmp_path) as fabric:
-        began = time.monotonic()
-        threads = [threading.Thread(target=fabric.run, args=("h1", ["sleep", "1"])) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert time.monotonic() - began < 3
+    """Each waits until all have begun."""
+    meet = f"cd {tmp_path}; touch $0.met; while [ $(ls *.met | wc -l) -lt 4 ]; do sleep 0.02; done"
+    with Fabric(build("pair", 2), tmp_path) as fabric, ThreadPoolExecutor(4) as pool:
+        ended = pool.map(lambda name: fabric.run("h1", ["sh", "-c", meet, name], timeout_s=30), "abcd")
+        assert [one.status for one in ended] == [0, 0, 0, 0]
 
 
 def test_a_command_that_takes_too_long_is_killed_with_what_it_started(tmp_path: Path, token: str) -> None:
@@ -193,8 +191,6 @@ def test_a_host_that_dies_is_reported_and_the_rest_still_closes(tmp_path: Path) 
         assert (dead.host, dead.pid) == ("h1", shell)
         with pytest.raises(FabricError, match="host h1 has died"):
             fabric.run("h1", ["true"])
-        began = time.monotonic()
-    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_a_child_deaf_to_sigterm_is_killed_at_close(tmp_path: Path) -> None:
@@ -220,7 +216,7 @@ def test_sigkill_of_the_builder_leaves_nothing(which: int, tmp_path: Path, token
     with Fabric(build("star", 3), tmp_path) as fabric:
         child = fabric.spawn("h1", ["sh", "-c", "sleep 600 & setsid sleep 600"], "sleep.log")
         pids = fabric.pids
-        assert {*pids} <= {*processes_with(token)}
+        assert eventually(lambda: {*pids} <= {*processes_with(token)})  # one may still become its program
         os.kill(pids[which], signal.SIGKILL)
         assert eventually(lambda: not processes_with(token))
         assert not any(alive(pid) for pid in pids)
