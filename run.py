@@ -233,7 +233,8 @@ def up(
     run_dir = results / (run_id or f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     options.check_hosts(config)
     options.check_place(run_dir)
-    stand(NetworkRequest(network, run_dir, config, standing=True), stop.check)
+    with stop:
+        stand(NetworkRequest(network, run_dir, config, standing=True), stop.check)
 
 
 app.command()(control.down)

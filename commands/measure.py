@@ -37,9 +37,8 @@ def measure(request: RunRequest, stop: Stop) -> int:
     """Run it and report; returns the exit status. Raises Interrupted, and what its parts raise."""
     manifest = ManifestFile(request.run_dir, request.argv, request.config)
     try:
-        with ExitStack() as stack:
+        with stop, ExitStack() as stack:
             _run(request, stop, stack)
-        stop.check()
     except Interrupted as reason:
         manifest.finish("interrupted", str(reason))
         raise

@@ -1,13 +1,13 @@
 """Ctrl-C and SIGTERM, noted when they come and acted upon where a command looks.
 
-In: signals. Out: Interrupted, raised by `check` only: so nothing is ever left half made, and taking down is
-not interrupted. Owns the process's handlers of the two.
+In: signals. Out: Interrupted, raised by `check` and at the end of a `with` block only: nothing is left half
+made, and taking down is not interrupted. Owns the process's handlers of the two.
 """
 
 from __future__ import annotations
 
 import signal
-from types import FrameType
+from types import FrameType, TracebackType
 
 
 class Interrupted(Exception):
@@ -21,6 +21,9 @@ class Interrupted(Exception):
 
 
 class Stop:
+    """As a context: what fails after a signal, in this process or in one that the same Ctrl-C has reached,
+    is the signal's consequence and not reported."""
+
     def __init__(self) -> None:
         self._signum = 0
         self.arm()
@@ -34,6 +37,14 @@ class Stop:
         """Raise Interrupted if a signal has come."""
         if self._signum:
             raise Interrupted(self._signum)
+
+    def __enter__(self) -> None:
+        self.check()
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.check()
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
         self._signum = self._signum or signum
