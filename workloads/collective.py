@@ -23,7 +23,6 @@ class Collective:
     redop: ClassVar[str] = "sum"
     root: ClassVar[str] = "-1"  # nccl-tests' word for a collective without one
     element_bytes: ClassVar[int] = expected.ELEMENT_BYTES
-    ends_connections: ClassVar[bool] = False
 
     def __init__(self, machine: Machine, transport: Transport[Any], size_bytes: int) -> None:
         self._machine = machine

@@ -4,7 +4,7 @@ In: a rank's place and the experiment's configuration. Out: device memory, stagi
 bus. Owns the connection to the host, the accelerator and its dma-bufs.
 
 The data dma-buf holds `data_bytes` for the collective (twice that for a stream, which may send and receive
-at once), then a page with the barrier's tokens.
+at once).
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ class Machine:
         self.ledger = Ledger()
         self.accelerator = Accelerator(self.ledger, self.host.turn)
         self.data_bytes = max(config.sizes_bytes)
-        self.token_offset = _rounded(2 * self.data_bytes)
-        self.data = self.accelerator.alloc(_rounded(self.token_offset + 1))
+        self.data = self.accelerator.alloc(_rounded(2 * self.data_bytes))
 
     @functools.cached_property
     def receive_memory(self) -> Region:

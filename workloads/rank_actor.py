@@ -18,8 +18,9 @@ import msgspec
 
 from nodes.machine.ledger import Totals, totals
 from workloads import expected
+from workloads.barrier import Barrier
 from workloads.machine import Machine
-from workloads.records import Address, Checked, ExperimentConfig, RankFailure, RankPlace, Sample, Timed, Trial
+from workloads.records import Checked, ExperimentConfig, Meeting, RankFailure, RankPlace, Sample, Timed, Trial
 from workloads.registry import PATHS, WORKLOADS, Workload
 from workloads.transport import Packets, Transport
 
@@ -40,6 +41,7 @@ class _Part(NamedTuple):
     trial: Trial
     transport: Transport[Any]
     workload: Workload
+    barrier: Barrier
 
 
 class Rank:
@@ -58,17 +60,19 @@ class Rank:
         """The process to end if it does not end itself."""
         return os.getpid()
 
-    def listen(self, trial: Trial) -> Address:
+    def listen(self, trial: Trial) -> Meeting:
         """Begin a trial; returns where the rank before is to connect."""
         with self._explained(f"opening path {trial.path}"):
             transport = PATHS[trial.path](self._machine)
-            self._part = _Part(trial, transport, self._kind(self._machine, transport, trial.size_bytes))
-            return transport.listen()
+            workload = self._kind(self._machine, transport, trial.size_bytes)
+            self._part = _Part(trial, transport, workload, Barrier(self._nranks, self._config.timeout_s))
+            return Meeting(transport.listen(), self._part.barrier.listen())
 
-    def connect(self, next_rank: Address) -> None:
-        """Connect the ring; returns when both neighbours are connected."""
+    def connect(self, next_rank: Meeting) -> None:
+        """Connect the rings; returns when both neighbours are connected."""
         with self._explained(f"connecting to rank {(self._place.rank + 1) % self._nranks}"):
-            self._current().transport.connect(next_rank)
+            self._current().transport.connect(next_rank.payload)
+            self._current().barrier.connect(next_rank.barrier)
 
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so."""
@@ -79,6 +83,7 @@ class Rank:
         """End the trial."""
         if self._part is not None:
             with self._explained("disconnecting"):
+                self._part.barrier.close()
                 self._part.transport.close()
             self._part = None
 
@@ -87,22 +92,21 @@ class Rank:
         self._machine.close()
 
     def _iteration(self, number: int, warmup: bool) -> Sample:
-        """Counters are read outside two barriers, so no neighbour's traffic escapes them; they hold the
-        barriers' own few small packets."""
-        trial, transport, workload = self._current()
+        """Counters are read outside two barriers, so no neighbour's traffic escapes them; the barriers
+        themselves are beside the network."""
+        trial, transport, workload, barrier = self._current()
         seed = expected.seed_of(self._config.seed, trial.path, trial.size_bytes, trial.repetition, number)
         with self._explained(f"preparing iteration {number}"):
             workload.fill(seed)
             before = self._counters(transport)
         with self._explained(f"waiting for all ranks before iteration {number}"):
-            transport.barrier(self._nranks)
+            barrier.wait()
         start_s, stolen_s = time.time(), _stolen_s()
         with self._explained(f"running iteration {number}"):
             timed = workload.run()
         end_s, stolen_s = time.time(), _stolen_s() - stolen_s
-        if not workload.ends_connections:
-            with self._explained(f"waiting for all ranks after iteration {number}"):
-                transport.barrier(self._nranks)
+        with self._explained(f"waiting for all ranks after iteration {number}"):
+            barrier.wait()
         after = self._counters(transport)
         with self._explained(f"checking iteration {number}"):
             checked = workload.check(seed)
@@ -117,12 +121,12 @@ class Rank:
 
     def _counters(self, transport: Transport[Any]) -> _Counters:
         stats = self._machine.host.stats()
-        moved = totals((*stats.ledger, *self._machine.ledger.snapshot()))
-        return _Counters(moved, transport.packets(), stats.cpu_s)
+        moved = totals((*transport.moved(stats), *self._machine.ledger.snapshot()))
+        return _Counters(moved, transport.packets(stats), stats.cpu_s)
 
     def _identity(self, number: int, warmup: bool) -> dict[str, Any]:
         """The columns that say whose row it is."""
-        trial, _, workload = self._current()
+        trial, _, workload, _ = self._current()
         return {
             "path": trial.path,
             "workload": self._config.workload,

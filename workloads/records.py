@@ -68,6 +68,13 @@ class Address(msgspec.Struct, frozen=True):
     port: int
 
 
+class Meeting(msgspec.Struct, frozen=True):
+    """Where the rank before finds this one: for payload, and in the ring that is the barrier."""
+
+    payload: Address
+    barrier: bytes
+
+
 class Timed(msgspec.Struct, frozen=True):
     """What the timed part of one iteration found on one rank; bytes are payload."""
 

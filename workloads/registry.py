@@ -14,15 +14,13 @@ from workloads.transport_staged import Bounce, Kernel
 
 
 class Workload(Protocol):
-    """What a rank does in an iteration. `type`, `redop` and `root` are nccl-tests' columns; a workload that
-    `ends_connections` leaves none for a barrier afterwards."""
+    """What a rank does in an iteration. `type`, `redop` and `root` are nccl-tests' columns."""
 
     description: ClassVar[str]
     type: ClassVar[str]
     redop: ClassVar[str]
     root: ClassVar[str]
     element_bytes: ClassVar[int]
-    ends_connections: ClassVar[bool]
     phase: str
 
     def __init__(self, machine: Machine, transport: Transport[Any], size_bytes: int) -> None: ...

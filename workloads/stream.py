@@ -25,7 +25,6 @@ class PointToPoint:
     redop: ClassVar[str] = "none"
     root: ClassVar[str] = "none"
     element_bytes: ClassVar[int] = 1
-    ends_connections: ClassVar[bool] = True
 
     def __init__(self, machine: Machine, transport: Transport[Any], size_bytes: int) -> None:
         self._machine = machine

@@ -20,6 +20,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 
 from nodes import uapi
+from nodes.client.host import HostStats
+from nodes.machine.ledger import Moved
 from workloads.machine import Machine
 from workloads.records import Address
 from workloads.stream_check import StreamCheck
@@ -187,22 +189,18 @@ class Transport(ABC, Generic[S]):
         """Until the memory of that send, and of all before it, may be changed."""
         self._queue.wait(ticket, timeout_s or self._timeout_s)
 
-    def barrier(self, nranks: int) -> None:
-        """Until every rank has come here: after n-1 exchanges of a byte each has heard of all."""
-        token = self._machine.token_offset
-        for _ in range(nranks - 1):
-            self.send(token, 1)
-            self.receive_into(token + 1, 1)
-
     def confirm_stream(self) -> None:
         """After the received stream's end: until the next rank, too, has taken all that was sent to it."""
         self._incoming.shutdown(socket.SHUT_WR)
         if self._outgoing.recv(1):
             raise ConnectionError("the next rank sent payload on a connection that carries it the other way")
 
-    def packets(self) -> Packets:
+    def moved(self, stats: HostStats) -> tuple[Moved, ...]:
+        """What this path's stack has moved so far; `stats` are the endpoint's now."""
+        return stats.ledger
+
+    def packets(self, stats: HostStats) -> Packets:
         """What this path's stack has counted so far."""
-        stats = self._machine.host.stats()
         return Packets(
             rx_packets=stats.rx_packets,
             tx_packets=stats.tx_packets,

@@ -20,8 +20,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from nodes import uapi
+from nodes.client.host import HostStats
 from nodes.client.socket import Socket
 from nodes.machine import ledger as routes
+from nodes.machine.ledger import Moved
 from workloads.machine import STAGING_BYTES, Machine
 from workloads.records import Address
 from workloads.stream_check import StreamCheck
@@ -156,7 +158,10 @@ class Kernel(Staged[socket.socket]):
             self._machine.ledger.derive(dma, count)
         self._machine.host.turn(3 * count)  # the copy reads and writes, the DMA does one of the two
 
-    def packets(self) -> Packets:
+    def moved(self, stats: HostStats) -> tuple[Moved, ...]:  # noqa: ARG002  the endpoint carries nothing
+        return ()
+
+    def packets(self, stats: HostStats) -> Packets:  # noqa: ARG002
         """Linux counts a connection's wire packets and retransmissions; super-packets it does not tell."""
         infos = [
             end.getsockopt(uapi.IPPROTO_TCP, uapi.TCP_INFO, _TCP_INFO_BYTES)
