@@ -148,7 +148,7 @@ class QstatsGet(Attributes, frozen=True):
 
 
 class Qstats(Attributes, frozen=True):
-    """Of one queue, or of the device. Packets are wire packets; None: not counted there."""
+    """Of one queue, or of the device. Packets and bytes are the wire's; None: not counted there."""
 
     ifindex: int
     queue_type: str | None = None
@@ -160,13 +160,21 @@ class Qstats(Attributes, frozen=True):
     rx_alloc_fail: int | None = None
     rx_hw_drops: int | None = None
     rx_hw_drop_overruns: int | None = None
+    rx_csum_unnecessary: int | None = None
+    rx_csum_none: int | None = None
     rx_csum_bad: int | None = None
     rx_hw_gro_packets: int | None = None
+    rx_hw_gro_bytes: int | None = None
     rx_hw_gro_wire_packets: int | None = None
+    rx_hw_gro_wire_bytes: int | None = None
     tx_hw_drops: int | None = None
     tx_hw_drop_errors: int | None = None
+    tx_csum_none: int | None = None
+    tx_needs_csum: int | None = None
     tx_hw_gso_packets: int | None = None
+    tx_hw_gso_bytes: int | None = None
     tx_hw_gso_wire_packets: int | None = None
+    tx_hw_gso_wire_bytes: int | None = None
     tx_stop: int | None = None
     tx_wake: int | None = None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -17,12 +16,11 @@ from nodes.control.netdev import require
 from nodes.control.netlink_error import NetlinkError
 from nodes.netmem.page_pool import PagePool
 from nodes.nic.net_device import NetDevice
-from nodes.nic.rx_queue import RxQueue
+from nodes.nic.rx_queue import RxCounters, RxQueue
+from nodes.nic.tx_queue import TxCounters, TxQueue
 
 NAPI_ID_MIN = 8193  # smaller numbers are CPUs' to the kernel
 _QSTATS = frozenset(netlink.Qstats.__struct_fields__)
-_RENAMED = {"rx_wire_packets": "rx_packets", "tx_wire_packets": "tx_packets"}  # the spec's are wire packets
-_REPLACED = frozenset(_RENAMED.values())
 
 
 class NetdevGet:
@@ -146,7 +144,7 @@ class NetdevGet:
         """Of each queue with scope "queue", else of the device, queues out of use included. ENODEV."""
         self._check(request.ifindex)
         ifindex = self._device.ifindex
-        tx = _spec_names(msgspec.structs.asdict(self._device.tx.counters))
+        tx = _tx(self._device.tx)
         if request.scope == "queue":
             rx = [netlink.Qstats(ifindex, "rx", q.id, **_rx(q)) for q in self._device.rx_queues]
             idle = dict.fromkeys(tx, 0)
@@ -163,10 +161,23 @@ class NetdevGet:
 
 
 def _rx(rxq: RxQueue) -> dict[str, int]:
-    return _spec_names(msgspec.structs.asdict(rxq.counters))
+    c = rxq.counters
+    return _spec_names(c) | {
+        "rx_packets": c.rx_wire_packets,
+        "rx_bytes": c.rx_bytes + c.rx_hw_gro_wire_bytes - c.rx_hw_gro_bytes,
+        "rx_csum_unnecessary": c.rx_packets - c.rx_csum_none,
+    }
 
 
-def _spec_names(counters: dict[str, Any]) -> dict[str, int]:
-    """The counters that netdev.yaml knows, under its names."""
-    renamed = {_RENAMED.get(name, name): value for name, value in counters.items() if name not in _REPLACED}
-    return {name: value for name, value in renamed.items() if name in _QSTATS}
+def _tx(txq: TxQueue) -> dict[str, int]:
+    c = txq.counters
+    return _spec_names(c) | {
+        "tx_packets": c.tx_wire_packets,
+        "tx_bytes": c.tx_bytes + c.tx_hw_gso_wire_bytes - c.tx_hw_gso_bytes,
+        "tx_needs_csum": c.tx_wire_packets - c.tx_csum_none,
+    }
+
+
+def _spec_names(counters: RxCounters | TxCounters) -> dict[str, int]:
+    """The counters that netdev.yaml knows; its packets and bytes are the wire's, the queues' are frames."""
+    return {name: value for name, value in msgspec.structs.asdict(counters).items() if name in _QSTATS}

@@ -232,7 +232,9 @@ class NetDevice:
         counters.rx_wire_packets += wire_packets
         if wire_packets > 1:
             counters.rx_hw_gro_packets += 1
+            counters.rx_hw_gro_bytes += arriving.length
             counters.rx_hw_gro_wire_packets += wire_packets
+            counters.rx_hw_gro_wire_bytes += arriving.length + (wire_packets - 1) * parsed.header_bytes
         return skb
 
     def _receive_linear(self, arriving: Arriving, parsed: Parsed, rxq: RxQueue) -> Skb | None:
@@ -250,6 +252,7 @@ class NetDevice:
         skb = Skb(header, None, rxq.id)
         if parsed.header_bytes:
             return self._checked(skb, arriving, parsed, rxq, [])
+        rxq.counters.rx_csum_none += not arriving.checksum_good
         skb.checksum_good = arriving.checksum_good  # what the NIC cannot parse, it cannot verify
         return skb
 

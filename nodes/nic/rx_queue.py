@@ -16,16 +16,19 @@ from nodes.netmem.page_pool import PagePool
 
 
 class RxCounters(msgspec.Struct):
-    """netdev.yaml's qstats of one rx queue; *_wire_packets count what super-packets stand for."""
+    """netdev.yaml's qstats of one rx queue; *_wire_* count what super-packets stand for."""
 
     rx_packets: int = 0
     rx_bytes: int = 0
     rx_alloc_fail: int = 0
     rx_hw_drops: int = 0
     rx_hw_drop_overruns: int = 0
+    rx_csum_none: int = 0
     rx_csum_bad: int = 0
     rx_hw_gro_packets: int = 0
+    rx_hw_gro_bytes: int = 0
     rx_hw_gro_wire_packets: int = 0
+    rx_hw_gro_wire_bytes: int = 0
     rx_wire_packets: int = 0
 
 

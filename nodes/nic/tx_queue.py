@@ -24,8 +24,11 @@ class TxCounters(msgspec.Struct):
     tx_packets: int = 0
     tx_bytes: int = 0
     tx_hw_drops: int = 0
+    tx_csum_none: int = 0
     tx_hw_gso_packets: int = 0
+    tx_hw_gso_bytes: int = 0
     tx_hw_gso_wire_packets: int = 0
+    tx_hw_gso_wire_bytes: int = 0
     tx_wire_packets: int = 0
     tx_stop: int = 0
     tx_wake: int = 0
@@ -70,13 +73,19 @@ class TxQueue:
         except OSError:  # the link is down or refuses the frame: lost, as on a dead cable
             counters.tx_hw_drops += 1
         else:
-            self._dma.sent(len(skb.header), skb.wire_packets, skb.payload)
+            header_bytes, wire_packets = len(skb.header), skb.wire_packets
+            frame_bytes = header_bytes + (len(skb.payload) if skb.payload is not None else 0)
+            self._dma.sent(header_bytes, wire_packets, skb.payload)
             counters.tx_packets += 1
-            counters.tx_bytes += len(skb.header) + (len(skb.payload) if skb.payload is not None else 0)
-            counters.tx_wire_packets += skb.wire_packets
-            if skb.wire_packets > 1:
+            counters.tx_bytes += frame_bytes
+            counters.tx_wire_packets += wire_packets
+            if wire_packets > 1:
                 counters.tx_hw_gso_packets += 1
-                counters.tx_hw_gso_wire_packets += skb.wire_packets
+                counters.tx_hw_gso_bytes += frame_bytes
+                counters.tx_hw_gso_wire_packets += wire_packets
+                counters.tx_hw_gso_wire_bytes += frame_bytes + (wire_packets - 1) * header_bytes
+            elif not how.csum_start:
+                counters.tx_csum_none += 1
             if self.capture is not None:
                 self.capture.sent(skb)
         skb.release()

@@ -25,10 +25,13 @@ from nodes.netlink import (
     QueueGet,
     QueueInfo,
 )
-from nodes.skb import Skb
+from nodes.netmem.memory_provider import HostPages
+from nodes.netmem.page_pool import PagePool
+from nodes.skb import Skb, frags_of
 from tests.control.conftest import on_nic
 from tests.control.test_bind import IFINDEX, bind, fd_of, ready, receive
 from tests.nic.bench import Bench
+from tests.nic.frames import MIN_FRAME_BYTES, Tcp, arp_request
 
 ALL = Empty()
 DUMP = OfDevice()
@@ -117,6 +120,33 @@ def test_counters_of_queues_add_up_to_the_devices(look: NetdevGet, netdev: Netde
     assert [row.rx_packets for row in rows if row.queue_type == "rx"] == [0, 0, 1, 2, 0, 0, 0, 0]
     assert (total.rx_packets, total.tx_packets) == (3, 0)
     assert (rows[-1].queue_type, rows[-1].rx_packets) == ("tx", None)
+
+
+def test_packets_and_bytes_are_the_wires_and_checksums_are_counted(look: NetdevGet, bench: Bench) -> None:
+    """A packet in three and one alone, each way; ARP, whose checksum nobody looks at."""
+    whole, alone = Tcp(bytes(2500)), Tcp(bytes(100))
+    bench.wire.put(whole.frame(), gso_size=1000)
+    bench.wire.put(alone.frame())
+    bench.wire.put(alone.frame(bad_checksum=True))
+    bench.wire.put(arp_request())
+    bench.poll()
+    pages = PagePool(HostPages(4096, 1 << 20))
+    for size, packets in ((2500, 3), (100, 1)):
+        page = pages.alloc_netmem()
+        assert page is not None
+        skb = Skb(memoryview(bytes(54)), frags_of([page], size), gso_size=1000, wire_packets=packets)
+        bench.device.xmit(skb, 34)
+    bench.device.xmit(Skb(memoryview(bytes(42)), None), 0)
+    (total,) = look.qstats_dump(QstatsGet())
+    coalesced, in_wire_packets = 54 + 2500, 3 * 54 + 2500
+    assert (total.rx_packets, total.rx_bytes) == (5, in_wire_packets + 154 + MIN_FRAME_BYTES)
+    assert (total.rx_csum_unnecessary, total.rx_csum_none, total.rx_csum_bad) == (2, 1, 1)
+    assert (total.rx_hw_gro_packets, total.rx_hw_gro_bytes) == (1, coalesced)
+    assert (total.rx_hw_gro_wire_packets, total.rx_hw_gro_wire_bytes) == (3, in_wire_packets)
+    assert (total.tx_packets, total.tx_bytes) == (5, in_wire_packets + 154 + 42)
+    assert (total.tx_needs_csum, total.tx_csum_none) == (4, 1)
+    assert (total.tx_hw_gso_packets, total.tx_hw_gso_bytes) == (1, coalesced)
+    assert (total.tx_hw_gso_wire_packets, total.tx_hw_gso_wire_bytes) == (3, in_wire_packets)
 
 
 def test_drops_of_the_device_are_in_its_counters(look: NetdevGet, bench: Bench) -> None:
