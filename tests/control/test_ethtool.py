@@ -145,10 +145,15 @@ def test_channels_that_cannot_be_are_einval(ethtool: Ethtool, request_: Channels
         ethtool.channels_set(request_)
 
 
-def test_the_same_channels_are_no_change(ethtool: Ethtool, netdev: Netdev) -> None:
+def test_the_same_channels_are_no_change(ethtool: Ethtool, netdev: Netdev, bench: Bench) -> None:
+    """Not even with the last queue bound, which a change to as many would forbid: no queue restarts."""
     ethtool.rings_set(Rings(tcp_data_split="enabled"))
     bind(netdev, 7)
+    pools = [rxq.pool for rxq in bench.device.rx_queues]
     ethtool.channels_set(Channels(rx_count=8, tx_count=1))
+    ethtool.channels_set(Channels())
+    assert [rxq.pool for rxq in bench.device.rx_queues] == pools
+    assert ethtool.channels_get(GET).rx_count == 8
 
 
 @on_nic("combined")

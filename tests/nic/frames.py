@@ -6,7 +6,7 @@ In: a frame's fields. Out: its bytes. Owns nothing. TCP options are NOPs, IPv4 o
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nodes.wire import arp, ethernet, ipv4, tcp
 from nodes.wire.arp import Arp
@@ -45,9 +45,6 @@ class Tcp:
         checksum = internet_checksum(pseudo + segment) ^ bad_checksum
         segment = segment[:16] + checksum.to_bytes(2, "big") + segment[18:]
         return _frame(_ipv4(segment, ipv4.TCP, self.src_ip, self.ip_options))
-
-    def with_payload(self, payload: bytes) -> Tcp:
-        return replace(self, payload=payload)
 
 
 def udp(payload: bytes) -> bytes:

@@ -126,8 +126,15 @@ def test_with_ipv6_only_the_other_version_is_refused(hosts: TwoHosts) -> None:
 
 
 def test_ipv6_only_lets_a_listener_of_ipv4_have_the_same_port(hosts: TwoHosts) -> None:
-    listen(hosts.b, AF_INET6, v6only=True)
-    listen(hosts.b, AF_INET)
+    six, four = listen(hosts.b, AF_INET6, v6only=True), listen(hosts.b, AF_INET)
+    connect(hosts, AF_INET6, hosts.b.address6).connect_result()
+    connect(hosts, AF_INET, hosts.b.address).connect_result()
+    hosts.run_until(lambda: bool(six.accept_queue and four.accept_queue), 10)
+    children = [listener.accept() for listener in (six, four)]
+    hosts.b.sockets += children
+    assert [child.family for child in children] == [AF_INET6, AF_INET]
+    assert not six.accept_queue
+    assert not four.accept_queue
 
 
 @pytest.mark.parametrize("order", [(AF_INET, AF_INET6), (AF_INET6, AF_INET)])
