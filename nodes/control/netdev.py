@@ -11,6 +11,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import TypeVar
 
 from nodes import netlink
@@ -50,7 +51,7 @@ class Netdev:
             if not self.device.config.nic.queue_management:
                 raise NetlinkError(errno.EOPNOTSUPP, "the driver has no queue management", "ifindex")
             queues = self._queues(request.queues)
-            self._check_dma()
+            self._check_dma(queues)
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
@@ -77,7 +78,7 @@ class Netdev:
             self._check_device(request.ifindex)
             if not self.device.netmem_tx:
                 raise NetlinkError(errno.EOPNOTSUPP, "the driver does not support netmem TX")
-            self._check_dma()
+            self._check_dma([])
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
@@ -111,9 +112,15 @@ class Netdev:
                 "ifindex",
             )
 
-    def _check_dma(self) -> None:
-        if not self.device.config.nic.dma:
+    def _check_dma(self, queues: list[RxQueue]) -> None:
+        """One DMA device is there, and it is every queue's (netdev_nl_get_dma_dev)."""
+        devices = self.device.config.nic.dma_devices
+        if not devices:
             raise NetlinkError(errno.EOPNOTSUPP, "the device does not support DMA")
+        for before, rxq in pairwise(queues):
+            if (rxq.id - before.id) % devices:
+                text = f"rx queues {rxq.id} and {before.id} have different DMA devices: bind them apart"
+                raise NetlinkError(errno.EOPNOTSUPP, text)
 
     def _queues(self, wanted: tuple[netlink.Queue, ...]) -> list[RxQueue]:
         """The queues named, once each, in ascending order (netdev_nl_read_rxq_bitmap)."""

@@ -30,9 +30,10 @@ class NicModel:
     `resets_whole`: it cannot restart one queue, as the drivers of RFC v3 could not: binding and unbinding
     reset the device, and every queue loses what was on its way. `combined`: each rx queue has a tx queue
     beside it, and the two are one channel; else all share a tx channel of its own. `queue_management`: the
-    driver has netdev_queue_mgmt_ops, without which nothing is restarted; `dma`: there is a device that a
-    dma-buf can be attached to; `netmem_tx`: it sends net_iovs; `rx_page_size_max`: of bind-rx, a page where
-    the driver lacks QCFG_RX_PAGE_SIZE; `pools`: how it makes the page pools of its rx queues."""
+    driver has netdev_queue_mgmt_ops, without which nothing is restarted; `dma_devices`: among which the rx
+    queues take turns, as those of a multi-PF device do; 0: none that a dma-buf can be attached to;
+    `netmem_tx`: it sends net_iovs; `rx_page_size_max`: of bind-rx, a page where the driver lacks
+    QCFG_RX_PAGE_SIZE; `pools`: how it makes the page pools of its rx queues."""
 
     name: str
     header_buffer_bytes: int = 256
@@ -41,7 +42,7 @@ class NicModel:
     resets_whole: bool = False
     combined: bool = False
     queue_management: bool = True
-    dma: bool = True
+    dma_devices: int = 1
     netmem_tx: bool = True
     rx_page_size_max: int = 64 << 10
     pools: PoolParams = CAPABLE
@@ -57,7 +58,8 @@ MODELS = {
         NicModel("device-reset", resets_whole=True),
         NicModel("combined", combined=True),
         NicModel("no-queue-management", queue_management=False),
-        NicModel("no-dma", dma=False),
+        NicModel("multi-pf", dma_devices=2),
+        NicModel("no-dma", dma_devices=0),
         NicModel("no-netmem-tx", netmem_tx=False),
         NicModel("no-unreadable-pools", pools=PoolParams(unreadable=False)),
         NicModel("no-synced-pools", pools=PoolParams(dma_sync=False)),

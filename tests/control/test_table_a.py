@@ -137,6 +137,13 @@ def test_a14_a_device_without_dma_is_eopnotsupp_ahead_of_the_descriptor(netdev: 
     assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), no_dmabuf()))[0] == "EOPNOTSUPP"
 
 
+@on_nic("multi-pf")
+def test_a15_queues_of_different_dma_devices_are_eopnotsupp(netdev: Netdev) -> None:
+    assert bind_rx(netdev, rx_request(1, 3, 6), no_dmabuf())[0] == "EOPNOTSUPP"
+    odd, even = bind(netdev, 1, 3, 7), bind(netdev, 6, 0)
+    assert set(bound_queues(netdev).values()) == {odd.dmabuf_id, even.dmabuf_id}
+
+
 @pytest.mark.parametrize("fd", [-1, 999])
 def test_a16_a_descriptor_that_is_not_open_is_ebadf(netdev: Netdev, fd: int) -> None:
     assert bind_rx(netdev, rx_request(1), fd)[0] == "EBADF"

@@ -107,9 +107,10 @@ ROWS: dict[str, Row] = {
         "holds",
         test=_BIND + "test_a14_a_device_without_dma_is_eopnotsupp_ahead_of_the_descriptor",
     ),
-    "A15": _absent(
+    "A15": Row(
         "queues of different DMA devices: EOPNOTSUPP",
-        "a host has one NIC with one DMA device",
+        "holds",
+        test=_BIND + "test_a15_queues_of_different_dma_devices_are_eopnotsupp",
     ),
     "A16": Row(
         "a descriptor that is not open: EBADF",
