@@ -50,14 +50,17 @@ def host_memory(rows: pd.DataFrame, path: str) -> HostMemory:
     wire_packets = added(total(rows, "rx_wire_packets"), total(rows, "tx_wire_packets"))
     packets = added(total(rows, "rx_packets"), total(rows, "tx_packets"))
     dram = per(both, payload)
+    header = per(total(rows, "header_host_dram_bytes"), payload)
     expected = expected_dram(path, packets, payload)
+    if path == "kernel" and expected is not None:
+        expected += header or 0.0
     return HostMemory(
         dram=dram,
         dram_read=per(read, payload),
         dram_write=per(write, payload),
         # An empty cell here says that nothing was derived.
         derived_share=per(float(rows["host_dram_derived_bytes"].fillna(0).sum()), both) if both else None,
-        header=per(total(rows, "header_host_dram_bytes"), payload),
+        header=header,
         header_uncoalesced=per(uncoalesced, payload),
         header_per_wire_packet=per(uncoalesced, wire_packets),
         pcie_root=per(total(rows, "pcie_root_bytes"), payload),
@@ -69,8 +72,9 @@ def host_memory(rows: pd.DataFrame, path: str) -> HostMemory:
 def expected_dram(path: str, packets: float | None, payload: float | None) -> float | None:
     """Host DRAM bytes per payload byte of `path`, by closed form; None for a path without one.
 
-    devmem: 2 x 66 x packets / payload. bounce: 4 + the same headers. kernel: 4, its headers not being
-    seen. `packets` are super-packets sent and received, `payload` bytes sent and received.
+    devmem: 2 x 66 x packets / payload. bounce: 4 + the same headers. kernel: 4 without its
+    headers, which are derived themselves. `packets` are super-packets sent and received, `payload` bytes
+    sent and received.
     """
     if path == "kernel":
         return ACCESSES_PER_STAGED_BYTE

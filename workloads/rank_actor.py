@@ -182,8 +182,6 @@ def _counted(before: _Counters, after: _Counters) -> dict[str, Any]:
     columns = msgspec.structs.asdict(after.moved.minus(before.moved))
     for name, count in msgspec.structs.asdict(after.packets).items():
         columns[name] = None if count is None else count - getattr(before.packets, name)
-    if columns["rx_packets"] is None:  # a stack that tells no super-packets tells no headers either
-        columns["header_host_dram_bytes"] = columns["header_host_dram_uncoalesced_bytes"] = None
     return {**columns, "endpoint_cpu_s": after.endpoint_cpu_s - before.endpoint_cpu_s}
 
 

@@ -126,8 +126,8 @@ class Sample(msgspec.Struct, frozen=True):
     device_write_bytes: int
     pcie_switch_bytes: int
     pcie_root_bytes: int
-    header_host_dram_bytes: int | None
-    header_host_dram_uncoalesced_bytes: int | None
+    header_host_dram_bytes: int
+    header_host_dram_uncoalesced_bytes: int
     rx_packets: int | None
     tx_packets: int | None
     rx_wire_packets: int | None

@@ -10,7 +10,8 @@ from workloads.records import Checked, ExperimentConfig, Timed
 from workloads.stream import PointToPoint
 from workloads.transport import Transport
 from workloads.transport_devmem import Devmem
-from workloads.transport_staged import Bounce, Kernel
+from workloads.transport_kernel import Kernel
+from workloads.transport_staged import Bounce
 
 
 class Workload(Protocol):

@@ -102,22 +102,21 @@ class Made:
 def traffic(path: str, sent: int, received: int) -> dict[str, Cell]:
     """What the ledger of each path says for one rank, by the memory model's arithmetic."""
     moved = sent + received
-    if path == "kernel":
-        return {
-            "host_dram_read_bytes": 2 * moved, "host_dram_write_bytes": 2 * moved,
-            "host_dram_derived_bytes": 3 * moved, "pcie_root_bytes": 2 * moved,
-        }  # fmt: skip
     packets, wire = -(-moved // SUPER_PACKET_BYTES), -(-moved // WIRE_PACKET_BYTES)
-    staged = 2 * moved if path == "bounce" else 0
-    return {
+    staged = 0 if path == "devmem" else 2 * moved
+    derived = 3 * moved + 2 * HEADER_BYTES * packets if path == "kernel" else None
+    row: dict[str, Cell] = {
+        "host_dram_derived_bytes": derived,
         "host_dram_read_bytes": staged + HEADER_BYTES * packets,
         "host_dram_write_bytes": staged + HEADER_BYTES * packets,
         "pcie_root_bytes": staged + HEADER_BYTES * packets,
         "header_host_dram_bytes": 2 * HEADER_BYTES * packets,
         "header_host_dram_uncoalesced_bytes": 2 * HEADER_BYTES * wire,
-        "rx_packets": packets // 2, "tx_packets": packets - packets // 2,
         "rx_wire_packets": wire // 2, "tx_wire_packets": wire - wire // 2,
     }  # fmt: skip
+    if path != "kernel":  # Linux tells no super-packets
+        row |= {"rx_packets": packets // 2, "tx_packets": packets - packets // 2}
+    return row
 
 
 def write_samples(path: Path, rows: list[dict[str, Cell]]) -> None:

@@ -93,14 +93,20 @@ def test_a_stream_reports_what_arrived(path: str, bidir: bool) -> None:
     assert (sender.type, sender.redop, sender.root) == ("byte", "none", "none")
 
 
-def test_the_kernel_path_counts_four_accesses_a_byte_of_which_three_are_derived() -> None:
+def test_the_kernel_path_counts_four_accesses_a_byte_of_which_three_are_derived_and_headers() -> None:
     for row in ring(config("kernel", 1 << 20, 2)):
         payload = row.payload_sent_bytes + row.payload_received_bytes
         total = row.host_dram_read_bytes + row.host_dram_write_bytes
-        assert total == 4 * payload
-        assert row.host_dram_derived_bytes == 3 * payload
-        assert row.header_host_dram_bytes is row.rx_packets is None
+        headers = row.header_host_dram_bytes
+        assert total == 4 * payload + headers
+        assert row.host_dram_derived_bytes == 3 * payload + headers
+        assert row.rx_packets is None
         assert row.tx_wire_packets is not None
+        assert row.rx_wire_packets is not None
+        on_wire = row.tx_wire_packets + row.rx_wire_packets
+        assert row.header_host_dram_uncoalesced_bytes == 2 * 66 * on_wire
+        # 512 KiB each way and step, in super-packets of 65,160 bytes, and bare acknowledgements.
+        assert headers >= 2 * 66 * 2 * 2 * 9
 
 
 def test_the_application_of_a_staged_path_copies_each_byte_once() -> None:
