@@ -20,8 +20,9 @@ from nodes.nic.rss import Rss
 
 TX_RING_MAX = 4096
 RSS_CONTEXTS_MAX = 16
-_TSO, _NTUPLE = "tx-tcp-segmentation", "rx-ntuple-filter"
-_ALWAYS_ON = ("rx-checksum", "tx-checksum-ip-generic", "tx-scatter-gather", "rx-hashing", "rx-gro-hw")
+_SG, _TSO, _NTUPLE = "tx-scatter-gather", "tx-tcp-segmentation", "rx-ntuple-filter"
+_CHANGEABLE = (_SG, _TSO, _NTUPLE)
+_ALWAYS_ON = ("rx-checksum", "tx-checksum-ip-generic", "rx-hashing", "rx-gro-hw")
 _SPLITS = tuple(TcpDataSplit)
 
 
@@ -242,17 +243,21 @@ class Ethtool:
     # --- features and counters
 
     def features_get(self, _: netlink.Empty) -> netlink.Features:
-        on = {_TSO: self._device.tso, _NTUPLE: self._device.steering.enabled}
-        return netlink.Features((_TSO, _NTUPLE), (*_ALWAYS_ON, *(name for name in on if on[name])))
+        device = self._device
+        states = (device.sg, device.tso and device.sg, device.steering.enabled)
+        on = (name for name, state in zip(_CHANGEABLE, states, strict=True) if state)
+        return netlink.Features(_CHANGEABLE, (*_ALWAYS_ON, *on))
 
     def features_set(self, request: netlink.FeaturesSet) -> netlink.Features:
         """-K. The state that results: what is fixed stays as it is. EINVAL for a name that is none. Without
-        segmentation, connections made from now on send a wire packet at a time; without n-tuple filters the
+        segmentation, connections made from now on send a wire packet at a time; without scatter-gather there
+        is no segmentation (netdev_fix_features) and no sending from dma-bufs; without n-tuple filters the
         rules are gone."""
         wanted = require(request.wanted, "wanted")
-        unknown = [name for name in wanted if name not in (_TSO, _NTUPLE, *_ALWAYS_ON)]
+        unknown = [name for name in wanted if name not in (*_CHANGEABLE, *_ALWAYS_ON)]
         if unknown:
             raise NetlinkError(errno.EINVAL, f"there is no feature {unknown[0]!r}", "wanted")
+        self._device.sg = wanted.get(_SG, self._device.sg)
         self._device.tso = wanted.get(_TSO, self._device.tso)
         steering = self._device.steering
         steering.enabled = wanted.get(_NTUPLE, steering.enabled)

@@ -93,6 +93,7 @@ class NetDevice:
         self.rings = Rings(rx_buf_len=rx_buf_len)
         self.steering = FlowSteering()
         self.tso = True  # ethtool -K tso
+        self.sg = True  # ethtool -K sg; without it there is no TSO either
         self.rss = Rss(config.rx_queues)
         self.rss_contexts: dict[int, Rss] = {}
         self.dma = Dma(ledger)
@@ -329,7 +330,8 @@ class NetDevice:
     def xmit(self, skb: Skb, l4_start: int) -> None:
         """Send an skb that owns its payload. `l4_start` > 0: TCP begins there, the NIC fills in its
         checksum and cuts it by gso_size. Unreadable payload of another device's binding, or on a device
-        without netmem_tx, is dropped in silence and counted, as the kernel does: sendmsg had succeeded."""
+        without netmem_tx, or to be copied for want of scatter-gather, is dropped in silence and counted, as
+        the kernel does: sendmsg had succeeded."""
         if skb.payload is not None and skb.payload.unreadable and not self._may_send(skb.payload):
             self.tx_unreadable_drops += 1
             skb.release()
@@ -342,7 +344,8 @@ class NetDevice:
 
     def _may_send(self, payload: Frags) -> bool:
         owner = payload.frags[0].netmem.owner
-        return self.netmem_tx and not (isinstance(owner, TxBinding) and owner.ifindex != self.ifindex)
+        elsewhere = isinstance(owner, TxBinding) and owner.ifindex != self.ifindex
+        return self.netmem_tx and self.sg and not elsewhere
 
     def close(self) -> None:
         """Stop every queue; the pools drain as their netmems come back."""

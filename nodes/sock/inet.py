@@ -122,7 +122,7 @@ class Inet:
         family, device = self._family(remote), self.device.config
         mtu = self._icmp_errors.path_mtus.limit(remote, device.mtu, now)
         mss = min(mtu - family.header_bytes - tcp.HEADER_BYTES, _MSS_MAX)
-        gso_max_bytes = device.gso_max_bytes if self.device.tso else 0
+        gso_max_bytes = device.gso_max_bytes if self.device.tso and self.device.sg else 0
         most = min(gso_max_bytes - ethernet.HEADER_BYTES, family.max_packet_bytes)
         return TcpConfig(
             mss=mss,

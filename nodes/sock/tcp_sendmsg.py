@@ -46,8 +46,8 @@ def sendmsg(
     now: float,
 ) -> int:
     """Take more of `request`, of which `done` bytes were taken; returns how many, BlockingIOError when
-    the send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12),
-    ENOBUFS (E11)."""
+    the send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12,
+    E16), ENOBUFS (E11)."""
     length, zerocopy = request.length, _notifies(sock, request)
     if zerocopy and length and not done and sock.errqueue.full:
         raise error(errno.ENOBUFS, "too many zero-copy sends wait: read their completions first")
@@ -162,6 +162,8 @@ def _next_payload(
             raise error(errno.EFAULT, "offsets without a dma-buf id point at no memory")
         size = min(room, len(request.data) - at, _COPY_BYTES)
         return sock.inet.send_pages.copy_from_user(request.data[at : at + size])
+    if not sock.inet.device.sg:  # the kernel copies then, and takes offsets for addresses
+        raise error(errno.EFAULT, "the device has no scatter-gather to send a dma-buf with: ethtool -K sg on")
     if not room:
         raise error(errno.EFAULT, f"the range leaves the dma-buf of {binding.region.size} bytes")
     for offset, length in request.iov:

@@ -374,8 +374,16 @@ ROWS: dict[str, Row] = {
         "holds",
         test=_TRANSMIT + "test_what_the_device_cannot_send_is_dropped_in_silence_and_tcp_repeats_it",
     ),
-    "E15": _absent("a checksum or copy in software: the packet is dropped",
-                  "the NIC always fills in checksums, and nothing copies an skb"),
-    "E16": _absent("a route without scatter-gather: EFAULT",
-                  "the NIC always gathers"),
+    "E15": Row(
+        "a checksum or copy in software: the packet is dropped",
+        "holds",
+        "a copy, for want of scatter-gather; checksums are always the NIC's",
+        _TRANSMIT + "test_what_would_have_to_be_copied_is_dropped_in_silence_and_tcp_repeats_it",
+    ),
+    "E16": Row(
+        "a route without scatter-gather: EFAULT",
+        "holds",
+        "asked at each call, of the kernel when the connection is made",
+        _TRANSMIT + "test_without_scatter_gather_a_dma_buf_is_efault_and_ordinary_memory_goes",
+    ),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from nodes.client.socket import Socket
 from nodes.endpoint.socket_options import set_option
 from nodes.kernel_version import VERSIONS
 from nodes.machine.cpu import UnreadableMemory
+from nodes.netlink import FeaturesSet
 from nodes.nic.net_device import NetDevice
 from nodes.skb import Skb
 from nodes.sock.devmem_socket import DevmemSocket
@@ -281,6 +282,29 @@ def test_what_the_device_cannot_send_is_dropped_in_silence_and_tcp_repeats_it(se
     sender.hosts.run_until(lambda: device.tx_unreadable_drops >= 3)
     device.netmem_tx = True
     assert sender.received(5000) == sender.content[:5000]
+
+
+def without_scatter_gather(sender: Sender, off: bool) -> None:
+    sender.hosts.a.ethtool.features_set(FeaturesSet({"tx-scatter-gather": not off}))
+
+
+def test_what_would_have_to_be_copied_is_dropped_in_silence_and_tcp_repeats_it(sender: Sender) -> None:
+    device = sender.hosts.a.device
+    sender.client.options.nodelay = True
+    assert sender.send((0, SIZE)) > 0  # more than the window: some of it is not sent yet
+    without_scatter_gather(sender, True)
+    sender.hosts.run_until(lambda: device.tx_unreadable_drops >= 3)
+    without_scatter_gather(sender, False)
+    assert sender.received(SIZE) == sender.content
+
+
+def test_without_scatter_gather_a_dma_buf_is_efault_and_ordinary_memory_goes(sender: Sender) -> None:
+    without_scatter_gather(sender, True)
+    assert errno_of(sender.send, (0, 100)) == errno.EFAULT
+    assert sender.send_bytes(b"ordinary") == 8
+    without_scatter_gather(sender, False)
+    assert sender.send((0, 100)) == 100
+    assert sender.received(108) == b"ordinary" + sender.content[:100]
 
 
 def test_completions_are_ranges_of_sends_that_the_peer_has_acknowledged(sender: Sender) -> None:
