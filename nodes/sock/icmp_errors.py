@@ -73,6 +73,13 @@ class IcmpErrors:
         elif not self._tell(sock, error, seq, v6, now):
             self._mib.TcpExtOutOfWindowIcmps += 1
 
+    def handle_timeout(self, now: float, link_mtu: int) -> None:
+        """Where a limit is over, living connections try what the link takes (RFC 1191 section 6.3)."""
+        over = self.path_mtus.expire(now)
+        for sock in self._connections.values() if over else ():
+            if sock.remote[0] in over and sock.connection is not None:
+                sock.connection.path_mtu_expired(link_mtu)
+
     def _count_useless(self, v6: bool) -> None:
         if v6:
             self._mib.Icmp6InErrors += 1

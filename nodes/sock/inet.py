@@ -284,7 +284,7 @@ class Inet:
         timers = self._timers[0][0] if self._timers else None
         times = (
             timers, self.time_waits.next_timeout(), self.link.neighbours.next_timeout(),
-            self._input.fragments.next_timeout(),
+            self._input.fragments.next_timeout(), self._icmp_errors.path_mtus.next_timeout(),
         )  # fmt: skip
         return min((at for at in times if at is not None), default=None)
 
@@ -292,6 +292,7 @@ class Inet:
         self.link.neighbours.handle_timeout(now)
         self._input.fragments.handle_timeout(now)
         self.time_waits.handle_timeout(now)
+        self._icmp_errors.handle_timeout(now, self.device.config.mtu)
         while self._timers and self._timers[0][0] <= now:
             sock = self._timed.pop(heapq.heappop(self._timers)[1], None)
             if sock is None or sock.connection is None:

@@ -1,6 +1,7 @@
 """What routers told about the way to an address: the largest packet that passes, for a while.
 
-In: believed reports, `now`. Out: a limit in bytes. Owns the cache: bounded, oldest first to go.
+In: believed reports, `now`. Out: a limit in bytes; the addresses whose limit is over, as the way may have
+become wider. Owns the cache: bounded, oldest first to go, which is the order of their ends too.
 Source: RFC 1191 section 6.3, RFC 8201; ip_rt_mtu_expires, min_pmtu (net/ipv4/route.c).
 """
 
@@ -31,10 +32,22 @@ class PathMtus:
         if known is None:
             return link_mtu
         mtu, until = known
-        if now >= until:
+        return link_mtu if now >= until else min(mtu, link_mtu)
+
+    def next_timeout(self) -> float | None:
+        for _, until in self._known.values():
+            return until
+        return None
+
+    def expire(self, now: float) -> list[int]:
+        """Forget the limits whose time has come; returns of which addresses."""
+        at = self.next_timeout()
+        if at is None or now < at:
+            return []
+        over = [address for address, (_, until) in self._known.items() if now >= until]
+        for address in over:
             del self._known[address]
-            return link_mtu
-        return min(mtu, link_mtu)
+        return over
 
 
 def least(address: int, mtu: int) -> int:

@@ -241,6 +241,7 @@ class Arrival:
         assert opening.agreement is not None
         assert opening.peer is not None
         agreed = opening.agreement
+        sender.mss_clamp = agreed.peer_mss
         sender.begin(agreed.mss, agreed.sack, window, unwrap(opening.peer.seq, self._receiver.rcv_nxt))
         self._receiver.begin(agreed.mss, agreed.rcv_shift)
         self._emitter.ecn = agreed.ecn

@@ -131,9 +131,15 @@ class Connection(Arrival):
         """
         if self.state not in SYNCHRONIZED:
             return False
+        return self._sender.path_mtu(self._mss_of(mtu), unwrap(quoted_seq, self._sender.snd_una), now)
+
+    def path_mtu_expired(self, mtu: int) -> None:
+        """What a router said is long ago: packets of `mtu` bytes, or what the peer takes, may pass again."""
+        self._sender.widen(self._mss_of(mtu))
+
+    def _mss_of(self, mtu: int) -> int:
         options = TIMESTAMP_BYTES if self._emitter.timestamps else 0
-        mss = mtu - self._config.ip_header_bytes - HEADER_BYTES - options
-        return self._sender.path_mtu(mss, unwrap(quoted_seq, self._sender.snd_una), now)
+        return mtu - self._config.ip_header_bytes - HEADER_BYTES - options
 
     def undeliverable(self, number: int, quoted_seq: int) -> bool:
         """A router or the peer says that our segment at `quoted_seq` cannot be delivered: an attempt to

@@ -21,6 +21,7 @@ class Agreement:
     """What holds after both SYNs were seen."""
 
     mss: int  # payload bytes of one wire packet, option bytes already taken off
+    peer_mss: int  # and what the peer would take
     snd_shift: int
     rcv_shift: int
     timestamps: bool
@@ -36,10 +37,11 @@ def window_shift(receive_buffer_bytes: int) -> int:
 def agree(config: TcpConfig, peer: TcpHeader, ect: bool = False) -> Agreement:
     """What our offer and the peer's SYN or SYN-ACK have in common; `ect`: it came marked for ECN."""
     timestamps = peer.ts_val is not None
-    mss = min(config.mss, max(peer.mss or _DEFAULT_PEER_MSS, _LEAST_PEER_MSS))
+    peer_mss = max(peer.mss or _DEFAULT_PEER_MSS, _LEAST_PEER_MSS) - (TIMESTAMP_BYTES if timestamps else 0)
     scaled = peer.wscale is not None
     return Agreement(
-        mss=mss - (TIMESTAMP_BYTES if timestamps else 0),
+        mss=min(config.mss - (TIMESTAMP_BYTES if timestamps else 0), peer_mss),
+        peer_mss=peer_mss,
         snd_shift=min(peer.wscale or 0, 14),
         rcv_shift=window_shift(config.receive_buffer_bytes) if scaled else 0,
         timestamps=timestamps,

@@ -30,10 +30,10 @@ class Outstanding:
         "_busy_since", "_config", "_cwnd_limited", "_ecn_until", "_first", "_goal_most", "_last_d_sack",
         "_last_sent_at", "_mib", "_override", "_round_end", "_waiting_since", "accepted_bytes", "board",
         "busy_s", "bytes_retrans", "control", "cork", "cwr_due", "delivered_bytes", "delivered_ce_bytes",
-        "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss", "nodelay", "pacer", "persist",
-        "queue", "recovery", "retransmits", "rtt", "sack_permitted", "snd_nxt", "snd_shift", "snd_una",
-        "snd_wl1", "snd_wnd", "tail", "timer_at", "timer_is_probe", "total_retrans", "total_rto",
-        "user_timeout_s",
+        "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss", "mss_clamp", "nodelay",
+        "pacer", "persist", "queue", "recovery", "retransmits", "rtt", "sack_permitted", "snd_nxt",
+        "snd_shift", "snd_una", "snd_wl1", "snd_wnd", "tail", "timer_at", "timer_is_probe", "total_retrans",
+        "total_rto", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -47,6 +47,7 @@ class Outstanding:
         self.snd_wl1 = 0
         self.max_wnd = 0
         self.mss = config.mss
+        self.mss_clamp = config.mss  # what the peer takes, whatever lies between
         self.nodelay = config.nodelay
         self.cork = config.cork
         self.user_timeout_s = config.user_timeout_s
@@ -275,6 +276,11 @@ class Outstanding:
             self.recovery.force = True
             self._arm(now)
         return True
+
+    def widen(self, mss: int) -> None:
+        """Cut larger from now on, if that is what `mss` means; a path that refuses it will say so again."""
+        self.mss = max(self.mss, min(mss, self.mss_clamp))
+        self._goal_most = self._largest()
 
     def _arm(self, now: float) -> None:
         """Restart the timer after new data was acknowledged or the timer went off (RFC 6298 section 5.3)."""

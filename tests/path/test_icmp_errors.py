@@ -159,7 +159,9 @@ def test_an_established_connection_goes_on_and_remembers(router: Router) -> None
 
 
 @pytest.mark.parametrize(("family", "mtu", "mss"), [(AF_INET, 1000, 948), (AF_INET6, 1300, 1228)])
-def test_packets_get_smaller_when_the_path_says_so(router: Router, family: int, mtu: int, mss: int) -> None:
+def test_packets_get_smaller_when_the_path_says_so_and_larger_after_ten_minutes(
+    router: Router, family: int, mtu: int, mss: int
+) -> None:
     hosts = router.hosts
     client, server = hosts.connect(5000, family=family)
     router.swallow()
@@ -176,6 +178,14 @@ def test_packets_get_smaller_when_the_path_says_so(router: Router, family: int, 
     later, _ = hosts.connect(5002, family=family)
     assert later.connection is not None
     assert later.connection.info().snd_mss == mss
+    hosts.rest(EXPIRES_S - 1)
+    assert [each.connection.info().snd_mss for each in (client, later) if each.connection] == [mss] * 2
+    hosts.rest(2)
+    full = 1500 - (60 if family == AF_INET6 else 40) - 12
+    assert [each.connection.info().snd_mss for each in (client, later) if each.connection] == [full] * 2
+    hosts.a.send(client, content)
+    hosts.run_until(lambda: server.recv_queue.length == len(content), 10)
+    assert hosts.b.recv(server, len(content)) == content
 
 
 def test_an_attacker_cannot_shrink_packets_by_guessing(router: Router) -> None:

@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from socket import AF_INET, AF_INET6
 
 from nodes.control.ethtool import Ethtool
@@ -214,8 +215,8 @@ class TwoHosts:
     def clock(self) -> float:
         return self.now
 
-    def step(self, idle_s: float = STEP_S) -> None:
-        """Both hosts take a turn, then time goes on to whatever comes next, `idle_s` on if nothing does."""
+    def step(self, end: float = inf) -> None:
+        """Both hosts take a turn, then time goes on to whatever comes next, to `end` if it is sooner."""
         self.a.turn()
         self.b.turn()
         arrivals = [cable.frames[0].at for cable in (self.to_a, self.to_b) if cable.frames]
@@ -223,7 +224,7 @@ class TwoHosts:
         later = [t for t in (*arrivals, *timers) if t > self.now]
         if any(at <= self.now for at in arrivals):
             return
-        self.now = min(later, default=self.now + idle_s)
+        self.now = min([*later, end if later or end < inf else self.now + STEP_S])
 
     def run_until(self, done: Callable[[], bool], within_s: float = 300.0) -> None:
         """Steps until `done()`; fails when that takes longer than `within_s` of the fake clock."""
@@ -239,7 +240,7 @@ class TwoHosts:
         """Nobody calls anything for so long."""
         end = self.now + for_s
         while self.now < end:
-            self.step(idle_s=end - self.now)
+            self.step(end)
 
     def connect(
         self, port: int, backlog: int = 8, family: int = AF_INET
@@ -267,7 +268,7 @@ class TwoHosts:
             self.step()
         for cable in (self.to_a, self.to_b):
             cable.lose = lambda _: True
-        self.rest(400.0)
+        self.rest(700.0)
         for host in (self.a, self.b):
             host.device.close()
             host.inet.send_pages.close()

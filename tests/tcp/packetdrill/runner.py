@@ -295,6 +295,9 @@ class Runner:
     def _do_path_mtu(self, mtu: str, seq: str) -> None:
         self._living().path_mtu(int(mtu), int(seq) + self.origin.iss & MASK, self.now)
 
+    def _do_path_mtu_expired(self, mtu: str) -> None:
+        self._living().path_mtu_expired(int(mtu))
+
     def _do_setsockopt(self, name: str, value: str) -> None:
         number = int(value)
         if name == "SO_LINGER":
