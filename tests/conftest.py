@@ -1,8 +1,13 @@
-"""In: --soak on the command line. Out: what a test may ask about it. Owns nothing."""
+"""In: --soak on the command line. Out: what a test may ask about it; how hypothesis runs. Owns nothing."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says what else the machine does.
+settings.register_profile("testbed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("testbed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

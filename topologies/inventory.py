@@ -14,12 +14,14 @@ import re
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
 
 STATE_VARIABLE = "DEVMEM_TESTBED_STATE"
 DIRECTORY_PREFIX = "dmtb-"  # short: Ray's socket paths within are limited to 107 bytes
+_DYING_S = 3.0
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -233,7 +235,12 @@ def _not_ours(path: Path) -> str | None:
 
 
 def _remove_directory(path: Path) -> bool:
+    """Those who write into it have been killed, and may take a moment to die."""
+    give_up_at = time.monotonic() + _DYING_S
     shutil.rmtree(path, ignore_errors=True)
+    while path.exists() and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+        shutil.rmtree(path, ignore_errors=True)
     return not path.exists()
 
 

@@ -168,6 +168,7 @@ class Server:
         self._dmabuf_id = _bind_rx(stack, self._options, self._memory, self._queues.ids())
         listener = stack.enter_context(closing(self._host.socket(family)))
         _say(f"binding to address {address[0]}:{address[1]}")
+        listener.setsockopt(uapi.SOL_SOCKET, linux.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(1)
         _say(f"Waiting for a connection on {address[0]}:{address[1]}")

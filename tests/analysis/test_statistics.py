@@ -63,7 +63,7 @@ def test_about_95_of_100_intervals_hold_the_true_median() -> None:
     assert 88 <= held <= 100
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(st.lists(st.lists(st.floats(0.1, 1e6), min_size=1, max_size=5), min_size=1, max_size=5))
 def test_the_interval_lies_within_the_values_and_holds_in_any_grouping(groups: list[list[float]]) -> None:
     found = estimate({key: np.array(group) for key, group in enumerate(groups)})

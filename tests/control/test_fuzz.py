@@ -119,7 +119,7 @@ def in_order(device: NetDevice) -> bool:
 def test_random_requests_are_granted_or_refused_and_nothing_breaks(
     bench: Bench, netdev: Netdev, soak: bool
 ) -> None:
-    seed = random.randrange(1 << 32)
+    seed = random.randrange(1 << 32) if soak else 12
     print(f"seed {seed}")
     chance = random.Random(seed)
     answers = families.answers(bench.device, Ethtool(bench.device))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.machine.accelerator import Accelerator, Array, Span
@@ -61,7 +61,6 @@ sizes = st.lists(st.integers(0, 9), max_size=30)
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int8), np.dtype(np.int32)]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), sizes, st.integers(0, 7), st.sampled_from(DTYPES))
 def test_a_reduction_of_fragments_is_numpys_of_the_whole(
     seed: int, count: int, sizes: list[int], gap: int, dtype: np.dtype[Any]
@@ -95,7 +94,6 @@ def test_a_float_that_straddles_fragments_is_reduced_whole(cuts: tuple[int, ...]
         assert (read(m.memory, 0, 3, np.float32) == redop(mine, theirs)).all()
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=150), sizes, st.integers(0, 9))
 def test_unpacking_joins_fragments_in_order(data: bytes, sizes: list[int], gap: int) -> None:
     with made() as m:
@@ -107,7 +105,6 @@ def test_unpacking_joins_fragments_in_order(data: bytes, sizes: list[int], gap: 
         assert m.totals == Totals(device_read_bytes=len(data), device_write_bytes=len(data))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 50), st.sets(st.integers(0, 49)), st.integers(0, 9))
 def test_comparing_counts_the_elements_that_differ(count: int, wrong: set[int], offset: int) -> None:
     expected = np.arange(count, dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.nic import header_split
@@ -91,7 +91,6 @@ def test_what_is_not_ipv4_is_not_split(version: int) -> None:
     assert parse(bytes(frame)) == Parsed(0, len(frame), b"")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 1000), st.booleans())
 def test_any_frame_is_split_inside_itself_or_not_at_all(noise: bytes, more: int, tcp_like: bool) -> None:
     frame = Tcp().frame()[:24] + noise if tcp_like else noise

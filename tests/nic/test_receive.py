@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.machine import ledger as routes
@@ -78,7 +78,6 @@ def test_the_ledger_shows_payload_in_device_memory_and_headers_in_the_host(bench
     assert (found.device_write_bytes, found.pcie_switch_bytes, found.pcie_root_bytes) == (5000, 5066, 66)
 
 
-@settings(deadline=None)
 @given(st.lists(SHAPES, min_size=1, max_size=6), st.booleans(), st.booleans())
 def test_any_sequence_of_frames_arrives_whole(
     shapes: list[tuple[int, int, int]], devmem: bool, split: bool

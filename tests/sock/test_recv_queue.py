@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.skb import Frags
@@ -93,7 +93,6 @@ def test_payload_shows_no_bytes(payloads: Payloads) -> None:
     payload.release()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(LENGTHS, st.booleans()), max_size=8), st.lists(st.integers(1, 20000), min_size=1))
 def test_whatever_is_read_is_the_stream_and_every_reference_comes_back(
     shapes: list[tuple[int, bool]], limits: list[int]
@@ -113,7 +112,6 @@ def test_whatever_is_read_is_the_stream_and_every_reference_comes_back(
     payloads.settle()
 
 
-@settings(deadline=None)
 @given(st.lists(LENGTHS, min_size=1, max_size=5), st.data())
 def test_slices_and_joins_of_payload_are_those_of_its_bytes(lengths: list[int], data: st.DataObject) -> None:
     payloads = Payloads()

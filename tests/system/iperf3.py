@@ -40,7 +40,9 @@ def serve(accept: Callable[[], Socket], buffer: memoryview) -> int:
         count += got
         if not got and ended:
             break
-        ended = ended or _state(control) == TEST_END
+        if not ended and _state(control) == TEST_END:
+            ended = True
+            data.settimeout(2)  # what is on its way may have to be sent again
     control.settimeout(10)
     _say(control, EXCHANGE_RESULTS)
     _read_json(control)

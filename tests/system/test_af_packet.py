@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.system
 
 _PROGRAM = """
-import socket, subprocess
+import select, socket, subprocess
 from nodes.nic.af_packet import AfPacket
 
 def ip(command):
@@ -28,6 +28,7 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
     for _ in range(3):
         sender.send(frame)
 for take in ("receive", "drop"):
+    select.select([wire], [], [], 10)
     assert wire.peek().length == len(frame)
     ip("link set v0 down")
     got = bytearray(len(frame))

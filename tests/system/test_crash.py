@@ -127,9 +127,9 @@ def test_a_killed_endpoint_ends_its_applications_calls_and_its_peers_by_user_tim
     for _ in range(50 if soak else MOMENTS):
         network.host("h2").close()
         with hoarder(network, PORT) as process, kernel_socket(network) as peer:
-            peer.setsockopt(linux.IPPROTO_TCP, TCP_USER_TIMEOUT, 300)
             peer.connect((network.address("h2"), PORT))
             pour(peer, chance.uniform(0.0, 0.2))
+            peer.setsockopt(linux.IPPROTO_TCP, TCP_USER_TIMEOUT, 300)
             os.kill(network.pids["h2"], signal.SIGKILL)
             assert process.wait(10) == 1  # ChannelClosed, a ConnectionError
             with pytest.raises(TimeoutError):

@@ -146,10 +146,12 @@ def test_msg_waitall_gives_what_has_come_when_its_time_is_over(network: Network)
         client.connect((h2.address, 5000))
         server = accept(stack, listener)
         client.sendall(b"half")
+        assert server.recv(4, uapi.MSG_PEEK | uapi.MSG_WAITALL) == b"half"
         server.settimeout(0.3)
         assert server.recv(8, uapi.MSG_WAITALL) == b"half"
         with pytest.raises(BlockingIOError):
             server.recv(8, uapi.MSG_WAITALL)
+        server.settimeout(20)
         later = threading.Timer(0.1, client.sendall, [b"otherhalf"])
         later.start()
         assert server.recv(9, uapi.MSG_WAITALL) == b"otherhalf"

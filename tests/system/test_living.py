@@ -17,7 +17,7 @@ import pytest
 from commands.living import find_host
 from nodes.client.host import Host
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -43,6 +43,8 @@ def server(network: Network, *options: str, at: str = "") -> Iterator[subprocess
             for line in process.stderr:
                 if line.startswith(b"Waiting"):
                     break
+            else:
+                raise AssertionError(f"ncdevmem ended with status {process.wait()}")
             yield process
         finally:
             process.kill()

@@ -26,7 +26,7 @@ def test_other_applications_are_undisturbed_by_nonsense(
     network: Network, hosts: tuple[Host, Host], soak: bool
 ) -> None:
     h1, h2 = hosts
-    seed = random.randrange(1 << 32)
+    seed = random.randrange(1 << 32) if soak else 11
     print(f"seed {seed}")
     with ExitStack() as stack:
         bind_rx(stack, h2)

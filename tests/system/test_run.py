@@ -18,7 +18,7 @@ import pytest
 
 from tests.system.conftest import processes_with
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 PROJECT = Path(__file__).resolve().parents[2]
 ENDS_WITHIN_S = 20.0  # from a failure or a signal to the end of everything, on a busy machine
@@ -160,11 +160,11 @@ def test_a_stream_arrives_right_on_all_paths(tmp_path: Path, options: list[str])
 
 
 def test_a_memory_ceiling_stops_the_paths_that_stage_and_not_devmem(tmp_path: Path) -> None:
-    shape = ["--topology", "pair", "--workload", "stream", "--duration", "1", "--repeat", "1"]
+    shape = ["--topology", "pair", "--workload", "stream", "--duration", "2", "--repeat", "1"]
     rows = completed(tmp_path, *shape, "--host-mem-bw", "200MB/s").rows()
     arrived = {row["path"]: row["payload_received_bytes"] / row["time_s"] for row in rows if row["rank"] == 1}
     for path in ("bounce", "kernel"):
-        assert arrived[path] < 1.1 * 200e6 / 4
+        assert arrived[path] < 1.2 * 200e6 / 4
     assert arrived["devmem"] > 2 * arrived["bounce"]
 
 
@@ -263,5 +263,6 @@ def test_clean_removes_what_a_killed_run_leaves_and_only_then(tmp_path: Path, to
 def test_doctor_finds_this_machine_fit(tmp_path: Path) -> None:
     command = [sys.executable, str(PROJECT / "run.py"), "doctor"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
-    assert found.returncode == 0, found.stdout
+    lacking = [line.split()[1] for line in found.stdout.splitlines() if line.startswith("missing ")]
+    assert {*lacking} <= {"memory", "/tmp", "/dev/shm"}  # of which others may have taken much
     assert "ok       root" in found.stdout

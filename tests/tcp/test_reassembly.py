@@ -18,7 +18,7 @@ segments = st.lists(st.tuples(st.integers(0, TOTAL - 1), st.integers(1, 60)), ma
 
 
 @given(segments, st.integers(1, 400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_delivered_equals_the_reference_whatever_the_cuts(
     cuts: list[tuple[int, int]], buffer_bytes: int
 ) -> None:
@@ -47,7 +47,7 @@ def test_what_is_delivered_equals_the_reference_whatever_the_cuts(
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 70))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_send_queue_gives_the_bytes_back_in_any_cut(lengths: list[int], count: int) -> None:
     ledger, queue = Ledger(), SendQueue()
     data = pattern(sum(lengths))
@@ -83,7 +83,7 @@ def test_payloads_that_do_not_mix_end_a_segment() -> None:
     st.lists(st.tuples(st.integers(0, 99), st.integers(1, 40)), max_size=12),
     st.lists(st.integers(0, 100), max_size=4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_scoreboard_counts_what_a_byte_map_counts(
     blocks: list[tuple[int, int]], acks: list[int]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.wire.checksum import fold, internet_checksum, partial_sum, pseudo_header_sum, sum_of_views
@@ -48,7 +48,6 @@ def test_folding_adds_carries_back_until_none_is_left(total: int, folded: int) -
     assert fold(total) == folded
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=6))
 def test_cuts_anywhere_leave_the_sum_of_the_whole(pieces: list[bytes]) -> None:
     assert sum_of_views(memoryview(piece) for piece in pieces) == reference(b"".join(pieces))
@@ -61,14 +60,12 @@ def test_views_that_begin_at_odd_bytes_are_summed_in_their_place() -> None:
         assert sum_of_views(views) == 0xDDF2
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=200), st.integers(0, 3))
 def test_a_view_may_begin_at_an_odd_address(data: bytes, shift: int) -> None:
     view = memoryview(b"\xaa" * shift + data)[shift:]
     assert fold(partial_sum(view)) == reference(data)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**20))
 def test_the_pseudo_header_is_summed_as_rfc_9293_lays_it_out(src: int, dst: int, length: int) -> None:
     laid_out = b"".join(field.to_bytes(4, "big") for field in (src, dst, TCP, length))

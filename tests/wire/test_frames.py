@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.wire import arp, ethernet, icmp
@@ -50,7 +50,6 @@ def test_a_request_with_padding_is_read() -> None:
     assert packet == Arp(arp.REQUEST, mac, address_int("192.168.1.1"), bytes(6), address_int("192.168.1.2"))
 
 
-@settings(deadline=None)
 @given(st.sampled_from([arp.REQUEST, arp.REPLY]), macs, u32, macs, u32)
 def test_an_arp_packet_comes_back(op: int, mac: bytes, ip: int, to_mac: bytes, to_ip: int) -> None:
     packet = Arp(op, mac, ip, to_mac, to_ip)
@@ -79,7 +78,6 @@ def test_an_echo_is_answered_with_the_same_data() -> None:
     assert reply == bytes.fromhex("0000555a00010001") + ECHO_REQUEST[8:]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=99))
 def test_every_answer_has_a_good_checksum(data: bytes) -> None:
     request = bytearray(bytes.fromhex("0800000000070009") + data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.wire import ipv4
@@ -98,7 +98,6 @@ def test_65535_bytes_still_say_their_length() -> None:
     assert ipv4.emit(1, 2, ipv4.TCP, 65516)[2:4] == b"\0\0"
 
 
-@settings(deadline=None)
 @given(u32, u32, st.integers(0, 255), st.integers(0, 1 << 20), st.integers(0, 255))
 def test_a_header_comes_back(src: int, dst: int, protocol: int, payload: int, tos: int) -> None:
     data = ipv4.emit(src, dst, protocol, payload, tos)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.wire import ethernet, icmp, icmpv6, ip, ipv4, ipv6, ndisc
@@ -51,7 +51,6 @@ def test_what_no_link_carries_is_no_address(text: str) -> None:
 # --- headers
 
 
-@settings(deadline=None)
 @given(v6, v6, st.integers(0, 255), st.integers(0, 1400), st.integers(0, 255), st.integers(0, 255))
 def test_a_header_comes_back(src: int, dst: int, protocol: int, payload: int, tos: int, hops: int) -> None:
     data = ipv6.emit(src, dst, protocol, payload, tos, hops)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.wire.tcp import ACK, PSH, SYN, MalformedTcp, TcpHeader, emit, parse
@@ -108,7 +108,6 @@ def test_the_checksum_is_written_as_given() -> None:
     assert emit(header(ts_val=1), 0xBEEF)[16:18] == b"\xbe\xef"
 
 
-@settings(deadline=None)
 @given(st.none() | u16, st.none() | st.integers(0, 14), st.booleans(), st.none() | u32, u32, blocks, u16)
 def test_every_mix_of_options_comes_back(
     mss: int | None,
@@ -131,7 +130,6 @@ def test_every_mix_of_options_comes_back(
     assert found == sent
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 2))
 def test_any_options_are_read_or_malformed(options: bytes, shift: int) -> None:
     data = bytes(shift) + with_options((options + bytes(-len(options) % 4)).hex())

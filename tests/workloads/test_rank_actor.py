@@ -166,11 +166,11 @@ def test_a_neighbour_that_goes_away_is_reported_in_one_sentence() -> None:
 
 
 def test_a_neighbour_that_says_nothing_is_given_up_after_the_timeout() -> None:
-    asked = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), timeout_s=0.2)
+    asked = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), timeout_s=1.5)
     ranks = Ring(asked)
     ranks.connect()
     with pytest.raises(
-        RankFailure, match=r"failed while waiting for all ranks before iteration 0.*no answer within 0.2 s"
+        RankFailure, match=r"failed while waiting for all ranks before iteration 0.*no answer within 1.5 s"
     ):
         ranks.ranks[0].run()
     ranks.each(lambda rank: rank.close())
