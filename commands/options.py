@@ -17,7 +17,7 @@ import typer
 
 from nodes.kernel_version import VERSIONS
 from nodes.nic import impairment
-from nodes.nic.nic_model import MODELS, nic_model
+from nodes.nic.nic_model import MODELS, RX_QUEUES_MAX, nic_model
 from topologies.fabric import FabricError
 from topologies.topology import GSO_MAX_BYTES
 from workloads.records import ExperimentConfig, HostConfig
@@ -25,7 +25,6 @@ from workloads.registry import WORKLOADS
 from workloads.sizes import parse_size
 
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
-QUEUES_MAX = 64
 
 ShapeName = Annotated[str, typer.Option(help="Shape of the network; see `list`.")]
 Mtu = Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")]
@@ -46,7 +45,7 @@ HeaderBuffer = Annotated[
     int | None,
     typer.Option(help="Bytes of the longest header that is split.  [default: the NIC's]", show_default=False),
 ]
-Queues = Annotated[int, typer.Option(min=1, max=QUEUES_MAX, help="Receive queues of each NIC.")]
+Queues = Annotated[int, typer.Option(min=1, max=RX_QUEUES_MAX, help="Receive queues of each NIC.")]
 Results = Annotated[
     Path, typer.Option(help="Where run directories go.", show_default="results beside run.py")
 ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import socket
 import struct
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ _PACKET_VNET_HDR = 15
 _PACKET_IGNORE_OUTGOING = 23
 _PACKET_STATISTICS = 6
 _ETH_P_ALL = 3
+_ARPHRD_ETHER = 1
 _SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33
 _SO_SNDBUFFORCE = 32
@@ -97,7 +97,9 @@ class AfPacket:
         try:
             sock.bind((ifname, _ETH_P_ALL))
         except OSError as e:
-            raise WireError(f"interface {ifname!r} cannot be opened: {os.strerror(e.errno or 0)}") from None
+            raise WireError(f"interface {ifname!r} cannot be opened: {e.strerror or e}") from None
+        if sock.getsockname()[3] != _ARPHRD_ETHER:
+            raise WireError(f"interface {ifname!r} is no Ethernet link: give a veth, a TAP or a NIC")
         sock.setblocking(False)
 
     def fileno(self) -> int:

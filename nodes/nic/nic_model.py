@@ -16,6 +16,7 @@ from nodes.uapi import PAGE_SIZE
 
 HEADERS_MIN = 54  # Ethernet, IPv4 and TCP without options
 HEADERS_MAX = PEEK_BYTES - VNET_BYTES  # what the parser sees
+RX_QUEUES_MAX = 64
 
 
 class NicModelError(ValueError):

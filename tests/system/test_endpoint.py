@@ -306,17 +306,21 @@ def test_an_endpoint_stops_at_sigterm_and_removes_its_channel(network: Network) 
     assert not Path(network.channel("h1")).exists()
 
 
-def test_bad_arguments_are_one_sentence_and_status_1(network: Network) -> None:
+def test_an_interface_that_cannot_be_had_is_named_in_one_sentence_with_status_1(network: Network) -> None:
     argv = [sys.executable, "-m", "nodes.endpoint", "--channel", str(network.directory / "x.sock")]
-    for more, expected in [
-        (["--interface", "nope0", "--address", "10.0.1.9/16"], "'nope0' cannot be opened"),
-        (["--interface", "lo", "--address", "10.0.1"], "not an IPv4 address"),
-        (["--interface", "lo", "--address", "10.0.1.9/16", "--mac", "12"], "MAC"),
-    ]:
-        done = network.fabric.run("h1", [*argv, *more], 20)
-        assert done.status == 1
-        assert expected in done.stderr
-        assert done.stderr.count("\n") == 1
+    host = network.fabric.topology.host("h1")
+    with closing(network.host("h1")):
+        for interface, address, expected in [
+            ("nope0", "10.0.1.9/16", "interface 'nope0' cannot be opened: No such device"),
+            ("lo", "10.0.1.9/16", "interface 'lo' is no Ethernet link: give a veth"),
+            (host.interface, host.kernel_address, "is an address of Linux itself: choose one that"),
+            (host.interface, host.endpoint_address, f"is used by another endpoint on {host.interface}"),
+        ]:
+            done = network.fabric.run("h1", [*argv, "--interface", interface, "--address", address], 20)
+            assert done.status == 1, address
+            assert expected in done.stderr
+            assert done.stderr.startswith("endpoint: ")
+            assert done.stderr.count("\n") == 1
 
 
 def test_an_address_in_use_on_the_link_ends_the_second_endpoint(network: Network) -> None:

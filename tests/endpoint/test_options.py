@@ -1,0 +1,93 @@
+"""The endpoint's command line: what cannot be is refused in one sentence with status 2, before anything."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from nodes.endpoint.options import parse
+
+NEEDED = {"--interface": "veth1", "--address": "10.0.1.1/16", "--channel": "/tmp/x.sock"}
+
+
+def words(**more: str) -> list[str]:
+    options = NEEDED | {f"--{name.replace('_', '-')}": value for name, value in more.items()}
+    return [word for option in options.items() for word in option]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("rx_queues", "0", "--rx-queues: 0 is out of range; choose 1 to 64"),
+        ("rx_queues", "-3", "--rx-queues: -3 is out of range"),
+        ("rx_queues", "65", "--rx-queues: 65 is out of range"),
+        ("rx_queues", "many", "--rx-queues: 'many' is no number; choose 1 to 64"),
+        ("rx_buf_len", "5", "--rx-buf-len: '5' is no size of a buffer; choose 4096, 8192, 16384,"),
+        ("rx_buf_len", "131072", "--rx-buf-len: '131072'"),
+        ("gso_max", "9999999", "--gso-max: 9999999 is out of range; choose 1514 to 524280"),
+        ("gso_max", "0", "--gso-max: 0 is out of range"),
+        ("host_mem_bw", "0", "--host-mem-bw: 0 is out of range; choose 1000000 to"),
+        ("host_mem_bw", "nan", "--host-mem-bw: nan is out of range"),
+        ("host_mem_bw", "inf", "--host-mem-bw: inf is out of range"),
+        ("mac", "01:00:00:00:00:01", "--mac: '01:00:00:00:00:01' is no unicast address"),
+        ("mac", "00:00:00:00:00:00", "--mac: '00:00:00:00:00:00' is no unicast address"),
+        ("mac", "12", "--mac: MAC address '12' has 1 bytes, not 6; write six bytes in hexadecimal"),
+        ("mac", "zz:00:00:00:00:01", "write six bytes in hexadecimal"),
+        ("address", "10.0.1.1", "--address: '10.0.1.1' has no prefix length; write it like 10.0.1.1/16"),
+        ("address", "10.0.1", "--address: '10.0.1' is not an IPv4 address with a prefix length"),
+        ("address", "2001:db8::1/64", "--address: '2001:db8::1/64' is not an IPv4 address"),
+        ("address", "10.0.0.0/16", "--address: '10.0.0.0/16' cannot be a host's address"),
+        ("address", "10.0.255.255/16", "cannot be a host's address"),
+        ("address", "224.0.0.1/4", "cannot be a host's address"),
+        ("address", "127.0.0.1/8", "cannot be a host's address"),
+        ("address", "0.0.0.0/0", "cannot be a host's address"),
+        ("address6", "2001:db8::1", "--address6: '2001:db8::1' has no prefix length"),
+        ("address6", "10.0.1.1/16", "--address6: '10.0.1.1/16' is not an IPv6 address"),
+        ("address6", "fe80::1/64", "--address6: 'fe80::1/64' is no global unicast address"),
+        ("address6", "ff02::1/64", "is no global unicast address"),
+        ("address6", "::ffff:10.0.0.1/96", "is no global unicast address"),
+        ("kernel_address", "h1", "--kernel-address: 'h1' is not an IPv4 address"),
+        ("impair", "loss=2", "--impair: loss=2 is not a chance from 0 to 1"),
+        ("kernel", "5.15", "--kernel: invalid choice: '5.15'"),
+        ("nic", "e1000", "--nic: invalid choice: 'e1000'"),
+        ("header_buffer", "10", "--header-buffer 10: choose 54 to"),
+        ("tcp_ecn", "3", "--tcp-ecn: invalid choice: 3"),
+        ("frobnicate", "1", "unrecognized arguments: --frobnicate"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(
+    option: str, value: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(words(**{option: value}))
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.out == ""
+    assert said.err.startswith("endpoint: ")
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_missing_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--interface", "veth1", "--channel", "/tmp/x.sock"])
+    assert "--address" in capsys.readouterr().err
+
+
+def test_values_arrive_as_what_they_are() -> None:
+    options = parse(words(address6="fd00::1/64", rx_queues="64", gso_max="524280", header_buffer="54"))
+    assert options.address == ipaddress.IPv4Interface("10.0.1.1/16")
+    assert options.address6 == ipaddress.IPv6Interface("fd00::1/64")
+    assert options.mac == bytes((2, 0, 10, 0, 1, 1))  # a local one, made from the address
+    assert (options.rx_queues, options.gso_max) == (64, 524280)
+    assert options.nic.header_buffer_bytes == 54
+    assert (options.rx_buf_len, options.host_mem_bw, options.impair) == (4096, None, None)
+
+
+def test_the_help_tells_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for limit in ("1 to 64", "4096, 8192, 16384, 32768 or 65536", "1514 to 524280", "1e6 and more"):
+        assert limit in told
