@@ -20,9 +20,6 @@ _FRAGMENT_MASK = 0x3FFF
 # EtherType, version, payload length, next header
 _ETHERNET_IPV6 = struct.Struct("!12xHB3xHB")
 _L4_START_V6 = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
-# TCP, length 8, jumbo option of 4 bytes, and the length: all of a BIG TCP packet's hop-by-hop header
-_JUMBO = struct.Struct("!BBBBI")
-_JUMBO_TCP = (ip.TCP, 0, 0xC2, 4)
 
 
 @dataclass(slots=True)
@@ -61,9 +58,8 @@ def _parse_ipv6(first: memoryview, length: int) -> Parsed:
         return Parsed(0, length, b"")
     l4_start = _L4_START_V6
     if protocol == ipv6.HOP_BY_HOP and payload_bytes == 0 and length > ipv6.PAYLOAD_MAX:
-        *jumbo, payload_bytes = _JUMBO.unpack_from(first, l4_start)
-        if tuple(jumbo) == _JUMBO_TCP:
-            protocol, l4_start = ip.TCP, l4_start + _JUMBO.size
+        payload_bytes, size = ipv6.jumbo(first, l4_start)
+        protocol, l4_start = first[l4_start] if size else protocol, l4_start + size
     flow, frame_bytes = bytes(first[22:54]), _L4_START_V6 + payload_bytes
     if protocol != ip.TCP or frame_bytes > length:
         return Parsed(0, length, flow)

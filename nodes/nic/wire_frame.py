@@ -15,7 +15,6 @@ from nodes.wire.checksum import fold, internet_checksum, partial_sum
 _IPV4_TOTAL, _IPV4_ID, _IPV4_CHECKSUM = ethernet.HEADER_BYTES + 2, ethernet.HEADER_BYTES + 4, 24
 _IPV4_ADDRESSES, _IPV6_ADDRESSES = slice(26, 34), slice(22, 54)
 _IPV6_PAYLOAD, _IPV6_NEXT, _IPV6_END = (ethernet.HEADER_BYTES + at for at in (4, 6, 40))
-_JUMBO_BYTES = 8  # a hop-by-hop header with nothing but the length of a BIG TCP packet (RFC 2675)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +69,15 @@ class WireFrame:
     def _set_ipv6(self, header: bytearray, part_bytes: int) -> int:
         """Length, and no jumbo header where none is needed; returns where TCP starts."""
         at, length = self.l4_start, len(header) - _IPV6_END + part_bytes
-        jumbo = not any(header[_IPV6_PAYLOAD : _IPV6_PAYLOAD + 2]) and at == _IPV6_END + _JUMBO_BYTES
-        if jumbo and length > 0xFFFF:
-            header[at - 4 : at] = length.to_bytes(4, "big")
+        jumbo_bytes = 0 if any(header[_IPV6_PAYLOAD : _IPV6_PAYLOAD + 2]) else at - _IPV6_END
+        if jumbo_bytes and length > 0xFFFF:
+            middle = _IPV6_END + jumbo_bytes // 2  # where both forms of the header have it
+            header[middle : middle + 4] = length.to_bytes(4, "big")
             return at
-        if jumbo:
+        if jumbo_bytes:
             del header[_IPV6_END:at]
             header[_IPV6_NEXT] = ip.TCP
-            at, length = _IPV6_END, length - _JUMBO_BYTES
+            at, length = _IPV6_END, length - jumbo_bytes
         header[_IPV6_PAYLOAD : _IPV6_PAYLOAD + 2] = length.to_bytes(2, "big")
         return at
 

@@ -32,10 +32,11 @@ from nodes.tcp.connection import Connection, reset_for
 from nodes.tcp.host import TcpHost
 from nodes.tcp.segment import Segment
 from nodes.tcp.state import State
-from nodes.wire import ethernet, ip, tcp
+from nodes.wire import ethernet, ip, ipv6, tcp
 from nodes.wire.checksum import pseudo_header_sum
 
-_TCP_HEADER_MAX = 60
+_PACKET_MAX = 1 << 20
+_HEADERS_MAX = 60 + ipv6.JUMBO_BYTES  # what follows IP's before the payload
 _MSS_MAX = 65495  # of the largest IPv4 packet
 _WINDOW_MAX = 65535 << 14  # RFC 7323 section 2.3
 _SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
@@ -123,10 +124,10 @@ class Inet:
         mtu = self._icmp_errors.path_mtus.limit(remote, device.mtu, now)
         mss = min(mtu - family.header_bytes - tcp.HEADER_BYTES, _MSS_MAX)
         gso_max_bytes = device.gso_max_bytes if self.device.tso and self.device.sg else 0
-        most = min(gso_max_bytes - ethernet.HEADER_BYTES, family.max_packet_bytes)
+        most = min(gso_max_bytes - ethernet.HEADER_BYTES, _PACKET_MAX)
         return TcpConfig(
             mss=mss,
-            max_segment_bytes=max(mss, most - family.header_bytes - _TCP_HEADER_MAX),
+            max_segment_bytes=max(mss, most - family.header_bytes - _HEADERS_MAX),
             send_buffer_bytes=options.send_buffer_bytes,
             receive_buffer_bytes=min(options.receive_buffer_bytes, _WINDOW_MAX),
             congestion=options.congestion,

@@ -24,14 +24,13 @@ _UNKNOWN_MAC = bytes(6)
 @dataclass(frozen=True, slots=True)
 class Family:
     """One version of IP as we use it: our address (0: none) with its prefix length, and its headers.
-    `emit(src, dst, protocol, payload_bytes, tos)` makes one of `header_bytes`."""
+    `emit(src, dst, protocol, payload_bytes, tos)` makes one of `header_bytes`, longer before a jumbo."""
 
     address: int
     prefix: int
     address_bits: int
     ethertype: int
     header_bytes: int
-    max_packet_bytes: int
     emit: Callable[[int, int, int, int, int], bytes]
 
     def on_link(self, address: int) -> bool:
@@ -42,12 +41,11 @@ class Family:
 
 
 def family_v4(address: int, prefix: int) -> Family:
-    return Family(address, prefix, 32, ethernet.TYPE_IPV4, ipv4.HEADER_BYTES, 1 << 20, ipv4.emit)
+    return Family(address, prefix, 32, ethernet.TYPE_IPV4, ipv4.HEADER_BYTES, ipv4.emit)
 
 
 def family_v6(address: int, prefix: int) -> Family:
-    most = ipv6.HEADER_BYTES + ipv6.PAYLOAD_MAX
-    return Family(address, prefix, 128, ethernet.TYPE_IPV6, ipv6.HEADER_BYTES, most, ipv6.emit)
+    return Family(address, prefix, 128, ethernet.TYPE_IPV6, ipv6.HEADER_BYTES, ipv6.emit)
 
 
 class Link:
@@ -84,7 +82,10 @@ class Link:
 
     def _xmit_tcp(self, skb: Skb, mac: bytes) -> None:
         family = self.v6 if skb.header[0] >> 4 == 6 else self.v4
-        self._xmit(skb, mac, family.ethertype, ethernet.HEADER_BYTES + family.header_bytes)
+        l4_start = ethernet.HEADER_BYTES + family.header_bytes
+        if family is self.v6 and skb.header[ipv6.NEXT_HEADER] == ipv6.HOP_BY_HOP:
+            l4_start += ipv6.JUMBO_BYTES
+        self._xmit(skb, mac, family.ethertype, l4_start)
 
     def answer(self, to: IpHeader, mac: bytes, message: bytes, hop_limit: int = ip.HOP_LIMIT) -> None:
         """Send an ICMP message of `to`'s family back to where `to` came from."""

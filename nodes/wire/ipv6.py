@@ -1,7 +1,7 @@
 """IPv6 headers (RFC 8200): parse and emit, extension headers skipped. Pure.
 
 A payload length of 0 with a jumbo option (RFC 2675) stands for a packet longer than 65,535 bytes ("BIG TCP"),
-as the kernel writes it. What is emitted has no extension headers.
+as the kernel writes it (ip6_xmit). What is emitted has no other extension header.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ MIN_MTU = 1280
 ALL_NODES = 0xFF02 << 112 | 1
 _SOLICITED_NODE = 0xFF02 << 112 | 0x1FF000000
 
+NEXT_HEADER = 6  # where it stands in the header
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 EXTENSIONS = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION})
-_PAD1, _JUMBO = 0, 0xC2
+_PAD1, _PADN, _JUMBO = 0, 1, 0xC2
 _EXTENSIONS_MAX = 8
 
 _HEADER = struct.Struct("!IHBB16s16s")
-_U32 = struct.Struct("!I")
+# A BIG TCP packet's hop-by-hop header: next header, length less 8 in units of 8, jumbo option of 4 bytes, and
+# the length. Ours has padding on both sides (Linux allows 7 bytes in one place): Linux takes its own
+# form away when it checks what comes from a packet socket, and then finds no length (ipv6_gso_segment).
+_LINUX_JUMBO = struct.Struct("!BBBBI")
+_OUR_JUMBO = struct.Struct("!BBBBHBBIBBH")
+JUMBO_BYTES = _OUR_JUMBO.size
 _FRAGMENT = struct.Struct("!BxHI")  # next header, offset and more, identification
 FRAGMENT_KEY_FIELDS = 3  # source, destination, identification; IPv4's has the protocol too
 
@@ -47,7 +53,7 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     header_bytes = HEADER_BYTES
     if protocol in EXTENSIONS:
         if payload_bytes == 0:
-            payload_bytes = _jumbo(data, start + HEADER_BYTES, protocol)
+            payload_bytes = jumbo(data, start + HEADER_BYTES)[0] if protocol == HOP_BY_HOP else 0
         walked = _walk(data, start + HEADER_BYTES, protocol)
         if walked is None:
             return None
@@ -59,11 +65,14 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     return IpHeader(src, dst, protocol, header_bytes, payload_bytes, word >> 20 & 0xFF, hop_limit)
 
 
-def _jumbo(data: memoryview, at: int, protocol: int) -> int:
-    """The jumbo payload length where the kernel puts it, alone in a hop-by-hop header; else 0."""
-    if protocol != HOP_BY_HOP or len(data) - at < 8 or data[at + 2] != _JUMBO:
-        return 0
-    return int(_U32.unpack_from(data, at + 4)[0])
+def jumbo(data: memoryview, at: int) -> tuple[int, int]:
+    """The jumbo payload length in the hop-by-hop header at `at`, and that header's own: (0, 0) unless the
+    option stands alone in it, where the kernel puts it or where `emit` does."""
+    if len(data) - at >= 16 and data[at + 1] == 1 and data[at + 2] == _PADN and data[at + 6] == _JUMBO:
+        return _OUR_JUMBO.unpack_from(data, at)[7], _OUR_JUMBO.size
+    if len(data) - at >= 8 and data[at + 1] == 0 and data[at + 2] == _JUMBO:
+        return _LINUX_JUMBO.unpack_from(data, at)[4], _LINUX_JUMBO.size
+    return 0, 0
 
 
 def _walk(data: memoryview, at: int, protocol: int, most: int = 0) -> tuple[int, int] | None:
@@ -148,7 +157,12 @@ def quoted(data: memoryview) -> Quoted | None:
 def emit(
     src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, hop_limit: int = HOP_LIMIT
 ) -> bytes:
-    """A header before `payload_bytes` (at most PAYLOAD_MAX) of `protocol`; flow label 0."""
+    """A header before `payload_bytes` of `protocol`; flow label 0. Of more than PAYLOAD_MAX it is a jumbo's,
+    JUMBO_BYTES longer."""
     word = 6 << 28 | tos << 20
     ends = src.to_bytes(16, "big"), dst.to_bytes(16, "big")
+    if payload_bytes > PAYLOAD_MAX:
+        length = JUMBO_BYTES + payload_bytes
+        jumbo = _OUR_JUMBO.pack(protocol, 1, _PADN, 2, 0, _JUMBO, 4, length, _PADN, 2, 0)
+        return _HEADER.pack(word, 0, HOP_BY_HOP, hop_limit, *ends) + jumbo
     return _HEADER.pack(word, payload_bytes, protocol, hop_limit, *ends)

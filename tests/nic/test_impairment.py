@@ -335,13 +335,17 @@ def test_parse_refuses_with_a_sentence(text: str, says: str) -> None:
         parse(text)
 
 
-def ipv6_superpacket(payload: bytes) -> bytes:
-    """From PEER_V6 to OUR_V6, the TCP checksum left to the NIC; a BIG TCP frame with its jumbo header."""
+def ipv6_superpacket(payload: bytes, padded: bool = False) -> bytes:
+    """From PEER_V6 to OUR_V6, the TCP checksum left to the NIC; a BIG TCP frame with its jumbo header,
+    Linux's or the `padded` one that we send."""
     header = struct.pack("!HHIIBBHHH", 40000, 7000, 5, 0, 0x50, tcp.ACK, 0xFFFF, 0, 0)
     length = len(header) + len(payload)
     pseudo = fold(partial_sum(V6_PAIR) + length + ip.TCP)
     segment = header[:16] + pseudo.to_bytes(2, "big") + header[18:] + payload
-    if length > 0xFFFF:
+    if length > 0xFFFF and padded:
+        jumbo = bytes((ip.TCP, 1, 1, 2, 0, 0, 0xC2, 4)) + struct.pack("!IBBH", length + 16, 1, 2, 0)
+        lengths, segment = struct.pack("!HBB", 0, 0, 64), jumbo + segment
+    elif length > 0xFFFF:
         jumbo = struct.pack("!BBBBI", ip.TCP, 0, 0xC2, 4, length + 8)
         lengths, segment = struct.pack("!HBB", 0, 0, 64), jumbo + segment
     else:
@@ -350,10 +354,15 @@ def ipv6_superpacket(payload: bytes) -> bytes:
     return ethernet.emit(OUR_MAC, PEER_MAC, ethernet.TYPE_IPV6) + packet
 
 
-@pytest.mark.parametrize("size", [PAYLOAD, 200_300])
-def test_ipv6_superpackets_are_cut_too_and_need_no_jumbo_header_when_they_are_short(size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "padded", "l4_starts"),
+    [(PAYLOAD, False, {54}), (200_300, False, {54, 62}), (200_300, True, {54, 70})],
+)
+def test_ipv6_superpackets_are_cut_too_and_need_no_jumbo_header_when_they_are_short(
+    size: int, padded: bool, l4_starts: set[int]
+) -> None:
     each = Stage(loss=0.02, seed=2)
-    frame = ipv6_superpacket(random.Random(1).randbytes(size))
+    frame = ipv6_superpacket(random.Random(1).randbytes(size), padded)
     split = header_split.parse(memoryview(frame[:182]), len(frame)).header_bytes
     shapes = set()
     for _ in range(50):
@@ -370,5 +379,5 @@ def test_ipv6_superpackets_are_cut_too_and_need_no_jumbo_header_when_they_are_sh
         assert field % 0xFFFF == (partial_sum(V6_PAIR) + ip.TCP + len(out) - parsed.l4_start) % 0xFFFF
         shapes.add(parsed.l4_start)
     assert each.stage.tx.counters.lost
-    assert shapes == ({54} if size == PAYLOAD else {54, 62})
+    assert shapes == l4_starts
     assert {f.corrupted(3, 1).unfinished for f in [WireFrame(frame, split, split - 20, 0, True)]} == {False}

@@ -66,6 +66,18 @@ def test_extension_headers_are_not_split_but_hashed_by_address(next_header: int)
     assert (parsed.header_bytes, parsed.frame_bytes, len(parsed.flow)) == (0, len(data), 32)
 
 
+def test_what_we_send_of_big_tcp_is_split_too() -> None:
+    l4 = struct.pack("!HHIIBBHHH", 40000, 7000, 1, 0, 0x50, 0x10, 0xFFFF, 0, 0) + bytes(70_000)
+    header = ipv6.emit(PEER, OURS, ip.TCP, len(l4))
+    assert len(header) == ipv6.HEADER_BYTES + ipv6.JUMBO_BYTES == 56
+    data = ethernet.emit(OUR_MAC, PEER_MAC, ethernet.TYPE_IPV6) + header + l4
+    parsed = parse(data)
+    assert (parsed.header_bytes, parsed.frame_bytes, parsed.l4_start) == (90, len(data), 70)
+    found = ipv6.parse(memoryview(data)[:90], 14, len(data) - 14)
+    assert found is not None
+    assert (found.protocol, found.header_bytes, found.payload_bytes) == (ip.TCP, 56, len(l4))
+
+
 def test_a_jumbo_option_alone_is_split_as_linux_sends_big_tcp() -> None:
     payload = bytes(70_000)
     l4 = struct.pack("!HHIIBBHHH", 40000, 7000, 1, 0, 0x50, 0x10, 0xFFFF, 0, 0) + payload

@@ -19,8 +19,10 @@ from nodes.client.socket import Socket
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from tests.system.network import MIB, OFFLOADS, PORT, Network, accept, receive_devmem
+from tests.system.transfer import dropped, rules_at_bridge
 from topologies import shapes
 from topologies.fabric import Fabric
+from topologies.topology import GSO_MAX_BYTES
 
 pytestmark = pytest.mark.system
 
@@ -33,13 +35,17 @@ def network(tmp_path: Path) -> Iterator[Network]:
     directory = tmp_path / "run"
     directory.mkdir()
     with Fabric(shapes.build("star", 2), directory) as fabric:
-        network = Network(fabric, directory, {})
-        network.start("h1", "--address6", f"{OURS}/64")
-        interface = fabric.topology.host("h2").interface
-        shell(network, "sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0")
-        shell(network, f"sysctl -qw net.ipv6.conf.{interface}.disable_ipv6=0")
-        shell(network, f"ip -6 addr add {LINUX}/64 dev {interface} nodad")
-        yield network
+        yield start(fabric, directory)
+
+
+def start(fabric: Fabric, directory: Path, *more: str) -> Network:
+    network = Network(fabric, directory, {})
+    network.start("h1", "--address6", f"{OURS}/64", *more)
+    interface = fabric.topology.host("h2").interface
+    shell(network, "sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0")
+    shell(network, f"sysctl -qw net.ipv6.conf.{interface}.disable_ipv6=0")
+    shell(network, f"ip -6 addr add {LINUX}/64 dev {interface} nodad")
+    return network
 
 
 @pytest.fixture
@@ -108,6 +114,23 @@ def test_device_memory_is_sent_to_linux(network: Network, host: Host, offloads: 
     content = random.Random(2).randbytes(32 * MIB if offloads == "on" else 4 * MIB)
     if offloads == "off":
         offloads_off(network)
+    send_devmem(network, host, content)
+
+
+def test_linux_takes_super_packets_of_half_a_megabyte(tmp_path: Path) -> None:
+    """BIG TCP over IPv6: the jumbo option of RFC 2675. The switch counts what is longer than IPv6 allows."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    with Fabric(shapes.build("star", 2, gso_max_bytes=GSO_MAX_BYTES), directory) as fabric:
+        network = start(fabric, directory, "--gso-max", str(GSO_MAX_BYTES))
+        rules_at_bridge(network, "meta length > 70000 counter")
+        with closing(network.host("h1")) as host:
+            send_devmem(network, host, random.Random(3).randbytes(64 * MIB))
+            assert max(dropped(network)) > 0
+        assert " 0 " in shell(network, "nstat -asz Ip6InHdrErrors"), "Linux refused none of them"
+
+
+def send_devmem(network: Network, host: Host, content: bytes) -> None:
     output = network.directory / "sum"
     receiver = f"nc -6 -l -p {PORT} -s {LINUX} | sha256sum > {output}"
     network.fabric.spawn("h2", ["sh", "-c", receiver], "nc.log")
