@@ -105,8 +105,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:
-    """The multicast MACs on which neighbours ask for us."""
-    return () if address6 is None else (ethernet.multicast_of(ipv6.solicited_node(int(address6.ip))),)
+    """The multicast MACs on which neighbours ask for us, and answer while we have no address yet."""
+    if address6 is None:
+        return ()
+    return tuple(ethernet.multicast_of(g) for g in (ipv6.solicited_node(int(address6.ip)), ipv6.ALL_NODES))
 
 
 def _inet_config(

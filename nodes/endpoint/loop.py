@@ -19,7 +19,7 @@ from types import FrameType
 from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.session import Session
 from nodes.endpoint.syscalls import Syscalls
-from nodes.wire import ethernet
+from nodes.wire import ethernet, ip
 
 _WAIT_MAX_S = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
 PROBE_S = 1.0  # of RFC 5227's probing; whoever claims our address later does not get it by claiming it
@@ -117,10 +117,12 @@ class Loop:
             device.tx.kick()
         if frames:
             inet.poll(BUDGET, now)  # what exceeds the budget makes the next poll return at once
-            if inet.link.contender is not None and now < self._probing_until:
+            contender = inet.link.contender
+            if contender is not None and now < self._probing_until:
+                option = "--address6" if ip.is_ipv6(contender.address) else "--address"
                 raise AddressInUse(
-                    f"address {self._host.welcome.address} is in use on the link by"
-                    f" {ethernet.mac_text(inet.link.contender)}: choose another --address"
+                    f"address {ip.address_text(contender.address)} is in use on the link by"
+                    f" {ethernet.mac_text(contender.mac)}: choose another {option}"
                 )
         inet.handle_timeouts(now)
         self._syscalls.retry(now)

@@ -82,6 +82,9 @@ class IpInput:
             if found.protocol == ip.TCP:
                 return self._tcp(skb, found)
             self._other(skb.header, found, source_mac, now)
+        elif found.dst in self._link.groups:
+            if found.protocol != ip.TCP:  # there is no TCP to a group
+                self._other(skb.header, found, source_mac, now)
         else:
             self._count_address_error(found)
         skb.release()

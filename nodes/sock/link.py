@@ -48,6 +48,14 @@ def family_v6(address: int, prefix: int) -> Family:
     return Family(address, prefix, 128, ethernet.TYPE_IPV6, ipv6.HEADER_BYTES, ipv6.emit)
 
 
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Somebody else who has our `address`, or wants it."""
+
+    address: int
+    mac: bytes
+
+
 class Link:
     """`no_neighbour(packet, now)` is told of IP packets whose destination nobody has."""
 
@@ -65,10 +73,11 @@ class Link:
         self._device = device
         self._cpu = cpu
         self._mac = device.config.mac
-        group = ipv6.solicited_node(self.v6.address) if self.v6.address else 0
-        self.contender: bytes | None = None  # the MAC of somebody else who has our IPv4 address
-        # What is addressed to us: unicast, and the group that our neighbours ask us in.
-        self.ours = frozenset({self.v4.address, self.v6.address, group} - {0})
+        self.contender: Contender | None = None
+        self.ours = frozenset({self.v4.address, self.v6.address} - {0})
+        # Where neighbours ask us, and where they answer whoever has no address yet.
+        groups = (ipv6.solicited_node(self.v6.address), ipv6.ALL_NODES) if self.v6.address else ()
+        self.groups = frozenset(groups)
 
     # --- out
 
@@ -115,15 +124,20 @@ class Link:
         self._xmit_ndisc(message, group, ethernet.multicast_of(group))
 
     def probe(self) -> None:
-        """Ask whether somebody has our IPv4 address already (RFC 5227 section 2.1.1): see `contender`."""
+        """Ask whether somebody has our addresses already (RFC 5227 section 2.1.1, RFC 4862 section 5.4.2):
+        see `contender`."""
         if self.v4.address:
             question = Arp(arp.REQUEST, self._mac, 0, _UNKNOWN_MAC, self.v4.address)
             self._xmit_arp(question, ethernet.BROADCAST)
+        if self.v6.address:
+            group = ipv6.solicited_node(self.v6.address)
+            message = ndisc.emit(ndisc.Solicitation(self.v6.address, None))
+            self._xmit_ndisc(message, group, ethernet.multicast_of(group), src=0)
 
     def receive_arp(self, packet: Arp) -> None:
         """Answer a request for our address; learn from whatever concerns us."""
         if packet.sender_ip == self.v4.address and self.v4.address:
-            self.contender = packet.sender_mac
+            self.contender = Contender(self.v4.address, packet.sender_mac)
             return
         for_us = self.v4.address != 0 and packet.target_ip == self.v4.address
         if for_us or self.neighbours.mac_of(packet.sender_ip) is not None:
@@ -138,6 +152,9 @@ class Link:
     def receive_ndisc(self, message: memoryview, header: IpHeader, source_mac: bytes) -> None:
         """A message whose checksum is good. One that a router forwarded is an attack (section 7.1)."""
         packet = ndisc.parse(message) if header.ttl == ndisc.HOP_LIMIT else None
+        claim = isinstance(packet, ndisc.Advertisement) or not header.src  # RFC 4862 sections 5.4.3, 5.4.4
+        if packet is not None and claim and packet.target == self.v6.address:
+            self.contender = Contender(packet.target, source_mac)
         if isinstance(packet, ndisc.Advertisement):
             known = self.neighbours.mac_of(packet.target)
             news = known is None or packet.override
@@ -156,8 +173,9 @@ class Link:
         message = ndisc.emit(ndisc.Advertisement(self.v6.address, self._mac, solicited, override=True))
         self._xmit_ndisc(message, to, mac)
 
-    def _xmit_ndisc(self, message: bytes, to: int, mac: bytes) -> None:
-        src = self.v6.address
+    def _xmit_ndisc(self, message: bytes, to: int, mac: bytes, src: int | None = None) -> None:
+        """From our address unless `src` is given."""
+        src = self.v6.address if src is None else src
         message = icmpv6.with_checksum(message, src, to)
         header = ipv6.emit(src, to, ip.ICMPV6, len(message), 0, ndisc.HOP_LIMIT)
         self._xmit(Skb(memoryview(header + message), None), mac, ethernet.TYPE_IPV6)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import random
 import socket as linux
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -128,6 +129,21 @@ def test_linux_takes_super_packets_of_half_a_megabyte(tmp_path: Path) -> None:
             send_devmem(network, host, random.Random(3).randbytes(64 * MIB))
             assert max(dropped(network)) > 0
         assert " 0 " in shell(network, "nstat -asz Ip6InHdrErrors"), "Linux refused none of them"
+
+
+@pytest.mark.parametrize(("where", "taken"), [("h1", LINUX), ("h2", OURS)])
+def test_an_address_in_use_ends_the_endpoint(network: Network, host: Host, where: str, taken: str) -> None:
+    """Duplicate address detection (RFC 4862 section 5.4): Linux answers, and so do we."""
+    assert host.address6 == OURS
+    argv = [
+        sys.executable, "-m", "nodes.endpoint", "--interface", f"{where}-eth0", "--address", "10.0.9.9/16",
+        "--mac", "02:00:00:00:99:01", "--channel", str(network.directory / "second.sock"),
+        "--address6", f"{taken}/64",
+    ]  # fmt: skip
+    done = network.fabric.run(where, argv, 20)
+    assert done.status == 1
+    assert f"address {taken} is in use on the link" in done.stderr
+    assert done.stderr.rstrip().endswith("choose another --address6")
 
 
 def send_devmem(network: Network, host: Host, content: bytes) -> None:
