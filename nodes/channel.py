@@ -12,6 +12,7 @@ import array
 import mmap
 import os
 import socket
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -400,6 +401,15 @@ class Channel:
             for fd in fds:
                 os.close(fd)
             raise msgspec.DecodeError(str(e)) from None
+
+    def hang_up(self, patience_s: float) -> None:
+        """Close, and wait until the other end has closed too: what it did for us is then undone."""
+        with suppress(OSError):  # it has gone already, or has other things to do
+            self._socket.settimeout(patience_s)
+            self._socket.shutdown(socket.SHUT_WR)
+            while self._socket.recv_into(self._buffer):
+                pass
+        self._socket.close()
 
     def close(self) -> None:
         self._socket.close()

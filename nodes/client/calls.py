@@ -11,6 +11,7 @@ from typing import TypeVar
 from nodes.channel import AnyReply, Channel, ChannelClosed, Failed, Readable, Reply, Request
 
 _R = TypeVar("_R", bound=Reply)
+_HANG_UP_S = 5.0  # an endpoint that is stopped does not keep its applications from ending
 
 
 class SystemCallError(OSError):
@@ -55,6 +56,10 @@ class Calls:
         except ChannelClosed:
             raise ChannelClosed(f"the endpoint at {self.path} is gone") from None
         return reply, got
+
+    def hang_up(self) -> None:
+        """Close, and return when the endpoint has undone what was done through this channel."""
+        self._channel.hang_up(_HANG_UP_S)
 
     def close(self) -> None:
         self._channel.close()

@@ -100,8 +100,9 @@ class Host:
             time.sleep(max(0.0, self.bus.reserve(dram_bytes, now) - now))
 
     def close(self) -> None:
-        """Unbind and unregister what this process did here. Sockets have channels of their own."""
-        self._calls.close()
+        """Unbind and unregister what was done through this object; when it returns that is done. Sockets
+        have channels of their own."""
+        self._calls.hang_up()
         if self.bus is not None:
             self.bus.close()
 

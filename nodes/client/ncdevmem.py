@@ -1,17 +1,16 @@
 """Netcat over device memory: `python -m nodes.client.ncdevmem --help`.
 
 In: a host's channel, addresses, lines to send on standard input. Out: what was received on standard output,
-or whether it is the expected pattern; what happened on standard error; exit status 0 or 1. Owns a dma-buf and
-the binding of it. Options, modes and meanings are those of the kernel's own tool,
-tools/testing/selftests/drivers/net/hw/ncdevmem.c: -l receives into device memory, without -l lines are sent
-from it, without addresses the driver's refusals are probed. The other end may be any netcat.
+or whether it is the expected pattern; what happened on standard error; exit status 0 or 1, 2 for wrong
+options, 130 or 143 when a signal ended it. Owns a dma-buf and the binding of it. Options, modes and meanings
+are those of the kernel's own tool, tools/testing/selftests/drivers/net/hw/ncdevmem.c: -l receives into device
+memory, without -l lines are sent from it, without addresses the driver's refusals are probed. The other end
+may be any netcat.
 """
 
 from __future__ import annotations
 
 import argparse
-import ipaddress
-import os
 import socket as linux
 import sys
 from contextlib import ExitStack, closing
@@ -19,6 +18,9 @@ from dataclasses import dataclass
 
 from nodes import uapi
 from nodes.client.host import Host, HostError
+from nodes.client.interruption import Stopped, catch_signals
+from nodes.client.ncdevmem_nic import NicConfiguration
+from nodes.client.ncdevmem_options import WrongOption, ip_address, parse
 from nodes.client.netdev import Attributes
 from nodes.client.socket import Address, Socket
 from nodes.machine import dmabuf
@@ -26,7 +28,6 @@ from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 
-CHANNEL_VARIABLE = "DEVMEM_CHANNEL"
 _MEMORY_BYTES = 16000 * uapi.PAGE_SIZE
 _CONTROL_BYTES = 80000
 _CALL_BYTES = 819200
@@ -49,34 +50,17 @@ class Queues:
         return [{"type": "rx", "id": self.first + i} for i in range(self.count)]
 
 
-def _parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m nodes.client.ncdevmem",
-        description="Netcat over device memory. With -l receive, else send the lines of standard input; "
-        "with neither -s nor -c check that the device refuses what it must.",
-    )
-    add = p.add_argument
-    add("-l", action="store_true", dest="listen", help="listen and receive")
-    add("-s", dest="server", metavar="ADDRESS", help="the server's address")
-    add("-c", dest="client", metavar="ADDRESS", help="the client's address; of a server: steer only its flow")
-    add("-p", dest="port", type=int, metavar="PORT")
-    add("-v", dest="validate", type=int, metavar="N", help="expect bytes 1 to N-1 and a newline, repeated")
-    add("-q", dest="count", type=int, metavar="N", help="number of rx queues to bind")
-    add("-t", dest="first", type=int, metavar="QUEUE", help="the first of them")
-    add("-f", dest="ifname", required=True, metavar="NAME", help="the host's interface")
-    add("-z", dest="chunk", type=int, metavar="BYTES", help="send a line as pieces of so many bytes")
-    add("-L", action="store_true", dest="no_linear", help="fail on any byte that came in host memory")
-    add("-n", action="store_true", dest="keep_nic", help="leave the NIC's configuration alone")
-    add("-b", dest="rx_page_size", type=int, metavar="BYTES", help="size of the net_iovs")
-    add("--channel", default=os.environ.get(CHANNEL_VARIABLE), metavar="PATH",
-        help=f"the host's system calls; default: ${CHANNEL_VARIABLE}")  # fmt: skip
-    return p
-
-
 def main(argv: list[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
     try:
+        options = parse(argv)
+        catch_signals()
         run(options)
+    except WrongOption as wrong:
+        _say(f"ncdevmem: {wrong}")
+        return 2
+    except Stopped as stopped:
+        _say(f"ncdevmem: stopped by {stopped.signal.name}")
+        return 128 + stopped.signal
     except (Failure, HostError) as failure:
         _say(f"ncdevmem: {failure}")
         return 1
@@ -87,41 +71,35 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Raises Failure, HostError, OSError."""
-    if not options.channel:
-        raise Failure(f"no channel: give --channel PATH or set {CHANNEL_VARIABLE}")
-    if options.validate is not None and not 2 <= options.validate <= 256:
-        raise Failure(f"-v {options.validate}: give 2 to 256")
+    """Raises Failure, Stopped, HostError, OSError."""
     with ExitStack() as stack:
         host = stack.enter_context(closing(Host(options.channel)))
         if options.ifname != host.ifname:
             raise Failure(f"-f {options.ifname!r}: this host's interface is {host.ifname!r}")
         _say(f"using ifindex={host.ifindex}")
-        probing = options.server is None and options.client is None
-        queues = _queues(options, host, probing)
+        queues = _queues(options, host)
         memory = stack.enter_context(closing(dmabuf.export(_MEMORY_BYTES)))
-        if probing:
-            _probe(options, host, queues, memory)
-            return
-        for name, value in (("-s", options.server), ("-p", options.port)):
-            if value is None:
-                raise Failure(f"{name} is missing: give the server's address and port")
-        if options.listen:
+        if options.probing:
+            _probe(options, host, queues, memory, stack)
+        elif options.listen:
             Server(options, host, queues, memory).serve(stack)
         else:
             _client(options, host, memory, stack)
 
 
-def _queues(options: argparse.Namespace, host: Host, probing: bool) -> Queues:
+def _queues(options: argparse.Namespace, host: Host) -> Queues:
     """Those that were asked for; else the last one, to probe the upper half."""
-    if (options.first is None) != (options.count is None):
-        raise Failure("-t and -q go together: give both, or neither")
-    if options.first is not None:
-        return Queues(options.first, options.count)
     there = host.ethtool.rx_queue_count()
+    if options.first is not None:
+        queues = Queues(options.first, options.count)
+        if queues.first + queues.count > there:
+            raise Failure(
+                f"-t {queues.first} -q {queues.count}: the device has {there} rx queues, 0 to {there - 1}"
+            )
+        return queues
     if there < 2:
         raise Failure(f"the device has {there} rx queue: start its endpoint with --rx-queues 2 or more")
-    queues = Queues(there // 2, there // 2) if probing else Queues(there - 1, 1)
+    queues = Queues(there // 2, there // 2) if options.probing else Queues(there - 1, 1)
     _say(f"using queues {queues.first}..{queues.first + queues.count}")
     return queues
 
@@ -137,12 +115,6 @@ def _bind_rx(
     dmabuf_id = int(owner.netdev.bind_rx(request)["id"])
     _say(f"got dmabuf id={dmabuf_id}")
     return dmabuf_id
-
-
-def _split_headers(host: Host, on: bool) -> None:
-    state = "enabled" if on else "disabled"
-    host.ethtool.rings_set({"tcp-data-split": state})
-    _say(f"TCP header split: {'on' if on else 'off'}")
 
 
 # --- the server
@@ -164,7 +136,9 @@ class Server:
     def serve(self, stack: ExitStack) -> None:
         family, address = _endpoint(self._options.server, self._options.port)
         if not self._options.keep_nic:
-            self._configure(family, address)
+            nic = NicConfiguration(self._host, self._options.channel, stack)
+            nic.free(self._queues.first)
+            nic.steer(self._rule(family, address))
         self._dmabuf_id = _bind_rx(stack, self._options, self._memory, self._queues.ids())
         listener = stack.enter_context(closing(self._host.socket(family)))
         _say(f"binding to address {address[0]}:{address[1]}")
@@ -181,21 +155,16 @@ class Server:
         _say(f"page_aligned_frags={self._aligned}, non_page_aligned_frags={self._unaligned}")
         _say("ncdevmem: ok")
 
-    def _configure(self, family: int, address: Address) -> None:
-        """Rules, header split, RSS, and the flow's rule, in the selftests' order."""
-        ethtool = self._host.ethtool
-        for rule in ethtool.ntuple_get():
-            ethtool.ntuple_delete({"location": rule["location"]})
-        _split_headers(self._host, True)
-        ethtool.rss_set({"equal": self._queues.first})
-        rule = {
+    def _rule(self, family: int, address: Address) -> Attributes:
+        """What steers the connection to the first queue."""
+        rule: Attributes = {
             "flow-type": "tcp4" if family == linux.AF_INET else "tcp6",
             "dst-ip": address[0], "dst-port": address[1], "queue": self._queues.first,
         }  # fmt: skip
         if self._options.client is not None:
             client = _endpoint(self._options.client, self._options.port)[1]
             rule |= {"src-ip": client[0], "src-port": client[1]}
-        ethtool.ntuple_insert(rule)
+        return rule
 
     def _receive(self, sock: Socket) -> bool:
         """One recvmsg; False at the end of the stream."""
@@ -275,6 +244,7 @@ def _client(options: argparse.Namespace, host: Host, memory: Region, stack: Exit
     _say(f"got tx dmabuf id={dmabuf_id}")
     sock = stack.enter_context(closing(host.socket(family)))
     if options.client is not None:
+        sock.setsockopt(uapi.SOL_SOCKET, linux.SO_REUSEADDR, 1)
         sock.bind(_endpoint(options.client, options.port)[1])
     sock.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
     _say(f"Connect to {server[0]} {server[1]} (via {host.ifname})")
@@ -321,23 +291,22 @@ def _wait_completion(sock: Socket, count: int) -> None:
 # --- neither: what the device must refuse
 
 
-def _probe(options: argparse.Namespace, host: Host, queues: Queues, memory: Region) -> None:
+def _probe(options: argparse.Namespace, host: Host, queues: Queues, memory: Region, stack: ExitStack) -> None:
     """Bind without queues, bind without header split, bind, and deactivate what is bound."""
-    host.ethtool.rss_set({"equal": queues.first})
-    _split_headers(host, True)
+    nic = NicConfiguration(host, options.channel, stack)
+    nic.free(queues.first)
     _must_fail(options, memory, [{}] * queues.count, "Binding empty queues array should have failed")
-    _split_headers(host, False)
+    nic.split_headers(False)
     _must_fail(options, memory, queues.ids(), "Configure dmabuf with header split off should have failed")
-    _split_headers(host, True)
-    with ExitStack() as bound:
-        _bind_rx(bound, options, memory, queues.ids())
-        try:
-            kind = "combined-count" if "combined-count" in host.ethtool.channels_get() else "rx-count"
-            host.ethtool.channels_set({kind: queues.count})
-        except OSError as refused:
-            _say(f"refused: {refused.strerror}")
-        else:
-            raise Failure("Deactivating a bound queue should be illegal.")
+    nic.split_headers(True)
+    _bind_rx(stack, options, memory, queues.ids())
+    try:
+        kind = "combined-count" if "combined-count" in host.ethtool.channels_get() else "rx-count"
+        host.ethtool.channels_set({kind: queues.count})
+    except OSError as refused:
+        _say(f"refused: {refused.strerror}")
+    else:
+        raise Failure("Deactivating a bound queue should be illegal.")
 
 
 def _must_fail(options: argparse.Namespace, memory: Region, queues: list[Attributes], sentence: str) -> None:
@@ -351,15 +320,8 @@ def _must_fail(options: argparse.Namespace, memory: Region, queues: list[Attribu
 
 
 def _endpoint(text: str, port: int) -> tuple[int, Address]:
-    """The address family and address; ::ffff:a.b.c.d is a.b.c.d."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        raise Failure(f"{text!r} is not an IP address") from None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return linux.AF_INET6, (str(address), port)
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else address
-    return linux.AF_INET, (str(mapped), port)
+    address = ip_address(text)
+    return (linux.AF_INET if address.version == 4 else linux.AF_INET6), (str(address), port)
 
 
 def _say(line: str) -> None:

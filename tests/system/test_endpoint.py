@@ -300,6 +300,20 @@ def test_two_sockets_watched_by_poll_wake_it(hosts: tuple[Host, Host]) -> None:
         assert server.recv(2) == b"c"
 
 
+def test_a_closed_host_has_been_unbound(network: Network, hosts: tuple[Host, Host]) -> None:
+    """When close() returns the endpoint has undone it, as a kernel has when close(2) of netlink returns."""
+    h1, _ = hosts
+    h1.ethtool.rings_set({"tcp-data-split": "enabled"})
+    for _ in range(20):
+        owner = network.host("h1")
+        with closing(dmabuf.export(1 << 20)) as memory:
+            request = {"ifindex": h1.ifindex, "fd": memory.fd, "queues": [{"type": "rx", "id": 3}]}
+            owner.netdev.bind_rx(request)
+            owner.close()
+            owner.close()
+        assert "dmabuf" not in h1.netdev.queue_get()[3]
+
+
 @pytest.mark.usefixtures("hosts")
 def test_an_endpoint_stops_at_sigterm_and_removes_its_channel(network: Network) -> None:
     assert network.fabric.terminate(network.pids["h1"]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from nodes.client.host import Host
 from tests.system.network import PORT, Network
 
 pytestmark = pytest.mark.system
@@ -50,11 +50,14 @@ def server(network: Network, *options: str, at: str = "") -> Iterator[subprocess
             process.kill()
 
 
-def send(network: Network, content: bytes, block: int = 8192) -> None:
-    """socat on h1's Linux sends `content` to h2's endpoint, `block` bytes a write."""
+def send(network: Network, content: bytes, block: int = 8192, stay: bool = False) -> None:
+    """socat on h1's Linux sends `content` to h2's endpoint, `block` bytes a write; it may stay connected."""
     file = network.directory / "content"
     file.write_bytes(content)
     target = f"TCP:{network.address('h2')}:{PORT}"
+    if stay:
+        network.fabric.spawn("h1", ["socat", f"-b{block}", f"OPEN:{file},ignoreeof", target], "socat.log")
+        return
     done = network.fabric.run("h1", ["socat", "-u", f"-b{block}", f"OPEN:{file}", target], 20)
     assert done.status == 0, done.stderr
 
@@ -179,16 +182,8 @@ def test_without_addresses_it_probes_what_the_device_refuses(network: Network, n
         )
         assert done.returncode == 0, done.stderr
         assert done.stderr.count(b"refused:") == 3
-        assert unbound(h1)
-
-
-def unbound(host: Host) -> bool:
-    deadline = time.monotonic() + 5
-    while any("dmabuf" in queue for queue in host.netdev.queue_get()):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+        assert not any("dmabuf" in queue for queue in h1.netdev.queue_get())
+        assert h1.ethtool.rings_get()["tcp-data-split"] == "unknown"
 
 
 def test_a_nic_that_splits_inexactly_fails_l_and_delivers_linear_bytes_otherwise(network: Network) -> None:
@@ -204,16 +199,65 @@ def test_a_nic_that_splits_inexactly_fails_l_and_delivers_linear_bytes_otherwise
         assert b"SCM_DEVMEM_LINEAR" in err
 
 
-def test_mistakes_are_one_sentence(network: Network) -> None:
-    network.host("h1").close()
-    for options, expected in [
-        (["-s", "10.0.1.1"], b"-p is missing"),
-        (["-s", "nowhere", "-p", "1", "-l"], b"'nowhere' is not an IP address"),
-        (["-t", "1"], b"-t and -q go together"),
-        (["--channel", "/nowhere"], b"no endpoint listens at '/nowhere'"),
-    ]:
-        done = subprocess.run(
-            command(network, "h1", *options), env=environment(network, "h1"), capture_output=True, timeout=20
-        )
-        assert done.returncode == 1
-        assert expected in done.stderr.splitlines()[-1]
+@pytest.mark.parametrize(
+    ("how", "status"), [("end", 0), ("error", 1), ("Ctrl-C", 130), ("SIGTERM while receiving", 143)]
+)
+def test_the_nic_is_left_as_it_was(network: Network, how: str, status: int) -> None:
+    """Rules, RSS and rings, after an end in good order and after any other; without a traceback."""
+    before = {"tcp-data-split": "disabled", "hds-thresh": 200}
+    with closing(network.host("h2")) as h2:
+        h2.ethtool.rings_set(before)
+        spread = h2.ethtool.rss_get()
+        with server(network, *(["-v", "7"] if how == "error" else []), at=network.address("h2")) as process:
+            assert h2.ethtool.rings_get()["hds-thresh"] == 0
+            assert len(h2.ethtool.ntuple_get()) == 1
+            if how == "Ctrl-C":
+                process.send_signal(signal.SIGINT)
+            else:
+                send(network, b"x" * 1000, stay=how.startswith("SIGTERM"))
+            if how.startswith("SIGTERM"):
+                wait_for(process, b"total_received=1000\n")
+                process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == status, err
+        assert b"Traceback" not in err
+        assert b"restored" not in err
+        assert h2.ethtool.ntuple_get() == []
+        assert h2.ethtool.rss_get() == spread
+        assert before.items() <= h2.ethtool.rings_get().items()
+        assert not any("dmabuf" in queue for queue in h2.netdev.queue_get())
+
+
+def wait_for(process: subprocess.Popen[bytes], line: bytes) -> None:
+    assert process.stderr is not None
+    assert any(said == line for said in process.stderr)
+
+
+def test_with_n_the_nic_is_not_touched(network: Network) -> None:
+    with closing(network.host("h2")) as h2:
+        h2.ethtool.rings_set({"tcp-data-split": "enabled"})
+        h2.ethtool.rss_set({"equal": 3})
+        rule = h2.ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": PORT, "queue": 5})
+        before = h2.ethtool.rss_get(), h2.ethtool.ntuple_get()
+        with server(network, "-n", "-t", "5", "-q", "1") as process:
+            send(network, b"x" * 1000)
+            out, err = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, out) == (0, b"x" * 1000), err
+        assert (h2.ethtool.rss_get(), h2.ethtool.ntuple_get()) == before
+        assert before[1][0]["location"] == rule["location"]
+
+
+def test_mistakes_are_one_sentence_and_change_nothing(network: Network) -> None:
+    with closing(network.host("h1")) as h1:
+        before = h1.ethtool.rings_get(), h1.ethtool.rss_get()
+        for options, status, expected in [
+            (["-t", "0", "-q", "8"], 2, b"-t 0: no queue is left for what is not steered"),
+            (["-t", "6", "-q", "3"], 1, b"-t 6 -q 3: the device has 8 rx queues, 0 to 7"),
+            (["-f", "eth7"], 1, b"-f 'eth7': this host's interface is 'h1-eth0'"),
+            (["--channel", "/nowhere"], 1, b"no endpoint listens at '/nowhere'"),
+        ]:
+            argv = command(network, "h1", *options)
+            done = subprocess.run(argv, env=environment(network, "h1"), capture_output=True, timeout=20)
+            assert done.returncode == status
+            assert expected in done.stderr.splitlines()[-1]
+        assert (h1.ethtool.rings_get(), h1.ethtool.rss_get()) == before

@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM as an exception, for a program that has something to restore.
+
+In: signals. Out: Stopped, once, wherever the program waits, and not inside `uninterrupted`. Owns the
+process's handlers of the two.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """A signal asked the program to end."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signal = signal.Signals(signum)
+
+
+def catch_signals() -> None:
+    """From here on the first signal raises Stopped; more of them change nothing."""
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(signum)
+
+    for each in _SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as a shell leaves it for a job in the background
+            signal.signal(each, stop)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Signals wait until the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
