@@ -66,7 +66,7 @@ from topologies.topology import TopologyError
 from workloads.experiment import ExperimentError
 from workloads.records import ExperimentConfig, HostConfig, RankFailure
 from workloads.registry import PATHS, WORKLOADS
-from workloads.sizes import SizeError, parse_rate, parse_sizes
+from workloads.sizes import SizeError, parse_sizes
 
 _WRONG_OPTIONS = (
     ImpairmentError, NicModelError, SizeError, TopologyError, UsageError, control.ControlUsage,
@@ -97,7 +97,7 @@ def run(
     repeat: Annotated[int, typer.Option(min=1, help="Repetitions, each with fresh connections.")] = 3,
     iters: Annotated[int, typer.Option(min=1, help="Measured iterations a repetition (collectives).")] = 3,
     warmup: Annotated[int, typer.Option(min=0, help="Iterations before them, marked as warm-up.")] = 1,
-    duration: Annotated[float, typer.Option(min=0.1, help="Seconds of a stream.")] = 5.0,
+    duration: Annotated[float, typer.Option(min=0.1, max=options.DAY_S, help="Seconds of a stream.")] = 5.0,
     bidir: Annotated[bool, typer.Option("--bidir", help="Stream both ways at once.")] = False,
     mtu: options.Mtu = 1500,
     gso_max: options.GsoMax = "64K",
@@ -110,7 +110,9 @@ def run(
     ] = None,
     kernel: options.Kernel = DEFAULT.name,
     host_mem_bw: options.HostMemBw = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a rank waits for another.")] = 10.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=options.DAY_S, help="Seconds a rank waits for another.")
+    ] = 10.0,
     seed: Annotated[int, typer.Option(help="Of the data and the order of trials.")] = 1,
     impair: options.Impair = None,
     pcap: options.Pcap = False,
@@ -142,7 +144,7 @@ def run(
             niov_size, options.known("kernel", kernel, VERSIONS), options.known("nic", nic, MODELS)
         ),
         kernel=kernel,
-        host_mem_bw_bytes_per_s=parse_rate(host_mem_bw) if host_mem_bw else None,
+        host_mem_bw_bytes_per_s=options.memory_rate(host_mem_bw),
         timeout_s=timeout,
         seed=seed,
         impair=impair,
@@ -224,7 +226,7 @@ def up(
         nic=nic,
         header_buffer_bytes=header_buffer,
         kernel=options.known("kernel", kernel, VERSIONS),
-        host_mem_bw_bytes_per_s=parse_rate(host_mem_bw) if host_mem_bw else None,
+        host_mem_bw_bytes_per_s=options.memory_rate(host_mem_bw),
         impair=impair,
         pcap=pcap,
         trace=trace,

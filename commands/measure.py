@@ -71,8 +71,14 @@ def _run(request: RunRequest, stop: Stop, stack: ExitStack) -> None:
     started.watch()
     inventory = started.inventory
     try:
-        stack.enter_context(ray_session(inventory.make_directory(), len(ranks), inventory.add_process))
+        session = ray_session(inventory.make_directory(), len(ranks), inventory.add_process)
+        check_ray = stack.enter_context(session)
     except SystemExit:  # what Ray makes of SIGTERM while it starts
         raise Interrupted(signal.SIGTERM) from None
     stop.arm()
-    run_trials(config, ranks, run_dir / "samples.csv", started.watch)
+
+    def watch() -> None:
+        started.watch()
+        check_ray()
+
+    run_trials(config, ranks, run_dir / "samples.csv", watch)

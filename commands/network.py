@@ -61,6 +61,7 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
 
     def watch() -> None:
         check()
+        fabric.check()
         for child in fabric.dead_children():
             how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
             what = "endpoint" if "nodes.endpoint" in child.argv else "network"

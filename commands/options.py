@@ -22,9 +22,11 @@ from topologies.fabric import FabricError
 from topologies.topology import GSO_MAX_BYTES
 from workloads.records import ExperimentConfig, HostConfig
 from workloads.registry import WORKLOADS
-from workloads.sizes import parse_size
+from workloads.sizes import parse_rate, parse_size
 
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
+MEMORY_RATE_MIN = 1e6
+DAY_S = 86400.0
 
 ShapeName = Annotated[str, typer.Option(help="Shape of the network; see `list`.")]
 Mtu = Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")]
@@ -67,6 +69,14 @@ def super_packet(text: str) -> int:
     """Bytes; 512K stands for the kernel's limit, which is 8 bytes less. Raises SizeError."""
     size = parse_size(text)
     return GSO_MAX_BYTES if size == 512 << 10 else size
+
+
+def memory_rate(text: str | None) -> float | None:
+    """Bytes a second. Raises SizeError, UsageError."""
+    rate = parse_rate(text) if text is not None else None
+    if rate is not None and rate < MEMORY_RATE_MIN:
+        raise UsageError(f"--host-mem-bw {text}: headers alone would take for ever; ask for 1MB/s or more")
+    return rate
 
 
 def net_iov(text: str | None, kernel: str, nic: str) -> int:

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM, noted when they come and acted upon where a command looks.
+"""Ctrl-C, SIGTERM and a closed terminal, noted when they come and acted upon where a command looks.
 
 In: signals. Out: Interrupted, raised by `check` and at the end of a `with` block only: nothing is left half
-made, and taking down is not interrupted. Owns the process's handlers of the two.
+made, and taking down is not interrupted. Owns the process's handlers of the three.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Stop:
         """Take the signals (again: Ray takes SIGTERM for itself)."""
         signal.signal(signal.SIGINT, self._note)
         signal.signal(signal.SIGTERM, self._note)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup has set
+            signal.signal(signal.SIGHUP, self._note)
 
     def check(self) -> None:
         """Raise Interrupted if a signal has come."""

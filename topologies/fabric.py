@@ -99,6 +99,11 @@ class Fabric:
         """End a spawned process (SIGTERM, SIGKILL 2 s later) and return its exit code. Raises FabricError."""
         return self._ask(protocol.Terminate(next(self._ids), pid), protocol.Terminated, ANSWER_S).status
 
+    def check(self) -> None:
+        """Raise FabricError if the builder has ended unasked."""
+        if self._ended.is_set() and not self._closing:
+            raise FabricError(self._obituary())
+
     def dead_children(self) -> list[ChildExited]:
         """Spawned processes and hosts' shells that ended unasked since the last call.
 

@@ -29,6 +29,7 @@ from workloads.rank_actor import Rank
 from workloads.records import ExperimentConfig, RankFailure, RankPlace, Sample, Trial
 
 _SLOT = "devmem_slot"
+_SERVERS = ("gcs_server", "raylet")
 _START_S = 60.0
 _POLL_S = 0.2
 _OBJECT_STORE_BYTES = 80 << 20  # Ray's minimum is 75 MB; nothing large goes through it
@@ -51,11 +52,12 @@ def trials(config: ExperimentConfig) -> list[Trial]:
 
 
 @contextlib.contextmanager
-def ray_session(directory: Path, slots: int, started: Callable[[int], None]) -> Iterator[None]:
+def ray_session(directory: Path, slots: int, started: Callable[[int], None]) -> Iterator[Callable[[], None]]:
     """A Ray of our own on this machine that ends, with all its processes, with the context.
 
     `directory` is a short-named one for its files and sockets; `started` is called with every process's pid.
-    Raises ExperimentError.
+    Yields a function that raises ExperimentError when one of Ray's servers has ended, for whose return Ray
+    itself would wait a minute. Raises ExperimentError.
     """
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", RAY_DEDUP_LOGS="0")
     others = set(psutil.Process().children(recursive=True))
@@ -71,13 +73,21 @@ def ray_session(directory: Path, slots: int, started: Callable[[int], None]) -> 
             _node_ip_address="127.0.0.1",
             _temp_dir=str(directory),
         )
-        for process in set(psutil.Process().children(recursive=True)) - others:
+        processes = set(psutil.Process().children(recursive=True)) - others
+        for process in processes:
             started(process.pid)
-        yield
+        servers = [(process, name) for process in processes if (name := process.name()) in _SERVERS]
+        yield lambda: _check_alive(servers)
     except (OSError, TimeoutError, ValueError, ray.exceptions.RaySystemError) as failure:
         raise ExperimentError(f"Ray could not be started ({failure}); see {directory}") from failure
     finally:
         _end_ray(others)
+
+
+def _check_alive(servers: Sequence[tuple[psutil.Process, str]]) -> None:
+    for process, name in servers:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            raise ExperimentError(f"Ray's {name} has ended (process {process.pid}); start a new run")
 
 
 def _end_ray(others: set[psutil.Process]) -> None:
@@ -122,6 +132,7 @@ class _Ranks:
         self, config: ExperimentConfig, places: Sequence[RankPlace], watch: Callable[[], None]
     ) -> None:
         self._watch = watch
+        self._places = places
         gang = placement_group([{_SLOT: 1}] * len(places))
         if not gang.wait(timeout_seconds=_START_S):
             raise ExperimentError(
@@ -162,18 +173,20 @@ class _Ranks:
             done, pending = ray.wait(pending, num_returns=len(pending), timeout=_POLL_S)
             self._watch()
             for call in done:
-                self._raise_failure(call)
+                self._raise_failure(call, self._places[calls.index(call)])
         return list(ray.get(calls))
 
-    def _raise_failure(self, call: Any) -> None:
+    def _raise_failure(self, call: Any, place: RankPlace) -> None:
         try:
             ray.get(call)
         except RayTaskError as failure:
             self._watch_again()
             raise RankFailure(str(failure.cause)) from None
-        except RayActorError as failure:
+        except RayActorError:
             self._watch_again()
-            raise ExperimentError(f"the process of a rank ended: {str(failure).splitlines()[0]}") from None
+            raise ExperimentError(
+                f"the process of rank {place.rank} (host {place.host}) ended; start a new run"
+            ) from None
 
     def _watch_again(self) -> None:
         """A rank often fails because something else did, of which word is on its way: a better reason."""

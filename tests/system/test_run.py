@@ -203,8 +203,26 @@ def test_a_rank_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path, toke
     status, _, said = run.end(ENDS_WITHIN_S)
     assert status == 1
     assert len(said) == 1
-    assert "rank" in said[0]
+    assert "the process of rank" in said[0]
     assert run.manifest["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("process", "sentence"),
+    [
+        ("/raylet/raylet ", "Ray's raylet has ended"),
+        ("topologies.mininet_fabric", "the network's builder ended"),
+    ],
+)
+def test_a_server_that_is_killed_ends_the_run_with_a_sentence(
+    tmp_path: Path, token: str, process: str, sentence: str
+) -> None:
+    run = Started(tmp_path, *STREAM)
+    run.until_trials_run()
+    os.kill(min(pid for pid, line in processes_with(token).items() if process in line), signal.SIGKILL)
+    status, _, said = run.end(ENDS_WITHIN_S)
+    assert (status, len(said)) == (1, 1)
+    assert sentence in said[0]
 
 
 def ranks_start(run: Started) -> None:

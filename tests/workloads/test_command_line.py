@@ -38,6 +38,8 @@ def run_py(
         (["--kernel", "6.12", "--niov-size", "8K"], "kernel 6.12 with nic"),
         (["--run-id", "my run"], "run id 'my run' cannot name a directory"),
         (["--size", "64G", "--hosts", "200"], "MiB and"),
+        (["--host-mem-bw", "0.1B/s"], "--host-mem-bw 0.1B/s: headers alone would take for ever"),
+        (["--timeout", "inf"], "'--timeout'"),
         (["--nic", "e1000"], "there is no nic 'e1000'; choose from generic, gve"),
         (["--header-buffer", "10"], "--header-buffer 10: choose 54 to"),
         (["--queues", "0"], "'--queues'"),
