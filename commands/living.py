@@ -33,7 +33,9 @@ def stand(request: NetworkRequest, check: Callable[[], None]) -> NoReturn:
             f"run {request.run_dir.name} is up; Ctrl-C or `run.py down --run {request.run_dir.name}` ends it"
         )
         for host in request.topology.hosts:
-            print(f"{host.name:<6} {host.endpoint_address:<18} kernel {host.kernel_address}", flush=True)
+            ours = f"{host.endpoint_address:<14} {host.endpoint_address6:<15}"
+            linux = f"{host.kernel_address:<14} {host.kernel_address6}"
+            print(f"{host.name:<6} {ours} kernel {linux}".rstrip(), flush=True)
         while True:
             started.watch()
             time.sleep(0.1)

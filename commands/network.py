@@ -86,6 +86,7 @@ def _endpoint(request: NetworkRequest, started: StartedHost) -> list[str]:
         "name": host.name,
         "interface": host.interface,
         "address": host.endpoint_address,
+        "address6": host.endpoint_address6 or None,
         "mac": host.endpoint_mac,
         "kernel-address": host.kernel_address.partition("/")[0],
         "channel": started.channel,

@@ -39,8 +39,16 @@ from topologies.topology import Topology, TopologyError
 COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # what Mininet itself calls
 GRACE_S = 2.0  # between SIGTERM and SIGKILL
 STOP_S = 10  # Mininet waits for ever for a shell that hangs; after this the kernel cleans up instead
-# No IPv6 neighbour chatter beside the traffic that is measured (where there is IPv6 at all).
+# No IPv6 chatter beside the traffic that is measured, and no address that nobody gave: a host's kernel has
+# the one of the topology, and looks for neither routers nor duplicates. (Some machines have no IPv6 at all.)
 NO_IPV6 = "for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done 2>/dev/null"
+IPV6 = (
+    "if cd /proc/sys/net/ipv6/conf 2>/dev/null; then "
+    "for f in accept_ra autoconf router_solicitations dad_transmits; do echo 0 > {interface}/$f; done; "
+    "echo 1 > {interface}/addr_gen_mode; "
+    "for f in lo {interface}; do echo 0 > $f/disable_ipv6; done; cd $OLDPWD; "
+    "ip -6 addr add {address} dev {interface} nodad; fi"
+)
 
 
 class HostProcess(subprocess.Popen[bytes]):
@@ -183,6 +191,9 @@ class Builder:
         net.start()
         self._net = net
         self._set_limits(request.topology)
+        for host in request.topology.hosts:
+            if host.kernel_address6:
+                _give_ipv6(net[host.name], host.interface, host.kernel_address6)
         nodes = [*net.hosts, *net.switches]
         for node in nodes:
             self._watch_for_good(node.name, ("shell", "of", node.name), node.shell)
@@ -322,6 +333,12 @@ def _mininet_topo(topology: Topology) -> Topo:
                 options[f"addr{number}"] = macs[end.interface]
         topo.addLink(link.a.node, link.b.node, **options)
     return topo
+
+
+def _give_ipv6(node: Any, interface: str, address: str) -> None:
+    """Raises TopologyError with what `ip` said. Nothing happens on a machine without IPv6."""
+    if complaint := node.cmd(IPV6.format(interface=interface, address=address)).strip():
+        raise TopologyError(f"host {node.name} cannot have the address {address}: {complaint}")
 
 
 def _sentence(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """The shapes a cluster can have, by name.
 
 In: a shape's name, a number of hosts, the links' limits. Out: a `Topology`. Owns the address plan: in
-10.0.0.0/16 host i's kernel is 10.0.0.i and its endpoint 10.0.1.i, with locally administered MACs that read
-the same way.
+10.0.0.0/16 host i's kernel is 10.0.0.i and its endpoint 10.0.1.i, in fd00::/64 they are fd00::i and fd00::1:i
+where the links carry IPv6, with locally administered MACs that read the same way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections.abc import Callable
 
 import msgspec
 
-from topologies.topology import GSO_LEGACY_MAX_BYTES, Host, Link, LinkEnd, Switch, Topology, TopologyError
+from topologies.topology import (
+    GSO_LEGACY_MAX_BYTES,
+    IPV6_MTU_MIN,
+    Host,
+    Link,
+    LinkEnd,
+    Switch,
+    Topology,
+    TopologyError,
+)
 
 HOSTS_MAX = 254  # the last number of an address
 
@@ -46,13 +55,13 @@ def build(name: str, hosts: int, mtu: int = 1500, gso_max_bytes: int = GSO_LEGAC
         least, most = shape.hosts_min, shape.hosts_max
         allowed = f"{least} to {most}" if least < most else f"{least}"
         raise TopologyError(f"topology {name} cannot have {hosts} hosts; choose {allowed}")
-    machines = tuple(_host(index) for index in range(1, hosts + 1))
+    machines = tuple(_host(index, mtu >= IPV6_MTU_MIN) for index in range(1, hosts + 1))
     wiring = shape.connect(machines)
     links = tuple(Link(a, b, mtu, gso_max_bytes) for a, b in wiring.wires)
     return Topology(name, machines, wiring.switches, links)
 
 
-def _host(index: int) -> Host:
+def _host(index: int, ipv6: bool) -> Host:
     return Host(
         name=f"h{index}",
         index=index,
@@ -61,6 +70,8 @@ def _host(index: int) -> Host:
         kernel_mac=f"02:00:0a:00:00:{index:02x}",
         endpoint_address=f"10.0.1.{index}/16",
         endpoint_mac=f"02:00:0a:00:01:{index:02x}",
+        kernel_address6=f"fd00::{index}/64" if ipv6 else "",
+        endpoint_address6=f"fd00::1:{index}/64" if ipv6 else "",
     )
 
 

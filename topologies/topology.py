@@ -17,6 +17,7 @@ import msgspec
 GSO_LEGACY_MAX_BYTES = 65536
 GSO_MAX_BYTES = 524280
 MTU_MIN, MTU_MAX = 576, 9000
+IPV6_MTU_MIN = 1280  # RFC 8200 section 5: a link with less carries no IPv6
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ less its final zero
 
 _NAME = re.compile(r"[a-z]{1,4}[0-9]{1,4}")
@@ -31,8 +32,8 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One machine: an interface that two stacks share, each under an address and a MAC of its own.
 
     `kernel_*` belong to the Linux stack of the host's namespace, `endpoint_*` to the endpoint process;
-    addresses are IPv4 with a prefix length ("10.0.0.1/16"), MACs lower-case hexadecimal. `index` counts from
-    1.
+    addresses are IPv4 with a prefix length ("10.0.0.1/16"), those called 6 IPv6 ("fd00::1/64") or "" for
+    none, MACs lower-case hexadecimal. `index` counts from 1.
     """
 
     name: str
@@ -42,17 +43,27 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kernel_mac: str
     endpoint_address: str
     endpoint_mac: str
+    kernel_address6: str = ""
+    endpoint_address6: str = ""
 
     def __post_init__(self) -> None:
         _check_name("host", self.name)
         _check_interface(self.interface)
         for address in (self.kernel_address, self.endpoint_address):
             _check_address(self.name, address)
+        for address in filter(None, (self.kernel_address6, self.endpoint_address6)):
+            _check_address6(self.name, address)
         for mac in (self.kernel_mac, self.endpoint_mac):
             if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
                 raise TopologyError(
                     f"host {self.name} has the MAC {mac!r}; give a unicast one such as 02:00:00:00:00:01"
                 )
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All it has."""
+        four = (self.kernel_address, self.endpoint_address, self.kernel_address6, self.endpoint_address6)
+        return tuple(filter(None, four))
 
 
 class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +129,7 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_unique("name", nodes)
         _check_unique("index", [str(host.index) for host in hosts])
         _check_unique("interface", [end.interface for end in ends])
-        addresses = [address for host in hosts for address in (host.kernel_address, host.endpoint_address)]
+        addresses = [address for host in hosts for address in host.addresses]
         _check_unique("address", [address.split("/")[0] for address in addresses])
         _check_unique("MAC", [mac for host in hosts for mac in (host.kernel_mac, host.endpoint_mac)])
         for end in ends:
@@ -164,6 +175,17 @@ def _check_address(host: str, address: str) -> None:
     if parsed is None or "/" not in address or parsed.ip in (parsed.network[0], parsed.network[-1]):
         raise TopologyError(
             f"host {host} has the address {address!r}; give IPv4 and prefix length, as in 10.0.0.1/16"
+        )
+
+
+def _check_address6(host: str, address: str) -> None:
+    try:
+        parsed = ipaddress.IPv6Interface(address)
+    except ValueError:
+        parsed = None
+    if parsed is None or "/" not in address or parsed.ip.is_multicast or parsed.ip.is_link_local:
+        raise TopologyError(
+            f"host {host} has the address {address!r}; give IPv6 and prefix length, as in fd00::1/64"
         )
 
 

@@ -50,7 +50,7 @@ class Network:
                     "interface": host.interface, "address": host.endpoint_address, "mac": host.endpoint_mac,
                     "name": host.name, "channel": self.channel(host.name), "gso-max": self._gso_max_bytes,
                     "kernel-address": self.kernel_address(host.name), "rx-buf-len": niov_bytes,
-                    "host-mem-bw": host_mem_bw,
+                    "host-mem-bw": host_mem_bw, "address6": host.endpoint_address6,
                 }  # fmt: skip
                 words = [w for n, v in options.items() if v is not None for w in (f"--{n}", str(v))]
                 argv = [sys.executable, "-m", "nodes.endpoint", *words]

@@ -38,6 +38,12 @@ class Network:
         """The endpoint's."""
         return self.fabric.topology.host(name).endpoint_address.split("/")[0]
 
+    def address6(self, name: str) -> str:
+        return self.fabric.topology.host(name).endpoint_address6.split("/")[0]
+
+    def kernel_address6(self, name: str) -> str:
+        return self.fabric.topology.host(name).kernel_address6.split("/")[0]
+
     def kernel_address(self, name: str) -> str:
         return self.fabric.topology.host(name).kernel_address.split("/")[0]
 
@@ -46,7 +52,7 @@ class Network:
         argv = [
             sys.executable, "-m", "nodes.endpoint", "--interface", host.interface, "--name", name,
             "--address", host.endpoint_address, "--mac", host.endpoint_mac, "--channel", self.channel(name),
-            "--kernel-address", self.kernel_address(name), *more,
+            "--kernel-address", self.kernel_address(name), "--address6", host.endpoint_address6, *more,
         ]  # fmt: skip
         self.pids[name] = self.fabric.spawn(name, argv, f"{name}.log")
 

@@ -70,9 +70,10 @@ def test_every_host_reaches_every_other(shape: str, hosts: int, tmp_path: Path) 
     with Fabric(topology, tmp_path) as fabric:
         for source in topology.hosts:
             for target in topology.hosts:
-                address = target.kernel_address.split("/")[0]
-                pinged = fabric.run(source.name, ["ping", "-c1", "-W2", address], timeout_s=5)
-                assert pinged.status == 0, pinged.stdout + pinged.stderr
+                for address in (target.kernel_address, target.kernel_address6):
+                    ping = ["ping", "-c1", "-W2", address.split("/")[0]]
+                    pinged = fabric.run(source.name, ping, timeout_s=5)
+                    assert pinged.status == 0, pinged.stdout + pinged.stderr
         assert fabric.dead_children() == []
 
 
@@ -108,8 +109,14 @@ def test_host_interfaces_carry_the_topologys_addresses(tmp_path: Path) -> None:
             shown = fabric.run(host.name, ["ip", "addr", "show", host.interface]).stdout
             assert host.kernel_address in shown
             assert host.kernel_mac in shown
-            assert "inet6" not in shown
+            assert [words.split()[0] for words in shown.split("inet6 ")[1:]] == [host.kernel_address6]
             assert host.endpoint_address.split("/")[0] not in shown
+            assert host.endpoint_address6.split("/")[0] not in shown
+
+
+def test_a_link_too_small_for_ipv6_has_none(tmp_path: Path) -> None:
+    with Fabric(build("pair", 2, mtu=1279), tmp_path) as fabric:
+        assert "inet6" not in fabric.run("h1", ["ip", "addr", "show", "h1-eth0"]).stdout
 
 
 def test_two_networks_of_the_same_names_live_side_by_side(tmp_path: Path) -> None:
@@ -218,8 +225,7 @@ def test_sigkill_of_the_builder_leaves_nothing(which: int, tmp_path: Path, token
         pids = fabric.pids
         assert eventually(lambda: {*pids} <= {*processes_with(token)})  # one may still become its program
         os.kill(pids[which], signal.SIGKILL)
-        assert eventually(lambda: not processes_with(token))
-        assert not any(alive(pid) for pid in pids)
+        assert eventually(lambda: not processes_with(token) and not any(alive(pid) for pid in pids))
         assert [dead.pid for dead in deaths(fabric)] == [child]
         with pytest.raises(FabricError, match="the network's builder ended with status"):
             fabric.run("h1", ["true"])

@@ -36,9 +36,10 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.P
         argv += ["--queues", "9", "--trace"]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert process.stdout is not None
-        for host in ("run it is up", "h1", "h2"):
-            line = process.stdout.readline()
-            assert line.startswith(host), line
+        assert process.stdout.readline().startswith("run it is up")
+        for i in (1, 2):
+            ours, linux = f"10.0.1.{i}/16 fd00::1:{i}/64", f"10.0.0.{i}/16 fd00::{i}/64"
+            assert " ".join(process.stdout.readline().split()) == f"h{i} {ours} kernel {linux}"
         yield process
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -66,7 +67,9 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], 
     inside = command("exec", "h1", "--", "sh", "-c", "pwd; ip -br addr; ls $DEVMEM_CHANNEL; exit 3")
     assert inside.returncode == 3
     assert inside.stdout.splitlines()[0] == str(Path.cwd())
-    assert "10.0.0.1/16" in inside.stdout
+    assert "10.0.0.1/16 fd00::1/64" in inside.stdout
+    with closing(Host(find_host("h2", "it").channel)) as host:
+        assert (host.address, host.address6) == ("10.0.1.2", "fd00::1:2")
     assert inside.stdout.endswith("/h1.sock\n")
 
     assert "9" in command("ethtool", "h2", "-l").stdout

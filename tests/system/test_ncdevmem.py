@@ -50,11 +50,13 @@ def server(network: Network, *options: str, at: str = "") -> Iterator[subprocess
             process.kill()
 
 
-def send(network: Network, content: bytes, block: int = 8192, stay: bool = False) -> None:
+def send(
+    network: Network, content: bytes, block: int = 8192, stay: bool = False, target: str | None = None
+) -> None:
     """socat on h1's Linux sends `content` to h2's endpoint, `block` bytes a write; it may stay connected."""
     file = network.directory / "content"
     file.write_bytes(content)
-    target = f"TCP:{network.address('h2')}:{PORT}"
+    target = target or f"TCP:{network.address('h2')}:{PORT}"
     if stay:
         network.fabric.spawn("h1", ["socat", f"-b{block}", f"OPEN:{file},ignoreeof", target], "socat.log")
         return
@@ -152,13 +154,13 @@ def eventually(path: Path, content: bytes) -> bool:
     return True
 
 
-def test_both_ends_in_device_memory_over_ipv6(network: Network) -> None:
-    """Sent by ncdevmem, validated by ncdevmem: -v 8."""
-    addresses = {"h1": "2001:db8::1", "h2": "2001:db8::2"}
-    for name, address in addresses.items():
-        network.fabric.terminate(network.pids[name])
-        network.start(name, "--address6", f"{address}/64")
+@pytest.mark.parametrize("family", ["IPv6", "IPv4-mapped"])
+def test_both_ends_in_device_memory(network: Network, family: str) -> None:
+    """Sent by ncdevmem, validated by ncdevmem: -v 8. The selftests use IPv6 wherever a NIC has it."""
     network.host("h1").close()
+    addresses = {name: network.address6(name) for name in ("h1", "h2")}
+    if family == "IPv4-mapped":
+        addresses = {name: f"::ffff:{network.address(name)}" for name in ("h1", "h2")}
     with server(network, "-v", "8", "-L", "-c", addresses["h1"], at=addresses["h2"]) as process:
         argv = command(network, "h1", "-s", addresses["h2"], "-c", addresses["h1"], "-p", str(PORT))
         sent = subprocess.run(
@@ -170,6 +172,14 @@ def test_both_ends_in_device_memory_over_ipv6(network: Network) -> None:
     assert b"Validated buffer" in out
     assert b"total_received=800\n" in err
     assert sent.stderr.count(b"tx complete") == 100  # a line each
+
+
+def test_linuxs_own_ipv6_sends_into_device_memory(network: Network) -> None:
+    content = random.Random(3).randbytes(100_000)
+    with server(network, "-L", at=network.address6("h2")) as process:
+        send(network, content, target=f"TCP:[{network.address6('h2')}]:{PORT}")
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out) == (0, content), err
 
 
 @pytest.mark.parametrize("nic", ["generic", "combined"])

@@ -34,6 +34,7 @@ def test_a_star_has_one_switch_port_a_host() -> None:
 def test_kernel_and_endpoint_share_a_subnet_and_no_address() -> None:
     host = build("star", 2).host("h2")
     assert (host.kernel_address, host.endpoint_address) == ("10.0.0.2/16", "10.0.1.2/16")
+    assert (host.kernel_address6, host.endpoint_address6) == ("fd00::2/64", "fd00::1:2/64")
     assert host.kernel_mac != host.endpoint_mac
 
 
@@ -68,6 +69,12 @@ def test_an_mtu_out_of_range_is_refused(mtu: int) -> None:
         build("pair", 2, mtu=mtu)
 
 
+def test_a_link_too_small_for_ipv6_has_hosts_without() -> None:
+    host = build("pair", 2, mtu=1279).hosts[0]
+    assert (host.kernel_address6, host.endpoint_address6) == ("", "")
+    assert build("pair", 2, mtu=1280).hosts[0].endpoint_address6 == "fd00::1:1/64"
+
+
 @pytest.mark.parametrize("size", [1500, 65535, 524281])
 def test_a_super_packet_out_of_range_is_refused(size: int) -> None:
     with pytest.raises(TopologyError, match=f"gso_max_bytes {size} .* for BIG TCP"):
@@ -92,6 +99,8 @@ def test_names_addresses_and_ends_are_unique_and_known() -> None:
         _with(pair, hosts=(first, msgspec.structs.replace(second, name="h1")))
     with pytest.raises(msgspec.ValidationError, match=r"address '10.0.0.1' is used 2 times"):
         _with(pair, hosts=(first, msgspec.structs.replace(second, endpoint_address="10.0.0.1/16")))
+    with pytest.raises(msgspec.ValidationError, match=r"address 'fd00::1' is used 2 times"):
+        _with(pair, hosts=(first, msgspec.structs.replace(second, endpoint_address6="fd00::1/64")))
     with pytest.raises(msgspec.ValidationError, match=r"MAC .* is used 2 times"):
         _with(pair, hosts=(first, msgspec.structs.replace(second, kernel_mac=first.kernel_mac)))
     with pytest.raises(
@@ -109,6 +118,8 @@ def test_names_addresses_and_ends_are_unique_and_known() -> None:
         ("interface", "h1-interface-zero", "interface name 'h1-interface-zero'"),
         ("kernel_address", "10.0.0.1", "address '10.0.0.1'"),
         ("endpoint_address", "10.0.0.300/16", "address '10.0.0.300/16'"),
+        ("kernel_address6", "fd00::1", "address 'fd00::1'; give IPv6 and prefix length"),
+        ("endpoint_address6", "fe80::1/64", "address 'fe80::1/64'"),
         ("endpoint_mac", "01:00:00:00:00:01", "MAC '01:00:00:00:00:01'; give a unicast one"),
     ],
 )
