@@ -9,6 +9,7 @@ inline, INLINE_BYTES a call at most.
 from __future__ import annotations
 
 import array
+import errno
 import mmap
 import os
 import socket
@@ -27,8 +28,11 @@ _FD_BYTES = array.array("i").itemsize
 _SO_SNDBUFFORCE = 32
 
 
-class ChannelClosed(ConnectionError):
-    """The other side is gone: its process ended, or it refused us."""
+class ChannelClosed(ConnectionResetError):
+    """The other side is gone: its process ended, or it refused us. ECONNRESET."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.ECONNRESET, text)
 
 
 class Record(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -225,13 +229,17 @@ NO_MEMORY = Span(0, 0, 0)  # a budget without a buffer, as iov_base NULL
 
 
 class RecvMsg(Request, frozen=True):
-    """Receive `length` bytes at most -> RecvReply. Ordinary data goes to `into`, or inline when None."""
+    """Receive `length` bytes at most -> RecvReply. Ordinary data goes to `into`, or inline when None. Inline
+    data fills `room` bytes or one record at most; the rest of a call comes by further requests, which say how
+    many bytes of `length` those `before` them took."""
 
     length: int
     control_bytes: int
     flags: int
     into: Span | None
     timeout_s: float | None
+    room: int = INLINE_BYTES
+    before: int = 0
 
 
 class RecvReply(Reply, frozen=True):
@@ -244,7 +252,9 @@ class RecvReply(Reply, frozen=True):
 
 
 class SendMsg(Request, frozen=True):
-    """Send a registered span, inline bytes, or (offset, length) pairs of a bound dma-buf -> Done(bytes)."""
+    """Send a registered span, inline bytes, or (offset, length) pairs of a bound dma-buf -> Done(bytes).
+    Several may make one call: `before` is how many bytes those before this one took, and `more` says that
+    another follows if all of this one is taken."""
 
     flags: int
     data: bytes
@@ -252,6 +262,8 @@ class SendMsg(Request, frozen=True):
     dmabuf_id: int
     iov: tuple[tuple[int, int], ...]
     timeout_s: float | None
+    before: int = 0
+    more: bool = False
 
 
 class ReadErrQueue(Request, frozen=True):
@@ -300,7 +312,7 @@ class Shutdown(Request, frozen=True):
 
 
 class Watch(Request, frozen=True):
-    """From here on send Readable whenever something can be read and none is outstanding -> Done."""
+    """-> Done with a descriptor that polls as the socket does, the same for all its channels."""
 
 
 # --- replies that many requests share
@@ -318,10 +330,6 @@ class Failed(Reply, frozen=True):
     attribute: str = ""
 
 
-class Readable(Reply, frozen=True):
-    """Unasked for: the socket can be read, or accepted from, or has failed."""
-
-
 AnyRequest = (
     Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | GetStats | GetSnmp | GetSockets | Netlink
     | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Accept | Shutdown | Watch
@@ -329,7 +337,7 @@ AnyRequest = (
 )
 AnyReply = (
     Welcome | Stats | Snmp | Sockets | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value
-    | Done | Failed | Readable
+    | Done | Failed
 )
 
 _encode = msgspec.msgpack.Encoder().encode

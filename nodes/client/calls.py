@@ -1,6 +1,6 @@
 """One system call over a channel: a record out, its reply back, failures as OSError.
 
-Owns the channel. Not for two threads at once: a socket that is used by two opens a second channel (dup).
+Owns the channel. Not for two threads at once: see socket_calls.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TypeVar
 
-from nodes.channel import AnyReply, Channel, ChannelClosed, Failed, Readable, Reply, Request
+from nodes.channel import AnyReply, Channel, ChannelClosed, Failed, Reply, Request
 
 _R = TypeVar("_R", bound=Reply)
 _HANG_UP_S = 5.0  # an endpoint that is stopped does not keep its applications from ending
@@ -29,9 +29,6 @@ class Calls:
         self.path = path
         self._channel = Channel.connect(path)
 
-    def fileno(self) -> int:
-        return self._channel.fileno()
-
     def call(self, request: Request, kind: type[_R], fds: tuple[int, ...] = ()) -> _R:
         """Send `request` and wait for its reply, of type `kind`. Raises OSError as the kernel would:
         BlockingIOError, ConnectionResetError, and so on by errno."""
@@ -51,8 +48,6 @@ class Calls:
         try:
             self._channel.send(request, fds)
             reply, got = self._channel.receive_reply()
-            while isinstance(reply, Readable):
-                reply, got = self._channel.receive_reply()
         except ChannelClosed:
             raise ChannelClosed(f"the endpoint at {self.path} is gone") from None
         return reply, got

@@ -28,6 +28,7 @@ from nodes.client.ethtool import Ethtool
 from nodes.client.memory import MemoryRegistry, UserMemory
 from nodes.client.netdev import Netdev
 from nodes.client.socket import Socket
+from nodes.client.socket_calls import SocketCalls
 from nodes.machine.ceilings import MemoryBus
 
 HostStats = Stats  # what Host.stats() returns
@@ -64,7 +65,7 @@ class Host:
     def socket(self, family: int = linux.AF_INET) -> Socket:
         """A new TCP socket of the host's stack, AF_INET or AF_INET6. The latter speaks IPv4 too, with
         addresses like ::ffff:10.0.0.1, unless IPV6_V6ONLY is set."""
-        return Socket.open(self._calls.path, self._registry, family)
+        return Socket(SocketCalls.open(self._calls.path, family), self._registry, family)
 
     def kernel_socket(self) -> linux.socket:
         """A Linux TCP socket made in the host's namespace: it stays there wherever it is used."""

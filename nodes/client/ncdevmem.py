@@ -17,12 +17,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from nodes import uapi
+from nodes.client.address import Address
 from nodes.client.host import Host, HostError
 from nodes.client.interruption import Stopped, catch_signals
 from nodes.client.ncdevmem_nic import NicConfiguration
 from nodes.client.ncdevmem_options import WrongOption, ip_address, parse
 from nodes.client.netdev import Attributes
-from nodes.client.socket import Address, Socket
+from nodes.client.socket import Socket
 from nodes.machine import dmabuf
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
@@ -277,12 +278,12 @@ def _wait_completion(sock: Socket, count: int) -> None:
     sock.settimeout(_COMPLETION_S)
     try:
         sock.wait_completions(count)
-    except BlockingIOError:
+    except TimeoutError:
         raise Failure("did not receive tx completion") from None
     finally:
         sock.settimeout(None)
     _, control, _, _ = sock.recvmsg(0, 100, uapi.MSG_ERRQUEUE)
-    done = uapi.ExtendedErr._make(uapi.EXTENDED_ERR.unpack(control[0][2]))
+    done = uapi.ExtendedErr._make(uapi.EXTENDED_ERR.unpack_from(control[0][2]))
     if done.ee_origin != uapi.SO_EE_ORIGIN_ZEROCOPY or done.ee_errno:
         raise Failure(f"wrong completion: origin {done.ee_origin}, errno {done.ee_errno}")
     _say(f"tx complete [{done.ee_info},{done.ee_data}]")

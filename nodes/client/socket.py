@@ -1,17 +1,19 @@
 """A TCP socket of a host's stack, with the methods, arguments and errors of Python's socket.socket.
 
 Beyond it: `sendmsg` takes (offset, length) pairs of a bound dma-buf, `setsockopt` returns what the kernel
-returns, `dup` gives a second thread a channel of its own, `wait_completions` blocks for zero-copy sends.
-`fileno()` polls readable when the socket is; writability has no descriptor here: block, or retry.
+returns, `wait_completions` blocks for zero-copy sends, `dontneed` returns tokens without an answer.
 """
 
 from __future__ import annotations
 
 import errno
+import math
+import socket as linux
 import struct
+import time
 from collections.abc import Iterable, Sequence
 from socket import AF_INET, AF_INET6
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from nodes import uapi
 from nodes.channel import (
@@ -19,7 +21,6 @@ from nodes.channel import (
     NO_MEMORY,
     Accept,
     Accepted,
-    AttachSocket,
     Bind,
     Completion,
     Connect,
@@ -28,10 +29,10 @@ from nodes.channel import (
     GetNames,
     GetSockOpt,
     Listen,
-    OpenSocket,
     ReadErrQueue,
     RecvMsg,
     RecvReply,
+    Reply,
     SendMsg,
     SetSockOpt,
     Shutdown,
@@ -41,64 +42,74 @@ from nodes.channel import (
     WaitCompletions,
     Watch,
 )
-from nodes.client.calls import Calls
+from nodes.client import ancillary
+from nodes.client.address import Address, numeric
+from nodes.client.ancillary import Ancillary
 from nodes.client.memory import MemoryRegistry
+from nodes.client.socket_calls import SocketCalls
 
-Address = Any  # (host, port), and for AF_INET6 also (host, port, flowinfo, scope_id), as Python has it
-Ancillary = tuple[int, int, bytes]
 _INT = struct.Struct("=i")
-_CMSG_BYTES = uapi.DMABUF_CMSG.size
-_DMABUF, _LINEAR = uapi.SCM_DEVMEM_DMABUF, uapi.SCM_DEVMEM_LINEAR
-_ID, _NO_ID = slice(16, 20), bytes(4)  # dmabuf_cmsg.dmabuf_id; 0 marks SCM_DEVMEM_LINEAR
+_INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
+_TIMEOUT_MAX_S = 1 << 33  # what Python takes: nanoseconds in 64 bits
+_OPTION_MAX = 1024
+_R = TypeVar("_R", bound=Reply)
+_Waiting = Accept | Connect | RecvMsg | SendMsg | WaitCompletions
 
 
 class Socket:
-    """Use Host.socket(). Not for two threads at once: one may send on a `dup` while the other receives."""
+    """Use Host.socket(). Threads may share it. `detach` and inheritance by fork are not there: a socket is
+    reached by channels to its endpoint, not by a descriptor."""
 
-    def __init__(self, calls: Calls, registry: MemoryRegistry, handle: int, family: int) -> None:
+    def __init__(self, calls: SocketCalls, registry: MemoryRegistry, family: int = AF_INET) -> None:
         self._calls = calls
         self._registry = registry
-        self._handle = handle
         self.family = family
+        self.type = linux.SOCK_STREAM
+        self.proto = 0
         self._timeout: float | None = None
-        self._watched = False
-
-    @classmethod
-    def open(cls, path: str, registry: MemoryRegistry, family: int = AF_INET) -> Socket:
-        calls = Calls(path)
-        try:
-            return cls(calls, registry, calls.call(OpenSocket(family), Done).value, family)
-        except OSError:
-            calls.close()
-            raise
-
-    @classmethod
-    def _attach(cls, path: str, registry: MemoryRegistry, handle: int) -> Socket:
-        calls = Calls(path)
-        return cls(calls, registry, handle, calls.call(AttachSocket(handle), SocketNames).family)
+        self._poll_file: linux.socket | None = None
+        self._io_refs = 0  # this and `_closed` are socket.SocketIO's way to keep a socket open
+        self._closed = False
 
     def dup(self) -> Socket:
-        """The same socket through a channel of its own; it closes when both are closed."""
-        return Socket._attach(self._calls.path, self._registry, self._handle)
+        """The same socket, with a timeout of its own; it closes when both are closed."""
+        return Socket(SocketCalls.attach(self._calls.path, self._calls.handle), self._registry, self.family)
+
+    def _wait(self, request: _Waiting, kind: type[_R]) -> _R:
+        """A call that may block."""
+        try:
+            return self._calls.call(request, kind)
+        except BlockingIOError:
+            if request.timeout_s:
+                raise TimeoutError("timed out") from None
+            raise
 
     # --- names and connections
 
     def bind(self, address: Address) -> None:
-        host, port = address[:2]
-        self._calls.call(Bind(host, port), Done)
+        self._calls.call(Bind(*numeric(address, self.family, "bind")), Done)
 
     def listen(self, backlog: int = 128) -> None:
         self._calls.call(Listen(backlog), Done)
 
     def accept(self) -> tuple[Socket, Address]:
-        accepted = self._calls.call(Accept(self._timeout), Accepted)
-        child = Socket._attach(self._calls.path, self._registry, accepted.handle)
-        return child, self._name(accepted.remote)
+        accepted = self._wait(Accept(self._timeout), Accepted)
+        calls = SocketCalls.attach(self._calls.path, accepted.handle)
+        return Socket(calls, self._registry, self.family), self._name(accepted.remote)
 
     def connect(self, address: Address) -> None:
         """Raises ConnectionRefusedError, TimeoutError (the peer's silence), BlockingIOError and so on."""
-        host, port = address[:2]
-        self._calls.call(Connect(host, port, self._timeout), Done)
+        self._wait(Connect(*numeric(address, self.family, "connect"), self._timeout), Done)
+
+    def connect_ex(self, address: Address) -> int:
+        """The errno that connect would raise, 0 without one; EAGAIN when the timeout runs out."""
+        try:
+            self.connect(address)
+        except linux.gaierror:
+            raise
+        except OSError as refused:
+            return refused.errno or errno.EAGAIN
+        return 0
 
     def getsockname(self) -> Address:
         return self._name(self._calls.call(GetNames(), SocketNames).local)
@@ -116,7 +127,26 @@ class Socket:
         self._calls.call(Shutdown(how), Done)
 
     def close(self) -> None:
-        self._calls.close()
+        """A call that another thread is blocked in goes on; files of makefile keep the socket open."""
+        self._closed = True
+        if self._io_refs <= 0:
+            self._calls.close()
+            if self._poll_file is not None:
+                self._poll_file.close()
+
+    def _decref_socketios(self) -> None:
+        """socket.SocketIO calls this when it closes."""
+        self._io_refs -= 1
+        if self._closed:
+            self.close()
+
+    def makefile(
+        self, mode: str = "r", buffering: int | None = None, *, encoding: str | None = None,
+        errors: str | None = None, newline: str | None = None,
+    ) -> Any:  # fmt: skip
+        """As socket.socket's, which needs of a socket no more than this one has."""
+        make = cast(Any, linux.socket.makefile)
+        return make(self, mode, buffering, encoding=encoding, errors=errors, newline=newline)
 
     def __enter__(self) -> Socket:
         return self
@@ -127,118 +157,189 @@ class Socket:
     # --- blocking
 
     def settimeout(self, timeout: float | None) -> None:
-        """Seconds a call may block: None for ever, 0 not at all. A call that runs out raises
-        BlockingIOError (EAGAIN), as SO_RCVTIMEO does."""
+        """Seconds a call may block: None for ever, 0 not at all (BlockingIOError). A call that runs out
+        raises TimeoutError; of a call that has moved bytes it returns the count, as with SO_RCVTIMEO and
+        SO_SNDTIMEO. Unlike Python's, a timeout makes no socket non-blocking: MSG_WAITALL and send wait."""
+        if timeout is not None:
+            if math.isnan(timeout):
+                raise ValueError("Invalid value NaN (not a number)")
+            if timeout < 0:
+                raise ValueError(f"Timeout value out of range: {timeout} s is negative")
+            if timeout > _TIMEOUT_MAX_S:
+                raise OverflowError(f"timestamp out of range for platform time_t: {timeout} s")
         self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        return self._timeout
 
     def setblocking(self, blocking: bool) -> None:
         self._timeout = None if blocking else 0.0
 
+    def getblocking(self) -> bool:
+        return self._timeout != 0.0
+
     def fileno(self) -> int:
-        """A descriptor that polls readable while the socket can be read or accepted from."""
-        if not self._watched:
-            self._watched = True
-            self._calls.call(Watch(), Done)
-        return self._calls.fileno()
+        """A descriptor for poll, select and epoll, -1 when closed. It polls as the kernel's socket would,
+        POLLERR for a completion and POLLHUP included; nothing can be read from it or written to it."""
+        if self._calls.closed:
+            return -1
+        if self._poll_file is None:
+            _, (fd,) = self._calls.call_for_fds(Watch(), Done)
+            self._poll_file = linux.socket(fileno=fd)
+        return self._poll_file.fileno()
 
     def _wait_s(self, flags: int) -> float | None:
         return 0.0 if flags & uapi.MSG_DONTWAIT else self._timeout
 
     # --- receive
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        reply = self._receive(min(size, INLINE_BYTES), 0, flags, None)
-        return reply.data
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        if bufsize < 0:
+            raise ValueError(f"negative buffersize in recv: {bufsize}")
+        if bufsize == 0:
+            return b""
+        return _data(self._receive(bufsize, 0, flags), flags)
+
+    def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, None]:
+        return self.recv(bufsize, flags), None
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Into registered memory (Host.memory) with one copy, into any other buffer inline."""
-        view = memoryview(buffer).cast("B")
-        return self._receive_into(view[:nbytes] if nbytes else view, 0, flags).count
+        view = _writable(buffer, "recv_into")
+        if nbytes < 0:
+            raise ValueError(f"negative buffersize in recv_into: {nbytes}")
+        if nbytes > len(view):
+            raise ValueError(f"buffer of {len(view)} bytes too small for requested bytes: {nbytes}")
+        view = view[:nbytes] if nbytes else view
+        return self._receive_into(view, 0, flags).count if view else 0
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, None]:
+        return self.recv_into(buffer, nbytes, flags), None
 
     def recvmsg(
-        self, size: int, ancbufsize: int = 0, flags: int = 0
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0
     ) -> tuple[bytes, list[Ancillary], int, Address | None]:
         """(data, ancdata, flags, address); what lies in device memory is in ancdata alone, the bytes of each
-        SCM_DEVMEM_LINEAR are the next ones of data."""
+        SCM_DEVMEM_LINEAR are the next ones of data. MSG_ERRQUEUE reads a range of completions."""
+        if bufsize < 0:
+            raise ValueError(f"negative buffer size in recvmsg(): {bufsize}")
+        _check_ancbufsize(ancbufsize)
         if flags & uapi.MSG_ERRQUEUE:
-            return b"", [self._read_errqueue()], uapi.MSG_ERRQUEUE, None
-        reply = self._receive(size, ancbufsize, flags, None)
-        return reply.data, _ancillary(reply.cmsgs), 0, None
+            return b"", *self._read_errqueue(ancbufsize), None
+        reply = self._receive(bufsize, ancbufsize, flags)
+        return _data(reply, flags), ancillary.fragments(reply.cmsgs), 0, None
 
     def recvmsg_into(
-        self, buffers: Sequence[Any], ancbufsize: int = 0, flags: int = 0
+        self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
     ) -> tuple[int, list[Ancillary], int, Address | None]:
         """(nbytes, ancdata, flags, address) with nbytes as the kernel counts, device memory included.
         An int in `buffers` is a budget of so many bytes without memory (iov_base NULL); what must be copied
         goes to the buffers in order, as if the budgets came last."""
-        if flags & uapi.MSG_ERRQUEUE:
-            return 0, [self._read_errqueue()], uapi.MSG_ERRQUEUE, None
+        buffers = [*buffers]
         budget = sum(b for b in buffers if isinstance(b, int))
-        views = [memoryview(b).cast("B") for b in buffers if not isinstance(b, int)]
+        views = [_writable(b, "recvmsg_into") for b in buffers if not isinstance(b, int)]
+        _check_ancbufsize(ancbufsize)
+        if flags & uapi.MSG_ERRQUEUE:
+            return 0, *self._read_errqueue(ancbufsize), None
         if not views:
             reply = self._receive(budget, ancbufsize, flags, NO_MEMORY)
         elif len(views) == 1:
             reply = self._receive_into(views[0], budget, flags, ancbufsize)
         else:
             room = sum(len(view) for view in views)
-            reply = self._receive(min(room, INLINE_BYTES) + budget, ancbufsize, flags, None)
+            reply = self._receive(room + budget, ancbufsize, flags, room=room)
             _scatter(reply.data, views)
-        return reply.count, _ancillary(reply.cmsgs), 0, None
-
-    def _receive(self, size: int, control: int, flags: int, into: Span | None) -> RecvReply:
-        return self._calls.call(RecvMsg(size, control, flags, into, self._wait_s(flags)), RecvReply)
+        return reply.count, ancillary.fragments(reply.cmsgs), 0, None
 
     def _receive_into(self, view: memoryview, more: int, flags: int, control: int = 0) -> RecvReply:
         span = self._registry.span(view)
-        if span is None:
-            reply = self._receive(min(len(view), INLINE_BYTES) + more, control, flags, None)
-            view[: len(reply.data)] = reply.data
-            return reply
-        return self._receive(span.length + more, control, flags, span)
+        if span is not None:
+            return self._receive(span.length + more, control, flags, span)
+        reply = self._receive(len(view) + more, control, flags, room=len(view))
+        view[: len(reply.data)] = reply.data
+        return reply
 
-    def _read_errqueue(self) -> Ancillary:
-        completion = self._calls.call(ReadErrQueue(), Completion)
-        return uapi.SOL_IP, uapi.IP_RECVERR, completion.extended_err
+    def _receive(
+        self, length: int, control: int, flags: int, into: Span | None = None, room: int | None = None
+    ) -> RecvReply:
+        """`room`: bytes of memory for ordinary data, `length` unless the rest is a budget."""
+        room = length if room is None else room
+        wait_s = self._wait_s(flags)
+        deadline = _deadline(wait_s) if room > INLINE_BYTES else math.inf
+        request = RecvMsg(length, control, flags, into, wait_s, room)
+        reply = self._wait(request, RecvReply)
+        if len(reply.data) == INLINE_BYTES < room and not reply.cmsgs and not flags & uapi.MSG_PEEK:
+            return self._receive_more(request, reply.data, deadline)
+        return reply
+
+    def _receive_more(self, first: RecvMsg, data: bytes, deadline: float) -> RecvReply:
+        """The rest of a call whose ordinary data fills more than one record."""
+        parts, count = [data], len(data)
+        while len(parts[-1]) == INLINE_BYTES and count < first.room:
+            room, left_s = first.room - count, _left_s(deadline)
+            request = RecvMsg(first.length, first.control_bytes, first.flags, None, left_s, room, count)
+            parts.append(self._calls.call(request, RecvReply).data)
+            count += len(parts[-1])
+        return RecvReply(count, b"".join(parts), b"")
+
+    def _read_errqueue(self, ancbufsize: int) -> tuple[list[Ancillary], int]:
+        extended_err = self._calls.call(ReadErrQueue(), Completion).extended_err
+        return ancillary.completion(extended_err, self.family, ancbufsize)
 
     def wait_completions(self, count: int) -> int:
         """Block until the first `count` zero-copy sends of this socket have completed; returns how many
-        have. BlockingIOError when the timeout runs out."""
-        return self._calls.call(WaitCompletions(count, self._timeout), Done).value
+        have. TimeoutError when the timeout runs out."""
+        return self._wait(WaitCompletions(count, self._timeout), Done).value
 
     # --- send
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Blocks until all of `data` is queued, as a blocking socket does; else what fits."""
-        view = memoryview(data).cast("B")
+        """Blocks until all of `data` is queued, as a blocking socket does; else what fits. One call is one
+        zero-copy send, however long."""
+        return self._send(memoryview(data).cast("B"), flags, self._wait_s(flags))
+
+    def _send(self, view: memoryview, flags: int, wait_s: float | None) -> int:
         span = self._registry.span(view)
-        if span is not None or len(view) <= INLINE_BYTES:
-            return self._send_one(view, span, flags)
+        if span is not None:
+            return self._wait(SendMsg(flags, b"", span, 0, (), wait_s), Done).value
+        deadline = _deadline(wait_s) if len(view) > INLINE_BYTES else math.inf
         sent = 0
-        while sent < len(view):
-            part = view[sent : sent + INLINE_BYTES]
-            try:
-                count = self._send_one(part, None, flags)
-            except BlockingIOError:
-                if sent:
-                    break
-                raise
+        while True:
+            part = bytes(view[sent : sent + INLINE_BYTES])
+            more = sent + len(part) < len(view)
+            count = self._wait(SendMsg(flags, part, None, 0, (), wait_s, sent, more), Done).value
             sent += count
-            if count < len(part):
-                break
-        return sent
+            if not more or count < len(part):
+                return sent
+            wait_s = _left_s(deadline)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[self.send(view, flags) :]
+        """TimeoutError when not all is queued within the timeout."""
+        view, wait_s = memoryview(data).cast("B"), self._wait_s(flags)
+        deadline = _deadline(wait_s)
+        try:
+            while view:
+                view = view[self._send(view, flags, _left_s(deadline)) :]
+        except BlockingIOError:
+            if wait_s:
+                raise TimeoutError("timed out") from None
+            raise
+
+    def sendto(self, data: Any, *flags_and_address: Any) -> int:
+        """As send: TCP passes an address over (MSG_FASTOPEN is not there)."""
+        return self.send(data, flags_and_address[0] if len(flags_and_address) > 1 else 0)
 
     def sendmsg(
-        self, buffers: Iterable[Any], ancdata: Iterable[tuple[int, int, Any]] = (), flags: int = 0
+        self,
+        buffers: Iterable[Any],
+        ancdata: Iterable[tuple[int, int, Any]] = (),
+        flags: int = 0,
+        address: Address | None = None,  # noqa: ARG002
     ) -> int:
         """Ordinary buffers; or, with (SOL_SOCKET, SCM_DEVMEM_DMABUF, u32 id) in `ancdata`, (offset,
         length) pairs of that dma-buf. Returns how many bytes were taken. Control messages of other levels
-        are passed over, unknown ones of SOL_SOCKET are EINVAL."""
-        buffers, dmabuf_id = [*buffers], _dmabuf_id(ancdata)
+        are passed over, unknown ones of SOL_SOCKET are EINVAL; so is `address`, as TCP does."""
+        buffers, dmabuf_id = [*buffers], ancillary.dmabuf_id(ancdata)
         if len(buffers) > uapi.UIO_MAXIOV:
             raise OSError(errno.EMSGSIZE, f"{len(buffers)} buffers, {uapi.UIO_MAXIOV} at most")
         if not any(isinstance(each, tuple | list) for each in buffers):
@@ -246,20 +347,17 @@ class Socket:
                 raise OSError(errno.EFAULT, "a dma-buf is sent from by (offset, length) pairs")
             return self.send(b"".join(buffers), flags)
         iov = tuple((offset, length) for offset, length in buffers)
-        request = SendMsg(flags, b"", None, dmabuf_id, iov, self._wait_s(flags))
-        return self._calls.call(request, Done).value
-
-    def _send_one(self, view: memoryview, span: Span | None, flags: int) -> int:
-        data = b"" if span is not None else bytes(view)
-        request = SendMsg(flags, data, span, 0, (), self._wait_s(flags))
-        return self._calls.call(request, Done).value
+        return self._wait(SendMsg(flags, b"", None, dmabuf_id, iov, self._wait_s(flags)), Done).value
 
     # --- options
 
     def setsockopt(self, level: int, option: int, value: int | bytes) -> int:
         """Returns what the kernel does: 0, or for SO_DEVMEM_DONTNEED the number of fragments returned."""
-        body = _INT.pack(value) if isinstance(value, int) else bytes(value)
-        return self._calls.call(SetSockOpt(level, option, body), Done).value
+        if isinstance(value, int):
+            if not _INT_MIN <= value <= _INT_MAX:
+                raise OverflowError(f"socket option of {value}: an int of 32 bits, or bytes")
+            value = _INT.pack(value)
+        return self._calls.call(SetSockOpt(level, option, bytes(value)), Done).value
 
     def dontneed(self, tokens: bytes) -> None:
         """SO_DEVMEM_DONTNEED without waiting for an answer: for receives in a pipeline."""
@@ -267,22 +365,35 @@ class Socket:
 
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
         """An int, or bytes with `buflen`."""
+        if not 0 <= buflen <= _OPTION_MAX:
+            raise OSError(errno.EINVAL, f"getsockopt buflen out of range: {buflen}, 0 to {_OPTION_MAX}")
         value = self._calls.call(GetSockOpt(level, option, buflen or _INT.size), Value).value
         return value[:buflen] if buflen else int(_INT.unpack_from(value)[0])
 
 
-def _dmabuf_id(ancdata: Iterable[tuple[int, int, Any]]) -> int:
-    """What the last SCM_DEVMEM_DMABUF says, 0 without one (__sock_cmsg_send, net/core/sock.c)."""
-    dmabuf_id = 0
-    for level, kind, body in ancdata:
-        if level != uapi.SOL_SOCKET:
-            continue
-        if kind != uapi.SCM_DEVMEM_DMABUF:
-            raise OSError(errno.EINVAL, f"control message {kind} of SOL_SOCKET is not known")
-        if len(body) != uapi.TX_DMABUF_ID.size:
-            raise OSError(errno.EINVAL, f"SCM_DEVMEM_DMABUF of {len(body)} bytes: give a u32")
-        (dmabuf_id,) = uapi.TX_DMABUF_ID.unpack(body)
-    return dmabuf_id
+def _deadline(wait_s: float | None) -> float:
+    return math.inf if wait_s is None else time.monotonic() + wait_s
+
+
+def _left_s(deadline: float) -> float | None:
+    return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+
+
+def _writable(buffer: Any, call: str) -> memoryview:
+    view = memoryview(buffer).cast("B")
+    if view.readonly:
+        raise TypeError(f"{call}() needs a read-write bytes-like object, not {type(buffer).__name__}")
+    return view
+
+
+def _check_ancbufsize(size: int) -> None:
+    if size < 0:
+        raise ValueError(f"invalid ancillary data buffer length: {size}")
+
+
+def _data(reply: RecvReply, flags: int) -> bytes:
+    """What a buffer of recv holds: MSG_TRUNC counts bytes and copies none."""
+    return bytes(reply.count) if flags & uapi.MSG_TRUNC else reply.data
 
 
 def _scatter(data: bytes, views: Sequence[memoryview]) -> None:
@@ -291,8 +402,3 @@ def _scatter(data: bytes, views: Sequence[memoryview]) -> None:
         part = data[at : at + len(view)]
         view[: len(part)] = part
         at += len(part)
-
-
-def _ancillary(cmsgs: bytes) -> list[Ancillary]:
-    bodies = (cmsgs[at : at + _CMSG_BYTES] for at in range(0, len(cmsgs), _CMSG_BYTES))
-    return [(uapi.SOL_SOCKET, _LINEAR if body[_ID] == _NO_ID else _DMABUF, body) for body in bodies]

@@ -127,7 +127,7 @@ class Loop:
         inet.handle_timeouts(now)
         self._syscalls.retry(now)
         unsent = inet.transmit(now)
-        if self._syscalls.waiting and inet.changed:
+        if inet.changed and (self._syscalls.waiting or self._syscalls.poll_files):
             self._syscalls.retry(now)
         self._refresh()
         return unsent

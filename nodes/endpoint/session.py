@@ -25,13 +25,12 @@ from nodes.channel import (
     DontNeed,
     Failed,
     Netlink,
-    Readable,
     Record,
     RegisterMemory,
     Reply,
-    Watch,
 )
 from nodes.endpoint.credentials import has_net_admin
+from nodes.endpoint.poll_file import PollFile
 from nodes.sock.devmem_socket import DevmemSocket
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ class Session:
         self.channel.setblocking(False)
         self.fd = sock.fileno()
         self.socket: DevmemSocket | None = None
+        self.poll_file: PollFile | None = None  # of the socket, if anybody polls it
         self.blocked: BlockedCall | None = None
         self.timer_at: float | None = None  # of its entry among the deadlines
         self.accepted: list[int] = []  # handles of connections it was given
@@ -64,8 +64,6 @@ class Session:
         self.closed = False
         self._syscalls = syscalls
         self._unsent: deque[tuple[Record, tuple[int, ...]]] = deque()
-        self._watching = False
-        self._told_readable = False
 
     # --- events
 
@@ -112,21 +110,17 @@ class Session:
                 self._syscalls.wait(self)
                 return
             reply = _failure(would_block)
-        if isinstance(request, Watch):
-            self._watching = True
         if reply is not None and not isinstance(request, DontNeed):  # which has no answer, not even a refusal
             self._answer(reply)
-        self.tell_readable()
 
     def go_on(self, now: float) -> None:
-        """The socket changed, or time has passed: try a blocked call again, tell a watcher."""
+        """The socket changed, or time has passed: try a blocked call again."""
         if self.closed:
             return
         self._syscalls.stirred[self] = None
         try:
             if self.blocked:
                 self._retry(self.blocked, now)
-            self.tell_readable()
         except ChannelClosed:
             self.close(now)
 
@@ -141,16 +135,6 @@ class Session:
         if reply is not None:
             self._answer(reply)
 
-    def tell_readable(self) -> None:
-        """Keep the promise of Watch: one Readable outstanding while there is something to read."""
-        sock = self.socket
-        if not self._watching or sock is None or self.blocked:
-            return
-        readable = self._syscalls.readable(sock)
-        if readable and not self._told_readable:
-            self._send(Readable())
-        self._told_readable = readable
-
     # --- sending
 
     def send_with(self, reply: Reply, fds: tuple[int, ...]) -> None:
@@ -158,8 +142,9 @@ class Session:
         self._send(reply, fds)
 
     def _answer(self, reply: Reply) -> None:
-        """Send a reply. Whoever reads it has read every Readable that lay before it."""
-        self._told_readable = False
+        """Send a reply. Whoever has read it finds the poll file as the call left the socket."""
+        if self.poll_file is not None:
+            self.poll_file.update()
         self._send(reply)
 
     def _send(self, record: Record, fds: tuple[int, ...] = ()) -> None:

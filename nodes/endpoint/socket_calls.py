@@ -18,7 +18,7 @@ from nodes.endpoint.session import Attempt, Session, refusing
 from nodes.endpoint.user_memory import EMPTY, UserMemory
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.tcp_recvmsg import RecvCall, RecvRequest
-from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
+from nodes.sock.tcp_sendmsg import SendCall, SendRequest
 from nodes.wire import ip
 
 # As many fragments as a record of the channel holds; the others come with the next call.
@@ -43,7 +43,6 @@ class SocketCalls:
             channel.Connect: self._connect,
             channel.Accept: self._accept,
             channel.Shutdown: self._shutdown,
-            channel.Watch: self._watch,
             channel.ReadErrQueue: self._read_errqueue,
             channel.WaitCompletions: self._wait_completions,
             channel.SetSockOpt: self._setsockopt,
@@ -62,7 +61,7 @@ class SocketCalls:
     def _recvmsg(self, sock: DevmemSocket, request: channel.RecvMsg, _: Session) -> Attempt:
         length = min(request.length, 1 << 30)
         control_bytes = min(request.control_bytes, _CONTROL_MAX)
-        if min(length, control_bytes) < 0:
+        if min(length, control_bytes, request.room, request.before) < 0:
             return refusing(errno.EINVAL, f"recvmsg of {length} bytes, {control_bytes} of control")
         call: RecvCall | None = None
         give_up_at = math.inf
@@ -71,12 +70,14 @@ class SocketCalls:
             nonlocal call, give_up_at
             if call is None:
                 buffer = EMPTY if request.into is None else self._memory.view(request.into)
-                call = RecvCall(sock, RecvRequest(length, control_bytes, request.flags, buffer))
+                call = RecvCall(
+                    sock, RecvRequest(length, control_bytes, request.flags, buffer, request.before)
+                )
                 if request.timeout_s is not None:
                     give_up_at = now + request.timeout_s
             inline = request.into is None
             if inline and not call.buffer and sock.recv_queue.in_host_memory:
-                call.buffer = memoryview(bytearray(min(length, channel.INLINE_BYTES)))
+                call.buffer = memoryview(bytearray(min(length, request.room, channel.INLINE_BYTES)))
             got = call.attempt(now, wait=now < give_up_at)
             data = bytes(call.buffer[: got.copied]) if inline else b""
             return channel.RecvReply(got.count, data, got.cmsgs)
@@ -84,30 +85,23 @@ class SocketCalls:
         return receive
 
     def _sendmsg(self, sock: DevmemSocket, request: channel.SendMsg, _: Session) -> Attempt:
-        if any(length < 0 for _, length in request.iov):
+        if request.before < 0 or any(length < 0 for _, length in request.iov):
             return refusing(errno.EINVAL, "sendmsg of a negative number of bytes")
-        done = 0
-        parsed: SendRequest | None = None
+        call: SendCall | None = None
+        give_up_at = math.inf
 
         def send(now: float) -> channel.Done:
-            nonlocal done, parsed
-            if parsed is None:
+            nonlocal call, give_up_at
+            if call is None:
                 span = request.source
                 data = memoryview(request.data) if span is None else self._memory.view(span)
-                parsed = SendRequest(request.flags, data, request.dmabuf_id, request.iov)
-            try:
-                while True:
-                    done += sendmsg(sock, parsed, done, self._netdev.tx_binding, now)
-                    if done >= parsed.length:
-                        break
-            except BlockingIOError:
-                if not done or (request.timeout_s != 0 and not request.flags & uapi.MSG_DONTWAIT):
-                    raise
-            except OSError:
-                if not done:
-                    raise
-            sent(sock, parsed, done)
-            return channel.Done(done)
+                parsed = SendRequest(
+                    request.flags, data, request.dmabuf_id, request.iov, request.before, request.more
+                )
+                call = SendCall(sock, parsed, self._netdev.tx_binding)
+                if request.timeout_s is not None:
+                    give_up_at = now + request.timeout_s
+            return channel.Done(call.attempt(now, wait=now < give_up_at))
 
         return send
 
@@ -153,9 +147,6 @@ class SocketCalls:
             return channel.Done()
 
         return shutdown
-
-    def _watch(self, _: DevmemSocket, __: channel.Watch, ___: Session) -> Attempt:
-        return lambda _: channel.Done()
 
     def _read_errqueue(self, sock: DevmemSocket, _: channel.ReadErrQueue, __: Session) -> Attempt:
         def read(_: float) -> channel.Completion:

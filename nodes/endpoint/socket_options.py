@@ -1,6 +1,6 @@
-"""setsockopt, getsockopt and poll on a socket: options by level and number, values as bytes.
+"""setsockopt and getsockopt on a socket: options by level and number, values as bytes.
 
-Source: sk_setsockopt (net/core/sock.c), do_tcp_setsockopt and tcp_poll (net/ipv4/tcp.c).
+Source: sk_setsockopt (net/core/sock.c), do_tcp_setsockopt (net/ipv4/tcp.c).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import struct
 from nodes import uapi
 from nodes.sock.devmem_socket import DevmemSocket, error
 from nodes.tcp.pacing import UNLIMITED
-from nodes.tcp.state import State
 
 _INT = struct.Struct("=i")
 _UINT, _ULONG = struct.Struct("=I"), struct.Struct("=Q")
@@ -150,17 +149,6 @@ def get_option(sock: DevmemSocket, level: int, option: int, length: int = _INT.s
     if key not in values:
         raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} has no value to get")
     return _INT.pack(values[key])
-
-
-def readable(sock: DevmemSocket) -> bool:
-    """POLLIN: accept, data (SO_RCVLOWAT bytes of it), the end of the stream, or an error."""
-    if sock.backlog:
-        return bool(sock.accept_queue)
-    connection = sock.connection
-    if connection is None:
-        return False
-    ended = connection.fin_received or sock.receive_shutdown or connection.state is State.CLOSED
-    return ended or sock.recv_queue.length >= sock.options.rcvlowat
 
 
 def _tcp_info(sock: DevmemSocket) -> bytes:

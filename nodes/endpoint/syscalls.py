@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nodes import channel, uapi
-from nodes.endpoint import socket_options
 from nodes.endpoint.host_parts import HostParts
+from nodes.endpoint.poll_file import Bell, PollFile
 from nodes.endpoint.process_calls import ProcessCalls
 from nodes.endpoint.session import Attempt, Session, refusing
 from nodes.endpoint.socket_calls import SocketCalls, names
@@ -31,6 +31,7 @@ class _OpenSocket:
 
     socket: DevmemSocket
     sessions: set[Session] = field(default_factory=set)
+    poll_file: PollFile | None = None
 
 
 class Syscalls:
@@ -42,12 +43,15 @@ class Syscalls:
         self.waiting: dict[Session, None] = {}
         self._deadlines: list[tuple[float, int, Session]] = []
         self._tie_break = itertools.count()
+        self._bell: Bell | None = None  # while there are poll files
+        self.poll_files = 0
         self.stirred: dict[Session, None] = {}  # whose wanted events may have changed
         memory = UserMemory()
         self._calls: dict[type, Callable[..., Attempt]] = {
             **ProcessCalls(host, memory).calls,
             channel.OpenSocket: self._open_socket,
             channel.AttachSocket: self._attach_socket,
+            channel.Watch: self._watch,
         }
         self._socket_calls: dict[type, Callable[..., Attempt]] = {
             **SocketCalls(host.netdev, memory, self._handle).calls
@@ -79,14 +83,17 @@ class Syscalls:
             heapq.heappush(self._deadlines, (at, next(self._tie_break), session))
 
     def retry(self, now: float) -> None:
-        """Sockets changed or time has passed: go on with blocked calls, tell watchers."""
+        """Sockets changed or time has passed: go on with blocked calls, bring poll files up to date."""
         changed = self._host.inet.changed
         while changed:
             self._host.inet.changed = {}
             for sock in changed:
                 opened = self._handles.get(self._handle_of.get(sock, 0))
-                for session in [*opened.sessions] if opened else ():
-                    self._go_on(session, now)
+                if opened is not None:
+                    for session in [*opened.sessions]:
+                        self._go_on(session, now)
+                    if opened.poll_file is not None:
+                        opened.poll_file.update()
             changed = self._host.inet.changed
         while self._deadlines and self._deadlines[0][0] <= now:
             at, _, session = heapq.heappop(self._deadlines)
@@ -120,11 +127,34 @@ class Syscalls:
             if not opened.sessions:
                 del self._handles[handle], self._handle_of[opened.socket]
                 opened.socket.close(now)
+                self._drop_poll_file(opened)
 
-    @staticmethod
-    def readable(sock: DevmemSocket) -> bool:
-        """What POLLIN says."""
-        return socket_options.readable(sock)
+    # --- polling
+
+    def _watch(self, session: Session, _: channel.Watch, __: int) -> Attempt:
+        def watch(_: float) -> None:
+            if session.socket is None:
+                raise OSError(errno.ENOTSOCK, "this channel is not a socket's")
+            opened = self._handles[self._handle_of[session.socket]]
+            if opened.poll_file is None:
+                self._bell = self._bell or Bell()
+                opened.poll_file = PollFile(self._bell, opened.socket)
+                self.poll_files += 1
+            for each in opened.sessions:
+                each.poll_file = opened.poll_file
+            session.send_with(channel.Done(), (opened.poll_file.fd,))
+
+        return watch
+
+    def _drop_poll_file(self, opened: _OpenSocket) -> None:
+        if opened.poll_file is None or self._bell is None:
+            return
+        opened.poll_file.close()
+        opened.poll_file = None
+        self.poll_files -= 1
+        if not self.poll_files:
+            self._bell.close()
+            self._bell = None
 
     # --- opening sockets
 
@@ -140,8 +170,9 @@ class Syscalls:
         if session.socket is not None:
             raise OSError(errno.EISCONN, "this channel serves a socket already")
         handle = self._handle(sock)
-        self._handles[handle].sessions.add(session)
-        session.socket = sock
+        opened = self._handles[handle]
+        opened.sessions.add(session)
+        session.socket, session.poll_file = sock, opened.poll_file
         return handle
 
     def _handle(self, sock: DevmemSocket) -> int:

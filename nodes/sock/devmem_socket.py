@@ -158,7 +158,7 @@ class DevmemSocket:
         connection = self.connection
         if connection is not None and connection.state in _CONNECTING:
             raise BlockingIOError(errno.EAGAIN, "still connecting")
-        if connection is None or self._send_shutdown or connection.state not in _MAY_SEND:
+        if connection is None or not self.sending:
             raise error(errno.EPIPE)
         return connection
 
@@ -187,6 +187,17 @@ class DevmemSocket:
             )
         frags_max = self.inet.device.config.kernel.dontneed_frags_max
         return self.user_frags.dontneed(uapi.DMABUF_TOKEN.iter_unpack(value), frags_max)
+
+    @property
+    def sending(self) -> bool:
+        """Whether our stream is open."""
+        connection = self.connection
+        return connection is not None and not self._send_shutdown and connection.state in _MAY_SEND
+
+    @property
+    def pending_error(self) -> int:
+        """The errno that the next call will meet, 0 without one."""
+        return self._error
 
     def take_error(self) -> int:
         """SO_ERROR: the pending errno, cleared."""

@@ -33,6 +33,16 @@ class ErrQueue:
         """Whether no notifier can be allocated: read completions first."""
         return self._notifiers + len(self._ranges) >= NOTIFIERS_MAX
 
+    @property
+    def unread(self) -> bool:
+        """Whether a completion waits to be read."""
+        return bool(self._ranges)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a send has not completed."""
+        return bool(self._sent)
+
     def sent(self, end_offset: int, code: int, shared: bool = False) -> None:
         """One more zero-copy send, ending at `end_offset` of the stream: the next number. `shared`: with the
         notifier of the send before."""

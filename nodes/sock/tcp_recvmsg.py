@@ -23,12 +23,14 @@ _CMSG_SPACE = uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 @dataclass(frozen=True, slots=True)
 class RecvRequest:
     """`length` bytes at most; `control_bytes` of room for control messages; `buffer` is user memory for
-    ordinary data (a registered region's, or the call's own), shorter than `length` where there is none."""
+    ordinary data (a registered region's, or the call's own), shorter than `length` where there is none.
+    `before`: how many bytes of ordinary data earlier requests of the same call took; `length` counts them."""
 
     length: int
     control_bytes: int
     flags: int
     buffer: memoryview
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,10 @@ class RecvCall:
         self._flags = request.flags
         self._control = request.control_bytes
         self._room = request.control_bytes
-        self._count = 0
+        self._before = self._count = request.before
         self._copied = 0
         self._cmsgs: list[bytes] = []
-        self._kind: bool | None = None  # whether what was taken is unreadable
+        self._kind: bool | None = False if request.before else None  # whether what was taken is unreadable
 
     def attempt(self, now: float, wait: bool = True) -> Received:
         """The answer; or BlockingIOError when too little has arrived and the call may `wait`, or nothing at
@@ -79,7 +81,7 @@ class RecvCall:
                 raise BlockingIOError(errno.EAGAIN, f"{self._count} bytes have arrived")
         elif not self._count and not ended and not queue.length:
             raise BlockingIOError(errno.EAGAIN, "nothing to read")
-        return Received(self._count, self._copied, b"".join(self._cmsgs))
+        return Received(self._count - self._before, self._copied, b"".join(self._cmsgs))
 
     def _ended(self) -> bool:
         """Whether nothing more will arrive."""

@@ -26,12 +26,15 @@ _MAX_TCP_HEADER = 320  # what the kernel spares of gso_max_size when it sizes an
 @dataclass(frozen=True, slots=True)
 class SendRequest:
     """Either `dmabuf_id` > 0 and `iov`, (offset, length) pairs in bytes, or ordinary `data`. `iov` with
-    `dmabuf_id` 0 are addresses that nothing is at."""
+    `dmabuf_id` 0 are addresses that nothing is at. A call may take several requests: `before` is how many
+    bytes those before this one took, and `more` says that others follow if all of this one is taken."""
 
     flags: int
     data: memoryview
     dmabuf_id: int = 0
     iov: tuple[tuple[int, int], ...] = ()
+    before: int = 0
+    more: bool = False
 
     @property
     def length(self) -> int:
@@ -49,13 +52,14 @@ def sendmsg(
     the send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12,
     E16), ENOBUFS (E11)."""
     length, zerocopy = request.length, _notifies(sock, request)
-    if zerocopy and length and not done and sock.errqueue.full:
+    begun = done or request.before
+    if zerocopy and length and not begun and sock.errqueue.full:
         raise error(errno.ENOBUFS, "too many zero-copy sends wait: read their completions first")
     binding = _binding(sock, request, binding_of, zerocopy) if request.dmabuf_id else None
     connection = sock.check_may_send()
     if done < length and connection.send_room <= 0:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
-    if zerocopy and length and not done:
+    if zerocopy and length and not begun:
         _check_tail(sock, request, connection)
     reach = length if binding is None else _reach(sock, request, binding, connection)
     taken = 0
@@ -71,6 +75,43 @@ def sendmsg(
             raise  # else the short count is the answer; the next call meets the error
     sock.inet.touch(sock)
     return taken
+
+
+class SendCall:
+    """One request of a sendmsg from its first attempt to its answer. What it has taken stays taken while it
+    waits for room."""
+
+    def __init__(
+        self, sock: DevmemSocket, request: SendRequest, binding_of: Callable[[int], TxBinding | None]
+    ) -> None:
+        self._sock = sock
+        self._request = request
+        self._binding_of = binding_of
+        self._done = 0
+
+    def attempt(self, now: float, wait: bool = True) -> int:
+        """How many bytes of the request were taken; or BlockingIOError when there is no room for the rest
+        and the call may `wait`, or nothing at all was taken. Other errors as sendmsg, before the first byte:
+        after it the short count is the answer, and the next call meets the error."""
+        sock, request = self._sock, self._request
+        try:
+            while not (self._begun and sock.pending_error):
+                self._done += sendmsg(sock, request, self._done, self._binding_of, now)
+                if self._done >= request.length:
+                    break
+        except BlockingIOError:
+            if not self._begun or (wait and not request.flags & uapi.MSG_DONTWAIT):
+                raise
+        except OSError:
+            if not self._begun:
+                raise
+        if not request.more or self._done < request.length:
+            sent(sock, request, request.before + self._done)
+        return self._done
+
+    @property
+    def _begun(self) -> bool:
+        return self._done > 0 or self._request.before > 0
 
 
 def sent(sock: DevmemSocket, request: SendRequest, total: int) -> None:

@@ -49,6 +49,8 @@ def _attributes(chance: random.Random) -> dict[str, object]:
 def _value(kind: object, chance: random.Random) -> object:
     """Of the type of a field; a wait is short."""
     text = str(kind)
+    if "bool" in text:
+        return chance.random() < 0.5
     if "float" in text:
         return chance.choice([0.0, 0.01])
     if "tuple" in text:

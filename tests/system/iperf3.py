@@ -35,7 +35,7 @@ def serve(accept: Callable[[], Socket], buffer: memoryview) -> int:
     while True:
         try:
             got = data.recv_into(buffer)
-        except BlockingIOError:
+        except TimeoutError:
             got = 0
         count += got
         if not got and ended:

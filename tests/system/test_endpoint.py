@@ -355,15 +355,13 @@ def test_nonsense_from_an_application_is_refused_and_ends_nobody(hosts: tuple[Ho
         listener = listen(stack, h2, 5000)
         client = stack.enter_context(closing(h1.socket()))
         for call in (client.connect, client.bind):
-            with pytest.raises(OSError) as e:
+            with pytest.raises(OverflowError):
                 call((h2.address, 70000))
-            assert e.value.errno == errno.EINVAL
-        client.settimeout(float("inf"))
         client.connect((h2.address, 5000))
         server = accept(stack, listener)
         server.dontneed(b"")  # refused without a word: the next call gets its own answer
         client.sendall(b"still here")
-        with pytest.raises(OSError):
+        with pytest.raises(ValueError, match="negative"):
             server.recv(-1)
         assert server.recv(100) == b"still here"
         waiting = threading.Thread(target=client.recv, args=(1,))

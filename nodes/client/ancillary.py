@@ -1,0 +1,52 @@
+"""Control messages between the channel's records and Python's (level, type, body).
+
+In: what sendmsg was given, what recvmsg was answered. Out: a dma-buf's id, lists of control messages.
+Source: __sock_cmsg_send (net/core/sock.c), put_cmsg (net/core/scm.c), ip_recv_error and ipv6_recv_error
+(net/ipv4/ip_sockglue.c, net/ipv6/datagram.c).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from socket import AF_INET6
+from typing import Any
+
+from nodes import uapi
+
+Ancillary = tuple[int, int, bytes]
+_CMSG_BYTES = uapi.DMABUF_CMSG.size
+_DMABUF, _LINEAR = uapi.SCM_DEVMEM_DMABUF, uapi.SCM_DEVMEM_LINEAR
+_ID, _NO_ID = slice(16, 20), bytes(4)  # dmabuf_cmsg.dmabuf_id; 0 marks SCM_DEVMEM_LINEAR
+_NO_OFFENDER, _NO_OFFENDER6 = bytes(16), bytes(28)  # sockaddr_in, sockaddr_in6: nobody's fault
+
+
+def dmabuf_id(ancdata: Iterable[tuple[int, int, Any]]) -> int:
+    """What the last SCM_DEVMEM_DMABUF says, 0 without one. Other levels are passed over."""
+    found = 0
+    for level, kind, body in ancdata:
+        if level != uapi.SOL_SOCKET:
+            continue
+        if kind != uapi.SCM_DEVMEM_DMABUF:
+            raise OSError(errno.EINVAL, f"control message {kind} of SOL_SOCKET is not known")
+        if len(body) != uapi.TX_DMABUF_ID.size:
+            raise OSError(errno.EINVAL, f"SCM_DEVMEM_DMABUF of {len(body)} bytes: give a u32")
+        (found,) = uapi.TX_DMABUF_ID.unpack(body)
+    return found
+
+
+def fragments(cmsgs: bytes) -> list[Ancillary]:
+    """One control message for each struct dmabuf_cmsg."""
+    bodies = (cmsgs[at : at + _CMSG_BYTES] for at in range(0, len(cmsgs), _CMSG_BYTES))
+    return [(uapi.SOL_SOCKET, _LINEAR if body[_ID] == _NO_ID else _DMABUF, body) for body in bodies]
+
+
+def completion(extended_err: bytes, family: int, ancbufsize: int) -> tuple[list[Ancillary], int]:
+    """What MSG_ERRQUEUE yields, as much as `ancbufsize` bytes hold of it, and recvmsg's flags."""
+    if family == AF_INET6:
+        level, kind, body = uapi.SOL_IPV6, uapi.IPV6_RECVERR, extended_err + _NO_OFFENDER6
+    else:
+        level, kind, body = uapi.SOL_IP, uapi.IP_RECVERR, extended_err + _NO_OFFENDER
+    room = ancbufsize - uapi.cmsg_len(0)
+    flags = uapi.MSG_ERRQUEUE | (uapi.MSG_CTRUNC if room < len(body) else 0)
+    return ([(level, kind, body[:room])] if room >= 0 else []), flags

@@ -1,0 +1,109 @@
+"""The system calls of one socket, from any number of threads: each has a channel to itself.
+
+In: requests. Out: replies. Owns the socket's channels: the first one, and those that were opened because a
+call came while the others were busy. The socket closes with the last of them.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from typing import TypeVar
+
+from nodes.channel import AttachSocket, Done, OpenSocket, Reply, Request, SocketNames
+from nodes.client.calls import Calls
+
+_R = TypeVar("_R", bound=Reply)
+
+
+class SocketCalls:
+    """`handle` is the socket's number at the endpoint; `calls` a channel that serves it."""
+
+    def __init__(self, calls: Calls, handle: int) -> None:
+        self.path = calls.path
+        self.handle = handle
+        self.closed = False
+        self._idle = [calls]  # the last one used is the next
+
+    @classmethod
+    def open(cls, path: str, family: int) -> SocketCalls:
+        """A new socket. Raises EAFNOSUPPORT, and OSError when nobody listens at `path`."""
+        calls = Calls(path)
+        try:
+            return cls(calls, calls.call(OpenSocket(family), Done).value)
+        except OSError:
+            calls.close()
+            raise
+
+    @classmethod
+    def attach(cls, path: str, handle: int) -> SocketCalls:
+        """A socket that there is already: EBADF if not."""
+        return cls(_attached(path, handle), handle)
+
+    def call(self, request: Request, kind: type[_R]) -> _R:
+        """As Calls.call. Whoever is interrupted in it leaves its channel behind, with the reply to come."""
+        calls = self._take()
+        try:
+            reply = calls.call(request, kind)
+        except OSError:
+            self._give_back(calls)
+            raise
+        except BaseException:
+            self._replace(calls)
+            raise
+        self._give_back(calls)
+        return reply
+
+    def call_for_fds(self, request: Request, kind: type[_R]) -> tuple[_R, list[int]]:
+        """As Calls.call_for_fds."""
+        calls = self._take()
+        try:
+            return calls.call_for_fds(request, kind)
+        finally:
+            self._give_back(calls)
+
+    def post(self, request: Request) -> None:
+        """Send a request that has no reply."""
+        calls = self._take()
+        try:
+            calls.post(request)
+        finally:
+            self._give_back(calls)
+
+    def _take(self) -> Calls:
+        if self.closed:
+            raise OSError(errno.EBADF, "the socket is closed")
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _attached(self.path, self.handle)
+
+    def _give_back(self, calls: Calls) -> None:
+        self._idle.append(calls)
+        if self.closed:
+            self._close_idle()
+
+    def _replace(self, calls: Calls) -> None:
+        with suppress(OSError):
+            self._give_back(_attached(self.path, self.handle))
+        calls.close()
+
+    def close(self) -> None:
+        """A call that another thread is blocked in goes on, as in Linux; its channel closes after it."""
+        self.closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+
+def _attached(path: str, handle: int) -> Calls:
+    calls = Calls(path)
+    try:
+        calls.call(AttachSocket(handle), SocketNames)
+    except OSError:
+        calls.close()
+        raise
+    return calls
