@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM as an exception, for a program that has something to restore.
+"""Ctrl-C, SIGTERM and SIGHUP as an exception, for a program that has something to restore.
 
 In: signals. Out: Stopped, once, wherever the program waits, and not inside `uninterrupted`. Owns the
-process's handlers of the two.
+process's handlers of the three.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
