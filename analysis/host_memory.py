@@ -41,7 +41,7 @@ class HostMemory:
     deviation_percent: float | None
 
 
-def host_memory(rows: pd.DataFrame, path: str) -> HostMemory:
+def host_memory(rows: pd.DataFrame) -> HostMemory:
     """The modelled traffic of `rows`, which are all of one path and size."""
     payload = payload_bytes(rows)
     read, write = total(rows, "host_dram_read_bytes"), total(rows, "host_dram_write_bytes")
@@ -51,9 +51,9 @@ def host_memory(rows: pd.DataFrame, path: str) -> HostMemory:
     packets = added(total(rows, "rx_packets"), total(rows, "tx_packets"))
     dram = per(both, payload)
     header = per(total(rows, "header_host_dram_bytes"), payload)
-    expected = expected_dram(path, packets, payload)
-    if path == "kernel" and expected is not None:
-        expected += header or 0.0
+    # Linux tells no super-packets; its headers are derived themselves.
+    headers = header if packets is None else expected_headers(packets, payload)
+    expected = added(expected_staged(total(rows, "payload_staged_bytes"), payload), headers)
     return HostMemory(
         dram=dram,
         dram_read=per(read, payload),
@@ -69,23 +69,18 @@ def host_memory(rows: pd.DataFrame, path: str) -> HostMemory:
     )
 
 
-def expected_dram(path: str, packets: float | None, payload: float | None) -> float | None:
-    """Host DRAM bytes per payload byte of `path`, by closed form; None for a path without one.
+def expected_staged(staged: float | None, payload: float | None) -> float | None:
+    """Host DRAM bytes per payload byte but for headers, by closed form: 4 x staged / payload.
 
-    devmem: 2 x 66 x packets / payload. bounce: 4 + the same headers. kernel: 4 without its
-    headers, which are derived themselves. `packets` are super-packets sent and received, `payload` bytes
-    sent and received.
+    `staged` of the `payload` bytes crossed host memory: none where device memory sends and receives, all
+    where both are staged, those that were sent where the kernel has no devmem TX.
     """
-    if path == "kernel":
-        return ACCESSES_PER_STAGED_BYTE
-    headers = expected_headers(packets, payload)
-    if path == "devmem" or headers is None:
-        return headers if path in ("devmem", "bounce") else None
-    return ACCESSES_PER_STAGED_BYTE + headers if path == "bounce" else None
+    return per(None if staged is None else ACCESSES_PER_STAGED_BYTE * staged, payload)
 
 
 def expected_headers(packets: float | None, payload: float | None) -> float | None:
-    """Header bytes written and read per payload byte: 2 x 66 x packets / payload."""
+    """Header bytes written and read per payload byte: 2 x 66 x packets / payload; `packets` are
+    super-packets sent and received."""
     return per(None if packets is None else ACCESSES_PER_HEADER * HEADER_BYTES * packets, payload)
 
 

@@ -12,14 +12,14 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 STREAM = "stream"
 
 TEXT_COLUMNS = ("path", "workload", "type", "redop", "root", "host")
 IDENTITY_COLUMNS = ("size_bytes", "count_elements", "repetition", "iteration", "warmup", "rank", "nranks")
 NULLABLE_COLUMNS = (
     "wrong_elements", "checked_bytes", "payload_sent_bytes", "payload_received_bytes",
-    "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
+    "payload_staged_bytes", "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
     "device_read_bytes", "device_write_bytes", "pcie_switch_bytes", "pcie_root_bytes",
     "header_host_dram_bytes", "header_host_dram_uncoalesced_bytes",
     "rx_packets", "tx_packets", "rx_wire_packets", "tx_wire_packets", "rx_alloc_fail", "tcp_retrans_segs",
@@ -40,8 +40,16 @@ class Git(msgspec.Struct, frozen=True):
     dirty: bool
 
 
+class PathNote(msgspec.Struct, frozen=True):
+    """What every table must say of `path`: a `mark` of a word or two beside its name, and the sentence."""
+
+    path: str
+    mark: str
+    text: str
+
+
 class Manifest(msgspec.Struct, frozen=True):
-    """manifest.json, schema version 1. Times are ISO 8601 in UTC; `files` maps a name to its SHA-256."""
+    """manifest.json, schema version 2. Times are ISO 8601 in UTC; `files` maps a name to its SHA-256."""
 
     schema_version: int
     run_id: str
@@ -54,7 +62,7 @@ class Manifest(msgspec.Struct, frozen=True):
     environment: dict[str, object] = {}
     versions: dict[str, str | None] = {}
     git: Git | None = None
-    notes: list[str] = []
+    notes: list[PathNote] = []
     files: dict[str, str] = {}
 
 

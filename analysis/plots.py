@@ -123,7 +123,7 @@ def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
             yerr=_whiskers(rows, 1),
             color=colour_of(path, paths),
             marker=MARKERS.get(path, "D"),
-            label=path,
+            label=rows[0].label,
             capsize=4,
             linewidth=1.8,
         )
@@ -260,7 +260,7 @@ def _ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float) -
         marker, colour = MARKERS.get(row.path, "D"), colour_of(row.path, paths)
         axes.errorbar(
             [need], [row.busbw_GB_per_s], yerr=_whiskers([row], 1), color=colour, marker=marker,
-            markersize=9, capsize=4, linestyle="none", label=row.path,
+            markersize=9, capsize=4, linestyle="none", label=row.label,
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -284,7 +284,7 @@ def _dram_per_busbw_byte(row: SummaryRow) -> float | None:
 
 
 def _bar_axes(axes: Axes, rows: Sequence[SummaryRow], top: float) -> None:
-    axes.set_xticks(range(len(rows)), [row.path for row in rows], fontsize=11)
+    axes.set_xticks(range(len(rows)), [row.label.replace(" (", "\n(") for row in rows], fontsize=11)
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_ylim(0, (top or 1) * 1.28)  # room for the values above the bars and the legend above those
 

@@ -106,6 +106,7 @@ def headline(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         sentences.append(_far(kernel, devmem))
     elif kernel and not bounce:
         sentences.append(_alone(kernel))
+    sentences += [f"{note.path} ({note.mark}): {note.text}." for note in run.manifest.notes]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -125,7 +126,7 @@ def _fair(devmem: SummaryRow, bounce: SummaryRow) -> str:
         return ""
     low, high = devmem.busbw_ratio_to_bounce_ci_low, devmem.busbw_ratio_to_bounce_ci_high
     claim = (
-        f"{_at(devmem)}, devmem reached {value:.2f} times the {_rate_name(devmem)} of bounce "
+        f"{_at(devmem)}, {devmem.label} reached {value:.2f} times the {_rate_name(devmem)} of bounce "
         f"({_rate(devmem)} against {_rate(bounce)}"
     )
     if low is None or high is None:
@@ -156,13 +157,13 @@ def _far(kernel: SummaryRow, devmem: SummaryRow) -> str:
     low, high = devmem.busbw_ratio_to_kernel_ci_low, devmem.busbw_ratio_to_kernel_ci_high
     spread = "" if low is None or high is None else f" (95 % interval {low:.2f} to {high:.2f})"
     return (
-        f"kernel is Linux TCP, written in C: devmem's Python stack reached {value:.2f} times its "
+        f"{kernel.label} is Linux TCP, written in C: devmem's Python stack reached {value:.2f} times its "
         f"{_rate(kernel)}{spread}. That ratio sets Python against C, so it says nothing about copies."
     )
 
 
 def _alone(row: SummaryRow) -> str:
-    text = f"{_at(row)}, {row.path} reached {_rate(row)} of {_rate_name(row)}"
+    text = f"{_at(row)}, {row.label} reached {_rate(row)} of {_rate_name(row)}"
     dram = row.host_dram_bytes_per_payload_byte
     if dram is None:
         return text + "."
@@ -207,7 +208,7 @@ def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
 
 
 def _notes(run: Run) -> list[str]:
-    notes = list(run.manifest.notes)
+    notes = []
     if run.incomplete_iterations:
         notes.append(f"Iterations left out, for want of a rank or of payload: {run.incomplete_iterations}.")
     return [*notes, *_ALWAYS_TRUE]

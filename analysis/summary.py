@@ -24,6 +24,7 @@ class SummaryRow:
 
     Bandwidths are per direction; `both_ways_gbit_per_s` adds a stream's directions. ci_low and ci_high
     bound the 95 % interval of the median. Bytes per payload byte are modelled, seconds are measured.
+    `mark` is what a table must say of the path beside its name, '' if nothing.
     `checked_share` (0 to 1) of a stream's received bytes were compared by content; a collective's results
     always are, all of them. A ratio is this row's busbw over the named path's at the same size.
     """
@@ -35,6 +36,7 @@ class SummaryRow:
     redop: str
     root: str
     path: str
+    mark: str
     nranks: int
     repetitions: int
     iterations: int
@@ -74,6 +76,11 @@ class SummaryRow:
     busbw_ratio_to_kernel_ci_high: float | None = None
 
     @property
+    def label(self) -> str:
+        """The path with its mark."""
+        return f"{self.path} ({self.mark})" if self.mark else self.path
+
+    @property
     def derived(self) -> bool:
         """Whether part of the host DRAM figure was derived in closed form and not recorded."""
         return bool(self.host_dram_derived_share)
@@ -108,7 +115,12 @@ def write_csv(summary: Sequence[SummaryRow], path: Path) -> None:
 
 def paths_of(summary: Sequence[SummaryRow]) -> tuple[str, ...]:
     """The paths that occur, in their order in the summary."""
-    return tuple(dict.fromkeys(row.path for row in summary))
+    return tuple(labels_of(summary))
+
+
+def labels_of(summary: Sequence[SummaryRow]) -> dict[str, str]:
+    """The same, each with its label."""
+    return {row.path: row.label for row in summary}
 
 
 def of_largest_size(summary: Sequence[SummaryRow]) -> tuple[SummaryRow, ...]:
@@ -146,7 +158,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
     size = round(float(rows["size_bytes"].median()))
     factor = busbw_factor(workload, nranks)
     goodput = 8 / spread.median / GB if stream else None
-    memory = host_memory(rows, path)
+    memory = host_memory(rows)
     return SummaryRow(
         workload=workload,
         size_bytes=size,
@@ -155,6 +167,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         redop=str(first["redop"]),
         root=str(first["root"]),
         path=path,
+        mark=", ".join(note.mark for note in run.manifest.notes if note.path == path),
         nranks=nranks,
         repetitions=len(pace),
         iterations=spread.count,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.load import STREAM, Run
-from analysis.summary import SummaryRow, paths_of
+from analysis.summary import SummaryRow, labels_of, paths_of
 
 STEAL_LIMIT = 0.02
 UNKNOWN = "n/a"
@@ -25,7 +25,7 @@ _COLLECTIVE_COLUMNS = (
     ("   DRAM\n  (B/B)", _LEFT),
 )  # fmt: skip
 _STREAM_COLUMNS = (
-    *_COLLECTIVE_COLUMNS[:3], *_COLLECTIVE_COLUMNS[5:7], ("goodput\n(Gbit/s)", _RIGHT),
+    _COLLECTIVE_COLUMNS[0], _COLLECTIVE_COLUMNS[2], *_COLLECTIVE_COLUMNS[5:7], ("goodput\n(Gbit/s)", _RIGHT),
     *_COLLECTIVE_COLUMNS[7:],
 )  # fmt: skip
 _BOTH_WAYS = ("both ways\n(Gbit/s)", _RIGHT)
@@ -78,7 +78,7 @@ def _body(summary: Sequence[SummaryRow]) -> list[str]:
     both = _has_both_ways(summary)
     columns = list(_STREAM_COLUMNS if summary[0].workload == STREAM else _COLLECTIVE_COLUMNS)
     if both:
-        columns.insert(6, _BOTH_WAYS)
+        columns.insert(5, _BOTH_WAYS)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for header, side in columns:
         table.add_column(header, justify="right" if side == _RIGHT else "left", no_wrap=True)
@@ -92,10 +92,10 @@ def _body(summary: Sequence[SummaryRow]) -> list[str]:
 def _cells(row: SummaryRow, both: bool) -> list[str]:
     # The mark stands behind the column, so that digits stay under each other.
     dram = per_byte(row.host_dram_bytes_per_payload_byte).rjust(7) + ("*" if row.derived else "")
-    shown = [str(row.size_bytes), str(row.count_elements), row.type]
-    if row.workload != STREAM:
-        shown += [row.redop, row.root]
-    shown += [row.path, f"{row.time_us:.1f}"]
+    size, count = str(row.size_bytes), str(row.count_elements)
+    # A stream's elements are bytes: its count is its size.
+    shown = [size, row.type] if row.workload == STREAM else [size, count, row.type, row.redop, row.root]
+    shown += [row.label, f"{row.time_us:.1f}"]
     if row.workload == STREAM:
         shown.append(rate(row.goodput_gbit_per_s))
     if both:
@@ -116,7 +116,7 @@ def _has_both_ways(summary: Sequence[SummaryRow]) -> bool:
 
 def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     lines = ["# DRAM: host DRAM bytes read and written per payload byte sent or received (modelled)"]
-    lines += [f"# {note}" for note in run.manifest.notes]
+    lines += [f"# {note.path} ({note.mark}): {note.text}" for note in run.manifest.notes]
     if any(row.derived for row in summary):
         lines.append("# * derived in closed form, in whole or in part, not recorded by the ledger")
     wrong = wrong_elements(run)
@@ -146,14 +146,14 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
 def _sampled(summary: Sequence[SummaryRow]) -> list[str]:
     """How much of a stream was looked at."""
     shares = [
-        f"{row.path} {100 * row.checked_share:.1f} %" for row in summary if row.checked_share is not None
+        f"{row.label} {100 * row.checked_share:.1f} %" for row in summary if row.checked_share is not None
     ]
     return [f"# Compared by content  : {', '.join(shares)} of what arrived, a sample"] if shares else []
 
 
 def _average(summary: Sequence[SummaryRow]) -> str:
     found = []
-    for path in paths_of(summary):
+    for path, label in labels_of(summary).items():
         rates = [row.busbw_GB_per_s for row in summary if row.path == path]
-        found.append(f"{path} {rate(sum(rates) / len(rates))}")
+        found.append(f"{label} {rate(sum(rates) / len(rates))}")
     return ", ".join(found) + " GB/s"

@@ -36,8 +36,8 @@ HostMemBw = Annotated[str | None, typer.Option(help="Ceiling of each host's memo
 Impair = Annotated[
     str | None,
     typer.Option(
-        help="A bad wire at each NIC, any of loss=0.01,reorder=0.02,duplicate=0.001,corrupt=0.001,delay=1ms,"
-        "jitter=100us,seed=1."
+        help="A bad wire at each endpoint's NIC (not for path kernel, whose wire stays clean), any of "
+        "loss=0.01,reorder=0.02,duplicate=0.001,corrupt=0.001,delay=1ms,jitter=100us,seed=1."
     ),
 ]
 Pcap = Annotated[bool, typer.Option("--pcap", help="Write HOST.pcapng into the run's directory.")]

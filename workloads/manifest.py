@@ -21,9 +21,10 @@ import psutil
 from nodes.kernel_version import VERSIONS
 from workloads.records import ExperimentConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _NAME = "manifest.json"
 _PROJECT = Path(__file__).resolve().parents[1]
+_CLEAN_WIRE = "--impair is in the endpoints' NICs, which Linux's own traffic does not pass: not impaired"
 _PACKAGES = (
     "mininet",
     "ray",
@@ -44,6 +45,14 @@ class Git(msgspec.Struct, frozen=True):
     dirty: bool
 
 
+class PathNote(msgspec.Struct, frozen=True):
+    """What every table must say of `path`: a `mark` of a word or two beside its name, and the sentence."""
+
+    path: str
+    mark: str
+    text: str
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """The file's contents. Times are ISO 8601 in UTC; `files` maps a name to its SHA-256."""
 
@@ -58,7 +67,7 @@ class Manifest(msgspec.Struct, frozen=True):
     status: str = "running"
     error: str | None = None
     finished_at: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[PathNote, ...] = ()
     files: dict[str, str] = {}
 
 
@@ -102,10 +111,13 @@ class ManifestFile:
         os.replace(new, self._dir / _NAME)
 
 
-def _notes(config: ExperimentConfig) -> tuple[str, ...]:
-    """What every table of the run must say."""
-    note = VERSIONS[config.kernel].data_path_note
-    return (f"devmem: {note}",) if note and "devmem" in config.paths else ()
+def _notes(config: ExperimentConfig) -> tuple[PathNote, ...]:
+    notes = []
+    if "devmem" in config.paths and (said := VERSIONS[config.kernel].data_path_note):
+        notes.append(PathNote("devmem", "RX only", said))
+    if "kernel" in config.paths and config.impair is not None:
+        notes.append(PathNote("kernel", "clean wire", _CLEAN_WIRE))
+    return tuple(notes)
 
 
 def _now() -> str:

@@ -143,14 +143,16 @@ class Rank:
 
     def _found(self, timed: Timed, checked: Checked) -> dict[str, Any]:
         """The columns that the workload itself found."""
+        sent, received = timed.sent_bytes, timed.received_bytes
         return {
             "size_bytes": timed.size_bytes,
             "count_elements": timed.size_bytes // self._kind.element_bytes,
             "time_s": timed.time_s,
             "wrong_elements": checked.wrong_elements,
             "checked_bytes": checked.bytes,
-            "payload_sent_bytes": timed.sent_bytes,
-            "payload_received_bytes": timed.received_bytes,
+            "payload_sent_bytes": sent,
+            "payload_received_bytes": received,
+            "payload_staged_bytes": self._current().transport.staged_bytes(sent, received),
             "app_cpu_s": timed.app_cpu_s,
         }
 

@@ -96,9 +96,10 @@ class Sample(msgspec.Struct, frozen=True):
     """One row of samples.csv: one iteration of one rank. Its fields are the columns, in order.
 
     `checked_bytes` were compared with what had to arrive: of a collective the whole result, of a stream a
-    sample (workloads.stream_check). DRAM, device and PCIe bytes are modelled by the ledger; seconds are
-    measured. A stream's goodput is that of the rank that received: a sender's `time_s` may end before its
-    last byte arrives.
+    sample (workloads.stream_check). `payload_staged_bytes` of what was sent and received had to cross host
+    memory: what the path is, not what the ledger found. DRAM, device and PCIe bytes are modelled by the
+    ledger; seconds are measured. A stream's goodput is that of the rank that received: a sender's `time_s`
+    may end before its last byte arrives.
     """
 
     path: str
@@ -119,6 +120,7 @@ class Sample(msgspec.Struct, frozen=True):
     checked_bytes: int
     payload_sent_bytes: int
     payload_received_bytes: int
+    payload_staged_bytes: int
     host_dram_read_bytes: int
     host_dram_write_bytes: int
     host_dram_derived_bytes: int

@@ -143,6 +143,10 @@ class Transport(ABC, Generic[S]):
         """The IPv4 address of this host in that stack."""
 
     @abstractmethod
+    def staged_bytes(self, sent: int, received: int) -> int:
+        """How many of so many payload bytes cross host memory on this path."""
+
+    @abstractmethod
     def _transmit(self, offset: int, length: int) -> None:
         """Send a span of the data dma-buf; runs in the sending thread."""
 

@@ -100,6 +100,9 @@ class Devmem(Transport[Socket]):
             total += batch.bytes
         return Arrived(total, last_at_s)
 
+    def staged_bytes(self, sent: int, received: int) -> int:  # noqa: ARG002
+        return 0 if self._kernel.devmem_tx else sent
+
     def _socket(self) -> Socket:
         return self._machine.host.socket()
 

@@ -39,6 +39,9 @@ class Staged(Transport[B], Generic[B]):
     def _staging(self) -> memoryview:
         """A new host buffer of STAGING_BYTES that this path's stack can use."""
 
+    def staged_bytes(self, sent: int, received: int) -> int:
+        return sent + received
+
     def _moved_out(self, count: int, remaining: int) -> None:
         """`count` bytes left the staging buffer for the wire, of the `remaining` ones of a message."""
 

@@ -69,6 +69,7 @@ class Made:
             "rank": rank, "host": f"h{rank + 1}", "nranks": len(self._ranks()), "time_s": seconds,
             "wrong_elements": 0, "checked_bytes": received // 2 if stream else size,
             "payload_sent_bytes": sent, "payload_received_bytes": received,
+            "payload_staged_bytes": 0 if path == "devmem" else sent + received,
             "device_read_bytes": sent, "device_write_bytes": received, "pcie_switch_bytes": sent + received,
             "tcp_retrans_segs": 0, "rx_alloc_fail": 0, "app_cpu_s": 0.2 * seconds,
             "endpoint_cpu_s": 0.0 if path == "kernel" else 0.7 * seconds, "machine_steal_s": 0.0,
@@ -87,7 +88,7 @@ class Made:
             "seed": 1,
         } | self.config  # fmt: skip
         manifest = {
-            "schema_version": 1, "run_id": directory.name, "status": "complete", "error": None,
+            "schema_version": 2, "run_id": directory.name, "status": "complete", "error": None,
             "started_at": "2026-01-02T03:04:05Z", "finished_at": "2026-01-02T03:05:00Z",
             "argv": ["run.py", "--topology", "star", "--hosts", str(self.nranks)],
             "config": config, "environment": {"kernel": "6.18.0", "cpu_model": "A CPU", "cpu_count": 2},

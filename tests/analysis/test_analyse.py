@@ -14,6 +14,8 @@ from matplotlib.image import imread
 from analysis.analyse import Analysis, analyse
 from tests.analysis.synthetic import MIB, Made
 
+NOTES = [{"path": "kernel", "mark": "clean wire", "text": "a <note>"}]
+
 
 def _text(analysis: Analysis) -> str:
     page = re.sub(r"<style>.*?</style>|<[^>]+>", " ", analysis.report_path.read_text(), flags=re.DOTALL)
@@ -46,12 +48,11 @@ def test_the_report_holds_its_figures_and_asks_nothing_of_a_network(run_dir: Pat
 
 
 def test_the_report_says_how_to_repeat_the_run(tmp_path: Path) -> None:
-    made = Made(manifest={"argv": ["/some/where/run.py", "--path", "devmem, bounce"], "notes": ["a <note>"]})
+    made = Made(manifest={"argv": ["/some/where/run.py", "--path", "devmem, bounce"], "notes": NOTES})
     text = _text(analyse(made.write(tmp_path / "r")))
     assert "python run.py --path 'devmem, bounce'" in text
     assert "/some/where" not in text
     assert "commit 0123abc" in text
-    assert "a <note>" in text
     assert "6.18.0" in text
 
 
@@ -63,6 +64,13 @@ def test_the_headline_is_computed_from_the_data(run_dir: Path) -> None:
     )
     assert "devmem moved 0.0020 bytes of host DRAM traffic per payload byte, bounce 4.0020." in text
     assert "devmem's Python stack reached 0.62 times its 3.000 GB/s" in text
+
+
+def test_what_is_noted_of_a_path_is_in_the_headline_and_beside_its_name(tmp_path: Path) -> None:
+    text = _text(analyse(Made(manifest={"notes": NOTES}).write(tmp_path / "r")))
+    assert "kernel (clean wire) is Linux TCP" in text
+    assert text.count("kernel (clean wire): a <note>") == 2  # in the headline, and the terminal's table
+    assert text.count("kernel (clean wire) ") > 3 * 3
 
 
 def test_an_interval_that_contains_one_claims_nothing(tmp_path: Path) -> None:

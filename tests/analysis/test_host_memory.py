@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.host_memory import expected_dram, expected_headers, host_memory
+from analysis.host_memory import expected_headers, expected_staged, host_memory
 from analysis.load import load
 from tests.analysis.synthetic import MIB, Made
 
@@ -14,7 +14,7 @@ PACKETS = MOVED // 65536
 
 def test_bounce_moves_four_bytes_a_payload_byte_and_headers(tmp_path: Path) -> None:
     made = Made(paths=("bounce",), sizes=(16 * MIB,))
-    found = host_memory(load(made.write(tmp_path / "r")).measured, "bounce")
+    found = host_memory(load(made.write(tmp_path / "r")).measured)
     headers = 2 * 66 * PACKETS / MOVED
     assert found.dram == pytest.approx(4 + headers, rel=1e-12)
     assert found.dram_read == found.dram_write == pytest.approx(2 + headers / 2, rel=1e-12)
@@ -26,7 +26,7 @@ def test_bounce_moves_four_bytes_a_payload_byte_and_headers(tmp_path: Path) -> N
 
 def test_devmem_moves_headers_only(tmp_path: Path) -> None:
     made = Made(paths=("devmem",), sizes=(16 * MIB,))
-    found = host_memory(load(made.write(tmp_path / "r")).measured, "devmem")
+    found = host_memory(load(made.write(tmp_path / "r")).measured)
     assert found.dram == found.header == pytest.approx(132 / 65536, rel=1e-12)
     assert found.expected_dram == pytest.approx(132 / 65536, rel=1e-12)
     assert found.header_uncoalesced == pytest.approx(132 / 1448, rel=1e-4)
@@ -35,17 +35,40 @@ def test_devmem_moves_headers_only(tmp_path: Path) -> None:
 
 def test_kernel_is_as_bounce_but_all_save_the_applications_copy_is_derived(tmp_path: Path) -> None:
     made = Made(paths=("kernel",), sizes=(16 * MIB,))
-    found = host_memory(load(made.write(tmp_path / "r")).measured, "kernel")
+    found = host_memory(load(made.write(tmp_path / "r")).measured)
     headers = 2 * 66 * PACKETS / MOVED
     assert found.dram == found.expected_dram == pytest.approx(4 + headers, rel=1e-12)
     assert found.derived_share == pytest.approx((3 + headers) / (4 + headers), rel=1e-12)
     assert found.header_per_wire_packet == 132
 
 
-def test_kernel_without_headers_is_four(tmp_path: Path) -> None:
-    made = Made(paths=("kernel",), sizes=(16 * MIB,))
-    rows = [row | {"header_host_dram_bytes": None} for row in made.rows()]
-    assert host_memory(load(made.write(tmp_path / "r", rows)).measured, "kernel").expected_dram == 4.0
+def test_what_a_path_says_it_staged_decides_its_closed_form_and_not_its_name(tmp_path: Path) -> None:
+    made = Made(paths=("devmem",), sizes=(16 * MIB,))
+    rows = made.rows()
+    for row in rows:  # as where the kernel has no devmem TX: what is sent is staged
+        sent, read, write = (
+            row[name] for name in ("payload_sent_bytes", "host_dram_read_bytes", "host_dram_write_bytes")
+        )
+        assert isinstance(sent, int)
+        assert isinstance(read, int)
+        assert isinstance(write, int)
+        row |= {"payload_staged_bytes": sent, "host_dram_read_bytes": read + 2 * sent}
+        row |= {"host_dram_write_bytes": write + 2 * sent}
+    found = host_memory(load(made.write(tmp_path / "r", rows)).measured)
+    assert found.expected_dram == pytest.approx(2 + 132 / 65536, rel=1e-12)
+    assert found.deviation_percent == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("path", "unknown"), [("kernel", "header_host_dram_bytes"), ("devmem", "rx_packets")]
+)
+def test_headers_that_nobody_counted_leave_the_closed_form_unknown(
+    tmp_path: Path, path: str, unknown: str
+) -> None:
+    made = Made(paths=(path,), sizes=(16 * MIB,))
+    gone = {unknown: None, "header_host_dram_bytes": None}
+    rows = [row | gone for row in made.rows()]
+    assert host_memory(load(made.write(tmp_path / "r", rows)).measured).expected_dram is None
 
 
 def test_deviation_from_the_closed_form_is_in_percent(tmp_path: Path) -> None:
@@ -55,7 +78,7 @@ def test_deviation_from_the_closed_form_is_in_percent(tmp_path: Path) -> None:
         read = row["host_dram_read_bytes"]
         assert isinstance(read, int)
         row["host_dram_read_bytes"] = read + (4 + 132 / 65536) / 20 * MOVED
-    found = host_memory(load(made.write(tmp_path / "r", rows)).measured, "kernel")
+    found = host_memory(load(made.write(tmp_path / "r", rows)).measured)
     assert found.deviation_percent == pytest.approx(5.0)
 
 
@@ -63,27 +86,20 @@ def test_one_unrecorded_cell_leaves_the_ratio_unknown(tmp_path: Path) -> None:
     made = Made(paths=("bounce",), sizes=(16 * MIB,))
     rows = made.rows()
     rows[-1]["host_dram_read_bytes"] = None
-    found = host_memory(load(made.write(tmp_path / "r", rows)).measured, "bounce")
+    found = host_memory(load(made.write(tmp_path / "r", rows)).measured)
     assert found.dram is None
     assert found.dram_write is not None
     assert found.deviation_percent is None
 
 
 @pytest.mark.parametrize(
-    ("path", "packets", "payload", "expected"),
-    [
-        ("devmem", 10, 660, 2.0),
-        ("bounce", 10, 660, 6.0),
-        ("kernel", None, None, 4.0),
-        ("devmem", None, 660, None),
-        ("bounce", 10, 0, None),
-        ("another", 10, 660, None),
-    ],
+    ("staged", "payload", "expected"),
+    [(0, 660, 0.0), (660, 660, 4.0), (165, 660, 1.0), (None, 660, None), (10, 0, None)],
 )
-def test_closed_forms(
-    path: str, packets: float | None, payload: float | None, expected: float | None
+def test_a_staged_byte_is_accessed_four_times(
+    staged: float | None, payload: float | None, expected: float | None
 ) -> None:
-    assert expected_dram(path, packets, payload) == expected
+    assert expected_staged(staged, payload) == expected
 
 
 def test_published_header_share_at_an_mss_of_8192() -> None:

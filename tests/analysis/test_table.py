@@ -1,10 +1,7 @@
 """The text table: columns that people know, marks, footer, and a form that a pipe keeps."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
-
-from msgspec import structs
 
 from analysis.load import load
 from analysis.summary import summarise
@@ -45,14 +42,16 @@ def test_the_table_of_a_stream_shows_goodput_and_no_reduction(tmp_path: Path) ->
     assert "goodput" in lines[0]
     assert "redop" not in lines[0]
     assert "both ways" not in lines[0]
-    assert lines[2].split()[3:6] == ["devmem", "800000.0", "10.000"]
+    assert lines[2].split()[:5] == ["1000000000", "byte", "devmem", "800000.0", "10.000"]
     both = _lines(_table(Made(workload="stream", sizes=(10**9,), bidir=True), tmp_path / "two"))
     assert "both ways" in both[0]
-    assert both[2].split()[5:7] == ["10.000", "20.000"]
+    assert both[2].split()[4:6] == ["10.000", "20.000"]
 
 
 def test_the_text_survives_a_pipe(tmp_path: Path) -> None:
-    for number, made in enumerate((Made(), Made(workload="stream", sizes=(10**11,), bidir=True))):
+    marked: dict[str, object] = {"notes": [RX_ONLY, CLEAN]}
+    stream = Made(workload="stream", sizes=(10**11,), bidir=True, manifest=marked)
+    for number, made in enumerate((Made(), stream)):
         text = _table(made, tmp_path / str(number))
         assert "\x1b" not in text
         assert "…" not in text
@@ -72,10 +71,18 @@ def test_the_footer_of_a_good_run(tmp_path: Path) -> None:
     assert "THIS RUN" not in text
 
 
-def test_notes_of_the_run_are_in_the_footer(tmp_path: Path) -> None:
-    run = load(Made(sizes=(MIB,)).write(tmp_path / "r"))
-    noted = replace(run, manifest=structs.replace(run.manifest, notes=["devmem: ordinary TX"]))
-    assert "\n# devmem: ordinary TX\n" in table_text(noted, summarise(noted))
+RX_ONLY = {"path": "devmem", "mark": "RX only", "text": "no devmem TX"}
+CLEAN = {"path": "kernel", "mark": "clean wire", "text": "not impaired"}
+
+
+def test_a_note_marks_every_row_and_average_of_its_path_and_is_told_in_the_footer(tmp_path: Path) -> None:
+    text = _table(Made(manifest={"notes": [RX_ONLY, CLEAN]}), tmp_path / "r")
+    assert [line.split("-1 ")[1][:20].strip() for line in _lines(text)[2:]] == [
+        "devmem (RX only)", "bounce", "kernel (clean wire)"
+    ] * 3  # fmt: skip
+    assert "\n# devmem (RX only): no devmem TX\n# kernel (clean wire): not impaired\n" in text
+    average = "devmem (RX only) 1.875, bounce 1.500, kernel (clean wire) 3.000 GB/s\n"
+    assert f"# Avg bus bandwidth    : {average}" in text
 
 
 def test_without_derived_values_there_is_no_star(tmp_path: Path) -> None:

@@ -124,9 +124,26 @@ def test_an_all_reduce_over_three_paths_is_right_and_moves_what_the_closed_form_
     assert any(name.startswith("figures/") for name in manifest["files"])
 
 
-def assert_closed_form(rows: list[Row]) -> None:
+def test_a_table_says_which_path_has_no_devmem_tx_and_which_a_clean_wire(tmp_path: Path) -> None:
+    shape = ["--topology", "pair", "--size", "64K", "--repeat", "1", "--path", "devmem,kernel"]
+    run = Started(tmp_path, *shape, "--kernel", "6.12", "--impair", "delay=100us")
+    status, out, said = run.end()
+    assert (status, said) == (0, [])
+    assert_closed_form(run.rows(), rx_only=True)
+    for mark in ("devmem (RX only)", "kernel (clean wire)"):
+        assert f" -1 {mark} " in out
+        assert f"\n# {mark}: " in out
+    with open(run.run_dir / "summary.csv", newline="", encoding="utf-8") as file:
+        found = {row["path"]: row for row in csv.DictReader(file)}
+    for row in found.values():
+        assert abs(float(row["host_dram_deviation_percent"])) < 0.1
+    assert float(found["devmem"]["host_dram_bytes_per_payload_byte"]) == pytest.approx(2.0, abs=0.1)
+
+
+def assert_closed_form(rows: list[Row], rx_only: bool = False) -> None:
     """To the byte, at every size: four accesses a payload byte where it is staged, and two of 66 bytes for
-    each packet. A trial in which TCP sent something twice, or could have, is left out."""
+    each packet. `rx_only`: devmem stages what it sends. A trial in which TCP sent
+    something twice, or could have, is left out."""
     disturbed = {trial_of(row) for row in rows if row["tcp_retrans_segs"]}
     for row in rows:
         if trial_of(row) in disturbed:
@@ -137,7 +154,9 @@ def assert_closed_form(rows: list[Row]) -> None:
         if row["path"] != "kernel":
             shorter = 2 * 66 * (row["rx_packets"] + row["tx_packets"]) - headers
             assert shorter in {n * 2 * (66 - 42) for n in range(9)}, row  # ARP's have 42 bytes
-        assert moved - headers == (0 if row["path"] == "devmem" else 4 * payload), row
+        assert moved - headers == 4 * row["payload_staged_bytes"], row
+        devmem = row["payload_sent_bytes"] if rx_only else 0
+        assert row["payload_staged_bytes"] == (devmem if row["path"] == "devmem" else payload)
 
 
 def trial_of(row: Row) -> tuple[Any, ...]:

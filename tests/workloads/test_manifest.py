@@ -17,7 +17,7 @@ CONFIG = ExperimentConfig("star", 4, "all_reduce", (1024,), ("devmem",))
 def test_the_manifest_is_there_before_the_run_and_says_running(tmp_path: Path) -> None:
     ManifestFile(tmp_path / "run", ["run.py", "--hosts", "4"], CONFIG)
     found = json.loads((tmp_path / "run/manifest.json").read_text())
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
     assert (found["run_id"], found["status"], found["error"]) == ("run", "running", None)
     assert found["argv"] == ["run.py", "--hosts", "4"]
     assert found["config"]["sizes_bytes"] == [1024]
@@ -41,19 +41,26 @@ def test_sealing_records_status_and_the_sum_of_every_file(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kernel", "paths", "noted"),
-    [("6.12", ("devmem", "bounce"), True), ("6.12", ("bounce",), False), ("6.18", ("devmem",), False)],
+    ("kernel", "impair", "paths", "marks"),
+    [
+        ("6.12", None, ("devmem", "bounce"), {"devmem": "RX only"}),
+        ("6.12", None, ("bounce",), {}),
+        ("6.18", None, ("devmem", "kernel"), {}),
+        ("6.18", "loss=0.01", ("devmem", "kernel"), {"kernel": "clean wire"}),
+        ("v17", "loss=0.01", ("kernel", "devmem"), {"devmem": "RX only", "kernel": "clean wire"}),
+    ],
 )
-def test_a_kernel_that_cannot_send_device_memory_is_noted_for_every_table(
-    tmp_path: Path, kernel: str, paths: tuple[str, ...], noted: bool
+def test_what_a_path_is_not_is_noted_for_every_table(
+    tmp_path: Path, kernel: str, impair: str | None, paths: tuple[str, ...], marks: dict[str, str]
 ) -> None:
-    config = ExperimentConfig("star", 4, "all_reduce", (1024,), paths, kernel=kernel)
+    config = ExperimentConfig("star", 4, "all_reduce", (1024,), paths, kernel=kernel, impair=impair)
     ManifestFile(tmp_path / "run", ["run.py"], config)
     found = json.loads((tmp_path / "run/manifest.json").read_text())
     assert found["config"]["kernel"] == kernel
-    assert found["notes"] == (
-        ["devmem: kernel 6.12 has no devmem TX: devmem RX with ordinary TX"] if noted else []
-    )
+    assert {note["path"]: note["mark"] for note in found["notes"]} == marks
+    sentences = " ".join(note["text"] for note in found["notes"])
+    assert ("no devmem TX" in sentences) == ("devmem" in marks)
+    assert ("not impaired" in sentences) == ("kernel" in marks)
 
 
 def test_two_runs_never_share_a_directory(tmp_path: Path) -> None:

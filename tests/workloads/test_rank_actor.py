@@ -98,6 +98,7 @@ def test_the_kernel_path_counts_four_accesses_a_byte_of_which_three_are_derived_
         payload = row.payload_sent_bytes + row.payload_received_bytes
         total = row.host_dram_read_bytes + row.host_dram_write_bytes
         headers = row.header_host_dram_bytes
+        assert row.payload_staged_bytes == payload
         assert total == 4 * payload + headers
         assert row.host_dram_derived_bytes == 3 * payload + headers
         assert row.rx_packets is None
