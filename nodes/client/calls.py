@@ -1,11 +1,13 @@
 """One system call over a channel: a record out, its reply back, failures as OSError.
 
-Owns the channel. Not for two threads at once: see socket_calls.
+Owns the channel. Threads take turns; the calls of a socket, which may block, have channels to choose from
+(socket_calls).
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from typing import TypeVar
 
 from nodes.channel import AnyReply, Channel, ChannelClosed, Failed, Reply, Request
@@ -28,6 +30,7 @@ class Calls:
     def __init__(self, path: str) -> None:
         self.path = path
         self._channel = Channel.connect(path)
+        self._turn = threading.Lock()
 
     def call(self, request: Request, kind: type[_R], fds: tuple[int, ...] = ()) -> _R:
         """Send `request` and wait for its reply, of type `kind`. Raises OSError as the kernel would:
@@ -46,11 +49,11 @@ class Calls:
 
     def _exchange(self, request: Request, fds: tuple[int, ...]) -> tuple[AnyReply, list[int]]:
         try:
-            self._channel.send(request, fds)
-            reply, got = self._channel.receive_reply()
+            with self._turn:
+                self._channel.send(request, fds)
+                return self._channel.receive_reply()
         except ChannelClosed:
             raise ChannelClosed(f"the endpoint at {self.path} is gone") from None
-        return reply, got
 
     def hang_up(self) -> None:
         """Close, and return when the endpoint has undone what was done through this channel."""

@@ -7,6 +7,7 @@ call came while the others were busy. The socket closes with the last of them.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from nodes.channel import AttachSocket, Done, OpenSocket, Reply, Request, Socket
 from nodes.client.calls import Calls
 
 _R = TypeVar("_R", bound=Reply)
+_A = TypeVar("_A")
 
 
 class SocketCalls:
@@ -41,10 +43,20 @@ class SocketCalls:
         return cls(_attached(path, handle), handle)
 
     def call(self, request: Request, kind: type[_R]) -> _R:
-        """As Calls.call. Whoever is interrupted in it leaves its channel behind, with the reply to come."""
+        """As Calls.call."""
+        return self._through(Calls.call, request, kind)
+
+    def call_for_fds(self, request: Request, kind: type[_R]) -> tuple[_R, list[int]]:
+        """As Calls.call_for_fds."""
+        return self._through(Calls.call_for_fds, request, kind)
+
+    def _through(
+        self, make: Callable[[Calls, Request, type[_R]], _A], request: Request, kind: type[_R]
+    ) -> _A:
+        """Whoever is interrupted in a call leaves its channel behind, with the reply to come."""
         calls = self._take()
         try:
-            reply = calls.call(request, kind)
+            answer = make(calls, request, kind)
         except OSError:
             self._give_back(calls)
             raise
@@ -52,15 +64,7 @@ class SocketCalls:
             self._replace(calls)
             raise
         self._give_back(calls)
-        return reply
-
-    def call_for_fds(self, request: Request, kind: type[_R]) -> tuple[_R, list[int]]:
-        """As Calls.call_for_fds."""
-        calls = self._take()
-        try:
-            return calls.call_for_fds(request, kind)
-        finally:
-            self._give_back(calls)
+        return answer
 
     def post(self, request: Request) -> None:
         """Send a request that has no reply."""

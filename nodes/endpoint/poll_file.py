@@ -79,9 +79,10 @@ class PollFile:
 
     def update(self) -> None:
         """Show what the socket is ready for now."""
-        self._show(poll_events(self._polled))
+        self.show(poll_events(self._polled))
 
-    def _show(self, events: int) -> None:
+    def show(self, events: int) -> None:
+        """Poll as `events` has it from now on; what has hung up stays so, and finds no new error."""
         changed = events ^ self._events
         if not changed or (self._events & POLLHUP and not changed & POLLERR):
             return

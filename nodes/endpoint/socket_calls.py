@@ -61,7 +61,7 @@ class SocketCalls:
     def _recvmsg(self, sock: DevmemSocket, request: channel.RecvMsg, _: Session) -> Attempt:
         length = min(request.length, 1 << 30)
         control_bytes = min(request.control_bytes, _CONTROL_MAX)
-        if min(length, control_bytes, request.room, request.before) < 0:
+        if min(control_bytes, request.room, request.before, length - request.before) < 0:
             return refusing(errno.EINVAL, f"recvmsg of {length} bytes, {control_bytes} of control")
         call: RecvCall | None = None
         give_up_at = math.inf
