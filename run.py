@@ -250,6 +250,13 @@ def _say(sentence: str) -> None:
     print(f"run.py: {' '.join(sentence.split())}", file=sys.stderr)
 
 
+def _told(failure: Exception) -> str:
+    """Without Python's [Errno 2] in front."""
+    if not isinstance(failure, OSError) or failure.strerror is None:
+        return str(failure)
+    return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
+
+
 def main() -> int:
     """Every way a run can end, as a sentence on stderr and an exit status."""
     try:
@@ -264,7 +271,7 @@ def main() -> int:
         _say(str(stopped))
         return stopped.status
     except _FAILURES as failure:
-        _say(str(failure))
+        _say(_told(failure))
         return 1
 
 

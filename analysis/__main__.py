@@ -1,4 +1,6 @@
-"""In: a results directory on the command line. Out: its table on stdout, everything else redrawn."""
+"""In: a results directory on the command line. Out: its table on stdout, everything else redrawn; exit status
+0, 1 when values were wrong, 2 when there is nothing to draw or the words are wrong, said in one sentence.
+"""
 
 import sys
 from pathlib import Path
@@ -9,21 +11,30 @@ import typer
 from analysis.analyse import analyse
 from analysis.load import ResultsError
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-def main(
+
+@app.command()
+def redraw(
     run_dir: Annotated[Path, typer.Argument(help="A results directory: results/<run id>.")],
-) -> None:
+) -> int:
     """Redraw table, summary.csv, figures and report.html from manifest.json and samples.csv alone."""
-    try:
-        analysis = analyse(run_dir)
-    except (ResultsError, OSError) as error:
-        print(f"analysis: {error}", file=sys.stderr)
-        raise typer.Exit(2) from error
+    analysis = analyse(run_dir)
     print(analysis.table_text, end="")
     print(f"# Report: {analysis.report_path}")
-    if analysis.wrong_elements:
-        raise typer.Exit(1)
+    return int(bool(analysis.wrong_elements))
+
+
+def main() -> int:
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.TyperException as wrong:
+        sentence = wrong.format_message()
+    except (ResultsError, OSError) as error:
+        sentence = str(error)
+    print(f"analysis: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    sys.exit(main())

@@ -16,10 +16,12 @@ from typing import Annotated, Any
 import typer
 
 from commands.living import execute, find_host, take_down
+from commands.stop import Stop
 from nodes.client import ethtool_command
 from nodes.client.ethtool_command import EthtoolUsage
 from nodes.client.host import Host
 from nodes.machine import dmabuf
+from nodes.machine.memory import Region
 
 HostName = Annotated[str, typer.Argument(help="A host of the run.", metavar="HOST")]
 RunId = Annotated[str | None, typer.Option("--run", help="Which living run.  [default: the newest]")]
@@ -86,7 +88,9 @@ def netdev(
     with ExitStack() as stack:
         client = stack.enter_context(closing(Host(find_host(host, run).channel)))
         if dmabuf_size is not None:
-            wanted["fd"] = stack.enter_context(closing(dmabuf.export(dmabuf_size))).fd
+            stop = Stop()
+            stack.enter_context(stop)
+            wanted["fd"] = stack.enter_context(closing(_new_dmabuf(dmabuf_size))).fd
         try:
             reply = client.netdev.dump(dump, wanted) if dump else client.netdev.do(str(do), wanted)
         except OSError as refusal:
@@ -94,8 +98,17 @@ def netdev(
         print(json.dumps(reply, indent=2), flush=True)
         if dmabuf_size is not None:  # a binding ends with the process that made it
             while True:
-                time.sleep(3600)
+                stop.check()
+                time.sleep(0.1)
     return 0
+
+
+def _new_dmabuf(size: int) -> Region:
+    try:
+        return dmabuf.export(size)
+    except (OSError, OverflowError) as e:
+        why = getattr(e, "strerror", None) or e
+        raise ControlUsage(f"--dmabuf {size}: no dma-buf of that size ({why}); ask for fewer bytes") from None
 
 
 def _object(text: str) -> dict[str, Any]:

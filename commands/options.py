@@ -132,3 +132,9 @@ def check_place(run_dir: Path) -> None:
         raise UsageError(f"{run_dir} exists already; choose another --run-id, or remove it")
     if os.geteuid() != 0:
         raise FabricError("building a network needs root; run `sudo python3 run.py ...`")
+    try:
+        run_dir.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(
+            f"--results {run_dir.parent} cannot be made ({e.strerror}); choose another directory"
+        ) from None

@@ -47,7 +47,8 @@ class Host:
             self._calls = Calls(path)
         except OSError as e:
             raise HostError(
-                f"no endpoint listens at {path!r} ({e.strerror}): start one with python -m nodes.endpoint"
+                f"no endpoint listens at {path!r} ({e.strerror}): "
+                "start one with .venv/bin/python -m nodes.endpoint"
             ) from None
         welcome, fds = self._calls.call_for_fds(Hello(), Welcome)
         self.name = welcome.name

@@ -43,7 +43,7 @@ def ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 def _parser() -> argparse.ArgumentParser:
     p = _Parser(
-        prog="python -m nodes.client.ncdevmem",
+        prog=".venv/bin/python -m nodes.client.ncdevmem",
         description="Netcat over device memory. With -l receive, else send the lines of standard input; "
         "with neither -s nor -c check that the device refuses what it must. What it changes in the NIC it "
         "restores at the end, but for rules that were there before.",

@@ -197,7 +197,11 @@ def _attach(number: int | None, fd: int) -> Region:
     """What the caller calls `number` and came as `fd`, -1 if it did not come."""
     if fd < 0:
         raise NetlinkError(errno.EBADF, f"file descriptor {number} is not open", "fd")
-    return dmabuf.attach(fd)
+    try:
+        return dmabuf.attach(fd)
+    except OSError as refused:  # whose text cannot know the caller's number
+        number_there = refused.errno or errno.EIO
+        raise NetlinkError(number_there, f"file descriptor {number}: {refused.strerror}") from None
 
 
 def require(value: _V | None, attribute: str) -> _V:

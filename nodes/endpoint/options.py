@@ -50,7 +50,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     p = _Parser(
-        prog="python -m nodes.endpoint",
+        prog=".venv/bin/python -m nodes.endpoint",
         description="A host's network stack with a packet-splitting NIC, on one interface and an address "
         "of its own. Applications reach it through --channel with nodes.client. SIGTERM or SIGINT stop it.",
         epilog="example: ip netns exec h1 .venv/bin/python -m nodes.endpoint --interface veth1 "

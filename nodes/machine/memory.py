@@ -65,14 +65,14 @@ class Region:
         except OSError as e:
             with contextlib.suppress(OSError):
                 os.close(fd)
-            raise OSError(errno.EBADF, f"file descriptor {fd} is not open") from e
+            raise OSError(errno.EBADF, "the descriptor is not open") from e
         try:
             _check(fd, name)
             return cls(fd, os.fstat(fd).st_size, place)
         except OSError as e:
             os.close(fd)
             number, why = e.errno or errno.EIO, e.strerror
-            raise OSError(number, f"file descriptor {fd} cannot be mapped as {name!r}: {why}") from e
+            raise OSError(number, f"it cannot be mapped as {name!r}: {why}") from e
 
     def close(self) -> None:
         """Give the descriptor back; the mapping goes when the last view of it does."""

@@ -166,8 +166,8 @@ def test_redrawing_gives_the_same_bytes(run_dir: Path) -> None:
 
 
 def test_the_command_line_redraws_and_tells_by_its_status(run_dir: Path, tmp_path: Path) -> None:
-    def run(directory: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "analysis", str(directory)]
+    def run(*words: Path | str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "analysis", *map(str, words)]
         root = Path(__file__).parents[2]
         return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
@@ -180,3 +180,10 @@ def test_the_command_line_redraws_and_tells_by_its_status(run_dir: Path, tmp_pat
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
     assert "manifest.json is missing" in missing.stderr
+    for words, sentence in [
+        ((), "analysis: Missing argument 'run_dir'.\n"),
+        ((run_dir, "more"), "analysis: Got unexpected extra argument(s) (more)\n"),
+        (("--frobnicate",), "analysis: No such option: --frobnicate\n"),
+    ]:
+        wrong = run(*words)
+        assert (wrong.returncode, wrong.stderr) == (2, sentence)

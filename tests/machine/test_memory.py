@@ -49,7 +49,7 @@ def test_a_closed_descriptor_is_ebadf() -> None:
     fd = os.dup(region.fd)
     os.close(fd)
     region.close()
-    with pytest.raises(OSError, match=f"{fd} is not open") as caught:
+    with pytest.raises(OSError, match="the descriptor is not open") as caught:
         dmabuf.attach(fd)
     assert caught.value.errno == errno.EBADF
 
@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[int, Callable[[], int]]] = {
 def test_what_is_no_dma_buf_is_refused_with_the_reason_and_closed(why: str) -> None:
     number, make = REFUSED[why]
     fd = make()
-    with pytest.raises(OSError, match=f"descriptor {fd} cannot be mapped as 'dmabuf': .*{why}") as caught:
+    with pytest.raises(OSError, match=f"it cannot be mapped as 'dmabuf': .*{why}") as caught:
         dmabuf.attach(fd)
     assert caught.value.errno == number
     assert not Path(f"/proc/self/fd/{fd}").exists()
@@ -91,7 +91,7 @@ def test_what_is_no_dma_buf_is_refused_with_the_reason_and_closed(why: str) -> N
 def test_a_descriptor_that_may_only_be_read_is_refused_and_closed() -> None:
     region = dmabuf.export(SIZE)
     fd = os.open(f"/proc/self/fd/{region.fd}", os.O_RDONLY)
-    with pytest.raises(PermissionError, match=f"file descriptor {fd} cannot be mapped"):
+    with pytest.raises(PermissionError, match="it cannot be mapped as"):
         dmabuf.attach(fd)
     assert not Path(f"/proc/self/fd/{fd}").exists()
     region.close()

@@ -58,6 +58,11 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], 
 
     (device,) = json.loads(command("netdev", "h2", "--dump", "dev-get").stdout)
     request = json.dumps({"ifindex": device["ifindex"], "queues": [{"type": "rx", "id": 1}], "fd": 999})
+    taken = command("netdev", "h2", "--do", "bind-rx", "--json", request.replace("999", "1"))
+    assert "EINVAL: file descriptor 1: it cannot be mapped as 'dmabuf'" in taken.stderr
+    huge = command("netdev", "h2", "--do", "bind-tx", "--dmabuf", "999999999999999")
+    assert (huge.returncode, huge.stderr.count("\n")) == (2, 1)
+    assert "--dmabuf 999999999999999: no dma-buf of that size (" in huge.stderr
     bad = command("netdev", "h2", "--do", "bind-rx", "--json", request)
     assert (bad.returncode, "EBADF" in bad.stderr) == (1, True)
 
@@ -80,17 +85,24 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], 
 
 
 def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: subprocess.Popen[str]) -> None:
-    assert command("ethtool", "h1", "-G", "tcp-data-split", "on").returncode == 0
+    assert command("ethtool", "h1", "-G", "tcp-data-split", "on", "hds-thresh", "0").returncode == 0
     queue = {"ifindex": 2, "queues": [{"type": "rx", "id": 3}]}
     argv = ["netdev", "h1", "--do", "bind-rx", "--dmabuf", "1048576", "--json", json.dumps(queue)]
     with subprocess.Popen(
-        [sys.executable, str(PROJECT / "run.py"), *argv], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(PROJECT / "run.py"), *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as binder:
         assert binder.stdout is not None
         assert json.loads("".join(binder.stdout.readline() for _ in range(3))) == {"id": 1}
         with closing(Host(find_host("h1", "it").channel)) as host:
             assert host.netdev.queue_get()[3]["dmabuf"] == 1
-            binder.terminate()
+            binder.send_signal(signal.SIGINT)
+            assert binder.stderr is not None
+            said = "run.py: stopped by SIGINT; everything it had started has been taken down\n"
+            assert binder.stderr.read() == said
+            assert binder.wait(10) == 128 + signal.SIGINT
             deadline = time.monotonic() + 10
             while "dmabuf" in host.netdev.queue_get()[3]:
                 assert time.monotonic() < deadline

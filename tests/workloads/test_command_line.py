@@ -72,6 +72,14 @@ def test_a_run_id_is_not_used_twice(tmp_path: Path) -> None:
     assert "exists already; choose another --run-id" in found.stderr
 
 
+def test_results_go_where_a_directory_can_be() -> None:
+    found = run_py("--results", "/proc/x")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == (
+        "run.py: --results /proc/x cannot be made (No such file or directory); choose another directory\n"
+    )
+
+
 def test_list_names_everything_that_can_be_chosen() -> None:
     found = run_py("list")
     assert found.returncode == 0
