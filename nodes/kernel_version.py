@@ -25,6 +25,7 @@ class KernelVersion:
     userns_admin: bool  # CAP_NET_ADMIN in the network namespace's own user namespace is enough
     dontneed_frags_max: int | None  # fragments that one SO_DEVMEM_DONTNEED visits; None: no limit
     provider_bulk: int  # net_iovs that a page pool takes from its provider at once
+    tcp_info_bytes: int  # length of struct tcp_info
     unreadable_may_follow: bool  # a dma-buf's bytes may be appended behind host pages of MSG_ZEROCOPY
 
     @property
@@ -45,6 +46,7 @@ _V17 = KernelVersion(
     userns_admin=False,
     dontneed_frags_max=None,
     provider_bulk=1,
+    tcp_info_bytes=248,
     unreadable_may_follow=True,
 )
 _6_12 = replace(
@@ -55,7 +57,14 @@ _6_12 = replace(
     guards_bound_queues=True,
     dontneed_frags_max=1024,
 )
-_6_18 = replace(_6_12, name="6.18", devmem_tx=True, bad_queue_errno=errno.EINVAL, duplicate_queue=True)
+_6_18 = replace(
+    _6_12,
+    name="6.18",
+    devmem_tx=True,
+    bad_queue_errno=errno.EINVAL,
+    duplicate_queue=True,
+    tcp_info_bytes=280,
+)
 DEFAULT = replace(_6_18, name="6.18+rx-page-size", rx_page_size=True)
 _NEWEST = replace(
     DEFAULT, name="newest", userns_admin=True, provider_bulk=64, unreadable_may_follow=False

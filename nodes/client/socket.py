@@ -368,7 +368,7 @@ class Socket:
         if not 0 <= buflen <= _OPTION_MAX:
             raise OSError(errno.EINVAL, f"getsockopt buflen out of range: {buflen}, 0 to {_OPTION_MAX}")
         value = self._calls.call(GetSockOpt(level, option, buflen or _INT.size), Value).value
-        return value[:buflen] if buflen else int(_INT.unpack_from(value)[0])
+        return value[:buflen] if buflen else int(_INT.unpack(value[:4].ljust(4, b"\0"))[0])
 
 
 def _deadline(wait_s: float | None) -> float:

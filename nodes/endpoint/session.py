@@ -31,6 +31,7 @@ from nodes.channel import (
 )
 from nodes.endpoint.credentials import has_net_admin
 from nodes.endpoint.poll_file import PollFile
+from nodes.endpoint.socket_options import timed
 from nodes.sock.devmem_socket import DevmemSocket
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class Session:
 
     def _begin(self, request: AnyRequest, fd: int, now: float) -> None:
         """Make the call, which takes `fd` over; keep it if it would block."""
+        if self.socket is not None:
+            request = timed(request, self.socket)
         call = self._syscalls.attempt(self, request, fd)
         try:
             reply = _try(call, now)
@@ -127,10 +130,10 @@ class Session:
     def _retry(self, blocked: BlockedCall, now: float) -> None:
         try:
             reply = _try(blocked.attempt, now)
-        except BlockingIOError:
+        except BlockingIOError as would_block:
             if blocked.deadline is None or now < blocked.deadline:
                 return
-            reply = Failed(errno.EAGAIN, "the call timed out")
+            reply = Failed(would_block.errno or errno.EAGAIN, "the call timed out")  # connect: EINPROGRESS
         self.blocked = None
         if reply is not None:
             self._answer(reply)

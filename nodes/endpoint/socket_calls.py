@@ -16,7 +16,7 @@ from nodes.control.netdev import Netdev
 from nodes.endpoint import socket_options
 from nodes.endpoint.session import Attempt, Session, refusing
 from nodes.endpoint.user_memory import EMPTY, UserMemory
-from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.devmem_socket import DevmemSocket, SocketState
 from nodes.sock.tcp_recvmsg import RecvCall, RecvRequest
 from nodes.sock.tcp_sendmsg import SendCall, SendRequest
 from nodes.wire import ip
@@ -129,14 +129,15 @@ class SocketCalls:
         return listen
 
     def _connect(self, sock: DevmemSocket, request: channel.Connect, _: Session) -> Attempt:
-        started = False
+        waiting = 0
 
         def connect(now: float) -> channel.Done:
-            nonlocal started
-            if not started:
+            nonlocal waiting
+            if not waiting:
+                old = sock.socket_state is SocketState.CONNECTING
                 sock.start_connect(_address(sock, request.address), _port(request.port), now)
-                started = True
-            sock.connect_result()
+                waiting = errno.EALREADY if old else errno.EINPROGRESS
+            sock.connect_result(now, waiting)
             return channel.Done()
 
         return connect
@@ -167,15 +168,13 @@ class SocketCalls:
 
         return wait
 
-    def _setsockopt(self, sock: DevmemSocket, request: channel.SetSockOpt, _: Session) -> Attempt:
-        def setsockopt(_: float) -> channel.Done:
-            return channel.Done(socket_options.set_option(sock, request.level, request.option, request.value))
-
-        return setsockopt
+    def _setsockopt(self, sock: DevmemSocket, request: channel.SetSockOpt, session: Session) -> Attempt:
+        what = request.level, request.option, request.value
+        return lambda _: channel.Done(socket_options.set_option(sock, *what, session.privileged))
 
     def _getsockopt(self, sock: DevmemSocket, request: channel.GetSockOpt, _: Session) -> Attempt:
         level, option, length = request.level, request.option, request.length
-        return lambda _: channel.Value(socket_options.get_option(sock, level, option, length))
+        return lambda now: channel.Value(socket_options.get_option(sock, level, option, length, now))
 
 
 def _address(sock: DevmemSocket, text: str) -> int:
@@ -204,4 +203,4 @@ def _name(sock: DevmemSocket, name: tuple[int, int]) -> tuple[str, int]:
 
 def names(sock: DevmemSocket) -> channel.SocketNames:
     """Both ends' addresses, as the socket's family writes them."""
-    return channel.SocketNames(_name(sock, sock.local), _name(sock, sock.remote), sock.family)
+    return channel.SocketNames(_name(sock, sock.local), _name(sock, sock.peer), sock.family)

@@ -33,6 +33,13 @@ class Parsed:
     l4_start: int = 0
 
 
+def flow_of(src: tuple[int, int], dst: tuple[int, int]) -> bytes:
+    """`flow` of TCP packets from (address, port) to (address, port); an address as wire.ip has it."""
+    width = 16 if ip.is_ipv6(src[0]) else 4
+    addresses = src[0].to_bytes(width, "big") + dst[0].to_bytes(width, "big")
+    return addresses + src[1].to_bytes(2, "big") + dst[1].to_bytes(2, "big")
+
+
 def parse(first: memoryview, length: int) -> Parsed:
     """`first`: the beginning of a frame of `length` bytes."""
     if length < _L4_START:

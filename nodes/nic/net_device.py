@@ -192,8 +192,11 @@ class NetDevice:
         finally:
             self.napi.polling = False
 
+    def queue_of(self, flow: bytes) -> RxQueue | None:
+        """Where packets of `flow` (see header_split) go; None: a rule discards them."""
+        return self._queue_of_flow.get(flow) or self._choose_queue(flow)
+
     def _choose_queue(self, flow: bytes) -> RxQueue | None:
-        """None: a rule discards the flow."""
         rule = self.steering.match(flow)
         if rule is None:
             chosen = self.rss.queue(flow)

@@ -13,6 +13,7 @@ import os
 import socket
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
 from nodes import uapi
@@ -36,7 +37,7 @@ _MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
 
 @dataclass(slots=True)
 class SocketOptions:
-    """What setsockopt changed; buffer sizes in bytes count from the next connect or listen."""
+    """What setsockopt changed."""
 
     send_buffer_bytes: int = 8 << 20
     receive_buffer_bytes: int = 12 << 20
@@ -53,12 +54,30 @@ class SocketOptions:
     keepcnt: int = 9
     user_timeout_ms: int = 0
     max_pacing_rate: int = UNLIMITED  # bytes a second
-    linger_s: int | None = None  # SO_LINGER; 0: close resets
+    linger: bool = False  # SO_LINGER; on with 0 s close resets
+    linger_s: int = 0
+    receive_timeout_s: float | None = None  # SO_RCVTIMEO, SO_SNDTIMEO: of calls that block; None: for ever
+    send_timeout_s: float | None = None
+    quickack: bool = True
+    maxseg: int = 0  # TCP_MAXSEG of the next connection; 0: as the link has it
+    tos: int = 0  # IP_TOS and IPV6_TCLASS without the ECN bits
+    tclass: int = 0
+    priority: int = 0  # SO_PRIORITY and SO_MARK: no queue and no rule here looks at them
+    mark: int = 0
+    bound_device: str = ""  # SO_BINDTODEVICE: the only one there is, or none
 
     @property
     def keepalive_times(self) -> Keepalive | None:
         """What a connection is told: None without SO_KEEPALIVE."""
         return Keepalive(self.keepidle, self.keepintvl, self.keepcnt) if self.keepalive else None
+
+
+class SocketState(Enum):
+    """What connect made of a socket (enum socket_state in include/uapi/linux/net.h)."""
+
+    UNCONNECTED = auto()
+    CONNECTING = auto()
+    CONNECTED = auto()  # and so for ever, also when the connection is over
 
 
 def error(number: int, text: str = "") -> OSError:
@@ -73,16 +92,19 @@ class DevmemSocket:
         self.inet = inet
         self.family = family
         self.slots: tuple[int, ...] = ()  # of the table of ports
-        self.local = (0, 0)
+        self.local = (0, 0)  # the port may outlive the hold on it, as getsockname shows
+        self.bound = (0, 0)  # of that, what bind asked for: it survives a connection
         self.remote = (0, 0)
         self.options = SocketOptions()
+        self.socket_state = SocketState.UNCONNECTED
         self.connection: Connection | None = None
         self.recv_queue = RecvQueue()
         self.user_frags = UserFrags()
         self.errqueue = ErrQueue()
         self.bytes_sent = 0  # payload bytes handed to the connection: the stream offset of the next one
         self.closed = False  # by the application; the connection may live on
-        self.backlog = 0  # > 0: listening
+        self.listening = False
+        self.backlog = 0
         self.accept_queue: deque[DevmemSocket] = deque()
         self.embryos = 0  # children that have not finished their handshake
         self.listener: DevmemSocket | None = None  # whose child this is, until accepted
@@ -103,52 +125,103 @@ class DevmemSocket:
         return (V4, not (v6 and self.options.v6only)), (V6, v6)
 
     @property
+    def state(self) -> State:
+        """sk_state of what does not listen. What is left in TIME_WAIT is no socket's any more."""
+        connection = self.connection
+        if connection is None or connection.state is State.TIME_WAIT:
+            return State.CLOSED
+        return connection.state
+
+    @property
+    def peer(self) -> tuple[int, int]:
+        """What getpeername tells (inet_getname): (0, 0) while nobody is there."""
+        return (0, 0) if self.state in (State.CLOSED, State.SYN_SENT) else self.remote
+
+    @property
+    def tos(self) -> int:
+        """Of the packets that we send."""
+        return self.options.tclass if self.remote[0] > 0xFFFFFFFF else self.options.tos
+
+    @property
     def accept_queue_full(self) -> bool:
         """sk_acceptq_is_full: one more than asked for fits."""
         return len(self.accept_queue) > self.backlog
 
     def bind(self, address: int, port: int) -> None:
         """EINVAL when bound already, EADDRNOTAVAIL for a foreign address, EADDRINUSE."""
-        if self.local[1]:
+        if self.slots or self.connection is not None:
             raise error(errno.EINVAL, "the socket is bound already")
         self.local = self.inet.claim(self, address, port)
+        self.bound = (address, port)
 
     def listen(self, backlog: int) -> None:
-        """Accept connections; binds to a free port if need be."""
-        if self.connection is not None:
+        """Accept connections; binds to a free port if need be. `backlog`: as an unsigned number."""
+        if self.socket_state is not SocketState.UNCONNECTED:
             raise error(errno.EINVAL, "a connected socket cannot listen")
-        if not self.local[1]:
-            self.bind(0, 0)
+        if not self.slots:
+            self.local = self.inet.claim(self, self.bound[0], 0)
         self.inet.listen(self)
-        self.backlog = max(1, min(backlog, SOMAXCONN))
+        self.listening = True
+        self.backlog = min(backlog & 0xFFFFFFFF, SOMAXCONN)
 
     def accept(self) -> DevmemSocket:
         """The next connection, complete; BlockingIOError when there is none."""
-        if not self.backlog:
+        if not self.listening:
             raise error(errno.EINVAL, "the socket does not listen")
         if not self.accept_queue:
             raise BlockingIOError(errno.EAGAIN, "no connection waits")
         child = self.accept_queue.popleft()
         child.listener = None
+        child.socket_state = SocketState.CONNECTED
         return child
 
     # --- connecting
 
     def start_connect(self, address: int, port: int, now: float) -> None:
-        """Begin; the result comes by connect_result. EISCONN, EALREADY, EINVAL, ENETUNREACH."""
-        if self.backlog:
-            raise error(errno.EISCONN, "the socket listens")
-        if self.connection is not None:
-            raise error(errno.EALREADY if self.connection.state in _CONNECTING else errno.EISCONN)
-        if not self.local[1]:
-            self.local = self.inet.claim(self, 0, 0)
-        self.inet.connect(self, address, port, now)
+        """Begin, unless an attempt is under way; connect_result tells how it went, and may say EALREADY
+        (`waiting`) of an old one. EISCONN, ENETUNREACH, EADDRNOTAVAIL."""
+        if self.listening or self.socket_state is SocketState.CONNECTED:
+            raise error(errno.EISCONN)
+        if self.socket_state is SocketState.CONNECTING:
+            return
+        held = bool(self.slots)
+        if not held:
+            self.local = self.inet.claim(self, self.bound[0], 0)
+        try:
+            self.inet.connect(self, address, port, now)
+        except OSError:
+            if not held:
+                self.inet.forget(self)
+                self.local = self.bound
+            raise
+        self.socket_state = SocketState.CONNECTING
+        self._error = 0
 
-    def connect_result(self) -> None:
-        """Return when connected; BlockingIOError while connecting; the connection's error otherwise."""
-        if self.connection is not None and self.connection.state in _CONNECTING:
-            raise BlockingIOError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
-        self.raise_error()
+    def connect_result(self, now: float, waiting: int = errno.EINPROGRESS) -> None:
+        """Return when connected; BlockingIOError with errno `waiting` while connecting; else why it failed,
+        and the socket is as it was before (__inet_stream_connect)."""
+        if self.state in _CONNECTING:
+            raise BlockingIOError(waiting, os.strerror(waiting))
+        if self.state is State.CLOSED:
+            number = self.take_error() or errno.ECONNABORTED
+            self._disconnect(now)
+            raise error(number)
+        self.socket_state = SocketState.CONNECTED
+
+    def _disconnect(self, now: float) -> None:
+        """Back to what bind left; what waits in a listener's queue is reset (tcp_disconnect)."""
+        if self.connection is not None:
+            self.connection.abort(now)
+            self.absorb()
+        self.inet.disconnect(self, now)
+        self.socket_state = SocketState.UNCONNECTED
+        self.connection = None
+        self.remote, self.local = (0, 0), (self.bound[0], self.local[1])
+        self._send_shutdown = self.receive_shutdown = False
+        self.bytes_sent = self.errqueue.last_end = self.embryos = self.soft_error = self._error = 0
+        self.recv_queue.release_all()
+        self._drop_accept_queue(now)
+        self.listening = False
 
     # --- data: see tcp_recvmsg and tcp_sendmsg
 
@@ -164,18 +237,28 @@ class DevmemSocket:
 
     def shutdown(self, how: int, now: float) -> None:
         """SHUT_WR (1) and SHUT_RDWR (2) end our stream; SHUT_RD (0) and SHUT_RDWR end waiting for more, and
-        change nothing on the wire."""
-        if self.connection is None or self.connection.state in (*_CONNECTING, State.CLOSED):
-            raise error(errno.ENOTCONN)
+        change nothing on the wire. SHUT_RD ends listening, anything an attempt to connect. EINVAL, and
+        ENOTCONN, which does not keep it from happening (inet_shutdown)."""
         if how not in (0, 1, 2):
             raise error(errno.EINVAL, f"shutdown how={how}: 0, 1 or 2")
-        if how in (0, 2):
+        state = self.state
+        if self.listening or state is State.SYN_SENT:
+            if how != socket.SHUT_WR or not self.listening:
+                self._disconnect(now)
+                self._error = errno.ECONNRESET if state is State.SYN_SENT else 0
+                self.inet.touch(self)
+            return
+        if how != socket.SHUT_WR:
             self.receive_shutdown = True
-            self.inet.touch(self)
-        if how and not self._send_shutdown:
+            if self.connection is not None:
+                self.connection.shutdown_receive()
+        if how != socket.SHUT_RD and not self._send_shutdown:
             self._send_shutdown = True
-            self.connection.shutdown(now)
-            self.inet.touch(self)
+            if self.connection is not None:
+                self.connection.shutdown(now)
+        self.inet.touch(self)
+        if state is State.CLOSED:
+            raise error(errno.ENOTCONN)
 
     def devmem_dontneed(self, value: bytes) -> int:
         """SO_DEVMEM_DONTNEED: how many fragments were returned; EINVAL for a bad length (net/core/sock.c)."""
@@ -232,14 +315,18 @@ class DevmemSocket:
         reset: what nobody accepted (inet_csk_listen_stop), was not even connected, or lingers for 0 s."""
         self.closed = True
         self.user_frags.release_all()
-        for child in self.accept_queue:
-            child.close(now, reset=True)
-        self.accept_queue.clear()
+        self._drop_accept_queue(now)
+        options = self.options
         if self.connection is not None:
-            if reset or self.options.linger_s == 0 or self.connection.state in _CONNECTING:
+            if reset or self.connection.state in _CONNECTING or (options.linger and not options.linger_s):
                 self.connection.abort(now)
             else:
                 self.connection.close(now)
         self.recv_queue.release_all()
         self.inet.release(self, now)
+
+    def _drop_accept_queue(self, now: float) -> None:
+        for child in self.accept_queue:
+            child.close(now, reset=True)
+        self.accept_queue.clear()
 

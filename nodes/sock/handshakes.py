@@ -136,7 +136,6 @@ class Handshakes:
         listener.embryos -= 1
         if connection.state is State.CLOSED:
             child.closed = True
-            child.recv_queue.release_all()  # of a peer that sent and reset before anybody could accept
             return None
         listener.accept_queue.append(child)
         return listener

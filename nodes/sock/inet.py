@@ -27,7 +27,7 @@ from nodes.sock.ports import V4, V6, Ports
 from nodes.sock.send_pages import SendPages
 from nodes.sock.snmp import IpMib
 from nodes.sock.time_waits import Flow, TimeWaits
-from nodes.tcp.config import TcpConfig
+from nodes.tcp.config import WINDOW_MAX, TcpConfig
 from nodes.tcp.connection import Connection, reset_for
 from nodes.tcp.host import TcpHost
 from nodes.tcp.segment import Segment
@@ -38,7 +38,6 @@ from nodes.wire.checksum import pseudo_header_sum
 _PACKET_MAX = 1 << 20
 _HEADERS_MAX = 60 + ipv6.JUMBO_BYTES  # what follows IP's before the payload
 _MSS_MAX = 65495  # of the largest IPv4 packet
-_WINDOW_MAX = 65535 << 14  # RFC 7323 section 2.3
 _SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
 _HANDSHAKE = tcp.SYN | tcp.ACK | tcp.RST
 
@@ -106,7 +105,8 @@ class Inet:
         EADDRNOTAVAIL when the very same connection lives, in TIME_WAIT perhaps."""
         family = self._family(address)
         version = V6 if ip.is_ipv6(address) else V4
-        if not family.on_link(address) or version + sock.local[1] not in sock.slots:
+        reachable = family.on_link(address) and address != family.broadcast
+        if not reachable or version + sock.local[1] not in sock.slots:
             raise error(errno.ENETUNREACH, f"no route to {ip.address_text(address)}")
         flow = (sock.local[1], address, port)
         if flow in self._connections or flow in self.time_waits:
@@ -122,14 +122,14 @@ class Inet:
         """For a connection with the address `remote`."""
         family, device = self._family(remote), self.device.config
         mtu = self._icmp_errors.path_mtus.limit(remote, device.mtu, now)
-        mss = min(mtu - family.header_bytes - tcp.HEADER_BYTES, _MSS_MAX)
+        mss = min(mtu - family.header_bytes - tcp.HEADER_BYTES, options.maxseg or _MSS_MAX)
         gso_max_bytes = device.gso_max_bytes if self.device.tso and self.device.sg else 0
         most = min(gso_max_bytes - ethernet.HEADER_BYTES, _PACKET_MAX)
         return TcpConfig(
             mss=mss,
             max_segment_bytes=max(mss, most - family.header_bytes - _HEADERS_MAX),
             send_buffer_bytes=options.send_buffer_bytes,
-            receive_buffer_bytes=min(options.receive_buffer_bytes, _WINDOW_MAX),
+            receive_buffer_bytes=min(options.receive_buffer_bytes, WINDOW_MAX),
             congestion=options.congestion,
             nodelay=options.nodelay,
             cork=options.cork,
@@ -168,10 +168,13 @@ class Inet:
         sock = self._connections.get((header.dst_port, found.src, header.src_port))
         if sock is None or sock.connection is None:
             return self._receive_unexpected(segment, found, now)
-        if sock.embryo and self._handshakes.must_wait(sock, header):
+        embryo = sock.embryo
+        if embryo and self._handshakes.must_wait(sock, header):
             _release(segment)
             return None
         sock.connection.receive_segment(segment, now)
+        if embryo:
+            self._advance(sock)
         return sock
 
     def _receive_unexpected(
@@ -192,6 +195,7 @@ class Inet:
         if listener is not None:
             taken_by = self._handshakes.ack(listener, segment, ends, now)
             if taken_by is not None:
+                self._advance(taken_by)
                 return taken_by
         if listener is None or header.flags & tcp.ACK:
             self._refuse(segment, found, now)
@@ -213,12 +217,16 @@ class Inet:
         """The socket's connection saw segments or a timer."""
         if sock.connection is None:
             return
+        self._advance(sock)
+        self.touch(sock)
+
+    def _advance(self, sock: DevmemSocket) -> None:
+        """Take what the connection has; if that ends a handshake, now: a backlog holds within a batch too."""
         sock.absorb()
         if sock.embryo:
             listener = self._handshakes.advanced(sock)
             if listener is not None:
                 self.changed[listener] = None
-        self.touch(sock)
 
     # --- transmit
 
@@ -237,21 +245,22 @@ class Inet:
             connection = sock.connection
             if connection is None:
                 continue
-            count = 0
+            count, tos = 0, sock.tos
             for segment in connection.segments_to_send(now, _SEGMENTS_PER_TURN):
-                self.xmit_segment(segment, sock.remote[0], now)
+                self.xmit_segment(segment, sock.remote[0], now, tos)
                 count += 1
             if count >= _SEGMENTS_PER_TURN:
                 self._to_transmit[sock] = None
             if connection.state is State.TIME_WAIT:
                 self._retire(sock, connection)
             elif connection.state is State.CLOSED:
-                self._forget(sock)
+                self.forget(sock)
             else:
                 self._schedule(sock, connection.next_timeout())
         return bool(self._to_transmit) and not self.device.tx.stopped
 
-    def xmit_segment(self, segment: Segment, remote: int, now: float) -> None:
+    def xmit_segment(self, segment: Segment, remote: int, now: float, tos: int = 0) -> None:
+        """`tos`: DSCP, at its place beside the ECN bits."""
         payload = segment.payload
         length = len(payload) if payload is not None else 0
         family = self._v6 if remote > 0xFFFFFFFF else self._v4
@@ -260,7 +269,7 @@ class Inet:
         checksum = pseudo_header_sum(family.address, remote, ip.TCP, l4_bytes)
         at = tcp.CHECKSUM_OFFSET
         packet = (
-            family.emit(family.address, remote, ip.TCP, l4_bytes, segment.ecn)
+            family.emit(family.address, remote, ip.TCP, l4_bytes, tos | segment.ecn)
             + header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
         )
         assert payload is None or isinstance(payload, Frags)
@@ -308,30 +317,42 @@ class Inet:
 
     def release(self, sock: DevmemSocket, now: float) -> None:
         """The application closed `sock`: forget it now, or when its connection ends."""
-        if sock.backlog:
-            self._ports.stop_listening(sock)
-            for child in [c for c in self._connections.values() if c.listener is sock]:
-                child.listener = None
-                child.close(now)
+        self._stop_listening(sock, now)
         if sock.connection is None:
             self._ports.release(sock)
         else:
             self.touch(sock)
         self.changed.pop(sock, None)
 
+    def _stop_listening(self, sock: DevmemSocket, now: float) -> None:
+        if sock.listening:
+            self._ports.stop_listening(sock)
+            for child in [c for c in self._connections.values() if c.listener is sock]:
+                child.listener = None
+                child.close(now)
+
+    def disconnect(self, sock: DevmemSocket, now: float) -> None:
+        """`sock`, whose connection has ended, starts afresh; if it listens it stops."""
+        self._stop_listening(sock, now)
+        for segment in sock.connection.segments_to_send(now) if sock.connection is not None else ():
+            self.xmit_segment(segment, sock.remote[0], now, sock.tos)
+        self.forget(sock)
+
     def _retire(self, sock: DevmemSocket, connection: Connection) -> None:
         """The connection is in TIME_WAIT: what must wait is small and needs no socket (tcp_time_wait)."""
         self.time_waits.add((sock.local[1], *sock.remote), sock, connection.retire())
-        self._forget(sock)
+        self.forget(sock)
 
-    def _forget(self, sock: DevmemSocket) -> None:
-        """The connection is over; a socket that is still open keeps what can be read."""
+    def forget(self, sock: DevmemSocket) -> None:
+        """The connection is over; a socket that is still open keeps what can be read, and a port that it
+        asked for by number."""
         self._timed.pop(sock.timer, None)
         sock.timer_at = None
         key = (sock.local[1], *sock.remote)
         if self._connections.get(key) is sock:
             del self._connections[key]
-        self._ports.release(sock)
+        if sock.closed or not sock.bound[1]:
+            self._ports.release(sock)
 
     def sockets(self) -> list[DevmemSocket]:
         """Every socket with a connection or a backlog; those in TIME_WAIT are `time_waits`."""

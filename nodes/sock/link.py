@@ -33,6 +33,14 @@ class Family:
     header_bytes: int
     emit: Callable[[int, int, int, int, int], bytes]
 
+    @property
+    def broadcast(self) -> int | None:
+        """The highest address of an IPv4 prefix that has room for one."""
+        host_bits = self.address_bits - self.prefix
+        if ip.is_ipv6(self.address) or host_bits < 2:
+            return None
+        return self.address | (1 << host_bits) - 1
+
     def on_link(self, address: int) -> bool:
         """Whether a neighbour may have `address`: it is in our prefix and not ours."""
         host_bits = self.address_bits - self.prefix

@@ -17,9 +17,9 @@ _OVER = (State.CLOSED, State.TIME_WAIT)
 
 
 def poll_events(sock: DevmemSocket) -> int:
-    """The kernel's mask, but for two things: a socket that was never connected does not hang up, and none
-    does while zero-copy sends have not completed. (A hang-up cannot be taken back from a poll file.)"""
-    if sock.backlog:
+    """The kernel's mask, but for two things: a socket that may yet connect does not hang up, and none does
+    while zero-copy sends have not completed. (A hang-up cannot be taken back from a poll file.)"""
+    if sock.listening:
         return POLLIN if sock.accept_queue else 0
     events = POLLERR if sock.pending_error or sock.errqueue.unread else 0
     connection = sock.connection
@@ -28,6 +28,8 @@ def poll_events(sock: DevmemSocket) -> int:
     if connection.state in _CONNECTING:
         return events
     over = connection.state in _OVER
+    if over and not connection.established:  # another attempt may follow
+        return events | POLLIN | POLLOUT
     finished = over or connection.fin_received or sock.receive_shutdown
     if finished:
         events |= POLLIN | POLLRDHUP

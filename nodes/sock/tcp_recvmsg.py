@@ -89,14 +89,17 @@ class RecvCall:
         connection = sock.connection
         if connection is None:
             sock.raise_error()
+            if sock.receive_shutdown:
+                return True
             raise error(errno.ENOTCONN)
         if self._flags & uapi.MSG_OOB:
             raise error(errno.EINVAL, "there is no urgent data")
-        if not connection.fin_received and not sock.receive_shutdown:
-            if connection.state is not State.CLOSED:
-                return False
-            if not self._count and not sock.recv_queue.length:
-                sock.raise_error()
+        if connection.fin_received:
+            return True
+        if connection.state is not State.CLOSED and not sock.receive_shutdown:
+            return False
+        if not self._count and not sock.recv_queue.length:
+            sock.raise_error()
         return True
 
     def _target(self) -> int:

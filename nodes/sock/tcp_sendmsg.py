@@ -50,7 +50,9 @@ def sendmsg(
 ) -> int:
     """Take more of `request`, of which `done` bytes were taken; returns how many, BlockingIOError when
     the send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12,
-    E16), ENOBUFS (E11)."""
+    E16), ENOBUFS (E11); EOPNOTSUPP for MSG_OOB, as urgent data would be lost in the stream."""
+    if request.flags & uapi.MSG_OOB:
+        raise error(errno.EOPNOTSUPP, "MSG_OOB: urgent data is not sent here, send it as any other")
     length, zerocopy = request.length, _notifies(sock, request)
     begun = done or request.before
     if zerocopy and length and not begun and sock.errqueue.full:

@@ -23,11 +23,11 @@ _PAWS_IDLE_S = 24 * 86400.0  # after so long without a word the timestamp clock 
 class Acceptance:
     """The first tests of every segment that header prediction did not take."""
 
-    __slots__ = ("_answered_at", "_emitter", "_host", "_receiver", "heard_at")
+    __slots__ = ("_answered_at", "_host", "emitter", "heard_at", "receiver")
 
     def __init__(self, emitter: Emitter, receiver: Receiver, host: TcpHost, now: float) -> None:
-        self._emitter = emitter
-        self._receiver = receiver
+        self.emitter = emitter
+        self.receiver = receiver
         self._host = host
         self._answered_at = -inf
         self.heard_at = now
@@ -39,7 +39,7 @@ class Acceptance:
         return self._is_recent(segment, seq, length, flags, now) and self._is_inside(seq, length, flags, now)
 
     def _is_recent(self, segment: Segment, seq: int, length: int, flags: int, now: float) -> bool:
-        emitter, ts_val = self._emitter, segment.header.ts_val
+        emitter, ts_val = self.emitter, segment.header.ts_val
         if not emitter.timestamps or ts_val is None or flags & RST:
             return True
         if precedes(ts_val, emitter.ts_recent) and now - self.heard_at < _PAWS_IDLE_S:
@@ -49,13 +49,13 @@ class Acceptance:
             elif length:  # a bare ACK that was overtaken says nothing new: no answer
                 self._answer(now, _PROBE_ANSWER_EVERY_S)
             return False
-        acked = self._receiver.acked
+        acked = self.receiver.acked
         if seq <= acked and seq + length >= acked and not flags & SYN:
             emitter.ts_recent = ts_val
         return True
 
     def _is_inside(self, seq: int, length: int, flags: int, now: float) -> bool:
-        receiver = self._receiver
+        receiver = self.receiver
         nxt = receiver.rcv_nxt
         if length == 0:
             inside = nxt <= seq <= max(nxt, receiver.rcv_adv)
@@ -85,9 +85,9 @@ class Acceptance:
         elif self._host.may_challenge(now):
             self._host.mib.TcpExtTCPChallengeACK += 1
             self._answered_at = now
-            self._receiver.ack_due = True
+            self.receiver.ack_due = True
 
     def _answer(self, now: float, every: float) -> None:
         if now - self._answered_at >= every:
             self._answered_at = now
-            self._receiver.ack_due = True
+            self.receiver.ack_due = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from dataclasses import replace
 from math import inf
 
 from nodes.tcp.acceptance import Acceptance
@@ -20,7 +21,7 @@ from nodes.tcp.receiver import Receiver
 from nodes.tcp.segment import CE, Payload, Segment
 from nodes.tcp.sender import Sender
 from nodes.tcp.seq import HALF, MASK, unwrap
-from nodes.tcp.state import CONNECTED, OPENING, RESET_ON_ABORT, SYNCHRONIZED, Event, State, after
+from nodes.tcp.state import CONNECTED, FINISHING, OPENING, RESET_ON_ABORT, SYNCHRONIZED, Event, State, after
 from nodes.tcp.time_wait import Remains, TimeWait
 from nodes.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, TcpHeader
 
@@ -34,13 +35,14 @@ class Arrival:
 
     __slots__ = (
         "_acceptance", "_closed", "_config", "_deadline", "_emitter", "_keepalive", "_opening", "_receiver",
-        "_replies", "_sender", "error", "received", "state", "time_wait",
+        "_replies", "_sender", "_unwanted", "error", "established", "received", "state", "time_wait",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, ports: tuple[int, int], iss: int, state: State, now: float) -> None:
         """Use `connect` or `accept`. `ports`: local, remote."""
         self._config = config
         self.state = state
+        self.established = False  # at some time
         self.error = 0  # errno of a dead connection: ECONNREFUSED, ECONNRESET, ETIMEDOUT
         self._sender = Sender(config, iss & MASK)
         self._receiver = Receiver(config.receive_buffer_bytes)
@@ -52,6 +54,7 @@ class Arrival:
         self._deadline = now + self._opening.wait_s(self._sender.rtt.rto, now)  # of it, later of FIN_WAIT_2
         self._keepalive: KeepaliveTimer | None = None
         self._closed = False  # nobody will read any more
+        self._unwanted = False  # SHUT_RD: data that comes when we have finished resets the connection
         self.time_wait: TimeWait | None = None
 
     def receive_segment(self, segment: Segment, now: float) -> None:
@@ -60,7 +63,16 @@ class Arrival:
         receiver = self._receiver
         emitter = self._emitter
         nxt = receiver.rcv_nxt
-        receiver.segs_in += 1
+        payload = segment.payload
+        length = 0
+        if payload is None:
+            receiver.segs_in += 1
+        else:
+            length = len(payload)
+            packets = -(-length // segment.mss) if segment.mss else 1
+            receiver.segs_in += packets
+            receiver.data_segs_in += packets
+            receiver.data_at = now
         # Header prediction: the next segment of a healthy connection decides nothing but its data and ACK.
         if (
             self.state is _ESTABLISHED
@@ -76,10 +88,9 @@ class Arrival:
                 or (header.ts_val is not None and header.ts_val - emitter.ts_recent & MASK < HALF)
             )
         ):
-            sender, payload = self._sender, segment.payload
+            sender = self._sender
             una = sender.snd_una
             ack = una + ((header.ack - una + HALF) & MASK) - HALF
-            length = 0 if payload is None else len(payload)
             if una <= ack <= sender.snd_nxt and length <= receiver.rcv_adv - nxt:
                 if header.ts_val is not None and receiver.acked == nxt:
                     emitter.ts_recent = header.ts_val
@@ -196,10 +207,9 @@ class Arrival:
         payload, receiver = segment.payload, self._receiver
         if payload is not None:
             end = seq + len(payload)
-            if self._closed and end > receiver.rcv_nxt:
+            if end > receiver.rcv_nxt and (self._closed or (self._unwanted and self.state in FINISHING)):
                 payload.release()
-                self._config.host.mib.TcpExtTCPAbortOnData += 1
-                self.abort(now)
+                self._refuse_text(now)
                 return
             if self._emitter.ecn and receiver.marked(
                 segment.ecn == CE, bool(flags & CWR), self._emitter.all_ect
@@ -215,6 +225,15 @@ class Arrival:
             fin_is_next = receiver.receive_fin(end) or fin_is_next
         if fin_is_next:
             self._fire(Event.FIN, now)
+
+    def _refuse_text(self, now: float) -> None:
+        """Nobody is going to read it (RFC 1122 section 4.2.2.13)."""
+        self._config.host.mib.TcpExtTCPAbortOnData += 1
+        if self._closed:
+            self.abort(now)
+        else:
+            self._replies.append(self._emitter.reset(now))
+            self._end(errno.ECONNRESET)
 
     def _reset(self, segment: Segment) -> None:
         reset = reset_for(segment)
@@ -237,6 +256,7 @@ class Arrival:
 
     def _establish(self, window: int, now: float) -> None:
         opening, sender = self._opening, self._sender
+        self.established = True
         assert opening is not None
         assert opening.agreement is not None
         assert opening.peer is not None
@@ -260,6 +280,8 @@ class Arrival:
     def set_keepalive(self, options: Keepalive | None) -> None:
         """SO_KEEPALIVE on a living connection, or off with None."""
         self._keepalive = None
+        if self.state in OPENING:
+            self._config = replace(self._config, keepalive=options)
         if options is not None and self.state in SYNCHRONIZED:
             self._keepalive = KeepaliveTimer(options, self._acceptance.heard_at)
 

@@ -11,6 +11,7 @@ from nodes.tcp.host import TcpHost
 from nodes.tcp.keepalive import Keepalive
 from nodes.tcp.pacing import UNLIMITED
 
+WINDOW_MAX = 65535 << 14  # RFC 7323 section 2.3
 ECN_CHOICES = ("off", "ask", "grant")  # sysctl tcp_ecn 0, 1 and 2
 
 
@@ -39,8 +40,8 @@ class TcpConfig:
             raise ValueError(f"ecn {self.ecn!r}: choose one of {', '.join(ECN_CHOICES)}")
         if self.max_segment_bytes < self.mss:
             raise ValueError(f"max_segment_bytes of {self.max_segment_bytes}: give at least mss, {self.mss}")
-        if self.send_buffer_bytes < 1 or not 1 <= self.receive_buffer_bytes <= 65535 << 14:
+        if self.send_buffer_bytes < 1 or not 1 <= self.receive_buffer_bytes <= WINDOW_MAX:
             raise ValueError(
                 f"buffers of {self.send_buffer_bytes} and {self.receive_buffer_bytes} bytes: give at least 1,"
-                f" and at most {65535 << 14} to receive (window scale 14)"
+                f" and at most {WINDOW_MAX} to receive (window scale 14)"
             )

@@ -7,6 +7,7 @@ What segments do is `arrival`'s. No clock: every verb is told `now`, monotonic s
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from math import inf
 
 from nodes.tcp.arrival import FIN_WAIT_2_S, Arrival, reset_for
@@ -120,6 +121,24 @@ class Connection(Arrival):
         """TCP_USER_TIMEOUT: how long data may go unacknowledged; 0: as tcp_retries2 has it."""
         self._sender.user_timeout_s = seconds
 
+    def set_congestion(self, name: str) -> None:
+        """TCP_CONGESTION on a living connection: the windows stay, what moves them changes at once."""
+        self._config = replace(self._config, congestion=name)
+        self._sender.set_congestion(name)
+        self._emitter.all_ect = self._emitter.ecn and name == "dctcp"
+
+    def set_send_buffer(self, size: int) -> None:
+        """SO_SNDBUF on a living connection, bytes."""
+        self._config = replace(self._config, send_buffer_bytes=size)
+
+    def set_receive_buffer(self, size: int) -> None:
+        """SO_RCVBUF on a living connection, bytes, as far as the window scale that was agreed goes."""
+        self._receiver.resize(size, self.state in OPENING)
+
+    def set_quickack(self, quick: bool) -> None:
+        """TCP_QUICKACK: acknowledge each of the next segments at once, or delay from now on."""
+        self._receiver.set_quick(quick)
+
     def set_max_pacing_rate(self, most: int) -> None:
         """SO_MAX_PACING_RATE on a living connection, bytes a second."""
         self._sender.set_max_pacing_rate(most)
@@ -160,6 +179,10 @@ class Connection(Arrival):
             self._sender.fin_queued = True
             if self.state is not State.SYN_RECEIVED:
                 self._fire(Event.CLOSE, now)
+
+    def shutdown_receive(self) -> None:
+        """shutdown(2) with SHUT_RD: once we have finished as well, more data ends the connection by RST."""
+        self._unwanted = True
 
     def close(self, now: float) -> None:
         """The application is gone: shutdown, and nothing that arrives can be read any more.
@@ -266,6 +289,6 @@ class Connection(Arrival):
 
     # --- a look at it -----------------------------------------------------------------------------
 
-    def info(self) -> TcpInfo:
-        """What TCP_INFO tells."""
-        return tcp_info(self.state, self._config, self._sender, self._receiver, self._emitter)
+    def info(self, now: float | None = None) -> TcpInfo:
+        """What TCP_INFO tells; without `now` not how long ago things were."""
+        return tcp_info(self.state, self._config, self._sender, self._acceptance, now)

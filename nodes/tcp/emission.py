@@ -20,7 +20,8 @@ class Emitter:
     """Builds every segment of a connection but its SYN."""
 
     __slots__ = (
-        "_mib", "_receiver", "_sender", "all_ect", "ecn", "ports", "segs_out", "timestamps", "ts_recent",
+        "_mib", "_receiver", "_sender", "all_ect", "data_segs_out", "ecn", "ports", "segs_out", "timestamps",
+        "ts_recent",
     )  # fmt: skip
 
     def __init__(self, ports: tuple[int, int], sender: Sender, receiver: Receiver, mib: TcpMib) -> None:
@@ -32,7 +33,7 @@ class Emitter:
         self.ts_recent = 0
         self.ecn = False  # both sides agreed
         self.all_ect = False  # DCTCP marks every segment (RFC 8257 section 3.5)
-        self.segs_out = 0
+        self.segs_out = self.data_segs_out = 0  # wire packets, and those with payload
 
     def header(self, seq: int, flags: int, window: int, now: float) -> TcpHeader:
         """A header that acknowledges all there is."""
@@ -76,7 +77,10 @@ class Emitter:
         if length and record.end == sender.snd_nxt and not sender.queue.bytes:
             flags |= PSH
         mss = sender.mss if length > sender.mss else 0
-        self.count(-(-length // mss) if mss else 1)
+        packets = -(-length // mss) if mss else 1
+        self.count(packets)
+        if length:
+            self.data_segs_out += packets
         segment = Segment(self.header(record.seq, flags, window, now), record.copy(), mss)
         if self.ecn:
             self._mark(segment, record.transmissions == 1)

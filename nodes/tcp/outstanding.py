@@ -28,12 +28,12 @@ class Outstanding:
 
     __slots__ = (
         "_busy_since", "_config", "_cwnd_limited", "_ecn_until", "_first", "_goal_most", "_last_d_sack",
-        "_last_sent_at", "_mib", "_override", "_round_end", "_waiting_since", "accepted_bytes", "board",
-        "busy_s", "bytes_retrans", "control", "cork", "cwr_due", "delivered_bytes", "delivered_ce_bytes",
-        "dsack_dups", "fin_acked", "fin_queued", "fin_sent", "max_wnd", "mss", "mss_clamp", "nodelay",
-        "pacer", "persist", "queue", "recovery", "retransmits", "rtt", "sack_permitted", "snd_nxt",
-        "snd_shift", "snd_una", "snd_wl1", "snd_wnd", "tail", "timer_at", "timer_is_probe", "total_retrans",
-        "total_rto", "user_timeout_s",
+        "_mib", "_override", "_round_at", "_round_delivered", "_round_end", "_waiting_since",
+        "accepted_bytes", "board", "busy_s", "bytes_retrans", "control", "cork", "cwr_due",
+        "delivered_bytes", "delivered_ce_bytes", "delivery_rate", "dsack_dups", "fin_acked", "fin_queued",
+        "fin_sent", "last_sent_at", "max_wnd", "mss", "mss_clamp", "nodelay", "pacer", "persist", "queue",
+        "recovery", "retransmits", "rtt", "sack_permitted", "snd_nxt", "snd_shift", "snd_una", "snd_wl1",
+        "snd_wnd", "tail", "timer_at", "timer_is_probe", "total_retrans", "total_rto", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -65,6 +65,8 @@ class Outstanding:
         self.fin_queued = self.fin_sent = self.fin_acked = False
         self._cwnd_limited = False
         self._round_end = iss + 1
+        self._round_at, self._round_delivered = -inf, 0  # when it began, what was delivered by then
+        self.delivery_rate = 0.0  # of the last round, bytes a second
         self._ecn_until = iss  # one reduction for a window of data: none before this is acknowledged
         self.cwr_due = False
         self._override = False  # one small segment may go despite silly-window avoidance
@@ -73,7 +75,7 @@ class Outstanding:
         self.tail = TailProbe()
         self.persist = PersistTimer()
         self.retransmits = 0
-        self._last_sent_at = -inf
+        self.last_sent_at = -inf
         self._waiting_since = 0.0  # when an ACK last moved snd_una, or when what is out left
         self._busy_since = 0.0  # when something began to be out
         self.busy_s = 0.0  # and for how long something was
@@ -85,11 +87,17 @@ class Outstanding:
         self.mss = mss
         self.sack_permitted = sack_permitted
         self._goal_most = self._largest()
-        self.control = congestion_control(self._config.congestion, mss)
+        self.control = congestion_control(self.control.name, mss)
         self.recovery = Recovery(self.board, self.rtt, self.control, self._mib)
         self.snd_una = self._first
         self.snd_wnd = self.max_wnd = window
         self.snd_wl1 = seq
+
+    def set_congestion(self, name: str) -> None:
+        """TCP_CONGESTION: another control goes on with the windows of this one."""
+        old, self.control = self.control, congestion_control(name, self.mss)
+        self.control.cwnd, self.control.ssthresh = old.cwnd, old.ssthresh
+        self.recovery.control = self.control
 
     def set_max_pacing_rate(self, most: int) -> None:
         """SO_MAX_PACING_RATE. Once there was a limit, a connection stays paced without one, as Linux's."""
@@ -161,8 +169,7 @@ class Outstanding:
         if self.tail.acknowledged(ack, True, False):
             self._repaired_by_probe(now)
         if ack >= self._round_end:
-            self._round_end = self.snd_nxt
-            self.control.on_round(now)
+            self._end_round(now)
         if recovery.phase is not Phase.RECOVERY:
             limited = self._cwnd_limited or (
                 self.control.cwnd < self.control.ssthresh and self.control.cwnd < 2 * flight
@@ -172,6 +179,15 @@ class Outstanding:
         if (sacked or recovery.phase is not Phase.OPEN or recovery.reo_at != inf) and self.sack_permitted:
             recovery.detect(now, self.snd_nxt)
         self._arm(now)
+
+    def _end_round(self, now: float) -> None:
+        """All that was out when the round began is acknowledged; time in which nothing was does not count."""
+        took = now - max(self._round_at, self._busy_since)
+        if took > 0:
+            self.delivery_rate = (self.delivered_bytes - self._round_delivered) / took
+        self._round_at, self._round_delivered = now, self.delivered_bytes
+        self._round_end = self.snd_nxt
+        self.control.on_round(now)
 
     def _in_episode(self, ack: int, una: int, ts_ecr: int) -> None:
         """snd_una moved from `una` to `ack` while something counts as lost."""

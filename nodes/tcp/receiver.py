@@ -20,18 +20,20 @@ class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in seconds."""
 
     __slots__ = (
-        "_buffer_bytes", "_first", "_quick", "ack_at", "ack_due", "acked", "duplicate", "ece", "fin_at",
-        "fin_received", "mss", "rcv_adv", "rcv_nxt", "reassembly", "received", "segs_in", "shift", "unread",
+        "_first", "_quick", "ack_at", "ack_due", "acked", "buffer_bytes", "data_at", "data_segs_in",
+        "duplicate", "ece", "fin_at", "fin_received", "mss", "rcv_adv", "rcv_nxt", "reassembly", "received",
+        "segs_in", "shift", "unread",
     )  # fmt: skip
 
     def __init__(self, buffer_bytes: int) -> None:
-        self._buffer_bytes = buffer_bytes
+        self.buffer_bytes = buffer_bytes
         self.rcv_nxt = 0
         self._first = 0
         self.rcv_adv = 0  # right edge of the window the peer has been told of: it never moves left
         self.acked = 0  # the last acknowledgement number sent (RFC 7323's Last.ACK.sent)
         self.shift = 0
-        self.segs_in = 0
+        self.segs_in = self.data_segs_in = 0  # wire packets that came, and those with payload
+        self.data_at = -inf  # when the last of the latter came
         self.mss = 536
         self.received: deque[Payload] = deque()
         self.unread = 0  # bytes in order that the application has not consumed
@@ -47,13 +49,24 @@ class Receiver:
     def synchronize(self, irs: int) -> None:
         """The peer's SYN has been seen, numbered `irs`; nothing but its window in the SYN is promised."""
         self.rcv_nxt = self._first = self.acked = irs + 1
-        self.rcv_adv = self.rcv_nxt + min(self._buffer_bytes, 65535)
+        self.rcv_adv = self.rcv_nxt + min(self.buffer_bytes, 65535)
 
     def begin(self, mss: int, shift: int) -> None:
         """The options are agreed: `mss` bytes in a wire packet, our window scaled by `shift`."""
         self.mss = mss
         self.shift = shift
-        self._buffer_bytes = min(self._buffer_bytes, 65535 << shift)
+        self.buffer_bytes = min(self.buffer_bytes, 65535 << shift)
+
+    def resize(self, buffer_bytes: int, opening: bool) -> None:
+        """Another buffer; `opening`: the scale is not agreed yet, `begin` will see to it."""
+        self.buffer_bytes = buffer_bytes if opening else min(buffer_bytes, 65535 << self.shift)
+        self.consumed(0)  # more room may be worth an ACK
+
+    def set_quick(self, quick: bool) -> None:
+        """TCP_QUICKACK."""
+        self._quick = QUICK_ACKS if quick else 0
+        if quick and self.ack_at != inf:
+            self.ack_due = True
 
     @property
     def bytes_received(self) -> int:
@@ -144,18 +157,18 @@ class Receiver:
         self.unread -= count
         opened = self._edge() - self.rcv_adv
         remaining = self.rcv_adv - self.rcv_nxt
-        if opened >= min(max(2 * self.mss, remaining), self._buffer_bytes // 2) and not self.fin_received:
+        if opened >= min(max(2 * self.mss, remaining), self.buffer_bytes // 2) and not self.fin_received:
             self.ack_due = True
 
     def _edge(self) -> int:
-        return self.rcv_nxt - self.unread + self._buffer_bytes
+        return self.rcv_nxt - self.unread + self.buffer_bytes
 
     def window(self) -> int:
         """The window field of a header that leaves now, scaled; the edge so promised is remembered."""
         nxt, edge, shift = self.rcv_nxt, self._edge(), self.shift
         opened = edge - self.rcv_adv
         right = self.rcv_adv
-        if opened > 0 and (opened >= self.mss or 2 * opened >= self._buffer_bytes):
+        if opened > 0 and (opened >= self.mss or 2 * opened >= self.buffer_bytes):
             right = edge
         field = right - nxt
         if field <= 0:
@@ -163,7 +176,7 @@ class Receiver:
         # Rounded up, the edge does not move left. It creeps right by less than a unit a segment, so a
         # peer of tiny segments could stretch the buffer: past an eighth of it, round down (RFC 7323, 2.4).
         creep = ((field + (1 << shift) - 1) >> shift << shift) + nxt - edge
-        field = field >> shift if creep > self._buffer_bytes >> 3 else (field + (1 << shift) - 1) >> shift
+        field = field >> shift if creep > self.buffer_bytes >> 3 else (field + (1 << shift) - 1) >> shift
         if field > 65535:
             field = 65535
         if nxt + (field << shift) > self.rcv_adv:

@@ -40,8 +40,8 @@ class Recovery:
     """One connection's loss detection. Times in seconds, sequence numbers unwrapped."""
 
     __slots__ = (
-        "_board", "_control", "_frto", "_kept", "_mib", "_mult", "_mult_until", "_rack_end",
-        "_rack_rtt", "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "duplicates",
+        "_board", "_frto", "_kept", "_mib", "_mult", "_mult_until", "_rack_end", "_rack_rtt",
+        "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "control", "duplicates",
         "force", "phase", "point", "prefer_new", "prr", "reo_at",
     )  # fmt: skip
 
@@ -49,7 +49,7 @@ class Recovery:
         self._board = board
         self._mib = mib
         self._rtt = rtt
-        self._control = control
+        self.control = control
         self.phase = Phase.OPEN
         self.point = 0  # the episode ends when this is acknowledged
         self.reo_at = inf  # when a record now within the reordering window will count as lost
@@ -137,7 +137,7 @@ class Recovery:
         self.duplicates = 0
         if ack >= self.point:
             if self.prr is not None:
-                self._control.cwnd = self._control.ssthresh
+                self.control.cwnd = self.control.ssthresh
             self._leave()
             if self._kept:
                 self._kept -= 1
@@ -163,7 +163,7 @@ class Recovery:
             self._begin(Phase.LOSS, now, snd_nxt)
             self._frto = True
         else:
-            self._control.cwnd = mss  # RFC 5681 section 3.1: the threshold stays for a repeated timeout
+            self.control.cwnd = mss  # RFC 5681 section 3.1: the threshold stays for a repeated timeout
         self.force = True
 
     def reopened(self) -> None:
@@ -177,9 +177,9 @@ class Recovery:
         board = self._board
         self.prr, self._frto = None, False
         if phase is Phase.LOSS:
-            self._control.on_timeout(now)
+            self.control.on_timeout(now)
         else:
-            self._control.on_loss(now)
+            self.control.on_loss(now)
             self.force = True
             flight = snd_nxt - board.records[0].seq - board.sacked_bytes
             self.prr = ProportionalRate(flight)
@@ -224,7 +224,7 @@ class Recovery:
         self._undo_bytes = 0
         self._resent_stamp = None
         self._board.forget_losses()
-        self._control.undo()
+        self.control.undo()
         self._leave()
 
     def _leave(self) -> None:
@@ -236,7 +236,7 @@ class Recovery:
     def reduce(self, delivered: int, in_flight: int, mss: int) -> None:
         """The window of an episode, before something is sent; `delivered` bytes in all since the start."""
         if self.prr is not None:
-            control = self._control
+            control = self.control
             cwnd = self.prr.window(delivered, in_flight, control.ssthresh, mss)
             if cwnd is not None:
                 control.cwnd = cwnd

@@ -121,7 +121,7 @@ class Sender(Outstanding):
             if self.timer_at == inf:
                 self._waiting_since = self._busy_since = now
                 self._arm(now)
-            self._last_sent_at = now
+            self.last_sent_at = now
         if board.records:
             if self.persist.at != inf:
                 self.persist.rest()
@@ -203,7 +203,7 @@ class Sender(Outstanding):
         RFC 5681 section 4.1 with RFC 2861's decay: half of cwnd for each timeout, not below the initial
         window; net/ipv4/tcp_output.c tcp_cwnd_restart.
         """
-        idle, rto, control = now - self._last_sent_at, self.rtt.rto, self.control
+        idle, rto, control = now - self.last_sent_at, self.rtt.rto, self.control
         if not rto < idle < inf:
             return
         least = min(control.cwnd, INITIAL_WINDOW_SEGMENTS * self.mss)

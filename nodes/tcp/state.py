@@ -56,6 +56,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 SYNCHRONIZED = frozenset(State) - {State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED}
 OPENING = (State.SYN_SENT, State.SYN_RECEIVED)
+FINISHING = (State.FIN_WAIT_1, State.FIN_WAIT_2)  # we have, the peer has not
 CONNECTED = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})  # what TcpCurrEstab counts
 # Where an abort owes the peer a RST (RFC 9293 section 3.10.5).
 RESET_ON_ABORT = frozenset(

@@ -10,6 +10,7 @@ import pytest
 from nodes import uapi
 from nodes.machine.ledger import totals
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.tcp.state import State
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, STEP_S, Impairment, PathHost, TwoHosts
 
@@ -306,7 +307,9 @@ def test_a_peer_that_sends_and_resets_before_the_accept_leaves_no_net_iov_behind
     hosts.now += STEP_S
     hosts.b.turn()  # the ACK, the data and the RST in one batch
     assert hosts.b.device.rx_queues[DEVMEM_QUEUE].counters.rx_packets >= 3
-    assert not listener.accept_queue
+    (child,) = listener.accept_queue  # as in Linux: whoever accepts it learns of the reset
+    assert (child.state, child.recv_queue.length > 0) == (State.CLOSED, True)
+    listener.close(hosts.now)
     memory.close()
 
 

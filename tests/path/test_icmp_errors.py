@@ -109,7 +109,7 @@ def test_an_attempt_to_connect_fails_with_the_errno_of_linux(
 ) -> None:
     client = connecting(router, AF_INET)
     router.complain(kind, code)
-    assert errno_of(client.connect_result) == number
+    assert errno_of(client.connect_result, router.hosts.now) == number
 
 
 @pytest.mark.parametrize(("kind", "code", "number"), V6_ERRORS)
@@ -118,7 +118,7 @@ def test_an_attempt_over_ipv6_fails_with_the_errno_of_linux(
 ) -> None:
     client = connecting(router, AF_INET6)
     router.complain(kind, code)
-    assert errno_of(client.connect_result) == number
+    assert errno_of(client.connect_result, router.hosts.now) == number
 
 
 @pytest.mark.parametrize("seq_offset", [-1, 1, 2**31])

@@ -106,9 +106,9 @@ def connect(hosts: TwoHosts, family: int, address: int) -> DevmemSocket:
 
 def test_a_listener_of_ipv6_accepts_both_versions(hosts: TwoHosts) -> None:
     listener = listen(hosts.b, AF_INET6)
-    connect(hosts, AF_INET, hosts.b.address).connect_result()
-    connect(hosts, AF_INET6, hosts.b.address6).connect_result()
-    connect(hosts, AF_INET6, hosts.b.address).connect_result()  # ::ffff:10.0.1.2
+    connect(hosts, AF_INET, hosts.b.address).connect_result(hosts.now)
+    connect(hosts, AF_INET6, hosts.b.address6).connect_result(hosts.now)
+    connect(hosts, AF_INET6, hosts.b.address).connect_result(hosts.now)  # ::ffff:10.0.1.2
     hosts.run_until(lambda: len(listener.accept_queue) == 3, 10)
     children = [listener.accept() for _ in range(3)]
     hosts.b.sockets += children
@@ -120,15 +120,15 @@ def test_a_listener_of_ipv6_accepts_both_versions(hosts: TwoHosts) -> None:
 
 def test_with_ipv6_only_the_other_version_is_refused(hosts: TwoHosts) -> None:
     listen(hosts.b, AF_INET6, v6only=True)
-    connect(hosts, AF_INET6, hosts.b.address6).connect_result()
+    connect(hosts, AF_INET6, hosts.b.address6).connect_result(hosts.now)
     refused = connect(hosts, AF_INET, hosts.b.address)
-    assert errno_of(refused.connect_result) == errno.ECONNREFUSED
+    assert errno_of(refused.connect_result, hosts.now) == errno.ECONNREFUSED
 
 
 def test_ipv6_only_lets_a_listener_of_ipv4_have_the_same_port(hosts: TwoHosts) -> None:
     six, four = listen(hosts.b, AF_INET6, v6only=True), listen(hosts.b, AF_INET)
-    connect(hosts, AF_INET6, hosts.b.address6).connect_result()
-    connect(hosts, AF_INET, hosts.b.address).connect_result()
+    connect(hosts, AF_INET6, hosts.b.address6).connect_result(hosts.now)
+    connect(hosts, AF_INET, hosts.b.address).connect_result(hosts.now)
     hosts.run_until(lambda: bool(six.accept_queue and four.accept_queue), 10)
     children = [listener.accept() for listener in (six, four)]
     hosts.b.sockets += children

@@ -60,9 +60,9 @@ def test_a_stream_arrives_whole_with_header_split_on_and_off(split: str, impairm
 def test_connecting_to_a_closed_port_is_refused(hosts: TwoHosts) -> None:
     client = hosts.a.socket()
     client.start_connect(hosts.b.address, 9, hosts.now)
-    assert errno_of(client.connect_result) == errno.EINPROGRESS
+    assert errno_of(client.connect_result, hosts.now) == errno.EINPROGRESS
     hosts.run_until(lambda: client.connection is not None and client.connection.state is State.CLOSED)
-    assert errno_of(client.connect_result) == errno.ECONNREFUSED
+    assert errno_of(client.connect_result, hosts.now) == errno.ECONNREFUSED
 
 
 def test_connecting_to_a_silent_host_times_out(hosts: TwoHosts) -> None:
@@ -72,14 +72,14 @@ def test_connecting_to_a_silent_host_times_out(hosts: TwoHosts) -> None:
     client.start_connect(hosts.b.address, 80, hosts.now)
     hosts.run_until(lambda: client.connection is not None and client.connection.state is State.CLOSED, 300)
     hosts.to_b.lose = lambda _: False
-    assert errno_of(client.connect_result) == errno.ETIMEDOUT
+    assert errno_of(client.connect_result, hosts.now) == errno.ETIMEDOUT
 
 
 def test_connecting_to_a_host_that_is_not_there_finds_no_route_in_three_seconds(hosts: TwoHosts) -> None:
     client = hosts.a.socket()
     client.start_connect(address_int("10.0.1.77"), 80, hosts.now)
     hosts.run_until(lambda: client.connection is not None and client.connection.state is State.CLOSED, 3.1)
-    assert errno_of(client.connect_result) == errno.EHOSTUNREACH
+    assert errno_of(client.connect_result, hosts.now) == errno.EHOSTUNREACH
 
 
 def test_addresses_off_the_link_and_our_own_have_no_route(hosts: TwoHosts) -> None:
@@ -153,7 +153,7 @@ def test_a_closed_listener_resets_what_waited_in_its_queue(hosts: TwoHosts) -> N
     again = hosts.a.socket()
     again.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: ended(again))
-    assert errno_of(again.connect_result) == errno.ECONNREFUSED
+    assert errno_of(again.connect_result, hosts.now) == errno.ECONNREFUSED
 
 
 def ended(sock: DevmemSocket) -> bool:

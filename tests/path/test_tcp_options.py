@@ -150,7 +150,7 @@ def test_tcp_info_is_the_kernels_struct(hosts: TwoHosts) -> None:
     hosts.b.recv(server, 100_000)
     hosts.rest(0.5)
     raw = get_option(client, TCP, socket.TCP_INFO)
-    assert len(raw) == 248
+    assert len(raw) == 280
     assert raw[0] == State.ESTABLISHED
     assert raw[5] == 7  # timestamps, SACK, window scale
     pacing_rate, _, bytes_acked, bytes_received = struct.unpack_from("=4Q", raw, 104)

@@ -93,7 +93,7 @@ def test_unknown_tokens_use_up_the_limit(held: DevmemSocket) -> None:
 
 def test_another_sockets_tokens_are_not_touched(hosts: TwoHosts, held: DevmemSocket) -> None:
     """Token numbers are a socket's own: the same number is another fragment."""
-    listener = next(s for s in hosts.b.sockets if s.backlog)
+    listener = next(s for s in hosts.b.sockets if s.listening)
     client = hosts.a.socket()
     client.start_connect(hosts.b.address, DEVMEM_PORT, hosts.now)
     hosts.run_until(lambda: bool(listener.accept_queue))

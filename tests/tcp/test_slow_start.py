@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from nodes.tcp.congestion.cubic import UNLIMITED, Cubic
+from nodes.tcp.congestion.cubic import Cubic
 from nodes.tcp.congestion.dctcp import Dctcp
 from nodes.tcp.congestion.hystart import HyStart
+from nodes.tcp.congestion.newreno import UNLIMITED
 from tests.tcp.two_ends import CONFIG, Impairment, Ledger, TwoEnds, pattern
 
 MSS = 1000

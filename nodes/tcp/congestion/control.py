@@ -10,9 +10,10 @@ from typing import Protocol
 
 from nodes.tcp.congestion.cubic import Cubic
 from nodes.tcp.congestion.dctcp import Dctcp
-from nodes.tcp.congestion.newreno import NewReno
+from nodes.tcp.congestion.newreno import UNLIMITED, NewReno
 
 INITIAL_WINDOW_SEGMENTS = 10  # RFC 6928
+UNLIMITED_WINDOW = UNLIMITED  # ssthresh before the first loss
 _CHOICES: dict[str, type[NewReno] | type[Cubic] | type[Dctcp]] = {
     "cubic": Cubic, "newreno": NewReno, "reno": NewReno, "dctcp": Dctcp,
 }  # fmt: skip

@@ -6,8 +6,8 @@ RFC 9438; net/ipv4/tcp_cubic.c. The curve is kept in segments and seconds, as th
 from __future__ import annotations
 
 from nodes.tcp.congestion.hystart import HyStart
+from nodes.tcp.congestion.newreno import UNLIMITED
 
-UNLIMITED = 1 << 40
 _C = 0.4
 _BETA = 0.7
 _ALPHA = 3 * (1 - _BETA) / (1 + _BETA)  # section 4.3: as aggressive as Reno at this beta
