@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -85,9 +87,12 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], 
 
 
 def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: subprocess.Popen[str]) -> None:
-    assert command("ethtool", "h1", "-G", "tcp-data-split", "on", "hds-thresh", "0").returncode == 0
-    queue = {"ifindex": 2, "queues": [{"type": "rx", "id": 3}]}
-    argv = ["netdev", "h1", "--do", "bind-rx", "--dmabuf", "1048576", "--json", json.dumps(queue)]
+    """The commands are those of docs/control.md, word for word, whatever had been set before."""
+    page = (PROJECT / "docs" / "control.md").read_text()
+    (shown,) = re.findall(r"```\n(python3 run.py ethtool h1 -G .*?)```", page, re.DOTALL)
+    prepare, argv = (shlex.split(line)[2:] for line in shown.splitlines())
+    assert command("ethtool", "h1", "-G", "tcp-data-split", "off", "hds-thresh", "99").returncode == 0
+    assert command(*prepare).returncode == 0
     with subprocess.Popen(
         [sys.executable, str(PROJECT / "run.py"), *argv],
         stdout=subprocess.PIPE,
@@ -97,14 +102,14 @@ def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: s
         assert binder.stdout is not None
         assert json.loads("".join(binder.stdout.readline() for _ in range(3))) == {"id": 1}
         with closing(Host(find_host("h1", "it").channel)) as host:
-            assert host.netdev.queue_get()[3]["dmabuf"] == 1
+            assert host.netdev.queue_get()[7]["dmabuf"] == 1
             binder.send_signal(signal.SIGINT)
             assert binder.stderr is not None
             said = "run.py: stopped by SIGINT; everything it had started has been taken down\n"
             assert binder.stderr.read() == said
             assert binder.wait(10) == 128 + signal.SIGINT
             deadline = time.monotonic() + 10
-            while "dmabuf" in host.netdev.queue_get()[3]:
+            while "dmabuf" in host.netdev.queue_get()[7]:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
     assert up.poll() is None
