@@ -182,7 +182,10 @@ class IpInput:
             mib.IcmpInEchos += 1
             mib.IcmpOutMsgs += 1
             mib.IcmpOutEchoReps += 1
-            self._link.answer(found, source_mac, reply)
+            packets = self._link.answer(found, source_mac, reply)
+            if packets > 1:
+                mib.IpFragOKs += 1
+                mib.IpFragCreates += packets
             return
         error = icmp.parse_error(message)
         if error is not None:
@@ -203,7 +206,10 @@ class IpInput:
             mib.Icmp6InEchos += 1
             mib.Icmp6OutMsgs += 1
             mib.Icmp6OutEchoReplies += 1
-            self._link.answer(found, source_mac, reply)
+            packets = self._link.answer(found, source_mac, reply)
+            if packets > 1:
+                mib.Ip6FragOKs += 1
+                mib.Ip6FragCreates += packets
         elif (error := icmpv6.parse_error(message, found.src, found.dst)) is not None:
             mib.Icmp6InDestUnreachs += error.type == icmpv6.UNREACHABLE
             mib.Icmp6InPktTooBigs += error.type == icmpv6.PACKET_TOO_BIG

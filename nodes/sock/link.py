@@ -7,6 +7,7 @@ Source: net/ipv4/arp.c (RFC 826), net/ipv6/ndisc.c (RFC 4861 section 7.2).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ class Link:
         self._device = device
         self._cpu = cpu
         self._mac = device.config.mac
+        self._idents = itertools.count(1)  # of packets that are sent in fragments
         self.contender: Contender | None = None
         self.ours = frozenset({self.v4.address, self.v6.address} - {0})
         # Where neighbours ask us, and where they answer whoever has no address yet.
@@ -104,14 +106,20 @@ class Link:
             l4_start += ipv6.JUMBO_BYTES
         self._xmit(skb, mac, family.ethertype, l4_start)
 
-    def answer(self, to: IpHeader, mac: bytes, message: bytes, hop_limit: int = ip.HOP_LIMIT) -> None:
-        """Send an ICMP message of `to`'s family back to where `to` came from."""
-        if ip.is_ipv6(to.dst):
-            header = ipv6.emit(self.v6.address, to.src, ip.ICMPV6, len(message), 0, hop_limit)
-            self._xmit(Skb(memoryview(header + message), None), mac, ethernet.TYPE_IPV6)
+    def answer(self, to: IpHeader, mac: bytes, message: bytes) -> int:
+        """Send an ICMP message of `to`'s family back to where `to` came from; returns in how many packets."""
+        v6 = ip.is_ipv6(to.dst)
+        family, protocol = (self.v6, ip.ICMPV6) if v6 else (self.v4, ip.ICMP)
+        mtu = self._device.config.mtu
+        if family.header_bytes + len(message) <= mtu:
+            header = family.emit(family.address, to.src, protocol, len(message), 0)
+            packets = [header + message]
         else:
-            header = ipv4.emit(self.v4.address, to.src, ip.ICMP, len(message))
-            self._xmit(Skb(memoryview(header + message), None), mac, ethernet.TYPE_IPV4)
+            cut = ipv6.fragments if v6 else ipv4.fragments
+            packets = cut(family.address, to.src, protocol, message, mtu, next(self._idents))
+        for packet in packets:
+            self._xmit(Skb(memoryview(packet), None), mac, family.ethertype)
+        return len(packets)
 
     def _xmit(self, skb: Skb, mac: bytes, ethertype: int, l4_start: int = 0) -> None:
         """Put the Ethernet header in front and hand the skb to the device."""

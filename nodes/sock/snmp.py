@@ -21,6 +21,8 @@ class IpMib:
     IpReasmOKs: int = 0
     IpReasmFails: int = 0
     IpReasmTimeout: int = 0
+    IpFragOKs: int = 0
+    IpFragCreates: int = 0
     Ip6InReceives: int = 0
     Ip6InHdrErrors: int = 0
     Ip6InAddrErrors: int = 0
@@ -29,6 +31,8 @@ class IpMib:
     Ip6ReasmOKs: int = 0
     Ip6ReasmFails: int = 0
     Ip6ReasmTimeout: int = 0
+    Ip6FragOKs: int = 0
+    Ip6FragCreates: int = 0
     IcmpInMsgs: int = 0
     IcmpInErrors: int = 0
     IcmpInCsumErrors: int = 0

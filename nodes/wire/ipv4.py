@@ -13,8 +13,8 @@ from nodes.wire.checksum import fold, internet_checksum
 from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpFragment, IpHeader, Quoted
 
 __all__ = [
-    "HEADER_BYTES", "ICMP", "TCP", "TTL", "address_int", "address_text", "emit", "fragment", "parse",
-    "quoted", "unfragmented",
+    "HEADER_BYTES", "ICMP", "TCP", "TTL", "address_int", "address_text", "emit", "fragment",
+    "fragments", "parse", "quoted", "unfragmented",
 ]  # fmt: skip
 
 HEADER_BYTES = 20
@@ -90,6 +90,19 @@ def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0) ->
         + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF)
     ) & 0xFFFF
     return _HEADER.pack(0x45, tos, total, 0, DONT_FRAGMENT, TTL, protocol, checksum, src, dst)
+
+
+def fragments(src: int, dst: int, protocol: int, payload: bytes, mtu: int, ident: int) -> list[bytes]:
+    """`payload` in packets of `mtu` bytes at most; they may be cut again on their way."""
+    room = (mtu - HEADER_BYTES) // 8 * 8
+    packets = []
+    for at in range(0, len(payload), room):
+        piece = payload[at : at + room]
+        field = at // 8 | (_MORE_FRAGMENTS if at + room < len(payload) else 0)
+        ends = TTL, protocol, 0, src, dst
+        header = _HEADER.pack(0x45, 0, HEADER_BYTES + len(piece), ident & 0xFFFF, field, *ends)
+        packets.append(header[:10] + internet_checksum(header).to_bytes(2, "big") + header[12:] + piece)
+    return packets
 
 
 def quoted(data: memoryview) -> Quoted | None:

@@ -166,3 +166,15 @@ def emit(
         jumbo = _OUR_JUMBO.pack(protocol, 1, _PADN, 2, 0, _JUMBO, 4, length, _PADN, 2, 0)
         return _HEADER.pack(word, 0, HOP_BY_HOP, hop_limit, *ends) + jumbo
     return _HEADER.pack(word, payload_bytes, protocol, hop_limit, *ends)
+
+
+def fragments(src: int, dst: int, protocol: int, payload: bytes, mtu: int, ident: int) -> list[bytes]:
+    """`payload` in packets of `mtu` bytes at most (RFC 8200 section 4.5)."""
+    room = (mtu - HEADER_BYTES - _FRAGMENT.size) // 8 * 8
+    packets = []
+    for at in range(0, len(payload), room):
+        piece = payload[at : at + room]
+        header = emit(src, dst, FRAGMENT, _FRAGMENT.size + len(piece))
+        more = at + room < len(payload)
+        packets.append(header + _FRAGMENT.pack(protocol, at | more, ident & 0xFFFFFFFF) + piece)
+    return packets

@@ -162,3 +162,21 @@ def test_a_flood_of_pieces_takes_no_more_than_its_share(pieces: Pieces, size: in
 def test_what_is_whole_is_no_fragment(v6: bool) -> None:
     packet = ipv6.emit(A6, B6, 17, 8) + bytes(8) if v6 else ipv4.emit(A4, B4, 17, 8) + bytes(8)
     assert (ipv6 if v6 else ipv4).fragment(memoryview(packet), 0, len(packet)) is None
+
+
+@pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("mtu", [1280, 1500, 9000])
+def test_what_is_cut_is_put_together_again_and_no_piece_is_larger_than_the_mtu(v6: bool, mtu: int) -> None:
+    payload = random.Random(mtu).randbytes(30_001)
+    version, ends = (ipv6, (A6, B6)) if v6 else (ipv4, (A4, B4))
+    pieces = version.fragments(*ends, 17, payload, mtu, 0x12345)
+    assert max(len(piece) for piece in pieces) <= mtu
+    random.Random(mtu).shuffle(pieces)
+    fragments = IpFragments(IpMib())
+    *nothing, whole = [fragments.add(parse(piece), 0.0) for piece in pieces]
+    assert not any(nothing)
+    assert whole is not None
+    found = version.parse(memoryview(whole), 0, len(whole))
+    assert found is not None
+    assert (found.src, found.dst, found.protocol) == (*ends, 17)
+    assert whole[found.header_bytes :] == payload

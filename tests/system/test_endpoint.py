@@ -40,6 +40,18 @@ def test_ping_reaches_the_endpoint_and_the_kernel_of_the_same_host(network: Netw
         assert done.status == 0, done.stdout
 
 
+def test_a_ping_larger_than_the_mtu_is_answered_in_fragments(
+    network: Network, hosts: tuple[Host, Host]
+) -> None:
+    for address in (network.address("h2"), network.address6("h2")):
+        ping = ["ping", "-c", "2", "-i", "0.1", "-W", "5", "-s", "4000", address]
+        done = network.fabric.run("h1", ping, 20)
+        assert done.status == 0, done.stdout
+    counters = hosts[1].snmp()
+    assert (counters["IpFragOKs"], counters["Ip6FragOKs"]) == (2, 2)
+    assert counters["IpFragCreates"] == counters["Ip6FragCreates"] == 2 * 3
+
+
 @pytest.mark.parametrize("niov_size", [4096, 65536])
 def test_devmem_stream_between_endpoints_is_exact(hosts: tuple[Host, Host], niov_size: int) -> None:
     h1, h2 = hosts
