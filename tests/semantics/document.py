@@ -26,6 +26,9 @@ _HEAD = """# Which rules of the kernel hold here
 
 Made by `python -m tests.semantics.document` from `tests/semantics/rows.py`; a test compares the two. The
 default is Linux 6.18 with rx-page-size; what other versions do differently is in `nodes/kernel_version.py`.
+
+The tables are about device memory only. What differs from Linux for ordinary sockets is listed in
+[devmem.md](devmem.md#ordinary-sockets-what-differs-from-linux).
 """
 
 
