@@ -363,13 +363,17 @@ def test_epoll_selectors_and_asyncio_take_our_sockets(hosts: tuple[Host, Host]) 
             connected = loop.create_task(loop.sock_connect(client, pair.far.getsockname()))
             server, _ = await loop.sock_accept(pair.listener)
             await connected
-            sent = loop.create_task(loop.sock_sendall(client, CONTENT))
+            reader, writer = await asyncio.open_connection(sock=client)
+            writer.write(CONTENT)
+            writer.write_eof()
             got = b""
             with server:
-                while len(got) < len(CONTENT):
-                    got += await loop.sock_recv(server, 1 << 16)
-            await sent
-            return got
+                while data := await loop.sock_recv(server, 1 << 16):
+                    got += data
+                await loop.sock_sendall(server, got)
+            echoed = await reader.read()
+            writer.close()
+            return echoed
 
         assert asyncio.run(asyncio.wait_for(echo(), PATIENCE_S)) == CONTENT
 
