@@ -281,6 +281,7 @@ _TABLE: dict[tuple[int, int], _Option] = {
     (_SOL, socket.SO_ACCEPTCONN): _only_get(lambda sock: sock.listening),
     (_SOL, socket.SO_ERROR): _only_get(lambda sock: sock.take_error()),
     (_SOL, socket.SO_REUSEADDR): _flag("reuse_address"),
+    (_SOL, socket.SO_REUSEPORT): _flag("reuse_port"),
     (_SOL, socket.SO_KEEPALIVE): _flag("keepalive"),
     (_SOL, socket.SO_LINGER): _Option(_set_linger, _get_linger),
     (_SOL, uapi.SO_SNDBUF): _buffer("send_buffer_bytes", _SEND_BUFFER_MIN, force=False),

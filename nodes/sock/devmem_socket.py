@@ -46,6 +46,7 @@ class SocketOptions:
     zerocopy: bool = False
     rcvlowat: int = 1
     reuse_address: bool = False
+    reuse_port: bool = False
     v6only: bool = False
     cork: bool = False
     keepalive: bool = False  # SO_KEEPALIVE; the next two in seconds

@@ -183,7 +183,7 @@ class Inet:
         """A segment of no living connection: it belongs to one that is over, begins one, completes one that
         nothing was kept of, or is refused."""
         header, ends, iss = segment.header, ends_of(found, segment.header), None
-        listener = self._ports.listener(found.dst, header.dst_port)
+        listener = self._ports.listener(found.dst, header.dst_port, ends.remote)
         flow = (header.dst_port, found.src, header.src_port)
         if flow in self.time_waits:
             iss = self.time_waits.receive(flow, segment, now, reopen=listener is not None)

@@ -2,7 +2,8 @@
 
 In: sockets that bind, listen, or were born of a listener. Out: a port, or EADDRINUSE. Owns the table. A port
 is held until the last connection on it is over, TIME_WAIT included; SO_REUSEADDR shares it with whatever does
-not listen. Source: inet_csk_get_port, inet_csk_bind_conflict (net/ipv4/inet_connection_sock.c).
+not listen, SO_REUSEPORT with whoever set it as well: several then listen, and divide the peers among them.
+Source: inet_csk_get_port, inet_csk_bind_conflict (net/ipv4/inet_connection_sock.c), reuseport_select_sock.
 """
 
 from __future__ import annotations
@@ -28,13 +29,22 @@ class Holder(Protocol):
     slots: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """On which a port is held: SO_REUSEADDR and SO_REUSEPORT."""
+
+    address: bool
+    port: bool
+
+
 @dataclass(slots=True)
 class _Bucket:
-    """A port's holders; `exclusive` of them did not ask for SO_REUSEADDR."""
+    """A port's holders; `exclusive` of them did not ask for SO_REUSEADDR, `apart` not for SO_REUSEPORT."""
 
-    holders: dict[Holder, bool] = field(default_factory=dict)
+    holders: dict[Holder, _Terms] = field(default_factory=dict)
     exclusive: int = 0
-    listener: DevmemSocket | None = None
+    apart: int = 0
+    listeners: list[DevmemSocket] = field(default_factory=list)
 
 
 class Ports:
@@ -50,51 +60,56 @@ class Ports:
             port = next((p for p in rotated if not any(v + p in self._buckets for v in versions)), 0)
             if not port:
                 raise OSError(errno.EADDRINUSE, "every ephemeral port is in use")
-        reuse = sock.options.reuse_address
-        if any(self._conflict(version + port, reuse) for version in versions):
+        terms = _terms(sock)
+        if any(self._conflict(version + port, terms) for version in versions):
             raise OSError(errno.EADDRINUSE, f"port {port} is in use: choose another, or set SO_REUSEADDR")
         for version in versions:
-            self._hold(sock, version + port, reuse)
+            self._hold(sock, version + port, terms)
         sock.slots = tuple(version + port for version in versions)
         return port
 
-    def _conflict(self, slot: int, reuse: bool) -> bool:
+    def _conflict(self, slot: int, terms: _Terms) -> bool:
         bucket = self._buckets.get(slot)
-        return bucket is not None and not (reuse and not bucket.exclusive and bucket.listener is None)
+        if bucket is None or (terms.port and not bucket.apart):
+            return False
+        return not terms.address or bucket.exclusive > 0 or bool(bucket.listeners)
 
-    def _hold(self, sock: DevmemSocket, slot: int, reuse: bool) -> None:
+    def _hold(self, sock: DevmemSocket, slot: int, terms: _Terms) -> None:
         bucket = self._buckets.setdefault(slot, _Bucket())
-        bucket.holders[sock] = reuse
-        bucket.exclusive += not reuse
+        bucket.holders[sock] = terms
+        bucket.exclusive += not terms.address
+        bucket.apart += not terms.port
 
     def inherit(self, child: DevmemSocket, remote: int) -> None:
         """`child`, a connection with `remote`, holds the port of its listener as well."""
         slot = (V6 if is_ipv6(remote) else V4) + child.local[1]
         child.slots = (slot,)
-        self._hold(child, slot, child.options.reuse_address)
+        self._hold(child, slot, _terms(child))
 
     def listen(self, sock: DevmemSocket) -> None:
-        """`sock` takes new connections to its port. EADDRINUSE when another does."""
+        """`sock` takes new connections to its port. EADDRINUSE when another does and they do not share it."""
         buckets = [self._buckets[slot] for slot in sock.slots]
-        if any(bucket.listener not in (None, sock) for bucket in buckets):
+        if any(bucket.apart and bucket.listeners not in ([], [sock]) for bucket in buckets):
             raise OSError(errno.EADDRINUSE, f"another socket listens on port {sock.local[1]}")
         for bucket in buckets:
-            bucket.listener = sock
+            if sock not in bucket.listeners:
+                bucket.listeners.append(sock)
 
-    def listener(self, local: int, port: int) -> DevmemSocket | None:
-        """Who listens for connections to our address `local`."""
+    def listener(self, local: int, port: int, remote: tuple[int, int]) -> DevmemSocket | None:
+        """Who listens for connections from `remote` to our address `local`: of several always the same."""
         bucket = self._buckets.get((V6 if is_ipv6(local) else V4) + port)
-        return bucket.listener if bucket is not None else None
+        if bucket is None or not bucket.listeners:
+            return None
+        return bucket.listeners[hash(remote) % len(bucket.listeners)]
 
     def listeners(self) -> list[DevmemSocket]:
-        found = (bucket.listener for bucket in self._buckets.values())
-        return [*dict.fromkeys(sock for sock in found if sock is not None)]
+        return [*dict.fromkeys(sock for bucket in self._buckets.values() for sock in bucket.listeners)]
 
     def stop_listening(self, sock: DevmemSocket) -> None:
         for slot in sock.slots:
             bucket = self._buckets.get(slot)
-            if bucket is not None and bucket.listener is sock:
-                bucket.listener = None
+            if bucket is not None and sock in bucket.listeners:
+                bucket.listeners.remove(sock)
 
     def hand_over(self, holder: Holder, heir: Holder) -> None:
         """`heir` holds what `holder` held, on the same terms."""
@@ -107,7 +122,13 @@ class Ports:
         """`holder` holds no port any more."""
         for slot in holder.slots:
             bucket = self._buckets[slot]
-            bucket.exclusive -= not bucket.holders.pop(holder)
+            terms = bucket.holders.pop(holder)
+            bucket.exclusive -= not terms.address
+            bucket.apart -= not terms.port
             if not bucket.holders:
                 del self._buckets[slot]
         holder.slots = ()
+
+
+def _terms(sock: DevmemSocket) -> _Terms:
+    return _Terms(sock.options.reuse_address, sock.options.reuse_port)

@@ -51,6 +51,33 @@ def test_of_two_that_share_a_port_one_may_listen(hosts: TwoHosts) -> None:
     second.listen(1)
 
 
+def test_listeners_that_share_a_port_divide_the_peers_and_one_goes_on_alone(hosts: TwoHosts) -> None:
+    listeners = [sharing(hosts) for _ in range(2)]
+    for listener in listeners:
+        listener.listen(100)
+    clients = [hosts.a.socket() for _ in range(40)]
+    for client in clients:
+        client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: sum(len(each.accept_queue) for each in listeners) == 40)
+    assert all(len(each.accept_queue) > 5 for each in listeners)
+    check(hosts, 5000, refused=True)
+    check(hosts, 5000, refused=True, reuse=True)
+    listeners[0].close(hosts.now)
+    late = [hosts.a.socket() for _ in range(10)]
+    before = len(listeners[1].accept_queue)
+    for client in late:
+        client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: len(listeners[1].accept_queue) == before + 10)
+    sharing(hosts).listen(1)
+
+
+def sharing(two: TwoHosts) -> DevmemSocket:
+    sock = two.b.socket()
+    sock.options.reuse_port = True
+    sock.bind(0, 5000)
+    return sock
+
+
 @pytest.mark.parametrize("reuse", [True, False])
 def test_a_port_whose_connection_is_in_time_wait_needs_reuse(hosts: TwoHosts, reuse: bool) -> None:
     listener = bind(hosts, 5000, reuse=reuse)

@@ -7,6 +7,7 @@ a value, or the name of its errno. Nothing is compared that depends on speed.
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 import struct
 import time
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.system
 
 SOL, TCP = socket.SOL_SOCKET, socket.IPPROTO_TCP
 CLOSED_PORT, PATIENCE_S = 9, 20.0
+REUSE = ((), (socket.SO_REUSEADDR,), (socket.SO_REUSEPORT,), (socket.SO_REUSEADDR, socket.SO_REUSEPORT))
 ESTABLISHED, SYN_SENT, FIN_WAIT_2, CLOSE, LISTEN = 1, 2, 5, 7, 10
 RESET_ON_CLOSE = struct.pack("=ii", 1, 0)
 Sock = Any  # socket.socket, or nodes.client.socket.Socket: what is under test is that one cannot tell
@@ -315,6 +317,24 @@ def a_broadcast_address_is_nobodys(world: World) -> None:
         world.ask(world.open(blocking=False).connect, (address, 80))
 
 
+def ports_are_shared_by_who_agrees_to(world: World) -> None:
+    """All that two sockets may ask for: SO_REUSEADDR, SO_REUSEPORT, and listening by the first."""
+    for first_asks, second_asks, listens in itertools.product(REUSE, REUSE, (False, True)):
+        first, second = world.open(), world.open()
+        for sock, asked in ((first, first_asks), (second, second_asks)):
+            for number in asked:
+                option(sock, SOL, number, 1)
+        first.bind(("", 0))
+        if listens:
+            first.listen(1)
+        world.ask(second.bind, ("", first.getsockname()[1]))
+        if not listens:
+            first.listen(1)
+        world.ask(second.listen, 1)
+        first.close()
+        second.close()
+
+
 LIVES = (
     a_refused_socket_connects_again,
     a_refusal_that_nobody_waited_for_is_told_once,
@@ -330,6 +350,7 @@ LIVES = (
     listening_lets_one_more_in_than_asked_for,
     timeouts_end_calls_that_block,
     a_broadcast_address_is_nobodys,
+    ports_are_shared_by_who_agrees_to,
 )
 
 
@@ -343,6 +364,7 @@ NUMBER_OPTIONS = [
     (SOL, socket.SO_ACCEPTCONN),
     (SOL, socket.SO_ERROR),
     (SOL, socket.SO_REUSEADDR),
+    (SOL, socket.SO_REUSEPORT),
     (SOL, socket.SO_KEEPALIVE),
     (SOL, socket.SO_PRIORITY),
     (SOL, socket.SO_MARK),
