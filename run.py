@@ -113,7 +113,7 @@ def run(
     timeout: Annotated[
         float, typer.Option(min=0.1, max=options.DAY_S, help="Seconds a rank waits for another.")
     ] = 10.0,
-    seed: Annotated[int, typer.Option(help="Of the data and the order of trials.")] = 1,
+    seed: options.Seed = 1,
     impair: options.Impair = None,
     pcap: options.Pcap = False,
     trace: options.Trace = False,
@@ -122,14 +122,16 @@ def run(
 ) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
+        options.check_alone(context)
         return 0
     stop = Stop()
+    default_size = "1M" if workload == "stream" else "1M:16M:x4"
     config = ExperimentConfig(
         topology=topology,
         hosts=hosts if hosts is not None else (2 if topology == "pair" else 4),
         workload=options.known("workload", workload, WORKLOADS),
-        sizes_bytes=tuple(parse_sizes(size or ("1M" if workload == "stream" else "1M:16M:x4"))),
-        paths=tuple(options.known("path", name, PATHS) for name in dict.fromkeys(path.split(","))),
+        sizes_bytes=tuple(parse_sizes(default_size if size is None else size)),
+        paths=options.paths(path),
         repeat=repeat,
         iterations=iters,
         warmup=warmup,
@@ -151,9 +153,8 @@ def run(
         pcap=pcap,
         trace=trace,
     )
-    run_dir = results / (
-        run_id or f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{workload}-{topology}{config.hosts}"
-    )
+    default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{workload}-{topology}{config.hosts}"
+    run_dir = options.run_directory(results, run_id, default)
     network = build(topology, config.hosts, mtu, config.gso_max_bytes)
     options.check_hosts(config)
     options.check_workload(config)
@@ -232,7 +233,7 @@ def up(
         trace=trace,
     )
     network = build(topology, hosts, mtu, config.gso_max_bytes)
-    run_dir = results / (run_id or f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+    run_dir = options.run_directory(results, run_id, f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     options.check_hosts(config)
     options.check_place(run_dir)
     with stop:

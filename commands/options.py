@@ -21,12 +21,14 @@ from nodes.nic.nic_model import MODELS, RX_QUEUES_MAX, nic_model
 from topologies.fabric import FabricError
 from topologies.topology import GSO_MAX_BYTES
 from workloads.records import ExperimentConfig, HostConfig
-from workloads.registry import WORKLOADS
+from workloads.registry import PATHS, WORKLOADS
 from workloads.sizes import parse_rate, parse_size
 
+_ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
 MEMORY_RATE_MIN = 1e6
 DAY_S = 86400.0
+_SEED_MAX = (1 << 63) - 1  # a number that any reader of manifest.json holds
 
 ShapeName = Annotated[str, typer.Option(help="Shape of the network; see `list`.")]
 Mtu = Annotated[int, typer.Option(help="Bytes of an IP packet on the wire.")]
@@ -48,6 +50,9 @@ HeaderBuffer = Annotated[
     typer.Option(help="Bytes of the longest header that is split.  [default: the NIC's]", show_default=False),
 ]
 Queues = Annotated[int, typer.Option(min=1, max=RX_QUEUES_MAX, help="Receive queues of each NIC.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=_SEED_MAX, help="Of the data and the order of trials.", show_default=True)
+]
 Results = Annotated[
     Path, typer.Option(help="Where run directories go.", show_default="results beside run.py")
 ]
@@ -63,6 +68,23 @@ def known(kind: str, name: str, names: Collection[str]) -> str:
     if name not in names:
         raise UsageError(f"there is no {kind} {name!r}; choose from {', '.join(names)}")
     return name
+
+
+def paths(text: str) -> tuple[str, ...]:
+    """Names of data paths, each once. Raises UsageError."""
+    return tuple(known("path", name.strip(), PATHS) for name in dict.fromkeys(text.split(",")))
+
+
+def check_alone(context: typer.Context) -> None:
+    """A measuring run's options were not given to a command. Raises UsageError."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            name, command = parameter.opts[0], context.invoked_subcommand
+            raise UsageError(
+                f"{name} before {command} is an option of a measuring run; write options behind the command, "
+                f"as in `run.py {command} ...`"
+            )
 
 
 def super_packet(text: str) -> int:
@@ -83,7 +105,7 @@ def net_iov(text: str | None, kernel: str, nic: str) -> int:
     """Bytes of a net_iov, by default the largest that the kernel version and the NIC's driver have. Raises
     SizeError, UsageError."""
     largest = MODELS[nic].rx_page_size_max if VERSIONS[kernel].rx_page_size else 4096
-    size = parse_size(text) if text else largest
+    size = parse_size(text) if text is not None else largest
     if size not in (4096, 8192, 16384, 32768, 65536):
         raise UsageError(f"--niov-size {size} is not 4K, 8K, 16K, 32K or 64K; choose one of them")
     if size > largest:
@@ -109,6 +131,18 @@ def check_workload(config: ExperimentConfig) -> None:
             raise UsageError(
                 f"size {size} is no multiple of the {element_bytes} bytes of an element; round it"
             )
+    trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
+    iterations = trials * sum(WORKLOADS[config.workload].iterations(config))
+    if iterations > _ITERATIONS_MAX:
+        raise UsageError(
+            f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
+            f"{_ITERATIONS_MAX} at most"
+        )
+    if config.impair is not None and set(config.paths) == {"kernel"}:
+        raise UsageError(
+            "--impair makes a bad wire at the endpoints' NICs, which path kernel does not pass; add devmem "
+            "or bounce to --path, or leave it out"
+        )
     if config.bidir and config.workload != "stream":
         raise UsageError(
             f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
@@ -122,19 +156,29 @@ def check_workload(config: ExperimentConfig) -> None:
         )
 
 
-def check_place(run_dir: Path) -> None:
-    """A run may be built here and called so. Raises UsageError, FabricError without root."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_dir.name):
+def run_directory(results: Path, run_id: str | None, default: str) -> Path:
+    """Where a run called `run_id`, or else `default`, writes: a name directly below `results`. Raises
+    UsageError."""
+    name = default if run_id is None else run_id
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(
-            f"run id {run_dir.name!r} cannot name a directory; use letters, digits, dot, _ and -"
+            f"run id {name!r} cannot name a directory below {results}; use letters, digits, dot, _ and -"
         )
-    if run_dir.exists():
-        raise UsageError(f"{run_dir} exists already; choose another --run-id, or remove it")
+    return results / name
+
+
+def check_place(run_dir: Path) -> None:
+    """A run may be built here and write there. Raises UsageError, FabricError without root."""
     if os.geteuid() != 0:
         raise FabricError("building a network needs root; run `sudo python3 run.py ...`")
+    results = run_dir.parent
     try:
-        run_dir.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
+        if run_dir.exists():
+            raise UsageError(f"{run_dir} exists already; choose another --run-id, or remove it")
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
         raise UsageError(
-            f"--results {run_dir.parent} cannot be made ({e.strerror}); choose another directory"
+            f"--results {results} cannot be made ({failure.strerror}); choose another directory"
         ) from None
+    if not os.access(results, os.W_OK):
+        raise UsageError(f"--results {results} cannot be written to; choose another directory")

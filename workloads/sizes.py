@@ -6,6 +6,7 @@ bytes) as vendors give them.
 
 from __future__ import annotations
 
+import math
 import re
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
@@ -25,7 +26,7 @@ def parse_size(text: str) -> int:
     if match is None:
         raise SizeError(f"size {text!r} is not understood; write for example 64K, 1M or 1.5G")
     number = float(match[1]) * _BINARY[match[2].upper()]
-    if number != int(number) or number <= 0:
+    if not number.is_integer() or number <= 0:  # as is one too large for a float
         raise SizeError(f"size {text!r} is not a whole positive number of bytes; write for example 64K or 1M")
     return int(number)
 
@@ -38,7 +39,7 @@ def parse_sizes(text: str) -> list[int]:
 def parse_rate(text: str) -> float:
     """Bytes a second of a rate such as `2GB/s`. Raises SizeError."""
     match = _RATE.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
+    if match is None or not 0 < float(match[1]) < math.inf:
         raise SizeError(f"rate {text!r} is not understood; write for example 2GB/s or 500MB/s")
     return float(match[1]) * _DECIMAL[match[2].upper()]
 
@@ -67,6 +68,6 @@ def _growth(item: str, text: str) -> tuple[int, int]:
     """(factor, step) of `x4` or `+1M`."""
     if text[0] == "+":
         return 1, parse_size(text[1:])
-    if not text[1:].isdigit() or int(text[1:]) < 2:
+    if not text[1:].isdecimal() or int(text[1:]) < 2:
         raise SizeError(f"the factor of size range {item!r} must be a whole number from 2 on, as in x4")
     return int(text[1:]), 0

@@ -25,6 +25,7 @@ from nodes.wire import ethernet, tcp
 UNDER_WAY_MAX = 32768  # packets in one direction; more are lost, as in a switch
 OVERTAKEN_MAX = 8  # packets that may overtake a late one
 LATE_S = 0.001  # after which a late packet comes though nothing overtook it
+DELAY_MAX_S = 10.0  # each way at each NIC, so 40 s of round trip: beyond any network
 _BATCH = 64  # frames taken from the real wire at once
 _BLOCKED_S = 0.001  # until a busy link is tried again
 _NEVER = 1 << 62
@@ -85,7 +86,10 @@ def _value(name: str, text: str) -> float:
         duration = _DURATION.fullmatch(text)
         if duration is None:
             raise ImpairmentError(f"--impair: {name}={text} is no duration; write it as 500us, 1ms or 0.2s")
-        return float(duration[1]) / _PER_SECOND[duration[2]]
+        seconds = float(duration[1]) / _PER_SECOND[duration[2]]
+        if seconds > DELAY_MAX_S:
+            raise ImpairmentError(f"--impair: {name}={text} is more than {DELAY_MAX_S:g} s; make it shorter")
+        return seconds
     try:
         value = int(text) if name == "seed" else float(text)
     except ValueError:

@@ -326,6 +326,8 @@ def test_parse_knows_every_name_and_unit() -> None:
         ("loss=nan", "loss=nan is not a chance"),
         ("loss=x", "loss=x is not a chance"),
         ("delay=5", "delay=5 is no duration; write it as"),
+        ("delay=11s", "delay=11s is more than 10 s; make it shorter"),
+        ("jitter=99999s", "jitter=99999s is more than 10 s"),
         ("seed=1.5", "seed=1.5 is not a whole number"),
         ("loss=0.6,reorder=0.6", "add up to 1.2"),
     ],
