@@ -2,6 +2,7 @@
 
 In: an interface's name, an address. Out: its MTU; a claim on the address, or InterfaceError. Owns the claims:
 a socket each, whose name no second endpoint of this network namespace can have (unix(7), abstract names).
+Source: rtnetlink(7), include/uapi/linux/rtnetlink.h.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ import struct
 from contextlib import ExitStack
 
 _SIOCGIFMTU = 0x8921
+_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_NLM_F_REQUEST = 1
+_RTA_DST, _RTN_LOCAL = 1, 2
+_NLMSGHDR = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_RTMSG = struct.Struct("=BBB4xB4x")  # family, bits of the destination, of the source, type of the route
+_RTATTR = struct.Struct("=HH")  # length, type
 
 Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -47,10 +54,14 @@ def claim(stack: ExitStack, ifname: str, option: str, address: Address) -> None:
 
 
 def _is_linuxs(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """A socket can be bound to it."""
-    try:
-        with socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-            sock.bind((str(ip), 0))
-    except OSError:
+    """Linux would deliver to itself. (That a socket can be bound to an address says less: one can to any in a
+    namespace that has none yet.)"""
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    to = _RTATTR.pack(_RTATTR.size + len(ip.packed), _RTA_DST) + ip.packed
+    body = _RTMSG.pack(family, ip.max_prefixlen, 0, 0) + to
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+        sock.send(_NLMSGHDR.pack(_NLMSGHDR.size + len(body), _RTM_GETROUTE, _NLM_F_REQUEST, 1, 0) + body)
+        answer = sock.recv(4096)
+    if _NLMSGHDR.unpack_from(answer)[1] != _RTM_NEWROUTE:  # an error: there is no route to it
         return False
-    return True
+    return bool(_RTMSG.unpack_from(answer, _NLMSGHDR.size)[3] == _RTN_LOCAL)

@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--address6", type=_address6, metavar="ADDR/N", help="the endpoint's IPv6 address; default: none")
     add("--mac", type=_mac, metavar="XX:..",
         help="the endpoint's own; default: a local one made from the address")  # fmt: skip
-    add("--channel", required=True, metavar="PATH", help="AF_UNIX path for applications (made, and removed)")
+    add("--channel", required=True, type=_path, metavar="PATH",
+        help="AF_UNIX path for applications (made, and removed)")  # fmt: skip
     add("--name", default="", help="what the host is called; default: the interface")
     add("--kernel-address", type=_kernel_address, metavar="A.B.C.D",
         help="of Linux's own stack on the interface")  # fmt: skip
@@ -150,6 +151,12 @@ def _kernel_address(text: str) -> str:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an IPv4 address; write it like 10.0.0.1") from None
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; give one like /tmp/h1.sock")
+    return text
 
 
 def _mac(text: str) -> bytes:

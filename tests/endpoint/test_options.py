@@ -48,6 +48,7 @@ def words(**more: str) -> list[str]:
         ("address6", "ff02::1/64", "is no global unicast address"),
         ("address6", "::ffff:10.0.0.1/96", "is no global unicast address"),
         ("kernel_address", "h1", "--kernel-address: 'h1' is not an IPv4 address"),
+        ("channel", "", "--channel: the path is empty; give one like /tmp/h1.sock"),
         ("impair", "loss=2", "--impair: loss=2 is not a chance from 0 to 1"),
         ("kernel", "5.15", "--kernel: invalid choice: '5.15'"),
         ("nic", "e1000", "--nic: invalid choice: 'e1000'"),

@@ -335,18 +335,35 @@ def test_an_endpoint_stops_at_sigterm_and_removes_its_channel(network: Network) 
 def test_an_interface_that_cannot_be_had_is_named_in_one_sentence_with_status_1(network: Network) -> None:
     argv = [sys.executable, "-m", "nodes.endpoint", "--channel", str(network.directory / "x.sock")]
     host = network.fabric.topology.host("h1")
+    of_linux, of_another = "is an address of Linux itself: choose one that", "is used by another endpoint on"
     with closing(network.host("h1")):
-        for interface, address, expected in [
-            ("nope0", "10.0.1.9/16", "interface 'nope0' cannot be opened: No such device"),
-            ("lo", "10.0.1.9/16", "interface 'lo' is no Ethernet link: give a veth"),
-            (host.interface, host.kernel_address, "is an address of Linux itself: choose one that"),
-            (host.interface, host.endpoint_address, f"is used by another endpoint on {host.interface}"),
+        for interface, address, more, expected in [
+            ("nope0", "10.0.1.9/16", [], "interface 'nope0' cannot be opened: No such device"),
+            ("lo", "10.0.1.9/16", [], "interface 'lo' is no Ethernet link: give a veth"),
+            (host.interface, host.kernel_address, [], f"--address {host.kernel_address} {of_linux}"),
+            (host.interface, host.endpoint_address, [], f"{of_another} {host.interface}"),
+            (host.interface, "10.0.1.9/16", ["--address6", host.kernel_address6], of_linux),
+            (host.interface, "10.0.1.9/16", ["--address6", host.endpoint_address6], of_another),
         ]:
-            done = network.fabric.run("h1", [*argv, "--interface", interface, "--address", address], 20)
-            assert done.status == 1, address
+            words = ["--interface", interface, "--address", address, *more]
+            done = network.fabric.run("h1", [*argv, *words], 20)
+            assert done.status == 1, words
             assert expected in done.stderr
             assert done.stderr.startswith("endpoint: ")
             assert done.stderr.count("\n") == 1
+
+
+def test_a_namespace_without_any_address_has_room_for_an_endpoint(network: Network) -> None:
+    """There, Linux lets a socket be bound to whatever is asked for."""
+    channel = network.channel("alone")
+    command = (
+        "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; "
+        f"exec {sys.executable} -m nodes.endpoint --interface v0 --address 10.9.0.1/16 "
+        f"--address6 fd01::1/64 --channel {channel}"
+    )
+    network.fabric.spawn("h1", ["unshare", "-n", "sh", "-c", command], "alone.log")
+    with closing(network.host("alone")) as host:
+        assert (host.address, host.address6) == ("10.9.0.1", "fd01::1")
 
 
 def test_an_address_in_use_on_the_link_ends_the_second_endpoint(network: Network) -> None:
