@@ -24,6 +24,7 @@ from nodes.sock.devmem_socket import DevmemSocket, SocketOptions, error
 from nodes.tcp.config import WINDOW_MAX
 from nodes.tcp.connection import Connection
 from nodes.tcp.pacing import UNLIMITED
+from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.state import State
 
 _INT, _UINT, _ULONG = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=Q")
@@ -37,6 +38,8 @@ _CONGESTION_BYTES = 16  # TCP_CA_NAME_MAX
 _IFNAME_BYTES = 16  # IFNAMSIZ
 _ECN_BITS = 3  # of a TOS byte; TCP's own
 _DEFAULT_MSS = 536
+_TIMEOUTS_MAX = 255  # that TCP_DEFER_ACCEPT counts
+_PRIORITY_OF_TOS = (0, 2, 6, 4)  # by the bits for throughput and delay (RFC 1349)
 _PRIORITY_FREE = 6  # higher ones are the administrator's
 _SOL, _TCP, _IP, _IPV6 = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6
 
@@ -253,10 +256,24 @@ def _get_maxseg(sock: DevmemSocket) -> int:
     return sock.connection.info().snd_mss
 
 
+def _set_defer_accept(sock: DevmemSocket, given: Setting) -> None:
+    """Seconds, counted as the timeouts of a SYN-ACK that they last (secs_to_retrans)."""
+    timeouts = 0
+    while timeouts < _TIMEOUTS_MAX and _lasting(timeouts) < given.number:
+        timeouts += 1
+    _put(sock, "defer_accept", timeouts)
+
+
+def _lasting(timeouts: int) -> int:
+    """Seconds that so many timeouts of a SYN-ACK take (retrans_to_secs)."""
+    return sum(min(1 << n, int(RTO_MAX_S)) for n in range(timeouts))
+
+
 def _set_tos(sock: DevmemSocket, given: Setting) -> None:
-    """One byte is enough; the ECN bits are TCP's."""
-    tos = given.number if len(given.value) >= _INT.size else ord(given.value or b"\0")
-    _put(sock, "tos", tos & 0xFF & ~_ECN_BITS)
+    """One byte is enough, and none is 0; the ECN bits are TCP's. It brings a priority (ip_tos2prio)."""
+    tos = (given.value[0] if given.value else 0) & ~_ECN_BITS  # an int's first byte, its lowest
+    _put(sock, "tos", tos)
+    _put(sock, "priority", _PRIORITY_OF_TOS[tos >> 3 & 3])
 
 
 def _set_tclass(sock: DevmemSocket, given: Setting) -> None:
@@ -301,6 +318,9 @@ _TABLE: dict[tuple[int, int], _Option] = {
     (_TCP, socket.TCP_MAXSEG): _Option(
         _number("maxseg", 88, 32767, 0).set, lambda sock, _: _INT.pack(_get_maxseg(sock))
     ),
+    (_TCP, socket.TCP_DEFER_ACCEPT): _Option(
+        _set_defer_accept, lambda sock, _: _INT.pack(_lasting(sock.options.defer_accept))
+    ),
     (_TCP, socket.TCP_KEEPIDLE): _number("keepidle", 1, 32767),
     (_TCP, socket.TCP_KEEPINTVL): _number("keepintvl", 1, 32767),
     (_TCP, socket.TCP_KEEPCNT): _number("keepcnt", 1, 127),
@@ -336,10 +356,12 @@ def get_option(
     sock: DevmemSocket, level: int, option: int, length: int = _INT.size, now: float = 0.0
 ) -> bytes:
     """A value, in the form that fits `length` bytes if it has two. ENOPROTOOPT for what has no value,
-    SO_DEVMEM_DONTNEED among them (table D9)."""
+    SO_DEVMEM_DONTNEED among them (table D9); EOPNOTSUPP for levels that AF_INET does not have."""
     found = _table(sock).get((level, option))
     if found is None or found.get is None:
-        raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} has no value to get")
+        strange = sock.family == socket.AF_INET and level not in (_SOL, _TCP, _IP)
+        number = errno.EOPNOTSUPP if strange else errno.ENOPROTOOPT
+        raise error(number, f"socket option {option} at level {level} has no value to get")
     return found.get(sock, Look(length, now))
 
 

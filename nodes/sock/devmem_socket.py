@@ -60,6 +60,7 @@ class SocketOptions:
     receive_timeout_s: float | None = None  # SO_RCVTIMEO, SO_SNDTIMEO: of calls that block; None: for ever
     send_timeout_s: float | None = None
     quickack: bool = True
+    defer_accept: int = 0  # timeouts of a SYN-ACK for which an ACK without data does not count
     maxseg: int = 0  # TCP_MAXSEG of the next connection; 0: as the link has it
     tos: int = 0  # IP_TOS and IPV6_TCLASS without the ECN bits
     tclass: int = 0

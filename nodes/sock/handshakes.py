@@ -116,11 +116,19 @@ class Handshakes:
         self._inet.adopt(child)
         return child
 
-    def must_wait(self, child: DevmemSocket, header: tcp.TcpHeader) -> bool:
-        """Whether a handshake may not be completed now, for its listener's queue is full: the ACK is as good
-        as lost, and the SYN-ACK is sent again (tcp_v4_syn_recv_sock)."""
-        listener = child.listener
-        if listener is None or header.flags & _KIND != tcp.ACK or not listener.accept_queue_full:
+    def must_wait(self, child: DevmemSocket, ack: Segment) -> bool:
+        """Whether a handshake may not be completed now, for its listener's queue is full, or wants data first
+        (TCP_DEFER_ACCEPT): the ACK is as good as lost, and the SYN-ACK is sent again (tcp_v4_syn_recv_sock,
+        tcp_check_req)."""
+        listener, flags = child.listener, ack.header.flags
+        if listener is None or flags & _KIND != tcp.ACK:
+            return False
+        if listener.options.defer_accept and ack.payload is None and not flags & tcp.FIN:
+            assert child.connection is not None
+            if child.connection.handshake_timeouts < listener.options.defer_accept:
+                self._inet.mib.TcpExtTCPDeferAcceptDrop += 1
+                return True
+        if not listener.accept_queue_full:
             return False
         self._inet.mib.TcpExtListenOverflows += 1
         self._inet.mib.TcpExtListenDrops += 1

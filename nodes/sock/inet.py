@@ -169,7 +169,7 @@ class Inet:
         if sock is None or sock.connection is None:
             return self._receive_unexpected(segment, found, now)
         embryo = sock.embryo
-        if embryo and self._handshakes.must_wait(sock, header):
+        if embryo and self._handshakes.must_wait(sock, segment):
             _release(segment)
             return None
         sock.connection.receive_segment(segment, now)

@@ -51,6 +51,7 @@ class IpMib:
     TcpInCsumErrors: int = 0
     TcpExtListenOverflows: int = 0
     TcpExtListenDrops: int = 0
+    TcpExtTCPDeferAcceptDrop: int = 0
     TcpExtOutOfWindowIcmps: int = 0
     TcpExtSyncookiesSent: int = 0
     TcpExtSyncookiesRecv: int = 0

@@ -160,6 +160,11 @@ class Connection(Arrival):
         options = TIMESTAMP_BYTES if self._emitter.timestamps else 0
         return mtu - self._config.ip_header_bytes - HEADER_BYTES - options
 
+    @property
+    def handshake_timeouts(self) -> int:
+        """How often our SYN or SYN-ACK was sent again; 0 once the handshake is over."""
+        return 0 if self._opening is None else self._opening.retries
+
     def undeliverable(self, number: int, quoted_seq: int) -> bool:
         """A router or the peer says that our segment at `quoted_seq` cannot be delivered: an attempt to
         connect ends with errno `number`, a connection goes on (RFC 5461). Believed only if that is in flight

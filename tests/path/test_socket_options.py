@@ -19,6 +19,7 @@ from nodes.kernel_version import VERSIONS
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.congestion.newreno import NewReno
 from nodes.tcp.segment import ECT0
+from nodes.tcp.state import State
 from nodes.wire import ip, ipv4, ipv6
 from tests.path.conftest import assert_nothing_left
 from tests.path.test_sockets import errno_of
@@ -135,6 +136,26 @@ def test_a_segment_size_asked_for_is_announced_and_kept_to(hosts: TwoHosts) -> N
     hosts.b.sockets.append(server)
     for sock in (client, server):
         assert take(sock, TCP, socket.TCP_MAXSEG) == (488,)  # less the timestamps
+
+
+def test_a_listener_that_defers_wants_data_before_a_connection_or_time(hosts: TwoHosts) -> None:
+    listener = hosts.b.socket()
+    listener.bind(0, 5000)
+    give(listener, TCP, socket.TCP_DEFER_ACCEPT, 3)
+    listener.listen(4)
+    talks, silent = hosts.a.socket(), hosts.a.socket()
+    for client in (talks, silent):
+        client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: talks.state is silent.state is State.ESTABLISHED)
+    hosts.rest(0.5)
+    assert not listener.accept_queue
+    assert hosts.b.inet.mib.TcpExtTCPDeferAcceptDrop == 2
+    hosts.a.send(talks, b"me first")
+    hosts.run_until(lambda: bool(listener.accept_queue), 1)
+    server = listener.accept()
+    hosts.b.sockets.append(server)
+    assert hosts.b.recv(server, 100) == b"me first"
+    hosts.run_until(lambda: bool(listener.accept_queue), 4)
 
 
 def test_without_quickack_acknowledgements_wait(hosts: TwoHosts) -> None:

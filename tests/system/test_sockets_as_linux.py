@@ -376,6 +376,7 @@ NUMBER_OPTIONS = [
     (TCP, socket.TCP_CORK),
     (TCP, socket.TCP_QUICKACK),
     (TCP, socket.TCP_MAXSEG),
+    (TCP, socket.TCP_DEFER_ACCEPT),
     (TCP, socket.TCP_KEEPIDLE),
     (TCP, socket.TCP_KEEPINTVL),
     (TCP, socket.TCP_KEEPCNT),
@@ -414,6 +415,23 @@ def options_of_more_than_a_number(world: World) -> None:
     for value in (struct.pack("=ii", 1, 5), struct.pack("=ii", 0, 5), b"\1\0\0\0"):
         world.ask(option, sock, SOL, socket.SO_LINGER, value)
         world.ask(sock.getsockopt, SOL, socket.SO_LINGER, 100)
+
+
+def a_tos_brings_a_priority(world: World) -> None:
+    sock = world.open()
+    for tos in (0x08, 0x10, 0x18, 0xB8, 0, 0xE0):
+        world.ask(option, sock, socket.IPPROTO_IP, socket.IP_TOS, tos)
+        world.ask(sock.getsockopt, SOL, socket.SO_PRIORITY)
+    world.ask(option, sock, socket.IPPROTO_IP, socket.IP_TOS, b"\x20")
+    world.ask(sock.getsockopt, socket.IPPROTO_IP, socket.IP_TOS)
+    world.ask(option, sock, socket.IPPROTO_IP, socket.IP_TOS, b"")
+
+
+def levels_that_do_not_exist(world: World) -> None:
+    sock = world.open()
+    for level in (socket.IPPROTO_IPV6, 999):
+        world.ask(option, sock, level, 1, 1)
+        world.ask(sock.getsockopt, level, 1)
 
 
 def the_interface_can_be_bound_to(world: World) -> None:
@@ -464,6 +482,8 @@ def tcp_info_of_a_connection(world: World) -> None:
 OPTIONS = (
     options_of_one_number,
     options_of_more_than_a_number,
+    a_tos_brings_a_priority,
+    levels_that_do_not_exist,
     the_interface_can_be_bound_to,
     a_living_connection_takes_another_congestion_control,
     tcp_info_of_what_is_not_connected,
