@@ -62,32 +62,47 @@ def ray_session(directory: Path, slots: int, started: Callable[[int], None]) -> 
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", RAY_DEDUP_LOGS="0")
     others = set(psutil.Process().children(recursive=True))
     try:
-        ray.init(
-            address="local",
-            num_cpus=1,
-            resources={_SLOT: slots},
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(directory),
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=1,
+                resources={_SLOT: slots},
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(directory),
+            )
+        except (OSError, TimeoutError, ValueError, ray.exceptions.RaySystemError) as failure:
+            raise ExperimentError(f"Ray could not be started ({failure}); see {directory}") from failure
         processes = set(psutil.Process().children(recursive=True)) - others
         for process in processes:
             started(process.pid)
-        servers = [(process, name) for process in processes if (name := process.name()) in _SERVERS]
+        servers = [(process, name) for process in processes if (name := _name(process)) in _SERVERS]
         yield lambda: _check_alive(servers)
-    except (OSError, TimeoutError, ValueError, ray.exceptions.RaySystemError) as failure:
-        raise ExperimentError(f"Ray could not be started ({failure}); see {directory}") from failure
     finally:
         _end_ray(others)
 
 
+def _name(process: psutil.Process) -> str:
+    """"" if it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.name()
+    return ""
+
+
 def _check_alive(servers: Sequence[tuple[psutil.Process, str]]) -> None:
     for process, name in servers:
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+        if _has_ended(process):
             raise ExperimentError(f"Ray's {name} has ended (process {process.pid}); start a new run")
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _end_ray(others: set[psutil.Process]) -> None:

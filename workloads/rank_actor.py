@@ -121,8 +121,9 @@ class Rank:
 
     def _counters(self, transport: Transport[Any]) -> _Counters:
         stats = self._machine.host.stats()
-        moved = totals((*transport.moved(stats), *self._machine.ledger.snapshot()))
-        return _Counters(moved, transport.packets(stats), stats.cpu_s)
+        stack = transport.counted(stats)
+        moved = totals((*stack.moved, *self._machine.ledger.snapshot()))
+        return _Counters(moved, stack.packets, stats.cpu_s)
 
     def _identity(self, number: int, warmup: bool) -> dict[str, Any]:
         """The columns that say whose row it is."""

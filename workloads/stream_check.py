@@ -1,13 +1,15 @@
 """A sample of a stream that repeats a message is compared with it, at a bounded cost, as it comes.
 
 In: where in device memory the stream's next bytes lie. Out: how many bytes were compared, how many differ.
-Owns the expected bytes. Compared is every byte of the first 64 MiB, and after them every 17th block of
-64 KiB: which ones depends on the position in the stream alone, and 17 is prime, so that in time every part
-of a message has its turn. What the comparison reads of device memory is no part of the workload: no ledger
+Owns the expected bytes. Compared is every byte of the first 64 MiB, and after them a 17th of the blocks of
+64 KiB: a fixed seed chooses them, at uneven distances, so that in time every part of a message of any size
+has its turn. What the comparison reads of device memory is no part of the workload: no ledger
 has it.
 """
 
 from __future__ import annotations
+
+import random
 
 import numpy as np
 
@@ -28,6 +30,7 @@ class StreamCheck:
         # Short messages are repeated, so that a comparison is worth its call.
         self._expected = np.tile(message, -(-BLOCK_BYTES // message.size))
         self._accelerator = Accelerator(Ledger())
+        self._chance = random.Random(EVERY)
         self._position = 0  # in the stream, of the next byte
         self._start, self._stop = 0, WHOLE_BYTES  # positions to compare next, none of them passed
         self.checked_bytes = self.wrong_bytes = 0
@@ -39,7 +42,7 @@ class StreamCheck:
             stop = min(self._stop, behind)
             self._compare(memory, offset + self._start - self._position, stop)
             if stop == self._stop:
-                block = stop // BLOCK_BYTES + EVERY - 1
+                block = stop // BLOCK_BYTES + self._chance.randrange(2 * EVERY - 1)  # EVERY - 1 on average
                 self._start, self._stop = block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES
         self._position = behind
 

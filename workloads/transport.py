@@ -64,6 +64,13 @@ class Packets(msgspec.Struct, frozen=True):
     tcp_retrans_segs: int | None = None
 
 
+class Counted(msgspec.Struct, frozen=True):
+    """A snapshot: what a stack has moved through memory, and its packets."""
+
+    moved: tuple[Moved, ...]
+    packets: Packets
+
+
 class SendQueue:
     """A thread that does one job after the other; its first failure is raised by whoever asks next."""
 
@@ -199,13 +206,9 @@ class Transport(ABC, Generic[S]):
         if self._outgoing.recv(1):
             raise ConnectionError("the next rank sent payload on a connection that carries it the other way")
 
-    def moved(self, stats: HostStats) -> tuple[Moved, ...]:
-        """What this path's stack has moved so far; `stats` are the endpoint's now."""
-        return stats.ledger
-
-    def packets(self, stats: HostStats) -> Packets:
-        """What this path's stack has counted so far."""
-        return Packets(
+    def counted(self, stats: HostStats) -> Counted:
+        """What this path's stack has moved and counted so far; `stats` are the endpoint's now."""
+        packets = Packets(
             rx_packets=stats.rx_packets,
             tx_packets=stats.tx_packets,
             rx_wire_packets=stats.rx_wire_packets,
@@ -213,6 +216,7 @@ class Transport(ABC, Generic[S]):
             rx_alloc_fail=stats.rx_alloc_fail,
             tcp_retrans_segs=stats.tcp_retrans_segs,
         )
+        return Counted(stats.ledger, packets)
 
     def close(self) -> None:
         self._undo.close()

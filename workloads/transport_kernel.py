@@ -19,7 +19,7 @@ from nodes.client.host import HostStats
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import ROUTES, Moved
 from workloads.machine import STAGING_BYTES, Machine
-from workloads.transport import Packets
+from workloads.transport import Counted, Packets
 from workloads.transport_staged import Staged
 
 _IP_TCP_BYTES = 20 + 20 + 12  # with the timestamp option, which Linux's default has
@@ -85,14 +85,17 @@ class Kernel(Staged[socket.socket]):
         self._machine.host.turn(3 * count + 2 * _HEADER_BYTES * super_packets)
         return super_packets
 
-    def moved(self, stats: HostStats) -> tuple[Moved, ...]:  # noqa: ARG002  the endpoint carries nothing
-        """Headers; payload is in the machine's ledger."""
+    def counted(self, stats: HostStats) -> Counted:  # noqa: ARG002  the endpoint carries nothing
+        """Headers; payload is in the machine's ledger. Linux counts a connection's wire packets and
+        retransmissions; super-packets it does not tell."""
         ends = self._segments()
+        out, into = sum(end.out for end in ends), sum(end.into for end in ends)
         acks_out = sum(end.out - end.data_out for end in ends)
         acks_in = sum(end.into - end.data_in for end in ends)
-        sent = self._sent_super_packets + acks_out, sum(end.out for end in ends)
-        received = self._received_super_packets + acks_in, sum(end.into for end in ends)
-        return tuple(
+        # Short messages may share a packet: never more super-packets than packets.
+        sent = min(self._sent_super_packets + acks_out, out), out
+        received = min(self._received_super_packets + acks_in, into), into
+        headers = tuple(
             Moved(ROUTES[route], _HEADER_BYTES * as_moved, _HEADER_BYTES * on_wire, derived=True)
             for route, (as_moved, on_wire) in (
                 (routes.CPU_HEADER_WRITE, sent),
@@ -101,15 +104,9 @@ class Kernel(Staged[socket.socket]):
                 (routes.CPU_HEADER_READ, received),
             )
         )
-
-    def packets(self, stats: HostStats) -> Packets:  # noqa: ARG002
-        """Linux counts a connection's wire packets and retransmissions; super-packets it does not tell."""
-        ends = self._segments()
-        return Packets(
-            tx_wire_packets=sum(end.out for end in ends),
-            rx_wire_packets=sum(end.into for end in ends),
-            tcp_retrans_segs=sum(end.retransmitted for end in ends),
-        )
+        retransmitted = sum(end.retransmitted for end in ends)
+        packets = Packets(tx_wire_packets=out, rx_wire_packets=into, tcp_retrans_segs=retransmitted)
+        return Counted(headers, packets)
 
     def _segments(self) -> list[_Segments]:
         infos = [

@@ -26,13 +26,18 @@ def catch_signals() -> None:
     """From here on the first signal raises Stopped; more of them change nothing."""
 
     def stop(signum: int, _frame: FrameType | None) -> None:
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
+        ignore_signals()
         raise Stopped(signum)
 
     for each in _SIGNALS:
         if signal.getsignal(each) is not signal.SIG_IGN:  # as a shell leaves it for a job in the background
             signal.signal(each, stop)
+
+
+def ignore_signals() -> None:
+    """From here on the program ends in its own way: nothing keeps it from restoring things."""
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from nodes import uapi
 from nodes.client.address import Address
 from nodes.client.host import Host, HostError
-from nodes.client.interruption import Stopped, catch_signals
+from nodes.client.interruption import Stopped, catch_signals, ignore_signals
 from nodes.client.ncdevmem_nic import NicConfiguration
 from nodes.client.ncdevmem_options import WrongOption, ip_address, parse
 from nodes.client.netdev import Attributes
@@ -80,12 +80,15 @@ def run(options: argparse.Namespace) -> None:
         _say(f"using ifindex={host.ifindex}")
         queues = _queues(options, host)
         memory = stack.enter_context(closing(dmabuf.export(_MEMORY_BYTES)))
-        if options.probing:
-            _probe(options, host, queues, memory, stack)
-        elif options.listen:
-            Server(options, host, queues, memory).serve(stack)
-        else:
-            _client(options, host, memory, stack)
+        try:
+            if options.probing:
+                _probe(options, host, queues, memory, stack)
+            elif options.listen:
+                Server(options, host, queues, memory).serve(stack)
+            else:
+                _client(options, host, memory, stack)
+        finally:
+            ignore_signals()  # what `stack` puts back now, it puts back whole
 
 
 def _queues(options: argparse.Namespace, host: Host) -> Queues:

@@ -155,8 +155,6 @@ class NetdevGet:
         overruns = self._device.overruns()
         total["rx_hw_drops"] += overruns + self._device.rx_steering_drops
         total["rx_hw_drop_overruns"] += overruns
-        tx["tx_hw_drop_errors"] = self._device.tx_unreadable_drops
-        tx["tx_hw_drops"] += self._device.tx_unreadable_drops
         return [netlink.Qstats(ifindex, None, None, **total, **tx)]
 
 

@@ -178,7 +178,10 @@ class Loop:
         if bus is None or ledger.host_dram_bytes == self._charged:
             return
         now = time.monotonic()
-        go_on_at = bus.reserve(ledger.host_dram_bytes - self._charged, now)
+        try:
+            go_on_at = bus.reserve(ledger.host_dram_bytes - self._charged, now, wait=False)
+        except BlockingIOError:  # an application is at it, or was stopped there: charged in a later turn
+            return
         self._charged = ledger.host_dram_bytes
         if go_on_at > now:
             time.sleep(go_on_at - now)

@@ -53,11 +53,12 @@ class Region:
     @classmethod
     def mapped(cls, fd: int, name: str, place: Place) -> Region:
         """Map what another process made as `name`; takes the descriptor over, and closes it when it fails.
-        What is refused cannot harm later: it neither shrinks under the mapping nor runs out of memory there.
+        What is refused could harm later: shrink under the mapping, or want memory there. A hole that the
+        owner punches later is filled again at the importer's cost, where udmabuf pins the pages.
 
         Raises OSError: EBADF for a descriptor that is not open; EINVAL for another file, and for a memfd that
-        may shrink, is sealed against writing or has 0 bytes, as udmabuf_create() does; ENOMEM for one with
-        holes; what mmap refuses, EACCES for a descriptor that may only be read.
+        may shrink, is sealed against writing, has 0 bytes, as udmabuf_create() does, or huge pages; ENOMEM
+        for one with holes; what mmap refuses, EACCES for a descriptor that may only be read.
         """
         try:
             if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH:
@@ -67,8 +68,7 @@ class Region:
                 os.close(fd)
             raise OSError(errno.EBADF, "the descriptor is not open") from e
         try:
-            _check(fd, name)
-            return cls(fd, os.fstat(fd).st_size, place)
+            return cls(fd, _checked_bytes(fd, name), place)
         except OSError as e:
             os.close(fd)
             number, why = e.errno or errno.EIO, e.strerror
@@ -84,8 +84,8 @@ class Region:
             self._mapping.close()
 
 
-def _check(fd: int, name: str) -> None:
-    """Raises OSError for a file that is not a memfd of that name, or not one that a device can use."""
+def _checked_bytes(fd: int, name: str) -> int:
+    """The size of a memfd of that name. Raises OSError for another file, or one that a device cannot use."""
     if os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)") != f"/memfd:{name}":
         raise OSError(errno.EINVAL, "it is no memfd of that name")
     seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
@@ -93,8 +93,11 @@ def _check(fd: int, name: str) -> None:
         raise OSError(errno.EINVAL, "it may shrink, seal it with F_SEAL_SHRINK")
     if seals & _SEALS_DENIED:
         raise OSError(errno.EINVAL, "it is sealed against writing")
+    if os.fstatvfs(fd).f_bsize != mmap.PAGESIZE:  # a hole punched there may find no page again: SIGBUS
+        raise OSError(errno.EINVAL, "it has huge pages")
     status = os.fstat(fd)
     if status.st_size == 0:
         raise OSError(errno.EINVAL, "it has 0 bytes, size it first")
     if status.st_blocks * _BLOCK_BYTES < status.st_size:
         raise OSError(errno.ENOMEM, f"not all of its {status.st_size} bytes are allocated, populate it first")
+    return status.st_size

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -71,8 +74,36 @@ def test_a_busy_bus_moves_exactly_its_rate(buses: Buses) -> None:
         finished = served(chance.choice(buses), count, now)
         assert finished >= done  # first come, first served
         total, done = total + count, finished
-        now = min(now + chance.random() * 0.02, done)  # asks again before the bus is idle
+        now = min(max(now + chance.random() * 0.02, done - 5.0), done)  # asks again before the bus is idle
     assert done - 100.0 == pytest.approx(total / RATE)
+
+
+def test_nobody_can_shrink_the_bus_under_the_others(buses: Buses) -> None:
+    for size in (0, 4096):
+        with pytest.raises(PermissionError):
+            os.ftruncate(buses[1].fd, size)
+
+
+@pytest.mark.parametrize("nonsense", [(0.0, 1e300), (float("nan"), float("nan")), (-5.0, float("inf"))])
+def test_what_an_application_scribbles_there_harms_nobody(
+    buses: Buses, nonsense: tuple[float, float]
+) -> None:
+    os.pwrite(buses[1].fd, struct.pack("=dd", *nonsense), 0)
+    assert served(buses[0], 500, now=10.0) == pytest.approx(10.5)
+
+
+def test_who_will_not_wait_is_told_that_another_process_is_at_it(buses: Buses) -> None:
+    holder = "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print(flush=True); input()"
+    argv, fd = [sys.executable, "-c", holder, str(buses[1].fd)], buses[1].fd
+    with subprocess.Popen(
+        argv, pass_fds=[fd], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(BlockingIOError):
+            buses[0].reserve(500, now=10.0, wait=False)
+        other.kill()
+    assert buses[0].reserve(500, now=10.0, wait=False) + QUEUE_S == pytest.approx(10.5)
 
 
 def test_a_closed_view_of_the_bus_leaves_the_other_working(buses: Buses) -> None:

@@ -88,6 +88,19 @@ def test_what_is_no_dma_buf_is_refused_with_the_reason_and_closed(why: str) -> N
     assert not Path(f"/proc/self/fd/{fd}").exists()
 
 
+def test_huge_pages_are_refused() -> None:
+    """Their owner can give one back that nobody gets again."""
+    try:
+        fd = os.memfd_create(dmabuf.DMABUF_NAME, os.MFD_ALLOW_SEALING | os.MFD_HUGETLB)
+    except OSError as e:
+        pytest.skip(f"this kernel has no memfd of huge pages: {e.strerror}")
+    os.ftruncate(fd, 1 << 30)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    with pytest.raises(OSError, match="it has huge pages") as caught:
+        dmabuf.attach(fd)
+    assert caught.value.errno == errno.EINVAL
+
+
 def test_a_descriptor_that_may_only_be_read_is_refused_and_closed() -> None:
     region = dmabuf.export(SIZE)
     fd = os.open(f"/proc/self/fd/{region.fd}", os.O_RDONLY)

@@ -110,6 +110,12 @@ def test_the_kernel_path_counts_four_accesses_a_byte_of_which_three_are_derived_
         assert headers >= 2 * 66 * 2 * 2 * 9
 
 
+def test_the_kernel_path_has_no_more_headers_as_moved_than_packets() -> None:
+    """Linux puts several short messages into a packet."""
+    for row in ring(config("kernel", 8, workload="stream")):
+        assert 0 < row.header_host_dram_bytes <= row.header_host_dram_uncoalesced_bytes
+
+
 def test_the_application_of_a_staged_path_copies_each_byte_once() -> None:
     for row in ring(config("bounce", 1 << 20, 2)):
         payload = row.payload_sent_bytes + row.payload_received_bytes
