@@ -147,6 +147,13 @@ def check_workload(config: ExperimentConfig) -> None:
         raise UsageError(
             f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
         )
+    if "devmem" in config.paths:
+        nic = nic_model(config.nic, config.header_buffer_bytes)
+        if obstacle := nic.obstacle(tx=VERSIONS[config.kernel].devmem_tx):
+            raise UsageError(
+                f"--nic {config.nic} cannot carry path devmem ({obstacle}); take --path bounce,kernel or "
+                "another --nic"
+            )
     if config.rx_queues < 2 and "devmem" in config.paths:
         raise UsageError("--queues 1: devmem needs a queue beside the first; ask for 2 or more")
     needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available

@@ -17,6 +17,7 @@ from nodes.uapi import PAGE_SIZE
 HEADERS_MIN = 54  # Ethernet, IPv4 and TCP without options
 HEADERS_MAX = PEEK_BYTES - VNET_BYTES  # what the parser sees
 RX_QUEUES_MAX = 64
+_DATA_HEADERS = 66  # of a segment with payload: Ethernet, IPv4, TCP with timestamps
 
 
 class NicModelError(ValueError):
@@ -47,6 +48,20 @@ class NicModel:
     netmem_tx: bool = True
     rx_page_size_max: int = 64 << 10
     pools: PoolParams = CAPABLE
+
+    def obstacle(self, tx: bool) -> str:
+        """What keeps payload over IPv4 from going to device memory, and with `tx` from coming from there; ''
+        if nothing does."""
+        splits_at, headers = self.header_buffer_bytes, _DATA_HEADERS
+        obstacles = (
+            (not self.queue_management, "its driver cannot restart a queue"),
+            (not self.dma_devices, "no dma-buf can be attached to it"),
+            (self.pools != CAPABLE, "its driver's page pools take no net_iovs"),
+            (tx and not self.netmem_tx, "its driver does not send net_iovs"),
+            (splits_at < headers, f"it does not split headers of {headers} bytes"),
+            (not self.exact and splits_at > headers, f"it leaves {splits_at - headers} bytes to host memory"),
+        )
+        return next((what for stands, what in obstacles if stands), "")
 
 
 GENERIC = NicModel("generic")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from nodes.netlink import Empty
-from nodes.nic.nic_model import MODELS, NicModel
+from nodes.nic.nic_model import MODELS, NicModel, nic_model
 from nodes.nic.rx_queue import HsplitCounters, RxQueue
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.uapi import MSG_SOCK_DEVMEM
@@ -96,3 +96,32 @@ def test_a_driver_of_larger_pools_receives_into_its_larger_pages() -> None:
     assert two.b.ethtool.rings_get(Empty()).rx_buf_len == 16384
     assert {rxq.pool.provider.size for rxq in two.b.device.rx_queues} == {16384}
     assert_nothing_left(two)
+
+
+@pytest.mark.parametrize("tx", [False, True])
+@pytest.mark.parametrize("header_buffer", [None, 60, 66, 67])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_nic_without_obstacle_takes_all_payload_to_device_memory_and_no_other_does(
+    name: str, header_buffer: int | None, tx: bool
+) -> None:
+    nic = nic_model(name, header_buffer)
+    two = TwoHosts(kind=DeviceKind(nic=nic))
+    assert carries_devmem(two, tx) == (nic.obstacle(tx) == ""), nic.obstacle(tx)
+    assert_nothing_left(two)
+
+
+def carries_devmem(two: TwoHosts, tx: bool) -> bool:
+    """Whether bindings are granted and payload comes in device memory alone."""
+    try:
+        two.b.bind_rx(1 << 20).close()
+        if tx:
+            two.b.bind_tx(b"x")[0].close()
+    except OSError:
+        return False
+    server = exchange(two, DEVMEM_PORT)
+    two.run_until(lambda: server.recv_queue.length == 3000 or queue(two).hsplit.rx_hsplit_unsplit_pkt > 3)
+    try:
+        got, _ = two.b.recv_devmem(server, 3000)
+    except OSError:  # payload in host memory, for which there is no buffer
+        return False
+    return (got.count, got.copied) == (3000, 0)
