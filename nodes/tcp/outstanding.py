@@ -286,8 +286,7 @@ class Outstanding:
         mss = max(mss, LEAST_PATH_MTU_PAYLOAD)
         if not self.snd_una <= quoted < self.snd_nxt or mss >= self.mss:
             return False
-        self.mss = mss
-        self._goal_most = self._largest()
+        self._set_mss(mss)
         if self.board.mark_large(quoted, mss):
             self.recovery.force = True
             self._arm(now)
@@ -295,8 +294,12 @@ class Outstanding:
 
     def widen(self, mss: int) -> None:
         """Cut larger from now on, if that is what `mss` means; a path that refuses it will say so again."""
-        self.mss = max(self.mss, min(mss, self.mss_clamp))
+        self._set_mss(max(self.mss, min(mss, self.mss_clamp)))
+
+    def _set_mss(self, mss: int) -> None:
+        self.mss = mss
         self._goal_most = self._largest()
+        self.control.set_mss(mss)
 
     def _arm(self, now: float) -> None:
         """Restart the timer after new data was acknowledged or the timer went off (RFC 6298 section 5.3)."""

@@ -26,6 +26,9 @@ class CongestionControl(Protocol):
     cwnd: int
     ssthresh: int
 
+    def set_mss(self, mss: int) -> None:
+        """A wire packet carries `mss` bytes from now on: windows stay so many segments, as Linux counts."""
+
     def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:
         """`acked` new bytes arrived outside recovery; `limited`: cwnd was what held the sender back."""
 

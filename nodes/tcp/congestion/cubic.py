@@ -6,7 +6,7 @@ RFC 9438; net/ipv4/tcp_cubic.c. The curve is kept in segments and seconds, as th
 from __future__ import annotations
 
 from nodes.tcp.congestion.hystart import HyStart
-from nodes.tcp.congestion.newreno import UNLIMITED
+from nodes.tcp.congestion.newreno import UNLIMITED, rescaled
 
 _C = 0.4
 _BETA = 0.7
@@ -35,6 +35,14 @@ class Cubic:
         self._w_est = 0.0
         self._credit = 0.0  # growth smaller than a byte
         self._prior = (cwnd, UNLIMITED, 0.0)
+
+    def set_mss(self, mss: int) -> None:
+        """The same windows in segments of `mss` bytes; the curve is in segments already."""
+        before, self.mss = self.mss, mss
+        self.cwnd = rescaled(self.cwnd, mss, before)
+        self.ssthresh = rescaled(self.ssthresh, mss, before)
+        cwnd, ssthresh, w_max = self._prior
+        self._prior = rescaled(cwnd, mss, before), rescaled(ssthresh, mss, before), w_max
 
     def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:
         """Grow by bytes acknowledged (sections 4.2 to 4.5)."""

@@ -9,6 +9,11 @@ from __future__ import annotations
 UNLIMITED = 1 << 40
 
 
+def rescaled(window: int, mss: int, before: int) -> int:
+    """Bytes of a `window` that was as many segments of `before` bytes as it is of `mss`."""
+    return window if window >= UNLIMITED else window * mss // before
+
+
 class NewReno:
     """Slow start, then one segment a round trip; half on loss."""
 
@@ -21,6 +26,14 @@ class NewReno:
         self.ssthresh = UNLIMITED
         self._credit = 0  # bytes acknowledged towards the next segment of growth
         self._prior = (cwnd, UNLIMITED)
+
+    def set_mss(self, mss: int) -> None:
+        """The same windows in segments of `mss` bytes."""
+        before, self.mss = self.mss, mss
+        self.cwnd = rescaled(self.cwnd, mss, before)
+        self.ssthresh = rescaled(self.ssthresh, mss, before)
+        self._credit = rescaled(self._credit, mss, before)
+        self._prior = rescaled(self._prior[0], mss, before), rescaled(self._prior[1], mss, before)
 
     def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:  # noqa: ARG002
         """Grow by bytes acknowledged: all of them in slow start, then a segment for each cwnd of them."""
