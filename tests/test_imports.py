@@ -18,8 +18,8 @@ SOURCES = {
     for path in [*(ROOT / part).rglob("*.py"), *ROOT.glob(f"{part}.py")]
 }
 _ALL = (
-    "uapi", "kernel_version", "netlink", "channel", "machine", "wire", "netmem", "skb", "nic", "tcp", "sock",
-    "control",
+    "uapi", "kernel_version", "netlink", "records", "channel", "machine", "wire", "netmem", "skb", "nic",
+    "tcp", "sock", "control",
 )  # fmt: skip
 BELOW_ENDPOINT = {f"nodes.{part}" for part in _ALL}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -35,8 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "topologies": set(),
     "analysis": set(),
     "nodes.endpoint": BELOW_ENDPOINT,
-    "nodes.client": {"nodes.channel", "nodes.uapi", "nodes.machine", "nodes.netlink"},
-    "nodes.channel": {"nodes.uapi", "nodes.machine"},  # the ledger's records ride in its Stats
+    "nodes.client": {"nodes.channel", "nodes.records", "nodes.uapi", "nodes.machine", "nodes.netlink"},
+    "nodes.channel": {"nodes.records"},
+    "nodes.records": {"nodes.machine"},  # the ledger's records ride in its Stats
     "nodes.control": {
         f"nodes.{part}"
         for part in ("nic", "netmem", "uapi", "netlink", "machine", "wire", "kernel_version")

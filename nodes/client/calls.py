@@ -10,7 +10,8 @@ import os
 import threading
 from typing import TypeVar
 
-from nodes.channel import AnyReply, Channel, ChannelClosed, Failed, Reply, Request
+from nodes.channel import Channel, ChannelClosed
+from nodes.records import AnyReply, Failed, Reply, Request
 
 _R = TypeVar("_R", bound=Reply)
 _HANG_UP_S = 5.0  # an endpoint that is stopped does not keep its applications from ending

@@ -10,7 +10,14 @@ from __future__ import annotations
 import socket as linux
 import time
 
-from nodes.channel import (
+from nodes.client.calls import Calls
+from nodes.client.ethtool import Ethtool
+from nodes.client.memory import MemoryRegistry, UserMemory
+from nodes.client.netdev import Netdev
+from nodes.client.socket import Socket
+from nodes.client.socket_calls import SocketCalls
+from nodes.machine.ceilings import MemoryBus
+from nodes.records import (
     Done,
     GetSnmp,
     GetSockets,
@@ -23,13 +30,6 @@ from nodes.channel import (
     Stats,
     Welcome,
 )
-from nodes.client.calls import Calls
-from nodes.client.ethtool import Ethtool
-from nodes.client.memory import MemoryRegistry, UserMemory
-from nodes.client.netdev import Netdev
-from nodes.client.socket import Socket
-from nodes.client.socket_calls import SocketCalls
-from nodes.machine.ceilings import MemoryBus
 
 HostStats = Stats  # what Host.stats() returns
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import bisect
 import ctypes
 
-from nodes.channel import Done, RegisterMemory, Span, UnregisterMemory
 from nodes.client.calls import Calls
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
+from nodes.records import Done, RegisterMemory, Span, UnregisterMemory
 
 _NAME = "user-memory"  # how the endpoint knows such a memfd (endpoint/syscalls.py)
 

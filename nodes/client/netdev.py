@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from nodes.channel import Netlink, NetlinkReply
 from nodes.client.calls import Calls, SystemCallError
+from nodes.records import Netlink, NetlinkReply
 
 Attributes = dict[str, Any]
 

@@ -16,7 +16,12 @@ from socket import AF_INET, AF_INET6
 from typing import Any, TypeVar, cast
 
 from nodes import uapi
-from nodes.channel import (
+from nodes.client import ancillary
+from nodes.client.address import Address, numeric
+from nodes.client.ancillary import Ancillary
+from nodes.client.memory import MemoryRegistry
+from nodes.client.socket_calls import SocketCalls
+from nodes.records import (
     INLINE_BYTES,
     NO_MEMORY,
     Accept,
@@ -42,11 +47,6 @@ from nodes.channel import (
     WaitCompletions,
     Watch,
 )
-from nodes.client import ancillary
-from nodes.client.address import Address, numeric
-from nodes.client.ancillary import Ancillary
-from nodes.client.memory import MemoryRegistry
-from nodes.client.socket_calls import SocketCalls
 
 _INT = struct.Struct("=i")
 _INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1

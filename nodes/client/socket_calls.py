@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from nodes.channel import AttachSocket, Done, OpenSocket, Reply, Request, SocketNames
 from nodes.client.calls import Calls
+from nodes.records import AttachSocket, Done, OpenSocket, Reply, Request, SocketNames
 
 _R = TypeVar("_R", bound=Reply)
 _A = TypeVar("_A")

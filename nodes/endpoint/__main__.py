@@ -20,7 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from nodes.channel import Welcome
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.endpoint.host_parts import HostParts
@@ -36,6 +35,7 @@ from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
 from nodes.nic.impairment import Impairment
 from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.records import Welcome
 from nodes.sock.inet import Inet, InetConfig
 from nodes.tcp.config import ECN_CHOICES
 from nodes.wire import ethernet, ipv6

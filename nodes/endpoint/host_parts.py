@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nodes.channel import Welcome
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.machine.ceilings import MemoryBus
@@ -12,6 +11,7 @@ from nodes.machine.ledger import Ledger
 from nodes.nic.capture import Capture
 from nodes.nic.impairment import Impairment
 from nodes.nic.net_device import NetDevice
+from nodes.records import Welcome
 from nodes.sock.inet import Inet
 
 

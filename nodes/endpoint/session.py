@@ -18,20 +18,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nodes.channel import (
-    AnyRequest,
-    Channel,
-    ChannelClosed,
-    DontNeed,
-    Failed,
-    Netlink,
-    Record,
-    RegisterMemory,
-    Reply,
-)
+from nodes.channel import Channel, ChannelClosed
 from nodes.endpoint.credentials import has_net_admin
 from nodes.endpoint.poll_file import PollFile
 from nodes.endpoint.socket_options import timed
+from nodes.records import AnyRequest, DontNeed, Failed, Netlink, Record, RegisterMemory, Reply
 from nodes.sock.devmem_socket import DevmemSocket
 
 if TYPE_CHECKING:

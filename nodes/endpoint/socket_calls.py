@@ -11,7 +11,7 @@ import math
 import socket
 from collections.abc import Callable
 
-from nodes import channel, uapi
+from nodes import records, uapi
 from nodes.control.netdev import Netdev
 from nodes.endpoint import socket_options
 from nodes.endpoint.session import Attempt, Session, refusing
@@ -34,31 +34,31 @@ class SocketCalls:
         self._memory = memory
         self._handle_of = handle_of
         self.calls: dict[type, Callable[..., Attempt]] = {
-            channel.RecvMsg: self._recvmsg,
-            channel.SendMsg: self._sendmsg,
-            channel.DontNeed: self._dontneed,
-            channel.GetNames: self._get_names,
-            channel.Bind: self._bind,
-            channel.Listen: self._listen,
-            channel.Connect: self._connect,
-            channel.Accept: self._accept,
-            channel.Shutdown: self._shutdown,
-            channel.ReadErrQueue: self._read_errqueue,
-            channel.WaitCompletions: self._wait_completions,
-            channel.SetSockOpt: self._setsockopt,
-            channel.GetSockOpt: self._getsockopt,
+            records.RecvMsg: self._recvmsg,
+            records.SendMsg: self._sendmsg,
+            records.DontNeed: self._dontneed,
+            records.GetNames: self._get_names,
+            records.Bind: self._bind,
+            records.Listen: self._listen,
+            records.Connect: self._connect,
+            records.Accept: self._accept,
+            records.Shutdown: self._shutdown,
+            records.ReadErrQueue: self._read_errqueue,
+            records.WaitCompletions: self._wait_completions,
+            records.SetSockOpt: self._setsockopt,
+            records.GetSockOpt: self._getsockopt,
         }
 
-    def _accept(self, sock: DevmemSocket, _: channel.Accept, session: Session) -> Attempt:
-        def accept(_: float) -> channel.Accepted:
+    def _accept(self, sock: DevmemSocket, _: records.Accept, session: Session) -> Attempt:
+        def accept(_: float) -> records.Accepted:
             child = sock.accept()
             handle = self._handle_of(child)
             session.accepted.append(handle)
-            return channel.Accepted(handle, _name(child, child.remote))
+            return records.Accepted(handle, _name(child, child.remote))
 
         return accept
 
-    def _recvmsg(self, sock: DevmemSocket, request: channel.RecvMsg, _: Session) -> Attempt:
+    def _recvmsg(self, sock: DevmemSocket, request: records.RecvMsg, _: Session) -> Attempt:
         length = min(request.length, 1 << 30)
         control_bytes = min(request.control_bytes, _CONTROL_MAX)
         if min(control_bytes, request.room, request.before, length - request.before) < 0:
@@ -66,7 +66,7 @@ class SocketCalls:
         call: RecvCall | None = None
         give_up_at = math.inf
 
-        def receive(now: float) -> channel.RecvReply:
+        def receive(now: float) -> records.RecvReply:
             nonlocal call, give_up_at
             if call is None:
                 buffer = EMPTY if request.into is None else self._memory.view(request.into)
@@ -77,20 +77,20 @@ class SocketCalls:
                     give_up_at = now + request.timeout_s
             inline = request.into is None
             if inline and not call.buffer and sock.recv_queue.in_host_memory:
-                call.buffer = memoryview(bytearray(min(length, request.room, channel.INLINE_BYTES)))
+                call.buffer = memoryview(bytearray(min(length, request.room, records.INLINE_BYTES)))
             got = call.attempt(now, wait=now < give_up_at)
             data = bytes(call.buffer[: got.copied]) if inline else b""
-            return channel.RecvReply(got.count, data, got.cmsgs)
+            return records.RecvReply(got.count, data, got.cmsgs)
 
         return receive
 
-    def _sendmsg(self, sock: DevmemSocket, request: channel.SendMsg, _: Session) -> Attempt:
+    def _sendmsg(self, sock: DevmemSocket, request: records.SendMsg, _: Session) -> Attempt:
         if request.before < 0 or any(length < 0 for _, length in request.iov):
             return refusing(errno.EINVAL, "sendmsg of a negative number of bytes")
         call: SendCall | None = None
         give_up_at = math.inf
 
-        def send(now: float) -> channel.Done:
+        def send(now: float) -> records.Done:
             nonlocal call, give_up_at
             if call is None:
                 span = request.source
@@ -101,80 +101,80 @@ class SocketCalls:
                 call = SendCall(sock, parsed, self._netdev.tx_binding)
                 if request.timeout_s is not None:
                     give_up_at = now + request.timeout_s
-            return channel.Done(call.attempt(now, wait=now < give_up_at))
+            return records.Done(call.attempt(now, wait=now < give_up_at))
 
         return send
 
-    def _dontneed(self, sock: DevmemSocket, request: channel.DontNeed, _: Session) -> Attempt:
+    def _dontneed(self, sock: DevmemSocket, request: records.DontNeed, _: Session) -> Attempt:
         def dontneed(_: float) -> None:
             sock.devmem_dontneed(request.tokens)
 
         return dontneed
 
-    def _get_names(self, sock: DevmemSocket, _: channel.GetNames, __: Session) -> Attempt:
+    def _get_names(self, sock: DevmemSocket, _: records.GetNames, __: Session) -> Attempt:
         return lambda _: names(sock)
 
-    def _bind(self, sock: DevmemSocket, request: channel.Bind, _: Session) -> Attempt:
-        def bind(_: float) -> channel.Done:
+    def _bind(self, sock: DevmemSocket, request: records.Bind, _: Session) -> Attempt:
+        def bind(_: float) -> records.Done:
             sock.bind(_address(sock, request.address), _port(request.port))
-            return channel.Done()
+            return records.Done()
 
         return bind
 
-    def _listen(self, sock: DevmemSocket, request: channel.Listen, _: Session) -> Attempt:
-        def listen(_: float) -> channel.Done:
+    def _listen(self, sock: DevmemSocket, request: records.Listen, _: Session) -> Attempt:
+        def listen(_: float) -> records.Done:
             sock.listen(request.backlog)
-            return channel.Done()
+            return records.Done()
 
         return listen
 
-    def _connect(self, sock: DevmemSocket, request: channel.Connect, _: Session) -> Attempt:
+    def _connect(self, sock: DevmemSocket, request: records.Connect, _: Session) -> Attempt:
         waiting = 0
 
-        def connect(now: float) -> channel.Done:
+        def connect(now: float) -> records.Done:
             nonlocal waiting
             if not waiting:
                 old = sock.socket_state is SocketState.CONNECTING
                 sock.start_connect(_address(sock, request.address), _port(request.port), now)
                 waiting = errno.EALREADY if old else errno.EINPROGRESS
             sock.connect_result(now, waiting)
-            return channel.Done()
+            return records.Done()
 
         return connect
 
-    def _shutdown(self, sock: DevmemSocket, request: channel.Shutdown, _: Session) -> Attempt:
-        def shutdown(now: float) -> channel.Done:
+    def _shutdown(self, sock: DevmemSocket, request: records.Shutdown, _: Session) -> Attempt:
+        def shutdown(now: float) -> records.Done:
             sock.shutdown(request.how, now)
-            return channel.Done()
+            return records.Done()
 
         return shutdown
 
-    def _read_errqueue(self, sock: DevmemSocket, _: channel.ReadErrQueue, __: Session) -> Attempt:
-        def read(_: float) -> channel.Completion:
+    def _read_errqueue(self, sock: DevmemSocket, _: records.ReadErrQueue, __: Session) -> Attempt:
+        def read(_: float) -> records.Completion:
             completion = sock.errqueue.read()
             if completion is None:
                 raise BlockingIOError(errno.EAGAIN, "no completion waits")
-            return channel.Completion(uapi.EXTENDED_ERR.pack(*completion))
+            return records.Completion(uapi.EXTENDED_ERR.pack(*completion))
 
         return read
 
     def _wait_completions(
-        self, sock: DevmemSocket, request: channel.WaitCompletions, _: Session
+        self, sock: DevmemSocket, request: records.WaitCompletions, _: Session
     ) -> Attempt:
-        def wait(_: float) -> channel.Done:
+        def wait(_: float) -> records.Done:
             if sock.errqueue.completed < request.count:
                 raise BlockingIOError(errno.EAGAIN, f"{sock.errqueue.completed} of {request.count} completed")
-            return channel.Done(sock.errqueue.completed)
+            return records.Done(sock.errqueue.completed)
 
         return wait
 
-    def _setsockopt(self, sock: DevmemSocket, request: channel.SetSockOpt, session: Session) -> Attempt:
+    def _setsockopt(self, sock: DevmemSocket, request: records.SetSockOpt, session: Session) -> Attempt:
         what = request.level, request.option, request.value
-        return lambda _: channel.Done(socket_options.set_option(sock, *what, session.privileged))
+        return lambda _: records.Done(socket_options.set_option(sock, *what, session.privileged))
 
-    def _getsockopt(self, sock: DevmemSocket, request: channel.GetSockOpt, _: Session) -> Attempt:
+    def _getsockopt(self, sock: DevmemSocket, request: records.GetSockOpt, _: Session) -> Attempt:
         level, option, length = request.level, request.option, request.length
-        return lambda now: channel.Value(socket_options.get_option(sock, level, option, length, now))
+        return lambda now: records.Value(socket_options.get_option(sock, level, option, length, now))
 
 
 def _address(sock: DevmemSocket, text: str) -> int:
@@ -201,6 +201,6 @@ def _name(sock: DevmemSocket, name: tuple[int, int]) -> tuple[str, int]:
     return text(name[0]), name[1]
 
 
-def names(sock: DevmemSocket) -> channel.SocketNames:
+def names(sock: DevmemSocket) -> records.SocketNames:
     """Both ends' addresses, as the socket's family writes them."""
-    return channel.SocketNames(_name(sock, sock.local), _name(sock, sock.peer), sock.family)
+    return records.SocketNames(_name(sock, sock.local), _name(sock, sock.peer), sock.family)

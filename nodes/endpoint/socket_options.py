@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from nodes import channel, uapi
+from nodes import records, uapi
 from nodes.control.netdev_get import NAPI_ID_MIN
 from nodes.endpoint.tcp_info import tcp_info
 from nodes.nic.header_split import flow_of
@@ -366,14 +366,14 @@ def get_option(
 
 
 _TIMEOUTS: dict[type, Callable[[SocketOptions], float | None]] = {
-    channel.RecvMsg: lambda o: o.receive_timeout_s,
-    channel.Accept: lambda o: o.receive_timeout_s,
-    channel.SendMsg: lambda o: o.send_timeout_s,
-    channel.Connect: lambda o: o.send_timeout_s,
+    records.RecvMsg: lambda o: o.receive_timeout_s,
+    records.Accept: lambda o: o.receive_timeout_s,
+    records.SendMsg: lambda o: o.send_timeout_s,
+    records.Connect: lambda o: o.send_timeout_s,
 }
 
 
-def timed(request: channel.AnyRequest, sock: DevmemSocket) -> channel.AnyRequest:
+def timed(request: records.AnyRequest, sock: DevmemSocket) -> records.AnyRequest:
     """`request` for no longer than SO_RCVTIMEO or SO_SNDTIMEO allows, where it would wait for ever."""
     timeout_of = _TIMEOUTS.get(type(request))
     if timeout_of is None or getattr(request, "timeout_s", 0.0) is not None:

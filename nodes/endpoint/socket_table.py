@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from dataclasses import asdict
 
-from nodes.channel import SocketRow, Sockets
+from nodes.records import SocketRow, Sockets
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.inet import Inet
 from nodes.sock.time_waits import Flow

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nodes import channel, uapi
+from nodes import channel, records, uapi
 from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.poll_file import Bell, PollFile
 from nodes.endpoint.process_calls import ProcessCalls
@@ -49,9 +49,9 @@ class Syscalls:
         memory = UserMemory()
         self._calls: dict[type, Callable[..., Attempt]] = {
             **ProcessCalls(host, memory).calls,
-            channel.OpenSocket: self._open_socket,
-            channel.AttachSocket: self._attach_socket,
-            channel.Watch: self._watch,
+            records.OpenSocket: self._open_socket,
+            records.AttachSocket: self._attach_socket,
+            records.Watch: self._watch,
         }
         self._socket_calls: dict[type, Callable[..., Attempt]] = {
             **SocketCalls(host.netdev, memory, self._handle).calls
@@ -59,13 +59,13 @@ class Syscalls:
 
     # --- sessions
 
-    def attempt(self, session: Session, request: channel.AnyRequest, fd: int) -> Attempt:
+    def attempt(self, session: Session, request: records.AnyRequest, fd: int) -> Attempt:
         """The attempt that answers `request`; it takes `fd` over (-1: none came)."""
         call = self._calls.get(type(request))
         if call is not None:
             return call(session, request, fd)
         if session.socket is None:
-            if isinstance(request, channel.SetSockOpt) and request.option == uapi.SO_DEVMEM_DONTNEED:
+            if isinstance(request, records.SetSockOpt) and request.option == uapi.SO_DEVMEM_DONTNEED:
                 return refusing(errno.EBADF, "SO_DEVMEM_DONTNEED is for TCP sockets, and this one is netlink")
             return refusing(errno.ENOTSOCK, "this channel is not a socket's")
         return self._socket_calls[type(request)](session.socket, request, session)
@@ -131,7 +131,7 @@ class Syscalls:
 
     # --- polling
 
-    def _watch(self, session: Session, _: channel.Watch, __: int) -> Attempt:
+    def _watch(self, session: Session, _: records.Watch, __: int) -> Attempt:
         def watch(_: float) -> None:
             if session.socket is None:
                 raise OSError(errno.ENOTSOCK, "this channel is not a socket's")
@@ -142,7 +142,7 @@ class Syscalls:
                 self.poll_files += 1
             for each in opened.sessions:
                 each.poll_file = opened.poll_file
-            session.send_with(channel.Done(), (opened.poll_file.fd,))
+            session.send_with(records.Done(), (opened.poll_file.fd,))
 
         return watch
 
@@ -158,10 +158,10 @@ class Syscalls:
 
     # --- opening sockets
 
-    def _open_socket(self, session: Session, request: channel.OpenSocket, _: int) -> Attempt:
+    def _open_socket(self, session: Session, request: records.OpenSocket, _: int) -> Attempt:
         if request.family not in (socket.AF_INET, socket.AF_INET6):
             return refusing(errno.EAFNOSUPPORT, f"address family {request.family}: AF_INET or AF_INET6")
-        return lambda _: channel.Done(
+        return lambda _: records.Done(
             self._serve(session, DevmemSocket(self._host.inet, request.family))
         )
 
@@ -183,8 +183,8 @@ class Syscalls:
             self._handles[handle] = _OpenSocket(sock)
         return handle
 
-    def _attach_socket(self, session: Session, request: channel.AttachSocket, _: int) -> Attempt:
-        def attach(_: float) -> channel.SocketNames:
+    def _attach_socket(self, session: Session, request: records.AttachSocket, _: int) -> Attempt:
+        def attach(_: float) -> records.SocketNames:
             opened = self._handles.get(request.handle)
             if opened is None:
                 raise OSError(errno.EBADF, "no such socket, or it is closed")

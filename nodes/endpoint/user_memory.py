@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import secrets
 
-from nodes.channel import NO_MEMORY, Span
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
+from nodes.records import NO_MEMORY, Span
 
 USER_MEMORY_NAME = "user-memory"
 EMPTY = memoryview(bytearray())

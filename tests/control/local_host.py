@@ -7,7 +7,6 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from nodes.channel import Netlink, NetlinkReply, Reply, Request
 from nodes.client.calls import Calls
 from nodes.client.ethtool import Ethtool as EthtoolClient
 from nodes.client.host import Host
@@ -16,6 +15,7 @@ from nodes.control import families, policy
 from nodes.control.ethtool import Ethtool
 from nodes.netlink import OPERATIONS, Mode
 from nodes.nic.net_device import NetDevice
+from nodes.records import Netlink, NetlinkReply, Reply, Request
 
 _R = TypeVar("_R", bound=Reply)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from socket import AF_INET6
 
-from nodes.channel import SocketRow
 from nodes.client.ss import table
 from nodes.endpoint.socket_table import PAGE, snmp, sockets
+from nodes.records import SocketRow
 from tests.path.two_hosts import PathHost, TwoHosts
 
 

@@ -11,12 +11,13 @@ from contextlib import closing
 import pytest
 
 from nodes import uapi
-from nodes.channel import Channel, Failed, SetSockOpt, Welcome
+from nodes.channel import Channel
 from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.session import Session
 from nodes.endpoint.socket_options import get_option, set_option
 from nodes.endpoint.syscalls import Syscalls
 from nodes.kernel_version import VERSIONS
+from nodes.records import Failed, SetSockOpt, Welcome
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.uapi import DMABUF_TOKEN, SO_DEVMEM_DONTNEED, SOL_SOCKET
 from tests.path.conftest import assert_nothing_left

@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 
 from nodes import uapi
-from nodes.channel import INLINE_BYTES, ChannelClosed
+from nodes.channel import ChannelClosed
 from nodes.client.host import Host
+from nodes.records import INLINE_BYTES
 from tests.system.network import Network
 
 pytestmark = pytest.mark.system

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import socket
 
-from nodes.channel import Stats
 from nodes.client.host import Host
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
+from nodes.records import Stats
 
 
 class LoopbackHost:
