@@ -20,6 +20,7 @@ from topologies.topology import Topology
 from workloads.records import HostConfig
 
 _READY_S = 20.0
+_HELLO_S = 1.0  # between two looks at whether to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,9 @@ def _wait_ready(hosts: tuple[StartedHost, ...], watch: Callable[[], None]) -> No
         while True:
             watch()
             try:
-                with closing(Host(host.channel)):
+                with closing(Host(host.channel, _HELLO_S)):
                     break
-            except HostError:
+            except HostError as reason:
                 if time.monotonic() > give_up_at:
-                    raise
+                    raise HostError(f"host {host.name} was not ready in {_READY_S:g} s: {reason}") from None
                 time.sleep(0.05)

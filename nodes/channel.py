@@ -65,6 +65,10 @@ class Channel:
     def setblocking(self, blocking: bool) -> None:
         self._socket.setblocking(blocking)
 
+    def settimeout(self, seconds: float | None) -> None:
+        """Longest that a call waits, after which it raises TimeoutError."""
+        self._socket.settimeout(seconds)
+
     def send(self, record: Record, fds: tuple[int, ...] = ()) -> None:
         """Raises BlockingIOError when a non-blocking channel is full, ChannelClosed."""
         data = _encode(record)

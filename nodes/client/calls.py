@@ -11,7 +11,7 @@ import threading
 from typing import TypeVar
 
 from nodes.channel import Channel, ChannelClosed
-from nodes.records import AnyReply, Failed, Reply, Request
+from nodes.records import AnyReply, Failed, Hello, Reply, Request, Welcome
 
 _R = TypeVar("_R", bound=Reply)
 _HANG_UP_S = 5.0  # an endpoint that is stopped does not keep its applications from ending
@@ -32,6 +32,14 @@ class Calls:
         self.path = path
         self._channel = Channel.connect(path)
         self._turn = threading.Lock()
+
+    def hello(self, patience_s: float) -> tuple[Welcome, list[int]]:
+        """Who the endpoint is. Raises TimeoutError when it does not say so within `patience_s`, as one that
+        is stopped never does; ConnectionError."""
+        self._channel.settimeout(patience_s)
+        answer = self.call_for_fds(Hello(), Welcome)
+        self._channel.settimeout(None)
+        return answer
 
     def call(self, request: Request, kind: type[_R], fds: tuple[int, ...] = ()) -> _R:
         """Send `request` and wait for its reply, of type `kind`. Raises OSError as the kernel would:

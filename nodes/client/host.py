@@ -22,7 +22,6 @@ from nodes.records import (
     GetSnmp,
     GetSockets,
     GetStats,
-    Hello,
     OpenKernelSocket,
     Snmp,
     SocketRow,
@@ -31,6 +30,7 @@ from nodes.records import (
     Welcome,
 )
 
+_HELLO_S = 10.0
 HostStats = Stats  # what Host.stats() returns
 
 
@@ -42,7 +42,8 @@ class Host:
     """`name`, `address` and `address6` (the endpoint's; None without IPv6), `kernel_address` (Linux's own on
     the same link, or None), `ifname`, `ifindex`, `mtu`; `bus` is the host's memory ceiling, None without."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, patience_s: float = _HELLO_S) -> None:
+        """Raises HostError when nobody listens at `path`, or does not answer within `patience_s`."""
         try:
             self._calls = Calls(path)
         except OSError as e:
@@ -50,7 +51,7 @@ class Host:
                 f"no endpoint listens at {path!r} ({e.strerror}): "
                 "start one with .venv/bin/python -m nodes.endpoint"
             ) from None
-        welcome, fds = self._calls.call_for_fds(Hello(), Welcome)
+        welcome, fds = self._hello(patience_s)
         self.name = welcome.name
         self.address = welcome.address
         self.address6 = welcome.address6 or None
@@ -62,6 +63,20 @@ class Host:
         self.netdev = Netdev(self._calls)
         self.ethtool = Ethtool(self._calls)
         self._registry = MemoryRegistry()
+
+    def _hello(self, patience_s: float) -> tuple[Welcome, list[int]]:
+        path = self._calls.path
+        try:
+            return self._calls.hello(patience_s)
+        except TimeoutError:
+            self._calls.close()
+            raise HostError(
+                f"the endpoint at {path!r} has not answered for {patience_s:g} s: it hangs or is stopped; "
+                "end it and start another"
+            ) from None
+        except ConnectionError:
+            self._calls.close()
+            raise HostError(f"the endpoint at {path!r} ended before it answered; see what it said") from None
 
     def socket(self, family: int = linux.AF_INET) -> Socket:
         """A new TCP socket of the host's stack, AF_INET or AF_INET6. The latter speaks IPv4 too, with

@@ -271,6 +271,20 @@ def test_ctrl_c_ends_the_run_at_any_moment(tmp_path: Path, moment: str) -> None:
         assert "stopped by SIGINT" in said[0]
 
 
+def test_ctrl_c_ends_a_run_whose_endpoint_hangs(tmp_path: Path, token: str) -> None:
+    run = Started(tmp_path, *STREAM)
+
+    def endpoint() -> list[int]:
+        return [pid for pid, line in processes_with(token).items() if "nodes.endpoint --name h2" in line]
+
+    run.until(endpoint)
+    os.kill(endpoint()[0], signal.SIGSTOP)
+    run.process.send_signal(signal.SIGINT)
+    status, _, said = run.end(ENDS_WITHIN_S)
+    assert (status, len(said)) == (130, 1)
+    assert run.manifest["status"] == "interrupted"
+
+
 @pytest.mark.parametrize("moment", ["while ranks start", "while trials run"])
 def test_sigterm_ends_the_run_as_well(tmp_path: Path, moment: str) -> None:
     run = Started(tmp_path, *STREAM)
