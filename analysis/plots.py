@@ -115,10 +115,11 @@ def _save(path: Path, paint: Callable[[Axes], str]) -> Drawn:
 
 def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
     paths = paths_of(summary)
-    for path in paths:
+    for place, path in enumerate(paths):
         rows = [row for row in summary if row.path == path]
+        beside = 1.06 ** (place - (len(paths) - 1) / 2)  # so that no interval hides another
         axes.errorbar(
-            [row.size_bytes for row in rows],
+            [beside * row.size_bytes for row in rows],
             [row.busbw_GB_per_s for row in rows],
             yerr=_whiskers(rows, 1),
             color=colour_of(path, paths),
@@ -143,12 +144,12 @@ def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
 
 
 def _goodput(axes: Axes, rows: Sequence[SummaryRow]) -> str:
-    _rate_bars(axes, rows, 8)
-    for place, row in enumerate(rows):
-        if row.both_ways_gbit_per_s != row.goodput_gbit_per_s:
-            text = f"both ways\n{row.both_ways_gbit_per_s:.2f}"
-            height = (row.goodput_gbit_per_s or 0) / 2
-            axes.annotate(text, (place, height), ha="center", va="center", color="white", fontsize=9)
+    both = [
+        "" if row.both_ways_gbit_per_s == one_way else f"\n(both ways {row.both_ways_gbit_per_s:.2f})"
+        for row in rows
+        for one_way in (row.goodput_gbit_per_s,)
+    ]
+    _rate_bars(axes, rows, 8, both)
     axes.set_ylabel("goodput, one direction (Gbit/s)")
     axes.set_title("Goodput of a single stream, by data path")
     return (
@@ -158,14 +159,14 @@ def _goodput(axes: Axes, rows: Sequence[SummaryRow]) -> str:
 
 
 def _busbw_of_one_size(axes: Axes, rows: Sequence[SummaryRow]) -> str:
-    _rate_bars(axes, rows, 1)
+    _rate_bars(axes, rows, 1, [""] * len(rows))
     axes.set_ylabel("bus bandwidth (GB/s)")
     axes.set_title(f"Bus bandwidth{_at_size(rows)}, {rows[0].nranks} ranks")
     return BUSBW_CAPTION
 
 
-def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float) -> None:
-    """A bar of busbw times `factor` for each row, with its interval and its value."""
+def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float, more: Sequence[str]) -> None:
+    """A bar of busbw times `factor` for each row, with its interval, its value and its text of `more`."""
     values = [row.busbw_GB_per_s * factor for row in rows]
     whiskers = _whiskers(rows, factor)
     axes.bar(
@@ -178,9 +179,9 @@ def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float) -> None:
     )
     tops = [value + above for value, above in zip(values, whiskers[1], strict=True)]
     for place, (value, top) in enumerate(zip(values, tops, strict=True)):
-        _label(axes, place, top, f"{value:.2f}")
+        _label(axes, place, top, f"{value:.2f}{more[place]}")
     _bar_axes(axes, rows, max(tops))
-    axes.set_ylim(0, 1.15 * (max(tops) or 1))
+    axes.set_ylim(0, 1.2 * (max(tops) or 1))
 
 
 def _host_dram(axes: Axes, rows: Sequence[SummaryRow]) -> str:
@@ -264,15 +265,15 @@ def _ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float) -
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    axes.set_ylim(0, 1.35 * max(row.busbw_GB_per_s for row, _ in known))
+    axes.set_ylim(0, 1.35 * max(row.busbw_ci_high_GB_per_s or row.busbw_GB_per_s for row, _ in known))
     axes.set_xlabel("host DRAM bytes per byte of bus bandwidth, busiest host (modelled)")
     axes.set_ylabel("bus bandwidth (GB/s, measured)")
     axes.set_title(f"Bus bandwidth under a host-memory ceiling of {limit_bytes_per_s / 1e9:g} GB/s")
     axes.legend(title="on or under the line:\nwhat the ceiling allows", title_fontsize=8.5)
     return (
         f"Each host's emulated memory moves at most {limit_bytes_per_s / 1e9:g} GB/s. A path on the line is "
-        "limited by host memory, a path well under it by something else. Traffic derived for the kernel path "
-        "is Linux's own: the testbed cannot make it wait."
+        "limited by host memory, a path well under it by something else. On the kernel path "
+        "the application waits for what is derived of Linux's traffic."
     )
 
 

@@ -17,7 +17,7 @@ from analysis.host_memory import HEADER_BYTES
 from analysis.load import STREAM, Manifest, Run
 from analysis.plots import Drawn, size_text
 from analysis.summary import SummaryRow, of_largest_size
-from analysis.table import STEAL_LIMIT, UNKNOWN, interval, table_text, wrong_elements
+from analysis.table import STEAL_LIMIT, UNKNOWN, goodput_interval, interval, table_text, wrong_elements
 
 REPORT = "report.html"
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -57,6 +57,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Sequence[Draw
         both_ways=any(row.both_ways_gbit_per_s != row.goodput_gbit_per_s for row in summary),
         any_derived=any(row.derived for row in summary),
         interval=interval,
+        goodput_interval=goodput_interval,
         table_text=table_text(run, summary),
         figures=[_inlined(figure) for figure in figures],
         header_bytes=HEADER_BYTES,
@@ -102,9 +103,9 @@ def headline(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         sentences += [_fair(devmem, bounce), _memory(devmem, bounce)]
     else:
         sentences += [_alone(row) for row in rows.values() if row is not kernel]
-    if kernel and devmem:
+    if kernel and devmem and not kernel.mark:
         sentences.append(_far(kernel, devmem))
-    elif kernel and not bounce:
+    elif kernel and (kernel.mark or not bounce):
         sentences.append(_alone(kernel))
     sentences += [f"{note.path} ({note.mark}): {note.text}." for note in run.manifest.notes]
     return [sentence for sentence in sentences if sentence]
@@ -157,7 +158,7 @@ def _far(kernel: SummaryRow, devmem: SummaryRow) -> str:
     low, high = devmem.busbw_ratio_to_kernel_ci_low, devmem.busbw_ratio_to_kernel_ci_high
     spread = "" if low is None or high is None else f" (95 % interval {low:.2f} to {high:.2f})"
     return (
-        f"{kernel.label} is Linux TCP, written in C: devmem's Python stack reached {value:.2f} times its "
+        f"kernel is Linux TCP, written in C: devmem's Python stack reached {value:.2f} times its "
         f"{_rate(kernel)}{spread}. That ratio sets Python against C, so it says nothing about copies."
     )
 

@@ -24,9 +24,10 @@ _COLLECTIVE_COLUMNS = (
     ("busbw\n(GB/s)", _RIGHT), ("busbw 95 %\n(GB/s)", _RIGHT), ("#wrong\n", _RIGHT),
     ("   DRAM\n  (B/B)", _LEFT),
 )  # fmt: skip
+# A stream's elements are bytes, so its count is its size; its algbw and busbw are its goodput in other units.
 _STREAM_COLUMNS = (
     _COLLECTIVE_COLUMNS[0], _COLLECTIVE_COLUMNS[2], *_COLLECTIVE_COLUMNS[5:7], ("goodput\n(Gbit/s)", _RIGHT),
-    *_COLLECTIVE_COLUMNS[7:],
+    ("goodput 95 %\n(Gbit/s)", _RIGHT), ("retr\n", _RIGHT), *_COLLECTIVE_COLUMNS[-2:],
 )  # fmt: skip
 _BOTH_WAYS = ("both ways\n(Gbit/s)", _RIGHT)
 
@@ -54,6 +55,17 @@ def rate(value: float | None) -> str:
 def interval(low: float | None, high: float | None) -> str:
     """low..high, or n/a where one value gives no interval."""
     return UNKNOWN if low is None or high is None else f"{rate(low)}..{rate(high)}"
+
+
+def goodput_interval(row: SummaryRow) -> str:
+    """A stream's busbw is its goodput."""
+    low, high = row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s
+    return interval(None if low is None else 8 * low, None if high is None else 8 * high)
+
+
+def count(value: int | None) -> str:
+    """How many."""
+    return UNKNOWN if value is None else str(value)
 
 
 def per_byte(value: float | None) -> str:
@@ -92,22 +104,17 @@ def _body(summary: Sequence[SummaryRow]) -> list[str]:
 def _cells(row: SummaryRow, both: bool) -> list[str]:
     # The mark stands behind the column, so that digits stay under each other.
     dram = per_byte(row.host_dram_bytes_per_payload_byte).rjust(7) + ("*" if row.derived else "")
-    size, count = str(row.size_bytes), str(row.count_elements)
-    # A stream's elements are bytes: its count is its size.
-    shown = [size, row.type] if row.workload == STREAM else [size, count, row.type, row.redop, row.root]
-    shown += [row.label, f"{row.time_us:.1f}"]
+    size, path, time = str(row.size_bytes), row.label, f"{row.time_us:.1f}"
     if row.workload == STREAM:
-        shown.append(rate(row.goodput_gbit_per_s))
-    if both:
-        shown.append(rate(row.both_ways_gbit_per_s))
-    return [
-        *shown,
-        rate(row.algbw_GB_per_s),
-        rate(row.busbw_GB_per_s),
-        interval(row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s),
-        UNKNOWN if row.wrong_elements is None else str(row.wrong_elements),
-        dram,
-    ]
+        shown = [size, row.type, path, time, rate(row.goodput_gbit_per_s)]
+        if both:
+            shown.append(rate(row.both_ways_gbit_per_s))
+        shown += [goodput_interval(row), count(row.tcp_retrans_segs)]
+    else:
+        shown = [size, str(row.count_elements), row.type, row.redop, row.root, path, time]
+        shown += [rate(row.algbw_GB_per_s), rate(row.busbw_GB_per_s)]
+        shown.append(interval(row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s))
+    return [*shown, count(row.wrong_elements), dram]
 
 
 def _has_both_ways(summary: Sequence[SummaryRow]) -> bool:
@@ -127,7 +134,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     )
     lines += _sampled(summary)
     if summary:
-        lines.append(f"# Avg bus bandwidth    : {_average(summary)}")
+        lines.append(_average(summary))
     if {"devmem", "bounce"} <= set(paths_of(summary)):
         lines.append("# devmem against bounce is like against like (one stack, one language); kernel is C")
     elif "kernel" in paths_of(summary) and len(paths_of(summary)) > 1:
@@ -152,8 +159,10 @@ def _sampled(summary: Sequence[SummaryRow]) -> list[str]:
 
 
 def _average(summary: Sequence[SummaryRow]) -> str:
+    stream = summary[0].workload == STREAM
     found = []
     for path, label in labels_of(summary).items():
         rates = [row.busbw_GB_per_s for row in summary if row.path == path]
-        found.append(f"{label} {rate(sum(rates) / len(rates))}")
-    return ", ".join(found) + " GB/s"
+        found.append(f"{label} {rate((8 if stream else 1) * sum(rates) / len(rates))}")
+    what, unit = ("Avg goodput         ", "Gbit/s") if stream else ("Avg bus bandwidth   ", "GB/s")
+    return f"# {what} : {', '.join(found)} {unit}"
