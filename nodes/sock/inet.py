@@ -39,6 +39,7 @@ _PACKET_MAX = 1 << 20
 _HEADERS_MAX = 60 + ipv6.JUMBO_BYTES  # what follows IP's before the payload
 _MSS_MAX = 65495  # of the largest IPv4 packet
 _SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
+_VOID_MAX = 64  # entries of timers that count no more, beyond as many as do
 _HANDSHAKE = tcp.SYN | tcp.ACK | tcp.RST
 
 
@@ -289,6 +290,9 @@ class Inet:
             sock.timer_at, sock.timer = at, next(self._timer_numbers)
             self._timed[sock.timer] = sock
             heapq.heappush(self._timers, (at, sock.timer))
+            if len(self._timers) > 2 * len(self._timed) + _VOID_MAX:
+                self._timers = [(s.timer_at, n) for n, s in self._timed.items() if s.timer_at is not None]
+                heapq.heapify(self._timers)
 
     def next_timeout(self) -> float | None:
         timers = self._timers[0][0] if self._timers else None

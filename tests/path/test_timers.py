@@ -1,0 +1,42 @@
+"""The inet's timers: as many entries as there are sockets that wait, give or take."""
+
+from __future__ import annotations
+
+from nodes.tcp.keepalive import Keepalive
+from tests.path.two_hosts import TwoHosts
+
+
+def test_requests_between_keepalives_leave_no_entries_behind(hosts: TwoHosts) -> None:
+    """Each turn from idle to busy moves the deadline from two hours away to a fifth of a second."""
+    client, server = hosts.connect(5000)
+    for sock in (client, server):
+        assert sock.connection is not None
+        sock.connection.set_keepalive(Keepalive(7200, 75, 9))
+    for _ in range(500):
+        hosts.a.send(client, b"request")
+        hosts.rest(0.25)
+        assert hosts.b.recv(server, 100) == b"request"
+    assert max(len(host.inet._timers) for host in (hosts.a, hosts.b)) < 80
+    assert client.connection is not None
+    deadline = client.connection.next_timeout()
+    assert deadline is not None
+    assert hosts.a.inet._timers[0][0] <= deadline, "and what counts is still among them"
+    client.connection.set_keepalive(None)
+
+
+def test_forty_sockets_keep_their_deadlines_when_entries_are_thrown_away(hosts: TwoHosts) -> None:
+    pairs = [hosts.connect(5000 + number) for number in range(40)]
+    for client, _ in pairs:
+        assert client.connection is not None
+        client.connection.set_keepalive(Keepalive(1000, 75, 9))
+    for _ in range(6):
+        for client, _ in pairs:
+            hosts.a.send(client, b"x")
+        hosts.rest(0.25)
+        for _, server in pairs:
+            hosts.b.recv(server, 10)
+    hosts.rest(1001)
+    assert hosts.a.inet.tcp.mib.TcpExtTCPKeepAlive == len(pairs)
+    for client, _ in pairs:
+        assert client.connection is not None
+        client.connection.set_keepalive(None)
