@@ -45,7 +45,6 @@ class Loop:
         self._events: dict[int, int] = {}  # what the poll watches for, by descriptor
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._running = True
-        self._probing_until = 0.0
         self._charged = 0  # DRAM bytes the bus has been asked for
         self._watch(wire_fd, select.EPOLLIN)
         self._watch(self._listener_fd, select.EPOLLIN)
@@ -69,8 +68,7 @@ class Loop:
 
     def _serve(self) -> None:
         clock = time.monotonic
-        self._host.inet.link.probe()
-        self._probing_until = clock() + PROBE_S
+        self._host.inet.link.probe(clock() + PROBE_S)
         more = False
         while self._running:
             frames = False
@@ -118,7 +116,7 @@ class Loop:
         if frames:
             inet.poll(BUDGET, now)  # what exceeds the budget makes the next poll return at once
             contender = inet.link.contender
-            if contender is not None and now < self._probing_until:
+            if contender is not None:
                 option = "--address6" if ip.is_ipv6(contender.address) else "--address"
                 raise AddressInUse(
                     f"address {ip.address_text(contender.address)} is in use on the link by"

@@ -70,7 +70,7 @@ class IpInput:
             found = None
             packet = arp.parse(header, _ETHERNET) if ethertype == ethernet.TYPE_ARP else None
             if packet is not None:
-                self._link.receive_arp(packet)
+                self._link.receive_arp(packet, now)
         if found is not None:
             return self._deliver(skb, found, source_mac, now)
         skb.release()
@@ -199,7 +199,7 @@ class IpInput:
             mib.Icmp6InErrors += 1
             mib.Icmp6InCsumErrors += 1
         elif message[0] in (ndisc.SOLICITATION, ndisc.ADVERTISEMENT):
-            self._link.receive_ndisc(message, found, source_mac)
+            self._link.receive_ndisc(message, found, source_mac, now)
         elif found.dst != self._link.v6.address:
             return  # nothing else is meant for a group
         elif (reply := icmpv6.echo_reply(message, found.src, found.dst)) is not None:

@@ -1,7 +1,8 @@
 """The link beneath IP: our addresses, ARP and neighbour discovery, Ethernet headers.
 
 In: IP packets to send, ARP packets and neighbour messages from the wire, `now`. Out: frames to the device.
-Owns our addresses and the neighbour cache. Off-link addresses have no route: there is no gateway here.
+Owns our addresses, tentative while `probe` asks for them, and the neighbour cache. Off-link addresses have
+no route: there is no gateway here.
 Source: net/ipv4/arp.c (RFC 826), net/ipv6/ndisc.c (RFC 4861 section 7.2).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
@@ -83,7 +85,8 @@ class Link:
         self._cpu = cpu
         self._mac = device.config.mac
         self._idents = itertools.count(1)  # of packets that are sent in fragments
-        self.contender: Contender | None = None
+        self._tentative_until = -inf
+        self.contender: Contender | None = None  # that a probe found
         self.ours = frozenset({self.v4.address, self.v6.address} - {0})
         # Where neighbours ask us, and where they answer whoever has no address yet.
         groups = (ipv6.solicited_node(self.v6.address), ipv6.ALL_NODES) if self.v6.address else ()
@@ -139,9 +142,10 @@ class Link:
         message = ndisc.emit(ndisc.Solicitation(address, self._mac))
         self._xmit_ndisc(message, group, ethernet.multicast_of(group))
 
-    def probe(self) -> None:
-        """Ask whether somebody has our addresses already (RFC 5227 section 2.1.1, RFC 4862 section 5.4.2):
-        see `contender`."""
+    def probe(self, until: float) -> None:
+        """Ask whether somebody has our addresses already (RFC 5227 section 2.1.1, RFC 4862 section 5.4.2).
+        Who says so by `until` is the `contender`; until then we do not say that we have them."""
+        self._tentative_until = until
         if self.v4.address:
             question = Arp(arp.REQUEST, self._mac, 0, _UNKNOWN_MAC, self.v4.address)
             self._xmit_arp(question, ethernet.BROADCAST)
@@ -150,33 +154,40 @@ class Link:
             message = ndisc.emit(ndisc.Solicitation(self.v6.address, None))
             self._xmit_ndisc(message, group, ethernet.multicast_of(group), src=0)
 
-    def receive_arp(self, packet: Arp) -> None:
-        """Answer a request for our address; learn from whatever concerns us."""
-        if packet.sender_ip == self.v4.address and self.v4.address:
-            self.contender = Contender(self.v4.address, packet.sender_mac)
+    def receive_arp(self, packet: Arp, now: float) -> None:
+        """Answer a request for our address; learn from whatever concerns us. Sender 0 is a probe's."""
+        ours, sender = self.v4.address, packet.sender_ip
+        tentative = now < self._tentative_until
+        for_us = ours != 0 and packet.target_ip == ours
+        if ours and (sender == ours or (for_us and tentative and not sender)):
+            if tentative and packet.sender_mac != self._mac:
+                self.contender = Contender(ours, packet.sender_mac)
             return
-        for_us = self.v4.address != 0 and packet.target_ip == self.v4.address
-        if for_us or self.neighbours.mac_of(packet.sender_ip) is not None:
-            self.neighbours.learn(packet.sender_ip, packet.sender_mac)
+        for_us = for_us and not tentative
+        if (for_us and sender) or self.neighbours.mac_of(sender) is not None:
+            self.neighbours.learn(sender, packet.sender_mac)
         if for_us and packet.operation == arp.REQUEST:
-            reply = Arp(arp.REPLY, self._mac, self.v4.address, packet.sender_mac, packet.sender_ip)
+            reply = Arp(arp.REPLY, self._mac, ours, packet.sender_mac, sender)
             self._xmit_arp(reply, packet.sender_mac)
 
     def _xmit_arp(self, packet: Arp, mac: bytes) -> None:
         self._xmit(Skb(memoryview(arp.emit(packet)), None), mac, ethernet.TYPE_ARP)
 
-    def receive_ndisc(self, message: memoryview, header: IpHeader, source_mac: bytes) -> None:
-        """A message whose checksum is good. One that a router forwarded is an attack (section 7.1)."""
-        packet = ndisc.parse(message) if header.ttl == ndisc.HOP_LIMIT else None
-        claim = isinstance(packet, ndisc.Advertisement) or not header.src  # RFC 4862 sections 5.4.3, 5.4.4
-        if packet is not None and claim and packet.target == self.v6.address:
-            self.contender = Contender(packet.target, source_mac)
-        if isinstance(packet, ndisc.Advertisement):
+    def receive_ndisc(self, message: memoryview, header: IpHeader, source_mac: bytes, now: float) -> None:
+        """A message whose checksum is good. One that is not as section 7.1 has it may be an attack."""
+        packet = ndisc.parse(message)
+        if packet is None or not ndisc.plausible(packet, header):
+            return
+        if packet.target == self.v6.address and now < self._tentative_until:
+            claim = isinstance(packet, ndisc.Advertisement) or not header.src
+            if claim and source_mac != self._mac:  # RFC 4862 sections 5.4.3, 5.4.4
+                self.contender = Contender(packet.target, source_mac)
+        elif isinstance(packet, ndisc.Advertisement):
             known = self.neighbours.mac_of(packet.target)
             news = known is None or packet.override
             if packet.mac is not None and news and self.neighbours.concerns(packet.target):
                 self.neighbours.learn(packet.target, packet.mac)
-        elif packet is not None and packet.target == self.v6.address:
+        elif packet.target == self.v6.address:
             if header.src and packet.mac is not None:
                 self.neighbours.learn(header.src, packet.mac)
             self._advertise(header.src, packet.mac or source_mac)

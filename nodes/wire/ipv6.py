@@ -38,6 +38,14 @@ def solicited_node(address: int) -> int:
     return _SOLICITED_NODE | address & 0xFFFFFF
 
 
+def is_solicited_node(address: int) -> bool:
+    return address >> 24 == _SOLICITED_NODE >> 24
+
+
+def is_multicast(address: int) -> bool:
+    return address >> 120 == 0xFF
+
+
 def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     """The header at `data[start]` of a packet of `available` bytes in all (link padding included).
 

@@ -1,12 +1,15 @@
 """Neighbour solicitation and advertisement (RFC 4861 sections 4.3, 4.4, 7.1): parse and emit. Pure.
 
-The caller verifies checksum and hop limit; these are bodies of ICMPv6 messages.
+The caller verifies the checksum; these are bodies of ICMPv6 messages.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+
+from nodes.wire import ipv6
+from nodes.wire.ip import IpHeader
 
 SOLICITATION, ADVERTISEMENT = 135, 136
 HOP_LIMIT = 255  # of every message: proof that no router forwarded it
@@ -35,7 +38,7 @@ class Advertisement:
 
 
 def parse(message: memoryview) -> Solicitation | Advertisement | None:
-    """None for other messages and for those that section 7.1 calls invalid."""
+    """None for other messages and for those that section 7.1 calls invalid; see `plausible` too."""
     if len(message) < _MESSAGE.size or message[0] not in (SOLICITATION, ADVERTISEMENT):
         return None
     kind, code, _, flags, target = _MESSAGE.unpack_from(message)
@@ -55,6 +58,15 @@ def parse(message: memoryview) -> Solicitation | Advertisement | None:
     if kind == SOLICITATION:
         return Solicitation(address, mac)
     return Advertisement(address, mac, bool(flags & _SOLICITED), bool(flags & _OVERRIDE))
+
+
+def plausible(packet: Solicitation | Advertisement, header: IpHeader) -> bool:
+    """Whether what section 7.1 asks of the IP `header` before the message holds."""
+    if header.ttl != HOP_LIMIT:
+        return False
+    if isinstance(packet, Advertisement):
+        return not (packet.solicited and ipv6.is_multicast(header.dst))
+    return bool(header.src) or (packet.mac is None and ipv6.is_solicited_node(header.dst))
 
 
 def emit(packet: Solicitation | Advertisement) -> bytes:

@@ -13,9 +13,8 @@ from nodes.machine.ledger import totals
 from nodes.netlink import Rings
 from nodes.nic.af_packet import Departing
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.sock.link import Contender
 from nodes.tcp.state import State
-from nodes.wire import arp, ethernet, icmpv6, ip, ipv4, ipv6, ndisc
+from nodes.wire import ethernet, ipv4
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.ipv4 import address_int
 from tests.path.conftest import assert_nothing_left
@@ -235,35 +234,3 @@ def test_a_receive_buffer_larger_than_any_window_is_no_ones_ruin(hosts: TwoHosts
     client = hosts.a.socket()
     client.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: bool(listener.accept_queue), 5)
-
-
-@pytest.mark.parametrize("also_asks", [False, True])
-def test_a_neighbour_with_our_ipv6_address_is_noticed_by_probing(hosts: TwoHosts, also_asks: bool) -> None:
-    """RFC 4862 section 5.4: it says that it has the address, or is about to take it as we are."""
-    link, ours = hosts.a.inet.link, hosts.a.address6
-    link.probe()
-    hosts.rest(0.01)
-    assert link.contender is None
-    mac, group = hosts.b.device.config.mac, ipv6.solicited_node(ours)
-    if also_asks:
-        src, dst, message = 0, group, ndisc.emit(ndisc.Solicitation(ours, None))
-    else:
-        src, dst, message = ours, ipv6.ALL_NODES, ndisc.emit(ndisc.Advertisement(ours, mac, False, True))
-    message = icmpv6.with_checksum(message, src, dst)
-    frame = ethernet.emit(ethernet.multicast_of(dst), mac, ethernet.TYPE_IPV6)
-    frame += ipv6.emit(src, dst, ip.ICMPV6, len(message), 0, ndisc.HOP_LIMIT) + message
-    hosts.b.device.wire.send(frame, [], Departing())
-    hosts.rest(0.01)
-    assert link.contender == Contender(ours, mac)
-
-
-def test_a_neighbour_with_our_address_is_noticed_by_probing(hosts: TwoHosts) -> None:
-    hosts.a.inet.link.probe()
-    hosts.rest(0.01)
-    assert hosts.a.inet.link.contender is None
-    mac = hosts.b.device.config.mac
-    claim = arp.emit(arp.Arp(arp.REPLY, mac, hosts.a.address, hosts.a.device.config.mac, hosts.a.address))
-    frame = ethernet.emit(hosts.a.device.config.mac, mac, ethernet.TYPE_ARP) + claim
-    hosts.b.device.wire.send(frame, [], Departing())
-    hosts.rest(0.01)
-    assert hosts.a.inet.link.contender == Contender(hosts.a.address, mac)

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.system
 @pytest.mark.usefixtures("hosts")
 def test_ping_reaches_the_endpoint_and_the_kernel_of_the_same_host(network: Network) -> None:
     for address in (network.address("h2"), network.kernel_address("h2")):
-        done = network.fabric.run("h1", ["ping", "-c", "2", "-i", "0.1", "-W", "2", address], 15)
+        done = network.fabric.run("h1", ["ping", "-c", "2", "-i", "0.1", "-W", "5", address], 15)
         assert done.status == 0, done.stdout
 
 
@@ -373,6 +373,9 @@ def test_an_address_in_use_on_the_link_ends_the_second_endpoint(network: Network
         "--mac", "02:00:00:00:99:01", "--channel", str(network.directory / "second.sock"),
     ]  # fmt: skip
     with closing(network.host("h2")):
+        # The first has found that the address is free when it answers for it.
+        asked = network.fabric.run("h1", ["ping", "-c", "1", "-W", "5", taken.partition("/")[0]], 15)
+        assert asked.status == 0, asked
         done = network.fabric.run("h1", argv, 20)
     assert done.status == 1
     assert f"address {taken.partition('/')[0]} is in use on the link" in done.stderr
