@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -14,9 +12,8 @@ from nodes.machine.accelerator import Accelerator, Array
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.memory import Region
 from tests.workloads.loopback import LoopbackHost
-from workloads.rank_actor import Rank
-from workloads.records import ExperimentConfig, RankFailure, RankPlace, Sample, Trial
-from workloads.registry import WORKLOADS
+from tests.workloads.ring import Ring
+from workloads.records import ExperimentConfig, RankFailure, Sample, Trial
 from workloads.stream_check import WHOLE_BYTES
 
 STAGED = ("bounce", "kernel")
@@ -32,28 +29,6 @@ def config(path: str, size: int, hosts: int = 2, workload: str = "all_reduce") -
     return ExperimentConfig(
         "star", hosts, workload, (size,), (path,), iterations=2, duration_s=0.2, timeout_s=5.0
     )
-
-
-class Ring:
-    """All ranks of one experiment, each called from a thread of its own."""
-
-    def __init__(self, asked: ExperimentConfig) -> None:
-        self.asked = asked
-        nranks = WORKLOADS[asked.workload].ranks(asked)
-        self.ranks = [Rank(RankPlace(rank, f"h{rank + 1}", "nowhere"), asked) for rank in range(nranks)]
-        self._pool = ThreadPoolExecutor(nranks)
-
-    def each(self, call: Callable[[Rank], T]) -> list[T]:
-        return list(self._pool.map(call, self.ranks))
-
-    def connect(self, repetition: int = 0) -> None:
-        trial = Trial(self.asked.paths[0], self.asked.sizes_bytes[0], repetition)
-        addresses = self.each(lambda rank: rank.listen(trial))
-        of = dict(zip(self.ranks, addresses[1:] + addresses[:1], strict=True))
-        self.each(lambda rank: rank.connect(of[rank]))
-
-    def run(self) -> list[Sample]:
-        return [row for rows in self.each(lambda rank: rank.run()) for row in rows]
 
 
 def ring(asked: ExperimentConfig) -> list[Sample]:

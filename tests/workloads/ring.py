@@ -1,0 +1,37 @@
+"""Ranks in threads of this process, without Ray. In: what is asked. Out: rows. Owns the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from workloads.rank_actor import Rank
+from workloads.records import ExperimentConfig, RankPlace, Sample, Trial
+from workloads.registry import WORKLOADS
+
+T = TypeVar("T")
+
+
+class Ring:
+    """All ranks of one experiment, each called from a thread of its own."""
+
+    def __init__(self, asked: ExperimentConfig, channel: Callable[[str], str] = lambda _: "nowhere") -> None:
+        """`channel`: of a host, by name."""
+        self.asked = asked
+        nranks = WORKLOADS[asked.workload].ranks(asked)
+        hosts = [f"h{rank + 1}" for rank in range(nranks)]
+        self.ranks = [Rank(RankPlace(n, host, channel(host)), asked) for n, host in enumerate(hosts)]
+        self._pool = ThreadPoolExecutor(nranks)
+
+    def each(self, call: Callable[[Rank], T]) -> list[T]:
+        return list(self._pool.map(call, self.ranks))
+
+    def connect(self, repetition: int = 0) -> None:
+        trial = Trial(self.asked.paths[0], self.asked.sizes_bytes[0], repetition)
+        addresses = self.each(lambda rank: rank.listen(trial))
+        of = dict(zip(self.ranks, addresses[1:] + addresses[:1], strict=True))
+        self.each(lambda rank: rank.connect(of[rank]))
+
+    def run(self) -> list[Sample]:
+        return [row for rows in self.each(lambda rank: rank.run()) for row in rows]
