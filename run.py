@@ -158,6 +158,7 @@ def run(
     network = build(topology, config.hosts, mtu, config.gso_max_bytes)
     options.check_hosts(config)
     options.check_workload(config)
+    options.check_paths(config)
     options.check_place(run_dir)
     return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:])), stop)
 

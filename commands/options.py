@@ -138,29 +138,34 @@ def check_workload(config: ExperimentConfig) -> None:
             f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
             f"{_ITERATIONS_MAX} at most"
         )
-    if config.impair is not None and set(config.paths) == {"kernel"}:
-        raise UsageError(
-            "--impair makes a bad wire at the endpoints' NICs, which path kernel does not pass; add devmem "
-            "or bounce to --path, or leave it out"
-        )
     if config.bidir and config.workload != "stream":
         raise UsageError(
             f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
         )
-    if "devmem" in config.paths:
-        nic = nic_model(config.nic, config.header_buffer_bytes)
-        if obstacle := nic.obstacle(tx=VERSIONS[config.kernel].devmem_tx):
-            raise UsageError(
-                f"--nic {config.nic} cannot carry path devmem ({obstacle}); take --path bounce,kernel or "
-                "another --nic"
-            )
-    if config.rx_queues < 2 and "devmem" in config.paths:
-        raise UsageError("--queues 1: devmem needs a queue beside the first; ask for 2 or more")
     needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
     if needed > free:
         raise UsageError(
             f"these sizes need {needed >> 20} MiB and {free >> 20} are free; ask for smaller ones"
         )
+
+
+def check_paths(config: ExperimentConfig) -> None:
+    """The hosts are such that every path can be what it is. Raises UsageError."""
+    if config.impair is not None and set(config.paths) == {"kernel"}:
+        raise UsageError(
+            "--impair makes a bad wire at the endpoints' NICs, which path kernel does not pass; add devmem "
+            "or bounce to --path, or leave it out"
+        )
+    if "devmem" not in config.paths:
+        return
+    nic = nic_model(config.nic, config.header_buffer_bytes)
+    if obstacle := nic.obstacle(tx=VERSIONS[config.kernel].devmem_tx):
+        raise UsageError(
+            f"--nic {config.nic} cannot carry path devmem ({obstacle}); take --path bounce,kernel or "
+            "another --nic"
+        )
+    if config.rx_queues < 2:
+        raise UsageError("--queues 1: devmem needs a queue beside the first; ask for 2 or more")
 
 
 def run_directory(results: Path, run_id: str | None, default: str) -> Path:
