@@ -213,6 +213,24 @@ def test_a_path_is_remembered_for_ten_minutes_and_no_more_of_them_than_fit() -> 
     assert known.limit(CACHE_MAX, 1500, 0.0) == 1000
 
 
+def test_a_limit_that_goes_to_make_room_holds_for_no_connection_any_more(router: Router) -> None:
+    hosts = router.hosts
+    client, server = hosts.connect(5000)
+    router.swallow()
+    hosts.a.send(client, bytes(5000))
+    hosts.rest(0.01)
+    router.complain(icmp.UNREACHABLE, 4, 1000, frame=0)
+    assert client.connection is not None
+    assert client.connection.info().snd_mss == 948
+    router.pass_on()
+    paths = hosts.a.inet._icmp_errors.path_mtus
+    for address in range(CACHE_MAX):
+        paths.learn(address, 1000, hosts.now)
+    hosts.run_until(lambda: server.recv_queue.length == 5000, 10)
+    assert client.connection.info().snd_mss == 1448
+    assert paths.limit(hosts.b.address, 1500, hosts.now) == 1500
+
+
 def test_no_report_makes_packets_tiny() -> None:
     assert least(ip.address_int("10.0.0.1"), 0) == LEAST_V4 == 552
     assert least(ip.address_int("2001:db8::1"), 100) == 1280
