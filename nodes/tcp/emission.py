@@ -51,8 +51,10 @@ class Emitter:
         before = len(out)
         if receiver.ack_due and (receiver.duplicate is not None or receiver.reassembly):
             out.append(self.ack(now))  # SACK goes alone: beside data it would change the size of segments
-        paced = sender.pacer is not None
-        records = sender.transmit_paced(now, limit) if paced else sender.transmit(now, limit)
+        if sender.pacer is None:
+            records = sender.transmit(now, limit)
+        else:
+            records = sender.transmit_paced(now, limit, self.data_segs_out)
         if records:
             window = receiver.window()
             out += [self._data(record, window, now) for record in records]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 
 UNLIMITED = 0xFFFFFFFFFFFFFFFF
-UNPACED_SEGMENTS = 10  # the first of a connection
+UNPACED_SEGMENTS = 9  # wire packets with payload at the beginning of a connection
 _SLOW_START_RATIO, _AVOIDANCE_RATIO = 2.0, 1.2  # sysctl tcp_pacing_ss_ratio, tcp_pacing_ca_ratio
 _BURST_SHIFT = 10  # sk_pacing_shift: a super-segment is what a 1024th of a second carries
 _LEAST_SEGMENTS = 2  # sysctl tcp_min_tso_segs
@@ -26,14 +26,16 @@ def pacing_rate(window: int, ssthresh: int, cwnd: int, srtt: float, most: int) -
 
 
 class Pacer:
-    """`most` as SO_MAX_PACING_RATE has it; `at`: when the next segment may leave, `waiting`: one would."""
+    """`most` as SO_MAX_PACING_RATE has it; `at`: when the next segment may leave, `waiting`: one would;
+    `timed_out`: one may in any case, as a timeout does not ask for the rate (tcp_retransmit_timer)."""
 
-    __slots__ = ("at", "most", "rate", "waiting", "wake_at")
+    __slots__ = ("at", "most", "rate", "timed_out", "waiting", "wake_at")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.rate = most
         self.at = -inf
+        self.timed_out = False
         self.waiting = False
         self.wake_at = inf
 

@@ -62,6 +62,8 @@ class Sender(Outstanding):
         self.rtt.backoff += 1
         self.tail.forget()
         self.recovery.timed_out(now, self.snd_nxt, self.mss)
+        if self.pacer is not None:
+            self.pacer.timed_out = True
         self._arm(now)
         return True
 
@@ -83,20 +85,24 @@ class Sender(Outstanding):
 
     # --- transmission -----------------------------------------------------------------------------
 
-    def transmit_paced(self, now: float, limit: int) -> list[Record]:
-        """`transmit` of a connection with a pacer: only what may leave by now."""
+    def transmit_paced(self, now: float, limit: int, data_segs_out: int) -> list[Record]:
+        """`transmit` of a connection with a pacer: only what may leave by now. `data_segs_out`: wire packets
+        with payload that have left before."""
         pacer, out = self.pacer, list[Record]()
         assert pacer is not None
         pacer.rate = self.pacing_rate
         self._goal_most = min(self._largest(), pacer.burst(self.mss))
-        while pacer.at <= now and len(out) < limit:
+        while (pacer.at <= now or pacer.timed_out) and len(out) < limit:
             records = self.transmit(now, 1)
+            pacer.timed_out = False
             if not records:
                 pacer.wait(False)
                 return out
             out += records
-            if self.bytes_sent >= UNPACED_SEGMENTS * self.mss:
-                pacer.sent(sum(record.end - record.seq for record in records), now)
+            length = sum(record.end - record.fin - record.seq for record in records)
+            data_segs_out += -(-length // self.mss)
+            if data_segs_out > UNPACED_SEGMENTS:
+                pacer.sent(length, now)
         unsent = self.queue.bytes or self.board.lost_bytes or self.fin_queued > self.fin_sent
         pacer.wait(bool(unsent) or self.tail.due)
         return out
