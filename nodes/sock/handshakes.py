@@ -56,16 +56,17 @@ class Handshakes:
         self, listener: DevmemSocket, syn: Segment, ends: Ends, now: float, iss: int | None = None
     ) -> DevmemSocket | None:
         """A child of `listener` in SYN-RECEIVED; None when its queues are full: then the SYN is lost, or
-        answered with a cookie. `iss` is given where a connection takes another's place."""
+        answered with a cookie. `iss` is given where a connection takes another's place: for that there is
+        always room among the handshakes, as its peer is no flood (tcp_conn_request)."""
         mib = self._inet.mib
         if listener.accept_queue_full:
             mib.TcpExtListenOverflows += 1
             mib.TcpExtListenDrops += 1
             return None
-        if listener.embryos >= listener.backlog:
-            self._send_cookie(listener, syn, ends, now)
-            return None
         if iss is None:
+            if listener.embryos >= listener.backlog:
+                self._send_cookie(listener, syn, ends, now)
+                return None
             iss = self._inet.initial_sequence(ends.secret_input, now)
         return self._child(listener, ends, syn, iss, now)
 

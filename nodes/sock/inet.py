@@ -253,7 +253,7 @@ class Inet:
             if count >= _SEGMENTS_PER_TURN:
                 self._to_transmit[sock] = None
             if connection.state is State.TIME_WAIT:
-                self._retire(sock, connection)
+                self._retire(sock, connection, now)
             elif connection.state is State.CLOSED:
                 self.forget(sock)
             else:
@@ -342,9 +342,9 @@ class Inet:
             self.xmit_segment(segment, sock.remote[0], now, sock.tos)
         self.forget(sock)
 
-    def _retire(self, sock: DevmemSocket, connection: Connection) -> None:
+    def _retire(self, sock: DevmemSocket, connection: Connection, now: float) -> None:
         """The connection is in TIME_WAIT: what must wait is small and needs no socket (tcp_time_wait)."""
-        self.time_waits.add((sock.local[1], *sock.remote), sock, connection.retire())
+        self.time_waits.add((sock.local[1], *sock.remote), sock, connection.retire(now))
         self.forget(sock)
 
     def forget(self, sock: DevmemSocket) -> None:

@@ -42,7 +42,8 @@ class Acceptance:
         emitter, ts_val = self.emitter, segment.header.ts_val
         if not emitter.timestamps or ts_val is None or flags & RST:
             return True
-        if precedes(ts_val, emitter.ts_recent) and now - self.heard_at < _PAWS_IDLE_S:
+        recent = emitter.ts_recent  # of 0 some peers mean nothing, though they say it in a SYN
+        if recent and precedes(ts_val, recent) and now - self.heard_at < _PAWS_IDLE_S:
             self._host.mib.TcpExtPAWSEstab += 1
             if flags & SYN:
                 self.challenge(now)

@@ -205,10 +205,12 @@ class Connection(Arrival):
         if self.state is State.FIN_WAIT_2:
             self._deadline = now + FIN_WAIT_2_S
 
-    def retire(self) -> TimeWait:
-        """What must be remembered in TIME_WAIT; all else ends, as in tcp_time_wait. `received` stays."""
+    def retire(self, now: float) -> TimeWait:
+        """What must be remembered in TIME_WAIT, for a minute from now on; all else ends, as in tcp_time_wait.
+        `received` stays."""
         time_wait = self.time_wait
         assert time_wait is not None
+        time_wait.restart(now)
         self._end(0)
         return time_wait
 

@@ -39,9 +39,10 @@ class TcpMib:
     TcpExtTCPAbortOnClose: int = 0
     TcpExtTCPAbortOnTimeout: int = 0
     TcpExtPAWSEstab: int = 0
+    TcpExtPAWSTimewait: int = 0
     TcpExtTCPACKSkippedChallenge: int = 0
     TcpExtTCPChallengeACK: int = 0
     TcpExtTCPSYNChallenge: int = 0
     TcpExtTW: int = 0
-    TcpExtTWRecycled: int = 0
+    TcpExtTCPACKSkippedTimeWait: int = 0
     TcpExtTCPTimeWaitOverflow: int = 0

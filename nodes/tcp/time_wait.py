@@ -20,6 +20,7 @@ TIME_WAIT_S = 60.0
 _ANSWER_EVERY_S = 0.5
 _ISS_DISTANCE = 65535 + 2  # beyond any window of the old connection
 _PAWS_IDLE_S = 24 * 86400.0
+_PAWS_RESET_S = 60.0  # TCP_PAWS_MSL: for so long an old RST is a duplicate; later the peer may have rebooted
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ class TimeWait:
         self._remains = remains
         self._host = host
         self.state = State.TIME_WAIT
-        self._deadline = now + TIME_WAIT_S
+        self.restart(now)
         self._ts_at = now
         self._answered_at = -inf
         self._ack_due = False
@@ -59,29 +60,42 @@ class TimeWait:
             self._in_order(header, now)
             return
         if old:
-            self._host.mib.TcpExtPAWSEstab += 1
+            self._host.mib.TcpExtPAWSTimewait += 1
         if header.flags & RST:
             return
         if old or header.flags & ACK:
-            self._deadline = now + TIME_WAIT_S
-        if now - self._answered_at >= _ANSWER_EVERY_S:
+            self.restart(now)
+        self._answer(bool(length) and not header.flags & SYN, now)
+
+    def restart(self, now: float) -> None:
+        """The minute begins anew."""
+        self._deadline = now + TIME_WAIT_S
+
+    def _answer(self, owed: bool, now: float) -> None:
+        """With an ACK, if that is `owed` (data or FIN are no part of a loop of ACKs) or none was sent lately
+        (tcp_oow_rate_limited)."""
+        if owed:
+            self._ack_due = True
+        elif now - self._answered_at >= _ANSWER_EVERY_S:
             self._answered_at = now
             self._ack_due = True
+        else:
+            self._host.mib.TcpExtTCPACKSkippedTimeWait += 1
 
     def _in_order(self, header: TcpHeader, now: float) -> None:
         if header.flags & RST:
             self.state = State.CLOSED
             return
-        self._deadline = now + TIME_WAIT_S
+        self.restart(now)
         if self._remains.ts_recent is not None and header.ts_val is not None:
             self._remains.ts_recent, self._ts_at = header.ts_val, now
 
     def _is_old(self, header: TcpHeader, now: float) -> bool:
-        """RFC 7323 section 5.3."""
-        recent = self._remains.ts_recent
-        if recent is None or header.ts_val is None or header.flags & RST:
+        """RFC 7323 section 5.3 (tcp_paws_reject). A peer whose clock said 0 may have meant nothing by it."""
+        recent, value = self._remains.ts_recent, header.ts_val
+        if not recent or value is None or not precedes(value, recent):
             return False
-        return precedes(header.ts_val, recent) and now - self._ts_at < _PAWS_IDLE_S
+        return now - self._ts_at < (_PAWS_RESET_S if header.flags & RST else _PAWS_IDLE_S)
 
     def reopens_at(self, syn: TcpHeader, now: float) -> int | None:
         """The ISS of a new connection that `syn` may open in our place (RFC 6191), or None: not this SYN."""
@@ -93,7 +107,6 @@ class TimeWait:
             newer = newer or precedes(remains.ts_recent, syn.ts_val)
         if not newer:
             return None
-        self._host.mib.TcpExtTWRecycled += 1
         return remains.snd_nxt + _ISS_DISTANCE & MASK or 1
 
     def segments_to_send(self, now: float, limit: int = 64) -> list[Segment]:  # noqa: ARG002

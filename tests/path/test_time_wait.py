@@ -15,7 +15,9 @@ from nodes.endpoint.socket_table import sockets
 from nodes.sock import time_waits
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
-from nodes.wire import ethernet, ipv4, tcp
+from nodes.tcp.time_wait import TIME_WAIT_S
+from nodes.wire import ethernet, icmp, ip, ipv4, tcp
+from nodes.wire.icmp import IcmpError
 from tests.path.two_hosts import Frame, TwoHosts
 
 PORT = 5000
@@ -177,15 +179,100 @@ def test_an_exact_reset_ends_it_and_another_does_not(hosts: TwoHosts) -> None:
     assert [*hosts.b.inet.time_waits] == []
 
 
-def test_the_same_connection_is_refused_from_here(hosts: TwoHosts) -> None:
+def test_time_wait_holds_the_port_of_a_listener_that_did_not_ask_for_reuse(hosts: TwoHosts) -> None:
     over = end(hosts)
     mine = hosts.b.socket()
     mine.options.reuse_address = True
     hosts.b.sockets[0].close(hosts.now)
     with pytest.raises(OSError, match=str(PORT)) as e:
         mine.bind(0, PORT)
-    assert e.value.errno == errno.EADDRINUSE  # the listener did not ask for reuse: TIME-WAIT holds its port
+    assert e.value.errno == errno.EADDRINUSE
     assert [*hosts.b.inet.time_waits] == [(PORT, *over.client.local)]
+
+
+def test_the_same_connection_is_refused_from_here(hosts: TwoHosts) -> None:
+    """The port may be had, but not the connection (EADDRNOTAVAIL, as __inet_check_established has it)."""
+    listener = hosts.b.socket()
+    listener.bind(0, PORT)
+    listener.listen(1)
+    first, second = (hosts.a.socket() for _ in range(2))
+    for client in (first, second):
+        client.options.reuse_address = True
+        client.bind(0, 4000)
+    first.start_connect(hosts.b.address, PORT, hosts.now)
+    hosts.run_until(lambda: bool(listener.accept_queue), 5)
+    server = listener.accept()
+    first.close(hosts.now)
+    hosts.run_until(lambda: heard_the_end(server), 5)
+    server.close(hosts.now)
+    hosts.run_until(lambda: [*hosts.a.inet.time_waits] == [(4000, *listener_end(hosts))], 5)
+    with pytest.raises(OSError, match="4000") as e:
+        second.start_connect(hosts.b.address, PORT, hosts.now)
+    assert e.value.errno == errno.EADDRNOTAVAIL
+    hosts.rest(61)
+    second.start_connect(hosts.b.address, PORT, hosts.now)
+
+
+def listener_end(hosts: TwoHosts) -> tuple[int, int]:
+    return hosts.b.address, PORT
+
+
+def syn_of(over: Over) -> bytes:
+    """A SYN that might open the connection again: above the old numbers."""
+    frame = bytearray(again(over.fin, tcp.SYN))
+    at = ethernet.HEADER_BYTES + ipv4.HEADER_BYTES + 4
+    frame[at : at + 4] = (tcp_of(over.fin).seq + 100_000 & 0xFFFFFFFF).to_bytes(4, "big")
+    return bytes(frame)
+
+
+def test_a_syn_when_nobody_listens_any_more_is_answered_and_ends_nothing(hosts: TwoHosts) -> None:
+    """An ACK, as of a SYN to any living connection, and no RST."""
+    over = end(hosts)
+    hosts.b.sockets[0].close(hosts.now)
+    (answer,) = inject(hosts, syn_of(over))
+    assert answer.flags == ACK
+    assert answer.ack == tcp_of(over.fin).seq + 1 & 0xFFFFFFFF
+    assert [*hosts.b.inet.time_waits] == [(PORT, *over.client.local)]
+
+
+def test_a_syn_that_takes_its_place_gets_no_cookie(hosts: TwoHosts) -> None:
+    """However many handshakes there are: a peer that was here before is no flood (tcp_conn_request)."""
+    over = end(hosts)
+    hosts.b.sockets[0].backlog = 0
+    (answer,) = inject(hosts, syn_of(over))
+    assert answer.flags == tcp.SYN | ACK
+    assert hosts.b.inet.mib.TcpExtSyncookiesSent == 0
+    assert len([sock for sock in hosts.b.inet.sockets() if sock.embryo]) == 1
+
+
+def test_an_error_about_it_is_nobodys_and_is_not_counted(hosts: TwoHosts) -> None:
+    over = end(hosts)
+    b = hosts.b
+    quote = ipv4.emit(b.address, hosts.a.address, ip.TCP, 20) + tcp.emit(
+        tcp.TcpHeader(PORT, over.client.local[1], tcp_of(over.fin).ack, 0, ACK, 0)
+    )
+    message = icmp.emit_error(IcmpError(icmp.UNREACHABLE, 1, 0, memoryview(quote)))
+    header = ipv4.emit(hosts.a.address, b.address, ip.ICMP, len(message))
+    ends = b.device.config.mac, hosts.a.device.config.mac
+    assert inject(hosts, ethernet.emit(*ends, ethernet.TYPE_IPV4) + header + message) == []
+    mib = b.inet.mib
+    assert (mib.IcmpInMsgs, mib.IcmpInErrors, mib.TcpExtOutOfWindowIcmps) == (1, 0, 0)
+    assert [*b.inet.time_waits] == [(PORT, *over.client.local)]
+
+
+def test_what_the_wire_held_up_waits_its_minute_from_when_it_is_alone(hosts: TwoHosts) -> None:
+    """So that those that wait lie in the order of their ends."""
+    client, server = hosts.connect(PORT)
+    server.close(hosts.now)
+    hosts.run_until(lambda: heard_the_end(client), 5)
+    client.close(hosts.now)
+    b = hosts.b
+    b.device.tx.ring_size = 0  # it takes no packet
+    hosts.run_until(lambda: server.connection is not None and server.connection.time_wait is not None, 5)
+    hosts.now += 30
+    b.device.tx.ring_size = 1
+    b.turn()
+    assert b.inet.time_waits.next_timeout() == hosts.now + TIME_WAIT_S
 
 
 def test_ss_lists_it(hosts: TwoHosts) -> None:

@@ -47,4 +47,4 @@ def over() -> TimeWait:
     peer.sent()
     peer.get(1, 2, flags=FIN | ACK)
     assert len(peer.sent()) == 1
-    return peer.connection.retire()
+    return peer.connection.retire(peer.now)

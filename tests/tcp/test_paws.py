@@ -1,0 +1,54 @@
+"""A peer whose SYN says that its clock stands at 0: what it says later is believed (tcp_paws_check)."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.tcp.connection import Connection, State
+from nodes.tcp.host import TcpHost
+from nodes.tcp.segment import Segment
+from nodes.tcp.time_wait import Remains, TimeWait
+from nodes.wire.tcp import ACK, SYN, TcpHeader
+from tests.tcp.two_ends import CONFIG, Ledger
+
+LATER = 0x90000000  # as serial numbers go, before 0
+
+
+def segment(ledger: Ledger, seq: int, value: int, data: bytes = b"") -> Segment:
+    header = TcpHeader(9, 80, seq, 2, ACK, 65535)
+    header.ts_val, header.ts_ecr = value, 50_000
+    return Segment(header, ledger.payload(data) if data else None)
+
+
+def opened(ledger: Ledger, value: int) -> Connection:
+    syn = TcpHeader(9, 80, 100, 0, SYN, 65535)
+    syn.mss, syn.ts_val = 1460, value
+    connection = ledger.keep(Connection.accept(CONFIG, Segment(syn), 1, 50.0))
+    connection.segments_to_send(50.0)
+    return connection
+
+
+@pytest.mark.parametrize(("value", "established"), [(0, True), (1, False)])
+def test_a_handshake_whose_syn_said_zero_is_completed(
+    ledger: Ledger, value: int, established: bool
+) -> None:
+    connection = opened(ledger, value)
+    connection.receive_segment(segment(ledger, 101, LATER), 50.01)
+    assert (connection.state is State.ESTABLISHED) is established
+
+
+def test_and_from_then_on_its_clock_counts(ledger: Ledger) -> None:
+    connection = opened(ledger, 0)
+    connection.receive_segment(segment(ledger, 101, LATER), 50.01)
+    connection.receive_segment(segment(ledger, 101, LATER, b"data"), 50.02)
+    assert [len(payload) for payload in connection.received] == [4]
+    connection.receive_segment(segment(ledger, 105, LATER - 1, b"old"), 50.03)
+    assert [len(payload) for payload in connection.received] == [4]
+
+
+@pytest.mark.parametrize(("recent", "reopens"), [(0, True), (1, False), (None, True)])
+def test_a_connection_that_ended_with_zero_may_be_opened_again(recent: int | None, reopens: bool) -> None:
+    over = TimeWait(Remains((80, 9), 500, 200, 65535, recent), TcpHost(1), 50.0)
+    syn = TcpHeader(9, 80, 5000, 0, SYN, 65535)
+    syn.ts_val = LATER
+    assert (over.reopens_at(syn, 51.0) is not None) is reopens
