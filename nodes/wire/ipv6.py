@@ -29,6 +29,8 @@ _HEADER = struct.Struct("!IHBB16s16s")
 _LINUX_JUMBO = struct.Struct("!BBBBI")
 _OUR_JUMBO = struct.Struct("!BBBBHBBIBBH")
 JUMBO_BYTES = _OUR_JUMBO.size
+_PADN2 = bytes((_PADN, 2))
+_LINUXS_BEFORE, _OURS_BEFORE = bytes((0, _JUMBO, 4)), bytes((1, _PADN, 2, 0, 0, _JUMBO, 4))
 _FRAGMENT = struct.Struct("!BxHI")  # next header, offset and more, identification
 FRAGMENT_KEY_FIELDS = 3  # source, destination, identification; IPv4's has the protocol too
 
@@ -60,9 +62,8 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
         return None
     header_bytes = HEADER_BYTES
     if protocol in EXTENSIONS:
-        if payload_bytes == 0:
-            payload_bytes = jumbo(data, start + HEADER_BYTES)[0] if protocol == HOP_BY_HOP else 0
-        walked = _walk(data, start + HEADER_BYTES, protocol)
+        protocol, end, payload_bytes = _behind_jumbo(data, start + HEADER_BYTES, protocol, payload_bytes)
+        walked = _walk(data, end, protocol)
         if walked is None:
             return None
         protocol, end = walked
@@ -75,12 +76,22 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
 
 def jumbo(data: memoryview, at: int) -> tuple[int, int]:
     """The jumbo payload length in the hop-by-hop header at `at`, and that header's own: (0, 0) unless the
-    option stands alone in it, where the kernel puts it or where `emit` does."""
-    if len(data) - at >= 16 and data[at + 1] == 1 and data[at + 2] == _PADN and data[at + 6] == _JUMBO:
-        return _OUR_JUMBO.unpack_from(data, at)[7], _OUR_JUMBO.size
-    if len(data) - at >= 8 and data[at + 1] == 0 and data[at + 2] == _JUMBO:
-        return _LINUX_JUMBO.unpack_from(data, at)[4], _LINUX_JUMBO.size
-    return 0, 0
+    option stands alone in it, where the kernel puts it or where `emit` does, and there is need of it."""
+    length = size = 0
+    if len(data) - at >= 16 and data[at + 1 : at + 8] == _OURS_BEFORE and data[at + 12 : at + 14] == _PADN2:
+        length, size = _OUR_JUMBO.unpack_from(data, at)[7], _OUR_JUMBO.size
+    elif len(data) - at >= 8 and data[at + 1 : at + 4] == _LINUXS_BEFORE:
+        length, size = _LINUX_JUMBO.unpack_from(data, at)[4], _LINUX_JUMBO.size
+    return (length, size) if length > PAYLOAD_MAX else (0, 0)  # RFC 2675 section 3
+
+
+def _behind_jumbo(data: memoryview, at: int, protocol: int, payload_bytes: int) -> tuple[int, int, int]:
+    """What follows the jumbo header at `at`, where, and how long the packet is; else what there is."""
+    if protocol == HOP_BY_HOP and payload_bytes == 0:
+        payload_bytes, size = jumbo(data, at)
+        if size and data[at] != HOP_BY_HOP:  # of which a packet has one
+            return data[at], at + size, payload_bytes
+    return protocol, at, payload_bytes
 
 
 def _walk(data: memoryview, at: int, protocol: int, most: int = 0) -> tuple[int, int] | None:
@@ -116,7 +127,7 @@ def _options_known(options: memoryview) -> bool:
             continue
         if at + 1 >= len(options) or at + 2 + options[at + 1] > len(options):
             return False
-        if kind & 0xC0 and kind != _JUMBO:
+        if kind & 0xC0:  # a jumbo option out of its place among them
             return False
         at += 2 + options[at + 1]
     return True
@@ -155,8 +166,9 @@ def quoted(data: memoryview) -> Quoted | None:
     """The header of a packet quoted by an ICMPv6 error, whose end is missing."""
     if len(data) < HEADER_BYTES:
         return None
-    word, _, protocol, _, src, dst = _HEADER.unpack_from(data)
-    walked = _walk(data, HEADER_BYTES, protocol)
+    word, payload_bytes, protocol, _, src, dst = _HEADER.unpack_from(data)
+    protocol, at, _ = _behind_jumbo(data, HEADER_BYTES, protocol, payload_bytes)
+    walked = _walk(data, at, protocol)
     if word >> 28 != 6 or walked is None:
         return None
     return Quoted(int.from_bytes(src, "big"), int.from_bytes(dst, "big"), *walked)

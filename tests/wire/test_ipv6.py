@@ -84,6 +84,49 @@ def test_what_extension_headers_must_not_say_is_dropped(extensions: list[tuple[i
     assert parse(packet(*extensions)) is None
 
 
+def jumbogram(option: bytes, following: int, count: int, payload_length: int = 0) -> IpHeader | None:
+    """A packet of `count` bytes behind a hop-by-hop header with just this `option` (padded to fit)."""
+    option = bytes((following, len(option) // 8)) + option
+    header = ipv6.emit(A, B, ipv6.HOP_BY_HOP, payload_length)
+    return parse(header + option + bytes(count))
+
+
+LINUXS = b"\xc2\x04"  # and ours:
+PADDED, PADDED_END = b"\1\2\0\0\xc2\x04", b"\1\2\0\0"
+
+
+@pytest.mark.parametrize(("before", "behind"), [(LINUXS, b""), (PADDED, PADDED_END)])
+def test_a_jumbo_option_is_for_what_needs_it(before: bytes, behind: bytes) -> None:
+    """RFC 2675 section 3: lengths of more than 65,535, in packets whose own length is 0."""
+    size = 2 + len(before + behind) + 4
+    for length, there in ((70_000, True), (65_536, True), (65_535, False), (100, False), (0, False)):
+        option = before + length.to_bytes(4, "big") + behind
+        found = jumbogram(option, ip.TCP, max(0, length - size))
+        assert (found is not None) == there, length
+        assert found is None or (found.header_bytes, found.payload_bytes) == (40 + size, length - size)
+    option = before + (70_000).to_bytes(4, "big") + behind
+    assert jumbogram(option, ip.TCP, 70_000 - size, payload_length=100) is None
+    assert jumbogram(option, ip.TCP, 70_000 - size - 1) is None, "longer than the packet"
+    assert jumbogram(option, ipv6.HOP_BY_HOP, 70_000 - size) is None, "of hop-by-hop headers there is one"
+
+
+@pytest.mark.parametrize("option", [b"\xc2\x02", b"\xc2\x05", b"\x05\x04"])
+def test_a_jumbo_option_of_another_length_is_none(option: bytes) -> None:
+    assert jumbogram(option + (70_000).to_bytes(4, "big"), ip.TCP, 70_000 - 8) is None
+
+
+def test_no_other_header_has_a_jumbo_option() -> None:
+    option = b"\0" + LINUXS + (70_000).to_bytes(4, "big")
+    assert parse(packet((ipv6.DESTINATION, option))) is None
+    assert parse(packet((ipv6.HOP_BY_HOP, option))) is None
+
+
+def test_our_own_jumbo_packet_is_known_again_when_it_is_quoted() -> None:
+    found = ipv6.quoted(memoryview(ipv6.emit(A, B, ip.TCP, 100_000) + bytes(8)))
+    assert found is not None
+    assert (found.protocol, found.l4_start) == (ip.TCP, 40 + ipv6.JUMBO_BYTES)
+
+
 def test_lengths_that_do_not_fit_are_dropped() -> None:
     data = packet()
     assert ipv6.parse(memoryview(data), 0, len(data) - 1) is None
