@@ -83,9 +83,9 @@ class Loop:
             self._stall()
 
     def _ready(self, wait_s: float) -> list[tuple[int, int]]:
-        """What the poll reports. A paced segment or a bad wire may ask for microseconds, and epoll counts
-        milliseconds."""
-        if 0 < wait_s < _FINE_S:
+        """What the poll reports. A paced segment or a bad wire asks for microseconds, and epoll counts
+        milliseconds; others do not, and are not asked twice."""
+        if 0 < wait_s < _FINE_S and (self._host.impairment is not None or self._host.inet.paces_next):
             select.select((self._poll,), (), (), wait_s)
             wait_s = 0
         return self._poll.poll(wait_s)

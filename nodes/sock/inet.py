@@ -302,6 +302,12 @@ class Inet:
         )  # fmt: skip
         return min((at for at in times if at is not None), default=None)
 
+    @property
+    def paces_next(self) -> bool:
+        """Whether the first timer to go off is of a connection whose pacer waits, and counts microseconds."""
+        sock = self._timed.get(self._timers[0][1]) if self._timers else None
+        return sock is not None and sock.connection is not None and sock.connection.pacing
+
     def handle_timeouts(self, now: float) -> None:
         self.link.neighbours.handle_timeout(now)
         self._input.fragments.handle_timeout(now)

@@ -230,6 +230,12 @@ class Connection(Arrival):
             return self.time_wait.next_timeout()
         return None if at == inf else at
 
+    @property
+    def pacing(self) -> bool:
+        """Whether a pacer holds something back."""
+        pacer = self._sender.pacer
+        return pacer is not None and pacer.waiting
+
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that has passed; what is due is then in segments_to_send."""
         if self.time_wait is not None:

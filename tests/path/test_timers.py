@@ -40,3 +40,19 @@ def test_forty_sockets_keep_their_deadlines_when_entries_are_thrown_away(hosts: 
     for client, _ in pairs:
         assert client.connection is not None
         client.connection.set_keepalive(None)
+
+
+def test_only_a_pacer_that_waits_asks_for_fine_timers(hosts: TwoHosts) -> None:
+    plain, _ = hosts.connect(5000)
+    paced, _ = hosts.connect(5001)
+    assert paced.connection is not None
+    paced.connection.set_max_pacing_rate(1_000_000)
+    inet = hosts.a.inet
+    for client, length, fine in ((plain, 40_000, False), (paced, 1000, False), (paced, 40_000, True)):
+        hosts.rest(5)
+        assert not inet.paces_next
+        hosts.a.send(client, bytes(length))
+        hosts.a.turn()
+        assert inet.paces_next == fine
+    hosts.rest(1)
+    assert not inet.paces_next
