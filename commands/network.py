@@ -103,7 +103,7 @@ def _endpoint(request: NetworkRequest, started: StartedHost) -> list[str]:
         "trace": run_dir / f"{host.name}.trace.jsonl" if config.trace else None,
     }
     given = [word for name, v in options.items() if v is not None for word in (f"--{name}", str(v))]
-    return [sys.executable, "-m", "nodes.endpoint", *given]
+    return [sys.executable, "-m", "nodes.endpoint", "--nodad", *given]  # a topology has each address once
 
 
 def _last_words(log: Path) -> str:

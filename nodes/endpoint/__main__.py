@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
         )
         control = Netdev(device), Ethtool(device)
         host = HostParts(welcome, inet, device, *control, ledger, bus, impairment, capture)
-        Loop(host, wire.fileno(), listener).run()
+        Loop(host, wire.fileno(), listener).run(probe=not options.nodad)
 
 
 def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:

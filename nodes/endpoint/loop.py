@@ -49,10 +49,12 @@ class Loop:
         self._watch(wire_fd, select.EPOLLIN)
         self._watch(self._listener_fd, select.EPOLLIN)
 
-    def run(self) -> None:
-        """Until SIGTERM or SIGINT."""
+    def run(self, probe: bool) -> None:
+        """Until SIGTERM or SIGINT. `probe`: ask whether somebody has our addresses; AddressInUse if so."""
         with ExitStack() as stack:
             self._catch_signals(stack)
+            if probe:
+                self._host.inet.link.probe(time.monotonic() + PROBE_S)
             self._serve()
         self.close()
 
@@ -68,7 +70,6 @@ class Loop:
 
     def _serve(self) -> None:
         clock = time.monotonic
-        self._host.inet.link.probe(clock() + PROBE_S)
         more = False
         while self._running:
             frames = False

@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--address", required=True, type=_address, metavar="A.B.C.D/N",
         help="the endpoint's; Linux must not have it")  # fmt: skip
     add("--address6", type=_address6, metavar="ADDR/N", help="the endpoint's IPv6 address; default: none")
+    add("--nodad", action="store_true",
+        help="whether others have the addresses is known: do not ask for a second")  # fmt: skip
     add("--mac", type=_mac, metavar="XX:..",
         help="the endpoint's own; default: a local one made from the address")  # fmt: skip
     add("--channel", required=True, type=_path, metavar="PATH",

@@ -53,7 +53,7 @@ class Network:
                     "host-mem-bw": host_mem_bw, "address6": host.endpoint_address6,
                 }  # fmt: skip
                 words = [w for n, v in options.items() if v is not None for w in (f"--{n}", str(v))]
-                argv = [sys.executable, "-m", "nodes.endpoint", *words]
+                argv = [sys.executable, "-m", "nodes.endpoint", "--nodad", *words]
                 stack.callback(self.fabric.terminate, self.fabric.spawn(host.name, argv, f"{host.name}.log"))
             for host in self.topology.hosts:
                 _wait_for(self.channel(host.name))

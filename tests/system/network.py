@@ -52,7 +52,8 @@ class Network:
         argv = [
             sys.executable, "-m", "nodes.endpoint", "--interface", host.interface, "--name", name,
             "--address", host.endpoint_address, "--mac", host.endpoint_mac, "--channel", self.channel(name),
-            "--kernel-address", self.kernel_address(name), "--address6", host.endpoint_address6, *more,
+            "--kernel-address", self.kernel_address(name), "--address6", host.endpoint_address6,
+            "--nodad", *more,
         ]  # fmt: skip
         self.pids[name] = self.fabric.spawn(name, argv, f"{name}.log")
 
