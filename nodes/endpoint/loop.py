@@ -188,6 +188,7 @@ class Loop:
     def close(self) -> None:
         """Sockets close, and their last segments leave."""
         now = time.monotonic()
+        self._syscalls.hang_up()
         for session in [*self._sessions.values()]:
             session.close(now)
         self._host.inet.transmit(now)

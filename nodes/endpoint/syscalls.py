@@ -156,6 +156,12 @@ class Syscalls:
             self._bell.close()
             self._bell = None
 
+    def hang_up(self) -> None:
+        """The endpoint ends."""
+        for opened in self._handles.values():
+            if opened.poll_file is not None:
+                opened.poll_file.hang_up()
+
     # --- opening sockets
 
     def _open_socket(self, session: Session, request: records.OpenSocket, _: int) -> Attempt:
