@@ -90,6 +90,7 @@ class Sender(Outstanding):
         with payload that have left before."""
         pacer, out = self.pacer, list[Record]()
         assert pacer is not None
+        idle = self.timer_at == inf
         pacer.rate = self.pacing_rate
         self._goal_most = min(self._largest(), pacer.burst(self.mss))
         while (pacer.at <= now or pacer.timed_out) and len(out) < limit:
@@ -97,14 +98,17 @@ class Sender(Outstanding):
             pacer.timed_out = False
             if not records:
                 pacer.wait(False)
-                return out
+                break
             out += records
             length = sum(record.end - record.fin - record.seq for record in records)
             data_segs_out += -(-length // self.mss)
             if data_segs_out > UNPACED_SEGMENTS:
                 pacer.sent(length, now)
-        unsent = self.queue.bytes or self.board.lost_bytes or self.fin_queued > self.fin_sent
-        pacer.wait(bool(unsent) or self.tail.due)
+        else:
+            unsent = self.queue.bytes or self.board.lost_bytes or self.fin_queued > self.fin_sent
+            pacer.wait(bool(unsent) or self.tail.due)
+        if idle and len(out) > 1:
+            self._arm(now)  # the first of them was not alone: a probe may go sooner
         return out
 
     def transmit(self, now: float, limit: int) -> list[Record]:
