@@ -24,11 +24,10 @@ PATIENCE_S = 15.0
 SLEEP = ["sleep", "600"]
 # A parent that holds a fabric with a child and a grandchild, says so, and waits.
 PARENT = """
-import signal, sys, time
+import sys, time
 from pathlib import Path
 from topologies.fabric import Fabric
 from topologies.shapes import build
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
 fabric = Fabric(build("pair", 2), Path(sys.argv[1]))
 fabric.spawn("h1", ["sh", "-c", "sleep 600 & sleep 600"], "sleep.log")
 print("up", flush=True)
