@@ -254,7 +254,7 @@ def _files(run: Run, figures: Sequence[Drawn]) -> Iterator[_File]:
             continue
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if name not in recorded:
-            yield _File(name, found, "not listed there", False)
+            yield _File(name, found, "drawn after it was sealed", False)
         elif found == recorded[name]:
             yield _File(name, found, "same", False)
         else:

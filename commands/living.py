@@ -80,12 +80,17 @@ def take_down(run_id: str | None) -> str:
 
 def execute(host: LivingHost, argv: Sequence[str]) -> NoReturn:
     """Become `argv`, running in the host: its network, and as a process of its namespace, which ends with
-    the run. The working directory and the environment stay. Raises LivingError."""
-    if shutil.which("nsenter") is None:
-        raise LivingError("the command nsenter is missing; install Debian's package util-linux")
+    the run. The working directory and the environment stay. A signal that ends this process is SIGTERM for
+    `argv`. Raises LivingError."""
+    for command in ("nsenter", "setpriv"):
+        if shutil.which(command) is None:
+            raise LivingError(f"the command {command} is missing; install Debian's package util-linux")
     if not is_alive(host.shell):
         raise LivingError(f"host {host.name} has died; start a new run")
     os.environ[CHANNEL_VARIABLE] = host.channel
+    # nsenter waits outside for a child inside, and passes no signal on.
     enter = ["nsenter", f"--target={host.shell.pid}", "--net", "--mount", "--pid", "--"]
+    child = ["setpriv", "--pdeathsig=TERM", "--"]
     # The directory is entered inside, by name: one from outside belongs to another mount namespace.
-    os.execvp("nsenter", [*enter, "/bin/sh", "-c", 'cd "$0" && exec "$@"', os.getcwd(), *argv])
+    shell = ["/bin/sh", "-c", 'cd "$1" && shift && exec "$@"', "exec", os.getcwd()]
+    os.execvp("nsenter", [*enter, *child, *shell, *argv])

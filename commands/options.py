@@ -160,9 +160,11 @@ def check_paths(config: ExperimentConfig) -> None:
         return
     nic = nic_model(config.nic, config.header_buffer_bytes)
     if obstacle := nic.obstacle(tx=VERSIONS[config.kernel].devmem_tx):
+        asked, other = f"--nic {config.nic}", "another --nic"
+        if config.header_buffer_bytes is not None:
+            asked, other = f"{asked} with --header-buffer {config.header_buffer_bytes}", "another buffer"
         raise UsageError(
-            f"--nic {config.nic} cannot carry path devmem ({obstacle}); take --path bounce,kernel or "
-            "another --nic"
+            f"{asked} cannot carry path devmem ({obstacle}); take --path bounce,kernel or {other}"
         )
     if config.rx_queues < 2:
         raise UsageError("--queues 1: devmem needs a queue beside the first; ask for 2 or more")

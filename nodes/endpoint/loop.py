@@ -53,6 +53,8 @@ class Loop:
         """Until SIGTERM or SIGINT. `probe`: ask whether somebody has our addresses; AddressInUse if so."""
         with ExitStack() as stack:
             self._catch_signals(stack)
+            if self._host.capture is not None:
+                self._host.capture.advance(time.monotonic())
             if probe:
                 self._host.inet.link.probe(time.monotonic() + PROBE_S)
             self._serve()

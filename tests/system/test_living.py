@@ -115,6 +115,18 @@ def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: s
     assert up.poll() is None
 
 
+@pytest.mark.usefixtures("up")
+def test_a_signal_that_ends_exec_ends_its_command() -> None:
+    loop = "trap 'echo TERM; exit' TERM; echo up; while :; do sleep 0.05; done"
+    argv = [sys.executable, str(PROJECT / "run.py"), "exec", "h2", "--", "sh", "-c", loop]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as ours:
+        assert ours.stdout is not None
+        assert ours.stdout.readline() == "up\n"
+        ours.terminate()
+        assert ours.stdout.read() == "TERM\n"  # to the end: nobody holds it any more
+        assert ours.wait(10) == -signal.SIGTERM
+
+
 def test_without_a_living_run_the_remedy_is_named() -> None:
     found = command("exec", "h1", "true")
     assert found.returncode == 1
