@@ -1,7 +1,8 @@
 """One system call over a channel: a record out, its reply back, failures as OSError.
 
 Owns the channel. Threads take turns; the calls of a socket, which may block, have channels to choose from
-(socket_calls).
+(socket_calls). A call may be left by whatever a signal handler raises, its reply to come: such a channel says
+that it is `owed` one, and the next call drops it.
 """
 
 from __future__ import annotations
@@ -32,12 +33,18 @@ class Calls:
         self.path = path
         self._channel = Channel.connect(path)
         self._turn = threading.Lock()
+        self.owed = False  # whether a reply may come that nobody waits for
+        self._dropping: threading.Event | None = None  # set when that is done
 
     def hello(self, patience_s: float) -> tuple[Welcome, list[int]]:
         """Who the endpoint is. Raises TimeoutError when it does not say so within `patience_s`, as one that
         is stopped never does; ConnectionError."""
+        return self.call_within(patience_s, Hello(), Welcome)
+
+    def call_within(self, patience_s: float | None, request: Request, kind: type[_R]) -> tuple[_R, list[int]]:
+        """As call_for_fds; TimeoutError when the answer takes longer than `patience_s`."""
         self._channel.settimeout(patience_s)
-        answer = self.call_for_fds(Hello(), Welcome)
+        answer = self.call_for_fds(request, kind)
         self._channel.settimeout(None)
         return answer
 
@@ -59,10 +66,43 @@ class Calls:
     def _exchange(self, request: Request, fds: tuple[int, ...]) -> tuple[AnyReply, list[int]]:
         try:
             with self._turn:
+                if self.owed:
+                    self._drop_owed()
+                self.owed = True  # before it is sent: nobody could say on which side of it a signal fell
                 self._channel.send(request, fds)
-                return self._channel.receive_reply()
+                answer = self._channel.receive_reply()
+                self.owed = False
+                return answer
         except ChannelClosed:
+            self.owed = False
             raise ChannelClosed(f"the endpoint at {self.path} is gone") from None
+
+    def _drop_owed(self) -> None:
+        """What was done through the channel lives as long as it does, so it stays and old replies go. Signal
+        handlers run in the main thread alone: in this one nothing comes between question and answer. Whoever
+        is interrupted here leaves it to its work, and the next call waits for the same."""
+        dropped = self._dropping
+        if dropped is None:
+            dropped = threading.Event()
+            threading.Thread(target=self._drop_until_welcome, args=(dropped,), daemon=True).start()
+        dropped.wait()
+
+    def _drop_until_welcome(self, dropped: threading.Event) -> None:
+        """Of all replies Welcome alone was not asked for before."""
+        self._dropping = dropped
+        try:
+            self._channel.send(Hello())
+            reply: AnyReply | None = None
+            while not isinstance(reply, Welcome):
+                reply, fds = self._channel.receive_reply()
+                for fd in fds:
+                    os.close(fd)
+        except OSError:
+            pass  # the next call meets it too
+        finally:
+            self.owed = False
+            self._dropping = None
+            dropped.set()
 
     def hang_up(self) -> None:
         """Close, and return when the endpoint has undone what was done through this channel."""

@@ -1,7 +1,8 @@
 """The system calls of one socket, from any number of threads: each has a channel to itself.
 
 In: requests. Out: replies. Owns the socket's channels: the first one, and those that were opened because a
-call came while the others were busy. The socket closes with the last of them.
+call came while the others were busy, or in place of one that a signal handler left. The socket closes with
+the last of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from nodes.records import AttachSocket, Done, OpenSocket, Reply, Request, Socket
 
 _R = TypeVar("_R", bound=Reply)
 _A = TypeVar("_A")
+_REPLACE_S = 1.0  # an endpoint that is stopped does not keep a signal handler's exception from its way
 
 
 class SocketCalls:
@@ -26,6 +28,7 @@ class SocketCalls:
         self.handle = handle
         self.closed = False
         self._idle = [calls]  # the last one used is the next
+        self._left: list[Calls] = []  # with a reply to come; open until another one holds the socket
 
     @classmethod
     def open(cls, path: str, family: int) -> SocketCalls:
@@ -33,7 +36,7 @@ class SocketCalls:
         calls = Calls(path)
         try:
             return cls(calls, calls.call(OpenSocket(family), Done).value)
-        except OSError:
+        except BaseException:
             calls.close()
             raise
 
@@ -53,18 +56,11 @@ class SocketCalls:
     def _through(
         self, make: Callable[[Calls, Request, type[_R]], _A], request: Request, kind: type[_R]
     ) -> _A:
-        """Whoever is interrupted in a call leaves its channel behind, with the reply to come."""
         calls = self._take()
         try:
-            answer = make(calls, request, kind)
-        except OSError:
+            return make(calls, request, kind)
+        finally:
             self._give_back(calls)
-            raise
-        except BaseException:
-            self._replace(calls)
-            raise
-        self._give_back(calls)
-        return answer
 
     def post(self, request: Request) -> None:
         """Send a request that has no reply."""
@@ -80,17 +76,21 @@ class SocketCalls:
         try:
             return self._idle.pop()
         except IndexError:
-            return _attached(self.path, self.handle)
+            return self._another()
 
     def _give_back(self, calls: Calls) -> None:
-        self._idle.append(calls)
+        """One with a reply to come is replaced at once: the call that waits there is to take no more data."""
+        (self._left if calls.owed else self._idle).append(calls)
+        if calls.owed and not self.closed:
+            with suppress(OSError):  # the next call tries again
+                self._idle.append(self._another(_REPLACE_S))
         if self.closed:
             self._close_idle()
 
-    def _replace(self, calls: Calls) -> None:
-        with suppress(OSError):
-            self._give_back(_attached(self.path, self.handle))
-        calls.close()
+    def _another(self, patience_s: float | None = None) -> Calls:
+        calls = _attached(self.path, self.handle, patience_s)
+        _close_all(self._left)
+        return calls
 
     def close(self) -> None:
         """A call that another thread is blocked in goes on, as in Linux; its channel closes after it."""
@@ -98,16 +98,21 @@ class SocketCalls:
         self._close_idle()
 
     def _close_idle(self) -> None:
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+        _close_all(self._idle)
+        _close_all(self._left)
 
 
-def _attached(path: str, handle: int) -> Calls:
+def _close_all(channels: list[Calls]) -> None:
+    with suppress(IndexError):
+        while True:
+            channels.pop().close()
+
+
+def _attached(path: str, handle: int, patience_s: float | None = None) -> Calls:
     calls = Calls(path)
     try:
-        calls.call(AttachSocket(handle), SocketNames)
-    except OSError:
+        calls.call_within(patience_s, AttachSocket(handle), SocketNames)
+    except BaseException:
         calls.close()
         raise
     return calls

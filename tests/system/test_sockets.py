@@ -8,7 +8,6 @@ import os
 import random
 import select
 import selectors
-import signal
 import socket as linux
 import struct
 import threading
@@ -533,25 +532,6 @@ def test_a_call_that_another_thread_is_blocked_in_outlives_close(hosts: tuple[Ho
         reader.join(PATIENCE_S)
         assert got == [b"late"]
         assert pair.far.recv(1) == b""
-
-
-def test_a_call_that_a_signal_handler_leaves_does_not_confuse_the_next(hosts: tuple[Host, Host]) -> None:
-    class Left(Exception):
-        pass
-
-    def leave(*_: object) -> None:
-        raise Left
-
-    before = signal.signal(signal.SIGALRM, leave)
-    try:
-        with our_pair(hosts) as pair:
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
-            with pytest.raises(Left):
-                pair.far.recv(10)
-            pair.near.sendall(b"abc")
-            assert pair.far.recv(10) == b"abc"
-    finally:
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_gone_endpoint_is_connection_reset(network: Network, hosts: tuple[Host, Host]) -> None:
