@@ -10,8 +10,10 @@ import errno
 import math
 import socket as linux
 import struct
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from socket import AF_INET, AF_INET6
 from typing import Any, TypeVar, cast
 
@@ -25,7 +27,6 @@ from nodes.records import (
     INLINE_BYTES,
     NO_MEMORY,
     Accept,
-    Accepted,
     Bind,
     Completion,
     Connect,
@@ -53,7 +54,7 @@ _INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
 _TIMEOUT_MAX_S = 1 << 33  # what Python takes: nanoseconds in 64 bits
 _OPTION_MAX = 1024
 _R = TypeVar("_R", bound=Reply)
-_Waiting = Accept | Connect | RecvMsg | SendMsg | WaitCompletions
+_Waiting = Connect | RecvMsg | SendMsg | WaitCompletions
 
 
 class Socket:
@@ -68,6 +69,7 @@ class Socket:
         self.proto = 0
         self._timeout: float | None = None
         self._poll_file: linux.socket | None = None
+        self._poll_turn = threading.Lock()
         self._io_refs = 0  # this and `_closed` are socket.SocketIO's way to keep a socket open
         self._closed = False
 
@@ -93,8 +95,8 @@ class Socket:
         self._calls.call(Listen(backlog), Done)
 
     def accept(self) -> tuple[Socket, Address]:
-        accepted = self._wait(Accept(self._timeout), Accepted)
-        calls = SocketCalls.attach(self._calls.path, accepted.handle)
+        with _timed(self._timeout):
+            accepted, calls = self._calls.accept(Accept(self._timeout))
         return Socket(calls, self._registry, self.family), self._name(accepted.remote)
 
     def connect(self, address: Address) -> None:
@@ -181,12 +183,13 @@ class Socket:
     def fileno(self) -> int:
         """A descriptor for poll, select and epoll, -1 when closed. It polls as the kernel's socket would,
         POLLERR for a completion and POLLHUP included; nothing can be read from it or written to it."""
-        if self._calls.closed:
-            return -1
-        if self._poll_file is None:
-            _, (fd,) = self._calls.call_for_fds(Watch(), Done)
-            self._poll_file = linux.socket(fileno=fd)
-        return self._poll_file.fileno()
+        with self._poll_turn:
+            if self._poll_file is None and not self._calls.closed:
+                _, (fd,) = self._calls.call_for_fds(Watch(), Done)
+                self._poll_file = linux.socket(fileno=fd)
+                if self._calls.closed:  # meanwhile, by another thread, which may have seen no file
+                    self._poll_file.close()
+        return -1 if self._poll_file is None else self._poll_file.fileno()
 
     def _wait_s(self, flags: int) -> float | None:
         return 0.0 if flags & uapi.MSG_DONTWAIT else self._timeout
@@ -317,13 +320,9 @@ class Socket:
         """TimeoutError when not all is queued within the timeout."""
         view, wait_s = memoryview(data).cast("B"), self._wait_s(flags)
         deadline = _deadline(wait_s)
-        try:
+        with _timed(wait_s):
             while view:
                 view = view[self._send(view, flags, _left_s(deadline)) :]
-        except BlockingIOError:
-            if wait_s:
-                raise TimeoutError("timed out") from None
-            raise
 
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """As send: TCP passes an address over (MSG_FASTOPEN is not there)."""
@@ -369,6 +368,17 @@ class Socket:
             raise OSError(errno.EINVAL, f"getsockopt buflen out of range: {buflen}, 0 to {_OPTION_MAX}")
         value = self._calls.call(GetSockOpt(level, option, buflen or _INT.size), Value).value
         return value[:buflen] if buflen else int(_INT.unpack(value[:4].ljust(4, b"\0"))[0])
+
+
+@contextmanager
+def _timed(wait_s: float | None) -> Iterator[None]:
+    """A call that would block, and waited, has timed out."""
+    try:
+        yield
+    except BlockingIOError:
+        if wait_s:
+            raise TimeoutError("timed out") from None
+        raise
 
 
 def _deadline(wait_s: float | None) -> float:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from nodes.client.calls import Calls
-from nodes.records import AttachSocket, Done, OpenSocket, Reply, Request, SocketNames
+from nodes.records import Accept, Accepted, AttachSocket, Done, OpenSocket, Reply, Request, SocketNames
 
 _R = TypeVar("_R", bound=Reply)
 _A = TypeVar("_A")
@@ -52,6 +52,23 @@ class SocketCalls:
     def call_for_fds(self, request: Request, kind: type[_R]) -> tuple[_R, list[int]]:
         """As Calls.call_for_fds."""
         return self._through(Calls.call_for_fds, request, kind)
+
+    def accept(self, request: Accept) -> tuple[Accepted, SocketCalls]:
+        """The next connection. The channel for it is open before it is asked for, and holds it before the
+        listener's may close: neither a lack of descriptors nor another thread's close loses it."""
+        fresh = Calls(self.path)
+
+        def accept(calls: Calls, request: Request, kind: type[Accepted]) -> Accepted:
+            accepted = calls.call(request, kind)
+            fresh.call(AttachSocket(accepted.handle), SocketNames)
+            return accepted
+
+        try:
+            accepted = self._through(accept, request, Accepted)
+        except BaseException:
+            fresh.close()
+            raise
+        return accepted, SocketCalls(fresh, accepted.handle)
 
     def _through(
         self, make: Callable[[Calls, Request, type[_R]], _A], request: Request, kind: type[_R]

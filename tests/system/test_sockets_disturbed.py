@@ -3,10 +3,15 @@ no call reads another's answer."""
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 
@@ -49,6 +54,13 @@ def interrupted(kind: type[Exception]) -> Iterator[None]:
             yield
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.005)
 
 
 @contextmanager
@@ -109,3 +121,68 @@ def test_calls_of_a_host_that_a_signal_handler_leaves_keep_what_was_bound(
             assert len(os.listdir("/proc/self/fd")) == descriptors
         assert any("dmabuf" in queue for queue in before)
         assert host.netdev.queue_get() == before
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """Not one can be opened in the block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+        with suppress(OSError):
+            while True:
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        yield
+
+
+def test_a_lack_of_descriptors_loses_no_connection(hosts: tuple[Host, Host]) -> None:
+    h1, h2 = hosts
+    with ExitStack() as stack:
+        listener = listen(stack, h2)
+        client = stack.enter_context(closing(h1.socket()))
+        client.settimeout(PATIENCE_S)
+        client.connect((h2.address, PORT))
+        with no_more_descriptors(), pytest.raises(OSError) as refused:
+            listener.accept()
+        assert refused.value.errno == errno.EMFILE
+        server = accept(stack, listener)
+        client.sendall(b"abc")
+        assert server.recv(10) == b"abc"
+
+
+def test_a_blocked_accept_returns_its_connection_though_the_listener_is_closed(
+    hosts: tuple[Host, Host],
+) -> None:
+    """As in Linux: the call holds the listener until it has ended."""
+    h1, h2 = hosts
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        listener = listen(stack, h2)
+        accepting = pool.submit(listener.accept)
+        until(lambda: not listener._calls._idle)  # it has taken the channel
+        listener.close()
+        client = stack.enter_context(closing(h1.socket()))
+        client.settimeout(PATIENCE_S)
+        client.connect((h2.address, PORT))
+        server = stack.enter_context(accepting.result(PATIENCE_S)[0])
+        client.sendall(b"abc")
+        assert server.recv(10) == b"abc"
+        until(lambda: not any(row.state == "LISTEN" for row in h2.sockets()))
+
+
+def test_threads_that_ask_for_a_descriptor_get_the_same_one(hosts: tuple[Host, Host]) -> None:
+    together = threading.Barrier(2)
+
+    def ask(sock: Socket) -> int:
+        together.wait(PATIENCE_S)
+        return sock.fileno()
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            with closing(hosts[0].socket()) as sock:
+                asked = [pool.submit(ask, sock) for _ in range(2)]
+                one, other = (each.result(PATIENCE_S) for each in asked)
+                assert one == other == sock.fileno()
+                os.fstat(one)
+            assert sock.fileno() == -1
