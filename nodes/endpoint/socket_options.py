@@ -30,6 +30,7 @@ from nodes.tcp.state import State
 _INT, _UINT, _ULONG = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=Q")
 _LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
 _TIMEVAL = struct.Struct("=qq")  # struct timeval: tv_sec, tv_usec
+_FOREVER_S = (1 << 63) // 1000 - 1  # so many seconds are more jiffies than count (sock_set_timeout)
 _INT_MAX = 0x7FFFFFFF
 _BUFFER_MAX = 1 << 29  # sysctl net.core.rmem_max and wmem_max; what is counted is twice what is asked for
 _SEND_BUFFER_MIN, _RECEIVE_BUFFER_MIN = 4608, 2304  # SOCK_MIN_SNDBUF, SOCK_MIN_RCVBUF of a 64-bit machine
@@ -156,7 +157,7 @@ def _set_rcvlowat(sock: DevmemSocket, given: Setting) -> None:
 
 
 def _timeout(name: str) -> _Option:
-    """struct timeval; 0 is for ever, less than 0 not at all. EDOM for microseconds that are none."""
+    """struct timeval; 0 is for ever, as is more than a clock can count, less than 0 not at all. EDOM for microseconds that are none."""
 
     def put(sock: DevmemSocket, given: Setting) -> None:
         if len(given.value) < _TIMEVAL.size:
@@ -165,7 +166,7 @@ def _timeout(name: str) -> _Option:
         seconds, micros = _TIMEVAL.unpack_from(given.value)
         if not 0 <= micros < 1_000_000:
             raise error(errno.EDOM, f"timeout of {micros} microseconds: give 0 to 999999, and whole seconds")
-        forever = seconds == micros == 0
+        forever = seconds == micros == 0 or seconds >= _FOREVER_S
         _put(sock, name, None if forever else max(0.0, seconds + micros / 1_000_000))
 
     def get(sock: DevmemSocket, _: Look) -> bytes:

@@ -22,6 +22,7 @@ _STATES = {
     State.SYN_RECEIVED: "SYN-RECV",
     State.FIN_WAIT_1: "FIN-WAIT-1",
     State.FIN_WAIT_2: "FIN-WAIT-2",
+    State.TIME_WAIT: "TIME-WAIT",  # until the NIC takes its last ACK
     State.CLOSED: "UNCONN",
     State.CLOSE_WAIT: "CLOSE-WAIT",
     State.LAST_ACK: "LAST-ACK",

@@ -15,7 +15,9 @@ from nodes.tcp.info import INFINITE_SSTHRESH, REORDERING
 from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.state import State
 
-_LAYOUT = struct.Struct("=8B24I4Q6IQ3Q2I2Q6IHHI")
+_TYPES = "BBBBBBBB" "IIIIIIIIIIIIIIIIIIIIIIII" "QQQQ" "IIIIII" "QQQQ" "II" "QQ" "IIIIII" "HHI"
+_LAYOUT = struct.Struct("=" + _TYPES)
+_MASKS = [(1 << 8 * struct.calcsize("=" + each)) - 1 for each in _TYPES]  # counters wrap
 _FIELDS = (
     "state", "ca_state", "retransmits", "probes", "backoff", "options", "wscale", "delivery_rate_app_limited",
     "rto", "ato", "snd_mss", "rcv_mss", "unacked", "sacked", "lost", "retrans", "fackets",
@@ -52,5 +54,5 @@ def tcp_info(sock: DevmemSocket, now: float) -> bytes:
             if isinstance(value, int)
         }
         known |= {"state": sock.state, "wscale": info.snd_wscale | info.rcv_wscale << 4}
-    values = (known.get(name, 0) for name in _FIELDS)
+    values = (known.get(name, 0) & mask for name, mask in zip(_FIELDS, _MASKS, strict=True))
     return _LAYOUT.pack(*values).ljust(sock.inet.device.config.kernel.tcp_info_bytes, b"\0")

@@ -207,6 +207,28 @@ def test_tcp_info_is_as_long_as_the_kernels_and_counts_wire_packets(name: str) -
     assert_nothing_left(two)
 
 
+def test_tcp_info_counts_on_after_2_to_the_32_segments(hosts: TwoHosts) -> None:
+    client, server = hosts.connect(5000)
+    assert client.connection is not None
+    emitter = client.connection._emitter
+    emitter.segs_out = emitter.data_segs_out = (1 << 32) - 1
+    exchange(hosts, client, server, 4 * 1448)
+    raw = get_option(client, TCP, socket.TCP_INFO, 500, hosts.now)
+    assert struct.unpack_from("=I", raw, 136) == (3,)
+    assert struct.unpack_from("=2I", raw, 152) == (0, 3)
+
+
+@pytest.mark.parametrize("seconds", [1 << 62, (1 << 63) - 1])
+@pytest.mark.parametrize("option", [uapi.SO_RCVTIMEO, uapi.SO_SNDTIMEO])
+def test_a_timeout_that_no_clock_counts_is_for_ever(hosts: TwoHosts, option: int, seconds: int) -> None:
+    sock = hosts.a.socket()
+    for given in ((5, 250_000), (seconds, 999_999)):
+        set_option(sock, SOL, option, struct.pack("=2q", *given))
+    assert get_option(sock, SOL, option, 16) == bytes(16)
+    set_option(sock, SOL, option, struct.pack("=2q", (1 << 63) // 1000 - 2, 0))
+    assert get_option(sock, SOL, option, 16) != bytes(16)
+
+
 def test_the_documents_table_has_exactly_the_options_that_exist() -> None:
     text = (Path(__file__).parents[2] / "docs/devmem.md").read_text()
     section = text.partition("## Socket options")[2].partition("\n## ")[0]

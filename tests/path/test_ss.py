@@ -41,6 +41,17 @@ def test_a_connection_shows_what_is_unread_and_unacknowledged(hosts: TwoHosts) -
     hosts.to_b.lose = lambda _: False
 
 
+def test_a_connection_in_time_wait_whose_last_ack_waits_for_the_nic_is_shown(hosts: TwoHosts) -> None:
+    client, server = hosts.connect(5000)
+    client.shutdown(1, hosts.now)
+    hosts.rest(0.1)
+    hosts.a.device.tx.ring_size = 0  # full
+    server.shutdown(1, hosts.now)
+    hosts.rest(0.1)
+    assert [(row.state, row.local) for row in rows(hosts.a)] == [("TIME-WAIT", ("10.0.1.1", client.local[1]))]
+    hosts.a.device.tx.ring_size = 1
+
+
 def test_the_text_has_the_columns_and_names_of_ss(hosts: TwoHosts) -> None:
     client, _ = hosts.connect(5000, family=AF_INET6)
     assert client.connection is not None
