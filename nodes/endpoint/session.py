@@ -2,7 +2,9 @@
 
 In: readable and hang-up events of its descriptor, retries when its socket changed. Out: one reply a
 request. Owns what the process registered through it: memory, bindings, its hold on a socket. A closed
-channel is a dead process: all of that goes, as it does when a kernel's process ends.
+channel is a dead process: all of that goes, as it does when a kernel's process ends. So does a call in which
+we stumble over a bug of our own end its process alone, as a kernel's oops does: it fails with EIO, standard
+error has the traceback, the other applications live.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ import errno
 import os
 import select
 import socket
+import sys
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +33,7 @@ from nodes.sock.devmem_socket import DevmemSocket
 if TYPE_CHECKING:
     from nodes.endpoint.syscalls import Syscalls
 
+BUG = "BUG:"  # by which a log is searched, as a kernel's
 Attempt = Callable[[float], "Reply | None"]  # BlockingIOError: not yet
 
 
@@ -76,6 +82,8 @@ class Session:
                 raise ChannelClosed("the process is gone")
         except (ChannelClosed, ConnectionError):
             self.close(now)
+        except Exception as bug:
+            self._oops(bug, now)
 
     def _next_request(self, now: float) -> None:
         try:
@@ -117,6 +125,8 @@ class Session:
                 self._retry(self.blocked, now)
         except ChannelClosed:
             self.close(now)
+        except Exception as bug:
+            self._oops(bug, now)
 
     def _retry(self, blocked: BlockedCall, now: float) -> None:
         try:
@@ -163,16 +173,33 @@ class Session:
 
     def close(self, now: float) -> None:
         """The process is gone: undo what it did."""
-        if not self.closed:
-            self.closed = True
-            self._syscalls.stirred[self] = None
-            self._syscalls.forget(self, now)
-            self.owned.close()
-            self.channel.close()
-            for _, fds in self._unsent:
-                for fd in fds:
-                    os.close(fd)
-            self._unsent.clear()
+        if self.closed:
+            return
+        self.closed = True
+        self.blocked = None
+        self._syscalls.stirred[self] = None
+        forget = partial(self._syscalls.forget, self, now)
+        for undo in (forget, self.owned.close, self.channel.close):
+            try:
+                undo()
+            except Exception as bug:  # the rest is undone all the same
+                _report(bug)
+        for _, fds in self._unsent:
+            for fd in fds:
+                os.close(fd)
+        self._unsent.clear()
+
+    def _oops(self, bug: Exception, now: float) -> None:
+        """Our own fault: tell the process, and whoever reads our log."""
+        _report(bug)
+        with suppress(OSError):
+            self._send(Failed(errno.EIO, f"{BUG} {bug!r}; the endpoint's log has more"))
+        self.close(now)
+
+
+def _report(bug: Exception) -> None:
+    print(f"endpoint: {BUG} in a system call, whose channel is closed:", file=sys.stderr)
+    traceback.print_exception(bug)
 
 
 def _try(attempt: Attempt, now: float) -> Reply | None:

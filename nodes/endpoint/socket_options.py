@@ -157,7 +157,8 @@ def _set_rcvlowat(sock: DevmemSocket, given: Setting) -> None:
 
 
 def _timeout(name: str) -> _Option:
-    """struct timeval; 0 is for ever, as is more than a clock can count, less than 0 not at all. EDOM for microseconds that are none."""
+    """struct timeval; 0 is for ever, as is more than a clock can count, less than 0 not at all.
+    EDOM for microseconds that are none."""
 
     def put(sock: DevmemSocket, given: Setting) -> None:
         if len(given.value) < _TIMEVAL.size:

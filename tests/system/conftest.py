@@ -1,4 +1,5 @@
-"""What every system test stands on: root, the installed commands, and that nothing is left when it has ended.
+"""What every system test stands on: root, the installed commands, and that nothing is left when it has ended,
+no bug of ours in a log either.
 
 A test's processes are known by a token in their environment, which everything they start inherits.
 """
@@ -53,7 +54,8 @@ def token() -> str:
 
 @pytest.fixture(autouse=True)
 def leftovers(token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After the test: no process of its, no new interface, nothing new in /dev/shm, no run on record."""
+    """After the test: no process of its, no new interface, nothing new in /dev/shm, no run on record, and no
+    traceback in the logs of what it started."""
     if os.geteuid() != 0:
         pytest.skip(f"building a network needs root, and this is user id {os.geteuid()}")
     missing = [command for command in COMMANDS if shutil.which(command) is None]
@@ -67,6 +69,9 @@ def leftovers(token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     while (left := _left(token, state, *before)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left, f"left behind: {left}"
+    for log in tmp_path.rglob("*.log"):
+        said = log.read_text(errors="replace")
+        assert "Traceback" not in said, f"{log.name}: {said[-2000:]}"
 
 
 def _left(token: str, state: Path, interfaces_before: set[str], shared_before: set[str]) -> list[str]:

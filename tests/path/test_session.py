@@ -1,0 +1,126 @@
+"""System calls of several processes at one endpoint, without the process of the endpoint."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from socket import SOL_SOCKET
+
+import pytest
+
+from nodes import records, uapi
+from nodes.channel import Channel, ChannelClosed
+from nodes.endpoint.host_parts import HostParts
+from nodes.endpoint.session import BUG, Session
+from nodes.endpoint.syscalls import Syscalls
+from tests.path.two_hosts import PathHost, TwoHosts
+
+READ = records.RecvMsg(100, 0, 0, None, None)
+
+
+class Process:
+    """An application's end of one channel, and the endpoint's."""
+
+    def __init__(self, syscalls: Syscalls, hosts: TwoHosts) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel = Channel(ours)
+        self.channel.setblocking(False)
+        self.session = Session(theirs, syscalls)
+        self._hosts = hosts
+
+    def call(self, request: records.AnyRequest) -> records.AnyReply | None:
+        """The reply; None of a call that is blocked."""
+        self.channel.send(request)
+        self.session.handle(select.EPOLLIN, self._hosts.now)
+        return self.reply()
+
+    def reply(self) -> records.AnyReply | None:
+        try:
+            return self.channel.receive_reply()[0]
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        self.session.close(self._hosts.now)
+        self.channel.close()
+
+
+class Kernel:
+    """The endpoint's system calls over `host`."""
+
+    def __init__(self, hosts: TwoHosts, host: PathHost, stack: ExitStack) -> None:
+        self.hosts, self.stack = hosts, stack
+        welcome = records.Welcome("b", "", 0, "", "", 0, 0)
+        self.syscalls = Syscalls(
+            HostParts(welcome, host.inet, host.device, host.netdev, host.ethtool, host.ledger, None)
+        )
+
+    def process(self) -> Process:
+        return self.stack.enter_context(closing(Process(self.syscalls, self.hosts)))
+
+    def connected(self) -> Process:
+        """One whose socket is connected to host a."""
+        listener = self.hosts.a.socket()
+        listener.bind(0, 5000)
+        listener.listen(1)
+        process = self.process()
+        process.call(records.OpenSocket())
+        assert process.call(records.Connect("10.0.1.1", 5000, None)) is None
+        self.hosts.run_until(lambda: bool(listener.accept_queue), 5)
+        self.syscalls.retry(self.hosts.now)
+        assert process.reply() == records.Done()
+        listener.close(self.hosts.now)
+        return process
+
+
+@pytest.fixture
+def kernel(hosts: TwoHosts) -> Iterator[Kernel]:
+    with ExitStack() as stack:
+        yield Kernel(hosts, hosts.b, stack)
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_bug_ends_the_process_that_met_it_and_no_other(
+    kernel: Kernel, capfd: pytest.CaptureFixture[str], blocked: bool
+) -> None:
+    unlucky, other = kernel.connected(), kernel.process()
+    other.call(records.OpenSocket())
+    sock = unlucky.session.socket
+    assert sock is not None
+    if blocked:
+        assert unlucky.call(READ) is None
+    sock.options.rcvlowat = "broken"  # type: ignore[assignment]
+    if blocked:
+        sock.inet.touch(sock)
+        kernel.syscalls.retry(kernel.hosts.now)
+        answer = unlucky.reply()
+    else:
+        answer = unlucky.call(READ)
+    assert isinstance(answer, records.Failed)
+    assert (answer.number, answer.message.startswith(BUG)) == (errno.EIO, True)
+    with pytest.raises(ChannelClosed):
+        unlucky.reply()
+    assert unlucky.session.closed
+    assert kernel.syscalls.waiting == {}
+    kernel.syscalls.retry(kernel.hosts.now)
+    err = capfd.readouterr().err
+    assert (err.count(BUG), err.count("Traceback")) == (1, 1)
+    length = records.GetSockOpt(SOL_SOCKET, uapi.SO_RCVLOWAT, 4)
+    assert other.call(length) == records.Value((1).to_bytes(4, "little"))
+
+
+def test_a_bug_in_a_processs_end_keeps_nothing_else_of_it(
+    kernel: Kernel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = kernel.process()
+    undone: list[int] = []
+    process.session.owned.callback(undone.append, 1)
+    process.session.owned.callback(lambda: 1 // 0)
+    process.session.close(kernel.hosts.now)
+    assert undone == [1]
+    assert "ZeroDivisionError" in capfd.readouterr().err
+    with pytest.raises(ChannelClosed):
+        process.reply()
