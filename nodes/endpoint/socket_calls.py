@@ -87,6 +87,9 @@ class SocketCalls:
     def _sendmsg(self, sock: DevmemSocket, request: records.SendMsg, _: Session) -> Attempt:
         if request.before < 0 or any(length < 0 for _, length in request.iov):
             return refusing(errno.EINVAL, "sendmsg of a negative number of bytes")
+        if len(request.iov) > uapi.UIO_MAXIOV:
+            count = len(request.iov)
+            return refusing(errno.EMSGSIZE, f"sendmsg of {count} ranges: give {uapi.UIO_MAXIOV} at most")
         call: SendCall | None = None
         give_up_at = math.inf
 

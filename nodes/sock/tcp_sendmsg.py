@@ -63,12 +63,18 @@ def sendmsg(
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     if zerocopy and length and not begun:
         _check_tail(sock, request, connection)
-    reach = length if binding is None else _reach(sock, request, binding, connection)
+    reach, cursor = length, None
+    if binding is not None:
+        reach = reach_inside(request.iov, binding.region.size, _skb_bytes(sock, connection))
+        cursor = _IovCursor(request.iov, done, binding)
     taken = 0
     try:
         while done + taken < length and connection.send_room > 0:
             room = min(connection.send_room, reach - done - taken)
-            payload = _next_payload(sock, request, done + taken, room, binding)
+            if cursor is None:
+                payload = _copied(sock, request, done + taken, room)
+            else:
+                payload = _referenced(sock, cursor, room)
             taken += len(payload)
             sock.bytes_sent += len(payload)
             connection.send(payload, now)
@@ -177,40 +183,69 @@ def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection
             )
 
 
-def _reach(sock: DevmemSocket, request: SendRequest, binding: TxBinding, connection: Connection) -> int:
-    """Bytes of the request before the skb that meets the end of the dma-buf; all if none does. An skb holds
-    so many bytes and fragments, each within a page, and is undone as a whole (table E6, E8)."""
-    size = binding.region.size
-    if all(offset >= 0 and offset + length <= size for offset, length in request.iov):
-        return request.length
-    most = _skb_bytes(sock, connection)
+def reach_inside(iov: tuple[tuple[int, int], ...], size: int, most: int) -> int:
+    """Bytes of the request before the skb that meets the end of a dma-buf of `size` bytes; all if none does.
+    An skb holds `most` bytes and MAX_SKB_FRAGS fragments, each within a page, and is undone as a whole (table
+    E6, E8)."""
+    if all(offset >= 0 and offset + length <= size for offset, length in iov):
+        return sum(length for _, length in iov)
     queued = filled = frags = 0
-    for offset, length in request.iov:
-        while length:
+    for offset, length in iov:
+        left = min(length, size - offset) if offset >= 0 else 0
+        outside = left < length
+        while left > 0:
             if filled == most or frags == uapi.MAX_SKB_FRAGS:
                 queued, filled, frags = queued + filled, 0, 0
-            if not 0 <= offset < size:
-                return queued
-            piece = min(uapi.PAGE_SIZE - offset % uapi.PAGE_SIZE, length, most - filled)
-            offset, length, filled, frags = offset + piece, length - piece, filled + piece, frags + 1
-    return request.length
+            in_page = offset % uapi.PAGE_SIZE
+            room = uapi.MAX_SKB_FRAGS * uapi.PAGE_SIZE
+            if not frags and left > most and most <= room - uapi.PAGE_SIZE + 1:
+                piece = left // most * most  # so many skbs, each full wherever in a page it begins
+                queued += piece
+            elif not (frags or in_page) and left > room and most >= room:
+                piece = left // room * room
+                queued += piece
+            else:
+                piece = min(left, most - filled, room - frags * uapi.PAGE_SIZE - in_page)
+                filled += piece
+                frags += -(-(in_page + piece) // uapi.PAGE_SIZE)
+            offset, left = offset + piece, left - piece
+        if outside:
+            full = filled == most or frags == uapi.MAX_SKB_FRAGS
+            return queued + filled if full else queued
+    return sum(length for _, length in iov)
 
 
-def _next_payload(
-    sock: DevmemSocket, request: SendRequest, at: int, room: int, binding: TxBinding | None
-) -> Frags:
-    """Payload from byte `at` of the request on, at most `room` bytes, references taken."""
-    if binding is None:
-        if request.iov:
-            raise error(errno.EFAULT, "offsets without a dma-buf id point at no memory")
-        size = min(room, len(request.data) - at, _COPY_BYTES)
-        return sock.inet.send_pages.copy_from_user(request.data[at : at + size])
+class _IovCursor:
+    """Where in a request's (offset, length) pairs of `binding` the next byte is, at first the one `at`."""
+
+    def __init__(self, iov: tuple[tuple[int, int], ...], at: int, binding: TxBinding) -> None:
+        self.binding = binding
+        self._rest = iter(iov)
+        self._offset = self._length = 0
+        while at > 0:
+            at -= self.next(at)[1]
+
+    def next(self, most: int) -> tuple[int, int]:
+        """(offset, length) of what follows in one piece, `most` bytes at most; there is some."""
+        while not self._length:
+            self._offset, self._length = next(self._rest)
+        offset, length = self._offset, min(most, self._length)
+        self._offset, self._length = offset + length, self._length - length
+        return offset, length
+
+
+def _copied(sock: DevmemSocket, request: SendRequest, at: int, room: int) -> Frags:
+    """Ordinary bytes from `at` of the request on, at most `room`."""
+    if request.iov:
+        raise error(errno.EFAULT, "offsets without a dma-buf id point at no memory")
+    size = min(room, len(request.data) - at, _COPY_BYTES)
+    return sock.inet.send_pages.copy_from_user(request.data[at : at + size])
+
+
+def _referenced(sock: DevmemSocket, cursor: _IovCursor, room: int) -> Frags:
+    """Bytes of the dma-buf from `cursor` on, at most `room`, a reference taken."""
     if not sock.inet.device.sg:  # the kernel copies then, and takes offsets for addresses
         raise error(errno.EFAULT, "the device has no scatter-gather to send a dma-buf with: ethtool -K sg on")
-    if not room:
-        raise error(errno.EFAULT, f"the range leaves the dma-buf of {binding.region.size} bytes")
-    for offset, length in request.iov:
-        if at < length:
-            return Frags([Frag(binding.netmem(), offset + at, min(room, length - at))])
-        at -= length
-    raise AssertionError("asked for payload past the request's end")
+    if room <= 0:
+        raise error(errno.EFAULT, f"the range leaves the dma-buf of {cursor.binding.region.size} bytes")
+    return Frags([Frag(cursor.binding.netmem(), *cursor.next(room))])

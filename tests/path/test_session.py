@@ -112,6 +112,15 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
     assert other.call(length) == records.Value((1).to_bytes(4, "little"))
 
 
+@pytest.mark.parametrize("dmabuf_id", [0, 1])
+def test_more_than_1024_ranges_are_emsgsize_before_anything_else(kernel: Kernel, dmabuf_id: int) -> None:
+    process = kernel.connected()
+    for count, number in ((1025, errno.EMSGSIZE), (1024, errno.EINVAL if dmabuf_id else errno.EFAULT)):
+        answer = process.call(records.SendMsg(0, b"", None, dmabuf_id, ((0, 1),) * count, None))
+        assert isinstance(answer, records.Failed)
+        assert answer.number == number
+
+
 def test_a_bug_in_a_processs_end_keeps_nothing_else_of_it(
     kernel: Kernel, capfd: pytest.CaptureFixture[str]
 ) -> None:
