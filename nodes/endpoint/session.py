@@ -57,7 +57,8 @@ class Session:
         self.poll_file: PollFile | None = None  # of the socket, if anybody polls it
         self.blocked: BlockedCall | None = None
         self.timer_at: float | None = None  # of its entry among the deadlines
-        self.accepted: list[int] = []  # handles of connections it was given
+        self.timer = 0  # and that entry's number
+        self.accepted: set[int] = set()  # handles of connections it was given and that no channel serves yet
         self.owned = ExitStack()  # undone when the process is gone
         self.closed = False
         self._syscalls = syscalls

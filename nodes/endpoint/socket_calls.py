@@ -27,12 +27,14 @@ _CONTROL_MAX = 2048 * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 
 class SocketCalls:
     """`calls`: by the request's type, what makes its attempt from (socket, request, session).
-    `handle_of(socket)` gives an accepted connection its number."""
+    `accepted(socket, session)` gives a connection, now that session's, its number."""
 
-    def __init__(self, netdev: Netdev, memory: UserMemory, handle_of: Callable[[DevmemSocket], int]) -> None:
+    def __init__(
+        self, netdev: Netdev, memory: UserMemory, accepted: Callable[[DevmemSocket, Session], int]
+    ) -> None:
         self._netdev = netdev
         self._memory = memory
-        self._handle_of = handle_of
+        self._accepted = accepted
         self.calls: dict[type, Callable[..., Attempt]] = {
             records.RecvMsg: self._recvmsg,
             records.SendMsg: self._sendmsg,
@@ -52,9 +54,7 @@ class SocketCalls:
     def _accept(self, sock: DevmemSocket, _: records.Accept, session: Session) -> Attempt:
         def accept(_: float) -> records.Accepted:
             child = sock.accept()
-            handle = self._handle_of(child)
-            session.accepted.append(handle)
-            return records.Accepted(handle, _name(child, child.remote))
+            return records.Accepted(self._accepted(child, session), _name(child, child.remote))
 
         return accept
 

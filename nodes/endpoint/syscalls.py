@@ -32,6 +32,10 @@ class _OpenSocket:
     socket: DevmemSocket
     sessions: set[Session] = field(default_factory=set)
     poll_file: PollFile | None = None
+    accepted_by: Session | None = None  # and served by none yet
+
+
+_VOID_MAX = 64  # deadlines that count no more, beyond as many as do
 
 
 class Syscalls:
@@ -41,8 +45,9 @@ class Syscalls:
         self._handle_of: dict[DevmemSocket, int] = {}
         self.record_buffer = bytearray(channel.RECORD_BYTES)  # of all sessions: they are served in turn
         self.waiting: dict[Session, None] = {}
-        self._deadlines: list[tuple[float, int, Session]] = []
-        self._tie_break = itertools.count()
+        self._deadlines: list[tuple[float, int]] = []  # a heap; what is not in _timed is void
+        self._timed: dict[int, Session] = {}
+        self._timer_numbers = itertools.count(1)
         self._bell: Bell | None = None  # while there are poll files
         self.poll_files = 0
         self.stirred: dict[Session, None] = {}  # whose wanted events may have changed
@@ -54,7 +59,7 @@ class Syscalls:
             records.Watch: self._watch,
         }
         self._socket_calls: dict[type, Callable[..., Attempt]] = {
-            **SocketCalls(host.netdev, memory, self._handle).calls
+            **SocketCalls(host.netdev, memory, self._accepted).calls
         }
 
     # --- sessions
@@ -79,8 +84,15 @@ class Syscalls:
         """Make sure an entry fires no later than the blocked call's deadline; see Inet._schedule."""
         at = session.blocked.deadline if session.blocked else None
         if at is not None and (session.timer_at is None or at < session.timer_at):
-            session.timer_at = at
-            heapq.heappush(self._deadlines, (at, next(self._tie_break), session))
+            self._timed.pop(session.timer, None)
+            session.timer_at, session.timer = at, next(self._timer_numbers)
+            self._timed[session.timer] = session
+            heapq.heappush(self._deadlines, (at, session.timer))
+            if len(self._deadlines) > 2 * len(self._timed) + _VOID_MAX:
+                self._deadlines = [
+                    (s.timer_at, n) for n, s in self._timed.items() if s.timer_at is not None
+                ]
+                heapq.heapify(self._deadlines)
 
     def retry(self, now: float) -> None:
         """Sockets changed or time has passed: go on with blocked calls, bring poll files up to date."""
@@ -96,9 +108,10 @@ class Syscalls:
                         opened.poll_file.update()
             changed = self._host.inet.changed
         while self._deadlines and self._deadlines[0][0] <= now:
-            at, _, session = heapq.heappop(self._deadlines)
-            if session.timer_at != at or session.closed:
-                continue  # an entry that a nearer deadline has overtaken, or nobody waits for
+            number = heapq.heappop(self._deadlines)[1]
+            if number not in self._timed:
+                continue
+            session = self._timed.pop(number)
             session.timer_at = None
             blocked = session.blocked
             if blocked and blocked.deadline is not None and blocked.deadline <= now:
@@ -117,6 +130,7 @@ class Syscalls:
     def forget(self, session: Session, now: float) -> None:
         """The session's process is gone: its socket closes if nobody else has it."""
         self.waiting.pop(session, None)
+        self._timed.pop(session.timer, None)
         sock, session.socket = session.socket, None
         mine = [self._handle_of[sock]] if sock in self._handle_of else []
         for handle in (*mine, *session.accepted):  # what it accepted and did not open a channel for goes too
@@ -178,6 +192,9 @@ class Syscalls:
         handle = self._handle(sock)
         opened = self._handles[handle]
         opened.sessions.add(session)
+        if opened.accepted_by is not None:
+            opened.accepted_by.accepted.discard(handle)
+            opened.accepted_by = None
         session.socket, session.poll_file = sock, opened.poll_file
         return handle
 
@@ -187,6 +204,13 @@ class Syscalls:
             handle = secrets.randbits(62)
             self._handle_of[sock] = handle
             self._handles[handle] = _OpenSocket(sock)
+        return handle
+
+    def _accepted(self, sock: DevmemSocket, session: Session) -> int:
+        """`session` was given `sock`, a connection; returns its handle."""
+        handle = self._handle(sock)
+        self._handles[handle].accepted_by = session
+        session.accepted.add(handle)
         return handle
 
     def _attach_socket(self, session: Session, request: records.AttachSocket, _: int) -> Attempt:

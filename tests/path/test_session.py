@@ -61,6 +61,10 @@ class Kernel:
     def process(self) -> Process:
         return self.stack.enter_context(closing(Process(self.syscalls, self.hosts)))
 
+    def handle(self, process: Process) -> int:
+        assert process.session.socket is not None
+        return self.syscalls._handle(process.session.socket)
+
     def connected(self) -> Process:
         """One whose socket is connected to host a."""
         listener = self.hosts.a.socket()
@@ -110,6 +114,49 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
     assert (err.count(BUG), err.count("Traceback")) == (1, 1)
     length = records.GetSockOpt(SOL_SOCKET, uapi.SO_RCVLOWAT, 4)
     assert other.call(length) == records.Value((1).to_bytes(4, "little"))
+
+
+def test_neither_closed_channels_nor_answered_calls_keep_their_deadlines(kernel: Kernel) -> None:
+    far = records.RecvMsg(100, 0, 0, None, 3600.0)
+    near = records.RecvMsg(100, 0, 0, None, 0.001)
+    steady = kernel.connected()
+    for _ in range(300):
+        process = kernel.process()
+        process.call(records.AttachSocket(kernel.handle(steady)))
+        assert process.call(far) is None
+        process.close()
+        assert steady.call(near) is None
+        kernel.hosts.now += 0.001
+        kernel.syscalls.retry(kernel.hosts.now)
+        assert isinstance(steady.reply(), records.Failed)
+        assert len(kernel.syscalls._deadlines) < 100
+    assert kernel.syscalls._timed == {}
+    assert steady.call(near) is None
+    assert kernel.syscalls.next_deadline() == kernel.hosts.now + 0.001
+
+
+def test_a_listeners_channel_remembers_only_connections_that_nobody_serves(kernel: Kernel) -> None:
+    listener, port = kernel.process(), 6000
+    listener.call(records.OpenSocket())
+    listener.call(records.Bind("", port))
+    listener.call(records.Listen(8))
+    clients = [kernel.hosts.a.socket() for _ in range(3)]
+    for client in clients:
+        client.start_connect(kernel.hosts.b.address, port, kernel.hosts.now)
+    kernel.hosts.rest(0.1)
+    handles = []
+    for _ in clients:
+        accepted = listener.call(records.Accept(0))
+        assert isinstance(accepted, records.Accepted)
+        handles.append(accepted.handle)
+    servers = [kernel.process() for _ in range(2)]
+    for server, handle in zip(servers, handles[:2], strict=True):
+        server.call(records.AttachSocket(handle))
+    assert listener.session.accepted == {handles[2]}
+    listener.close()
+    kernel.hosts.rest(0.1)
+    ended = [client.connection is not None and client.connection.fin_received for client in clients]
+    assert ended == [False, False, True]  # nobody could serve the third any more
 
 
 @pytest.mark.parametrize("dmabuf_id", [0, 1])
