@@ -95,9 +95,8 @@ class Outstanding:
 
     def set_congestion(self, name: str) -> None:
         """TCP_CONGESTION: another control goes on with the windows of this one."""
-        old, self.control = self.control, congestion_control(name, self.mss)
-        self.control.cwnd, self.control.ssthresh = old.cwnd, old.ssthresh
-        self.recovery.control = self.control
+        if name != self.control.name:
+            self.control = self.recovery.control = congestion_control(name, self.mss, self.control)
 
     def set_max_pacing_rate(self, most: int) -> None:
         """SO_MAX_PACING_RATE. Once there was a limit, a connection stays paced without one, as Linux's."""

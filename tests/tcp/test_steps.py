@@ -330,6 +330,26 @@ def test_a_timeout_proved_needless_by_timestamps_is_undone(peer: Scripted) -> No
     assert peer.connection.info().ca_state == 0
 
 
+@pytest.mark.parametrize("control", ["cubic", "reno", "dctcp"])
+def test_a_reduction_before_another_congestion_control_was_chosen_is_final(
+    peer: Scripted, control: str
+) -> None:
+    peer.write(9 * D)
+    peer.ranges()
+    peer.now += 0.01
+    peer.get(1, 1, sack=((1 + 3 * D, 1 + 6 * D),))
+    peer.wait()
+    assert peer.ranges()[0] == (1, 2 * D)
+    assert peer.connection.info().snd_ssthresh == 7
+    peer.connection.set_congestion("cubic")  # as it is: changes nothing
+    peer.connection.set_congestion(control)
+    peer.now += 0.001
+    peer.get(1, 1 + 9 * D, sack=((1, 1 + 2 * D),))  # all that was resent had arrived
+    info = peer.connection.info()
+    undone = control == "cubic"
+    assert (info.congestion, info.snd_ssthresh == 7, info.snd_cwnd >= 10) == (control, not undone, undone)
+
+
 def test_three_duplicate_acks_serve_a_peer_without_sack(ledger: Ledger) -> None:
     peer = Scripted(ledger, options=False).open()
     peer.write(9 * MSS)

@@ -54,11 +54,14 @@ class CongestionControl(Protocol):
         """The last reduction was for nothing (D-SACK, RFC 3708; Eifel, RFC 4015): take it back."""
 
 
-def congestion_control(name: str, mss: int) -> CongestionControl:
-    """The control called `name` ("cubic", "newreno" or its kernel name "reno"), at the initial window.
+def congestion_control(name: str, mss: int, old: CongestionControl | None = None) -> CongestionControl:
+    """The control called `name` ("cubic", "newreno" or its kernel name "reno"), at the initial window or at
+    the windows of `old`; a reduction of that is final, nothing undoes it (tcp_init_congestion_control).
 
     Raises ValueError for a name that is not offered.
     """
     if name not in _CHOICES:
         raise ValueError(f"congestion control {name!r} is not offered: choose one of {', '.join(_CHOICES)}")
+    if old is not None:
+        return _CHOICES[name](mss, old.cwnd, old.ssthresh)
     return _CHOICES[name](mss, INITIAL_WINDOW_SEGMENTS * mss)

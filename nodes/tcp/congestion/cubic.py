@@ -22,10 +22,10 @@ class Cubic:
     )  # fmt: skip
     name = "cubic"
 
-    def __init__(self, mss: int, cwnd: int) -> None:
+    def __init__(self, mss: int, cwnd: int, ssthresh: int = UNLIMITED) -> None:
         self.mss = mss
         self.cwnd = cwnd
-        self.ssthresh = UNLIMITED
+        self.ssthresh = ssthresh
         self._hystart: HyStart | None = HyStart()  # for the first slow start only (RFC 9406 section 4.3)
         self._w_max = 0.0
         self._epoch: float | None = None  # when this curve began
@@ -34,7 +34,7 @@ class Cubic:
         self._origin = 0.0
         self._w_est = 0.0
         self._credit = 0.0  # growth smaller than a byte
-        self._prior = (cwnd, UNLIMITED, 0.0)
+        self._prior = (cwnd, ssthresh, 0.0)
 
     def set_mss(self, mss: int) -> None:
         """The same windows in segments of `mss` bytes; the curve is in segments already."""

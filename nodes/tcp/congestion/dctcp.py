@@ -5,7 +5,7 @@ RFC 8257; net/ipv4/tcp_dctcp.c. Owns alpha, the share of marked bytes; else as N
 
 from __future__ import annotations
 
-from nodes.tcp.congestion.newreno import NewReno
+from nodes.tcp.congestion.newreno import UNLIMITED, NewReno
 
 _GAIN = 1 / 16  # section 3.3's g, dctcp_shift_g
 
@@ -16,8 +16,8 @@ class Dctcp(NewReno):
     __slots__ = ("_acked", "_marked", "alpha")
     name = "dctcp"
 
-    def __init__(self, mss: int, cwnd: int) -> None:
-        super().__init__(mss, cwnd)
+    def __init__(self, mss: int, cwnd: int, ssthresh: int = UNLIMITED) -> None:
+        super().__init__(mss, cwnd, ssthresh)
         self.alpha = 1.0
         self._acked = 0
         self._marked = 0

@@ -20,12 +20,12 @@ class NewReno:
     __slots__ = ("_credit", "_prior", "cwnd", "mss", "ssthresh")
     name = "reno"
 
-    def __init__(self, mss: int, cwnd: int) -> None:
+    def __init__(self, mss: int, cwnd: int, ssthresh: int = UNLIMITED) -> None:
         self.mss = mss
         self.cwnd = cwnd
-        self.ssthresh = UNLIMITED
+        self.ssthresh = ssthresh
         self._credit = 0  # bytes acknowledged towards the next segment of growth
-        self._prior = (cwnd, UNLIMITED)
+        self._prior = (cwnd, ssthresh)
 
     def set_mss(self, mss: int) -> None:
         """The same windows in segments of `mss` bytes."""
