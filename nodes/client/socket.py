@@ -12,13 +12,12 @@ import socket as linux
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from socket import AF_INET, AF_INET6
 from typing import Any, TypeVar, cast
 
 from nodes import uapi
-from nodes.client import ancillary
+from nodes.client import ancillary, timeouts
 from nodes.client.address import Address, numeric
 from nodes.client.ancillary import Ancillary
 from nodes.client.memory import MemoryRegistry
@@ -49,9 +48,8 @@ from nodes.records import (
     Watch,
 )
 
-_INT = struct.Struct("=i")
+_INT, _TIMEVAL = struct.Struct("=i"), struct.Struct("=qq")
 _INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
-_TIMEOUT_MAX_S = 1 << 33  # what Python takes: nanoseconds in 64 bits
 _OPTION_MAX = 1024
 _R = TypeVar("_R", bound=Reply)
 _Waiting = Connect | RecvMsg | SendMsg | WaitCompletions
@@ -95,7 +93,7 @@ class Socket:
         self._calls.call(Listen(backlog), Done)
 
     def accept(self) -> tuple[Socket, Address]:
-        with _timed(self._timeout):
+        with timeouts.timed(self._timeout):
             accepted, calls = self._calls.accept(Accept(self._timeout))
         return Socket(calls, self._registry, self.family), self._name(accepted.remote)
 
@@ -162,13 +160,7 @@ class Socket:
         """Seconds a call may block: None for ever, 0 not at all (BlockingIOError). A call that runs out
         raises TimeoutError; of a call that has moved bytes it returns the count, as with SO_RCVTIMEO and
         SO_SNDTIMEO. Unlike Python's, a timeout makes no socket non-blocking: MSG_WAITALL and send wait."""
-        if timeout is not None:
-            if math.isnan(timeout):
-                raise ValueError("Invalid value NaN (not a number)")
-            if timeout < 0:
-                raise ValueError(f"Timeout value out of range: {timeout} s is negative")
-            if timeout > _TIMEOUT_MAX_S:
-                raise OverflowError(f"timestamp out of range for platform time_t: {timeout} s")
+        timeouts.check(timeout)
         self._timeout = timeout
 
     def gettimeout(self) -> float | None:
@@ -193,6 +185,15 @@ class Socket:
 
     def _wait_s(self, flags: int) -> float | None:
         return 0.0 if flags & uapi.MSG_DONTWAIT else self._timeout
+
+    def _limit_s(self, wait_s: float | None, option: int) -> float:
+        """What bounds a call of several requests as a whole; the endpoint knows of one at a time. `option`
+        holds where the timeout is none, and may be another's setting: a dup's, or the listener's."""
+        if wait_s is not None:
+            return wait_s
+        value = self._calls.call(GetSockOpt(uapi.SOL_SOCKET, option, _TIMEVAL.size), Value).value
+        seconds, micros = _TIMEVAL.unpack(value)
+        return seconds + micros / 1_000_000 or math.inf
 
     # --- receive
 
@@ -268,18 +269,19 @@ class Socket:
         """`room`: bytes of memory for ordinary data, `length` unless the rest is a budget."""
         room = length if room is None else room
         wait_s = self._wait_s(flags)
-        deadline = _deadline(wait_s) if room > INLINE_BYTES else math.inf
+        started = time.monotonic() if room > INLINE_BYTES else math.inf
         request = RecvMsg(length, control, flags, into, wait_s, room)
         reply = self._wait(request, RecvReply)
         if len(reply.data) == INLINE_BYTES < room and not reply.cmsgs and not flags & uapi.MSG_PEEK:
-            return self._receive_more(request, reply.data, deadline)
+            return self._receive_more(request, reply.data, started)
         return reply
 
-    def _receive_more(self, first: RecvMsg, data: bytes, deadline: float) -> RecvReply:
+    def _receive_more(self, first: RecvMsg, data: bytes, started: float) -> RecvReply:
         """The rest of a call whose ordinary data fills more than one record."""
+        deadline = started + self._limit_s(first.timeout_s, uapi.SO_RCVTIMEO)
         parts, count = [data], len(data)
         while len(parts[-1]) == INLINE_BYTES and count < first.room:
-            room, left_s = first.room - count, _left_s(deadline)
+            room, left_s = first.room - count, timeouts.left_s(deadline)
             request = RecvMsg(first.length, first.control_bytes, first.flags, None, left_s, room, count)
             parts.append(self._calls.call(request, RecvReply).data)
             count += len(parts[-1])
@@ -305,8 +307,9 @@ class Socket:
         span = self._registry.span(view)
         if span is not None:
             return self._wait(SendMsg(flags, b"", span, 0, (), wait_s), Done).value
-        deadline = _deadline(wait_s) if len(view) > INLINE_BYTES else math.inf
-        sent = 0
+        sent, deadline = 0, math.inf
+        if len(view) > INLINE_BYTES:
+            deadline = time.monotonic() + self._limit_s(wait_s, uapi.SO_SNDTIMEO)
         while True:
             part = bytes(view[sent : sent + INLINE_BYTES])
             more = sent + len(part) < len(view)
@@ -314,15 +317,15 @@ class Socket:
             sent += count
             if not more or count < len(part):
                 return sent
-            wait_s = _left_s(deadline)
+            wait_s = timeouts.left_s(deadline)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """TimeoutError when not all is queued within the timeout."""
         view, wait_s = memoryview(data).cast("B"), self._wait_s(flags)
-        deadline = _deadline(wait_s)
-        with _timed(wait_s):
+        deadline = timeouts.deadline(wait_s)
+        with timeouts.timed(wait_s):
             while view:
-                view = view[self._send(view, flags, _left_s(deadline)) :]
+                view = view[self._send(view, flags, timeouts.left_s(deadline)) :]
 
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """As send: TCP passes an address over (MSG_FASTOPEN is not there)."""
@@ -368,25 +371,6 @@ class Socket:
             raise OSError(errno.EINVAL, f"getsockopt buflen out of range: {buflen}, 0 to {_OPTION_MAX}")
         value = self._calls.call(GetSockOpt(level, option, buflen or _INT.size), Value).value
         return value[:buflen] if buflen else int(_INT.unpack(value[:4].ljust(4, b"\0"))[0])
-
-
-@contextmanager
-def _timed(wait_s: float | None) -> Iterator[None]:
-    """A call that would block, and waited, has timed out."""
-    try:
-        yield
-    except BlockingIOError:
-        if wait_s:
-            raise TimeoutError("timed out") from None
-        raise
-
-
-def _deadline(wait_s: float | None) -> float:
-    return math.inf if wait_s is None else time.monotonic() + wait_s
-
-
-def _left_s(deadline: float) -> float | None:
-    return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
 
 def _writable(buffer: Any, call: str) -> memoryview:

@@ -216,6 +216,59 @@ def test_a_timeout_is_of_the_whole_call_and_loses_no_count(hosts: tuple[Host, Ho
                     near.sendall(data)
 
 
+def half_a_second(sock: Any, number: int) -> None:
+    """SO_RCVTIMEO or SO_SNDTIMEO, set through a dup."""
+    sock.settimeout(None)
+    with sock.dup() as twin:
+        twin.setsockopt(linux.SOL_SOCKET, number, struct.pack("=qq", 0, 500_000))
+
+
+def test_so_rcvtimeo_is_of_the_whole_call(hosts: tuple[Host, Host]) -> None:
+    """Each part of it comes in time, and all of them together do not."""
+    part, parts, over = bytes(INLINE_BYTES), 20, threading.Event()
+    with our_pair(hosts) as pair, ExitStack() as stack:
+        pair.near.sendall(2 * part)
+        all_arrived(hosts[1], pair.far, len(2 * part))
+        half_a_second(pair.far, uapi.SO_RCVTIMEO)
+
+        def send_slowly() -> None:
+            for _ in range(parts):
+                over.wait(0.25)
+                pair.near.sendall(part)
+
+        sender = threading.Thread(target=send_slowly)
+        sender.start()
+        stack.callback(sender.join, PATIENCE_S)
+        stack.callback(over.set)
+        count = len(pair.far.recv((2 + parts) * len(part), uapi.MSG_WAITALL))
+        assert len(2 * part) <= count < (2 + parts) * len(part)
+
+
+def test_so_sndtimeo_is_of_the_whole_call(hosts: tuple[Host, Host]) -> None:
+    data, over = bytes(3 << 20), threading.Event()
+    with ExitStack() as stack:
+        listener = stack.enter_context(hosts[1].socket())
+        listener.setsockopt(linux.SOL_SOCKET, linux.SO_RCVBUF, 32768)
+        listener.bind(("", PORT))
+        listener.listen()
+        near = stack.enter_context(hosts[0].socket())
+        near.setsockopt(linux.SOL_SOCKET, linux.SO_SNDBUF, 65536)
+        near.connect((hosts[1].address, PORT))
+        far = stack.enter_context(listener.accept()[0])
+        half_a_second(near, uapi.SO_SNDTIMEO)
+
+        def receive_slowly() -> None:
+            while far.recv(65536, uapi.MSG_WAITALL):
+                over.wait(0.1)
+
+        receiver = threading.Thread(target=receive_slowly)
+        receiver.start()
+        stack.callback(receiver.join, PATIENCE_S)
+        stack.callback(near.shutdown, linux.SHUT_WR)
+        stack.callback(over.set)
+        assert 0 < near.send(data) < len(data)
+
+
 def settled(sock: Any, expected: int) -> int:
     """The socket's poll mask, which is given time to become the expected one."""
     poll = select.poll()
