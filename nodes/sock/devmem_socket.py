@@ -80,6 +80,7 @@ class SocketState(Enum):
     UNCONNECTED = auto()
     CONNECTING = auto()
     CONNECTED = auto()  # and so for ever, also when the connection is over
+    DISCONNECTING = auto()  # and so for ever: shut down before connect told that there is no connection
 
 
 def error(number: int, text: str = "") -> OSError:
@@ -181,7 +182,9 @@ class DevmemSocket:
 
     def start_connect(self, address: int, port: int, now: float) -> None:
         """Begin, unless an attempt is under way; connect_result tells how it went, and may say EALREADY
-        (`waiting`) of an old one. EISCONN, ENETUNREACH, EADDRNOTAVAIL."""
+        (`waiting`) of an old one. EISCONN, EINVAL after a shutdown, ENETUNREACH, EADDRNOTAVAIL."""
+        if self.socket_state is SocketState.DISCONNECTING:
+            raise error(errno.EINVAL, "the socket was shut down while it was connecting: take another")
         if self.listening or self.socket_state is SocketState.CONNECTED:
             raise error(errno.EISCONN)
         if self.socket_state is SocketState.CONNECTING:
@@ -240,10 +243,14 @@ class DevmemSocket:
     def shutdown(self, how: int, now: float) -> None:
         """SHUT_WR (1) and SHUT_RDWR (2) end our stream; SHUT_RD (0) and SHUT_RDWR end waiting for more, and
         change nothing on the wire. SHUT_RD ends listening, anything an attempt to connect. EINVAL, and
-        ENOTCONN, which does not keep it from happening (inet_shutdown)."""
+        ENOTCONN, which does not keep it from happening. What was connecting is connected, or never will be
+        (inet_shutdown)."""
         if how not in (0, 1, 2):
             raise error(errno.EINVAL, f"shutdown how={how}: 0, 1 or 2")
         state = self.state
+        if self.socket_state is SocketState.CONNECTING:
+            failed = state in (State.CLOSED, *_CONNECTING)
+            self.socket_state = SocketState.DISCONNECTING if failed else SocketState.CONNECTED
         if self.listening or state is State.SYN_SENT:
             if how != socket.SHUT_WR or not self.listening:
                 self._disconnect(now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from select import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 
-from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.devmem_socket import DevmemSocket, SocketState
 from nodes.tcp.connection import Connection
 from nodes.tcp.state import State
 
@@ -17,26 +17,26 @@ _OVER = (State.CLOSED, State.TIME_WAIT)
 
 
 def poll_events(sock: DevmemSocket) -> int:
-    """The kernel's mask, but for two things: a socket that may yet connect does not hang up, and none does
-    while zero-copy sends have not completed. (A hang-up cannot be taken back from a poll file.)"""
+    """The kernel's mask, but for two things: a socket that may connect again does not hang up, nor shows its
+    connection's failure as an end; and none hangs up while zero-copy sends have not completed. (Neither
+    POLLHUP nor POLLRDHUP can be taken back from a poll file.)"""
     if sock.listening:
         return POLLIN if sock.accept_queue else 0
     events = POLLERR if sock.pending_error or sock.errqueue.unread else 0
     connection = sock.connection
     if connection is None:
-        return events | POLLOUT
+        return events | POLLOUT | (POLLIN | POLLRDHUP if sock.receive_shutdown else 0)
     if connection.state in _CONNECTING:
         return events
     over = connection.state in _OVER
-    if over and not connection.established:  # another attempt may follow
-        return events | POLLIN | POLLOUT
-    finished = over or connection.fin_received or sock.receive_shutdown
+    again = sock.socket_state is SocketState.CONNECTING  # until connect has told how it went
+    finished = connection.fin_received or sock.receive_shutdown or (over and not again)
     if finished:
         events |= POLLIN | POLLRDHUP
-    elif sock.recv_queue.length >= sock.options.rcvlowat:
+    elif over or sock.recv_queue.length >= sock.options.rcvlowat:
         events |= POLLIN
     sending = sock.sending
-    if finished and not sending and not sock.errqueue.waiting:
+    if finished and not (sending or again or sock.errqueue.waiting):
         events |= POLLHUP
     return events if sending and not _writable(sock, connection) else events | POLLOUT
 

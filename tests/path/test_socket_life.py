@@ -6,11 +6,13 @@ That Linux answers the same is shown by tests/system/test_sockets_as_linux.py; h
 from __future__ import annotations
 
 import errno
+from select import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 from socket import SHUT_RD, SHUT_RDWR, SHUT_WR
 
 import pytest
 
 from nodes.sock.devmem_socket import SOMAXCONN, DevmemSocket, SocketState
+from nodes.sock.tcp_poll import poll_events
 from nodes.sock.tcp_sendmsg import SendRequest, sendmsg
 from nodes.tcp.state import State
 from nodes.uapi import MSG_OOB
@@ -19,6 +21,7 @@ from tests.path.test_sockets import errno_of
 from tests.path.two_hosts import TwoHosts
 
 CLOSED_PORT = 9
+EVENTS = POLLIN | POLLOUT | POLLRDHUP
 
 
 def refuse(hosts: TwoHosts, sock: DevmemSocket) -> None:
@@ -73,6 +76,57 @@ def test_shutdown_ends_an_attempt_to_connect(hosts: TwoHosts, how: int) -> None:
     assert client.state is State.CLOSED
     assert errno_of(client.connect_result, hosts.now) == errno.ECONNRESET
     assert not hosts.a.inet.sockets()
+
+
+@pytest.mark.parametrize("how", [SHUT_RD, SHUT_WR, SHUT_RDWR])
+def test_shutdown_before_connect_has_told_of_a_connection_tells_it(hosts: TwoHosts, how: int) -> None:
+    listener, client = listener_of(hosts), hosts.a.socket()
+    client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: bool(listener.accept_queue))
+    client.shutdown(how, hosts.now)
+    for _ in range(2):
+        assert errno_of(client.start_connect, hosts.b.address, 5000, hosts.now) == errno.EISCONN
+
+
+@pytest.mark.parametrize("how", [SHUT_RD, SHUT_WR, SHUT_RDWR])
+def test_a_refused_socket_that_was_shut_down_never_connects(hosts: TwoHosts, how: int) -> None:
+    listener_of(hosts)
+    client = hosts.a.socket()
+    refuse(hosts, client)
+    assert errno_of(client.shutdown, how, hosts.now) == errno.ENOTCONN
+    for _ in range(2):
+        assert errno_of(client.start_connect, hosts.b.address, 5000, hosts.now) == errno.EINVAL
+    assert errno_of(client.listen, 1) == errno.EINVAL
+    assert poll_events(client) == EVENTS | POLLERR | POLLHUP
+    assert client.take_error() == errno.ECONNREFUSED
+
+
+def test_a_connection_that_fails_before_connect_has_told_of_it_may_be_followed_by_another(
+    hosts: TwoHosts,
+) -> None:
+    listener, client = listener_of(hosts), hosts.a.socket()
+    client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: bool(listener.accept_queue))
+    listener.accept().close(hosts.now, reset=True)
+    hosts.run_until(lambda: client.state is State.CLOSED)
+    assert poll_events(client) == POLLIN | POLLOUT | POLLERR  # what can be taken back
+    assert errno_of(client.connect_result, hosts.now) == errno.ECONNRESET
+    assert poll_events(client) == POLLOUT
+    client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: bool(listener.accept_queue))
+    assert poll_events(client) == POLLOUT
+    client.connect_result(hosts.now)
+    server = listener.accept()
+    server.close(hosts.now, reset=True)
+    hosts.run_until(lambda: client.state is State.CLOSED)
+    assert poll_events(client) == EVENTS | POLLERR | POLLHUP
+
+
+def test_poll_of_what_was_shut_down_without_a_connection(hosts: TwoHosts) -> None:
+    for how, events in ((SHUT_RD, EVENTS), (SHUT_WR, POLLOUT), (SHUT_RDWR, EVENTS)):
+        sock = hosts.a.socket()
+        assert errno_of(sock.shutdown, how, hosts.now) == errno.ENOTCONN
+        assert poll_events(sock) == events
 
 
 def test_shut_rd_of_a_listener_resets_who_waits_and_frees_nothing_else(hosts: TwoHosts) -> None:

@@ -201,10 +201,15 @@ STREAM = [
 ]
 
 
+def endpoints_of_h2(token: str) -> list[int]:
+    found = processes_with(token).items()
+    return [pid for pid, line in found if "nodes.endpoint" in line and "--name h2" in line]
+
+
 def test_an_endpoint_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path, token: str) -> None:
     run = Started(tmp_path, *STREAM)
     run.until_trials_run()
-    (victim,) = [pid for pid, line in processes_with(token).items() if "nodes.endpoint --name h2" in line]
+    (victim,) = endpoints_of_h2(token)
     os.kill(victim, signal.SIGKILL)
     status, _, said = run.end(ENDS_WITHIN_S)
     assert status == 1
@@ -273,12 +278,8 @@ def test_ctrl_c_ends_the_run_at_any_moment(tmp_path: Path, moment: str) -> None:
 
 def test_ctrl_c_ends_a_run_whose_endpoint_hangs(tmp_path: Path, token: str) -> None:
     run = Started(tmp_path, *STREAM)
-
-    def endpoint() -> list[int]:
-        return [pid for pid, line in processes_with(token).items() if "nodes.endpoint --name h2" in line]
-
-    run.until(endpoint)
-    os.kill(endpoint()[0], signal.SIGSTOP)
+    run.until(lambda: endpoints_of_h2(token))
+    os.kill(endpoints_of_h2(token)[0], signal.SIGSTOP)
     run.process.send_signal(signal.SIGINT)
     status, _, said = run.end(ENDS_WITHIN_S)
     assert (status, len(said)) == (130, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import select
 import socket
 import struct
 import time
@@ -91,6 +92,12 @@ def has_data(sock: Sock) -> bool:
     with suppress(BlockingIOError):
         return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
     return False
+
+
+def polled(sock: Sock) -> int:
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN | select.POLLOUT | select.POLLRDHUP)
+    return sum(events for _, events in poll.poll(0))
 
 
 def option(sock: Sock, level: int, number: int, value: int | bytes) -> None:
@@ -179,6 +186,29 @@ def shutdown_of_what_is_not_connected(world: World) -> None:
     world.ask(sock.recv, 1)
     world.ask(sock.send, b"x")
     world.ask(sock.accept)
+
+
+def shutdown_before_connect_has_told_decides_how_it_went(world: World) -> None:
+    _, address = world.listener()
+    for port, state in ((address[1], ESTABLISHED), (CLOSED_PORT, CLOSE)):
+        for how in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
+            sock = world.open(blocking=False)
+            world.ask(sock.connect, (world.there, port))
+            until_state(sock, state)
+            world.ask(sock.shutdown, how)
+            if state == CLOSE:
+                world.ask(polled, sock)
+            for _ in range(2):
+                world.ask(sock.connect, address)
+            world.ask(sock.listen, 1)
+            world.ask(sock.getsockopt, SOL, socket.SO_ERROR)
+
+
+def poll_of_what_was_shut_down_unconnected(world: World) -> None:
+    for how in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
+        sock = world.open()
+        world.ask(sock.shutdown, how)
+        world.ask(lambda sock=sock: polled(sock) & ~select.POLLHUP)  # ours has none before a connection
 
 
 def shutdown_of_a_listener_stops_it_unless_it_is_for_sending(world: World) -> None:
@@ -341,6 +371,8 @@ LIVES = (
     connecting_twice_is_ealready_then_success_once_then_eisconn,
     shutdown_in_syn_sent_disconnects,
     shutdown_of_what_is_not_connected,
+    shutdown_before_connect_has_told_decides_how_it_went,
+    poll_of_what_was_shut_down_unconnected,
     shutdown_of_a_listener_stops_it_unless_it_is_for_sending,
     a_reset_connection_has_no_peer,
     in_time_wait_the_socket_is_closed,
@@ -384,7 +416,7 @@ NUMBER_OPTIONS = [
     (TCP, 12345),
     (socket.IPPROTO_IP, socket.IP_TOS),
 ]
-TIMEVALS = [(1, 500_000), (0, 0), (-1, 0), (1, 1_000_000), (1, -1)]
+TIMEVALS = [(1, 500_000), (0, 0), (-1, 0), (1, 1_000_000), (1, -1), (1, 0), ((1 << 63) - 1, 999_999)]
 DEFAULTS_DIFFER = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
 
 
