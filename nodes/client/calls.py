@@ -7,6 +7,7 @@ that it is `owed` one, and the next call drops it.
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from typing import TypeVar
@@ -34,7 +35,8 @@ class Calls:
         self._channel = Channel.connect(path)
         self._turn = threading.Lock()
         self.owed = False  # whether a reply may come that nobody waits for
-        self._dropping: threading.Event | None = None  # set when that is done
+        self._dropping = threading.Lock()
+        self._ticket: object | None = None  # of a dropping that is not done
 
     def hello(self, patience_s: float) -> tuple[Welcome, list[int]]:
         """Who the endpoint is. Raises TimeoutError when it does not say so within `patience_s`, as one that
@@ -80,29 +82,33 @@ class Calls:
     def _drop_owed(self) -> None:
         """What was done through the channel lives as long as it does, so it stays and old replies go. Signal
         handlers run in the main thread alone: in this one nothing comes between question and answer. Whoever
-        is interrupted here leaves it to its work, and the next call waits for the same."""
-        dropped = self._dropping
-        if dropped is None:
-            dropped = threading.Event()
-            threading.Thread(target=self._drop_until_welcome, args=(dropped,), daemon=True).start()
-        dropped.wait()
+        is interrupted here leaves it to its work; of those with one ticket, the first does it."""
+        ticket = self._ticket or object()
+        self._ticket = ticket
+        done = threading.Lock()
+        done.acquire()
+        # Thread.start would wait, and a signal in there leaves Python's list of threads in disorder.
+        _thread.start_new_thread(self._drop_until_welcome, (ticket, done))
+        with done:
+            pass
 
-    def _drop_until_welcome(self, dropped: threading.Event) -> None:
+    def _drop_until_welcome(self, ticket: object, done: threading.Lock) -> None:
         """Of all replies Welcome alone was not asked for before."""
-        self._dropping = dropped
         try:
-            self._channel.send(Hello())
-            reply: AnyReply | None = None
-            while not isinstance(reply, Welcome):
-                reply, fds = self._channel.receive_reply()
-                for fd in fds:
-                    os.close(fd)
+            with self._dropping:
+                if self._ticket is not ticket:
+                    return
+                self._channel.send(Hello())
+                reply: AnyReply | None = None
+                while not isinstance(reply, Welcome):
+                    reply, fds = self._channel.receive_reply()
+                    for fd in fds:
+                        os.close(fd)
+                self._ticket = None
         except OSError:
             pass  # the next call meets it too
         finally:
-            self.owed = False
-            self._dropping = None
-            dropped.set()
+            done.release()
 
     def hang_up(self) -> None:
         """Close, and return when the endpoint has undone what was done through this channel."""
