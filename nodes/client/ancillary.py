@@ -1,6 +1,6 @@
 """Control messages between the channel's records and Python's (level, type, body).
 
-In: what sendmsg was given, what recvmsg was answered. Out: a dma-buf's id, lists of control messages.
+In: what sendmsg was given, what recvmsg was answered. Out: a dma-buf's id, its ranges, control messages.
 Source: __sock_cmsg_send (net/core/sock.c), put_cmsg (net/core/scm.c), ip_recv_error and ipv6_recv_error
 (net/ipv4/ip_sockglue.c, net/ipv6/datagram.c).
 """
@@ -8,6 +8,7 @@ Source: __sock_cmsg_send (net/core/sock.c), put_cmsg (net/core/scm.c), ip_recv_e
 from __future__ import annotations
 
 import errno
+import operator
 from collections.abc import Iterable
 from socket import AF_INET6
 from typing import Any
@@ -33,6 +34,20 @@ def dmabuf_id(ancdata: Iterable[tuple[int, int, Any]]) -> int:
             raise OSError(errno.EINVAL, f"SCM_DEVMEM_DMABUF of {len(body)} bytes: give a u32")
         (found,) = uapi.TX_DMABUF_ID.unpack(body)
     return found
+
+
+def dmabuf_range(pair: Any) -> tuple[int, int]:
+    """An (offset, length) as struct iovec has them. Raises OSError EFAULT for an ordinary buffer, whose
+    address would be an offset; TypeError for another pair; OverflowError for what a u64 cannot hold."""
+    if not isinstance(pair, tuple | list):
+        raise OSError(errno.EFAULT, "a dma-buf is sent from by (offset, length) pairs")
+    try:
+        offset, length = map(operator.index, pair)
+    except (TypeError, ValueError):
+        raise TypeError(f"{pair}: a range of a dma-buf is (offset, length), two integers") from None
+    if not (0 <= offset < 1 << 64 and -(1 << 63) <= length < 1 << 64):
+        raise OverflowError(f"{pair}: a range of a dma-buf has 64 bits each")
+    return offset, length
 
 
 def fragments(cmsgs: bytes) -> list[Ancillary]:

@@ -344,11 +344,9 @@ class Socket:
         buffers, dmabuf_id = [*buffers], ancillary.dmabuf_id(ancdata)
         if len(buffers) > uapi.UIO_MAXIOV:
             raise OSError(errno.EMSGSIZE, f"{len(buffers)} buffers, {uapi.UIO_MAXIOV} at most")
-        if not any(isinstance(each, tuple | list) for each in buffers):
-            if dmabuf_id:
-                raise OSError(errno.EFAULT, "a dma-buf is sent from by (offset, length) pairs")
+        if not dmabuf_id and not any(isinstance(each, tuple | list) for each in buffers):
             return self.send(b"".join(buffers), flags)
-        iov = tuple((offset, length) for offset, length in buffers)
+        iov = tuple(map(ancillary.dmabuf_range, buffers))
         return self._wait(SendMsg(flags, b"", None, dmabuf_id, iov, self._wait_s(flags)), Done).value
 
     # --- options

@@ -21,6 +21,7 @@ from nodes.sock.tcp_recvmsg import RecvCall, RecvRequest
 from nodes.sock.tcp_sendmsg import SendCall, SendRequest
 from nodes.wire import ip
 
+_SSIZE_MAX = (1 << 63) - 1
 # As many fragments as a record of the channel holds; the others come with the next call.
 _CONTROL_MAX = 2048 * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 
@@ -85,7 +86,7 @@ class SocketCalls:
         return receive
 
     def _sendmsg(self, sock: DevmemSocket, request: records.SendMsg, _: Session) -> Attempt:
-        if request.before < 0 or any(length < 0 for _, length in request.iov):
+        if request.before < 0 or any(not 0 <= length <= _SSIZE_MAX for _, length in request.iov):
             return refusing(errno.EINVAL, "sendmsg of a negative number of bytes")
         if len(request.iov) > uapi.UIO_MAXIOV:
             count = len(request.iov)

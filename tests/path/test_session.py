@@ -168,6 +168,14 @@ def test_more_than_1024_ranges_are_emsgsize_before_anything_else(kernel: Kernel,
         assert answer.number == number
 
 
+@pytest.mark.parametrize("length", [-1, 1 << 63])
+def test_a_length_that_ssize_t_cannot_hold_is_einval(kernel: Kernel, length: int) -> None:
+    answer = kernel.connected().call(records.SendMsg(0, b"", None, 1, ((0, length),), None))
+    assert isinstance(answer, records.Failed)
+    assert answer.number == errno.EINVAL
+    assert "negative" in answer.message
+
+
 def test_a_bug_in_a_processs_end_keeps_nothing_else_of_it(
     kernel: Kernel, capfd: pytest.CaptureFixture[str]
 ) -> None:
