@@ -58,13 +58,13 @@ from nodes.client.host import HostError
 from nodes.kernel_version import DEFAULT, VERSIONS
 from nodes.nic.impairment import ImpairmentError
 from nodes.nic.nic_model import MODELS, NicModelError
-from topologies.doctor import checks
-from topologies.fabric import FabricError
-from topologies.inventory import InventoryError, clean, state_directory
+from topologies.mininet.doctor import checks
+from topologies.mininet.fabric import FabricError
+from topologies.mininet.inventory import InventoryError, clean, state_directory
 from topologies.shapes import SHAPES, build
 from topologies.topology import TopologyError
-from workloads.experiment import ExperimentError
-from workloads.records import ExperimentConfig, HostConfig, RankFailure
+from workloads.experiment.ranks import ExperimentError
+from workloads.experiment.records import ExperimentConfig, NetworkConfig, RankFailure
 from workloads.registry import PATHS, WORKLOADS
 from workloads.sizes import SizeError, parse_sizes
 
@@ -221,7 +221,7 @@ def up(
 ) -> int:
     """A network with an endpoint in every host, for exec, netdev and ethtool, until Ctrl-C or `down`."""
     stop = Stop()
-    config = HostConfig(
+    config = NetworkConfig(
         mtu=mtu,
         gso_max_bytes=options.super_packet(gso_max),
         rx_queues=queues,

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import NoReturn
 
 from commands.network import NetworkRequest, start_network
-from topologies.inventory import LivingHost, Record, is_alive, living, signal_process, state_directory
+from topologies.mininet.inventory import LivingHost, Record, is_alive, living, signal_process, state_directory
 
 CHANNEL_VARIABLE = "DEVMEM_CHANNEL"  # for what `exec` runs: the channel of the host it runs in
 _DOWN_S = 30.0

@@ -17,9 +17,9 @@ from analysis.analyse import analyse
 from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
 from topologies.topology import Topology
-from workloads.experiment import ray_session, run_trials
-from workloads.manifest import ManifestFile
-from workloads.records import ExperimentConfig, RankPlace
+from workloads.experiment.manifest import ManifestFile
+from workloads.experiment.ranks import ray_session, run_trials
+from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.registry import WORKLOADS
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodes.client.host import Host, HostError
-from topologies.fabric import Fabric, FabricError
-from topologies.inventory import Inventory
+from topologies.mininet.fabric import Fabric, FabricError
+from topologies.mininet.inventory import Inventory
 from topologies.topology import Topology
-from workloads.records import HostConfig
+from workloads.experiment.records import NetworkConfig
 
 _READY_S = 20.0
 _HELLO_S = 1.0  # between two looks at whether to go on
@@ -46,7 +46,7 @@ class NetworkRequest:
 
     topology: Topology
     run_dir: Path
-    config: HostConfig
+    config: NetworkConfig
     rx_buf_len: int = 4096
     standing: bool = False
 

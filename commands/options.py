@@ -18,9 +18,9 @@ import typer
 from nodes.kernel_version import VERSIONS
 from nodes.nic import impairment
 from nodes.nic.nic_model import MODELS, RX_QUEUES_MAX, nic_model
-from topologies.fabric import FabricError
+from topologies.mininet.fabric import FabricError
 from topologies.topology import GSO_MAX_BYTES
-from workloads.records import ExperimentConfig, HostConfig
+from workloads.experiment.records import ExperimentConfig, NetworkConfig
 from workloads.registry import PATHS, WORKLOADS
 from workloads.sizes import parse_rate, parse_size
 
@@ -116,7 +116,7 @@ def net_iov(text: str | None, kernel: str, nic: str) -> int:
     return size
 
 
-def check_hosts(config: HostConfig) -> None:
+def check_hosts(config: NetworkConfig) -> None:
     """There are such NICs and such a wire. Raises NicModelError, ImpairmentError."""
     nic_model(config.nic, config.header_buffer_bytes)
     if config.impair is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from nodes.netmem.netmem import Netmem
-from nodes.uapi import MAX_SKB_FRAGS
+from nodes.uapi.socket import MAX_SKB_FRAGS
 
 
 class Frag:

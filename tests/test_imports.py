@@ -17,42 +17,40 @@ SOURCES = {
     for part in PARTS
     for path in [*(ROOT / part).rglob("*.py"), *ROOT.glob(f"{part}.py")]
 }
-_ALL = (
-    "uapi", "kernel_version", "netlink", "records", "channel", "machine", "wire", "netmem", "skb", "nic",
-    "tcp", "sock", "control",
+_NODES = (
+    "uapi", "kernel_version", "host_config", "option", "machine", "wire", "netmem", "skb", "nic", "inet", "tcp", "sock",
+    "control", "timer_heap",
 )  # fmt: skip
-BELOW_ENDPOINT = {f"nodes.{part}" for part in _ALL}
+
+
+def _nodes(*names: str) -> set[str]:
+    return {f"nodes.{name}" for name in names}
+
+
+_COMMANDS = {"topologies", "workloads", "analysis"} | _nodes(
+    "client", "machine", "host_config", "option", "kernel_version",
+    "nic",  # which models there are and what a bad wire may be: refused before anything starts
+)  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
-    "run": {
-        "commands", "topologies", "workloads", "analysis", "nodes.client", "nodes.kernel_version",
-        "nodes.nic",  # which models there are and what a bad wire may be: refused before anything starts
-    },
-    "commands": {
-        "topologies", "workloads", "analysis", "nodes.client", "nodes.machine", "nodes.kernel_version",
-        "nodes.nic",  # likewise
-    },
-    "workloads": {"nodes.client", "nodes.machine", "nodes.uapi", "nodes.kernel_version"},
+    "run": {"commands", *_COMMANDS},
+    "commands": _COMMANDS,
+    "workloads": _nodes("client", "machine", "uapi", "host_config", "option", "kernel_version"),
     "topologies": set(),
     "analysis": set(),
-    "nodes.endpoint": BELOW_ENDPOINT,
-    "nodes.client": {"nodes.channel", "nodes.records", "nodes.uapi", "nodes.machine", "nodes.netlink"},
-    "nodes.channel": {"nodes.records"},
-    "nodes.records": {"nodes.machine"},  # the ledger's records ride in its Stats
-    "nodes.control": {
-        f"nodes.{part}"
-        for part in ("nic", "netmem", "uapi", "netlink", "machine", "wire", "kernel_version")
-    },
-    "nodes.sock": {
-        f"nodes.{part}"
-        for part in ("tcp", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version")
-    },
-    "nodes.nic": {
-        f"nodes.{part}" for part in ("skb", "netmem", "wire", "machine", "kernel_version", "uapi")
-    },
-    "nodes.tcp": {"nodes.wire"},
-    "nodes.skb": {"nodes.netmem", "nodes.uapi"},
-    "nodes.netmem": {"nodes.machine", "nodes.uapi"},
-    **{f"nodes.{part}": set() for part in ("wire", "uapi", "machine", "netlink", "kernel_version")},
+    "nodes.endpoint": _nodes(*_NODES),
+    "nodes.client": _nodes("uapi", "machine"),
+    "nodes.control": _nodes("nic", "netmem", "uapi", "machine", "wire", "kernel_version"),
+    "nodes.sock": _nodes(
+        "tcp", "inet", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version", "control"
+    ),
+    "nodes.inet": _nodes("nic", "skb", "wire", "machine", "tcp", "sock"),
+    "nodes.nic": _nodes("skb", "netmem", "wire", "machine", "kernel_version", "uapi"),
+    "nodes.tcp": _nodes("wire"),
+    "nodes.skb": _nodes("netmem", "uapi"),
+    "nodes.netmem": _nodes("machine", "uapi"),
+    "nodes.uapi": _nodes("machine"),  # the ledger's records ride in its Stats
+    "nodes.host_config": _nodes("kernel_version", "option", "nic", "wire", "machine", "uapi"),
+    **{f"nodes.{part}": set() for part in ("wire", "machine", "kernel_version", "timer_heap", "option")},
 }
 
 

@@ -9,10 +9,10 @@ import time
 from typing import Any, ClassVar
 
 from workloads import expected
+from workloads.experiment.records import Checked, ExperimentConfig, Timed
 from workloads.machine import Machine
-from workloads.records import Checked, ExperimentConfig, Timed
 from workloads.schedules import SCHEDULES, Span
-from workloads.transport import Transport
+from workloads.transports.transport import Transport
 
 
 class Collective:

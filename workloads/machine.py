@@ -15,7 +15,7 @@ from nodes.client.host import Host
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
-from workloads.records import ExperimentConfig, RankPlace
+from workloads.experiment.records import ExperimentConfig, RankPlace
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
 RECEIVE_BYTES = 64 << 20  # udmabuf's default limit, and what the kernel's ncdevmem stays under

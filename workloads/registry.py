@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, Protocol
 
 from workloads.collective import Collective
+from workloads.experiment.records import Checked, ExperimentConfig, Timed
 from workloads.machine import Machine
-from workloads.records import Checked, ExperimentConfig, Timed
 from workloads.stream import PointToPoint
-from workloads.transport import Transport
-from workloads.transport_devmem import Devmem
-from workloads.transport_kernel import Kernel
-from workloads.transport_staged import Bounce
+from workloads.transports.bounce import Bounce
+from workloads.transports.devmem import Devmem
+from workloads.transports.kernel import Kernel
+from workloads.transports.transport import Transport
 
 
 class Workload(Protocol):

@@ -11,10 +11,10 @@ import time
 from typing import Any, ClassVar
 
 from workloads import expected
+from workloads.experiment.records import Checked, ExperimentConfig, Timed
 from workloads.machine import Machine
-from workloads.records import Checked, ExperimentConfig, Timed
 from workloads.stream_check import StreamCheck
-from workloads.transport import Transport
+from workloads.transports.transport import Transport
 
 
 class PointToPoint:

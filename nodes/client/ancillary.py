@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from socket import AF_INET6
 from typing import Any
 
-from nodes import uapi
+from nodes.uapi import socket as uapi
 
 Ancillary = tuple[int, int, bytes]
 _CMSG_BYTES = uapi.DMABUF_CMSG.size

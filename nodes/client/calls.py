@@ -12,8 +12,8 @@ import os
 import threading
 from typing import TypeVar
 
-from nodes.channel import Channel, ChannelClosed
-from nodes.records import AnyReply, Failed, Hello, Reply, Request, Welcome
+from nodes.uapi.channel import Channel, ChannelClosed
+from nodes.uapi.syscalls import AnyReply, Failed, Hello, Reply, Request, Welcome
 
 _R = TypeVar("_R", bound=Reply)
 _HANG_UP_S = 5.0  # an endpoint that is stopped does not keep its applications from ending

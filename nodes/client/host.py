@@ -17,7 +17,7 @@ from nodes.client.netdev import Netdev
 from nodes.client.socket import Socket
 from nodes.client.socket_calls import SocketCalls
 from nodes.machine.ceilings import MemoryBus
-from nodes.records import (
+from nodes.uapi.syscalls import (
     Done,
     GetSnmp,
     GetSockets,

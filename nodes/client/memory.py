@@ -12,7 +12,7 @@ import ctypes
 from nodes.client.calls import Calls
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
-from nodes.records import Done, RegisterMemory, Span, UnregisterMemory
+from nodes.uapi.syscalls import Done, RegisterMemory, Span, UnregisterMemory
 
 _NAME = "user-memory"  # how the endpoint knows such a memfd (endpoint/syscalls.py)
 

@@ -16,7 +16,6 @@ import sys
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
-from nodes import uapi
 from nodes.client.address import Address
 from nodes.client.host import Host, HostError
 from nodes.client.interruption import Stopped, catch_signals, ignore_signals
@@ -28,6 +27,7 @@ from nodes.machine import dmabuf
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.uapi import socket as uapi
 
 _MEMORY_BYTES = 16000 * uapi.PAGE_SIZE
 _CONTROL_BYTES = 80000

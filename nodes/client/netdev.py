@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from nodes.client.calls import Calls, SystemCallError
-from nodes.records import Netlink, NetlinkReply
+from nodes.uapi.syscalls import Netlink, NetlinkReply
 
 Attributes = dict[str, Any]
 

@@ -16,13 +16,13 @@ from collections.abc import Iterable, Sequence
 from socket import AF_INET, AF_INET6
 from typing import Any, TypeVar, cast
 
-from nodes import uapi
 from nodes.client import ancillary, timeouts
 from nodes.client.address import Address, numeric
 from nodes.client.ancillary import Ancillary
 from nodes.client.memory import MemoryRegistry
 from nodes.client.socket_calls import SocketCalls
-from nodes.records import (
+from nodes.uapi import socket as uapi
+from nodes.uapi.syscalls import (
     INLINE_BYTES,
     NO_MEMORY,
     Accept,

@@ -13,7 +13,16 @@ from contextlib import suppress
 from typing import TypeVar
 
 from nodes.client.calls import Calls
-from nodes.records import Accept, Accepted, AttachSocket, Done, OpenSocket, Reply, Request, SocketNames
+from nodes.uapi.syscalls import (
+    Accept,
+    Accepted,
+    AttachSocket,
+    Done,
+    OpenSocket,
+    Reply,
+    Request,
+    SocketNames,
+)
 
 _R = TypeVar("_R", bound=Reply)
 _A = TypeVar("_A")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodes.records import SocketRow
+from nodes.uapi.syscalls import SocketRow
 
 _TITLE = ("State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port")
 _UNLIMITED = 0xFFFFFFFFFFFFFFFF  # bytes a second

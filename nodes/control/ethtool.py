@@ -1,7 +1,7 @@
 """The ethtool family: rings, header split, channels, RSS and its contexts, n-tuple rules, features, counters.
 
-In: records of nodes.netlink. Out: records, NetlinkError; a refused request changes nothing. Owns nothing:
-the settings are the device's. Source: net/ethtool/{rings,channels,rss,features,common,ioctl}.c.
+In: records of nodes.uapi.netlink. Out: records, NetlinkError; a refused request changes nothing. Owns
+nothing: the settings are the device's. Source: net/ethtool/{rings,channels,rss,features,common,ioctl}.c.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import errno
 
 import msgspec
 
-from nodes import netlink
 from nodes.control import ntuple
 from nodes.control.netdev import require
 from nodes.control.netlink_error import NetlinkError
 from nodes.nic.flow_steering import DROP, RULES_MAX
 from nodes.nic.net_device import NetDevice, TcpDataSplit
 from nodes.nic.rss import Rss
+from nodes.uapi import netlink
 
 TX_RING_MAX = 4096
 RSS_CONTEXTS_MAX = 16

@@ -11,14 +11,14 @@ from typing import Any
 
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev_get import NetdevGet
-from nodes.netlink import Mode
 from nodes.nic.net_device import NetDevice
+from nodes.uapi.netlink import Mode
 
 Answer = Callable[[Any], Any]
 
 
 def answers(device: NetDevice, ethtool: Ethtool) -> dict[tuple[str, str, Mode], Answer]:
-    """Each takes the record that nodes.netlink.OPERATIONS says and returns one, a list of them, or None."""
+    """Each takes the record that uapi.netlink.OPERATIONS says and returns one, a list of them, or None."""
     look = NetdevGet(device)
     return {
         ("netdev", "dev-get", "do"): look.dev_get,

@@ -1,6 +1,6 @@
 """The netdev family's bind-rx and bind-tx: dma-bufs for rx queues, and for sending.
 
-In: records of nodes.netlink and descriptors. Out: bindings, NetlinkError. Owns the bindings; who bound
+In: records of nodes.uapi.netlink and descriptors. Out: bindings, NetlinkError. Owns the bindings; who bound
 says when they end (`unbind`). The order of checks is bind-rx's in the kernel, and a bind is all or
 nothing. Source: net/core/netdev-genl.c, net/core/devmem.c, net/core/netdev_rx_queue.c.
 """
@@ -14,14 +14,14 @@ from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import TypeVar
 
-from nodes import netlink
 from nodes.control.netlink_error import NetlinkError
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.netmem.binding import Binding, RxBinding, TxBinding
 from nodes.nic.net_device import NetDevice, TcpDataSplit
 from nodes.nic.rx_queue import RxQueue
-from nodes.uapi import PAGE_SIZE
+from nodes.uapi import netlink
+from nodes.uapi.socket import PAGE_SIZE
 
 _B = TypeVar("_B", bound=Binding)
 _V = TypeVar("_V")

@@ -1,6 +1,7 @@
 """The netdev family's looks at a device: its queues, NAPIs, page pools and counters.
 
-In: records of nodes.netlink. Out: records, NetlinkError. Owns nothing; a dump is a list, a do one record.
+In: records of nodes.uapi.netlink. Out: records, NetlinkError. Owns nothing; a dump is a list, a do one
+record.
 Source: net/core/netdev-genl.c, net/core/page_pool_user.c.
 """
 
@@ -11,13 +12,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from nodes import netlink
 from nodes.control.netdev import require
 from nodes.control.netlink_error import NetlinkError
 from nodes.netmem.page_pool import PagePool
 from nodes.nic.net_device import NetDevice
 from nodes.nic.rx_queue import RxCounters, RxQueue
 from nodes.nic.tx_queue import TxCounters, TxQueue
+from nodes.uapi import netlink
 
 NAPI_ID_MIN = 8193  # smaller numbers are CPUs' to the kernel
 _QSTATS = frozenset(netlink.Qstats.__struct_fields__)

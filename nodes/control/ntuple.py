@@ -1,6 +1,6 @@
 """N-tuple rules between the request's text and the NIC's integers.
 
-In: records of nodes.netlink. Out: NtupleRule of nodes.nic, and back; NetlinkError EINVAL for what is no
+In: records of nodes.uapi.netlink. Out: NtupleRule of nodes.nic, and back; NetlinkError EINVAL for what is no
 address. Owns nothing. Source: struct ethtool_rx_flow_spec; its m_u has the bits that are compared.
 """
 
@@ -10,9 +10,9 @@ import errno
 import ipaddress
 from typing import Literal
 
-from nodes import netlink
 from nodes.control.netlink_error import NetlinkError
 from nodes.nic.flow_steering import NtupleRule
+from nodes.uapi import netlink
 
 _BYTES: dict[str, int] = {"tcp4": 4, "tcp6": 16}
 _FAMILIES = {4: ipaddress.IPv4Address, 16: ipaddress.IPv6Address}

@@ -1,6 +1,6 @@
 """The kernel's netlink policy: encoded attributes become a record, or are refused as nla_parse would.
 
-In: bytes of one request. Out: a record of nodes.netlink, or NetlinkError with the attribute that offends:
+In: bytes of one request. Out: a record of uapi.netlink, or NetlinkError with the attribute that offends:
 ERANGE for a number outside its range, EINVAL for a type that is not the attribute's and for an attribute
 that the operation does not have. Owns nothing. Source: lib/nlattr.c, the generated policies of
 Documentation/netlink/specs/.
@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from nodes.control.netlink_error import NetlinkError
-from nodes.netlink import Attributes
+from nodes.uapi.netlink import Attributes
 
 _UNKNOWN = re.compile(r"unknown field `(?P<name>.*?)`")
 _PATH = re.compile(r" - at `\$\.?(?P<path>.*?)`$")

@@ -35,9 +35,9 @@ from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
 from nodes.nic.impairment import Impairment
 from nodes.nic.net_device import DeviceConfig, NetDevice
-from nodes.records import Welcome
 from nodes.sock.inet import Inet, InetConfig
 from nodes.tcp.config import ECN_CHOICES
+from nodes.uapi.syscalls import Welcome
 from nodes.wire import ethernet, ipv6
 
 _CAPTURE_BUFFER_BYTES = 1 << 20

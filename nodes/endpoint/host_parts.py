@@ -11,8 +11,8 @@ from nodes.machine.ledger import Ledger
 from nodes.nic.capture import Capture
 from nodes.nic.impairment import Impairment
 from nodes.nic.net_device import NetDevice
-from nodes.records import Welcome
 from nodes.sock.inet import Inet
+from nodes.uapi.syscalls import Welcome
 
 
 @dataclass(frozen=True, slots=True)

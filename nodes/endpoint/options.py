@@ -15,7 +15,7 @@ from nodes.kernel_version import DEFAULT, VERSIONS
 from nodes.nic.impairment import Chances, ImpairmentError
 from nodes.nic.impairment import parse as parse_impairment
 from nodes.nic.nic_model import GENERIC, MODELS, RX_QUEUES_MAX, NicModelError, nic_model
-from nodes.uapi import PAGE_SIZE
+from nodes.uapi.socket import PAGE_SIZE
 from nodes.wire import ethernet
 
 _RX_BUF_LENS = tuple(PAGE_SIZE << shift for shift in range(5))

@@ -17,14 +17,14 @@ from typing import Any
 
 import msgspec
 
-from nodes import netlink, records
 from nodes.control import families, policy
 from nodes.control.netlink_error import NetlinkError
-from nodes.endpoint import socket_table
 from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.session import Attempt, Session, refusing
 from nodes.endpoint.user_memory import UserMemory
 from nodes.nic.impairment import Impairment
+from nodes.sock import inet_diag
+from nodes.uapi import netlink, syscalls
 
 
 class ProcessCalls:
@@ -35,57 +35,57 @@ class ProcessCalls:
         self._memory = memory
         self._netlink_answers = families.answers(host.device, host.ethtool)
         self.calls: dict[type, Callable[..., Attempt]] = {
-            records.Hello: self._hello,
-            records.RegisterMemory: self._register_memory,
-            records.UnregisterMemory: self._unregister_memory,
-            records.OpenKernelSocket: self._open_kernel_socket,
-            records.GetStats: self._get_stats,
-            records.GetSnmp: self._get_snmp,
-            records.GetSockets: self._get_sockets,
-            records.Netlink: self._netlink,
+            syscalls.Hello: self._hello,
+            syscalls.RegisterMemory: self._register_memory,
+            syscalls.UnregisterMemory: self._unregister_memory,
+            syscalls.OpenKernelSocket: self._open_kernel_socket,
+            syscalls.GetStats: self._get_stats,
+            syscalls.GetSnmp: self._get_snmp,
+            syscalls.GetSockets: self._get_sockets,
+            syscalls.Netlink: self._netlink,
         }
 
-    def _hello(self, session: Session, _: records.Hello, __: int) -> Attempt:
+    def _hello(self, session: Session, _: syscalls.Hello, __: int) -> Attempt:
         def hello(_: float) -> None:
             bus = self._host.bus
             session.send_with(self._host.welcome, (bus.fd,) if bus else ())
 
         return hello
 
-    def _register_memory(self, session: Session, _: records.RegisterMemory, fd: int) -> Attempt:
+    def _register_memory(self, session: Session, _: syscalls.RegisterMemory, fd: int) -> Attempt:
         if fd < 0:
             return refusing(errno.EBADF, "RegisterMemory brought no descriptor")
 
-        def register(_: float) -> records.Done:
+        def register(_: float) -> syscalls.Done:
             memory = self._memory.register(fd)
             session.owned.callback(self._memory.drop, memory)
-            return records.Done(memory)
+            return syscalls.Done(memory)
 
         return register
 
-    def _unregister_memory(self, _: Session, request: records.UnregisterMemory, __: int) -> Attempt:
-        def unregister(_: float) -> records.Done:
+    def _unregister_memory(self, _: Session, request: syscalls.UnregisterMemory, __: int) -> Attempt:
+        def unregister(_: float) -> syscalls.Done:
             if not self._memory.drop(request.memory):
                 raise OSError(errno.EINVAL, "no such registered memory")
-            return records.Done()
+            return syscalls.Done()
 
         return unregister
 
-    def _open_kernel_socket(self, session: Session, _: records.OpenKernelSocket, __: int) -> Attempt:
+    def _open_kernel_socket(self, session: Session, _: syscalls.OpenKernelSocket, __: int) -> Attempt:
         def open_kernel_socket(_: float) -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-                session.send_with(records.Done(), (sock.fileno(),))
+                session.send_with(syscalls.Done(), (sock.fileno(),))
 
         return open_kernel_socket
 
-    def _get_stats(self, _: Session, __: records.GetStats, ___: int) -> Attempt:
+    def _get_stats(self, _: Session, __: syscalls.GetStats, ___: int) -> Attempt:
         host = self._host
 
-        def stats(_: float) -> records.Stats:
+        def stats(_: float) -> syscalls.Stats:
             usage = resource.getrusage(resource.RUSAGE_SELF)
             rx = [q.counters for q in host.device.all_rx_queues]
             tx = host.device.tx.counters
-            return records.Stats(
+            return syscalls.Stats(
                 ledger=host.ledger.snapshot(),
                 cpu_s=usage.ru_utime + usage.ru_stime,
                 rx_packets=sum(q.rx_packets for q in rx),
@@ -103,16 +103,16 @@ class ProcessCalls:
 
         return stats
 
-    def _get_snmp(self, _: Session, __: records.GetSnmp, ___: int) -> Attempt:
-        return lambda _: records.Snmp(socket_table.snmp(self._host.inet))
+    def _get_snmp(self, _: Session, __: syscalls.GetSnmp, ___: int) -> Attempt:
+        return lambda _: syscalls.Snmp(inet_diag.snmp(self._host.inet))
 
-    def _get_sockets(self, _: Session, request: records.GetSockets, __: int) -> Attempt:
-        return lambda _: socket_table.sockets(self._host.inet, max(0, request.first))
+    def _get_sockets(self, _: Session, request: syscalls.GetSockets, __: int) -> Attempt:
+        return lambda _: inet_diag.sockets(self._host.inet, max(0, request.first))
 
     # --- netlink
 
-    def _netlink(self, session: Session, request: records.Netlink, fd: int) -> Attempt:
-        def netlink_call(_: float) -> records.NetlinkReply:
+    def _netlink(self, session: Session, request: syscalls.Netlink, fd: int) -> Attempt:
+        def netlink_call(_: float) -> syscalls.NetlinkReply:
             with ExitStack() as undo:
                 if fd >= 0:
                     undo.callback(os.close, fd)
@@ -127,7 +127,7 @@ class ProcessCalls:
         return netlink_call
 
     @staticmethod
-    def _permitted(session: Session, request: records.Netlink) -> netlink.Attributes:
+    def _permitted(session: Session, request: syscalls.Netlink) -> netlink.Attributes:
         """The attributes, when there is such an operation and the caller may ask for it; in this order, the
         kernel's (genl_family_rcv_msg): EOPNOTSUPP, EPERM, then the policy."""
         family, operation = request.family, request.operation
@@ -153,12 +153,12 @@ class ProcessCalls:
         return netlink.Dmabuf(tx.dmabuf_id)
 
 
-def _netlink_reply(result: Any) -> records.NetlinkReply:
-    return records.NetlinkReply(msgspec.Raw(msgspec.msgpack.encode(result)))
+def _netlink_reply(result: Any) -> syscalls.NetlinkReply:
+    return syscalls.NetlinkReply(msgspec.Raw(msgspec.msgpack.encode(result)))
 
 
-def _impaired(impairment: Impairment | None) -> tuple[records.Impaired, ...]:
+def _impaired(impairment: Impairment | None) -> tuple[syscalls.Impaired, ...]:
     if impairment is None:
         return ()
     lanes = (("rx", impairment.rx), ("tx", impairment.tx))
-    return tuple(records.Impaired(name, *astuple(lane.counters)) for name, lane in lanes)
+    return tuple(syscalls.Impaired(name, *astuple(lane.counters)) for name, lane in lanes)

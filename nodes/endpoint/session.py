@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nodes.channel import Channel, ChannelClosed
 from nodes.endpoint.credentials import has_net_admin
 from nodes.endpoint.poll_file import PollFile
-from nodes.endpoint.socket_options import timed
-from nodes.records import AnyRequest, DontNeed, Failed, Netlink, Record, RegisterMemory, Reply
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.sockopt import timed
+from nodes.uapi.channel import Channel, ChannelClosed
+from nodes.uapi.syscalls import AnyRequest, DontNeed, Failed, Netlink, Record, RegisterMemory, Reply
 
 if TYPE_CHECKING:
     from nodes.endpoint.syscalls import Syscalls

@@ -11,14 +11,15 @@ import math
 import socket
 from collections.abc import Callable
 
-from nodes import records, uapi
 from nodes.control.netdev import Netdev
-from nodes.endpoint import socket_options
 from nodes.endpoint.session import Attempt, Session, refusing
 from nodes.endpoint.user_memory import EMPTY, UserMemory
+from nodes.sock import sockopt
 from nodes.sock.devmem_socket import DevmemSocket, SocketState
-from nodes.sock.tcp_recvmsg import RecvCall, RecvRequest
-from nodes.sock.tcp_sendmsg import SendCall, SendRequest
+from nodes.sock.recvmsg import RecvCall, RecvRequest
+from nodes.sock.sendmsg import SendCall, SendRequest
+from nodes.uapi import socket as uapi
+from nodes.uapi import syscalls
 from nodes.wire import ip
 
 _SSIZE_MAX = (1 << 63) - 1
@@ -37,29 +38,29 @@ class SocketCalls:
         self._memory = memory
         self._accepted = accepted
         self.calls: dict[type, Callable[..., Attempt]] = {
-            records.RecvMsg: self._recvmsg,
-            records.SendMsg: self._sendmsg,
-            records.DontNeed: self._dontneed,
-            records.GetNames: self._get_names,
-            records.Bind: self._bind,
-            records.Listen: self._listen,
-            records.Connect: self._connect,
-            records.Accept: self._accept,
-            records.Shutdown: self._shutdown,
-            records.ReadErrQueue: self._read_errqueue,
-            records.WaitCompletions: self._wait_completions,
-            records.SetSockOpt: self._setsockopt,
-            records.GetSockOpt: self._getsockopt,
+            syscalls.RecvMsg: self._recvmsg,
+            syscalls.SendMsg: self._sendmsg,
+            syscalls.DontNeed: self._dontneed,
+            syscalls.GetNames: self._get_names,
+            syscalls.Bind: self._bind,
+            syscalls.Listen: self._listen,
+            syscalls.Connect: self._connect,
+            syscalls.Accept: self._accept,
+            syscalls.Shutdown: self._shutdown,
+            syscalls.ReadErrQueue: self._read_errqueue,
+            syscalls.WaitCompletions: self._wait_completions,
+            syscalls.SetSockOpt: self._setsockopt,
+            syscalls.GetSockOpt: self._getsockopt,
         }
 
-    def _accept(self, sock: DevmemSocket, _: records.Accept, session: Session) -> Attempt:
-        def accept(_: float) -> records.Accepted:
+    def _accept(self, sock: DevmemSocket, _: syscalls.Accept, session: Session) -> Attempt:
+        def accept(_: float) -> syscalls.Accepted:
             child = sock.accept()
-            return records.Accepted(self._accepted(child, session), _name(child, child.remote))
+            return syscalls.Accepted(self._accepted(child, session), _name(child, child.remote))
 
         return accept
 
-    def _recvmsg(self, sock: DevmemSocket, request: records.RecvMsg, _: Session) -> Attempt:
+    def _recvmsg(self, sock: DevmemSocket, request: syscalls.RecvMsg, _: Session) -> Attempt:
         length = min(request.length, 1 << 30)
         control_bytes = min(request.control_bytes, _CONTROL_MAX)
         if min(control_bytes, request.room, request.before, length - request.before) < 0:
@@ -67,7 +68,7 @@ class SocketCalls:
         call: RecvCall | None = None
         give_up_at = math.inf
 
-        def receive(now: float) -> records.RecvReply:
+        def receive(now: float) -> syscalls.RecvReply:
             nonlocal call, give_up_at
             if call is None:
                 buffer = EMPTY if request.into is None else self._memory.view(request.into)
@@ -78,14 +79,14 @@ class SocketCalls:
                     give_up_at = now + request.timeout_s
             inline = request.into is None
             if inline and not call.buffer and sock.recv_queue.in_host_memory:
-                call.buffer = memoryview(bytearray(min(length, request.room, records.INLINE_BYTES)))
+                call.buffer = memoryview(bytearray(min(length, request.room, syscalls.INLINE_BYTES)))
             got = call.attempt(now, wait=now < give_up_at)
             data = bytes(call.buffer[: got.copied]) if inline else b""
-            return records.RecvReply(got.count, data, got.cmsgs)
+            return syscalls.RecvReply(got.count, data, got.cmsgs)
 
         return receive
 
-    def _sendmsg(self, sock: DevmemSocket, request: records.SendMsg, _: Session) -> Attempt:
+    def _sendmsg(self, sock: DevmemSocket, request: syscalls.SendMsg, _: Session) -> Attempt:
         if request.before < 0 or any(not 0 <= length <= _SSIZE_MAX for _, length in request.iov):
             return refusing(errno.EINVAL, "sendmsg of a negative number of bytes")
         if len(request.iov) > uapi.UIO_MAXIOV:
@@ -94,7 +95,7 @@ class SocketCalls:
         call: SendCall | None = None
         give_up_at = math.inf
 
-        def send(now: float) -> records.Done:
+        def send(now: float) -> syscalls.Done:
             nonlocal call, give_up_at
             if call is None:
                 span = request.source
@@ -105,80 +106,80 @@ class SocketCalls:
                 call = SendCall(sock, parsed, self._netdev.tx_binding)
                 if request.timeout_s is not None:
                     give_up_at = now + request.timeout_s
-            return records.Done(call.attempt(now, wait=now < give_up_at))
+            return syscalls.Done(call.attempt(now, wait=now < give_up_at))
 
         return send
 
-    def _dontneed(self, sock: DevmemSocket, request: records.DontNeed, _: Session) -> Attempt:
+    def _dontneed(self, sock: DevmemSocket, request: syscalls.DontNeed, _: Session) -> Attempt:
         def dontneed(_: float) -> None:
             sock.devmem_dontneed(request.tokens)
 
         return dontneed
 
-    def _get_names(self, sock: DevmemSocket, _: records.GetNames, __: Session) -> Attempt:
+    def _get_names(self, sock: DevmemSocket, _: syscalls.GetNames, __: Session) -> Attempt:
         return lambda _: names(sock)
 
-    def _bind(self, sock: DevmemSocket, request: records.Bind, _: Session) -> Attempt:
-        def bind(_: float) -> records.Done:
+    def _bind(self, sock: DevmemSocket, request: syscalls.Bind, _: Session) -> Attempt:
+        def bind(_: float) -> syscalls.Done:
             sock.bind(_address(sock, request.address), _port(request.port))
-            return records.Done()
+            return syscalls.Done()
 
         return bind
 
-    def _listen(self, sock: DevmemSocket, request: records.Listen, _: Session) -> Attempt:
-        def listen(_: float) -> records.Done:
+    def _listen(self, sock: DevmemSocket, request: syscalls.Listen, _: Session) -> Attempt:
+        def listen(_: float) -> syscalls.Done:
             sock.listen(request.backlog)
-            return records.Done()
+            return syscalls.Done()
 
         return listen
 
-    def _connect(self, sock: DevmemSocket, request: records.Connect, _: Session) -> Attempt:
+    def _connect(self, sock: DevmemSocket, request: syscalls.Connect, _: Session) -> Attempt:
         waiting = 0
 
-        def connect(now: float) -> records.Done:
+        def connect(now: float) -> syscalls.Done:
             nonlocal waiting
             if not waiting:
                 old = sock.socket_state is SocketState.CONNECTING
                 sock.start_connect(_address(sock, request.address), _port(request.port), now)
                 waiting = errno.EALREADY if old else errno.EINPROGRESS
             sock.connect_result(now, waiting)
-            return records.Done()
+            return syscalls.Done()
 
         return connect
 
-    def _shutdown(self, sock: DevmemSocket, request: records.Shutdown, _: Session) -> Attempt:
-        def shutdown(now: float) -> records.Done:
+    def _shutdown(self, sock: DevmemSocket, request: syscalls.Shutdown, _: Session) -> Attempt:
+        def shutdown(now: float) -> syscalls.Done:
             sock.shutdown(request.how, now)
-            return records.Done()
+            return syscalls.Done()
 
         return shutdown
 
-    def _read_errqueue(self, sock: DevmemSocket, _: records.ReadErrQueue, __: Session) -> Attempt:
-        def read(_: float) -> records.Completion:
+    def _read_errqueue(self, sock: DevmemSocket, _: syscalls.ReadErrQueue, __: Session) -> Attempt:
+        def read(_: float) -> syscalls.Completion:
             completion = sock.errqueue.read()
             if completion is None:
                 raise BlockingIOError(errno.EAGAIN, "no completion waits")
-            return records.Completion(uapi.EXTENDED_ERR.pack(*completion))
+            return syscalls.Completion(uapi.EXTENDED_ERR.pack(*completion))
 
         return read
 
     def _wait_completions(
-        self, sock: DevmemSocket, request: records.WaitCompletions, _: Session
+        self, sock: DevmemSocket, request: syscalls.WaitCompletions, _: Session
     ) -> Attempt:
-        def wait(_: float) -> records.Done:
+        def wait(_: float) -> syscalls.Done:
             if sock.errqueue.completed < request.count:
                 raise BlockingIOError(errno.EAGAIN, f"{sock.errqueue.completed} of {request.count} completed")
-            return records.Done(sock.errqueue.completed)
+            return syscalls.Done(sock.errqueue.completed)
 
         return wait
 
-    def _setsockopt(self, sock: DevmemSocket, request: records.SetSockOpt, session: Session) -> Attempt:
+    def _setsockopt(self, sock: DevmemSocket, request: syscalls.SetSockOpt, session: Session) -> Attempt:
         what = request.level, request.option, request.value
-        return lambda _: records.Done(socket_options.set_option(sock, *what, session.privileged))
+        return lambda _: syscalls.Done(sockopt.set_option(sock, *what, session.privileged))
 
-    def _getsockopt(self, sock: DevmemSocket, request: records.GetSockOpt, _: Session) -> Attempt:
+    def _getsockopt(self, sock: DevmemSocket, request: syscalls.GetSockOpt, _: Session) -> Attempt:
         level, option, length = request.level, request.option, request.length
-        return lambda now: records.Value(socket_options.get_option(sock, level, option, length, now))
+        return lambda now: syscalls.Value(sockopt.get_option(sock, level, option, length, now))
 
 
 def _address(sock: DevmemSocket, text: str) -> int:
@@ -205,6 +206,6 @@ def _name(sock: DevmemSocket, name: tuple[int, int]) -> tuple[str, int]:
     return text(name[0]), name[1]
 
 
-def names(sock: DevmemSocket) -> records.SocketNames:
+def names(sock: DevmemSocket) -> syscalls.SocketNames:
     """Both ends' addresses, as the socket's family writes them."""
-    return records.SocketNames(_name(sock, sock.local), _name(sock, sock.peer), sock.family)
+    return syscalls.SocketNames(_name(sock, sock.local), _name(sock, sock.peer), sock.family)

@@ -15,7 +15,6 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nodes import channel, records, uapi
 from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.poll_file import Bell, PollFile
 from nodes.endpoint.process_calls import ProcessCalls
@@ -23,6 +22,8 @@ from nodes.endpoint.session import Attempt, Session, refusing
 from nodes.endpoint.socket_calls import SocketCalls, names
 from nodes.endpoint.user_memory import UserMemory
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.uapi import channel, syscalls
+from nodes.uapi import socket as uapi
 
 
 @dataclass(slots=True)
@@ -54,9 +55,9 @@ class Syscalls:
         memory = UserMemory()
         self._calls: dict[type, Callable[..., Attempt]] = {
             **ProcessCalls(host, memory).calls,
-            records.OpenSocket: self._open_socket,
-            records.AttachSocket: self._attach_socket,
-            records.Watch: self._watch,
+            syscalls.OpenSocket: self._open_socket,
+            syscalls.AttachSocket: self._attach_socket,
+            syscalls.Watch: self._watch,
         }
         self._socket_calls: dict[type, Callable[..., Attempt]] = {
             **SocketCalls(host.netdev, memory, self._accepted).calls
@@ -64,13 +65,13 @@ class Syscalls:
 
     # --- sessions
 
-    def attempt(self, session: Session, request: records.AnyRequest, fd: int) -> Attempt:
+    def attempt(self, session: Session, request: syscalls.AnyRequest, fd: int) -> Attempt:
         """The attempt that answers `request`; it takes `fd` over (-1: none came)."""
         call = self._calls.get(type(request))
         if call is not None:
             return call(session, request, fd)
         if session.socket is None:
-            if isinstance(request, records.SetSockOpt) and request.option == uapi.SO_DEVMEM_DONTNEED:
+            if isinstance(request, syscalls.SetSockOpt) and request.option == uapi.SO_DEVMEM_DONTNEED:
                 return refusing(errno.EBADF, "SO_DEVMEM_DONTNEED is for TCP sockets, and this one is netlink")
             return refusing(errno.ENOTSOCK, "this channel is not a socket's")
         return self._socket_calls[type(request)](session.socket, request, session)
@@ -145,7 +146,7 @@ class Syscalls:
 
     # --- polling
 
-    def _watch(self, session: Session, _: records.Watch, __: int) -> Attempt:
+    def _watch(self, session: Session, _: syscalls.Watch, __: int) -> Attempt:
         def watch(_: float) -> None:
             if session.socket is None:
                 raise OSError(errno.ENOTSOCK, "this channel is not a socket's")
@@ -156,7 +157,7 @@ class Syscalls:
                 self.poll_files += 1
             for each in opened.sessions:
                 each.poll_file = opened.poll_file
-            session.send_with(records.Done(), (opened.poll_file.fd,))
+            session.send_with(syscalls.Done(), (opened.poll_file.fd,))
 
         return watch
 
@@ -178,10 +179,10 @@ class Syscalls:
 
     # --- opening sockets
 
-    def _open_socket(self, session: Session, request: records.OpenSocket, _: int) -> Attempt:
+    def _open_socket(self, session: Session, request: syscalls.OpenSocket, _: int) -> Attempt:
         if request.family not in (socket.AF_INET, socket.AF_INET6):
             return refusing(errno.EAFNOSUPPORT, f"address family {request.family}: AF_INET or AF_INET6")
-        return lambda _: records.Done(
+        return lambda _: syscalls.Done(
             self._serve(session, DevmemSocket(self._host.inet, request.family))
         )
 
@@ -213,8 +214,8 @@ class Syscalls:
         session.accepted.add(handle)
         return handle
 
-    def _attach_socket(self, session: Session, request: records.AttachSocket, _: int) -> Attempt:
-        def attach(_: float) -> records.SocketNames:
+    def _attach_socket(self, session: Session, request: syscalls.AttachSocket, _: int) -> Attempt:
+        def attach(_: float) -> syscalls.SocketNames:
             opened = self._handles.get(request.handle)
             if opened is None:
                 raise OSError(errno.EBADF, "no such socket, or it is closed")

@@ -10,7 +10,7 @@ import secrets
 
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
-from nodes.records import NO_MEMORY, Span
+from nodes.uapi.syscalls import NO_MEMORY, Span
 
 USER_MEMORY_NAME = "user-memory"
 EMPTY = memoryview(bytearray())

@@ -14,7 +14,7 @@ from nodes.machine.memory import Region
 from nodes.netmem.memory_provider import DmabufNetIovs
 from nodes.netmem.netmem import NetIov, Netmem
 from nodes.netmem.page_pool import CAPABLE, Napi, PagePool, PoolParams, PoolTrace
-from nodes.uapi import PAGE_SIZE
+from nodes.uapi.socket import PAGE_SIZE
 
 Freed = Callable[["Binding"], None]
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from nodes.machine.memory import Region
 from nodes.netmem.netmem import NetIov, Netmem, Page
-from nodes.uapi import PAGE_SIZE
+from nodes.uapi.socket import PAGE_SIZE
 
 PP_ALLOC_BULK = 64  # PP_ALLOC_CACHE_REFILL: pages that a pool asks the page allocator for
 

@@ -21,7 +21,7 @@ import msgspec
 
 from nodes.netmem.memory_provider import MemoryProvider
 from nodes.netmem.netmem import Netmem
-from nodes.uapi import PAGE_SIZE
+from nodes.uapi.socket import PAGE_SIZE
 
 PP_ALLOC_CACHE_SIZE = 128
 PP_ALLOC_CACHE_REFILL = 64

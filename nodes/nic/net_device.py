@@ -29,7 +29,7 @@ from nodes.nic.rx_queue import RxQueue
 from nodes.nic.tx_queue import TxQueue
 from nodes.nic.wire_port import Wire
 from nodes.skb import Frag, Frags, LinearFrags, Skb, frags_of
-from nodes.uapi import PAGE_SIZE
+from nodes.uapi.socket import PAGE_SIZE
 from nodes.wire import ethernet
 from nodes.wire.tcp import CHECKSUM_OFFSET
 

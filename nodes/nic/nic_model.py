@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from nodes.netmem.page_pool import CAPABLE, PoolParams
 from nodes.nic.af_packet import PEEK_BYTES, VNET_BYTES
-from nodes.uapi import PAGE_SIZE
+from nodes.uapi.socket import PAGE_SIZE
 
 HEADERS_MIN = 54  # Ethernet, IPv4 and TCP without options
 HEADERS_MAX = PEEK_BYTES - VNET_BYTES  # what the parser sees

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
-from nodes import uapi
 from nodes.skb import Frags
+from nodes.sock.bind_table import V4, V6
 from nodes.sock.errqueue import ErrQueue
-from nodes.sock.ports import V4, V6
 from nodes.sock.recv_queue import RecvQueue
 from nodes.sock.user_frags import UserFrags
 from nodes.tcp.connection import Connection
 from nodes.tcp.keepalive import Keepalive
 from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
 
 if TYPE_CHECKING:
     from nodes.sock.inet import Inet

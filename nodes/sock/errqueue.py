@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from nodes.uapi import SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
+from nodes.uapi.socket import SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
 
 CODE_COPIED = 1  # SO_EE_CODE_ZEROCOPY_COPIED: the data was copied after all
 # net.core.optmem_max over SKB_TRUESIZE(0) on a 64-bit machine

@@ -15,18 +15,18 @@ import itertools
 import random
 from dataclasses import dataclass
 
+from nodes.inet.ip_input import IpInput
+from nodes.inet.link import Family, Link, family_v4, family_v6
+from nodes.inet.mib import IpMib
 from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
 from nodes.skb import Frags, Skb
+from nodes.sock.bind_table import V4, V6, Ports
 from nodes.sock.devmem_socket import DevmemSocket, SocketOptions, error
-from nodes.sock.handshakes import Ends, Handshakes, ends_of
-from nodes.sock.icmp_errors import IcmpErrors
-from nodes.sock.ip_input import IpInput
-from nodes.sock.link import Family, Link, family_v4, family_v6
-from nodes.sock.ports import V4, V6, Ports
+from nodes.sock.request_sock import Ends, Handshakes, ends_of
 from nodes.sock.send_pages import SendPages
-from nodes.sock.snmp import IpMib
-from nodes.sock.time_waits import Flow, TimeWaits
+from nodes.sock.tcp_err import IcmpErrors
+from nodes.sock.timewait import Flow, TimeWaits
 from nodes.tcp.config import WINDOW_MAX, TcpConfig
 from nodes.tcp.connection import Connection, reset_for
 from nodes.tcp.host import TcpHost

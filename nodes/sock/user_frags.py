@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Iterable
 
 from nodes.netmem.netmem import Netmem
-from nodes.uapi import MAX_DONTNEED_FRAGS
+from nodes.uapi.socket import MAX_DONTNEED_FRAGS
 
 TOKENS_MAX = (1 << 31) - 1  # xa_limit_31b
 _U32 = 1 << 32

@@ -23,7 +23,7 @@ from rich.table import Table
 from tests.bench import netmem
 from tests.bench.congestion import LINUX, OURS, LongLink, Path, jain
 from tests.bench.network import PROJECT, Network, python
-from workloads.records import ExperimentConfig, Sample
+from workloads.experiment.records import ExperimentConfig, Sample
 
 MESSAGE = 4 << 20
 STOLEN_MAX = 0.02

@@ -14,11 +14,11 @@ from contextlib import closing
 from nodes.control.netdev import Netdev
 from nodes.machine import dmabuf
 from nodes.machine.ledger import Ledger
-from nodes.netlink import BindRx, Queue
 from nodes.netmem.binding import RxBinding
 from nodes.netmem.memory_provider import DmabufNetIovs, HostPages, MemoryProvider
 from nodes.netmem.page_pool import PagePool
 from nodes.nic.net_device import DeviceConfig, NetDevice, TcpDataSplit
+from nodes.uapi.netlink import BindRx, Queue
 from tests.nic.fake_wire import FakeWire
 
 BOUND_BYTES = 256 << 20

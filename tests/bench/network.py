@@ -18,9 +18,9 @@ from typing import Any
 
 from nodes.client.host import Host, HostError
 from topologies import shapes
-from topologies.fabric import Fabric
-from workloads.rank_actor import Rank
-from workloads.records import ExperimentConfig, RankPlace, Sample, Trial
+from topologies.mininet.fabric import Fabric
+from workloads.experiment.rank import Rank
+from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 
 PROJECT = Path(__file__).resolve().parents[2]
 _ANSWER_S = 60.0

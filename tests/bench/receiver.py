@@ -11,10 +11,10 @@ import sys
 import time
 from contextlib import ExitStack, closing
 
-from nodes import uapi
 from nodes.client.host import Host
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
+from nodes.uapi import socket as uapi
 
 _MEMORY = 64 << 20
 _CALL = 1 << 20

@@ -13,9 +13,9 @@ from nodes.client.host import Host
 from nodes.client.netdev import Netdev as NetdevClient
 from nodes.control import families, policy
 from nodes.control.ethtool import Ethtool
-from nodes.netlink import OPERATIONS, Mode
 from nodes.nic.net_device import NetDevice
-from nodes.records import Netlink, NetlinkReply, Reply, Request
+from nodes.uapi.netlink import OPERATIONS, Mode
+from nodes.uapi.syscalls import Netlink, NetlinkReply, Reply, Request
 
 _R = TypeVar("_R", bound=Reply)
 

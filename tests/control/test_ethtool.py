@@ -11,8 +11,18 @@ import pytest
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
-from nodes.netlink import Channels, ChannelsInfo, Empty, FeaturesSet, Location, Ntuple, Rings, Rss, RssContext
 from nodes.nic.rss import DEFAULT_KEY
+from nodes.uapi.netlink import (
+    Channels,
+    ChannelsInfo,
+    Empty,
+    FeaturesSet,
+    Location,
+    Ntuple,
+    Rings,
+    Rss,
+    RssContext,
+)
 from tests.control.conftest import on_nic
 from tests.control.test_bind import bind
 from tests.nic.bench import Bench

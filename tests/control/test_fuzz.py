@@ -12,8 +12,8 @@ import msgspec
 from nodes.control import families, policy
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
-from nodes.netlink import OPERATIONS, BindRx, BindTx, Mode, needs_admin
 from nodes.nic.net_device import NetDevice
+from nodes.uapi.netlink import OPERATIONS, BindRx, BindTx, Mode, needs_admin
 from tests.control.test_bind import IFINDEX, fd_of, no_dmabuf
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp

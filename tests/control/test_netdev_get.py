@@ -10,7 +10,10 @@ import pytest
 from nodes.control.netdev import Netdev
 from nodes.control.netdev_get import NAPI_ID_MIN, NetdevGet
 from nodes.control.netlink_error import NetlinkError
-from nodes.netlink import (
+from nodes.netmem.memory_provider import HostPages
+from nodes.netmem.page_pool import PagePool
+from nodes.skb import Skb, frags_of
+from nodes.uapi.netlink import (
     BindRx,
     Device,
     Empty,
@@ -25,9 +28,6 @@ from nodes.netlink import (
     QueueGet,
     QueueInfo,
 )
-from nodes.netmem.memory_provider import HostPages
-from nodes.netmem.page_pool import PagePool
-from nodes.skb import Skb, frags_of
 from tests.control.conftest import on_nic
 from tests.control.test_bind import IFINDEX, bind, fd_of, ready, receive
 from tests.nic.bench import Bench

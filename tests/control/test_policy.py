@@ -12,7 +12,7 @@ from nodes.control.ethtool import Ethtool
 from nodes.control.families import answers
 from nodes.control.netlink_error import NetlinkError
 from nodes.control.policy import parse
-from nodes.netlink import (
+from nodes.uapi.netlink import (
     OPERATIONS,
     BindRx,
     Empty,

@@ -9,7 +9,7 @@ import pytest
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
-from nodes.netlink import Channels, Empty, Ntuple, Rings, Rss, RssContext
+from nodes.uapi.netlink import Channels, Empty, Ntuple, Rings, Rss, RssContext
 from tests.control.conftest import on_nic
 from tests.control.test_bind import bind, bound_queues, ready
 

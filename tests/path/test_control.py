@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nodes.netlink import Channels, FeaturesSet, Ntuple, Rings, Rss
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.uapi.netlink import Channels, FeaturesSet, Ntuple, Rings, Rss
 from tests.path.two_hosts import TwoHosts
 
 DATA = bytes(range(256)) * 1024

@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from nodes import uapi
 from nodes.machine.ledger import totals
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, STEP_S, Impairment, PathHost, TwoHosts
 

@@ -8,9 +8,9 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
+from nodes.inet.path_mtu import CACHE_MAX, EXPIRES_S, LEAST_V4, PathMtus, least
 from nodes.nic.af_packet import Departing
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.sock.path_mtu import CACHE_MAX, EXPIRES_S, LEAST_V4, PathMtus, least
 from nodes.tcp.state import State
 from nodes.wire import ethernet, icmp, icmpv6, ip, ipv4, ipv6
 from nodes.wire.icmp import IcmpError

@@ -9,12 +9,12 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from nodes.endpoint.socket_options import get_option, set_option
 from nodes.machine.ledger import totals
 from nodes.nic.af_packet import Departing
 from nodes.nic.flow_steering import NtupleRule
 from nodes.skb import LinearFrags
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.sockopt import get_option, set_option
 from nodes.tcp.state import State
 from nodes.wire import ethernet, icmpv6, ip, ipv6, ndisc, tcp
 from nodes.wire.checksum import partial_sum, pseudo_header_sum

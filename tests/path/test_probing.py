@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.inet.link import Contender
 from nodes.nic.af_packet import Departing
-from nodes.sock.link import Contender
 from nodes.wire import arp, ethernet, icmpv6, ip, ipv6, ndisc
 from tests.path.two_hosts import TwoHosts
 

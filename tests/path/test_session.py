@@ -11,14 +11,15 @@ from socket import SOL_SOCKET
 
 import pytest
 
-from nodes import records, uapi
-from nodes.channel import Channel, ChannelClosed
 from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.session import BUG, Session
 from nodes.endpoint.syscalls import Syscalls
+from nodes.uapi import socket as uapi
+from nodes.uapi import syscalls
+from nodes.uapi.channel import Channel, ChannelClosed
 from tests.path.two_hosts import PathHost, TwoHosts
 
-READ = records.RecvMsg(100, 0, 0, None, None)
+READ = syscalls.RecvMsg(100, 0, 0, None, None)
 
 
 class Process:
@@ -31,13 +32,13 @@ class Process:
         self.session = Session(theirs, syscalls)
         self._hosts = hosts
 
-    def call(self, request: records.AnyRequest) -> records.AnyReply | None:
+    def call(self, request: syscalls.AnyRequest) -> syscalls.AnyReply | None:
         """The reply; None of a call that is blocked."""
         self.channel.send(request)
         self.session.handle(select.EPOLLIN, self._hosts.now)
         return self.reply()
 
-    def reply(self) -> records.AnyReply | None:
+    def reply(self) -> syscalls.AnyReply | None:
         try:
             return self.channel.receive_reply()[0]
         except BlockingIOError:
@@ -53,7 +54,7 @@ class Kernel:
 
     def __init__(self, hosts: TwoHosts, host: PathHost, stack: ExitStack) -> None:
         self.hosts, self.stack = hosts, stack
-        welcome = records.Welcome("b", "", 0, "", "", 0, 0)
+        welcome = syscalls.Welcome("b", "", 0, "", "", 0, 0)
         self.syscalls = Syscalls(
             HostParts(welcome, host.inet, host.device, host.netdev, host.ethtool, host.ledger, None)
         )
@@ -71,11 +72,11 @@ class Kernel:
         listener.bind(0, 5000)
         listener.listen(1)
         process = self.process()
-        process.call(records.OpenSocket())
-        assert process.call(records.Connect("10.0.1.1", 5000, None)) is None
+        process.call(syscalls.OpenSocket())
+        assert process.call(syscalls.Connect("10.0.1.1", 5000, None)) is None
         self.hosts.run_until(lambda: bool(listener.accept_queue), 5)
         self.syscalls.retry(self.hosts.now)
-        assert process.reply() == records.Done()
+        assert process.reply() == syscalls.Done()
         listener.close(self.hosts.now)
         return process
 
@@ -91,7 +92,7 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
     kernel: Kernel, capfd: pytest.CaptureFixture[str], blocked: bool
 ) -> None:
     unlucky, other = kernel.connected(), kernel.process()
-    other.call(records.OpenSocket())
+    other.call(syscalls.OpenSocket())
     sock = unlucky.session.socket
     assert sock is not None
     if blocked:
@@ -103,7 +104,7 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
         answer = unlucky.reply()
     else:
         answer = unlucky.call(READ)
-    assert isinstance(answer, records.Failed)
+    assert isinstance(answer, syscalls.Failed)
     assert (answer.number, answer.message.startswith(BUG)) == (errno.EIO, True)
     with pytest.raises(ChannelClosed):
         unlucky.reply()
@@ -112,23 +113,23 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
     kernel.syscalls.retry(kernel.hosts.now)
     err = capfd.readouterr().err
     assert (err.count(BUG), err.count("Traceback")) == (1, 1)
-    length = records.GetSockOpt(SOL_SOCKET, uapi.SO_RCVLOWAT, 4)
-    assert other.call(length) == records.Value((1).to_bytes(4, "little"))
+    length = syscalls.GetSockOpt(SOL_SOCKET, uapi.SO_RCVLOWAT, 4)
+    assert other.call(length) == syscalls.Value((1).to_bytes(4, "little"))
 
 
 def test_neither_closed_channels_nor_answered_calls_keep_their_deadlines(kernel: Kernel) -> None:
-    far = records.RecvMsg(100, 0, 0, None, 3600.0)
-    near = records.RecvMsg(100, 0, 0, None, 0.001)
+    far = syscalls.RecvMsg(100, 0, 0, None, 3600.0)
+    near = syscalls.RecvMsg(100, 0, 0, None, 0.001)
     steady = kernel.connected()
     for _ in range(300):
         process = kernel.process()
-        process.call(records.AttachSocket(kernel.handle(steady)))
+        process.call(syscalls.AttachSocket(kernel.handle(steady)))
         assert process.call(far) is None
         process.close()
         assert steady.call(near) is None
         kernel.hosts.now += 0.001
         kernel.syscalls.retry(kernel.hosts.now)
-        assert isinstance(steady.reply(), records.Failed)
+        assert isinstance(steady.reply(), syscalls.Failed)
         assert len(kernel.syscalls._deadlines) < 100
     assert kernel.syscalls._timed == {}
     assert steady.call(near) is None
@@ -137,21 +138,21 @@ def test_neither_closed_channels_nor_answered_calls_keep_their_deadlines(kernel:
 
 def test_a_listeners_channel_remembers_only_connections_that_nobody_serves(kernel: Kernel) -> None:
     listener, port = kernel.process(), 6000
-    listener.call(records.OpenSocket())
-    listener.call(records.Bind("", port))
-    listener.call(records.Listen(8))
+    listener.call(syscalls.OpenSocket())
+    listener.call(syscalls.Bind("", port))
+    listener.call(syscalls.Listen(8))
     clients = [kernel.hosts.a.socket() for _ in range(3)]
     for client in clients:
         client.start_connect(kernel.hosts.b.address, port, kernel.hosts.now)
     kernel.hosts.rest(0.1)
     handles = []
     for _ in clients:
-        accepted = listener.call(records.Accept(0))
-        assert isinstance(accepted, records.Accepted)
+        accepted = listener.call(syscalls.Accept(0))
+        assert isinstance(accepted, syscalls.Accepted)
         handles.append(accepted.handle)
     servers = [kernel.process() for _ in range(2)]
     for server, handle in zip(servers, handles[:2], strict=True):
-        server.call(records.AttachSocket(handle))
+        server.call(syscalls.AttachSocket(handle))
     assert listener.session.accepted == {handles[2]}
     listener.close()
     kernel.hosts.rest(0.1)
@@ -163,15 +164,15 @@ def test_a_listeners_channel_remembers_only_connections_that_nobody_serves(kerne
 def test_more_than_1024_ranges_are_emsgsize_before_anything_else(kernel: Kernel, dmabuf_id: int) -> None:
     process = kernel.connected()
     for count, number in ((1025, errno.EMSGSIZE), (1024, errno.EINVAL if dmabuf_id else errno.EFAULT)):
-        answer = process.call(records.SendMsg(0, b"", None, dmabuf_id, ((0, 1),) * count, None))
-        assert isinstance(answer, records.Failed)
+        answer = process.call(syscalls.SendMsg(0, b"", None, dmabuf_id, ((0, 1),) * count, None))
+        assert isinstance(answer, syscalls.Failed)
         assert answer.number == number
 
 
 @pytest.mark.parametrize("length", [-1, 1 << 63])
 def test_a_length_that_ssize_t_cannot_hold_is_einval(kernel: Kernel, length: int) -> None:
-    answer = kernel.connected().call(records.SendMsg(0, b"", None, 1, ((0, length),), None))
-    assert isinstance(answer, records.Failed)
+    answer = kernel.connected().call(syscalls.SendMsg(0, b"", None, 1, ((0, length),), None))
+    assert isinstance(answer, syscalls.Failed)
     assert answer.number == errno.EINVAL
     assert "negative" in answer.message
 

@@ -12,10 +12,10 @@ from socket import SHUT_RD, SHUT_RDWR, SHUT_WR
 import pytest
 
 from nodes.sock.devmem_socket import SOMAXCONN, DevmemSocket, SocketState
+from nodes.sock.sendmsg import SendRequest, sendmsg
 from nodes.sock.tcp_poll import poll_events
-from nodes.sock.tcp_sendmsg import SendRequest, sendmsg
 from nodes.tcp.state import State
-from nodes.uapi import MSG_OOB
+from nodes.uapi.socket import MSG_OOB
 from nodes.wire import ip
 from tests.path.test_sockets import errno_of
 from tests.path.two_hosts import TwoHosts

@@ -11,15 +11,15 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from nodes import uapi
 from nodes.control.netdev_get import NAPI_ID_MIN
-from nodes.endpoint import socket_options
-from nodes.endpoint.socket_options import get_option, set_option
 from nodes.kernel_version import VERSIONS
+from nodes.sock import sockopt
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.sockopt import get_option, set_option
 from nodes.tcp.congestion.newreno import NewReno
 from nodes.tcp.segment import ECT0
 from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
 from nodes.wire import ip, ipv4, ipv6
 from tests.path.conftest import assert_nothing_left
 from tests.path.test_sockets import errno_of
@@ -239,4 +239,4 @@ def test_the_documents_table_has_exactly_the_options_that_exist() -> None:
         for row in rows
         for name in re.findall(r"\w+", row)
     }
-    assert documented == set(socket_options._TABLE_V6)
+    assert documented == set(sockopt._TABLE_V6)

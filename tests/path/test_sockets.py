@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from nodes import uapi
-from nodes.endpoint.socket_options import set_option
 from nodes.machine.ledger import totals
-from nodes.netlink import Rings
 from nodes.nic.af_packet import Departing
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.sockopt import set_option
 from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
+from nodes.uapi.netlink import Rings
 from nodes.wire import ethernet, ipv4
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.ipv4 import address_int

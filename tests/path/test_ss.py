@@ -6,8 +6,8 @@ import re
 from socket import AF_INET6
 
 from nodes.client.ss import table
-from nodes.endpoint.socket_table import PAGE, snmp, sockets
-from nodes.records import SocketRow
+from nodes.sock.inet_diag import PAGE, snmp, sockets
+from nodes.uapi.syscalls import SocketRow
 from tests.path.two_hosts import PathHost, TwoHosts
 
 

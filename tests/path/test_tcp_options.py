@@ -8,10 +8,10 @@ import struct
 
 import pytest
 
-from nodes import uapi
-from nodes.endpoint.socket_options import get_option, set_option
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.sockopt import get_option, set_option
 from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
 from tests.path.two_hosts import TwoHosts
 
 SOL, TCP = socket.SOL_SOCKET, socket.IPPROTO_TCP

@@ -11,9 +11,9 @@ from functools import partial
 
 import pytest
 
-from nodes.endpoint.socket_table import sockets
-from nodes.sock import time_waits
+from nodes.sock import timewait as time_waits
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.inet_diag import sockets
 from nodes.tcp.state import State
 from nodes.tcp.time_wait import TIME_WAIT_S
 from nodes.wire import ethernet, icmp, ip, ipv4, tcp

@@ -20,15 +20,15 @@ from nodes.machine import dmabuf
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
-from nodes.netlink import BindRx, BindTx, Ntuple, Queue, Rings, Rss
 from nodes.nic.af_packet import PEEK_BYTES, Arriving, Departing
 from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.nic.nic_model import GENERIC, NicModel
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.inet import Inet, InetConfig
-from nodes.sock.tcp_recvmsg import Received, RecvRequest, recvmsg
-from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
-from nodes.uapi import DMABUF_CMSG, DMABUF_TOKEN, MSG_SOCK_DEVMEM, MSG_ZEROCOPY, DmabufCmsg
+from nodes.sock.recvmsg import Received, RecvRequest, recvmsg
+from nodes.sock.sendmsg import SendRequest, sendmsg, sent
+from nodes.uapi.netlink import BindRx, BindTx, Ntuple, Queue, Rings, Rss
+from nodes.uapi.socket import DMABUF_CMSG, DMABUF_TOKEN, MSG_SOCK_DEVMEM, MSG_ZEROCOPY, DmabufCmsg
 from nodes.wire import ip
 from nodes.wire.ipv4 import address_int
 

@@ -10,16 +10,16 @@ from contextlib import closing
 
 import pytest
 
-from nodes import uapi
-from nodes.channel import Channel
 from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.session import Session
-from nodes.endpoint.socket_options import get_option, set_option
 from nodes.endpoint.syscalls import Syscalls
 from nodes.kernel_version import VERSIONS
-from nodes.records import Failed, SetSockOpt, Welcome
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.uapi import DMABUF_TOKEN, SO_DEVMEM_DONTNEED, SOL_SOCKET
+from nodes.sock.sockopt import get_option, set_option
+from nodes.uapi import socket as uapi
+from nodes.uapi.channel import Channel
+from nodes.uapi.socket import DMABUF_TOKEN, SO_DEVMEM_DONTNEED, SOL_SOCKET
+from nodes.uapi.syscalls import Failed, SetSockOpt, Welcome
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, DeviceKind, Impairment, TwoHosts
 from tests.semantics.refusal import errno_of

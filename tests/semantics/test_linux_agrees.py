@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from nodes import uapi
-from nodes.endpoint.socket_options import get_option, set_option
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.sock.tcp_recvmsg import RecvRequest, recvmsg
-from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
-from nodes.uapi import MSG_SOCK_DEVMEM, MSG_ZEROCOPY, SCM_DEVMEM_DMABUF, SO_DEVMEM_DONTNEED, SOL_SOCKET
+from nodes.sock.recvmsg import RecvRequest, recvmsg
+from nodes.sock.sendmsg import SendRequest, sendmsg, sent
+from nodes.sock.sockopt import get_option, set_option
+from nodes.uapi import socket as uapi
+from nodes.uapi.socket import MSG_SOCK_DEVMEM, MSG_ZEROCOPY, SCM_DEVMEM_DMABUF, SO_DEVMEM_DONTNEED, SOL_SOCKET
 from tests.path.two_hosts import TwoHosts
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from nodes.netlink import Empty
 from nodes.nic.nic_model import MODELS, NicModel, nic_model
 from nodes.nic.rx_queue import HsplitCounters, RxQueue
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.uapi import MSG_SOCK_DEVMEM
+from nodes.uapi.netlink import Empty
+from nodes.uapi.socket import MSG_SOCK_DEVMEM
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, DeviceKind, TwoHosts
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodes import uapi
 from nodes.machine.memory import Region
 from nodes.nic.nic_model import MODELS
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.sock.tcp_recvmsg import Received, RecvCall, RecvRequest, recvmsg
+from nodes.sock.recvmsg import Received, RecvCall, RecvRequest, recvmsg
 from nodes.sock.user_frags import UserFrags
-from nodes.uapi import DMABUF_CMSG, MSG_SOCK_DEVMEM, DmabufCmsg
+from nodes.uapi import socket as uapi
+from nodes.uapi.socket import DMABUF_CMSG, MSG_SOCK_DEVMEM, DmabufCmsg
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, TwoHosts
 from tests.semantics.refusal import errno_of

@@ -7,18 +7,18 @@ import random
 
 import pytest
 
-from nodes import uapi
 from nodes.client.socket import Socket
-from nodes.endpoint.socket_options import set_option
 from nodes.kernel_version import VERSIONS
 from nodes.machine.cpu import UnreadableMemory
-from nodes.netlink import FeaturesSet
 from nodes.nic.net_device import NetDevice
 from nodes.skb import Skb
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.errqueue import CODE_COPIED, NOTIFIERS_MAX
-from nodes.sock.tcp_sendmsg import SendRequest, sendmsg, sent
-from nodes.uapi import MSG_ZEROCOPY
+from nodes.sock.sendmsg import SendRequest, sendmsg, sent
+from nodes.sock.sockopt import set_option
+from nodes.uapi import socket as uapi
+from nodes.uapi.netlink import FeaturesSet
+from nodes.uapi.socket import MSG_ZEROCOPY
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, Impairment, TwoHosts
 from tests.semantics.refusal import errno_of

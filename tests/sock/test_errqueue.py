@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nodes.sock.errqueue import CODE_COPIED, NOTIFIERS_MAX, ErrQueue
-from nodes.uapi import EXTENDED_ERR, SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
+from nodes.uapi.socket import EXTENDED_ERR, SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
 
 
 def read_all(queue: ErrQueue) -> list[tuple[int, int, int]]:

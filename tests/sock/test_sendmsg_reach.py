@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 
-from nodes import uapi
-from nodes.sock.tcp_sendmsg import reach_inside
+from nodes.sock.sendmsg import reach_inside
+from nodes.uapi import socket as uapi
 
 Iov = tuple[tuple[int, int], ...]
 PAGE = uapi.PAGE_SIZE

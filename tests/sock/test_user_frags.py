@@ -7,7 +7,7 @@ import random
 import pytest
 
 from nodes.sock.user_frags import UserFrags
-from nodes.uapi import MAX_DONTNEED_FRAGS
+from nodes.uapi.socket import MAX_DONTNEED_FRAGS
 from tests.sock.payloads import Payloads
 
 

@@ -15,8 +15,8 @@ import typing
 
 import msgspec
 
-from nodes import netlink
-from nodes.records import AnyRequest
+from nodes.uapi import netlink
+from nodes.uapi.syscalls import AnyRequest
 
 FRAMES_A_CONNECTION = 25
 _NUMBERS = [0, 1, 7, 64, -1, 4096, 7000, 1 << 20, 1 << 31, 1 << 63, (1 << 64) - 1]

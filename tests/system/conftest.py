@@ -20,8 +20,8 @@ import pytest
 from nodes.client.host import Host
 from tests.system.network import Network
 from topologies import shapes
-from topologies.fabric import Fabric
-from topologies.mininet_fabric import COMMANDS
+from topologies.mininet.builder import COMMANDS
+from topologies.mininet.fabric import Fabric
 
 TOKEN_VARIABLE = "DEVMEM_TESTBED_TEST"
 PATIENCE_S = 5.0  # the kernel takes a namespace down after its last process has ended

@@ -13,12 +13,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes import uapi
 from nodes.client.host import Host, HostError
 from nodes.client.socket import Socket
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
-from topologies.fabric import Fabric
+from nodes.uapi import socket as uapi
+from topologies.mininet.fabric import Fabric
 
 MIB = 1 << 20
 PORT = 7000

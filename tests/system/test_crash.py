@@ -29,7 +29,7 @@ TCP_USER_TIMEOUT = 18
 # Receives into device memory for ever and returns only every other token.
 _HOARDER = """
 import sys
-from nodes import uapi
+from nodes.uapi import socket as uapi
 from nodes.client.host import Host
 from nodes.machine import dmabuf
 host, port = Host(sys.argv[1]), int(sys.argv[2])

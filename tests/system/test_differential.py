@@ -13,7 +13,7 @@ import pytest
 from nodes.control import families, policy
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
-from nodes.netlink import OPERATIONS, BindRx, BindTx, Mode
+from nodes.uapi.netlink import OPERATIONS, BindRx, BindTx, Mode
 from tests.nic.bench import Bench
 from tests.system import kernel_netdev
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from nodes import uapi
 from nodes.client.host import Host
 from nodes.machine import dmabuf
+from nodes.uapi import socket as uapi
 from tests.system.network import (
     MIB,
     PORT,

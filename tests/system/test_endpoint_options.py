@@ -13,10 +13,10 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from nodes import uapi
 from nodes.client.netdev import Attributes
 from nodes.client.socket import Socket
 from nodes.machine import dmabuf
+from nodes.uapi import socket as uapi
 from tests.system.network import PORT, Network, accept, bind_rx, listen, receive_devmem
 
 pytestmark = pytest.mark.system

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import processes_with
-from topologies.fabric import PROJECT, Fabric, FabricError
-from topologies.protocol import ChildExited
+from topologies.mininet.fabric import PROJECT, Fabric, FabricError
+from topologies.mininet.protocol import ChildExited
 from topologies.shapes import build
 from topologies.topology import GSO_MAX_BYTES
 
@@ -26,7 +26,7 @@ SLEEP = ["sleep", "600"]
 PARENT = """
 import sys, time
 from pathlib import Path
-from topologies.fabric import Fabric
+from topologies.mininet.fabric import Fabric
 from topologies.shapes import build
 fabric = Fabric(build("pair", 2), Path(sys.argv[1]))
 fabric.spawn("h1", ["sh", "-c", "sleep 600 & sleep 600"], "sleep.log")
@@ -265,7 +265,7 @@ def test_a_missing_command_is_named_with_its_remedy(tmp_path: Path, monkeypatch:
 
 
 def test_an_ordinary_user_is_told_to_be_root() -> None:
-    code = "import os; from topologies.mininet_fabric import main; os.setuid(65534); main(os.getppid())"
+    code = "import os; from topologies.mininet.builder import main; os.setuid(65534); main(os.getppid())"
     argv = [sys.executable, "-c", code]
     ended = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert ended.returncode == 1

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from nodes import uapi
 from nodes.client.host import Host
 from nodes.client.socket import Socket
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
+from nodes.uapi import socket as uapi
 from tests.system.network import MIB, OFFLOADS, PORT, Network, accept, receive_devmem
 from tests.system.transfer import dropped, rules_at_bridge
 from topologies import shapes
-from topologies.fabric import Fabric
+from topologies.mininet.fabric import Fabric
 from topologies.topology import GSO_MAX_BYTES
 
 pytestmark = pytest.mark.system

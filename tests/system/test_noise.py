@@ -14,7 +14,7 @@ import pytest
 from nodes.client.host import Host
 from nodes.client.socket import Socket
 from tests.system.network import PORT, Network, accept, bind_rx, listen
-from topologies.fabric import PROJECT
+from topologies.mininet.fabric import PROJECT
 
 pytestmark = pytest.mark.system
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.system.network import Network
-from topologies.fabric import PROJECT
+from topologies.mininet.fabric import PROJECT
 
 pytestmark = pytest.mark.system
 

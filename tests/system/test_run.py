@@ -235,7 +235,7 @@ def test_a_rank_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path, toke
     ("process", "sentence"),
     [
         ("/raylet/raylet ", "Ray's raylet has ended"),
-        ("topologies.mininet_fabric", "the network's builder ended"),
+        ("topologies.mininet.builder", "the network's builder ended"),
     ],
 )
 def test_a_server_that_is_killed_ends_the_run_with_a_sentence(

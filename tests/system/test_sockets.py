@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from nodes import uapi
-from nodes.channel import ChannelClosed
 from nodes.client.host import Host
-from nodes.records import INLINE_BYTES
+from nodes.uapi import socket as uapi
+from nodes.uapi.channel import ChannelClosed
+from nodes.uapi.syscalls import INLINE_BYTES
 from tests.system.network import Network
 
 pytestmark = pytest.mark.system

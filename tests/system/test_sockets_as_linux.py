@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from nodes.client.host import Host
-from nodes.uapi import SO_INCOMING_NAPI_ID, SO_RCVTIMEO, SO_SNDTIMEO
+from nodes.uapi.socket import SO_INCOMING_NAPI_ID, SO_RCVTIMEO, SO_SNDTIMEO
 from tests.system.network import Network
 
 pytestmark = pytest.mark.system

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from nodes import uapi
+from nodes.uapi import socket as uapi
 from tests.system.network import MIB, Network
 from tests.system.transfer import Peers, dropped, rules_at_bridge, shell
 from topologies import shapes
-from topologies.fabric import Fabric
+from topologies.mininet.fabric import Fabric
 
 pytestmark = pytest.mark.system
 

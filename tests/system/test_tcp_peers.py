@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nodes import uapi
 from nodes.machine import dmabuf
+from nodes.uapi import socket as uapi
 from tests.system import iperf3
 from tests.system.network import (
     MIB,
@@ -33,7 +33,7 @@ from tests.system.network import (
 )
 from tests.system.transfer import Peers, Stream, both_ways, dropped, lost, rules_at_bridge, send, shell, until
 from topologies import shapes
-from topologies.fabric import Fabric
+from topologies.mininet.fabric import Fabric
 
 pytestmark = pytest.mark.system
 

@@ -18,7 +18,7 @@ import pytest
 from tests.system.network import MIB, OFFLOADS, Network, accept, bind_rx, listen, receive_devmem
 from tests.system.transfer import Peers, both_ways, dropped, rules_at_bridge, shell, until
 from topologies import shapes
-from topologies.fabric import Fabric
+from topologies.mininet.fabric import Fabric
 
 pytestmark = pytest.mark.system
 

@@ -11,8 +11,8 @@ import pytest
 from nodes.client.host import Host
 from tests.system.network import Network
 from tests.workloads.ring import Ring
-from workloads.records import ExperimentConfig
-from workloads.transport_devmem import Batch, Devmem
+from workloads.experiment.records import ExperimentConfig
+from workloads.transports.devmem import Batch, Devmem
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 

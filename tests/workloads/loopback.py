@@ -12,7 +12,7 @@ from nodes.client.host import Host
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
-from nodes.records import Stats
+from nodes.uapi.syscalls import Stats
 
 
 class LoopbackHost:

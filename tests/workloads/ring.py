@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from workloads.rank_actor import Rank
-from workloads.records import ExperimentConfig, RankPlace, Sample, Trial
+from workloads.experiment.rank import Rank
+from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.registry import WORKLOADS
 
 T = TypeVar("T")

@@ -1,0 +1,113 @@
+"""IP fragments in, whole packets out. Owns the pieces: host memory, bounded in bytes and in time.
+
+A piece that overlaps another costs the whole packet, for nobody sends such but attackers (RFC 5722; RFC 8200
+section 4.5); an exact duplicate is ignored. Source: net/ipv4/inet_fragment.c, ip_fragment.c (ipfrag_time,
+ipfrag_high_thresh), net/ipv6/reassembly.c.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+
+from nodes.inet.mib import IpMib
+from nodes.wire import ipv4, ipv6
+from nodes.wire.ip import IpFragment
+
+MEMORY_MAX = 4 << 20
+KEPT_S = 30.0  # IPv6 would allow 60
+PACKET_MAX = 0xFFFF
+_PIECE_COST = 256  # bytes of bookkeeping: a flood of tiny pieces is bounded as well
+
+
+@dataclass(slots=True)
+class _Partial:
+    """A packet of which pieces are missing. `offsets` is sorted, `pieces` goes with it."""
+
+    expires_at: float
+    header: bytes = b""  # of the first piece
+    total: int = -1  # payload bytes, known with the last piece
+    have: int = 0
+    cost: int = 0
+    offsets: list[int] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
+
+
+class IpFragments:
+    def __init__(self, mib: IpMib) -> None:
+        self._mib = mib
+        self._partial: dict[tuple[int, ...], _Partial] = {}  # the oldest first
+        self._cost = 0
+
+    def add(self, fragment: IpFragment, now: float) -> bytes | None:
+        """The whole packet, unfragmented headers in front, if this was its missing piece."""
+        v6 = fragment.header[0] >> 4 == 6
+        self._count("Reqds", v6)
+        partial = self._partial.get(fragment.key)
+        if partial is None:
+            partial = self._partial[fragment.key] = _Partial(now + KEPT_S)
+        fits = self._insert(partial, fragment)
+        if fits is None:
+            return None
+        if not fits:
+            self._drop(fragment.key)
+            self._count("Fails", v6)
+            return None
+        while self._cost > MEMORY_MAX:
+            self._drop(next(iter(self._partial)))
+            self._count("Fails", v6)
+        if partial.have != partial.total or fragment.key not in self._partial:
+            return None
+        self._drop(fragment.key)
+        self._count("OKs", v6)
+        unfragmented = ipv6.unfragmented if v6 else ipv4.unfragmented
+        return unfragmented(partial.header, b"".join(partial.pieces))
+
+    def _insert(self, partial: _Partial, fragment: IpFragment) -> bool | None:
+        """Put the piece in its place: False when the packet cannot be, None for a piece that is there."""
+        start, end = fragment.offset, fragment.offset + len(fragment.data)
+        at = bisect.bisect_left(partial.offsets, start)
+        if at < len(partial.offsets) and partial.offsets[at] == start:
+            same = len(partial.pieces[at]) == end - start
+            return None if same and (fragment.more or partial.total == end) else False
+        if at and partial.offsets[at - 1] + len(partial.pieces[at - 1]) > start:
+            return False
+        if at < len(partial.offsets) and partial.offsets[at] < end:
+            return False
+        if not fragment.more:
+            if partial.total >= 0 or at < len(partial.offsets):
+                return False
+            partial.total = end
+        elif 0 <= partial.total <= start or len(fragment.data) % 8 or not fragment.data:
+            return False
+        if end + len(fragment.header) > PACKET_MAX:
+            return False
+        partial.offsets.insert(at, start)
+        partial.pieces.insert(at, bytes(fragment.data))
+        partial.header = fragment.header if start == 0 else partial.header
+        partial.have += end - start
+        cost = end - start + _PIECE_COST
+        partial.cost += cost
+        self._cost += cost
+        return True
+
+    def _drop(self, key: tuple[int, ...]) -> None:
+        self._cost -= self._partial.pop(key).cost
+
+    def _count(self, what: str, v6: bool) -> None:
+        name = f"{'Ip6' if v6 else 'Ip'}Reasm{what}"
+        setattr(self._mib, name, getattr(self._mib, name) + 1)
+
+    def next_timeout(self) -> float | None:
+        return next(iter(self._partial.values())).expires_at if self._partial else None
+
+    def handle_timeout(self, now: float) -> None:
+        """Packets that were not completed in time are forgotten."""
+        while self._partial:
+            key, partial = next(iter(self._partial.items()))
+            if partial.expires_at > now:
+                return
+            v6 = len(key) == ipv6.FRAGMENT_KEY_FIELDS
+            self._drop(key)
+            self._count("Timeout", v6)
+            self._count("Fails", v6)

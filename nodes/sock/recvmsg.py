@@ -1,0 +1,190 @@
+"""recvmsg: from the receive queue to the application.
+
+In: a request and a socket. Out: ordinary bytes copied to user memory, or dmabuf_cmsgs: with a token for
+what lies in device memory, and after a copy for what of such a packet lies in host memory. One call never
+mixes readable and unreadable packets. Nothing of a failed call is consumed.
+Source: tcp_recvmsg_locked and tcp_recvmsg_dmabuf, net/ipv4/tcp.c.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from nodes.skb import Frag
+from nodes.sock.devmem_socket import DevmemSocket, error
+from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
+
+_CMSG_ROOM = uapi.cmsg_len(uapi.DMABUF_CMSG.size)
+_CMSG_SPACE = uapi.cmsg_space(uapi.DMABUF_CMSG.size)
+
+
+@dataclass(frozen=True, slots=True)
+class RecvRequest:
+    """`length` bytes at most; `control_bytes` of room for control messages; `buffer` is user memory for
+    ordinary data (a registered region's, or the call's own), shorter than `length` where there is none.
+    `before`: how many bytes of ordinary data earlier requests of the same call took; `length` counts them."""
+
+    length: int
+    control_bytes: int
+    flags: int
+    buffer: memoryview
+    before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`count` bytes in all; `copied` of them lie in the buffer. `cmsgs`: consecutive struct dmabuf_cmsg in
+    stream order, each the body of one SCM_DEVMEM_DMABUF, or with dmabuf_id 0 of one SCM_DEVMEM_LINEAR,
+    whose frag_size bytes are the next ones of the buffer."""
+
+    count: int
+    copied: int = 0
+    cmsgs: bytes = b""
+
+
+def recvmsg(sock: DevmemSocket, request: RecvRequest, now: float) -> Received:
+    """A call that is tried once. Errors as RecvCall.attempt."""
+    return RecvCall(sock, request).attempt(now)
+
+
+class RecvCall:
+    """One recvmsg from its first attempt to its answer. What it has taken stays taken while it waits for
+    more (SO_RCVLOWAT, MSG_WAITALL). `buffer` may be replaced as long as nothing was copied."""
+
+    def __init__(self, sock: DevmemSocket, request: RecvRequest) -> None:
+        self.buffer = request.buffer
+        self._sock = sock
+        self._length = request.length
+        self._flags = request.flags
+        self._control = request.control_bytes
+        self._room = request.control_bytes
+        self._before = self._count = request.before
+        self._copied = 0
+        self._cmsgs: list[bytes] = []
+        self._kind: bool | None = False if request.before else None  # whether what was taken is unreadable
+
+    def attempt(self, now: float, wait: bool = True) -> Received:
+        """The answer; or BlockingIOError when too little has arrived and the call may `wait`, or nothing at
+        all has. EFAULT (table C1, C5), ETOOSMALL (C4), ENOTCONN (C9), EINVAL for MSG_OOB without urgent
+        data, and the connection's error."""
+        ended = self._ended()
+        queue = self._sock.recv_queue
+        wait = wait and not ended and not self._flags & uapi.MSG_DONTWAIT
+        if wait and not self._worthwhile():
+            raise BlockingIOError(errno.EAGAIN, f"{self._count + queue.length} bytes have arrived")
+        if queue.length and self._length:
+            self._take(now)
+            # What is left in the queue is what something stopped us at.
+            if wait and not queue.length and self._count < self._target():
+                raise BlockingIOError(errno.EAGAIN, f"{self._count} bytes have arrived")
+        elif not self._count and not ended and not queue.length:
+            raise BlockingIOError(errno.EAGAIN, "nothing to read")
+        return Received(self._count - self._before, self._copied, b"".join(self._cmsgs))
+
+    def _ended(self) -> bool:
+        """Whether nothing more will arrive."""
+        sock = self._sock
+        connection = sock.connection
+        if connection is None:
+            sock.raise_error()
+            if sock.receive_shutdown:
+                return True
+            raise error(errno.ENOTCONN)
+        if self._flags & uapi.MSG_OOB:
+            raise error(errno.EINVAL, "there is no urgent data")
+        if connection.fin_received:
+            return True
+        if connection.state is not State.CLOSED and not sock.receive_shutdown:
+            return False
+        if not self._count and not sock.recv_queue.length:
+            sock.raise_error()
+        return True
+
+    def _target(self) -> int:
+        """sock_rcvlowat: bytes the call waits for."""
+        least = self._length if self._flags & uapi.MSG_WAITALL else self._sock.options.rcvlowat
+        return min(least, self._length) or 1
+
+    def _worthwhile(self) -> bool:
+        """Whether to take what there is: enough has arrived, or something that ends the call."""
+        queue = self._sock.recv_queue
+        # More than half of the buffer need not ever be there at once: the window would close first.
+        if queue.length >= min(self._target() - self._count, self._sock.options.receive_buffer_bytes // 2):
+            return True
+        if not queue.length or self._flags & uapi.MSG_TRUNC:
+            return False
+        if queue.mixed or self._kind not in (None, queue.unreadable):
+            return True
+        without_flag = not self._flags & uapi.MSG_SOCK_DEVMEM
+        return queue.unreadable and (without_flag or queue.fragments * _CMSG_SPACE > self._room)
+
+    def _take(self, now: float) -> None:
+        """Move on through the queue's first packets of one kind."""
+        queue, left = self._sock.recv_queue, self._length - self._count
+        if self._flags & uapi.MSG_TRUNC:
+            taken = min(left, queue.length)
+        elif self._kind not in (None, queue.unreadable):
+            return
+        else:
+            self._kind = queue.unreadable
+            taken = self._describe(left) if self._kind else self._copy(left)
+        self._count += taken
+        if taken and not self._flags & uapi.MSG_PEEK:
+            queue.consume(taken)
+            connection = self._sock.connection
+            if connection is not None:
+                connection.consumed(taken, now)
+                self._sock.inet.touch(self._sock)
+
+    def _copy(self, left: int) -> int:
+        """Ordinary data: one copy to user memory, as far as there is any."""
+        taken = 0
+        for piece in self._sock.recv_queue.pieces(min(left, len(self.buffer) - self._copied)):
+            self._copy_piece(piece)
+            taken += piece.size
+        if not taken and not self._count:
+            raise error(errno.EFAULT, "the data lies in host memory and the call brought no buffer for it")
+        return taken
+
+    def _copy_piece(self, piece: Frag) -> None:
+        at = self._copied
+        self._copied += piece.size
+        self._sock.inet.cpu.copy(piece.netmem.region, piece.offset, self.buffer[at : self._copied])
+
+    def _describe(self, left: int) -> int:
+        """Packets in device memory: a token for each piece, as many as the control buffer holds; what lies
+        in host memory is copied first, then described."""
+        if not self._flags & uapi.MSG_SOCK_DEVMEM:
+            return self._refuse(0, errno.EFAULT, "the data lies in device memory: use MSG_SOCK_DEVMEM")
+        taken, room = 0, self._room
+        pack, add, cmsgs = uapi.DMABUF_CMSG.pack, self._sock.user_frags.add, self._cmsgs
+        for piece in self._sock.recv_queue.pieces(left):
+            netmem = piece.netmem
+            if not netmem.is_net_iov and piece.size > len(self.buffer) - self._copied:
+                why = f"{piece.size} bytes lie in host memory and the call brought no buffer for them"
+                return self._refuse(taken, errno.EFAULT, why)
+            if room < _CMSG_ROOM:
+                why = f"control buffer of {self._control} bytes: one fragment needs {_CMSG_ROOM}"
+                return self._refuse(taken, uapi.ETOOSMALL, why)
+            room -= _CMSG_SPACE
+            if netmem.is_net_iov:
+                try:
+                    token = add(netmem)
+                except OSError as full:
+                    return self._refuse(taken, full.errno or errno.EBUSY, str(full.strerror))
+                netmem.get()
+                cmsgs.append(pack(piece.offset, piece.size, token, netmem.dmabuf_id, 0))
+            else:
+                self._copy_piece(piece)
+                cmsgs.append(pack(0, piece.size, 0, 0, 0))
+            taken += piece.size
+            self._room = room
+        return taken
+
+    def _refuse(self, taken: int, number: int, text: str) -> int:
+        """An error before the first byte, the short count after it."""
+        if not taken and not self._count:
+            raise error(number, text)
+        return taken

@@ -1,0 +1,251 @@
+"""sendmsg: from the application to the connection's send queue.
+
+In: a request and how much of it was taken before. Out: how many bytes more were taken. Bytes of a bound
+dma-buf go by reference, ordinary bytes by one copy into host pages.
+Source: tcp_sendmsg_locked (net/ipv4/tcp.c), net_devmem_get_binding (net/core/devmem.c),
+zerocopy_fill_skb_from_devmem and skb_zerocopy_iter_stream (net/core/{datagram,skbuff}.c).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nodes.netmem.binding import TxBinding
+from nodes.skb import Frag, Frags
+from nodes.sock.devmem_socket import DevmemSocket, error
+from nodes.sock.errqueue import CODE_COPIED
+from nodes.tcp.connection import Connection
+from nodes.uapi import socket as uapi
+
+_COPY_BYTES = 1 << 20  # host pages taken for one queue entry at most
+_MAX_TCP_HEADER = 320  # what the kernel spares of gso_max_size when it sizes an skb
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """Either `dmabuf_id` > 0 and `iov`, (offset, length) pairs in bytes, or ordinary `data`. `iov` with
+    `dmabuf_id` 0 are addresses that nothing is at. A call may take several requests: `before` is how many
+    bytes those before this one took, and `more` says that others follow if all of this one is taken."""
+
+    flags: int
+    data: memoryview
+    dmabuf_id: int = 0
+    iov: tuple[tuple[int, int], ...] = ()
+    before: int = 0
+    more: bool = False
+
+    @property
+    def length(self) -> int:
+        return sum(length for _, length in self.iov) if self.iov else len(self.data)
+
+
+def sendmsg(
+    sock: DevmemSocket,
+    request: SendRequest,
+    done: int,
+    binding_of: Callable[[int], TxBinding | None],
+    now: float,
+) -> int:
+    """Take more of `request`, of which `done` bytes were taken; returns how many, BlockingIOError when
+    the send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12,
+    E16), ENOBUFS (E11); EOPNOTSUPP for MSG_OOB, as urgent data would be lost in the stream."""
+    if request.flags & uapi.MSG_OOB:
+        raise error(errno.EOPNOTSUPP, "MSG_OOB: urgent data is not sent here, send it as any other")
+    length, zerocopy = request.length, _notifies(sock, request)
+    begun = done or request.before
+    if zerocopy and length and not begun and sock.errqueue.full:
+        raise error(errno.ENOBUFS, "too many zero-copy sends wait: read their completions first")
+    binding = _binding(sock, request, binding_of, zerocopy) if request.dmabuf_id else None
+    connection = sock.check_may_send()
+    if done < length and connection.send_room <= 0:
+        raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
+    if zerocopy and length and not begun:
+        _check_tail(sock, request, connection)
+    reach, cursor = length, None
+    if binding is not None:
+        reach = reach_inside(request.iov, binding.region.size, _skb_bytes(sock, connection))
+        cursor = _IovCursor(request.iov, done, binding)
+    taken = 0
+    try:
+        while done + taken < length and connection.send_room > 0:
+            room = min(connection.send_room, reach - done - taken)
+            if cursor is None:
+                payload = _copied(sock, request, done + taken, room)
+            else:
+                payload = _referenced(sock, cursor, room)
+            taken += len(payload)
+            sock.bytes_sent += len(payload)
+            connection.send(payload, now)
+    except OSError:
+        if not taken:
+            raise  # else the short count is the answer; the next call meets the error
+    sock.inet.touch(sock)
+    return taken
+
+
+class SendCall:
+    """One request of a sendmsg from its first attempt to its answer. What it has taken stays taken while it
+    waits for room."""
+
+    def __init__(
+        self, sock: DevmemSocket, request: SendRequest, binding_of: Callable[[int], TxBinding | None]
+    ) -> None:
+        self._sock = sock
+        self._request = request
+        self._binding_of = binding_of
+        self._done = 0
+
+    def attempt(self, now: float, wait: bool = True) -> int:
+        """How many bytes of the request were taken; or BlockingIOError when there is no room for the rest
+        and the call may `wait`, or nothing at all was taken. Other errors as sendmsg, before the first byte:
+        after it the short count is the answer, and the next call meets the error."""
+        sock, request = self._sock, self._request
+        try:
+            while not (self._begun and sock.pending_error):
+                self._done += sendmsg(sock, request, self._done, self._binding_of, now)
+                if self._done >= request.length:
+                    break
+        except BlockingIOError:
+            if not self._begun or (wait and not request.flags & uapi.MSG_DONTWAIT):
+                raise
+        except OSError:
+            if not self._begun:
+                raise
+        if not request.more or self._done < request.length:
+            sent(sock, request, request.before + self._done)
+        return self._done
+
+    @property
+    def _begun(self) -> bool:
+        return self._done > 0 or self._request.before > 0
+
+
+def sent(sock: DevmemSocket, request: SendRequest, total: int) -> None:
+    """The call is over and took `total` bytes: it gets its number if it is to be notified."""
+    if total and _notifies(sock, request):
+        queue, connection = sock.errqueue, sock.connection
+        unsent = 0 if connection is None else connection.unsent_bytes
+        shared = unsent > total and queue.last_end == sock.bytes_sent - total
+        queue.sent(sock.bytes_sent, 0 if request.dmabuf_id else CODE_COPIED, shared)
+        if connection is not None:
+            queue.acknowledged(connection.bytes_acked)
+
+
+def _notifies(sock: DevmemSocket, request: SendRequest) -> bool:
+    return bool(request.flags & uapi.MSG_ZEROCOPY) and sock.options.zerocopy
+
+
+def _binding(
+    sock: DevmemSocket,
+    request: SendRequest,
+    binding_of: Callable[[int], TxBinding | None],
+    zerocopy: bool,
+) -> TxBinding | None:
+    """The binding that the request names, None when it has nothing to send."""
+    kernel, dmabuf_id = sock.inet.device.config.kernel, request.dmabuf_id
+    if not kernel.devmem_tx:
+        raise error(errno.EINVAL, f"kernel {kernel.name} cannot send from a dma-buf: send ordinary memory")
+    if not zerocopy:
+        raise error(errno.EINVAL, "sending from a dma-buf needs MSG_ZEROCOPY and SO_ZEROCOPY")
+    if not request.length:
+        return None
+    binding = binding_of(dmabuf_id)
+    if binding is None or not binding.bound:
+        raise error(errno.EINVAL, f"dma-buf id {dmabuf_id} is not bound for sending")
+    if sock.connection is None:  # what has no peer is routed to the loopback device
+        raise error(errno.ENODEV, "the socket is not connected: no route leaves by the dma-buf's device")
+    if binding.ifindex != sock.inet.device.ifindex:
+        raise error(errno.ENODEV, f"dma-buf id {dmabuf_id} is bound to another device than the route's")
+    return binding
+
+
+def _skb_bytes(sock: DevmemSocket, connection: Connection) -> int:
+    """Payload that one skb is filled with (tcp_xmit_size_goal)."""
+    mss = connection.info().snd_mss
+    return max(1, (sock.inet.device.config.gso_max_bytes - 1 - _MAX_TCP_HEADER) // mss) * mss
+
+
+def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection) -> None:
+    """EFAULT when the bytes would share the unsent skb of the last zero-copy send, which is of the other
+    kind (zerocopy_fill_skb_from_iter, table E10)."""
+    queue, unreadable = sock.errqueue, request.dmabuf_id != 0
+    if queue.last_end != sock.bytes_sent or not connection.unsent_bytes:
+        return
+    follows_unreadable = queue.last_code != CODE_COPIED
+    allowed = unreadable and sock.inet.device.config.kernel.unreadable_may_follow
+    if follows_unreadable != unreadable and not allowed:
+        room = -connection.unsent_bytes % _skb_bytes(sock, connection)
+        if room:
+            raise error(
+                errno.EFAULT, "unsent device memory lies before host memory, or the reverse, in one packet"
+            )
+
+
+def reach_inside(iov: tuple[tuple[int, int], ...], size: int, most: int) -> int:
+    """Bytes of the request before the skb that meets the end of a dma-buf of `size` bytes; all if none does.
+    An skb holds `most` bytes and MAX_SKB_FRAGS fragments, each within a page, and is undone as a whole (table
+    E6, E8)."""
+    if all(offset >= 0 and offset + length <= size for offset, length in iov):
+        return sum(length for _, length in iov)
+    queued = filled = frags = 0
+    for offset, length in iov:
+        left = min(length, size - offset) if offset >= 0 else 0
+        outside = left < length
+        while left > 0:
+            if filled == most or frags == uapi.MAX_SKB_FRAGS:
+                queued, filled, frags = queued + filled, 0, 0
+            in_page = offset % uapi.PAGE_SIZE
+            room = uapi.MAX_SKB_FRAGS * uapi.PAGE_SIZE
+            if not frags and left > most and most <= room - uapi.PAGE_SIZE + 1:
+                piece = left // most * most  # so many skbs, each full wherever in a page it begins
+                queued += piece
+            elif not (frags or in_page) and left > room and most >= room:
+                piece = left // room * room
+                queued += piece
+            else:
+                piece = min(left, most - filled, room - frags * uapi.PAGE_SIZE - in_page)
+                filled += piece
+                frags += -(-(in_page + piece) // uapi.PAGE_SIZE)
+            offset, left = offset + piece, left - piece
+        if outside:
+            full = filled == most or frags == uapi.MAX_SKB_FRAGS
+            return queued + filled if full else queued
+    return sum(length for _, length in iov)
+
+
+class _IovCursor:
+    """Where in a request's (offset, length) pairs of `binding` the next byte is, at first the one `at`."""
+
+    def __init__(self, iov: tuple[tuple[int, int], ...], at: int, binding: TxBinding) -> None:
+        self.binding = binding
+        self._rest = iter(iov)
+        self._offset = self._length = 0
+        while at > 0:
+            at -= self.next(at)[1]
+
+    def next(self, most: int) -> tuple[int, int]:
+        """(offset, length) of what follows in one piece, `most` bytes at most; there is some."""
+        while not self._length:
+            self._offset, self._length = next(self._rest)
+        offset, length = self._offset, min(most, self._length)
+        self._offset, self._length = offset + length, self._length - length
+        return offset, length
+
+
+def _copied(sock: DevmemSocket, request: SendRequest, at: int, room: int) -> Frags:
+    """Ordinary bytes from `at` of the request on, at most `room`."""
+    if request.iov:
+        raise error(errno.EFAULT, "offsets without a dma-buf id point at no memory")
+    size = min(room, len(request.data) - at, _COPY_BYTES)
+    return sock.inet.send_pages.copy_from_user(request.data[at : at + size])
+
+
+def _referenced(sock: DevmemSocket, cursor: _IovCursor, room: int) -> Frags:
+    """Bytes of the dma-buf from `cursor` on, at most `room`, a reference taken."""
+    if not sock.inet.device.sg:  # the kernel copies then, and takes offsets for addresses
+        raise error(errno.EFAULT, "the device has no scatter-gather to send a dma-buf with: ethtool -K sg on")
+    if room <= 0:
+        raise error(errno.EFAULT, f"the range leaves the dma-buf of {cursor.binding.region.size} bytes")
+    return Frags([Frag(cursor.binding.netmem(), *cursor.next(room))])

@@ -1,0 +1,385 @@
+"""setsockopt and getsockopt on a socket: a table of options by level and number, values as bytes.
+
+In: a socket, an option, the bytes of a value. Out: the socket's `options` changed and a living connection
+told; the bytes of a value. Owns the table.
+Source: sk_setsockopt, sk_getsockopt (net/core/sock.c), do_tcp_setsockopt, do_tcp_getsockopt
+(net/ipv4/tcp.c), do_ip_setsockopt (net/ipv4/ip_sockglue.c), do_ipv6_setsockopt (net/ipv6/ipv6_sockglue.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from nodes.control.netdev_get import NAPI_ID_MIN
+from nodes.nic.header_split import flow_of
+from nodes.sock.devmem_socket import DevmemSocket, SocketOptions, error
+from nodes.sock.tcp_info import tcp_info
+from nodes.tcp.config import WINDOW_MAX
+from nodes.tcp.connection import Connection
+from nodes.tcp.pacing import UNLIMITED
+from nodes.tcp.rtt import RTO_MAX_S
+from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
+from nodes.uapi import syscalls
+
+_INT, _UINT, _ULONG = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=Q")
+_LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
+_TIMEVAL = struct.Struct("=qq")  # struct timeval: tv_sec, tv_usec
+_FOREVER_S = (1 << 63) // 1000 - 1  # so many seconds are more jiffies than count (sock_set_timeout)
+_INT_MAX = 0x7FFFFFFF
+_BUFFER_MAX = 1 << 29  # sysctl net.core.rmem_max and wmem_max; what is counted is twice what is asked for
+_SEND_BUFFER_MIN, _RECEIVE_BUFFER_MIN = 4608, 2304  # SOCK_MIN_SNDBUF, SOCK_MIN_RCVBUF of a 64-bit machine
+_CONGESTION = ("cubic", "reno", "dctcp")
+_CONGESTION_BYTES = 16  # TCP_CA_NAME_MAX
+_IFNAME_BYTES = 16  # IFNAMSIZ
+_ECN_BITS = 3  # of a TOS byte; TCP's own
+_DEFAULT_MSS = 536
+_TIMEOUTS_MAX = 255  # that TCP_DEFER_ACCEPT counts
+_PRIORITY_OF_TOS = (0, 2, 6, 4)  # by the bits for throughput and delay (RFC 1349)
+_PRIORITY_FREE = 6  # higher ones are the administrator's
+_SOL, _TCP, _IP, _IPV6 = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setsockopt: the bytes of a value, and whether the caller has CAP_NET_ADMIN."""
+
+    value: bytes
+    privileged: bool
+
+    @property
+    def number(self) -> int:
+        """EINVAL for fewer than an int's bytes."""
+        if len(self.value) < _INT.size:
+            raise error(errno.EINVAL, f"option value of {len(self.value)} bytes: give {_INT.size}")
+        return int(_INT.unpack_from(self.value)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One getsockopt: how long the caller's buffer is, and the time."""
+
+    length: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """`set` is None for what cannot be set (ENOPROTOOPT), `get` for what has no value. What `set` returns,
+    None being 0, is setsockopt's result."""
+
+    set: Callable[[DevmemSocket, Setting], int | None] | None
+    get: Callable[[DevmemSocket, Look], bytes] | None
+
+
+# --- fields of SocketOptions, and what a living connection hears of them
+
+_TELL: dict[str, Callable[[Connection, SocketOptions], None]] = {
+    "cork": lambda connection, o: connection.set_cork(o.cork),
+    "nodelay": lambda connection, o: connection.set_nodelay(o.nodelay),
+    "quickack": lambda connection, o: connection.set_quickack(o.quickack),
+    "congestion": lambda connection, o: connection.set_congestion(o.congestion),
+    "keepalive": lambda connection, o: connection.set_keepalive(o.keepalive_times),
+    "keepidle": lambda connection, o: connection.set_keepalive(o.keepalive_times),
+    "keepintvl": lambda connection, o: connection.set_keepalive(o.keepalive_times),
+    "keepcnt": lambda connection, o: connection.set_keepalive(o.keepalive_times),
+    "user_timeout_ms": lambda connection, o: connection.set_user_timeout(o.user_timeout_ms / 1000),
+    "max_pacing_rate": lambda connection, o: connection.set_max_pacing_rate(o.max_pacing_rate),
+    "send_buffer_bytes": lambda connection, o: connection.set_send_buffer(o.send_buffer_bytes),
+    "receive_buffer_bytes": lambda connection, o: connection.set_receive_buffer(
+        min(o.receive_buffer_bytes, WINDOW_MAX)
+    ),
+}
+
+
+def _put(sock: DevmemSocket, field: str, value: object) -> None:
+    setattr(sock.options, field, value)
+    tell = _TELL.get(field)
+    if tell is not None and sock.connection is not None:
+        tell(sock.connection, sock.options)
+    sock.inet.touch(sock)
+
+
+def _field(name: str) -> Callable[[DevmemSocket, Look], bytes]:
+    return lambda sock, _: _INT.pack(getattr(sock.options, name))
+
+
+def _flag(name: str) -> _Option:
+    return _Option(lambda sock, given: _put(sock, name, bool(given.number)), _field(name))
+
+
+def _number(name: str, least: int, most: int, *or_else: int) -> _Option:
+    """From `least` to `most`, or one of `or_else`; else EINVAL."""
+
+    def put(sock: DevmemSocket, given: Setting) -> None:
+        number = given.number
+        if not least <= number <= most and number not in or_else:
+            others = "".join(f" or {other}" for other in or_else)
+            raise error(errno.EINVAL, f"option {name} of {number}: give {least} to {most}{others}")
+        _put(sock, name, number)
+
+    return _Option(put, _field(name))
+
+
+def _only_get(get: Callable[[DevmemSocket], int]) -> _Option:
+    return _Option(None, lambda sock, _: _INT.pack(get(sock)))
+
+
+def _admin(given: Setting, what: str) -> None:
+    if not given.privileged:
+        raise error(errno.EPERM, f"{what} needs CAP_NET_ADMIN")
+
+
+# --- options that are more than a number
+
+
+def _buffer(name: str, least: int, force: bool) -> _Option:
+    """The kernel counts twice what is asked for; only `force` goes beyond the sysctl."""
+
+    def put(sock: DevmemSocket, given: Setting) -> None:
+        if force:
+            _admin(given, "SO_RCVBUFFORCE or SO_SNDBUFFORCE")
+        number = given.number
+        size = min(max(0, number), _INT_MAX // 2) if force else min(number & 0xFFFFFFFF, _BUFFER_MAX)
+        _put(sock, name, max(2 * size, least))
+
+    return _Option(put, None if force else _field(name))
+
+
+def _set_rcvlowat(sock: DevmemSocket, given: Setting) -> None:
+    wanted = given.number if given.number >= 0 else _INT_MAX
+    _put(sock, "rcvlowat", max(1, min(wanted, sock.options.receive_buffer_bytes // 2)))
+
+
+def _timeout(name: str) -> _Option:
+    """struct timeval; 0 is for ever, as is more than a clock can count, less than 0 not at all.
+    EDOM for microseconds that are none."""
+
+    def put(sock: DevmemSocket, given: Setting) -> None:
+        if len(given.value) < _TIMEVAL.size:
+            size = len(given.value)
+            raise error(errno.EINVAL, f"timeout of {size} bytes: give struct timeval's {_TIMEVAL.size}")
+        seconds, micros = _TIMEVAL.unpack_from(given.value)
+        if not 0 <= micros < 1_000_000:
+            raise error(errno.EDOM, f"timeout of {micros} microseconds: give 0 to 999999, and whole seconds")
+        forever = seconds == micros == 0 or seconds >= _FOREVER_S
+        _put(sock, name, None if forever else max(0.0, seconds + micros / 1_000_000))
+
+    def get(sock: DevmemSocket, _: Look) -> bytes:
+        micros = round((getattr(sock.options, name) or 0.0) * 1_000_000)
+        return _TIMEVAL.pack(*divmod(micros, 1_000_000))
+
+    return _Option(put, get)
+
+
+def _set_linger(sock: DevmemSocket, given: Setting) -> None:
+    if len(given.value) < _LINGER.size:
+        raise error(errno.EINVAL, f"SO_LINGER of {len(given.value)} bytes: give struct linger's 8")
+    on, seconds = _LINGER.unpack_from(given.value)
+    _put(sock, "linger", bool(on))
+    _put(sock, "linger_s", seconds)
+
+
+def _get_linger(sock: DevmemSocket, _: Look) -> bytes:
+    return _LINGER.pack(sock.options.linger, sock.options.linger_s)
+
+
+def _set_pacing_rate(sock: DevmemSocket, given: Setting) -> None:
+    """Bytes a second: a u64 if there is room for one, else a u32 whose greatest means no limit."""
+    rate = given.number & 0xFFFFFFFF
+    rate = UNLIMITED if rate == 0xFFFFFFFF else rate
+    if len(given.value) >= _ULONG.size:
+        (rate,) = _ULONG.unpack_from(given.value)
+    _put(sock, "max_pacing_rate", rate)
+
+
+def _get_pacing_rate(sock: DevmemSocket, look: Look) -> bytes:
+    rate = sock.options.max_pacing_rate
+    return _ULONG.pack(rate) if look.length >= _ULONG.size else _UINT.pack(min(rate, 0xFFFFFFFF))
+
+
+def _set_congestion(sock: DevmemSocket, given: Setting) -> None:
+    if not given.value:
+        raise error(errno.EINVAL, f"a congestion control without a name: {', '.join(_CONGESTION)}")
+    name = given.value[: _CONGESTION_BYTES - 1].partition(b"\0")[0].decode("ascii", "replace")
+    name = "reno" if name == "newreno" else name  # as RFC 6582 calls what the kernel calls reno
+    if name not in _CONGESTION:
+        raise error(errno.ENOENT, f"congestion control {name!r}: choose one of {', '.join(_CONGESTION)}")
+    _put(sock, "congestion", name)
+
+
+def _set_priority(sock: DevmemSocket, given: Setting) -> None:
+    if not 0 <= given.number <= _PRIORITY_FREE:
+        _admin(given, f"SO_PRIORITY {given.number}, above {_PRIORITY_FREE},")
+    _put(sock, "priority", given.number)
+
+
+def _set_mark(sock: DevmemSocket, given: Setting) -> None:
+    _admin(given, "SO_MARK")
+    _put(sock, "mark", given.number)
+
+
+def _set_device(sock: DevmemSocket, given: Setting) -> None:
+    name = given.value[: _IFNAME_BYTES - 1].partition(b"\0")[0].decode("ascii", "replace")
+    if name not in ("", sock.inet.device.config.name):
+        raise error(errno.ENODEV, f"no device is called {name!r}: {sock.inet.device.config.name} is")
+    _put(sock, "bound_device", name)
+
+
+def _get_device(sock: DevmemSocket, look: Look) -> bytes:
+    name = sock.options.bound_device
+    if name and look.length < _IFNAME_BYTES:
+        raise error(errno.EINVAL, f"SO_BINDTODEVICE into {look.length} bytes: give {_IFNAME_BYTES}")
+    return name.encode() + b"\0" if name else b""
+
+
+def _napi_id(sock: DevmemSocket) -> int:
+    """Of the queue that the peer's packets come by, as the NIC is set up now; 0 while none has come."""
+    if sock.peer == (0, 0):
+        return 0
+    rxq = sock.inet.device.queue_of(flow_of(sock.remote, sock.local))
+    return 0 if rxq is None else NAPI_ID_MIN + rxq.id
+
+
+def _set_zerocopy(sock: DevmemSocket, given: Setting) -> None:
+    if given.number not in (0, 1):
+        raise error(errno.EINVAL, f"SO_ZEROCOPY {given.number}: give 0 or 1")
+    _put(sock, "zerocopy", bool(given.number))
+
+
+def _get_maxseg(sock: DevmemSocket) -> int:
+    if sock.state is State.CLOSED or sock.connection is None:
+        return sock.options.maxseg or _DEFAULT_MSS
+    return sock.connection.info().snd_mss
+
+
+def _set_defer_accept(sock: DevmemSocket, given: Setting) -> None:
+    """Seconds, counted as the timeouts of a SYN-ACK that they last (secs_to_retrans)."""
+    timeouts = 0
+    while timeouts < _TIMEOUTS_MAX and _lasting(timeouts) < given.number:
+        timeouts += 1
+    _put(sock, "defer_accept", timeouts)
+
+
+def _lasting(timeouts: int) -> int:
+    """Seconds that so many timeouts of a SYN-ACK take (retrans_to_secs)."""
+    return sum(min(1 << n, int(RTO_MAX_S)) for n in range(timeouts))
+
+
+def _set_tos(sock: DevmemSocket, given: Setting) -> None:
+    """One byte is enough, and none is 0; the ECN bits are TCP's. It brings a priority (ip_tos2prio)."""
+    tos = (given.value[0] if given.value else 0) & ~_ECN_BITS  # an int's first byte, its lowest
+    _put(sock, "tos", tos)
+    _put(sock, "priority", _PRIORITY_OF_TOS[tos >> 3 & 3])
+
+
+def _set_tclass(sock: DevmemSocket, given: Setting) -> None:
+    if not -1 <= given.number <= 0xFF:
+        raise error(errno.EINVAL, f"IPV6_TCLASS {given.number}: give 0 to 255, or -1 for the default")
+    _put(sock, "tclass", max(0, given.number) & ~_ECN_BITS)
+
+
+def _set_v6only(sock: DevmemSocket, given: Setting) -> None:
+    if sock.slots:
+        raise error(errno.EINVAL, "IPV6_V6ONLY after bind: set it before")
+    _put(sock, "v6only", bool(given.number))
+
+
+_TABLE: dict[tuple[int, int], _Option] = {
+    (_SOL, uapi.SO_DEVMEM_DONTNEED): _Option(lambda sock, given: sock.devmem_dontneed(given.value), None),
+    (_SOL, uapi.SO_ZEROCOPY): _Option(_set_zerocopy, _field("zerocopy")),
+    (_SOL, uapi.SO_INCOMING_NAPI_ID): _only_get(_napi_id),
+    (_SOL, socket.SO_TYPE): _only_get(lambda _: socket.SOCK_STREAM),
+    (_SOL, socket.SO_PROTOCOL): _only_get(lambda _: socket.IPPROTO_TCP),
+    (_SOL, socket.SO_DOMAIN): _only_get(lambda sock: sock.family),
+    (_SOL, socket.SO_ACCEPTCONN): _only_get(lambda sock: sock.listening),
+    (_SOL, socket.SO_ERROR): _only_get(lambda sock: sock.take_error()),
+    (_SOL, socket.SO_REUSEADDR): _flag("reuse_address"),
+    (_SOL, socket.SO_REUSEPORT): _flag("reuse_port"),
+    (_SOL, socket.SO_KEEPALIVE): _flag("keepalive"),
+    (_SOL, socket.SO_LINGER): _Option(_set_linger, _get_linger),
+    (_SOL, uapi.SO_SNDBUF): _buffer("send_buffer_bytes", _SEND_BUFFER_MIN, force=False),
+    (_SOL, uapi.SO_RCVBUF): _buffer("receive_buffer_bytes", _RECEIVE_BUFFER_MIN, force=False),
+    (_SOL, uapi.SO_SNDBUFFORCE): _buffer("send_buffer_bytes", _SEND_BUFFER_MIN, force=True),
+    (_SOL, uapi.SO_RCVBUFFORCE): _buffer("receive_buffer_bytes", _RECEIVE_BUFFER_MIN, force=True),
+    (_SOL, uapi.SO_RCVLOWAT): _Option(_set_rcvlowat, _field("rcvlowat")),
+    (_SOL, uapi.SO_RCVTIMEO): _timeout("receive_timeout_s"),
+    (_SOL, uapi.SO_SNDTIMEO): _timeout("send_timeout_s"),
+    (_SOL, uapi.SO_MAX_PACING_RATE): _Option(_set_pacing_rate, _get_pacing_rate),
+    (_SOL, socket.SO_PRIORITY): _Option(_set_priority, _field("priority")),
+    (_SOL, socket.SO_MARK): _Option(_set_mark, _field("mark")),
+    (_SOL, socket.SO_BINDTODEVICE): _Option(_set_device, _get_device),
+    (_TCP, socket.TCP_NODELAY): _flag("nodelay"),
+    (_TCP, socket.TCP_CORK): _flag("cork"),
+    (_TCP, socket.TCP_QUICKACK): _flag("quickack"),
+    (_TCP, socket.TCP_MAXSEG): _Option(
+        _number("maxseg", 88, 32767, 0).set, lambda sock, _: _INT.pack(_get_maxseg(sock))
+    ),
+    (_TCP, socket.TCP_DEFER_ACCEPT): _Option(
+        _set_defer_accept, lambda sock, _: _INT.pack(_lasting(sock.options.defer_accept))
+    ),
+    (_TCP, socket.TCP_KEEPIDLE): _number("keepidle", 1, 32767),
+    (_TCP, socket.TCP_KEEPINTVL): _number("keepintvl", 1, 32767),
+    (_TCP, socket.TCP_KEEPCNT): _number("keepcnt", 1, 127),
+    (_TCP, socket.TCP_USER_TIMEOUT): _number("user_timeout_ms", 0, _INT_MAX),
+    (_TCP, socket.TCP_INFO): _Option(None, lambda sock, look: tcp_info(sock, look.now)),
+    (_TCP, uapi.TCP_CONGESTION): _Option(
+        _set_congestion, lambda sock, _: sock.options.congestion.encode().ljust(_CONGESTION_BYTES, b"\0")
+    ),
+    (_IP, socket.IP_TOS): _Option(_set_tos, _field("tos")),
+}
+_TABLE_V6 = {
+    **_TABLE,
+    (_IPV6, socket.IPV6_V6ONLY): _Option(_set_v6only, _field("v6only")),
+    (_IPV6, socket.IPV6_TCLASS): _Option(_set_tclass, _field("tclass")),
+}
+
+
+def _table(sock: DevmemSocket) -> dict[tuple[int, int], _Option]:
+    return _TABLE_V6 if sock.family == socket.AF_INET6 else _TABLE
+
+
+def set_option(sock: DevmemSocket, level: int, option: int, value: bytes, privileged: bool = False) -> int:
+    """What the kernel's setsockopt returns: 0, or a count for SO_DEVMEM_DONTNEED. EINVAL, ENOPROTOOPT, EPERM
+    for what needs CAP_NET_ADMIN and the caller is not `privileged`."""
+    found, given = _table(sock).get((level, option)), Setting(value, privileged)
+    if found is None or found.set is None:
+        _ = given.number  # too short a value is noticed first
+        raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} cannot be set here")
+    return found.set(sock, given) or 0
+
+
+def get_option(
+    sock: DevmemSocket, level: int, option: int, length: int = _INT.size, now: float = 0.0
+) -> bytes:
+    """A value, in the form that fits `length` bytes if it has two. ENOPROTOOPT for what has no value,
+    SO_DEVMEM_DONTNEED among them (table D9); EOPNOTSUPP for levels that AF_INET does not have."""
+    found = _table(sock).get((level, option))
+    if found is None or found.get is None:
+        strange = sock.family == socket.AF_INET and level not in (_SOL, _TCP, _IP)
+        number = errno.EOPNOTSUPP if strange else errno.ENOPROTOOPT
+        raise error(number, f"socket option {option} at level {level} has no value to get")
+    return found.get(sock, Look(length, now))
+
+
+_TIMEOUTS: dict[type, Callable[[SocketOptions], float | None]] = {
+    syscalls.RecvMsg: lambda o: o.receive_timeout_s,
+    syscalls.Accept: lambda o: o.receive_timeout_s,
+    syscalls.SendMsg: lambda o: o.send_timeout_s,
+    syscalls.Connect: lambda o: o.send_timeout_s,
+}
+
+
+def timed(request: syscalls.AnyRequest, sock: DevmemSocket) -> syscalls.AnyRequest:
+    """`request` for no longer than SO_RCVTIMEO or SO_SNDTIMEO allows, where it would wait for ever."""
+    timeout_of = _TIMEOUTS.get(type(request))
+    if timeout_of is None or getattr(request, "timeout_s", 0.0) is not None:
+        return request
+    timeout_s = timeout_of(sock.options)
+    return request if timeout_s is None else msgspec.structs.replace(request, timeout_s=timeout_s)

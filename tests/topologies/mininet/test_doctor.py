@@ -1,0 +1,45 @@
+"""The doctor's shape: every check says what was found and what to do. Needs no root."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from topologies.mininet.doctor import COMMANDS, PROBED, Check, checks
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Check]:
+    return checks()
+
+
+def test_every_check_has_words_and_a_remedy(found: list[Check]) -> None:
+    assert all(check.name and check.found and check.remedy for check in found)
+    assert all("\n" not in check.found for check in found)
+
+
+def test_names_are_unique_and_cover_commands_probes_and_packages(found: list[Check]) -> None:
+    names = [check.name for check in found]
+    assert len(names) == len(set(names))
+    assert {"root", *COMMANDS, *PROBED, "python: ray", "python: mininet", "/tmp", "/dev/shm"} <= set(names)
+
+
+def test_root_is_reported_as_it_is(found: list[Check]) -> None:
+    (root,) = (check for check in found if check.name == "root")
+    assert root.ok == (os.geteuid() == 0)
+    assert root.needed
+
+
+def test_packages_are_found_in_their_installed_version(found: list[Check]) -> None:
+    packages = [check for check in found if check.name.startswith("python: ")]
+    assert packages
+    assert all(check.ok and check.found[0].isdigit() for check in packages)
+
+
+def test_a_question_that_could_not_be_asked_is_neither_yes_nor_no(found: list[Check]) -> None:
+    probed = {check.name: check for check in found if check.name in PROBED}
+    if not probed["namespaces"].ok:
+        assert probed["veth"].ok is None
+    else:
+        assert all(check.ok is not None for check in probed.values())

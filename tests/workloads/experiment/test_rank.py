@@ -1,0 +1,170 @@
+"""Ranks in threads over loopback: results, rows, and what a lost neighbour leads to."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from nodes.machine.accelerator import Accelerator, Array
+from nodes.machine.ceilings import MemoryBus
+from nodes.machine.memory import Region
+from tests.workloads.loopback import LoopbackHost
+from tests.workloads.ring import Ring
+from workloads.experiment.records import ExperimentConfig, RankFailure, Sample, Trial
+from workloads.stream_check import WHOLE_BYTES
+
+STAGED = ("bounce", "kernel")
+T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+
+
+def config(path: str, size: int, hosts: int = 2, workload: str = "all_reduce") -> ExperimentConfig:
+    return ExperimentConfig(
+        "star", hosts, workload, (size,), (path,), iterations=2, duration_s=0.2, timeout_s=5.0
+    )
+
+
+def ring(asked: ExperimentConfig) -> list[Sample]:
+    """Two trials; the rows of the second."""
+    ranks = Ring(asked)
+    for repetition in range(2):
+        ranks.connect(repetition)
+        rows = ranks.run()
+        ranks.each(lambda rank: rank.disconnect())
+    ranks.each(lambda rank: rank.close())
+    return rows
+
+
+@pytest.mark.parametrize("path", STAGED)
+@pytest.mark.parametrize(("hosts", "size"), [(2, 4), (2, 1 << 20), (3, 8), (3, 4 * 100_003), (5, 5 << 20)])
+def test_every_value_of_an_all_reduce_is_right(path: str, hosts: int, size: int) -> None:
+    rows = ring(config(path, size, hosts))
+    assert len(rows) == hosts * 3
+    assert [row.warmup for row in rows[:3]] == [1, 0, 0]
+    assert {row.wrong_elements for row in rows} == {0}
+    assert {row.nranks for row in rows} == {hosts}
+    moved = sum(row.payload_sent_bytes for row in rows if row.iteration == 0)
+    assert moved == 2 * (hosts - 1) * size
+
+
+@pytest.mark.parametrize("path", STAGED)
+@pytest.mark.parametrize("bidir", [False, True])
+def test_a_stream_reports_what_arrived(path: str, bidir: bool) -> None:
+    asked = ExperimentConfig("star", 3, "stream", (100_001,), (path,), duration_s=0.2, bidir=bidir)
+    sender, receiver = ring(asked)
+    assert sender.wrong_elements == receiver.wrong_elements == 0
+    assert sender.payload_sent_bytes == receiver.payload_received_bytes == receiver.size_bytes > 0
+    assert (sender.payload_received_bytes > 0) == (receiver.payload_sent_bytes > 0) == bidir
+    assert receiver.time_s > 0.1
+    assert receiver.checked_bytes >= min(receiver.payload_received_bytes, WHOLE_BYTES)
+    assert (sender.checked_bytes > 0) == bidir
+    assert (sender.type, sender.redop, sender.root) == ("byte", "none", "none")
+
+
+def test_the_kernel_path_counts_four_accesses_a_byte_of_which_three_are_derived_and_headers() -> None:
+    for row in ring(config("kernel", 1 << 20, 2)):
+        payload = row.payload_sent_bytes + row.payload_received_bytes
+        total = row.host_dram_read_bytes + row.host_dram_write_bytes
+        headers = row.header_host_dram_bytes
+        assert row.payload_staged_bytes == payload
+        assert total == 4 * payload + headers
+        assert row.host_dram_derived_bytes == 3 * payload + headers
+        assert row.rx_packets is None
+        assert row.tx_wire_packets is not None
+        assert row.rx_wire_packets is not None
+        on_wire = row.tx_wire_packets + row.rx_wire_packets
+        assert row.header_host_dram_uncoalesced_bytes == 2 * 66 * on_wire
+        # 512 KiB each way and step, in super-packets of 65,160 bytes, and bare acknowledgements.
+        assert headers >= 2 * 66 * 2 * 2 * 9
+
+
+def test_the_kernel_path_has_no_more_headers_as_moved_than_packets() -> None:
+    """Linux puts several short messages into a packet."""
+    for row in ring(config("kernel", 8, workload="stream")):
+        assert 0 < row.header_host_dram_bytes <= row.header_host_dram_uncoalesced_bytes
+
+
+def test_the_application_of_a_staged_path_copies_each_byte_once() -> None:
+    for row in ring(config("bounce", 1 << 20, 2)):
+        payload = row.payload_sent_bytes + row.payload_received_bytes
+        assert row.host_dram_read_bytes + row.host_dram_write_bytes == payload
+        assert row.host_dram_derived_bytes == 0
+
+
+def test_a_memory_ceiling_holds_the_kernel_path_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = MemoryBus.create(40e6)
+    monkeypatch.setattr(LoopbackHost, "bus", bus)
+    rows = ring(config("kernel", 1 << 20, 2))
+    # Both hosts share the bus here: 2 ranks x (1 + 1) MiB x 4 accesses at 40 MB/s.
+    assert min(row.time_s for row in rows) > 0.5 * 2 * 2 * (1 << 20) * 4 / 40e6
+
+
+def test_a_wrong_value_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Accelerator.fill
+
+    def fill(self: Accelerator, memory: Region, offset: int, values: Array) -> None:
+        values[7] += np.float32(1)
+        honest(self, memory, offset, values)
+
+    monkeypatch.setattr(Accelerator, "fill", fill)
+    assert {row.wrong_elements for row in ring(config("bounce", 4096))} == {1}
+
+
+@pytest.mark.parametrize("path", STAGED)
+def test_a_wrong_byte_in_the_middle_of_a_stream_is_counted(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, chunks = Accelerator.copy_to_host, itertools.count()
+
+    def copy_to_host(self: Accelerator, source: Region, offset: int, destination: memoryview) -> None:
+        honest(self, source, offset, destination)
+        if next(chunks) == 5:
+            destination[100] ^= 1
+
+    monkeypatch.setattr(Accelerator, "copy_to_host", copy_to_host)
+    ranks = Ring(config(path, 100_001, workload="stream"))
+    ranks.connect()
+    _, receiver = ranks.run()
+    ranks.each(lambda rank: rank.close())
+    assert next(chunks) > 12  # it was neither in the first message nor in the last
+    assert receiver.wrong_elements == 1
+
+
+def test_a_neighbour_that_goes_away_is_reported_in_one_sentence() -> None:
+    ranks = Ring(config("kernel", 4096))
+    ranks.connect()
+    ranks.ranks[1].disconnect()
+    with pytest.raises(
+        RankFailure, match=r"^rank 0 on host h1, path kernel, failed while .*(closed|reset|[Bb]roken)"
+    ):
+        ranks.ranks[0].run()
+
+
+def test_a_neighbour_that_says_nothing_is_given_up_after_the_timeout() -> None:
+    asked = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), timeout_s=1.5)
+    ranks = Ring(asked)
+    ranks.connect()
+    with pytest.raises(
+        RankFailure, match=r"failed while waiting for all ranks before iteration 0.*no answer within 1.5 s"
+    ):
+        ranks.ranks[0].run()
+    ranks.each(lambda rank: rank.close())
+
+
+def test_nobody_listening_is_reported_in_one_sentence() -> None:
+    ranks = Ring(config("kernel", 4096))
+    address = ranks.ranks[1].listen(Trial("kernel", 4096, 0))
+    ranks.ranks[0].listen(Trial("kernel", 4096, 0))
+    ranks.ranks[1].disconnect()
+    with pytest.raises(
+        RankFailure, match=r"rank 0 on host h1, path kernel, failed while connecting to rank 1: .*refused"
+    ):
+        ranks.ranks[0].connect(address)
+    ranks.each(lambda rank: rank.close())

@@ -1,0 +1,395 @@
+"""The builder process: one Mininet network in namespaces of its own, and the processes that run in its hosts.
+
+    python -m topologies.mininet.builder PARENT_PID
+
+In: `topologies.mininet.protocol` requests, a JSON line each, on stdin. Out: replies and events on stdout;
+Mininet's own log on stderr. Owns the network, the hosts' processes and everything they start: process 1 of a
+pid namespace, it takes all of it along however it dies. It stops in good order when stdin ends (its client
+closed or died) or at SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, ClassVar, NoReturn
+
+import msgspec
+from mininet.log import lg
+from mininet.net import Mininet
+from mininet.node import Host
+from mininet.nodelib import LinuxBridge
+from mininet.topo import Topo
+
+from topologies.mininet import protocol
+from topologies.mininet.isolation import become_first_process, pid_outside, signal_at_parents_death
+from topologies.mininet.rtnetlink import LinkSocket
+from topologies.topology import Topology, TopologyError
+
+COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # what Mininet itself calls
+GRACE_S = 2.0  # between SIGTERM and SIGKILL
+STOP_S = 10  # Mininet waits for ever for a shell that hangs; after this the kernel cleans up instead
+# No IPv6 chatter beside the traffic that is measured, and no address that nobody gave: a host's kernel has
+# the one of the topology, and looks for neither routers nor duplicates. (Some machines have no IPv6 at all.)
+NO_IPV6 = "for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done 2>/dev/null"
+IPV6 = (
+    "if cd /proc/sys/net/ipv6/conf 2>/dev/null; then "
+    "for f in accept_ra autoconf router_solicitations dad_transmits; do echo 0 > {interface}/$f; done; "
+    "echo 1 > {interface}/addr_gen_mode; "
+    "for f in lo {interface}; do echo 0 > $f/disable_ipv6; done; cd $OLDPWD; "
+    "ip -6 addr add {address} dev {interface} nodad; fi"
+)
+
+
+class HostProcess(subprocess.Popen[bytes]):
+    """A process that Mininet starts; `pid` counts in the builder's namespace, `outside_pid` in the
+    client's."""
+
+    outside_proc: ClassVar[int]
+
+    def __init__(self, argv: list[str], **options: Any) -> None:
+        reader, writer = os.pipe()
+        with os.fdopen(reader) as announced:
+            try:
+                super().__init__(argv, preexec_fn=lambda: self._announce(writer), **options)
+            finally:
+                os.close(writer)
+            self.outside_pid = int(announced.read())
+
+    def _announce(self, writer: int) -> None:
+        os.write(writer, str(pid_outside(self.outside_proc)).encode())
+
+
+class _Inside:
+    """What hosts and switches have in common: HostProcesses, and no IPv6 even before there is an
+    interface."""
+
+    def _popen(self, cmd: list[str], **params: Any) -> HostProcess:
+        return HostProcess(cmd, **params)
+
+    def startShell(self, mnopts: str | None = None) -> None:
+        super().startShell(mnopts)  # type: ignore[misc]
+        self.cmd(NO_IPV6)  # type: ignore[attr-defined]
+
+
+class FabricHost(_Inside, Host):  # type: ignore[misc]
+    """A Mininet host."""
+
+
+class FabricSwitch(_Inside, LinuxBridge):  # type: ignore[misc]
+    """A bridge that forwards from the first frame on."""
+
+    def start(self, controllers: list[Any]) -> None:
+        super().start(controllers)
+        self.cmd("ip link set", self, "type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
+
+
+class Child(msgspec.Struct, eq=False):
+    """A process the builder watches: spawned, run to its end, or a node's own shell.
+
+    `ended` is called with its exit code; `end_s` is when patience with it runs out (monotonic seconds).
+    """
+
+    host: str
+    argv: tuple[str, ...]
+    process: HostProcess
+    ended: Callable[[int], None]
+    end_s: float | None = None
+
+    def kill(self, number: signal.Signals) -> None:
+        """Signal its whole session: mnexec made it the leader of one."""
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            self.process.send_signal(number)  # it has not reached setsid yet
+
+
+class Builder:
+    """Serves one client; `run()` returns when the client wants no more."""
+
+    def __init__(self, requests_fd: int, replies_fd: int) -> None:
+        self._requests_fd, self._replies_fd = requests_fd, replies_fd
+        self._unread = b""
+        self._selector = selectors.DefaultSelector()
+        self._children: dict[int, Child] = {}  # by outside pid
+        self._topology: Topology | None = None
+        self._net: Any = None
+        self._open = True
+
+    def run(self) -> None:
+        with ExitStack() as undo:
+            self._selector.register(self._requests_fd, selectors.EVENT_READ, self._read_requests)
+            undo.callback(self._stop_network)
+            undo.callback(self._stop_children)
+            undo.callback(_no_more_signals)
+            while self._open:
+                self._turn(self._patience_s())
+
+    def _turn(self, timeout_s: float | None) -> None:
+        for key, _ in self._selector.select(timeout_s):
+            key.data()
+        for child in list(self._children.values()):
+            if child.end_s is not None and time.monotonic() >= child.end_s:
+                child.end_s = None
+                child.kill(signal.SIGKILL)
+
+    def _patience_s(self) -> float | None:
+        ends = [child.end_s for child in self._children.values() if child.end_s is not None]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def _read_requests(self) -> None:
+        received = os.read(self._requests_fd, 65536)
+        self._open = bool(received)
+        *lines, self._unread = (self._unread + received).split(b"\n")
+        for line in lines:
+            self._answer(protocol.requests.decode(line))
+
+    def _answer(self, request: protocol.Request) -> None:
+        try:
+            match request:
+                case protocol.Build():
+                    self._build(request)
+                case protocol.Spawn():
+                    self._spawn(request)
+                case protocol.Run():
+                    self._run(request)
+                case protocol.Terminate():
+                    self._terminate(request)
+                case protocol.Describe():
+                    self._describe(request)
+        except (OSError, TopologyError) as error:
+            self._send(protocol.Refused(request.id, _sentence(error)))
+
+    def _send(self, message: protocol.Reply | protocol.ChildExited) -> None:
+        line = memoryview(protocol.encoder.encode(message) + b"\n")
+        try:
+            while line:
+                line = line[os.write(self._replies_fd, line) :]
+        except BrokenPipeError:
+            self._open = False
+
+    # The network
+
+    def _build(self, request: protocol.Build) -> None:
+        self._topology = request.topology
+        with LinkSocket() as links:
+            links.up("lo")
+        for switch in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
+            switch.write_text("0")  # bridged frames would take a detour through the packet filter
+        Mininet.inited = True  # its init() would change the whole machine's limits and leave them so
+        net = Mininet(_mininet_topo(request.topology), FabricSwitch, FabricHost, controller=None)
+        net.start()
+        self._net = net
+        self._set_limits(request.topology)
+        for host in request.topology.hosts:
+            if host.kernel_address6:
+                _give_ipv6(net[host.name], host.interface, host.kernel_address6)
+        nodes = [*net.hosts, *net.switches]
+        for node in nodes:
+            self._watch_for_good(node.name, ("shell", "of", node.name), node.shell)
+        builder_pid = pid_outside(HostProcess.outside_proc)
+        names = tuple(node.name for node in nodes)
+        shells = tuple(node.shell.outside_pid for node in nodes)
+        self._send(protocol.Ready(request.id, builder_pid, names, shells))
+
+    def _set_limits(self, topology: Topology) -> None:
+        for link in topology.links:
+            for end in link.ends:
+                with LinkSocket(self._net[end.node].pid) as links:
+                    links.set(end.interface, link.mtu, link.gso_max_bytes)
+        with LinkSocket() as links:  # a bridge allows what its ports allow, so they come first
+            for switch in topology.switches:
+                ports = [link for link in topology.links if switch.name in (link.a.node, link.b.node)]
+                links.set(switch.name, min(p.mtu for p in ports), min(p.gso_max_bytes for p in ports))
+
+    def _describe(self, request: protocol.Describe) -> None:
+        topology = self._topology
+        if topology is None:
+            raise TopologyError("no network has been built yet; ask for one first")
+        places = [(end.node, end.interface) for link in topology.links for end in link.ends]
+        places += [(switch.name, switch.name) for switch in topology.switches]
+        found = []
+        for node, name in places:
+            with LinkSocket(self._net[node].pid) as links:
+                found.append(protocol.Interface(node, name, *msgspec.structs.astuple(links.get(name))))
+        self._send(protocol.Described(request.id, tuple(found)))
+
+    # The hosts' processes
+
+    def _spawn(self, request: protocol.Spawn) -> None:
+        with open(request.log_path, "ab") as log:
+            process = self._start(request.host, request.argv, log.fileno(), log.fileno())
+        self._watch_for_good(request.host, request.argv, process)
+        self._send(protocol.Spawned(request.id, process.outside_pid))
+
+    def _run(self, request: protocol.Run) -> None:
+        outputs = [os.memfd_create(name) for name in ("stdout", "stderr")]
+        child: Child
+
+        def ended(status: int) -> None:
+            texts = []
+            for fd in outputs:
+                texts.append(os.pread(fd, os.fstat(fd).st_size, 0).decode(errors="replace"))
+                os.close(fd)
+            stdout, stderr = texts
+            timed_out = child.end_s is None
+            self._send(protocol.Completed(request.id, status, stdout, stderr, timed_out))
+
+        try:
+            process = self._start(request.host, request.argv, *outputs)
+        except BaseException:
+            for fd in outputs:
+                os.close(fd)
+            raise
+        child = Child(request.host, request.argv, process, ended, time.monotonic() + request.timeout_s)
+        self._watch(child)
+
+    def _start(self, host: str, argv: tuple[str, ...], stdout: int, stderr: int) -> HostProcess:
+        if self._topology is None:
+            raise TopologyError("no network has been built yet; ask for one first")
+        node = self._net[self._topology.host(host).name]
+        if node.shell.poll() is not None:
+            status = node.shell.returncode
+            raise TopologyError(f"host {host} has died (its shell with status {status}); start a new run")
+        process: HostProcess = node.popen(list(argv), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        return process
+
+    def _terminate(self, request: protocol.Terminate) -> None:
+        child = self._children.get(request.pid)
+        if child is None:
+            raise TopologyError(f"process {request.pid} is none of this network's; it may have ended already")
+        child.ended = lambda status: self._send(protocol.Terminated(request.id, status))
+        child.end_s = time.monotonic() + GRACE_S
+        child.kill(signal.SIGTERM)
+
+    def _watch_for_good(self, host: str, argv: tuple[str, ...], process: HostProcess) -> None:
+        """It is not expected to end: tell the client when it does."""
+        event = partial(protocol.ChildExited, host, process.outside_pid, argv=argv)
+        self._watch(Child(host, argv, process, lambda status: self._send(event(status=status))))
+
+    def _watch(self, child: Child) -> None:
+        self._children[child.process.outside_pid] = child
+        pidfd = os.pidfd_open(child.process.pid)
+        self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._reap(child, pidfd))
+
+    def _reap(self, child: Child, pidfd: int) -> None:
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        status = child.process.wait()
+        del self._children[child.process.outside_pid]
+        child.ended(status)
+
+    # The end
+
+    def _stop_children(self) -> None:
+        self._selector.unregister(self._requests_fd)
+        shells = self._shells()
+        for child in list(self._children.values()):
+            child.ended = lambda _status: None
+            if child.process in shells:
+                del self._children[child.process.outside_pid]
+            else:
+                child.end_s = time.monotonic() + GRACE_S
+                child.kill(signal.SIGTERM)
+        while self._children:
+            self._turn(self._patience_s())
+
+    def _stop_network(self) -> None:
+        if all(shell.poll() is None for shell in self._shells()) and self._net is not None:
+            self._net.stop()
+
+    def _shells(self) -> list[HostProcess]:
+        return [node.shell for node in (*self._net.hosts, *self._net.switches)] if self._net else []
+
+
+def _no_more_signals() -> None:
+    """From here on nothing interrupts the orderly end, and nothing prolongs it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.alarm(STOP_S)
+
+
+def _mininet_topo(topology: Topology) -> Topo:
+    topo = Topo()
+    macs = {host.interface: host.kernel_mac for host in topology.hosts}
+    for host in topology.hosts:
+        topo.addHost(host.name, ip=host.kernel_address)
+    for switch in topology.switches:
+        topo.addSwitch(switch.name)
+    for link in topology.links:
+        options = {"intfName1": link.a.interface, "intfName2": link.b.interface}
+        for number, end in enumerate(link.ends, 1):
+            if end.interface in macs:
+                options[f"addr{number}"] = macs[end.interface]
+        topo.addLink(link.a.node, link.b.node, **options)
+    return topo
+
+
+def _give_ipv6(node: Any, interface: str, address: str) -> None:
+    """Raises TopologyError with what `ip` said. Nothing happens on a machine without IPv6."""
+    if complaint := node.cmd(IPV6.format(interface=interface, address=address)).strip():
+        raise TopologyError(f"host {node.name} cannot have the address {address}: {complaint}")
+
+
+def _sentence(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _obstacle() -> str | None:
+    """Why no network can be built here, as a sentence with its remedy; None when one can."""
+    if os.geteuid() != 0:
+        return f"building a network needs root and this is user id {os.geteuid()}; run it with sudo"
+    missing = [command for command in COMMANDS if shutil.which(command) is None]
+    if missing:
+        return f"the command {missing[0]} is missing; run `make setup`"
+    return None
+
+
+def _refuse(replies_fd: int, reason: str) -> NoReturn:
+    os.write(replies_fd, protocol.encoder.encode(protocol.Refused(0, reason)) + b"\n")
+    sys.exit(1)
+
+
+def _take_over_stdio() -> tuple[int, int]:
+    """Keep stdin and stdout for the protocol; whatever else prints goes to stderr."""
+    requests_fd, replies_fd = os.dup(0), os.dup(1)
+    with open(os.devnull, "rb") as null:
+        os.dup2(null.fileno(), 0)
+    os.dup2(2, 1)
+    return requests_fd, replies_fd
+
+
+def _at_sigterm(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def main(parent_pid: int) -> None:
+    """Serve the client `parent_pid` until it closes or dies."""
+    signal_at_parents_death(signal.SIGTERM)
+    if os.getppid() != parent_pid:  # it died before the kernel was asked to tell
+        return
+    if reason := _obstacle():
+        _refuse(1, reason)
+    try:
+        HostProcess.outside_proc = become_first_process()
+    except OSError as error:
+        reason = f"new namespaces are refused here ({_sentence(error)})"
+        _refuse(1, f"{reason}; run as root, outside of any sandbox")
+    signal.signal(signal.SIGTERM, _at_sigterm)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lg.setLogLevel("info")
+    Builder(*_take_over_stdio()).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

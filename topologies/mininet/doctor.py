@@ -1,0 +1,158 @@
+"""What this machine offers and lacks for the testbed, and the remedy.
+
+In: nothing. Out: a list of `Check`; run.py prints it. Owns nothing: what has to be tried is tried by
+`topologies.mininet.probe` in a child process and namespaces of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from topologies.mininet.probe import Finding
+
+PROJECT = Path(__file__).resolve().parents[2]
+PROBE_S = 30.0
+STOLEN_FRACTION_MAX = 0.02  # measurements above it are repeated
+MEMORY_BYTES_MIN, TEMPORARY_BYTES_MIN, SHARED_BYTES_MIN = 2 << 30, 1 << 30, 256 << 20
+SYSTEM_PATH = "/usr/sbin:/sbin"  # where an ordinary user's PATH does not look
+
+# name -> what it is for, and whether nothing works without it
+COMMANDS = {
+    "mnexec": ("Mininet's hosts", True),
+    "brctl": ("Mininet's switches", True),
+    "ip": ("Mininet's links", True),
+    "ifconfig": ("Mininet's addresses", True),
+    "iperf3": ("a Linux peer to compare with", False),
+    "socat": ("a Linux peer to compare with", False),
+    "nc": ("a Linux peer to compare with", False),
+    "ethtool": ("turning offloads off in tests and benches", False),
+    "nft": ("middleboxes in tests and benches", False),
+    "tshark": ("a referee of the tests", False),
+    "nmap": ("a referee of the tests", False),
+    "hping3": ("a referee of the tests", False),
+    "nsenter": ("run.py exec", False),
+    "setpriv": ("tests without privileges", False),
+}
+# what topologies.mininet.probe reports -> the remedy, and whether nothing works without it
+PROBED = {
+    "memfd": ("use Linux 3.17 or later", True),
+    "namespaces": ("run as root, outside of any sandbox", True),
+    "process namespace": ("run as root, outside of any sandbox", True),
+    "veth": ("use a kernel with CONFIG_VETH", True),
+    "bridge": ("use a kernel with CONFIG_BRIDGE, or --topology pair", True),
+    "AF_PACKET with virtio headers": ("use a kernel with CONFIG_PACKET", True),
+    "BIG TCP": ("use Linux 6.3 or later, or stay with super-packets of 65536 bytes", False),
+    "tc netem": ("use a kernel with CONFIG_NET_SCH_NETEM; the testbed does without", False),
+    "tc tbf": ("use a kernel with CONFIG_NET_SCH_TBF; only make bench asks for it", False),
+    "tc htb": ("use a kernel with CONFIG_NET_SCH_HTB; the testbed does without", False),
+    "congestion control": ("use a kernel with CONFIG_TCP_CONG_CUBIC to compare like with like", False),
+    "kernel devmem sockets": ("use Linux 6.12 or later to have the kernel as a referee", False),
+    "kernel netdev family": ("use Linux 6.12 or later to have the kernel as a referee", False),
+}
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One fact. `ok` is None where it could not be asked; `remedy` is what to do when it is not ok."""
+
+    name: str
+    ok: bool | None
+    found: str
+    remedy: str
+    needed: bool
+
+
+def checks() -> list[Check]:
+    """Everything, most needed first. Takes about a second; needs no root, changes nothing, raises nothing."""
+    return [_root(), *_commands(), *_packages(), *_probed(), *_room(), _stolen()]
+
+
+def _root() -> Check:
+    user = os.geteuid()
+    return Check("root", user == 0, f"user id {user}", "run with sudo: building a network needs root", True)
+
+
+def _commands() -> list[Check]:
+    found = []
+    for name, (purpose, needed) in COMMANDS.items():
+        path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}")
+        said = path or f"missing ({purpose})"
+        found.append(Check(name, path is not None, said, "run `make setup`", needed))
+    return found
+
+
+def _packages() -> list[Check]:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    found = []
+    for requirement in project["dependencies"]:
+        name = re.split(r"[^A-Za-z0-9._-]", requirement)[0]
+        try:
+            ok, version = True, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            ok, version = False, "missing"
+        remedy = f"run `make setup` to install {requirement}"
+        found.append(Check(f"python: {name}", ok, version, remedy, True))
+    return found
+
+
+def _probed() -> list[Check]:
+    answered = {finding.name: finding for finding in _findings()}
+    found = []
+    for name, (remedy, needed) in PROBED.items():
+        finding = answered.get(name)
+        ok, said = (finding.ok, finding.found) if finding else (None, "not asked: new namespaces are refused")
+        found.append(Check(name, ok, said, remedy, needed))
+    return found
+
+
+def _findings() -> list[Finding]:
+    argv = [sys.executable, "-m", "topologies.mininet.probe"]
+    try:
+        ended = subprocess.run(argv, capture_output=True, cwd=PROJECT, timeout=PROBE_S, check=False)
+        return msgspec.json.decode(ended.stdout, type=list[Finding])
+    except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError) as error:
+        return [Finding("namespaces", False, f"the probe of this kernel failed: {error}")]
+
+
+def _room() -> list[Check]:
+    cpus = len(os.sched_getaffinity(0))
+    memory = psutil.virtual_memory().available
+    return [
+        Check("cpus", cpus >= 2, f"{cpus}", "use at least 2 CPUs for figures that mean anything", False),
+        Check("memory", memory >= MEMORY_BYTES_MIN, f"{_gib(memory)} available", "free memory", True),
+        _disk("/tmp", TEMPORARY_BYTES_MIN),
+        _disk("/dev/shm", SHARED_BYTES_MIN),
+    ]
+
+
+def _disk(path: str, least_bytes: int) -> Check:
+    try:
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        return Check(path, False, f"not there ({error.strerror})", f"mount {path}", True)
+    return Check(path, free >= least_bytes, f"{_gib(free)} free", f"free {_gib(least_bytes)} in {path}", True)
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 30):.1f} GiB"
+
+
+def _stolen() -> Check:
+    before = psutil.cpu_times()
+    time.sleep(1.0)
+    after = psutil.cpu_times()
+    passed = sum(after) - sum(before)
+    fraction = (after.steal - before.steal) / passed if passed > 0 else 0.0
+    remedy = "measure at another time or on a machine of your own: the host gives this CPU to others"
+    ok = fraction <= STOLEN_FRACTION_MAX
+    return Check("stolen CPU time", ok, f"{fraction:.1%} in the last second", remedy, False)

@@ -1,0 +1,236 @@
+"""A running network, as run.py and tests hold it.
+
+In: a `Topology`. Out: processes started in its hosts, their pids, word of those that end unasked. Owns the
+builder process (`topologies.mininet.builder`) and, through it, every interface, namespace and process of the
+network.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from typing import TypeVar, cast
+
+from topologies.mininet import protocol
+from topologies.mininet.protocol import ChildExited, Completed, Interface
+from topologies.topology import Topology
+
+BUILD_S, BUILD_S_PER_NODE = 20.0, 2.0
+ANSWER_S = 10.0
+CLOSE_S = 15.0  # more than the builder's own patience
+PROJECT = Path(__file__).resolve().parents[2]
+LOG_NAME = "fabric.log"
+
+_Answer = TypeVar("_Answer", bound=protocol.Reply)
+
+
+class FabricError(RuntimeError):
+    """The network could not be built or used; the text is one sentence that names the remedy."""
+
+
+class Fabric:
+    """The network of `topology`, from construction to `close()`; also a context manager.
+
+    Logs go to `run_dir` (the builder's own: fabric.log). Ctrl-C does not reach it: it stops when it is closed
+    or when the thread that constructed it ends, however that comes about. Methods may be called from any
+    thread. Raises FabricError when the network cannot be built.
+    """
+
+    def __init__(self, topology: Topology, run_dir: Path) -> None:
+        self.topology = topology
+        self._run_dir = run_dir.resolve()
+        self._lock = threading.Lock()
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, tuple[protocol.Request, Future[protocol.Reply]]] = {}
+        self._spawned: dict[int, ChildExited] = {}  # living children, as they will be reported
+        self._dead: list[ChildExited] = []
+        self._shell_pids: dict[str, int] = {}
+        self._first_pid: int | None = None
+        self._obstacle: str | None = None
+        self._closing = False
+        self._ended = threading.Event()  # no answer will come any more
+        self._builder = self._start_builder()
+        self._reader = threading.Thread(target=self._read_answers, name="fabric answers", daemon=True)
+        self._reader.start()
+        try:
+            patience_s = BUILD_S + BUILD_S_PER_NODE * (len(topology.hosts) + len(topology.switches))
+            ready = self._ask(protocol.Build(next(self._ids), topology), protocol.Ready, patience_s)
+        except BaseException:
+            self.close()
+            raise
+        self._first_pid = ready.builder_pid
+        self._shell_pids = dict(zip(ready.nodes, ready.shell_pids, strict=True))
+
+    def __enter__(self) -> Fabric:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def spawn(self, host_name: str, argv: Sequence[str], log_name: str) -> int:
+        """Start `argv` in a host, in a session of its own, output to run_dir/log_name; return its pid.
+
+        It runs from the project's folder until `terminate`, or until the fabric closes. Raises FabricError.
+        """
+        log_path = str(self._run_dir / log_name)
+        request = protocol.Spawn(next(self._ids), host_name, tuple(argv), log_path)
+        return self._ask(request, protocol.Spawned, ANSWER_S).pid
+
+    def run(self, host_name: str, argv: Sequence[str], timeout_s: float = 30.0) -> Completed:
+        """Run `argv` in a host to its end; any status is an answer. FabricError after `timeout_s`."""
+        request = protocol.Run(next(self._ids), host_name, tuple(argv), timeout_s)
+        completed = self._ask(request, Completed, timeout_s + ANSWER_S)
+        if completed.timed_out:
+            raise FabricError(
+                f"{argv[0]} in host {host_name} took more than {timeout_s:g} s and was killed; allow it more "
+                f"time, or see why it hangs: {completed.stderr.strip()[-200:] or 'it said nothing'}"
+            )
+        return completed
+
+    def terminate(self, pid: int) -> int:
+        """End a spawned process (SIGTERM, SIGKILL 2 s later) and return its exit code. Raises FabricError."""
+        return self._ask(protocol.Terminate(next(self._ids), pid), protocol.Terminated, ANSWER_S).status
+
+    def check(self) -> None:
+        """Raise FabricError if the builder has ended unasked."""
+        if self._ended.is_set() and not self._closing:
+            raise FabricError(self._obituary())
+
+    def dead_children(self) -> list[ChildExited]:
+        """Spawned processes and hosts' shells that ended unasked since the last call.
+
+        Should the builder die, every child died with it and is reported, with the builder's own status.
+        """
+        with self._lock:
+            dead, self._dead = self._dead, []
+        return dead
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """Every link end and bridge with the limits that the kernel reports now. Raises FabricError."""
+        return self._ask(protocol.Describe(next(self._ids)), protocol.Described, ANSWER_S).interfaces
+
+    @property
+    def builder_pid(self) -> int:
+        """The builder's pid: killing it ends everything else."""
+        return self._builder.pid
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The fabric's processes known here: the builder's two, the nodes' shells, living spawned ones."""
+        first = () if self._first_pid is None else (self._first_pid,)
+        with self._lock:
+            return (self._builder.pid, *first, *self._shell_pids.values(), *self._spawned)
+
+    def shell_pid(self, node: str) -> int:
+        """The process that keeps a host's or switch's namespaces open: nsenter's target."""
+        return self._shell_pids[node]
+
+    def close(self) -> None:
+        """End every process, take the network down. Safe to call again; raises nothing of its own."""
+        self._closing = True
+        if self._builder.stdin and not self._builder.stdin.closed:
+            self._builder.stdin.close()
+        for hurry in (self._builder.terminate, self._builder.kill):
+            try:
+                self._builder.wait(CLOSE_S)
+                break
+            except subprocess.TimeoutExpired:
+                hurry()
+        self._builder.wait()
+        self._reader.join()
+
+    def _start_builder(self) -> subprocess.Popen[bytes]:
+        self._run_dir.mkdir(parents=True, exist_ok=True)
+        argv = [sys.executable, "-m", "topologies.mininet.builder", str(os.getpid())]
+        with open(self._run_dir / LOG_NAME, "ab") as log:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=PROJECT,
+                start_new_session=True,  # out of reach of the terminal's Ctrl-C
+                bufsize=0,
+            )
+
+    def _ask(self, request: protocol.Request, kind: type[_Answer], patience_s: float) -> _Answer:
+        answer: Future[protocol.Reply] = Future()
+        self._waiting[request.id] = request, answer
+        try:
+            with self._lock:
+                _pipe(self._builder.stdin).write(protocol.encoder.encode(request) + b"\n")
+            if self._ended.is_set():
+                raise BrokenPipeError
+            found = answer.result(patience_s)
+        except (BrokenPipeError, ValueError):
+            self._reader.join(ANSWER_S)
+            raise FabricError(self._obituary()) from None
+        except FutureTimeoutError:
+            what = type(request).__name__.lower()
+            raise FabricError(
+                f"the network's builder did not answer {what} in {patience_s:g} s; "
+                f"see {self._run_dir / LOG_NAME}"
+            ) from None
+        finally:
+            self._waiting.pop(request.id, None)
+        if isinstance(found, protocol.Refused):
+            raise FabricError(found.reason)
+        assert isinstance(found, kind), f"{request} was answered by {found}"
+        return found
+
+    def _read_answers(self) -> None:
+        with io.BufferedReader(_pipe(self._builder.stdout)) as lines:
+            for line in lines:
+                message = protocol.answers.decode(line)
+                if isinstance(message, ChildExited):
+                    with self._lock:
+                        self._spawned.pop(message.pid, None)
+                        self._dead.append(message)
+                elif isinstance(message, protocol.Refused) and message.id == 0:
+                    self._obstacle = message.reason
+                elif message.id in self._waiting:
+                    self._settle(*self._waiting[message.id], message)
+        self._mourn(self._builder.wait())
+
+    def _settle(
+        self, request: protocol.Request, answer: Future[protocol.Reply], message: protocol.Reply
+    ) -> None:
+        with self._lock:  # here and not in spawn(): the next line may say that it has exited
+            if isinstance(request, protocol.Spawn) and isinstance(message, protocol.Spawned):
+                self._spawned[message.pid] = ChildExited(request.host, message.pid, 0, request.argv)
+            elif isinstance(request, protocol.Terminate) and isinstance(message, protocol.Terminated):
+                self._spawned.pop(request.pid, None)
+        answer.set_result(message)
+
+    def _mourn(self, status: int) -> None:
+        self._ended.set()
+        with self._lock:
+            if not self._closing:
+                self._dead += [ChildExited(c.host, c.pid, status, c.argv) for c in self._spawned.values()]
+            self._spawned.clear()
+        for _, answer in list(self._waiting.values()):
+            answer.set_exception(FabricError(self._obituary()))
+
+    def _obituary(self) -> str:
+        if self._obstacle is not None:
+            return self._obstacle
+        if self._closing:
+            return "the network is closed; build a new one"
+        log = self._run_dir / LOG_NAME
+        words = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
+        said = f" saying {words[0]!r}" if words else ""
+        status = self._builder.poll()
+        return f"the network's builder ended with status {status}{said}; see {log} and start a new run"
+
+
+def _pipe(end: object) -> io.FileIO:
+    """Popen's unbuffered pipes, which its annotations call something else."""
+    return cast(io.FileIO, end)

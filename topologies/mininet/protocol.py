@@ -1,0 +1,120 @@
+"""What a fabric's client and its builder say to each other: JSON lines over the builder's stdin and stdout.
+
+In: requests of `topologies.mininet.fabric`. Out: replies and events of `topologies.mininet.builder`. Owns
+their shapes. A reply carries its request's `id`, so several may be under way. Pids are those that the
+client sees.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from topologies.topology import Topology
+
+
+class Build(msgspec.Struct, frozen=True, tag=True):
+    """The first request: make this network."""
+
+    id: int
+    topology: Topology
+
+
+class Spawn(msgspec.Struct, frozen=True, tag=True):
+    """Start a process in a host; it belongs to the fabric until it is terminated or the fabric closes."""
+
+    id: int
+    host: str
+    argv: tuple[str, ...]
+    log_path: str
+
+
+class Run(msgspec.Struct, frozen=True, tag=True):
+    """Run a command in a host to its end, or kill it after `timeout_s` seconds."""
+
+    id: int
+    host: str
+    argv: tuple[str, ...]
+    timeout_s: float
+
+
+class Terminate(msgspec.Struct, frozen=True, tag=True):
+    """End a spawned process: SIGTERM, then SIGKILL."""
+
+    id: int
+    pid: int
+
+
+class Describe(msgspec.Struct, frozen=True, tag=True):
+    """Ask what there is."""
+
+    id: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The network stands. `builder_pid` is process 1 of its namespaces, `shell_pids` are those of `nodes`."""
+
+    id: int
+    builder_pid: int
+    nodes: tuple[str, ...]
+    shell_pids: tuple[int, ...]
+
+
+class Spawned(msgspec.Struct, frozen=True, tag=True):
+    id: int
+    pid: int
+
+
+class Completed(msgspec.Struct, frozen=True, tag=True):
+    """How a command ended: `status` as waitpid's exit code, negative for a signal; text decoded as UTF-8."""
+
+    id: int
+    status: int
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+
+
+class Terminated(msgspec.Struct, frozen=True, tag=True):
+    id: int
+    status: int
+
+
+class Interface(msgspec.Struct, frozen=True):
+    """One interface as the kernel reports it; bytes, None where this kernel has no such attribute."""
+
+    node: str
+    name: str
+    ifindex: int
+    mtu: int
+    gso_max_bytes: int
+    gro_max_bytes: int | None
+    gso_ipv4_max_bytes: int | None
+    gro_ipv4_max_bytes: int | None
+
+
+class Described(msgspec.Struct, frozen=True, tag=True):
+    id: int
+    interfaces: tuple[Interface, ...]
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The request could not be met; `reason` is one sentence for the user."""
+
+    id: int
+    reason: str
+
+
+class ChildExited(msgspec.Struct, frozen=True, tag=True):
+    """An event: a spawned process, or a node's own shell, ended unasked. `status` as in Completed."""
+
+    host: str
+    pid: int
+    status: int
+    argv: tuple[str, ...]
+
+
+Request = Build | Spawn | Run | Terminate | Describe
+Reply = Ready | Spawned | Completed | Terminated | Described | Refused
+requests = msgspec.json.Decoder(Request)
+answers: msgspec.json.Decoder[Reply | ChildExited] = msgspec.json.Decoder(Reply | ChildExited)
+encoder = msgspec.json.Encoder()

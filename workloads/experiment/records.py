@@ -1,0 +1,139 @@
+"""The records of an experiment: what was asked, who takes part, what each rank measured.
+
+They cross processes (Ray pickles them) and end in manifest.json and samples.csv. Units are in the names;
+None is "not known here" and becomes an empty cell.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nodes.host_config import HostOptions
+
+
+class NetworkConfig(HostOptions, frozen=True, kw_only=True):
+    """What a network's links and hosts are like. `pcap` and `trace`: every host writes a file."""
+
+    mtu: int = 1500
+    pcap: bool = False
+    trace: bool = False
+
+
+class ExperimentConfig(NetworkConfig, frozen=True):
+    """What was asked for, resolved: manifest.json's `config`."""
+
+    topology: str
+    hosts: int
+    workload: str
+    sizes_bytes: tuple[int, ...]
+    paths: tuple[str, ...]
+    repeat: int = 3
+    iterations: int = 3
+    warmup: int = 1
+    duration_s: float = 5.0
+    bidir: bool = False
+    niov_bytes: int = 65536
+    timeout_s: float = 10.0
+    seed: int = 1
+
+
+class RankPlace(msgspec.Struct, frozen=True):
+    """One rank and the AF_UNIX path of its host's system-call channel."""
+
+    rank: int
+    host: str
+    channel: str
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """One measured unit: fresh connections over one path, for one size, in one repetition."""
+
+    path: str
+    size_bytes: int
+    repetition: int
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a rank listens for the rank before it."""
+
+    host: str
+    port: int
+
+
+class Meeting(msgspec.Struct, frozen=True):
+    """Where the rank before finds this one: for payload, and in the ring that is the barrier."""
+
+    payload: Address
+    barrier: bytes
+
+
+class Timed(msgspec.Struct, frozen=True):
+    """What the timed part of one iteration found on one rank; bytes are payload."""
+
+    size_bytes: int
+    time_s: float
+    app_cpu_s: float
+    sent_bytes: int
+    received_bytes: int
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What a rank compared with what had to come out: bytes, and how many elements of them were wrong."""
+
+    bytes: int
+    wrong_elements: int
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One row of samples.csv: one iteration of one rank. Its fields are the columns, in order.
+
+    `checked_bytes` were compared with what had to arrive: of a collective the whole result, of a stream a
+    sample (workloads.stream_check). `payload_staged_bytes` of what was sent and received had to cross host
+    memory: what the path is, not what the ledger found. DRAM, device and PCIe bytes are modelled by the
+    ledger; seconds are measured. A stream's goodput is that of the rank that received: a sender's `time_s`
+    may end before its last byte arrives.
+    """
+
+    path: str
+    workload: str
+    size_bytes: int
+    count_elements: int
+    type: str
+    redop: str
+    root: str
+    repetition: int
+    iteration: int
+    warmup: int
+    rank: int
+    host: str
+    nranks: int
+    time_s: float
+    wrong_elements: int
+    checked_bytes: int
+    payload_sent_bytes: int
+    payload_received_bytes: int
+    payload_staged_bytes: int
+    host_dram_read_bytes: int
+    host_dram_write_bytes: int
+    host_dram_derived_bytes: int
+    device_read_bytes: int
+    device_write_bytes: int
+    pcie_switch_bytes: int
+    pcie_root_bytes: int
+    header_host_dram_bytes: int
+    header_host_dram_uncoalesced_bytes: int
+    rx_packets: int | None
+    tx_packets: int | None
+    rx_wire_packets: int | None
+    tx_wire_packets: int | None
+    rx_alloc_fail: int | None
+    tcp_retrans_segs: int | None
+    app_cpu_s: float
+    endpoint_cpu_s: float
+    machine_steal_s: float
+    start_s: float
+    end_s: float
+
+
+class RankFailure(RuntimeError):
+    """A rank could not go on; str() is one sentence naming rank, host, path and phase."""
