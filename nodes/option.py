@@ -1,7 +1,8 @@
 """What a command line says of a field of a record: beside the field, so that an option is written once.
 
-In: records whose fields are annotated `Annotated[type, Option(...)]`. Out: the declared options, which
-`run.py` and `python -m nodes.endpoint` make their command lines of. Owns nothing. msgspec ignores the annotation.
+In: records whose fields are annotated `Annotated[type, Option(...)]`. Out: the declared options, of
+which `run.py` and `python -m nodes.endpoint` make their command lines. Owns nothing. msgspec ignores the
+annotation.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """`flag`: without dashes, "" for the field's name with dashes in it. `parse` turns the text into the value
-    and raises ValueError, one sentence, for what cannot be. `default`: what the help says instead of the
-    field's default. `least` and `most` bound a number."""
+    """`flag`: without dashes; "" stands for the field's name.
+
+    `parse` turns the text into the value; it raises ValueError with one sentence for an impossible text.
+    `default`: what the help says instead of the field's default. `min` and `max` bound a number.
+    """
 
     help: str
     flag: str = ""
@@ -26,8 +29,8 @@ class Option:
     metavar: str = ""
     default: str | None = None
     choices: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
+    min: float | None = None
+    max: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

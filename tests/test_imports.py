@@ -18,8 +18,8 @@ SOURCES = {
     for path in [*(ROOT / part).rglob("*.py"), *ROOT.glob(f"{part}.py")]
 }
 _NODES = (
-    "uapi", "kernel_version", "host_config", "option", "machine", "wire", "netmem", "skb", "nic", "inet", "tcp", "sock",
-    "control", "timer_heap",
+    "uapi", "kernel_version", "host_config", "option", "machine", "wire", "netmem", "skb", "nic", "inet",
+    "tcp", "sock", "control", "timer_heap",
 )  # fmt: skip
 
 
