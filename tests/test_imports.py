@@ -37,13 +37,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workloads": _nodes("client", "machine", "uapi", "host_config", "option", "kernel_version"),
     "topologies": set(),
     "analysis": set(),
-    "nodes.endpoint": _nodes(*_NODES),
+    "nodes.endpoint": _nodes("host", *_NODES),
+    "nodes.host": _nodes(*_NODES),
     "nodes.client": _nodes("uapi", "machine"),
     "nodes.control": _nodes("nic", "netmem", "uapi", "machine", "wire", "kernel_version"),
     "nodes.sock": _nodes(
-        "tcp", "inet", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version", "control"
+        "tcp", "inet", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version", "control",
+        "timer_heap",
     ),
-    "nodes.inet": _nodes("nic", "skb", "wire", "machine", "tcp", "sock"),
+    "nodes.inet": _nodes("nic", "skb", "wire", "machine"),
     "nodes.nic": _nodes("skb", "netmem", "wire", "machine", "kernel_version", "uapi"),
     "nodes.tcp": _nodes("wire"),
     "nodes.skb": _nodes("netmem", "uapi"),

@@ -1,14 +1,13 @@
-"""One host's kernel and NIC as a process: `python -m nodes.endpoint --help`.
+"""One emulated host as a process: `python -m nodes.endpoint --help`.
 
-Wires the parts together and runs the loop. Works alone on any Ethernet interface: one of a Mininet host,
-a veth, a TAP, a real NIC.
+In: the command line. Out: a Host on real interfaces, served until a signal. Owns the AF_PACKET sockets, the
+channel's listening socket and the files of captures and traces. Works alone on any Ethernet interface: one of
+a Mininet host, a veth, a TAP, a real NIC.
 """
 
 from __future__ import annotations
 
-import argparse
 import errno
-import ipaddress
 import os
 import resource
 import secrets
@@ -16,29 +15,22 @@ import socket
 import sys
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from nodes.control.ethtool import Ethtool
-from nodes.control.netdev import Netdev
 from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.interface import InterfaceError, claim, mtu
 from nodes.endpoint.loop import AddressInUse, Loop
 from nodes.endpoint.options import parse
+from nodes.endpoint.syscalls import Syscalls
 from nodes.endpoint.trace import TraceFile
-from nodes.kernel_version import VERSIONS
+from nodes.host import Host, NicWire, Surroundings, mac_of
+from nodes.host_config import HostConfig, NicConfig
 from nodes.machine.ceilings import MemoryBus
-from nodes.machine.cpu import Cpu
-from nodes.machine.ledger import Ledger
 from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
-from nodes.nic.impairment import Impairment
-from nodes.nic.net_device import DeviceConfig, NetDevice
-from nodes.sock.inet import Inet, InetConfig
-from nodes.tcp.config import ECN_CHOICES
 from nodes.uapi.syscalls import Welcome
-from nodes.wire import ethernet, ipv6
+from nodes.wire import ethernet, ip, ipv6
 
 _CAPTURE_BUFFER_BYTES = 1 << 20
 
@@ -48,76 +40,79 @@ class EndpointError(RuntimeError):
 
 
 def main(argv: list[str] | None = None) -> int:
-    options = parse(argv)
+    config = parse(argv)
     try:
-        run(options)
+        run(config)
     except (EndpointError, InterfaceError, WireError, AddressInUse) as e:
         print(f"endpoint: {e}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(options: argparse.Namespace) -> None:
-    """Build the host and serve until told to stop."""
+def run(config: HostConfig) -> None:
+    """Build the host and serve until a signal."""
     # A socket is a descriptor, as in a kernel; only the hard limit is meant to be one.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as stack:
-        address, address6, mac, chances = options.address, options.address6, options.mac, options.impair
-        listener = stack.enter_context(_listen(options.channel))
-        stack.callback(_unlink, options.channel)
-        wire = AfPacket(options.interface, mac, _groups(address6))
-        stack.callback(wire.close)
-        claim(stack, options.interface, "--address", address)
-        if address6 is not None:
-            claim(stack, options.interface, "--address6", address6)
-        ledger = Ledger()
-        config = DeviceConfig(
-            name=options.interface,
-            ifindex=socket.if_nametoindex(options.interface),
-            mac=mac,
-            mtu=mtu(options.interface),
-            rx_queues=options.rx_queues,
-            gso_max_bytes=options.gso_max,
-            rx_buf_len=options.rx_buf_len,
-            kernel=VERSIONS[options.kernel],
-            nic=options.nic,
-        )
-        impairment = Impairment(wire, chances, str(address)) if chances else None
-        trace = TraceFile(stack.enter_context(_writable("--trace", options.trace))) if options.trace else None
-        device = NetDevice(config, impairment or wire, ledger, _boottime, trace)
-        capture = None
-        if options.pcap:
-            file = stack.enter_context(_writable("--pcap", options.pcap))
-            capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
-            device.capture(capture)
-        seed = secrets.randbits(64) if options.seed is None else options.seed
-        inet = Inet(device, Cpu(ledger), _inet_config(address, address6, seed, options.tcp_ecn))
-        bus = MemoryBus.create(options.host_mem_bw) if options.host_mem_bw else None
-        welcome = Welcome(
-            options.name or options.interface, str(address.ip), address.network.prefixlen,
-            options.kernel_address or "", config.name, config.ifindex, config.mtu,
-            str(address6.ip) if address6 else "", address6.network.prefixlen if address6 else 0,
-        )
-        control = Netdev(device), Ethtool(device)
-        host = HostParts(welcome, inet, device, *control, ledger, bus, impairment, capture)
-        Loop(host, wire.fileno(), listener).run(probe=not options.nodad)
+        listener = stack.enter_context(_listen(config.channel))
+        stack.callback(_unlink, config.channel)
+        sockets = [_open_wire(nic, stack) for nic in config.nics]
+        trace = TraceFile(stack.enter_context(_writable("--trace", config.trace))) if config.trace else None
+        seed = secrets.randbits(64) if config.seed is None else config.seed
+        wires = [
+            NicWire(wire, socket.if_nametoindex(nic.interface), mtu(nic.interface))
+            for nic, wire in zip(config.nics, sockets, strict=True)
+        ]
+        host = Host.build(config, wires, Surroundings(seed, _boottime, trace))
+        if config.pcap:
+            _capture(host, config.pcap, stack)
+        bus = MemoryBus.create(config.host_mem_bw_bytes_per_s) if config.host_mem_bw_bytes_per_s else None
+        syscalls = Syscalls(_parts(host, bus))
+        host.calls = syscalls
+        fds = {wire.fileno(): at.ifindex for wire, at in zip(sockets, wires, strict=True)}
+        Loop(host, syscalls, fds, listener, bus).run(probe=config.dad)
 
 
-def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:
-    """The multicast MACs on which neighbours ask for us, and answer while we have no address yet."""
-    if address6 is None:
+def _open_wire(nic: NicConfig, stack: ExitStack) -> AfPacket:
+    """The AF_PACKET socket of one NIC, and the claims on its addresses."""
+    wire = AfPacket(nic.interface, mac_of(nic), _groups(nic.address6))
+    stack.callback(wire.close)
+    claim(stack, nic.interface, "--address", nic.address)
+    if nic.address6:
+        claim(stack, nic.interface, "--address6", nic.address6)
+    return wire
+
+
+def _groups(address6: str) -> tuple[bytes, ...]:
+    """The multicast MACs on which neighbours ask for us, and answer while our address is tentative."""
+    if not address6:
         return ()
-    return tuple(ethernet.multicast_of(g) for g in (ipv6.solicited_node(int(address6.ip)), ipv6.ALL_NODES))
+    address = ip.address_int(address6.partition("/")[0])
+    return tuple(ethernet.multicast_of(group) for group in (ipv6.solicited_node(address), ipv6.ALL_NODES))
 
 
-def _inet_config(
-    address: ipaddress.IPv4Interface, address6: ipaddress.IPv6Interface | None, seed: int, tcp_ecn: int
-) -> InetConfig:
-    v4 = InetConfig(int(address.ip), address.network.prefixlen, seed, ecn=ECN_CHOICES[tcp_ecn])
-    if address6 is None:
-        return v4
-    return replace(v4, address6=int(address6.ip), prefix6=address6.network.prefixlen)
+def _capture(host: Host, path: str, stack: ExitStack) -> None:
+    """A file for each NIC: `path` for the first, with the interface's name in it for the others."""
+    for number, (ifindex, device) in enumerate(host.devices.items()):
+        of_nic = Path(path) if number == 0 else Path(path).with_suffix(f".{device.name}{Path(path).suffix}")
+        file = stack.enter_context(_writable("--pcap", str(of_nic)))
+        capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
+        capture.advance(time.monotonic())
+        host.capture(ifindex, capture)
+
+
+def _parts(host: Host, bus: MemoryBus | None) -> HostParts:
+    config, nic = host.config, host.config.nics[0]
+    (device, *_) = host.devices.values()
+    address, _, prefix = nic.address.partition("/")
+    address6, _, prefix6 = nic.address6.partition("/")
+    welcome = Welcome(
+        config.name or nic.interface, address, int(prefix), config.kernel_address, device.name,
+        device.ifindex, device.config.mtu, address6, int(prefix6 or 0),
+    )  # fmt: skip
+    impairment = host.impairments.get(device.ifindex)
+    return HostParts(welcome, host.stack, device, host.netdev, host.ethtool, host.ledger, bus, impairment)
 
 
 def _writable(option: str, path: str) -> BinaryIO:
@@ -132,7 +127,7 @@ def _boottime() -> float:
 
 
 def _listen(path: str) -> socket.socket:
-    """Listen for applications at `path`; a socket nobody listens on any more is replaced."""
+    """Listen for applications at `path`; a socket that no process listens on any more is replaced."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         try:

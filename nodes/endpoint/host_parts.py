@@ -11,7 +11,7 @@ from nodes.machine.ledger import Ledger
 from nodes.nic.capture import Capture
 from nodes.nic.impairment import Impairment
 from nodes.nic.net_device import NetDevice
-from nodes.sock.inet import Inet
+from nodes.sock.tcp_stack import TcpStack
 from nodes.uapi.syscalls import Welcome
 
 
@@ -20,7 +20,7 @@ class HostParts:
     """`bus`, `impairment` and `capture` are None where the host has none."""
 
     welcome: Welcome
-    inet: Inet
+    stack: TcpStack
     device: NetDevice
     netdev: Netdev
     ethtool: Ethtool

@@ -21,9 +21,6 @@ _NLMSGHDR = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _RTMSG = struct.Struct("=BBB4xB4x")  # family, bits of the destination, of the source, type of the route
 _RTATTR = struct.Struct("=HH")  # length, type
 
-Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
-
-
 class InterfaceError(RuntimeError):
     """The interface cannot be had like this; one sentence."""
 
@@ -36,10 +33,10 @@ def mtu(ifname: str) -> int:
     return int(struct.unpack_from("16si", answer)[1])
 
 
-def claim(stack: ExitStack, ifname: str, option: str, address: Address) -> None:
+def claim(stack: ExitStack, ifname: str, option: str, address: str) -> None:
     """Have `address`, of `option`, on the interface until `stack` ends. Raises InterfaceError when Linux or
     another endpoint has it: neither would be seen on the wire, which does not carry to its own sender."""
-    ip = address.ip
+    ip = ipaddress.ip_interface(address).ip
     if _is_linuxs(ip):
         raise InterfaceError(
             f"{option} {address} is an address of Linux itself: choose one that `ip addr` does not show"

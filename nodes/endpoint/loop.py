@@ -1,8 +1,8 @@
-"""The endpoint's loop: the only clock, the only poll, the only sleep.
+"""The endpoint's loop: the only clock, the only poll, the only sleep of the process.
 
-In: readiness of the wire, of channels and of the listening socket; timers. Out: one turn at a time,
-packets first, then blocked calls, new calls, and what connections want to send. When the host has a
-memory ceiling, a turn that moved bytes through host memory ends when the bus has served them.
+In: readiness of the wires, of channels and of the listening socket; timers. Out: turns of the host, and calls
+handed to sessions. When the host has a memory ceiling, a turn that moved bytes through host memory ends when
+the memory bus has served them.
 """
 
 from __future__ import annotations
@@ -13,31 +13,41 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from types import FrameType
 
-from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.session import Session
 from nodes.endpoint.syscalls import Syscalls
+from nodes.host import Host
+from nodes.machine.ceilings import MemoryBus
 from nodes.wire import ethernet, ip
 
 _WAIT_MAX_S = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
-PROBE_S = 1.0  # of RFC 5227's probing; whoever claims our address later does not get it by claiming it
-BUDGET = 64  # packets a turn (NAPI's weight)
+PROBE_S = 1.0  # of RFC 5227's probing; afterwards a claim of our address by another host changes nothing
 _FINE_S = 0.01  # waits below this are timed to the microsecond
 
 
 class AddressInUse(RuntimeError):
-    """Somebody on the link has our address; one sentence."""
+    """Another host on the link has our address; one sentence."""
 
 
 class Loop:
-    """`wire_fd` is the AF_PACKET socket, `listener` the channel's; both belong to the caller."""
+    """`wires`: the ifindex of each AF_PACKET socket, by descriptor; `listener`: the channel's. Both belong to
+    the caller."""
 
-    def __init__(self, host: HostParts, wire_fd: int, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        host: Host,
+        syscalls: Syscalls,
+        wires: Mapping[int, int],
+        listener: socket.socket,
+        bus: MemoryBus | None,
+    ) -> None:
         self._host = host
-        self._syscalls = Syscalls(host)
-        self._wire_fd = wire_fd
+        self._syscalls = syscalls
+        self._wires = wires
+        self._bus = bus
         self._listener = listener
         self._listener_fd = listener.fileno()
         self._poll = select.epoll()
@@ -45,24 +55,24 @@ class Loop:
         self._events: dict[int, int] = {}  # what the poll watches for, by descriptor
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._running = True
-        self._charged = 0  # DRAM bytes the bus has been asked for
-        self._watch(wire_fd, select.EPOLLIN)
+        self._charged = 0  # DRAM bytes that the bus was asked for
+        for fd in wires:
+            self._watch(fd, select.EPOLLIN)
         self._watch(self._listener_fd, select.EPOLLIN)
 
     def run(self, probe: bool) -> None:
-        """Until SIGTERM or SIGINT. `probe`: ask whether somebody has our addresses; AddressInUse if so."""
+        """Until SIGTERM or SIGINT. `probe`: ask whether another host has our addresses; AddressInUse if
+        so."""
         with ExitStack() as stack:
             self._catch_signals(stack)
-            if self._host.capture is not None:
-                self._host.capture.advance(time.monotonic())
             if probe:
-                self._host.inet.link.probe(time.monotonic() + PROBE_S)
+                self._host.stack.inet.probe(time.monotonic() + PROBE_S)
             self._serve()
         self.close()
 
     def _catch_signals(self, stack: ExitStack) -> None:
-        """A signal ends the loop, and wakes the poll through a descriptor of its own: Python goes on
-        with an interrupted poll otherwise (PEP 475)."""
+        """A signal ends the loop, and wakes the poll through a descriptor of its own: Python resumes an
+        interrupted poll otherwise (PEP 475)."""
         awake, wake = (stack.enter_context(end) for end in socket.socketpair())
         wake.setblocking(False)
         stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(wake.fileno()))
@@ -72,23 +82,26 @@ class Loop:
 
     def _serve(self) -> None:
         clock = time.monotonic
-        more = False
+        next_turn: float | None = clock()
         while self._running:
-            frames = False
-            for fd, events in self._ready(self._wait_s(more, clock())):
-                if fd == self._wire_fd:
-                    frames = True
+            readable = []
+            for fd, events in self._ready(_wait_s(next_turn, clock())):
+                if fd in self._sessions:
+                    self._sessions[fd].handle(events, clock())
+                elif fd in self._wires:
+                    readable.append(self._wires[fd])
                 elif fd == self._listener_fd:
                     self._accept()
-                elif fd in self._sessions:
-                    self._sessions[fd].handle(events, clock())
-            more = self._turn(frames, clock())
+            next_turn = self._host.turn(clock(), readable)
+            if readable:
+                self._check_addresses()
+            self._refresh()
             self._stall()
 
     def _ready(self, wait_s: float) -> list[tuple[int, int]]:
-        """What the poll reports. A paced segment or a bad wire asks for microseconds, and epoll counts
-        milliseconds; others do not, and are not asked twice."""
-        if 0 < wait_s < _FINE_S and (self._host.impairment is not None or self._host.inet.paces_next):
+        """What the poll reports. Pacers and impairments need microseconds, and epoll counts milliseconds: for
+        them a select comes first. Others do without it."""
+        if 0 < wait_s < _FINE_S and self._host.needs_microseconds:
             select.select((self._poll,), (), (), wait_s)
             wait_s = 0
         return self._poll.poll(wait_s)
@@ -96,42 +109,14 @@ class Loop:
     def _stop(self, _: int, __: FrameType | None) -> None:
         self._running = False
 
-    def _wait_s(self, more: bool, now: float) -> float:
-        """Seconds the poll may sleep, -1 for ever."""
-        if more:
-            return 0.0
-        times = [self._host.inet.next_timeout(), self._syscalls.next_deadline()]
-        if self._host.impairment is not None:
-            times.append(self._host.impairment.next_timeout())
-        first = min((t for t in times if t is not None), default=None)
-        # epoll counts milliseconds and rounds up: a timer is never early, and at most 1 ms late.
-        return -1 if first is None else min(max(0.0, first - now), _WAIT_MAX_S)
-
-    def _turn(self, frames: bool, now: float) -> bool:
-        """Packets in if there are `frames`, timers, blocked calls, packets out; whether to go on at once."""
-        inet, device = self._host.inet, self._host.device
-        if self._host.capture is not None:
-            self._host.capture.advance(now)
-        if self._host.impairment is not None:
-            frames |= self._host.impairment.advance(now)
-        if device.tx.waiting:
-            device.tx.kick()
-        if frames:
-            inet.poll(BUDGET, now)  # what exceeds the budget makes the next poll return at once
-            contender = inet.link.contender
-            if contender is not None:
-                option = "--address6" if ip.is_ipv6(contender.address) else "--address"
-                raise AddressInUse(
-                    f"address {ip.address_text(contender.address)} is in use on the link by"
-                    f" {ethernet.mac_text(contender.mac)}: choose another {option}"
-                )
-        inet.handle_timeouts(now)
-        self._syscalls.retry(now)
-        unsent = inet.transmit(now)
-        if inet.changed and (self._syscalls.waiting or self._syscalls.poll_files):
-            self._syscalls.retry(now)
-        self._refresh()
-        return unsent
+    def _check_addresses(self) -> None:
+        conflict = self._host.stack.inet.conflict
+        if conflict is not None:
+            option = "--address6" if ip.is_ipv6(conflict.address) else "--address"
+            raise AddressInUse(
+                f"address {ip.address_text(conflict.address)} is in use on the link by"
+                f" {ethernet.mac_text(conflict.mac)}: choose another {option}"
+            )
 
     def _accept(self) -> None:
         try:
@@ -146,7 +131,7 @@ class Loop:
         self._watch(session.fd, session.wanted_events())
 
     def _refuse_one(self) -> None:
-        """No descriptor is left: whoever waits is let in by the spare one, to be shown out."""
+        """No descriptor is left: the spare one lets a process in, to be told that it is refused."""
         os.close(self._spare)
         with suppress(OSError):
             self._listener.accept()[0].close()
@@ -154,8 +139,9 @@ class Loop:
 
     def _refresh(self) -> None:
         """Watch for what each descriptor wants now."""
-        wire = select.EPOLLIN | (select.EPOLLOUT if self._host.device.tx.waiting else 0)
-        self._watch(self._wire_fd, wire)
+        for fd, ifindex in self._wires.items():
+            waiting = self._host.devices[ifindex].tx.waiting
+            self._watch(fd, select.EPOLLIN | (select.EPOLLOUT if waiting else 0))
         stirred, self._syscalls.stirred = self._syscalls.stirred, {}
         for session in stirred:
             if not session.closed:
@@ -175,13 +161,13 @@ class Loop:
 
     def _stall(self) -> None:
         """Wait for the memory bus: a DMA or a copy is over when the bus has served it."""
-        bus, ledger = self._host.bus, self._host.ledger
+        bus, ledger = self._bus, self._host.ledger
         if bus is None or ledger.host_dram_bytes == self._charged:
             return
         now = time.monotonic()
         try:
             go_on_at = bus.reserve(ledger.host_dram_bytes - self._charged, now, wait=False)
-        except BlockingIOError:  # an application is at it, or was stopped there: charged in a later turn
+        except BlockingIOError:  # an application holds the bus's lock: a later turn charges these bytes
             return
         self._charged = ledger.host_dram_bytes
         if go_on_at > now:
@@ -193,6 +179,12 @@ class Loop:
         self._syscalls.hang_up()
         for session in [*self._sessions.values()]:
             session.close(now)
-        self._host.inet.transmit(now)
+        self._host.stack.transmit(now)
         self._poll.close()
         os.close(self._spare)
+
+
+def _wait_s(next_turn: float | None, now: float) -> float:
+    """Seconds that the poll may sleep; -1 until a descriptor is ready. epoll counts milliseconds and rounds
+    up: a timer is never early, and at most 1 ms late."""
+    return -1 if next_turn is None else min(max(0.0, next_turn - now), _WAIT_MAX_S)

@@ -11,8 +11,9 @@ import ipaddress
 from collections.abc import Callable
 from typing import NoReturn
 
+from nodes.host_config import HostConfig, NicConfig
 from nodes.kernel_version import DEFAULT, VERSIONS
-from nodes.nic.impairment import Chances, ImpairmentError
+from nodes.nic.impairment import ImpairmentError
 from nodes.nic.impairment import parse as parse_impairment
 from nodes.nic.nic_model import GENERIC, MODELS, RX_QUEUES_MAX, NicModelError, nic_model
 from nodes.uapi.socket import PAGE_SIZE
@@ -34,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"endpoint: {sentence}\n")
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: list[str] | None) -> HostConfig:
     """`address` and `address6` are interfaces of ipaddress (the latter may be None), `mac` bytes, `nic` a
     NicModel, `impair` Chances or None. Exits with status 2 when a value cannot be."""
     parser = _parser()
@@ -42,10 +43,34 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if options.mac is None:
         options.mac = b"\x02\x00" + options.address.ip.packed
     try:
-        options.nic = nic_model(options.nic, options.header_buffer)
+        nic_model(options.nic, options.header_buffer)
     except NicModelError as e:
         parser.error(str(e))
-    return options
+    nic = NicConfig(
+        interface=options.interface,
+        address=str(options.address),
+        address6=str(options.address6 or ""),
+        mac=ethernet.mac_text(options.mac),
+    )
+    return HostConfig(
+        gso_max_bytes=options.gso_max,
+        rx_queues=options.rx_queues,
+        rx_buf_len=options.rx_buf_len,
+        nic=options.nic,
+        header_buffer_bytes=options.header_buffer,
+        tcp_ecn=options.tcp_ecn,
+        kernel=options.kernel,
+        host_mem_bw_bytes_per_s=options.host_mem_bw,
+        impair=options.impair,
+        nics=(nic,),
+        channel=options.channel,
+        name=options.name,
+        kernel_address=options.kernel_address or "",
+        dad=not options.nodad,
+        seed=options.seed,
+        pcap=options.pcap or "",
+        trace=options.trace or "",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -171,8 +196,9 @@ def _mac(text: str) -> bytes:
     return mac
 
 
-def _impair(text: str) -> Chances:
+def _impair(text: str) -> str:
     try:
-        return parse_impairment(text)
+        parse_impairment(text)
+        return text
     except ImpairmentError as e:
         raise argparse.ArgumentTypeError(str(e).removeprefix("--impair: ")) from None

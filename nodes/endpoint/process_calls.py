@@ -97,17 +97,17 @@ class ProcessCalls:
                 tx_packets=tx.tx_packets,
                 tx_bytes=tx.tx_bytes,
                 tx_wire_packets=tx.tx_wire_packets,
-                tcp_retrans_segs=host.inet.tcp_retrans_segs(),
+                tcp_retrans_segs=host.stack.tcp.mib.TcpRetransSegs,
                 impaired=_impaired(host.impairment),
             )
 
         return stats
 
     def _get_snmp(self, _: Session, __: syscalls.GetSnmp, ___: int) -> Attempt:
-        return lambda _: syscalls.Snmp(inet_diag.snmp(self._host.inet))
+        return lambda _: syscalls.Snmp(inet_diag.snmp(self._host.stack))
 
     def _get_sockets(self, _: Session, request: syscalls.GetSockets, __: int) -> Attempt:
-        return lambda _: inet_diag.sockets(self._host.inet, max(0, request.first))
+        return lambda _: inet_diag.sockets(self._host.stack, max(0, request.first))
 
     # --- netlink
 

@@ -45,7 +45,7 @@ class Syscalls:
         self._handles: dict[int, _OpenSocket] = {}
         self._handle_of: dict[DevmemSocket, int] = {}
         self.record_buffer = bytearray(channel.RECORD_BYTES)  # of all sessions: they are served in turn
-        self.waiting: dict[Session, None] = {}
+        self._blocked: dict[Session, None] = {}
         self._deadlines: list[tuple[float, int]] = []  # a heap; what is not in _timed is void
         self._timed: dict[int, Session] = {}
         self._timer_numbers = itertools.count(1)
@@ -78,8 +78,13 @@ class Syscalls:
 
     def wait(self, session: Session) -> None:
         """`session` has a blocked call."""
-        self.waiting[session] = None
+        self._blocked[session] = None
         self._schedule(session)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call is blocked or a socket is polled."""
+        return bool(self._blocked) or self.poll_files > 0
 
     def _schedule(self, session: Session) -> None:
         """Make sure an entry fires no later than the blocked call's deadline; see Inet._schedule."""
@@ -97,9 +102,7 @@ class Syscalls:
 
     def retry(self, now: float) -> None:
         """Sockets changed or time has passed: go on with blocked calls, bring poll files up to date."""
-        changed = self._host.inet.changed
-        while changed:
-            self._host.inet.changed = {}
+        while changed := self._host.stack.take_changed():
             for sock in changed:
                 opened = self._handles.get(self._handle_of.get(sock, 0))
                 if opened is not None:
@@ -107,7 +110,6 @@ class Syscalls:
                         self._go_on(session, now)
                     if opened.poll_file is not None:
                         opened.poll_file.update()
-            changed = self._host.inet.changed
         while self._deadlines and self._deadlines[0][0] <= now:
             number = heapq.heappop(self._deadlines)[1]
             if number not in self._timed:
@@ -122,15 +124,15 @@ class Syscalls:
     def _go_on(self, session: Session, now: float) -> None:
         session.go_on(now)
         if not session.blocked:
-            self.waiting.pop(session, None)
+            self._blocked.pop(session, None)
 
-    def next_deadline(self) -> float | None:
+    def next_timeout(self) -> float | None:
         """No later than when the first blocked call gives up."""
         return self._deadlines[0][0] if self._deadlines else None
 
     def forget(self, session: Session, now: float) -> None:
         """The session's process is gone: its socket closes if nobody else has it."""
-        self.waiting.pop(session, None)
+        self._blocked.pop(session, None)
         self._timed.pop(session.timer, None)
         sock, session.socket = session.socket, None
         mine = [self._handle_of[sock]] if sock in self._handle_of else []
@@ -183,7 +185,7 @@ class Syscalls:
         if request.family not in (socket.AF_INET, socket.AF_INET6):
             return refusing(errno.EAFNOSUPPORT, f"address family {request.family}: AF_INET or AF_INET6")
         return lambda _: syscalls.Done(
-            self._serve(session, DevmemSocket(self._host.inet, request.family))
+            self._serve(session, DevmemSocket(self._host.stack, request.family))
         )
 
     def _serve(self, session: Session, sock: DevmemSocket) -> int:

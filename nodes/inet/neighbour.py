@@ -1,8 +1,9 @@
-"""Neighbours: which MAC carries an address of our link, whatever protocol asks for it.
+"""Neighbours: the MAC of each address of a link, whichever protocol (ARP, neighbour discovery) asks for it.
 
-In: answers (`learn`), requests to resolve, `now`. Out: a MAC, or questions (through `ask`). Owns the cache
-and, for each address being asked for, the skbs that wait: all bounded, oldest first to go.
-Source: net/core/neighbour.c (unres_qlen, mcast_solicit 3 at 1 s, gc_thresh3).
+In: answers (`learn`), skbs for an address, `now`. Out: a MAC, questions (through `ask`), skbs whose MAC
+became known. Owns the cache and, for each address in question, the skbs that wait: both are bounded, and the
+oldest entry is the first to go. Source: net/core/neighbour.c (unres_qlen, mcast_solicit 3 at 1 s,
+gc_thresh3).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CACHE_MAX = 1024  # addresses known, and as many asked for
 
 @dataclass(slots=True)
 class _Incomplete:
-    """An address that was asked for and has not answered."""
+    """An address that was asked for and has not answered (NUD_INCOMPLETE)."""
 
     retry_at: float
     asked: int = 1
@@ -33,18 +34,18 @@ class _Incomplete:
 
 
 class Neighbours:
-    """`ask(address)` puts a question on the wire; `send_skb(skb, mac)` an skb that waited for an answer.
-    `no_answer(skb, now)` hears of each skb that waited in vain, before it is released."""
+    """`ask(address)` sends a question; `send_skb(skb, mac)` sends an skb that waited for the answer.
+    `unreachable(skb, now)` is told of each skb for which no answer came, before the skb is released."""
 
     def __init__(
         self,
         ask: Callable[[int], None],
         send_skb: Callable[[Skb, bytes], None],
-        no_answer: Callable[[Skb, float], None],
+        unreachable: Callable[[Skb, float], None],
     ) -> None:
         self._ask = ask
         self._send_skb = send_skb
-        self._no_answer = no_answer
+        self._unreachable = unreachable
         self._reachable: dict[int, bytes] = {}
         self._incomplete: dict[int, _Incomplete] = {}
 
@@ -53,11 +54,11 @@ class Neighbours:
         return self._reachable.get(address)
 
     def concerns(self, address: int) -> bool:
-        """Whether `address` is known, or being asked for."""
+        """Whether `address` is known, or was asked for."""
         return address in self._reachable or address in self._incomplete
 
     def wait_for(self, address: int, skb: Skb, now: float) -> None:
-        """Keep `skb` until `address` answers; ask for it if nobody did yet."""
+        """Keep `skb` until `address` answers; the first such skb sends the question."""
         entry = self._incomplete.get(address)
         if entry is None:
             if len(self._incomplete) >= CACHE_MAX:
@@ -69,7 +70,7 @@ class Neighbours:
         entry.waiting.append(skb)
 
     def learn(self, address: int, mac: bytes) -> None:
-        """`address` is at `mac`: what waited for it goes."""
+        """`address` is at `mac`: the skbs that waited for it are sent."""
         if address not in self._reachable and len(self._reachable) >= CACHE_MAX:
             del self._reachable[next(iter(self._reachable))]
         self._reachable[address] = mac
@@ -81,14 +82,14 @@ class Neighbours:
         return min((entry.retry_at for entry in self._incomplete.values()), default=None)
 
     def handle_timeout(self, now: float) -> None:
-        """Ask again, or give up: what waited is lost."""
+        """Ask again; after the last question the skbs that waited are lost."""
         for address, entry in [*self._incomplete.items()]:
             if entry.retry_at > now:
                 continue
             if entry.asked >= SOLICITATIONS:
                 del self._incomplete[address]
                 for skb in entry.waiting:
-                    self._no_answer(skb, now)
+                    self._unreachable(skb, now)
                 entry.drop()
             else:
                 entry.asked += 1

@@ -1,9 +1,9 @@
-"""What routers told about the way to an address: the largest packet that passes, for a while.
+"""Path MTUs: what routers reported about the paths to addresses, for a while.
 
-In: believed reports, `now`. Out: a limit in bytes; the addresses whose limit is over, as the way may have
-become wider. Owns the cache: bounded, oldest first to go, which is the order of their ends too; a limit that
-goes to make room is over.
-Source: RFC 1191 section 6.3, RFC 8201; ip_rt_mtu_expires, min_pmtu (net/ipv4/route.c).
+In: believed reports, `now`. Out: a limit in bytes; the addresses whose limit expired, since the path may have
+become wider. Owns the cache: it is bounded, and the oldest entry is the first to go, which is also the order
+of expiry; an entry that is evicted counts as expired. Source: RFC 1191 section 6.3, RFC 8201;
+ip_rt_mtu_expires, min_pmtu (net/ipv4/route.c).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from nodes.wire.ip import is_ipv6
 from nodes.wire.ipv6 import MIN_MTU
 
 EXPIRES_S = 600.0
-LEAST_V4 = 552  # a report of less is taken for this: smaller ones serve attackers only
+MIN_V4 = 552  # sysctl min_pmtu: a smaller report is taken for this one, as it serves attackers only
 CACHE_MAX = 1024
 
 
 class PathMtus:
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, float]] = {}  # address -> bytes, until when
-        self._evicted: list[int] = []  # since `expire` was asked last
+        self._evicted: list[int] = []  # since the last call of `expire`
 
     def learn(self, address: int, mtu: int, now: float) -> None:
-        """The way to `address` takes packets of `mtu` bytes, as `least` has allowed it."""
+        """The path to `address` takes packets of `mtu` bytes, which `bounded` returned."""
         self._known.pop(address, None)
         if len(self._known) >= CACHE_MAX:
             oldest = next(iter(self._known))
@@ -33,7 +33,7 @@ class PathMtus:
         self._known[address] = mtu, now + EXPIRES_S
 
     def limit(self, address: int, link_mtu: int, now: float) -> int:
-        """The largest packet to send to `address`: what the link takes, or less."""
+        """Bytes of the largest packet to send to `address`: the link's MTU or less."""
         known = self._known.get(address)
         if known is None:
             return link_mtu
@@ -48,7 +48,7 @@ class PathMtus:
         return None
 
     def expire(self, now: float) -> list[int]:
-        """Forget the limits whose time has come; returns of which addresses."""
+        """Forget the limits whose time has come; returns their addresses."""
         at = self.next_timeout()
         if at is None or now < at:
             return []
@@ -60,6 +60,6 @@ class PathMtus:
         return over
 
 
-def least(address: int, mtu: int) -> int:
-    """What a report of `mtu` bytes on the way to `address` may mean at most harm."""
-    return max(mtu, MIN_MTU if is_ipv6(address) else LEAST_V4)
+def bounded(address: int, mtu: int) -> int:
+    """A report of `mtu` bytes about the path to `address`, not below the smallest that is believed."""
+    return max(mtu, MIN_MTU if is_ipv6(address) else MIN_V4)

@@ -1,9 +1,10 @@
-"""Ports: which sockets hold one, and who listens on it, for each version of IP.
+"""Ports: the sockets that hold one, and the sockets that listen on it, for each version of IP.
 
-In: sockets that bind, listen, or were born of a listener. Out: a port, or EADDRINUSE. Owns the table. A port
-is held until the last connection on it is over, TIME_WAIT included; SO_REUSEADDR shares it with whatever does
-not listen, SO_REUSEPORT with whoever set it as well: several then listen, and divide the peers among them.
-Source: inet_csk_get_port, inet_csk_bind_conflict (net/ipv4/inet_connection_sock.c), reuseport_select_sock.
+In: sockets that bind, listen, or are a listener's children. Out: a port, or EADDRINUSE. Owns the table. A
+port is held until the last connection on it is over, TIME_WAIT included. Holders of different addresses do
+not conflict. SO_REUSEADDR shares a port with sockets that do not listen; SO_REUSEPORT shares it with sockets
+that set it too: several of them then listen, and the peers are divided among them. Source: inet_csk_get_port,
+inet_csk_bind_conflict (net/ipv4/inet_connection_sock.c), reuseport_select_sock.
 """
 
 from __future__ import annotations
@@ -11,124 +12,191 @@ from __future__ import annotations
 import errno
 import itertools
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from nodes.wire.ip import is_ipv6
-
-if TYPE_CHECKING:
-    from nodes.sock.devmem_socket import DevmemSocket
 
 EPHEMERAL = range(32768, 61000)
 V4, V6 = 0, 1 << 16  # a slot of the table is one of these plus a port
 
 
 class Holder(Protocol):
-    """A socket, or what TIME-WAIT leaves of one: `slots` are where it is a holder."""
+    """A socket, or what TIME-WAIT keeps of one: `slots` are where it is a holder."""
 
     slots: tuple[int, ...]
 
 
+class SharingOptions(Protocol):
+    reuse_address: bool
+    reuse_port: bool
+
+
+class BoundSocket(Protocol):
+    """What the table reads of a socket: `local` is its (address, port)."""
+
+    slots: tuple[int, ...]
+    local: tuple[int, int]
+
+    @property
+    def sharing(self) -> SharingOptions: ...
+
+
+S = TypeVar("S", bound=BoundSocket)
+
+
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """On which a port is held: SO_REUSEADDR and SO_REUSEPORT."""
+    """How a port is held: at which address (0: any), and with SO_REUSEADDR and SO_REUSEPORT or not."""
 
-    address: bool
-    port: bool
+    address: int
+    reuse_address: bool
+    reuse_port: bool
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """A port's holders; `exclusive` of them did not ask for SO_REUSEADDR, `apart` not for SO_REUSEPORT."""
+class _AtAddress(Generic[S]):
+    """The holders at one address; `exclusive` of them lack SO_REUSEADDR, `unshared` lack SO_REUSEPORT."""
 
-    holders: dict[Holder, _Terms] = field(default_factory=dict)
+    holders: int = 0
     exclusive: int = 0
-    apart: int = 0
-    listeners: list[DevmemSocket] = field(default_factory=list)
+    unshared: int = 0
+    listeners: list[S] = field(default_factory=list)
+
+    def count(self, terms: _Terms, by: int) -> None:
+        self.holders += by
+        self.exclusive += by * (not terms.reuse_address)
+        self.unshared += by * (not terms.reuse_port)
 
 
-class Ports:
+@dataclass(slots=True)
+class _Bucket(Generic[S]):
+    """A port of one version of IP."""
+
+    terms: dict[Holder, _Terms] = field(default_factory=dict)
+    addresses: dict[int, _AtAddress[S]] = field(default_factory=dict)
+
+    def overlapping(self, address: int) -> Iterable[_AtAddress[S]]:
+        """The holders whose address is the same one, or any where one of the two is any."""
+        if address == 0:
+            return self.addresses.values()
+        return [self.addresses[each] for each in (address, 0) if each in self.addresses]
+
+
+class BindTable(Generic[S]):
     def __init__(self, chance: random.Random) -> None:
         self._random = chance
-        self._buckets: dict[int, _Bucket] = {}
+        self._buckets: dict[int, _Bucket[S]] = {}
 
-    def claim(self, sock: DevmemSocket, versions: tuple[int, ...], port: int) -> int:
-        """Give `sock` a port of `versions` (V4, V6 or both); 0 chooses one that nobody has. EADDRINUSE."""
+    def claim(self, sock: S, versions: tuple[int, ...], address: int, port: int) -> int:
+        """Give `sock` a port of `versions` (V4, V6 or both) at `address` (0: any); port 0 chooses one that no
+        socket holds. EADDRINUSE."""
         if port == 0:
             start = self._random.randrange(len(EPHEMERAL))
             rotated = itertools.chain(EPHEMERAL[start:], EPHEMERAL[:start])
             port = next((p for p in rotated if not any(v + p in self._buckets for v in versions)), 0)
             if not port:
                 raise OSError(errno.EADDRINUSE, "every ephemeral port is in use")
-        terms = _terms(sock)
-        if any(self._conflict(version + port, terms) for version in versions):
+        terms = _terms(sock, address)
+        if any(self._conflicts(version + port, terms) for version in versions):
             raise OSError(errno.EADDRINUSE, f"port {port} is in use: choose another, or set SO_REUSEADDR")
         for version in versions:
             self._hold(sock, version + port, terms)
         sock.slots = tuple(version + port for version in versions)
         return port
 
-    def _conflict(self, slot: int, terms: _Terms) -> bool:
+    def _conflicts(self, slot: int, terms: _Terms) -> bool:
         bucket = self._buckets.get(slot)
-        if bucket is None or (terms.port and not bucket.apart):
-            return False
-        return not terms.address or bucket.exclusive > 0 or bool(bucket.listeners)
+        for held in bucket.overlapping(terms.address) if bucket is not None else ():
+            if terms.reuse_port and not held.unshared:
+                continue
+            if not terms.reuse_address or held.exclusive or held.listeners:
+                return True
+        return False
 
-    def _hold(self, sock: DevmemSocket, slot: int, terms: _Terms) -> None:
-        bucket = self._buckets.setdefault(slot, _Bucket())
-        bucket.holders[sock] = terms
-        bucket.exclusive += not terms.address
-        bucket.apart += not terms.port
+    def _hold(self, holder: Holder, slot: int, terms: _Terms) -> None:
+        bucket = self._buckets.get(slot)
+        if bucket is None:
+            bucket = self._buckets[slot] = _Bucket()
+        bucket.terms[holder] = terms
+        at = bucket.addresses.get(terms.address)
+        if at is None:
+            at = bucket.addresses[terms.address] = _AtAddress()
+        at.count(terms, 1)
 
-    def inherit(self, child: DevmemSocket, remote: int) -> None:
-        """`child`, a connection with `remote`, holds the port of its listener as well."""
+    def inherit(self, child: S, remote: int) -> None:
+        """`child`, a connection with `remote`, holds the port of its listener too."""
         slot = (V6 if is_ipv6(remote) else V4) + child.local[1]
         child.slots = (slot,)
-        self._hold(child, slot, _terms(child))
+        self._hold(child, slot, _terms(child, child.local[0]))
 
-    def listen(self, sock: DevmemSocket) -> None:
-        """`sock` takes new connections to its port. EADDRINUSE when another does and they do not share it."""
-        buckets = [self._buckets[slot] for slot in sock.slots]
-        if any(bucket.apart and bucket.listeners not in ([], [sock]) for bucket in buckets):
-            raise OSError(errno.EADDRINUSE, f"another socket listens on port {sock.local[1]}")
-        for bucket in buckets:
-            if sock not in bucket.listeners:
-                bucket.listeners.append(sock)
+    def listen(self, sock: S) -> None:
+        """`sock` takes new connections to its port. EADDRINUSE when another socket does and the two do not
+        share the port."""
+        for slot in sock.slots:
+            bucket = self._buckets[slot]
+            for held in bucket.overlapping(bucket.terms[sock].address):
+                if held.unshared and held.listeners not in ([], [sock]):
+                    raise OSError(errno.EADDRINUSE, f"another socket listens on port {sock.local[1]}")
+        for slot in sock.slots:
+            listeners = self._listeners_with(sock, slot)
+            if sock not in listeners:
+                listeners.append(sock)
 
-    def listener(self, local: int, port: int, remote: tuple[int, int]) -> DevmemSocket | None:
-        """Who listens for connections from `remote` to our address `local`: of several always the same."""
+    def _listeners_with(self, sock: S, slot: int) -> list[S]:
+        bucket = self._buckets[slot]
+        return bucket.addresses[bucket.terms[sock].address].listeners
+
+    def listener(self, local: int, port: int, remote: tuple[int, int]) -> S | None:
+        """The socket that listens for connections from `remote` to our address `local`: one bound to that
+        address before one bound to any; of several, always the same for one peer."""
         bucket = self._buckets.get((V6 if is_ipv6(local) else V4) + port)
-        if bucket is None or not bucket.listeners:
+        if bucket is None:
             return None
-        return bucket.listeners[hash(remote) % len(bucket.listeners)]
+        for address in (local, 0):
+            at = bucket.addresses.get(address)
+            if at is not None and at.listeners:
+                return at.listeners[hash(remote) % len(at.listeners)]
+        return None
 
-    def listeners(self) -> list[DevmemSocket]:
-        return [*dict.fromkeys(sock for bucket in self._buckets.values() for sock in bucket.listeners)]
+    def listeners(self) -> list[S]:
+        found = (
+            sock
+            for bucket in self._buckets.values()
+            for at in bucket.addresses.values()
+            for sock in at.listeners
+        )
+        return [*dict.fromkeys(found)]
 
-    def stop_listening(self, sock: DevmemSocket) -> None:
+    def stop_listening(self, sock: S) -> None:
         for slot in sock.slots:
             bucket = self._buckets.get(slot)
-            if bucket is not None and sock in bucket.listeners:
-                bucket.listeners.remove(sock)
+            if bucket is not None and sock in bucket.terms:
+                listeners = self._listeners_with(sock, slot)
+                if sock in listeners:
+                    listeners.remove(sock)
 
     def hand_over(self, holder: Holder, heir: Holder) -> None:
         """`heir` holds what `holder` held, on the same terms."""
         for slot in holder.slots:
-            holders = self._buckets[slot].holders
-            holders[heir] = holders.pop(holder)
+            terms = self._buckets[slot].terms
+            terms[heir] = terms.pop(holder)
         holder.slots, heir.slots = (), holder.slots
 
     def release(self, holder: Holder) -> None:
         """`holder` holds no port any more."""
         for slot in holder.slots:
             bucket = self._buckets[slot]
-            terms = bucket.holders.pop(holder)
-            bucket.exclusive -= not terms.address
-            bucket.apart -= not terms.port
-            if not bucket.holders:
+            terms = bucket.terms.pop(holder)
+            at = bucket.addresses[terms.address]
+            at.count(terms, -1)
+            if not at.holders:
+                del bucket.addresses[terms.address]
+            if not bucket.terms:
                 del self._buckets[slot]
         holder.slots = ()
 
 
-def _terms(sock: DevmemSocket) -> _Terms:
-    return _Terms(sock.options.reuse_address, sock.options.reuse_port)
+def _terms(sock: BoundSocket, address: int) -> _Terms:
+    return _Terms(address, sock.sharing.reuse_address, sock.sharing.reuse_port)

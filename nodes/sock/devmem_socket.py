@@ -1,9 +1,9 @@
-"""A TCP socket: what stands between an application's calls and a connection.
+"""A TCP socket: the state between an application's calls and a connection.
 
-In: calls (recvmsg, sendmsg, ...), never blocking: BlockingIOError says "not yet", and the endpoint tries
-again when the socket wakes. Out: results as the kernel gives them, OSError with its errno. Owns the
-connection, the receive queue, the application's tokens and the completions.
-Source: net/ipv4/tcp.c, net/ipv4/af_inet.c; recvmsg and sendmsg have files of their own.
+In: calls, which never block: BlockingIOError says "not yet", and the caller tries again when the socket has
+changed. Out: results as the kernel gives them, OSError with its errno. Owns the connection, the receive
+queue, the application's tokens and the zero-copy completions. Source: net/ipv4/tcp.c, net/ipv4/af_inet.c;
+recvmsg, sendmsg, poll and the socket options have files of their own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ import socket
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
+from nodes.inet.route import Route
+from nodes.kernel_version import KernelVersion
+from nodes.machine.cpu import Cpu
+from nodes.nic.net_device import NetDevice
 from nodes.skb import Frags
 from nodes.sock.bind_table import V4, V6
 from nodes.sock.errqueue import ErrQueue
+from nodes.sock.flow import Flow
 from nodes.sock.recv_queue import RecvQueue
+from nodes.sock.send_pages import SendPages
 from nodes.sock.user_frags import UserFrags
 from nodes.tcp.connection import Connection
 from nodes.tcp.keepalive import Keepalive
@@ -27,11 +33,8 @@ from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
 
-if TYPE_CHECKING:
-    from nodes.sock.inet import Inet
-
 _CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
-SOMAXCONN = 4096  # the longest accept queue
+SOMAXCONN = 4096  # sysctl net.core.somaxconn: the longest accept queue
 _MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
 
 
@@ -60,13 +63,13 @@ class SocketOptions:
     receive_timeout_s: float | None = None  # SO_RCVTIMEO, SO_SNDTIMEO: of calls that block; None: for ever
     send_timeout_s: float | None = None
     quickack: bool = True
-    defer_accept: int = 0  # timeouts of a SYN-ACK for which an ACK without data does not count
+    defer_accept: int = 0  # TCP_DEFER_ACCEPT, in timeouts of the SYN-ACK: an ACK without data does not count
     maxseg: int = 0  # TCP_MAXSEG of the next connection; 0: as the link has it
     tos: int = 0  # IP_TOS and IPV6_TCLASS without the ECN bits
     tclass: int = 0
     priority: int = 0  # SO_PRIORITY and SO_MARK: no queue and no rule here looks at them
     mark: int = 0
-    bound_device: str = ""  # SO_BINDTODEVICE: the only one there is, or none
+    bound_device: str = ""  # SO_BINDTODEVICE: the name of one of the host's devices, or ""
 
     @property
     def keepalive_times(self) -> Keepalive | None:
@@ -79,8 +82,38 @@ class SocketState(Enum):
 
     UNCONNECTED = auto()
     CONNECTING = auto()
-    CONNECTED = auto()  # and so for ever, also when the connection is over
-    DISCONNECTING = auto()  # and so for ever: shut down before connect told that there is no connection
+    CONNECTED = auto()  # final: it stays when the connection is over
+    DISCONNECTING = auto()  # final: the socket was shut down before connect returned, and never connected
+
+
+class Stack(Protocol):
+    """What a socket asks of its host's TCP. `devices` by ifindex."""
+
+    kernel: KernelVersion
+    cpu: Cpu
+    send_pages: SendPages
+    devices: dict[int, NetDevice]
+
+    def claim(self, sock: DevmemSocket, address: int, port: int) -> tuple[int, int]:
+        """Give `sock` an address (0: any) and a port (0: choose one). EADDRNOTAVAIL, EADDRINUSE."""
+
+    def listen(self, sock: DevmemSocket) -> None:
+        """`sock` takes new connections to its port. EADDRINUSE."""
+
+    def connect(self, sock: DevmemSocket, address: int, port: int, now: float) -> None:
+        """Begin a connection. ENETUNREACH, EADDRNOTAVAIL."""
+
+    def touch(self, sock: DevmemSocket) -> None:
+        """The connection may have something to send, and the callers may go on."""
+
+    def forget(self, sock: DevmemSocket) -> None:
+        """There is no connection any more."""
+
+    def disconnect(self, sock: DevmemSocket, now: float) -> None:
+        """`sock`, whose connection has ended, starts afresh; a listener stops listening."""
+
+    def release(self, sock: DevmemSocket, now: float) -> None:
+        """The application closed `sock`."""
 
 
 def error(number: int, text: str = "") -> OSError:
@@ -88,33 +121,32 @@ def error(number: int, text: str = "") -> OSError:
 
 
 class DevmemSocket:
-    """`local` and `remote` are (address as an integer, port), see wire.ip; 0 and 0 while unset. `family` is
-    AF_INET, or AF_INET6 for one that speaks IPv4 as well unless IPV6_V6ONLY is set."""
+    """`local` and `remote` are (address as an integer, port), see wire.ip; (0, 0) while unset. A socket of
+    family AF_INET6 speaks IPv4 too, unless IPV6_V6ONLY is set."""
 
-    def __init__(self, inet: Inet, family: int = socket.AF_INET) -> None:
-        self.inet = inet
+    def __init__(self, stack: Stack, family: int = socket.AF_INET) -> None:
+        self.stack = stack
         self.family = family
-        self.slots: tuple[int, ...] = ()  # of the table of ports
-        self.local = (0, 0)  # the port may outlive the hold on it, as getsockname shows
-        self.bound = (0, 0)  # of that, what bind asked for: it survives a connection
+        self.slots: tuple[int, ...] = ()  # of the bind table
+        self.local = (0, 0)  # getsockname still shows a port that is no longer held
+        self.bound = (0, 0)  # what bind asked for; it survives a connection
         self.remote = (0, 0)
+        self.route: Route | None = None  # of the connection, as sk_dst_cache
         self.options = SocketOptions()
         self.socket_state = SocketState.UNCONNECTED
         self.connection: Connection | None = None
         self.recv_queue = RecvQueue()
         self.user_frags = UserFrags()
         self.errqueue = ErrQueue()
-        self.bytes_sent = 0  # payload bytes handed to the connection: the stream offset of the next one
+        self.bytes_sent = 0  # payload bytes given to the connection: the stream offset of the next byte
         self.closed = False  # by the application; the connection may live on
         self.listening = False
         self.backlog = 0
         self.accept_queue: deque[DevmemSocket] = deque()
-        self.embryos = 0  # children that have not finished their handshake
-        self.listener: DevmemSocket | None = None  # whose child this is, until accepted
-        self.embryo = False  # a child in its handshake
-        self.timer_at: float | None = None  # of its entry among the inet's timers
-        self.timer = 0  # and that entry's number
-        self.soft_error = 0  # what ICMP said of a connection that went on all the same
+        self.syn_queue_length = 0  # children whose handshake is not finished
+        self.listener: DevmemSocket | None = None  # the parent of a child that was not accepted yet
+        self.in_handshake = False  # a child whose handshake is not finished
+        self.soft_error = 0  # sk_err_soft: ICMP reported it, and the connection went on
         self._error = 0
         self._send_shutdown = False
         self.receive_shutdown = False
@@ -128,8 +160,22 @@ class DevmemSocket:
         return (V4, not (v6 and self.options.v6only)), (V6, v6)
 
     @property
+    def sharing(self) -> SocketOptions:
+        """The options that say with whom the port may be shared."""
+        return self.options
+
+    @property
+    def flow(self) -> Flow:
+        return Flow(*self.local, *self.remote)
+
+    @property
+    def device(self) -> NetDevice | None:
+        """The device that the route leaves by; None without a connection."""
+        return None if self.route is None else self.route.link.device
+
+    @property
     def state(self) -> State:
-        """sk_state of what does not listen. What is left in TIME_WAIT is no socket's any more."""
+        """sk_state of a socket that does not listen. A connection in TIME_WAIT no longer belongs to it."""
         connection = self.connection
         if connection is None or connection.state is State.TIME_WAIT:
             return State.CLOSED
@@ -137,24 +183,24 @@ class DevmemSocket:
 
     @property
     def peer(self) -> tuple[int, int]:
-        """What getpeername tells (inet_getname): (0, 0) while nobody is there."""
+        """What getpeername tells (inet_getname): (0, 0) without a peer."""
         return (0, 0) if self.state in (State.CLOSED, State.SYN_SENT) else self.remote
 
     @property
     def tos(self) -> int:
-        """Of the packets that we send."""
+        """IP_TOS or IPV6_TCLASS of the packets that this socket sends."""
         return self.options.tclass if self.remote[0] > 0xFFFFFFFF else self.options.tos
 
     @property
     def accept_queue_full(self) -> bool:
-        """sk_acceptq_is_full: one more than asked for fits."""
+        """sk_acceptq_is_full: the queue holds one connection more than the backlog."""
         return len(self.accept_queue) > self.backlog
 
     def bind(self, address: int, port: int) -> None:
-        """EINVAL when bound already, EADDRNOTAVAIL for a foreign address, EADDRINUSE."""
+        """EINVAL when bound already, EADDRNOTAVAIL for an address that is not this host's, EADDRINUSE."""
         if self.slots or self.connection is not None:
             raise error(errno.EINVAL, "the socket is bound already")
-        self.local = self.inet.claim(self, address, port)
+        self.local = self.stack.claim(self, address, port)
         self.bound = (address, port)
 
     def listen(self, backlog: int) -> None:
@@ -162,8 +208,8 @@ class DevmemSocket:
         if self.socket_state is not SocketState.UNCONNECTED:
             raise error(errno.EINVAL, "a connected socket cannot listen")
         if not self.slots:
-            self.local = self.inet.claim(self, self.bound[0], 0)
-        self.inet.listen(self)
+            self.local = self.stack.claim(self, self.bound[0], 0)
+        self.stack.listen(self)
         self.listening = True
         self.backlog = min(backlog & 0xFFFFFFFF, SOMAXCONN)
 
@@ -181,8 +227,8 @@ class DevmemSocket:
     # --- connecting
 
     def start_connect(self, address: int, port: int, now: float) -> None:
-        """Begin, unless an attempt is under way; connect_result tells how it went, and may say EALREADY
-        (`waiting`) of an old one. EISCONN, EINVAL after a shutdown, ENETUNREACH, EADDRNOTAVAIL."""
+        """Begin to connect, unless an attempt is under way; connect_result tells the outcome. EISCONN, EINVAL
+        after a shutdown, ENETUNREACH, EADDRNOTAVAIL."""
         if self.socket_state is SocketState.DISCONNECTING:
             raise error(errno.EINVAL, "the socket was shut down while it was connecting: take another")
         if self.listening or self.socket_state is SocketState.CONNECTED:
@@ -191,20 +237,21 @@ class DevmemSocket:
             return
         held = bool(self.slots)
         if not held:
-            self.local = self.inet.claim(self, self.bound[0], 0)
+            self.local = self.stack.claim(self, self.bound[0], 0)
         try:
-            self.inet.connect(self, address, port, now)
+            self.stack.connect(self, address, port, now)
         except OSError:
             if not held:
-                self.inet.forget(self)
+                self.stack.forget(self)
                 self.local = self.bound
             raise
         self.socket_state = SocketState.CONNECTING
         self._error = 0
 
     def connect_result(self, now: float, waiting: int = errno.EINPROGRESS) -> None:
-        """Return when connected; BlockingIOError with errno `waiting` while connecting; else why it failed,
-        and the socket is as it was before (__inet_stream_connect)."""
+        """Return when connected. BlockingIOError with errno `waiting` while connecting: EINPROGRESS, or
+        EALREADY for an earlier attempt. The errno of a failed attempt, after which the socket is as before
+        (__inet_stream_connect)."""
         if self.state in _CONNECTING:
             raise BlockingIOError(waiting, os.strerror(waiting))
         if self.state is State.CLOSED:
@@ -214,24 +261,26 @@ class DevmemSocket:
         self.socket_state = SocketState.CONNECTED
 
     def _disconnect(self, now: float) -> None:
-        """Back to what bind left; what waits in a listener's queue is reset (tcp_disconnect)."""
+        """Return to the state after bind; connections in the accept queue are reset (tcp_disconnect)."""
         if self.connection is not None:
             self.connection.abort(now)
             self.absorb()
-        self.inet.disconnect(self, now)
+        self.stack.disconnect(self, now)
         self.socket_state = SocketState.UNCONNECTED
         self.connection = None
         self.remote, self.local = (0, 0), (self.bound[0], self.local[1])
         self._send_shutdown = self.receive_shutdown = False
-        self.bytes_sent = self.errqueue.last_end = self.embryos = self.soft_error = self._error = 0
+        self.route = None
+        self.bytes_sent = self.errqueue.last_end = self.syn_queue_length = self.soft_error = self._error = 0
         self.recv_queue.release_all()
         self._drop_accept_queue(now)
         self.listening = False
 
-    # --- data: see tcp_recvmsg and tcp_sendmsg
+    # --- data: see recvmsg and sendmsg
 
     def check_may_send(self) -> Connection:
-        """The connection, ready for data. EPIPE, ENOTCONN, the connection's error, BlockingIOError."""
+        """The connection, which may take data. EPIPE, ENOTCONN, the connection's error, BlockingIOError while
+        connecting."""
         self.raise_error()
         connection = self.connection
         if connection is not None and connection.state in _CONNECTING:
@@ -241,9 +290,9 @@ class DevmemSocket:
         return connection
 
     def shutdown(self, how: int, now: float) -> None:
-        """SHUT_WR (1) and SHUT_RDWR (2) end our stream; SHUT_RD (0) and SHUT_RDWR end waiting for more, and
-        change nothing on the wire. SHUT_RD ends listening, anything an attempt to connect. EINVAL, and
-        ENOTCONN, which does not keep it from happening. What was connecting is connected, or never will be
+        """SHUT_WR (1) and SHUT_RDWR (2) end our stream. SHUT_RD (0) and SHUT_RDWR end reading, and change
+        nothing on the wire. SHUT_RD and SHUT_RDWR end listening; each of the three ends an attempt to
+        connect. EINVAL for another value. ENOTCONN without a connection, though the shutdown takes effect
         (inet_shutdown)."""
         if how not in (0, 1, 2):
             raise error(errno.EINVAL, f"shutdown how={how}: 0, 1 or 2")
@@ -255,7 +304,7 @@ class DevmemSocket:
             if how != socket.SHUT_WR or not self.listening:
                 self._disconnect(now)
                 self._error = errno.ECONNRESET if state is State.SYN_SENT else 0
-                self.inet.touch(self)
+                self.stack.touch(self)
             return
         if how != socket.SHUT_WR:
             self.receive_shutdown = True
@@ -265,19 +314,20 @@ class DevmemSocket:
             self._send_shutdown = True
             if self.connection is not None:
                 self.connection.shutdown(now)
-        self.inet.touch(self)
+        self.stack.touch(self)
         if state is State.CLOSED:
             raise error(errno.ENOTCONN)
 
     def devmem_dontneed(self, value: bytes) -> int:
-        """SO_DEVMEM_DONTNEED: how many fragments were returned; EINVAL for a bad length (net/core/sock.c)."""
+        """SO_DEVMEM_DONTNEED (net/core/sock.c): returns how many fragments were freed; EINVAL for a bad
+        length."""
         size = uapi.DMABUF_TOKEN.size
         if len(value) % size or not 4 <= len(value) <= uapi.MAX_DONTNEED_TOKENS * size:
             raise error(
                 errno.EINVAL,
                 f"SO_DEVMEM_DONTNEED of {len(value)} bytes: give 1 to 128 tokens of {size} bytes",
             )
-        frags_max = self.inet.device.config.kernel.dontneed_frags_max
+        frags_max = self.stack.kernel.dontneed_frags_max
         return self.user_frags.dontneed(uapi.DMABUF_TOKEN.iter_unpack(value), frags_max)
 
     @property
@@ -301,10 +351,10 @@ class DevmemSocket:
         if self._error:
             raise error(self.take_error())
 
-    # --- what the connection tells
+    # --- what the connection produced
 
     def absorb(self) -> None:
-        """The connection saw segments or timers: take what it has for us."""
+        """Segments or timers changed the connection: take its payload, completions and errors."""
         connection = self.connection
         if connection is None:
             return
@@ -320,8 +370,8 @@ class DevmemSocket:
             self.errqueue.abort()
 
     def close(self, now: float, reset: bool = False) -> None:
-        """The application is gone: tokens return, and the connection ends on its own, or at once by a
-        reset: what nobody accepted (inet_csk_listen_stop), was not even connected, or lingers for 0 s."""
+        """The application closed the socket: tokens return, and the connection ends by a FIN. It ends by a
+        reset if it was never accepted (inet_csk_listen_stop), was still connecting, or SO_LINGER is 0 s."""
         self.closed = True
         self.user_frags.release_all()
         self._drop_accept_queue(now)
@@ -332,7 +382,7 @@ class DevmemSocket:
             else:
                 self.connection.close(now)
         self.recv_queue.release_all()
-        self.inet.release(self, now)
+        self.stack.release(self, now)
 
     def _drop_accept_queue(self, now: float) -> None:
         for child in self.accept_queue:

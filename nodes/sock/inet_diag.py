@@ -9,8 +9,8 @@ import socket
 from dataclasses import asdict
 
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.sock.inet import Inet
-from nodes.sock.timewait import Flow
+from nodes.sock.flow import Flow
+from nodes.sock.tcp_stack import TcpStack
 from nodes.tcp.state import State
 from nodes.uapi.syscalls import SocketRow, Sockets
 from nodes.wire import ip
@@ -22,7 +22,7 @@ _STATES = {
     State.SYN_RECEIVED: "SYN-RECV",
     State.FIN_WAIT_1: "FIN-WAIT-1",
     State.FIN_WAIT_2: "FIN-WAIT-2",
-    State.TIME_WAIT: "TIME-WAIT",  # until the NIC takes its last ACK
+    State.TIME_WAIT: "TIME-WAIT",  # until its last ACK has left
     State.CLOSED: "UNCONN",
     State.CLOSE_WAIT: "CLOSE-WAIT",
     State.LAST_ACK: "LAST-ACK",
@@ -30,24 +30,23 @@ _STATES = {
 }
 
 
-def snmp(inet: Inet) -> dict[str, int]:
+def snmp(stack: TcpStack) -> dict[str, int]:
     """Every counter under the kernel's name."""
-    return asdict(inet.mib) | asdict(inet.tcp.mib)
+    return asdict(stack.inet.mib) | asdict(stack.tcp.mib)
 
 
-def sockets(inet: Inet, first: int) -> Sockets:
-    """Rows from the `first`-th on; a table that changes between two pages may miss or repeat one."""
-    table = [*inet.sockets(), *inet.time_waits]
+def sockets(stack: TcpStack, first: int) -> Sockets:
+    """Rows from number `first` on. A table that changes between two pages may miss or repeat a row."""
+    table: list[DevmemSocket | Flow] = [*stack.sockets(), *stack.timewait]
     page = table[first : first + PAGE]
-    rows = (_row(each) if isinstance(each, DevmemSocket) else _over(inet, each) for each in page)
+    rows = (_row(each) if isinstance(each, DevmemSocket) else _timewait_row(each) for each in page)
     return Sockets(tuple(rows), first + len(page) < len(table))
 
 
-def _over(inet: Inet, flow: Flow) -> SocketRow:
-    port, address, remote_port = flow
-    ours = inet.link.v6 if ip.is_ipv6(address) else inet.link.v4
-    ends = (ip.address_text(ours.address), port), (ip.address_text(address), remote_port)
-    return SocketRow("TIME-WAIT", 0, 0, *ends, {})
+def _timewait_row(flow: Flow) -> SocketRow:
+    local = ip.address_text(flow.local_address), flow.local_port
+    remote = ip.address_text(flow.remote_address), flow.remote_port
+    return SocketRow("TIME-WAIT", 0, 0, local, remote, {})
 
 
 def _row(sock: DevmemSocket) -> SocketRow:

@@ -136,7 +136,7 @@ class RecvCall:
             connection = self._sock.connection
             if connection is not None:
                 connection.consumed(taken, now)
-                self._sock.inet.touch(self._sock)
+                self._sock.stack.touch(self._sock)
 
     def _copy(self, left: int) -> int:
         """Ordinary data: one copy to user memory, as far as there is any."""
@@ -151,7 +151,7 @@ class RecvCall:
     def _copy_piece(self, piece: Frag) -> None:
         at = self._copied
         self._copied += piece.size
-        self._sock.inet.cpu.copy(piece.netmem.region, piece.offset, self.buffer[at : self._copied])
+        self._sock.stack.cpu.copy(piece.netmem.region, piece.offset, self.buffer[at : self._copied])
 
     def _describe(self, left: int) -> int:
         """Packets in device memory: a token for each piece, as many as the control buffer holds; what lies

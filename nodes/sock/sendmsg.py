@@ -81,7 +81,7 @@ def sendmsg(
     except OSError:
         if not taken:
             raise  # else the short count is the answer; the next call meets the error
-    sock.inet.touch(sock)
+    sock.stack.touch(sock)
     return taken
 
 
@@ -144,7 +144,7 @@ def _binding(
     zerocopy: bool,
 ) -> TxBinding | None:
     """The binding that the request names, None when it has nothing to send."""
-    kernel, dmabuf_id = sock.inet.device.config.kernel, request.dmabuf_id
+    kernel, dmabuf_id = sock.stack.kernel, request.dmabuf_id
     if not kernel.devmem_tx:
         raise error(errno.EINVAL, f"kernel {kernel.name} cannot send from a dma-buf: send ordinary memory")
     if not zerocopy:
@@ -154,17 +154,18 @@ def _binding(
     binding = binding_of(dmabuf_id)
     if binding is None or not binding.bound:
         raise error(errno.EINVAL, f"dma-buf id {dmabuf_id} is not bound for sending")
-    if sock.connection is None:  # what has no peer is routed to the loopback device
+    if sock.connection is None or sock.route is None:  # without a peer the route is the loopback device's
         raise error(errno.ENODEV, "the socket is not connected: no route leaves by the dma-buf's device")
-    if binding.ifindex != sock.inet.device.ifindex:
+    if binding.ifindex != sock.route.link.ifindex:
         raise error(errno.ENODEV, f"dma-buf id {dmabuf_id} is bound to another device than the route's")
     return binding
 
 
 def _skb_bytes(sock: DevmemSocket, connection: Connection) -> int:
     """Payload that one skb is filled with (tcp_xmit_size_goal)."""
+    assert sock.device is not None, "a connection has a route"
     mss = connection.info().snd_mss
-    return max(1, (sock.inet.device.config.gso_max_bytes - 1 - _MAX_TCP_HEADER) // mss) * mss
+    return max(1, (sock.device.config.gso_max_bytes - 1 - _MAX_TCP_HEADER) // mss) * mss
 
 
 def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection) -> None:
@@ -174,7 +175,7 @@ def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection
     if queue.last_end != sock.bytes_sent or not connection.unsent_bytes:
         return
     follows_unreadable = queue.last_code != CODE_COPIED
-    allowed = unreadable and sock.inet.device.config.kernel.unreadable_may_follow
+    allowed = unreadable and sock.stack.kernel.unreadable_may_follow
     if follows_unreadable != unreadable and not allowed:
         room = -connection.unsent_bytes % _skb_bytes(sock, connection)
         if room:
@@ -239,12 +240,13 @@ def _copied(sock: DevmemSocket, request: SendRequest, at: int, room: int) -> Fra
     if request.iov:
         raise error(errno.EFAULT, "offsets without a dma-buf id point at no memory")
     size = min(room, len(request.data) - at, _COPY_BYTES)
-    return sock.inet.send_pages.copy_from_user(request.data[at : at + size])
+    return sock.stack.send_pages.copy_from_user(request.data[at : at + size])
 
 
 def _referenced(sock: DevmemSocket, cursor: _IovCursor, room: int) -> Frags:
     """Bytes of the dma-buf from `cursor` on, at most `room`, a reference taken."""
-    if not sock.inet.device.sg:  # the kernel copies then, and takes offsets for addresses
+    # Without scatter-gather the kernel copies, and takes the offsets for addresses.
+    if sock.device is not None and not sock.device.sg:
         raise error(errno.EFAULT, "the device has no scatter-gather to send a dma-buf with: ethtool -K sg on")
     if room <= 0:
         raise error(errno.EFAULT, f"the range leaves the dma-buf of {cursor.binding.region.size} bytes")

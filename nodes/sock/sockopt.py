@@ -103,7 +103,7 @@ def _put(sock: DevmemSocket, field: str, value: object) -> None:
     tell = _TELL.get(field)
     if tell is not None and sock.connection is not None:
         tell(sock.connection, sock.options)
-    sock.inet.touch(sock)
+    sock.stack.touch(sock)
 
 
 def _field(name: str) -> Callable[[DevmemSocket, Look], bytes]:
@@ -227,8 +227,9 @@ def _set_mark(sock: DevmemSocket, given: Setting) -> None:
 
 def _set_device(sock: DevmemSocket, given: Setting) -> None:
     name = given.value[: _IFNAME_BYTES - 1].partition(b"\0")[0].decode("ascii", "replace")
-    if name not in ("", sock.inet.device.config.name):
-        raise error(errno.ENODEV, f"no device is called {name!r}: {sock.inet.device.config.name} is")
+    names = [device.name for device in sock.stack.devices.values()]
+    if name and name not in names:
+        raise error(errno.ENODEV, f"no device is called {name!r}: choose one of {', '.join(names)}")
     _put(sock, "bound_device", name)
 
 
@@ -241,9 +242,9 @@ def _get_device(sock: DevmemSocket, look: Look) -> bytes:
 
 def _napi_id(sock: DevmemSocket) -> int:
     """Of the queue that the peer's packets come by, as the NIC is set up now; 0 while none has come."""
-    if sock.peer == (0, 0):
+    if sock.peer == (0, 0) or sock.device is None:
         return 0
-    rxq = sock.inet.device.queue_of(flow_of(sock.remote, sock.local))
+    rxq = sock.device.queue_of(flow_of(sock.remote, sock.local))
     return 0 if rxq is None else NAPI_ID_MIN + rxq.id
 
 

@@ -55,4 +55,4 @@ def tcp_info(sock: DevmemSocket, now: float) -> bytes:
         }
         known |= {"state": sock.state, "wscale": info.snd_wscale | info.rcv_wscale << 4}
     values = (known.get(name, 0) & mask for name, mask in zip(_FIELDS, _MASKS, strict=True))
-    return _LAYOUT.pack(*values).ljust(sock.inet.device.config.kernel.tcp_info_bytes, b"\0")
+    return _LAYOUT.pack(*values).ljust(sock.stack.kernel.tcp_info_bytes, b"\0")

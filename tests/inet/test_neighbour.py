@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodes.inet.link import Link, family_v4, family_v6
+from nodes.inet.address import ipv4_address, ipv6_address
+from nodes.inet.link import Link
 from nodes.inet.neighbour import CACHE_MAX, QUEUE_MAX, SOLICIT_S, SOLICITATIONS
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
@@ -31,7 +32,7 @@ class OnWire:
         self.lost: list[tuple[bytes, float]] = []
         ledger = Ledger()
         device = NetDevice(DeviceConfig("eth0", 1, OUR_MAC), self.wire, ledger)
-        self.link = Link(device, Cpu(ledger), (family_v4(OUR_IP, 24), family_v6(0, 64)), self._lose)
+        self.link = Link(device, Cpu(ledger), (ipv4_address(OUR_IP, 24), ipv6_address(0, 64)), self._lose)
         self.neighbours = self.link.neighbours
         self._payloads = payloads
 
@@ -84,7 +85,7 @@ def test_an_unknown_address_is_asked_for_once(link: OnWire) -> None:
 def test_an_answer_sends_what_waits_in_order(link: OnWire) -> None:
     for number in range(3):
         link.wait_for(PEER_IP, number)
-    link.link.receive_arp(ANSWER, 0.0)
+    link.link.arp.receive(ANSWER, 0.0)
     assert link.sent == [(bytes([0, number]), PEER_MAC) for number in range(3)]
     assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
     assert link.neighbours.next_timeout() is None
@@ -93,33 +94,33 @@ def test_an_answer_sends_what_waits_in_order(link: OnWire) -> None:
 def test_addresses_wait_apart(link: OnWire) -> None:
     link.wait_for(PEER_IP, 1)
     link.wait_for(STRANGER_IP, 2, now=0.5)
-    link.link.receive_arp(Arp(arp.REPLY, STRANGER_MAC, STRANGER_IP, OUR_MAC, OUR_IP), 0.0)
+    link.link.arp.receive(Arp(arp.REPLY, STRANGER_MAC, STRANGER_IP, OUR_MAC, OUR_IP), 0.0)
     assert link.sent == [(b"\0\2", STRANGER_MAC)]
     assert link.neighbours.next_timeout() == SOLICIT_S
 
 
 def test_a_question_for_us_is_answered_and_taught_from(link: OnWire) -> None:
-    link.link.receive_arp(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP), 0.0)
+    link.link.arp.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP), 0.0)
     assert link.asked == [Arp(arp.REPLY, OUR_MAC, OUR_IP, PEER_MAC, PEER_IP)]
     assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
 
 
 def test_a_question_from_whom_we_ask_counts_as_an_answer(link: OnWire) -> None:
     link.wait_for(PEER_IP, 1)
-    link.link.receive_arp(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP), 0.0)
+    link.link.arp.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP), 0.0)
     assert link.numbers == [1]
 
 
 def test_a_question_for_somebody_else_is_left_alone(link: OnWire) -> None:
-    link.link.receive_arp(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), STRANGER_IP), 0.0)
+    link.link.arp.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), STRANGER_IP), 0.0)
     assert link.asked == []
     assert link.neighbours.mac_of(PEER_IP) is None
 
 
 def test_a_neighbour_that_moves_is_followed(link: OnWire) -> None:
-    link.link.receive_arp(ANSWER, 0.0)
+    link.link.arp.receive(ANSWER, 0.0)
     moved = bytes.fromhex("02000000ffff")
-    link.link.receive_arp(Arp(arp.REQUEST, moved, PEER_IP, bytes(6), STRANGER_IP), 0.0)  # gratuitous enough
+    link.link.arp.receive(Arp(arp.REQUEST, moved, PEER_IP, bytes(6), STRANGER_IP), 0.0)  # gratuitous enough
     assert link.neighbours.mac_of(PEER_IP) == moved
     assert link.asked == []
 
@@ -145,7 +146,7 @@ def test_after_giving_up_it_asks_anew(link: OnWire) -> None:
         link.neighbours.handle_timeout(now)
     link.wait_for(PEER_IP, 2, now=4.0)
     assert len(link.asked) == 4
-    link.link.receive_arp(ANSWER, 0.0)
+    link.link.arp.receive(ANSWER, 0.0)
     assert link.numbers == [2]
 
 
@@ -153,20 +154,20 @@ def test_a_late_answer_is_remembered(link: OnWire) -> None:
     link.wait_for(PEER_IP, 1)
     for now in (1.0, 2.0, 3.0):
         link.neighbours.handle_timeout(now)
-    link.link.receive_arp(ANSWER, 0.0)
+    link.link.arp.receive(ANSWER, 0.0)
     assert (link.sent, link.neighbours.mac_of(PEER_IP)) == ([], PEER_MAC)
 
 
 def test_the_oldest_makes_room_when_too_many_wait(link: OnWire) -> None:
     for number in range(QUEUE_MAX + 3):
         link.wait_for(PEER_IP, number)
-    link.link.receive_arp(ANSWER, 0.0)
+    link.link.arp.receive(ANSWER, 0.0)
     assert link.numbers == list(range(3, QUEUE_MAX + 3))
 
 
 def test_the_cache_is_bounded_and_the_oldest_goes(link: OnWire) -> None:
     for number in range(CACHE_MAX + 1):
-        link.link.receive_arp(Arp(arp.REQUEST, PEER_MAC, PEER_IP + number, bytes(6), OUR_IP), 0.0)
+        link.link.arp.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP + number, bytes(6), OUR_IP), 0.0)
     assert link.neighbours.mac_of(PEER_IP) is None
     assert link.neighbours.mac_of(PEER_IP + CACHE_MAX) == PEER_MAC
 

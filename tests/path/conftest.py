@@ -21,6 +21,6 @@ def assert_nothing_left(two: TwoHosts) -> None:
     two.close()
     for host in (two.a, two.b):
         assert host.netdev.bindings == (), "a dma-buf is still held"
-        assert host.inet.send_pages.inflight == 0, "a page for sending is still held"
-        assert not host.inet.sockets(), "a connection lives on"
-        assert host.inet.next_timeout() is None
+        assert host.stack.send_pages.inflight == 0, "a page for sending is still held"
+        assert not host.stack.sockets(), "a connection lives on"
+        assert host.stack.next_timeout() is None

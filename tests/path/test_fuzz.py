@@ -176,7 +176,7 @@ class Victim:
             two.b.turn()
             self._read_all()
             two.to_a.frames.clear()
-            two.b.inet.changed.clear()  # as the endpoint does
+            two.b.stack.take_changed()  # as the endpoint does
             two.now += STEP_S
         self.end_connections()
 
@@ -197,17 +197,17 @@ class Victim:
             for sock in host.sockets:
                 sock.close(two.now)
             host.sockets.clear()
-            host.inet.changed.clear()
+            host.stack.take_changed()
         for cable in (two.to_a, two.to_b):
             cable.frames.clear()
         lose = two.to_b.lose
         two.to_a.lose = two.to_b.lose = lambda _: True
         two.rest(1500.0)
         for host in (two.a, two.b):
-            host.inet.changed.clear()
+            host.stack.take_changed()
         two.to_a.lose, two.to_b.lose = lambda _: False, lose
         del self._last
-        assert not two.b.inet.sockets()
+        assert not two.b.stack.sockets()
 
 
 def living_objects() -> int:
@@ -227,7 +227,7 @@ def test_malformed_frames_raise_nothing_grow_nothing_and_lose_nothing(soak: bool
         victim.storm(STORM)
         lived.append(living_objects())
     assert lived[-1] - max(lived[:4]) < OBJECTS_MAX, lived
-    counted = victim.two.b.inet.mib
+    counted = victim.two.b.stack.inet.mib
     for name in ("IpInHdrErrors", "Ip6InHdrErrors", "IcmpInMsgs", "Icmp6InMsgs", "IpInUnknownProtos"):
         assert getattr(counted, name) > 100, f"the storm left out what {name} counts"
     victim.talk(DEVMEM_PORT)

@@ -128,8 +128,8 @@ def test_nothing_is_upset_by_mutated_frames(hosts: TwoHosts, seed: int, good: bo
             hosts.b.turn()
     hosts.b.turn()
     hosts.rest(0.01)
-    assert len(hosts.b.inet.sockets()) <= 1 + 8 + 9
-    mib = hosts.b.inet.mib
+    assert len(hosts.b.stack.sockets()) <= 1 + 8 + 9
+    mib = hosts.b.stack.inet.mib
     assert min(mib.IpInHdrErrors, mib.Ip6InHdrErrors, mib.IcmpInMsgs, mib.Icmp6InErrors) > 0
     assert min(mib.IpReasmReqds, mib.Ip6ReasmFails) > 0
     hosts.to_a.lose = lambda _: False

@@ -8,7 +8,7 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from nodes.inet.path_mtu import CACHE_MAX, EXPIRES_S, LEAST_V4, PathMtus, least
+from nodes.inet.path_mtu import CACHE_MAX, EXPIRES_S, MIN_V4, PathMtus, bounded
 from nodes.nic.af_packet import Departing
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
@@ -129,7 +129,7 @@ def test_an_error_that_quotes_what_is_not_in_flight_is_counted_only(
     client = connecting(router, family)
     router.complain(icmp.UNREACHABLE if family == AF_INET else icmpv6.UNREACHABLE, 1, seq_offset=seq_offset)
     assert state_of(client) is State.SYN_SENT
-    assert router.hosts.a.inet.mib.TcpExtOutOfWindowIcmps == 1
+    assert router.hosts.a.stack.inet.mib.TcpExtOutOfWindowIcmps == 1
     router.pass_on()
 
 
@@ -138,7 +138,7 @@ def test_an_error_about_no_connection_of_ours_is_counted(router: Router) -> None
     client.close(router.hosts.now)
     router.hosts.rest(0.01)
     router.complain(icmp.UNREACHABLE, 3)
-    assert router.hosts.a.inet.mib.IcmpInErrors == 1
+    assert router.hosts.a.stack.inet.mib.IcmpInErrors == 1
 
 
 def test_an_established_connection_goes_on_and_remembers(router: Router) -> None:
@@ -223,7 +223,7 @@ def test_a_limit_that_goes_to_make_room_holds_for_no_connection_any_more(router:
     assert client.connection is not None
     assert client.connection.info().snd_mss == 948
     router.pass_on()
-    paths = hosts.a.inet._icmp_errors.path_mtus
+    paths = hosts.a.stack.inet.path_mtus
     for address in range(CACHE_MAX):
         paths.learn(address, 1000, hosts.now)
     hosts.run_until(lambda: server.recv_queue.length == 5000, 10)
@@ -232,5 +232,5 @@ def test_a_limit_that_goes_to_make_room_holds_for_no_connection_any_more(router:
 
 
 def test_no_report_makes_packets_tiny() -> None:
-    assert least(ip.address_int("10.0.0.1"), 0) == LEAST_V4 == 552
-    assert least(ip.address_int("2001:db8::1"), 100) == 1280
+    assert bounded(ip.address_int("10.0.0.1"), 0) == MIN_V4 == 552
+    assert bounded(ip.address_int("2001:db8::1"), 100) == 1280

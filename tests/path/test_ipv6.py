@@ -220,7 +220,7 @@ def test_an_advertisement_nobody_asked_for_teaches_nothing(hosts: TwoHosts) -> N
     header = ipv6.emit(hosts.a.address6, hosts.b.address6, ip.ICMPV6, len(message), 0, 255)
     from_a(hosts, header + message)
     hosts.rest(0.01)
-    assert not hosts.b.inet.link.neighbours.concerns(packet.target)
+    assert not hosts.b.link.neighbours.concerns(packet.target)
 
 
 @pytest.mark.parametrize("length", [0, 1, 56, 1000])
@@ -237,7 +237,7 @@ def test_echo_is_answered_and_damage_is_not(hosts: TwoHosts, length: int) -> Non
     assert icmpv6.checksum_good(memoryview(frame)[54:], hosts.b.address6, hosts.a.address6)
     from_a(hosts, header + request[:-1] + bytes((request[-1] ^ 1,)))
     assert answers(hosts) == []
-    assert (hosts.b.inet.mib.Icmp6InCsumErrors, hosts.b.inet.mib.Icmp6InEchos) == (1, 1)
+    assert (hosts.b.stack.inet.mib.Icmp6InCsumErrors, hosts.b.stack.inet.mib.Icmp6InEchos) == (1, 1)
 
 
 # --- what the NIC cannot split
@@ -253,7 +253,7 @@ def segment(hosts: TwoHosts, client: DevmemSocket, data: bytes, extension: bytes
 
     hosts.to_b.lose = keep
     hosts.a.send(client, data)
-    hosts.a.inet.transmit(hosts.now)
+    hosts.a.stack.transmit(hosts.now)
     hosts.to_b.lose = lambda _: False
     (frame,) = frames
     l4 = bytearray(frame[54:])
@@ -303,7 +303,7 @@ def test_a_segment_in_two_fragments_is_put_together_verified_and_delivered(
         from_a(hosts, pieces[number])
     hosts.run_until(lambda: server.recv_queue.length == 12, 5)
     assert hosts.b.recv(server, 100) == b"put together"
-    assert hosts.b.inet.mib.Ip6ReasmOKs == 1
+    assert hosts.b.stack.inet.mib.Ip6ReasmOKs == 1
 
 
 def test_what_the_nic_could_not_verify_is_verified_by_the_stack(hosts: TwoHosts) -> None:
@@ -313,7 +313,7 @@ def test_what_the_nic_could_not_verify_is_verified_by_the_stack(hosts: TwoHosts)
     hosts.rest(0.01)
     hosts.to_b.checksum_good = True
     assert server.recv_queue.length == 0
-    assert hosts.b.inet.mib.TcpInCsumErrors == 1
+    assert hosts.b.stack.inet.mib.TcpInCsumErrors == 1
 
 
 @pytest.mark.parametrize(
@@ -329,4 +329,4 @@ def test_what_extension_headers_forbid_is_dropped_and_counted(hosts: TwoHosts, e
     from_a(hosts, segment(hosts, client, b"never", extension))
     hosts.rest(0.01)
     assert server.recv_queue.length == 0
-    assert hosts.b.inet.mib.Ip6InHdrErrors == 1
+    assert hosts.b.stack.inet.mib.Ip6InHdrErrors == 1

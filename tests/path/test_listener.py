@@ -43,7 +43,7 @@ def flood(hosts: TwoHosts, count: int, family: int = AF_INET) -> None:
     chance = random.Random(7)
     base = ip.address_int("2001:db8::77" if family == AF_INET6 else "10.0.1.77")
     mac = hosts.a.device.config.mac
-    hosts.b.inet.link.neighbours.learn(base, mac)
+    hosts.b.link.neighbours.learn(base, mac)
     for number in range(count):
         syn = TcpHeader(1024 + number, 5000, chance.getrandbits(32), 0, SYN, 65535, mss=1460)
         from_stranger(hosts, syn, base)
@@ -70,9 +70,9 @@ def to_a(hosts: TwoHosts) -> list[TcpHeader]:
 def test_a_syn_flood_is_held_to_the_backlog_and_everyone_else_gets_in(hosts: TwoHosts, family: int) -> None:
     listener = listen(hosts, 16, family)
     flood(hosts, 1000, family)
-    mib = hosts.b.inet.mib
-    assert listener.embryos == 16
-    assert len(hosts.b.inet.sockets()) == 17
+    mib = hosts.b.stack.inet.mib
+    assert listener.syn_queue_length == 16
+    assert len(hosts.b.stack.sockets()) == 17
     assert mib.TcpExtSyncookiesSent == mib.TcpExtTCPReqQFullDoCookies == 1000 - 16
     client = hosts.a.socket(family)
     address = hosts.b.address6 if family == AF_INET6 else hosts.b.address
@@ -113,7 +113,7 @@ def test_data_on_the_ack_of_a_cookie_is_not_lost(hosts: TwoHosts) -> None:
     hosts.b.sockets.append(server)
     hosts.run_until(lambda: server.recv_queue.length == 11, 5)
     assert hosts.b.recv(server, 11) == b"first words"
-    assert hosts.b.inet.mib.TcpExtSyncookiesRecv == 1
+    assert hosts.b.stack.inet.mib.TcpExtSyncookiesRecv == 1
 
 
 def connected(sock: DevmemSocket) -> Callable[[], bool]:
@@ -124,20 +124,20 @@ def test_an_invented_cookie_is_answered_with_a_reset(hosts: TwoHosts, to_a: list
     listen(hosts, 1)
     flood(hosts, 10)
     to_a.clear()
-    hosts.b.inet.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac)
+    hosts.b.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac)
     from_stranger(hosts, TcpHeader(999, 5000, 12345, 67890, ACK, 1000), hosts.a.address)
     hosts.rest(0.001)
-    assert hosts.b.inet.mib.TcpExtSyncookiesFailed == 1
+    assert hosts.b.stack.inet.mib.TcpExtSyncookiesFailed == 1
     resets = [header for header in to_a if header.dst_port == 999]
     assert [header.flags & RST for header in resets] == [RST]
 
 
 def test_without_a_flood_no_ack_is_taken_for_a_cookie(hosts: TwoHosts) -> None:
     listen(hosts, 1)
-    hosts.b.inet.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac)
+    hosts.b.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac)
     from_stranger(hosts, TcpHeader(999, 5000, 12345, 67890, ACK, 1000), hosts.a.address)
     hosts.rest(0.001)
-    assert hosts.b.inet.mib.TcpExtSyncookiesFailed == 0
+    assert hosts.b.stack.inet.mib.TcpExtSyncookiesFailed == 0
 
 
 def test_every_segment_to_a_closed_port_is_refused_without_a_limit(
@@ -145,7 +145,7 @@ def test_every_segment_to_a_closed_port_is_refused_without_a_limit(
 ) -> None:
     flood(hosts, 300)
     assert len([header for header in to_a if header.flags & RST]) == 300
-    assert hosts.b.inet.tcp.mib.TcpOutRsts == 300
+    assert hosts.b.stack.tcp.mib.TcpOutRsts == 300
 
 
 def test_a_handshake_waits_while_nobody_accepts_and_is_completed_when_somebody_does(hosts: TwoHosts) -> None:
@@ -168,4 +168,4 @@ def test_closing_a_listener_under_flood_leaves_nothing(hosts: TwoHosts) -> None:
     flood(hosts, 200)
     listener.close(hosts.now)
     hosts.rest(0.01)
-    assert hosts.b.inet.sockets() == []
+    assert hosts.b.stack.sockets() == []

@@ -91,7 +91,7 @@ def test_a_port_whose_connection_is_in_time_wait_needs_reuse(hosts: TwoHosts, re
     server.close(hosts.now)
     hosts.run_until(lambda: client.connection is not None and client.connection.fin_received)
     client.close(hosts.now)
-    hosts.run_until(lambda: [*hosts.b.inet.time_waits] != [], 5)
+    hosts.run_until(lambda: [*hosts.b.stack.timewait] != [], 5)
     check(hosts, 5000, not reuse, reuse)
     hosts.rest(61)
     check(hosts, 5000, refused=False)
@@ -144,8 +144,8 @@ def test_a_new_connection_takes_the_place_of_one_in_time_wait(hosts: TwoHosts) -
     server.close(hosts.now)  # closes first: TIME_WAIT is here
     hosts.run_until(lambda: client.connection is not None and client.connection.fin_received)
     client.close(hosts.now)
-    hosts.run_until(lambda: [*hosts.b.inet.time_waits] != [] and not hosts.a.inet.sockets(), 5)
+    hosts.run_until(lambda: [*hosts.b.stack.timewait] != [] and not hosts.a.stack.sockets(), 5)
     again, fresh = connect()
-    assert [*hosts.b.inet.time_waits] == []
+    assert [*hosts.b.stack.timewait] == []
     hosts.a.send(again, b"once more")
     hosts.run_until(lambda: fresh.recv_queue.length == 9, 5)

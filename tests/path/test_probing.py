@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.inet.link import Contender
+from nodes.inet.dad import AddressConflict
 from nodes.nic.af_packet import Departing
 from nodes.wire import arp, ethernet, icmpv6, ip, ipv6, ndisc
 from tests.path.two_hosts import TwoHosts
@@ -45,10 +45,10 @@ def hear_a(hosts: TwoHosts) -> list[bytes]:
 @pytest.mark.parametrize("also_asks", [False, True])
 def test_a_neighbour_with_our_ipv6_address_is_noticed_by_probing(hosts: TwoHosts, also_asks: bool) -> None:
     """RFC 4862 section 5.4: it says that it has the address, or is about to take it as we are."""
-    link, ours = hosts.a.inet.link, hosts.a.address6
+    link, ours = hosts.a.link, hosts.a.address6
     link.probe(hosts.now + 1)
     hosts.rest(0.01)
-    assert link.contender is None
+    assert link.dad.conflict is None
     mac, group = hosts.b.device.config.mac, ipv6.solicited_node(ours)
     if also_asks:
         src, dst, message = 0, group, ndisc.emit(ndisc.Solicitation(ours, None))
@@ -59,33 +59,33 @@ def test_a_neighbour_with_our_ipv6_address_is_noticed_by_probing(hosts: TwoHosts
     frame += ipv6.emit(src, dst, ip.ICMPV6, len(message), 0, ndisc.HOP_LIMIT) + message
     hosts.b.device.wire.send(frame, [], Departing())
     hosts.rest(0.01)
-    assert link.contender == Contender(ours, mac)
+    assert link.dad.conflict == AddressConflict(ours, mac)
 
 
 def test_a_neighbour_with_our_address_is_noticed_by_probing(hosts: TwoHosts) -> None:
-    hosts.a.inet.link.probe(hosts.now + 1)
+    hosts.a.link.probe(hosts.now + 1)
     hosts.rest(0.01)
-    assert hosts.a.inet.link.contender is None
+    assert hosts.a.stack.inet.conflict is None
     mac = hosts.b.device.config.mac
     claim = arp.emit(arp.Arp(arp.REPLY, mac, hosts.a.address, hosts.a.device.config.mac, hosts.a.address))
     frame = ethernet.emit(hosts.a.device.config.mac, mac, ethernet.TYPE_ARP) + claim
     hosts.b.device.wire.send(frame, [], Departing())
     hosts.rest(0.01)
-    assert hosts.a.inet.link.contender == Contender(hosts.a.address, mac)
+    assert hosts.a.stack.inet.conflict == AddressConflict(hosts.a.address, mac)
 
 
 def test_a_neighbour_that_probes_for_the_same_address_is_noticed(hosts: TwoHosts) -> None:
     """RFC 5227 section 2.1.1: both are about to take it."""
-    hosts.a.inet.link.probe(hosts.now + 1)
+    hosts.a.link.probe(hosts.now + 1)
     neighbour_asks(hosts, arp.Arp(arp.REQUEST, STRANGER, 0, bytes(6), hosts.a.address))
-    assert hosts.a.inet.link.contender == Contender(hosts.a.address, STRANGER)
+    assert hosts.a.stack.inet.conflict == AddressConflict(hosts.a.address, STRANGER)
 
 
 @pytest.mark.parametrize("said", ["to a node", "with a link-layer address", "solicited to a group"])
 def test_an_invalid_message_about_our_address_is_not_believed(hosts: TwoHosts, said: str) -> None:
     """RFC 4861 sections 7.1.1, 7.1.2: a question without a source address goes to a solicited-node group and
     names no link-layer address; no answer to a group is solicited."""
-    link, ours = hosts.a.inet.link, hosts.a.address6
+    link, ours = hosts.a.link, hosts.a.address6
     link.probe(hosts.now + 1)
     if said == "to a node":
         neighbour_says(hosts, ndisc.Solicitation(ours, None), 0, ours)
@@ -93,26 +93,26 @@ def test_an_invalid_message_about_our_address_is_not_believed(hosts: TwoHosts, s
         neighbour_says(hosts, ndisc.Solicitation(ours, STRANGER), 0, ipv6.solicited_node(ours))
     else:
         neighbour_says(hosts, ndisc.Advertisement(ours, STRANGER, True, True), ours, ipv6.ALL_NODES)
-    assert link.contender is None
+    assert link.dad.conflict is None
 
 
 def test_our_own_questions_come_back_and_are_no_neighbours(hosts: TwoHosts) -> None:
     """A bridge may send a broadcast back to where it came from."""
     a = hosts.a
     sent = hear_a(hosts)
-    a.inet.link.probe(hosts.now + 1)
+    a.link.probe(hosts.now + 1)
     hosts.rest(0.01)
     assert len(sent) == 2
     for frame in sent:
         hosts.b.device.wire.send(frame, [], Departing())
     hosts.rest(0.01)
     hosts.to_b.lose = lambda _: False
-    assert a.inet.link.contender is None
+    assert a.stack.inet.conflict is None
 
 
 def test_while_it_asks_nobody_hears_that_it_has_the_address(hosts: TwoHosts) -> None:
     """RFC 4862 section 5.4.3, RFC 5227 section 2.1.1; and then everybody does."""
-    link, ours = hosts.a.inet.link, hosts.a.address6
+    link, ours = hosts.a.link, hosts.a.address6
     link.probe(hosts.now + 1)
     hosts.rest(0.01)
     sent = hear_a(hosts)
@@ -123,7 +123,7 @@ def test_while_it_asks_nobody_hears_that_it_has_the_address(hosts: TwoHosts) -> 
         neighbour_says(hosts, ndisc.Solicitation(ours, STRANGER), ANYBODY, ipv6.solicited_node(ours))
         assert len(sent) == answers
         sent.clear()
-        assert link.contender is None
+        assert link.dad.conflict is None
         assert link.neighbours.concerns(ANYBODY) == bool(answers)
         hosts.rest(1.1)
     hosts.to_b.lose = lambda _: False
@@ -131,7 +131,7 @@ def test_while_it_asks_nobody_hears_that_it_has_the_address(hosts: TwoHosts) -> 
 
 def test_later_whoever_claims_our_address_does_not_get_it(hosts: TwoHosts) -> None:
     """A probe is answered, and teaches nobody an address of 0."""
-    link = hosts.a.inet.link
+    link = hosts.a.link
     link.probe(hosts.now + 1)
     hosts.rest(1.1)
     sent = hear_a(hosts)
@@ -140,5 +140,5 @@ def test_later_whoever_claims_our_address_does_not_get_it(hosts: TwoHosts) -> No
     (reply,) = sent
     found = arp.parse(memoryview(reply), ethernet.HEADER_BYTES)
     assert found == arp.Arp(arp.REPLY, hosts.a.device.config.mac, hosts.a.address, STRANGER, 0)
-    assert link.contender is None
+    assert link.dad.conflict is None
     assert not link.neighbours.concerns(0)

@@ -56,7 +56,7 @@ class Kernel:
         self.hosts, self.stack = hosts, stack
         welcome = syscalls.Welcome("b", "", 0, "", "", 0, 0)
         self.syscalls = Syscalls(
-            HostParts(welcome, host.inet, host.device, host.netdev, host.ethtool, host.ledger, None)
+            HostParts(welcome, host.stack, host.device, host.netdev, host.ethtool, host.ledger, None)
         )
 
     def process(self) -> Process:
@@ -99,7 +99,7 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
         assert unlucky.call(READ) is None
     sock.options.rcvlowat = "broken"  # type: ignore[assignment]
     if blocked:
-        sock.inet.touch(sock)
+        sock.stack.touch(sock)
         kernel.syscalls.retry(kernel.hosts.now)
         answer = unlucky.reply()
     else:
@@ -109,7 +109,7 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
     with pytest.raises(ChannelClosed):
         unlucky.reply()
     assert unlucky.session.closed
-    assert kernel.syscalls.waiting == {}
+    assert not kernel.syscalls.waiting
     kernel.syscalls.retry(kernel.hosts.now)
     err = capfd.readouterr().err
     assert (err.count(BUG), err.count("Traceback")) == (1, 1)
@@ -133,7 +133,7 @@ def test_neither_closed_channels_nor_answered_calls_keep_their_deadlines(kernel:
         assert len(kernel.syscalls._deadlines) < 100
     assert kernel.syscalls._timed == {}
     assert steady.call(near) is None
-    assert kernel.syscalls.next_deadline() == kernel.hosts.now + 0.001
+    assert kernel.syscalls.next_timeout() == kernel.hosts.now + 0.001
 
 
 def test_a_listeners_channel_remembers_only_connections_that_nobody_serves(kernel: Kernel) -> None:

@@ -75,7 +75,7 @@ def test_shutdown_ends_an_attempt_to_connect(hosts: TwoHosts, how: int) -> None:
     client.shutdown(how, hosts.now)
     assert client.state is State.CLOSED
     assert errno_of(client.connect_result, hosts.now) == errno.ECONNRESET
-    assert not hosts.a.inet.sockets()
+    assert not hosts.a.stack.sockets()
 
 
 @pytest.mark.parametrize("how", [SHUT_RD, SHUT_WR, SHUT_RDWR])
@@ -155,7 +155,7 @@ def test_data_after_both_directions_are_shut_is_answered_by_reset(hosts: TwoHost
     hosts.run_until(lambda: client.state is State.FIN_WAIT_2)
     hosts.b.send(server, b"nobody reads this")
     hosts.run_until(lambda: server.state is State.CLOSED)
-    assert hosts.a.inet.tcp.mib.TcpExtTCPAbortOnData == 1
+    assert hosts.a.stack.tcp.mib.TcpExtTCPAbortOnData == 1
     assert errno_of(hosts.a.recv, client, 1) == errno.ECONNRESET
 
 
@@ -165,7 +165,7 @@ def test_in_time_wait_a_socket_is_closed_to_its_application(hosts: TwoHosts) -> 
     hosts.run_until(lambda: server.state is State.CLOSE_WAIT)
     server.close(hosts.now)
     hosts.run_until(lambda: client.state is State.CLOSED)
-    assert len([*hosts.a.inet.time_waits]) == 1
+    assert len([*hosts.a.stack.timewait]) == 1
     assert client.peer == (0, 0)
     assert errno_of(client.shutdown, SHUT_RD, hosts.now) == errno.ENOTCONN
 

@@ -149,7 +149,7 @@ def test_a_listener_that_defers_wants_data_before_a_connection_or_time(hosts: Tw
     hosts.run_until(lambda: talks.state is silent.state is State.ESTABLISHED)
     hosts.rest(0.5)
     assert not listener.accept_queue
-    assert hosts.b.inet.mib.TcpExtTCPDeferAcceptDrop == 2
+    assert hosts.b.stack.inet.mib.TcpExtTCPDeferAcceptDrop == 2
     hosts.a.send(talks, b"me first")
     hosts.run_until(lambda: bool(listener.accept_queue), 1)
     server = listener.accept()

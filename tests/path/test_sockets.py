@@ -134,7 +134,7 @@ def test_a_full_backlog_loses_the_syn_and_a_retry_gets_in(hosts: TwoHosts) -> No
         hosts.a.socket().start_connect(hosts.b.address, 5000, hosts.now)
         hosts.rest(0.1)
     assert len(listener.accept_queue) == 2  # one more than asked for, as in Linux
-    assert hosts.b.inet.mib.TcpExtListenOverflows >= 1
+    assert hosts.b.stack.inet.mib.TcpExtListenOverflows >= 1
     hosts.b.sockets.append(listener.accept())
     hosts.run_until(lambda: len(listener.accept_queue) == 2, 10)
 
@@ -215,9 +215,9 @@ def test_nodelay_on_a_living_connection_sends_what_nagle_held_back(hosts: TwoHos
     client, server = hosts.connect(5000)
     hosts.to_a.lose = lambda _: True  # no acknowledgement comes
     hosts.a.send(client, b"first")
-    hosts.a.inet.transmit(hosts.now)
+    hosts.a.stack.transmit(hosts.now)
     hosts.a.send(client, b"second")
-    hosts.a.inet.transmit(hosts.now)
+    hosts.a.stack.transmit(hosts.now)
     hosts.rest(0.01)
     assert server.recv_queue.length == 5
     assert set_option(client, uapi.IPPROTO_TCP, uapi.TCP_NODELAY, b"\1\0\0\0") == 0

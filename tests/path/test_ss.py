@@ -12,7 +12,7 @@ from tests.path.two_hosts import PathHost, TwoHosts
 
 
 def rows(host: PathHost) -> list[SocketRow]:
-    page = sockets(host.inet, 0)
+    page = sockets(host.stack, 0)
     assert not page.more
     return [*page.rows]
 
@@ -76,15 +76,15 @@ def test_a_long_table_comes_in_pages(hosts: TwoHosts) -> None:
         sock = hosts.a.socket()
         sock.listen(1)
         listening.append(sock.local[1])
-    first = sockets(hosts.a.inet, 0)
-    second = sockets(hosts.a.inet, PAGE)
+    first = sockets(hosts.a.stack, 0)
+    second = sockets(hosts.a.stack, PAGE)
     assert (len(first.rows), first.more, len(second.rows), second.more) == (PAGE, True, 10, False)
     assert sorted(row.local[1] for row in (*first.rows, *second.rows)) == sorted(listening)
 
 
 def test_counters_have_the_names_of_nstat(hosts: TwoHosts) -> None:
     hosts.connect(5000)
-    counters = snmp(hosts.b.inet)
+    counters = snmp(hosts.b.stack)
     assert counters["TcpPassiveOpens"] == 1
     assert counters["IpInReceives"] >= 2
     assert {"TcpExtListenDrops", "TcpExtSyncookiesSent", "Icmp6InPktTooBigs"} <= set(counters)

@@ -67,7 +67,7 @@ def test_keepalive_finds_that_the_peer_is_gone(hosts: TwoHosts) -> None:
     give(client, SOL, socket.SO_KEEPALIVE, 1)
     hosts.rest(5)
     assert state_of(client) is State.ESTABLISHED
-    assert hosts.a.inet.tcp.mib.TcpExtTCPKeepAlive >= 2
+    assert hosts.a.stack.tcp.mib.TcpExtTCPKeepAlive >= 2
     hosts.to_b.lose = lambda _: True
     hosts.run_until(lambda: state_of(client) is State.CLOSED, within_s=10)
     assert client.take_error() == errno.ETIMEDOUT
@@ -86,8 +86,8 @@ def test_keepalive_set_before_connecting_holds_afterwards_and_on_accepted_socket
     hosts.run_until(lambda: bool(listener.accept_queue))
     hosts.b.sockets.append(listener.accept())
     hosts.rest(3)
-    assert hosts.b.inet.tcp.mib.TcpExtTCPKeepAlive >= 2
-    assert hosts.a.inet.tcp.mib.TcpExtTCPKeepAlive == 0
+    assert hosts.b.stack.tcp.mib.TcpExtTCPKeepAlive >= 2
+    assert hosts.a.stack.tcp.mib.TcpExtTCPKeepAlive == 0
 
 
 def test_linger_0_resets_the_peer(hosts: TwoHosts) -> None:

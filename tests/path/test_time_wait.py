@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from nodes.sock import timewait as time_waits
+from nodes.sock import timewait
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.inet_diag import sockets
 from nodes.tcp.state import State
@@ -59,8 +59,8 @@ def end(hosts: TwoHosts, closed: bool = True, port: int = PORT) -> Over:
     if not closed:
         hosts.a.send(client, b"last words")
     client.close(hosts.now)
-    hosts.run_until(lambda: (port, *client.local) in hosts.b.inet.time_waits, 5)
-    hosts.run_until(lambda: not hosts.a.inet.sockets(), 5)
+    hosts.run_until(lambda: (hosts.b.address, port, *client.local) in hosts.b.stack.timewait, 5)
+    hosts.run_until(lambda: not hosts.a.stack.sockets(), 5)
     hosts.to_b.lose = lambda _: False
     return Over(client, server, next(f for f in reversed(frames) if tcp_of(f).flags & FIN))
 
@@ -91,7 +91,7 @@ def test_the_socket_and_its_connection_are_gone(hosts: TwoHosts) -> None:
     assert over.server.connection is not None
     gone = weakref.ref(over.server)
     hosts.b.sockets.remove(over.server)
-    hosts.b.inet.changed.clear()  # as the endpoint does
+    hosts.b.stack.take_changed()  # as the endpoint does
     del over
     gc.collect()
     assert gone() is None
@@ -110,9 +110,9 @@ def test_what_waits_takes_about_a_kilobyte(hosts: TwoHosts) -> None:
             listener.accept().close(hosts.now)
             hosts.run_until(partial(heard_the_end, client))
             client.close(hosts.now)
-            hosts.run_until(lambda: not hosts.a.inet.sockets())
+            hosts.run_until(lambda: not hosts.a.stack.sockets())
         for host in (hosts.a, hosts.b):
-            host.inet.changed.clear()  # as the endpoint does
+            host.stack.take_changed()  # as the endpoint does
         hosts.a.sockets.clear()
         gc.collect()
 
@@ -121,7 +121,7 @@ def test_what_waits_takes_about_a_kilobyte(hosts: TwoHosts) -> None:
     try:
         before = tracemalloc.get_traced_memory()[0]
         make(40)
-        assert len([*hosts.b.inet.time_waits]) == 45
+        assert len([*hosts.b.stack.timewait]) == 45
         each = (tracemalloc.get_traced_memory()[0] - before) / 40
         assert each < 1500  # what the client's side left included
     finally:
@@ -149,9 +149,9 @@ def test_a_fin_again_is_acknowledged_and_begins_the_minute_anew(hosts: TwoHosts)
     assert ack.flags == ACK
     assert ack.ack == tcp_of(over.fin).seq + 1
     hosts.rest(50)
-    assert [*hosts.b.inet.time_waits] != []
+    assert [*hosts.b.stack.timewait] != []
     hosts.rest(11)
-    assert [*hosts.b.inet.time_waits] == []
+    assert [*hosts.b.stack.timewait] == []
 
 
 def test_it_ends_in_the_order_of_the_last_segments(hosts: TwoHosts) -> None:
@@ -160,23 +160,23 @@ def test_it_ends_in_the_order_of_the_last_segments(hosts: TwoHosts) -> None:
     second = end(hosts, port=PORT + 1)
     hosts.now += 40
     inject(hosts, first.fin)
-    flows = [*hosts.b.inet.time_waits]
-    assert [flow[2] for flow in flows] == [second.client.local[1], first.client.local[1]]
+    flows = [*hosts.b.stack.timewait]
+    assert [flow.remote_port for flow in flows] == [second.client.local[1], first.client.local[1]]
     hosts.now += 21
     hosts.b.turn()
-    assert [*hosts.b.inet.time_waits] == flows[1:]
+    assert [*hosts.b.stack.timewait] == flows[1:]
 
 
 def test_an_exact_reset_ends_it_and_another_does_not(hosts: TwoHosts) -> None:
     """As Linux without tcp_rfc1337."""
     over = end(hosts)
     assert inject(hosts, again(over.fin, RST)) == []
-    assert [*hosts.b.inet.time_waits] != []  # it has the FIN's number, which lies before the window
+    assert [*hosts.b.stack.timewait] != []  # it has the FIN's number, which lies before the window
     beyond = bytearray(again(over.fin, RST))
     at = ethernet.HEADER_BYTES + ipv4.HEADER_BYTES + 4
     beyond[at : at + 4] = (tcp_of(over.fin).seq + 1 & 0xFFFFFFFF).to_bytes(4, "big")
     assert inject(hosts, bytes(beyond)) == []
-    assert [*hosts.b.inet.time_waits] == []
+    assert [*hosts.b.stack.timewait] == []
 
 
 def test_time_wait_holds_the_port_of_a_listener_that_did_not_ask_for_reuse(hosts: TwoHosts) -> None:
@@ -187,7 +187,7 @@ def test_time_wait_holds_the_port_of_a_listener_that_did_not_ask_for_reuse(hosts
     with pytest.raises(OSError, match=str(PORT)) as e:
         mine.bind(0, PORT)
     assert e.value.errno == errno.EADDRINUSE
-    assert [*hosts.b.inet.time_waits] == [(PORT, *over.client.local)]
+    assert [*hosts.b.stack.timewait] == [(hosts.b.address, PORT, *over.client.local)]
 
 
 def test_the_same_connection_is_refused_from_here(hosts: TwoHosts) -> None:
@@ -205,7 +205,7 @@ def test_the_same_connection_is_refused_from_here(hosts: TwoHosts) -> None:
     first.close(hosts.now)
     hosts.run_until(lambda: heard_the_end(server), 5)
     server.close(hosts.now)
-    hosts.run_until(lambda: [*hosts.a.inet.time_waits] == [(4000, *listener_end(hosts))], 5)
+    hosts.run_until(lambda: [*hosts.a.stack.timewait] == [(hosts.a.address, 4000, *listener_end(hosts))], 5)
     with pytest.raises(OSError, match="4000") as e:
         second.start_connect(hosts.b.address, PORT, hosts.now)
     assert e.value.errno == errno.EADDRNOTAVAIL
@@ -232,7 +232,7 @@ def test_a_syn_when_nobody_listens_any_more_is_answered_and_ends_nothing(hosts: 
     (answer,) = inject(hosts, syn_of(over))
     assert answer.flags == ACK
     assert answer.ack == tcp_of(over.fin).seq + 1 & 0xFFFFFFFF
-    assert [*hosts.b.inet.time_waits] == [(PORT, *over.client.local)]
+    assert [*hosts.b.stack.timewait] == [(hosts.b.address, PORT, *over.client.local)]
 
 
 def test_a_syn_that_takes_its_place_gets_no_cookie(hosts: TwoHosts) -> None:
@@ -241,8 +241,8 @@ def test_a_syn_that_takes_its_place_gets_no_cookie(hosts: TwoHosts) -> None:
     hosts.b.sockets[0].backlog = 0
     (answer,) = inject(hosts, syn_of(over))
     assert answer.flags == tcp.SYN | ACK
-    assert hosts.b.inet.mib.TcpExtSyncookiesSent == 0
-    assert len([sock for sock in hosts.b.inet.sockets() if sock.embryo]) == 1
+    assert hosts.b.stack.inet.mib.TcpExtSyncookiesSent == 0
+    assert len([sock for sock in hosts.b.stack.sockets() if sock.in_handshake]) == 1
 
 
 def test_an_error_about_it_is_nobodys_and_is_not_counted(hosts: TwoHosts) -> None:
@@ -255,9 +255,9 @@ def test_an_error_about_it_is_nobodys_and_is_not_counted(hosts: TwoHosts) -> Non
     header = ipv4.emit(hosts.a.address, b.address, ip.ICMP, len(message))
     ends = b.device.config.mac, hosts.a.device.config.mac
     assert inject(hosts, ethernet.emit(*ends, ethernet.TYPE_IPV4) + header + message) == []
-    mib = b.inet.mib
+    mib = b.stack.inet.mib
     assert (mib.IcmpInMsgs, mib.IcmpInErrors, mib.TcpExtOutOfWindowIcmps) == (1, 0, 0)
-    assert [*b.inet.time_waits] == [(PORT, *over.client.local)]
+    assert [*b.stack.timewait] == [(b.address, PORT, *over.client.local)]
 
 
 def test_what_the_wire_held_up_waits_its_minute_from_when_it_is_alone(hosts: TwoHosts) -> None:
@@ -272,22 +272,22 @@ def test_what_the_wire_held_up_waits_its_minute_from_when_it_is_alone(hosts: Two
     hosts.now += 30
     b.device.tx.ring_size = 1
     b.turn()
-    assert b.inet.time_waits.next_timeout() == hosts.now + TIME_WAIT_S
+    assert b.stack.timewait.next_timeout() == hosts.now + TIME_WAIT_S
 
 
 def test_ss_lists_it(hosts: TwoHosts) -> None:
     over = end(hosts)
-    (row,) = [row for row in sockets(hosts.b.inet, 0).rows if row.state != "LISTEN"]
+    (row,) = [row for row in sockets(hosts.b.stack, 0).rows if row.state != "LISTEN"]
     assert (row.state, row.recv_q, row.send_q, row.info) == ("TIME-WAIT", 0, 0, {})
     assert (row.local, row.remote) == (("10.0.1.2", PORT), ("10.0.1.1", over.client.local[1]))
 
 
 def test_beyond_the_bound_a_connection_just_ends(hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time_waits, "BUCKETS_MAX", 0)
+    monkeypatch.setattr(timewait, "BUCKETS_MAX", 0)
     client, server = hosts.connect(PORT)
     server.close(hosts.now)
     hosts.run_until(lambda: heard_the_end(client), 5)
     client.close(hosts.now)
-    hosts.run_until(lambda: len(hosts.b.inet.sockets()) == 1, 5)
-    assert hosts.b.inet.tcp.mib.TcpExtTCPTimeWaitOverflow == 1
-    assert [*hosts.b.inet.time_waits] == []
+    hosts.run_until(lambda: len(hosts.b.stack.sockets()) == 1, 5)
+    assert hosts.b.stack.tcp.mib.TcpExtTCPTimeWaitOverflow == 1
+    assert [*hosts.b.stack.timewait] == []

@@ -1,4 +1,4 @@
-"""The inet's timers: as many entries as there are sockets that wait, give or take."""
+"""The timers of a host's sockets: about as many heap entries as there are sockets with a deadline."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def test_requests_between_keepalives_leave_no_entries_behind(hosts: TwoHosts) ->
         hosts.a.send(client, b"request")
         hosts.rest(0.25)
         assert hosts.b.recv(server, 100) == b"request"
-    assert max(len(host.inet._timers) for host in (hosts.a, hosts.b)) < 80
+    assert max(len(host.stack._xmit.timers._heap) for host in (hosts.a, hosts.b)) < 80
     assert client.connection is not None
     deadline = client.connection.next_timeout()
     assert deadline is not None
-    assert hosts.a.inet._timers[0][0] <= deadline, "and what counts is still among them"
+    assert hosts.a.stack._xmit.timers._heap[0][0] <= deadline, "and what counts is still among them"
     client.connection.set_keepalive(None)
 
 
@@ -36,7 +36,7 @@ def test_forty_sockets_keep_their_deadlines_when_entries_are_thrown_away(hosts: 
         for _, server in pairs:
             hosts.b.recv(server, 10)
     hosts.rest(1001)
-    assert hosts.a.inet.tcp.mib.TcpExtTCPKeepAlive == len(pairs)
+    assert hosts.a.stack.tcp.mib.TcpExtTCPKeepAlive == len(pairs)
     for client, _ in pairs:
         assert client.connection is not None
         client.connection.set_keepalive(None)
@@ -47,12 +47,12 @@ def test_only_a_pacer_that_waits_asks_for_fine_timers(hosts: TwoHosts) -> None:
     paced, _ = hosts.connect(5001)
     assert paced.connection is not None
     paced.connection.set_max_pacing_rate(1_000_000)
-    inet = hosts.a.inet
+    stack = hosts.a.stack
     for client, length, fine in ((plain, 40_000, False), (paced, 1000, False), (paced, 40_000, True)):
         hosts.rest(5)
-        assert not inet.paces_next
+        assert not stack.paces_next
         hosts.a.send(client, bytes(length))
         hosts.a.turn()
-        assert inet.paces_next == fine
+        assert stack.paces_next == fine
     hosts.rest(1)
-    assert not inet.paces_next
+    assert not stack.paces_next

@@ -55,7 +55,7 @@ def test_on_a_channel_that_serves_no_tcp_socket_it_is_ebadf(hosts: TwoHosts) -> 
     """The control channel stands for a netlink socket."""
     b = hosts.b
     welcome = Welcome("b", "", 0, "", "", 0, 0)
-    syscalls = Syscalls(HostParts(welcome, b.inet, b.device, b.netdev, b.ethtool, b.ledger, None))
+    syscalls = Syscalls(HostParts(welcome, b.stack, b.device, b.netdev, b.ethtool, b.ledger, None))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours):
         session = Session(theirs, syscalls)

@@ -84,7 +84,7 @@ def test_binding_loses_other_queues_packets_only_where_the_device_is_reset(name:
     memory = two.b.bind_rx(1 << 20)
     assert (two.b.device.rx_queues[0].counters.rx_hw_drops > 0) is loses
     two.run_until(lambda: server.recv_queue.length == sent)
-    assert (two.a.inet.tcp_retrans_segs() > 0) is loses
+    assert (two.a.stack.tcp.mib.TcpRetransSegs > 0) is loses
     memory.close()
     assert_nothing_left(two)
 

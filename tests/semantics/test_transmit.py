@@ -185,7 +185,7 @@ def hold_back(sender: Sender) -> None:
     """Fill the congestion window, so that what comes next waits unsent."""
     while sender.client.connection is not None and not sender.client.connection.unsent_bytes:
         sender.send((0, 60_000))
-        sender.hosts.a.inet.transmit(sender.hosts.now)
+        sender.hosts.a.stack.transmit(sender.hosts.now)
 
 
 def test_host_memory_does_not_share_an_unsent_skb_with_device_memory(sender: Sender) -> None:
@@ -203,7 +203,7 @@ def test_device_memory_behind_unsent_host_memory_is_refused_by_the_newest_kernel
     two.run_until(lambda: sender.client.connection is not None and not sender.client.connection.unsent_bytes)
     while sender.client.connection is not None and not sender.client.connection.unsent_bytes:
         sender.send_bytes(bytes(60_000))
-        two.a.inet.transmit(two.now)
+        two.a.stack.transmit(two.now)
     if version == "newest":
         assert errno_of(lambda: sender.send((0, 10))) == errno.EFAULT
     else:
@@ -230,7 +230,7 @@ def test_readable_and_unreadable_bytes_never_share_a_packet_nor_does_the_cpu_rea
     binding = two.a.netdev.tx_binding(sender.id)
     assert binding is not None
     with pytest.raises(UnreadableMemory):
-        two.a.inet.cpu.copy(binding.region, 0, memoryview(bytearray(1)))
+        two.a.stack.cpu.copy(binding.region, 0, memoryview(bytearray(1)))
     chance, expected, received = random.Random(5), bytearray(), bytearray()
     for _ in range(60):
         at, size = chance.randrange(SIZE // 2), chance.randrange(1, 9000)

@@ -1,0 +1,201 @@
+"""One emulated host: its NICs, its TCP/IP stack, its control plane and its system calls, and their turns.
+
+In: a HostConfig, the wires that stand for its NICs' links, `now`. Out: one turn at a time, packets first,
+then timers, system calls, and what connections want to send; the time of the next turn. Owns all parts of the
+host; the caller owns clock and wires. An endpoint process drives one host on a real machine; a simulation
+drives many. Source: net_rx_action and net_tx_action (net/core/dev.c), run between system calls.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nodes.control.ethtool import Ethtool
+from nodes.control.netdev import Netdev
+from nodes.host_config import HostConfig, NicConfig
+from nodes.inet.inet import Interface
+from nodes.kernel_version import VERSIONS
+from nodes.machine.cpu import Cpu
+from nodes.machine.ledger import Ledger
+from nodes.netmem.page_pool import PoolTrace
+from nodes.nic.capture import Capture
+from nodes.nic.impairment import Impairment
+from nodes.nic.impairment import parse as parse_impairment
+from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.nic.nic_model import nic_model
+from nodes.nic.wire_port import Wire
+from nodes.sock.tcp_stack import StackConfig, TcpStack
+from nodes.tcp.config import ECN_CHOICES
+from nodes.wire import ethernet
+
+BUDGET = 64  # frames a NIC and turn (NAPI's weight)
+
+
+@dataclass(frozen=True, slots=True)
+class NicWire:
+    """The wire of one NIC, the number that Linux or a simulation gave the NIC, and the MTU of its link."""
+
+    wire: Wire
+    ifindex: int
+    mtu: int = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a host takes from the machine that it runs on. `seed`: of ports and initial sequence numbers;
+    `boottime`: seconds of CLOCK_BOOTTIME; `trace`: sees the page pools."""
+
+    seed: int
+    boottime: Callable[[], float] = float
+    trace: PoolTrace | None = None
+
+
+class SystemCalls(Protocol):
+    """The applications' side of a turn; see `syscall`."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call is blocked or a socket is polled."""
+
+    def retry(self, now: float) -> None:
+        """Sockets may have changed: go on with blocked calls."""
+
+    def next_timeout(self) -> float | None:
+        """When the first blocked call gives up."""
+
+
+class _NoCalls:
+    """A host without applications."""
+
+    waiting = False
+
+    def retry(self, now: float) -> None:
+        pass
+
+    def next_timeout(self) -> float | None:
+        return None
+
+
+class Host:
+    """`devices` by ifindex, in the order of the configuration. `calls` are set by the caller that serves
+    applications."""
+
+    def __init__(
+        self,
+        config: HostConfig,
+        devices: Mapping[int, NetDevice],
+        stack: TcpStack,
+        ledger: Ledger,
+        impairments: Mapping[int, Impairment],
+    ) -> None:
+        """Use `build`."""
+        self.config = config
+        self.devices = devices
+        self.stack = stack
+        self.ledger = ledger
+        self.impairments = impairments
+        self.captures: list[Capture] = []
+        (device, *_) = devices.values()
+        self.netdev = Netdev(device)
+        self.ethtool = Ethtool(device)
+        self.calls: SystemCalls = _NoCalls()
+
+    @classmethod
+    def build(cls, config: HostConfig, wires: Sequence[NicWire], around: Surroundings) -> Host:
+        """A host whose NICs are `config.nics`, each with the wire at the same place in `wires`."""
+        ledger = Ledger()
+        devices: dict[int, NetDevice] = {}
+        impairments: dict[int, Impairment] = {}
+        interfaces = []
+        for nic, at in zip(config.nics, wires, strict=True):
+            wire = at.wire
+            if config.impair is not None:
+                chances = parse_impairment(config.impair)
+                wire = impairments[at.ifindex] = Impairment(wire, chances, nic.address)
+            device = NetDevice(_device_config(config, nic, at), wire, ledger, around.boottime, around.trace)
+            devices[at.ifindex] = device
+            interfaces.append(_interface(device, nic))
+        stack_config = StackConfig(around.seed, ECN_CHOICES[config.tcp_ecn], kernel=VERSIONS[config.kernel])
+        stack = TcpStack(interfaces, Cpu(ledger), stack_config)
+        return cls(config, devices, stack, ledger, impairments)
+
+    def capture(self, ifindex: int, capture: Capture) -> None:
+        """Show `capture` every packet of that device from now on."""
+        self.devices[ifindex].capture(capture)
+        self.captures.append(capture)
+
+    def turn(self, now: float, readable: Collection[int] | None = None) -> float | None:
+        """One turn; returns when the next is due: `now` for at once, None for not before a frame or a call
+        arrives. `readable`: the ifindexes of wires that have frames, None for all."""
+        for capture in self.captures:
+            capture.advance(now)
+        self._receive(now, readable)
+        self.stack.handle_timeouts(now)
+        self.calls.retry(now)
+        more = self.stack.transmit(now)
+        if self.stack.changed and self.calls.waiting:
+            self.calls.retry(now)
+        return now if more else self._next_timeout()
+
+    def _receive(self, now: float, readable: Collection[int] | None) -> None:
+        stack, links = self.stack, self.stack.inet.links
+        for ifindex, device in self.devices.items():
+            has_frames = readable is None or ifindex in readable
+            impairment = self.impairments.get(ifindex)
+            if impairment is not None:
+                has_frames |= impairment.advance(now)
+            if device.tx.waiting:
+                device.tx.kick()
+            if has_frames:
+                link = links[ifindex]
+                for skb in device.poll(BUDGET):  # frames beyond the budget make the next turn begin at once
+                    stack.receive(skb, link, now)
+        stack.end_batch()
+
+    def _next_timeout(self) -> float | None:
+        times = [self.stack.next_timeout(), self.calls.next_timeout()]
+        times += [impairment.next_timeout() for impairment in self.impairments.values()]
+        return min((at for at in times if at is not None), default=None)
+
+    @property
+    def needs_microseconds(self) -> bool:
+        """Whether the next timer is a pacer's or an impairment's, for which a millisecond is too coarse."""
+        return bool(self.impairments) or self.stack.paces_next
+
+    def close(self) -> None:
+        """Every queue stops; pools drain as their netmems come back."""
+        for device in self.devices.values():
+            device.close()
+        self.stack.send_pages.close()
+
+
+def mac_of(nic: NicConfig) -> bytes:
+    """The configured MAC, or a locally administered one made from the IPv4 address."""
+    if nic.mac:
+        return ethernet.mac_bytes(nic.mac)
+    return b"\x02\x00" + ipaddress.IPv4Interface(nic.address).ip.packed
+
+
+def _device_config(config: HostConfig, nic: NicConfig, at: NicWire) -> DeviceConfig:
+    return DeviceConfig(
+        name=nic.interface,
+        ifindex=at.ifindex,
+        mac=mac_of(nic),
+        mtu=at.mtu,
+        rx_queues=config.rx_queues,
+        gso_max_bytes=config.gso_max_bytes,
+        rx_buf_len=config.rx_buf_len,
+        kernel=VERSIONS[config.kernel],
+        nic=nic_model(config.nic, config.header_buffer_bytes),
+    )
+
+
+def _interface(device: NetDevice, nic: NicConfig) -> Interface:
+    v4 = ipaddress.IPv4Interface(nic.address)
+    if not nic.address6:
+        return Interface(device, int(v4.ip), v4.network.prefixlen)
+    v6 = ipaddress.IPv6Interface(nic.address6)
+    return Interface(device, int(v4.ip), v4.network.prefixlen, int(v6.ip), v6.network.prefixlen)

@@ -1,0 +1,50 @@
+"""An IP address of a link, with its prefix, and how packets from it begin. Pure.
+
+In: an address as an integer and its prefix length, 0 for "no address of this version". Out: which addresses
+are on the same link, and headers. Owns nothing. Source: struct in_ifaddr (include/linux/inetdevice.h), struct
+inet6_ifaddr (include/net/if_inet6.h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nodes.wire import ethernet, ipv4, ipv6
+
+
+@dataclass(frozen=True, slots=True)
+class IfAddress:
+    """One version of IP on a link. `emit(src, dst, protocol, payload_bytes, tos)` makes a header of
+    `header_bytes`, and a longer one in front of an IPv6 jumbogram."""
+
+    address: int
+    prefix: int
+    address_bits: int
+    ethertype: int
+    header_bytes: int
+    emit: Callable[[int, int, int, int, int], bytes]
+
+    @property
+    def broadcast(self) -> int | None:
+        """The highest address of an IPv4 prefix; None where the prefix has no broadcast address."""
+        host_bits = self.address_bits - self.prefix
+        if self.address_bits == 128 or host_bits < 2:
+            return None
+        return self.address | (1 << host_bits) - 1
+
+    def is_on_link(self, address: int) -> bool:
+        """Whether `address` lies in the prefix of this address and is another one."""
+        host_bits = self.address_bits - self.prefix
+        same_prefix = address >> host_bits == self.address >> host_bits
+        return bool(self.address) and same_prefix and address != self.address
+
+
+def ipv4_address(address: int, prefix: int) -> IfAddress:
+    return IfAddress(address, prefix, 32, ethernet.TYPE_IPV4, ipv4.HEADER_BYTES, ipv4.emit)
+
+
+def ipv6_address(address: int, prefix: int) -> IfAddress:
+    return IfAddress(address, prefix, 128, ethernet.TYPE_IPV6, ipv6.HEADER_BYTES, ipv6.emit)
+
+

@@ -1,0 +1,69 @@
+"""ARP of one link: asks for neighbours' MACs, answers for our IPv4 address, probes whether it is in use.
+
+In: ARP packets from the wire, addresses to ask for, `now`. Out: ARP packets (through `xmit`), MACs for the
+neighbour cache. Owns nothing. Source: net/ipv4/arp.c (RFC 826), RFC 5227.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from nodes.inet.dad import DuplicateAddressDetection
+from nodes.inet.neighbour import Neighbours
+from nodes.wire import arp, ethernet
+from nodes.wire.arp import Arp
+
+_UNKNOWN_MAC = bytes(6)
+
+
+class XmitPacket(Protocol):
+    """Sends `packet` in a frame to `mac`."""
+
+    def __call__(self, packet: bytes, mac: bytes, ethertype: int) -> None: ...
+
+
+class ArpProtocol:
+    """For our IPv4 `address` (0: none) at `mac`."""
+
+    def __init__(
+        self,
+        address: int,
+        mac: bytes,
+        neighbours: Neighbours,
+        dad: DuplicateAddressDetection,
+        xmit: XmitPacket,
+    ) -> None:
+        self._address = address
+        self._mac = mac
+        self._neighbours = neighbours
+        self._dad = dad
+        self._xmit = xmit
+
+    def ask(self, address: int) -> None:
+        """Broadcast the question who has `address`."""
+        self._broadcast(Arp(arp.REQUEST, self._mac, self._address, _UNKNOWN_MAC, address))
+
+    def probe(self) -> None:
+        """Ask whether another host has our address (RFC 5227 section 2.1.1)."""
+        if self._address:
+            self._broadcast(Arp(arp.REQUEST, self._mac, 0, _UNKNOWN_MAC, self._address))
+
+    def receive(self, packet: Arp, now: float) -> None:
+        """Answer a request for our address; learn the sender's MAC from a packet that concerns us. The sender
+        of a probe has the address 0."""
+        ours, sender = self._address, packet.sender_ip
+        tentative = self._dad.is_tentative(now)
+        for_us = ours != 0 and packet.target_ip == ours
+        if ours and (sender == ours or (for_us and tentative and not sender)):
+            if tentative and packet.sender_mac != self._mac:
+                self._dad.on_claim(ours, packet.sender_mac)
+            return
+        for_us = for_us and not tentative
+        if (for_us and sender) or self._neighbours.mac_of(sender) is not None:
+            self._neighbours.learn(sender, packet.sender_mac)
+        if for_us and packet.operation == arp.REQUEST:
+            reply = Arp(arp.REPLY, self._mac, ours, packet.sender_mac, sender)
+            self._xmit(arp.emit(reply), packet.sender_mac, ethernet.TYPE_ARP)
+
+    def _broadcast(self, packet: Arp) -> None:
+        self._xmit(arp.emit(packet), ethernet.BROADCAST, ethernet.TYPE_ARP)

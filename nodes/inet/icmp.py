@@ -1,0 +1,98 @@
+"""ICMP and ICMPv6 messages for this host: pings are answered, neighbour messages go to neighbour discovery.
+
+In: messages whose IP header was parsed. Out: replies; errors about packets of ours, to `on_error`, since only
+TCP can tell whether to believe them. Owns nothing; adds to the counters.
+Source: icmp_rcv (net/ipv4/icmp.c), icmpv6_rcv (net/ipv6/icmp.c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.inet import ip_output
+from nodes.inet.link import Link
+from nodes.inet.mib import IpMib
+from nodes.wire import icmp, icmpv6, ip, ndisc
+from nodes.wire.checksum import internet_checksum
+from nodes.wire.icmp import IcmpError
+from nodes.wire.ip import IpHeader
+
+# The error, whether it is one of ICMPv6, `now`.
+OnError = Callable[[IcmpError, bool, float], None]
+_HOST_UNREACHABLE, _ADDRESS_UNREACHABLE = 1, 3  # codes for a next hop that does not answer
+
+
+class IcmpInput:
+    def __init__(self, mib: IpMib, on_error: OnError) -> None:
+        self._mib = mib
+        self._on_error = on_error
+
+    def receive(
+        self, message: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float
+    ) -> None:
+        """A packet for us, or for one of our groups, that is not TCP's."""
+        v6 = ip.is_ipv6(header.dst)
+        if header.protocol == ip.ICMP and not v6:
+            self._receive_v4(message, header, link, source_mac, now)
+        elif header.protocol == ip.ICMPV6 and v6:
+            self._receive_v6(message, header, link, source_mac, now)
+        elif v6:
+            self._mib.Ip6InUnknownProtos += 1
+        else:
+            self._mib.IpInUnknownProtos += 1
+
+    def next_hop_unreachable(self, packet: memoryview, now: float) -> None:
+        """The next hop of `packet`, an IP packet of ours, does not answer: tell TCP what a router would."""
+        if packet[0] >> 4 == 6:
+            self._on_error(IcmpError(icmpv6.UNREACHABLE, _ADDRESS_UNREACHABLE, 0, packet), True, now)
+        else:
+            self._on_error(IcmpError(icmp.UNREACHABLE, _HOST_UNREACHABLE, 0, packet), False, now)
+
+    def _receive_v4(
+        self, message: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float
+    ) -> None:
+        mib = self._mib
+        mib.IcmpInMsgs += 1
+        if internet_checksum(message):
+            mib.IcmpInErrors += 1
+            mib.IcmpInCsumErrors += 1
+            return
+        reply = icmp.echo_reply(message)
+        if reply is not None:
+            mib.IcmpInEchos += 1
+            mib.IcmpOutMsgs += 1
+            mib.IcmpOutEchoReps += 1
+            packets = ip_output.reply(link, header, source_mac, reply)
+            if packets > 1:
+                mib.IpFragOKs += 1
+                mib.IpFragCreates += packets
+            return
+        error = icmp.parse_error(message)
+        if error is not None:
+            mib.IcmpInDestUnreachs += error.type == icmp.UNREACHABLE
+            self._on_error(error, False, now)
+
+    def _receive_v6(
+        self, message: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float
+    ) -> None:
+        mib = self._mib
+        mib.Icmp6InMsgs += 1
+        if not message or not icmpv6.checksum_good(message, header.src, header.dst):
+            mib.Icmp6InErrors += 1
+            mib.Icmp6InCsumErrors += 1
+        elif message[0] in (ndisc.SOLICITATION, ndisc.ADVERTISEMENT):
+            link.ndisc.receive(message, header, source_mac, now)
+        elif header.dst != link.v6.address:
+            return  # a group receives nothing else
+        elif (reply := icmpv6.echo_reply(message, header.src, header.dst)) is not None:
+            mib.Icmp6InEchos += 1
+            mib.Icmp6OutMsgs += 1
+            mib.Icmp6OutEchoReplies += 1
+            packets = ip_output.reply(link, header, source_mac, reply)
+            if packets > 1:
+                mib.Ip6FragOKs += 1
+                mib.Ip6FragCreates += packets
+        elif (error := icmpv6.parse_error(message, header.src, header.dst)) is not None:
+            mib.Icmp6InDestUnreachs += error.type == icmpv6.UNREACHABLE
+            mib.Icmp6InPktTooBigs += error.type == icmpv6.PACKET_TOO_BIG
+            self._on_error(error, True, now)

@@ -1,0 +1,78 @@
+"""The IP layer of one host: its links, its routes, and what routers told about paths.
+
+In: skbs from the devices, TCP segments, `now`. Out: TCP packets, (IP header, skb) each; frames. Owns the
+parts below and their timers; `on_error` is told of ICMP errors that concern TCP. Source: net/ipv4/af_inet.c,
+net/ipv6/af_inet6.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from nodes.inet.address import IfAddress, ipv4_address, ipv6_address
+from nodes.inet.dad import AddressConflict
+from nodes.inet.icmp import IcmpInput, OnError
+from nodes.inet.ip_input import IpInput
+from nodes.inet.link import Link
+from nodes.inet.mib import IpMib
+from nodes.inet.path_mtu import PathMtus
+from nodes.inet.route import RouteTable
+from nodes.machine.cpu import Cpu
+from nodes.nic.net_device import NetDevice
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A device and the addresses on it, integers with prefix lengths; address 0: none of that version."""
+
+    device: NetDevice
+    address: int
+    prefix: int
+    address6: int = 0
+    prefix6: int = 64
+
+
+class Inet:
+    def __init__(self, interfaces: Iterable[Interface], cpu: Cpu, on_error: OnError) -> None:
+        self.mib = IpMib()
+        self.path_mtus = PathMtus()
+        self._icmp = IcmpInput(self.mib, on_error)
+        self.links: Mapping[int, Link] = {
+            each.device.ifindex: Link(each.device, cpu, _addresses(each), self._icmp.next_hop_unreachable)
+            for each in interfaces
+        }
+        self.routes = RouteTable()
+        for link in self.links.values():
+            self.routes.add_connected(link)
+        self.addresses = frozenset(a for link in self.links.values() for a in link.addresses)
+        self.input = IpInput(self.addresses, self._icmp, cpu, self.mib)
+
+    @property
+    def conflict(self) -> AddressConflict | None:
+        """Another host that has one of our addresses, if duplicate address detection found one."""
+        found = (link.dad.conflict for link in self.links.values())
+        return next((conflict for conflict in found if conflict is not None), None)
+
+    def probe(self, until: float) -> None:
+        """Ask on every link whether another host has our addresses."""
+        for link in self.links.values():
+            link.probe(until)
+
+    def next_timeout(self) -> float | None:
+        """When handle_timeout has work; the path MTUs have a timeout of their own."""
+        times = [link.neighbours.next_timeout() for link in self.links.values()]
+        times.append(self.input.fragments.next_timeout())
+        return min((at for at in times if at is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        for link in self.links.values():
+            link.neighbours.handle_timeout(now)
+        self.input.fragments.handle_timeout(now)
+
+
+def _addresses(interface: Interface) -> tuple[IfAddress, IfAddress]:
+    return (
+        ipv4_address(interface.address, interface.prefix),
+        ipv6_address(interface.address6, interface.prefix6),
+    )

@@ -1,0 +1,206 @@
+"""TCP of one host, from the IP layer to its sockets.
+
+In: TCP packets, sockets' calls, `now`. Out: sockets that have changed, packets. Owns the IP layer, the tables
+of sockets, the host's TCP counters and the pages for ordinary sends; the parts are `tcp_rcv`, `tcp_xmit`,
+`request_sock`, `timewait` and `tcp_err`. Satisfies devmem_socket.Stack. Source: struct proto tcp_prot
+(net/ipv4/tcp_ipv4.c), net/ipv4/af_inet.c.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nodes.inet.inet import Inet, Interface
+from nodes.inet.link import Link
+from nodes.kernel_version import DEFAULT, KernelVersion
+from nodes.machine.cpu import Cpu
+from nodes.skb import Skb
+from nodes.sock.bind_table import V4, V6, BindTable
+from nodes.sock.devmem_socket import DevmemSocket, error
+from nodes.sock.flow import Flow
+from nodes.sock.hashtables import Hashtables
+from nodes.sock.request_sock import RequestSocks, complete_handshake
+from nodes.sock.send_pages import SendPages
+from nodes.sock.tcp_err import TcpErrors
+from nodes.sock.tcp_init import ConnectionInit
+from nodes.sock.tcp_rcv import TcpRcv
+from nodes.sock.tcp_xmit import TcpXmit
+from nodes.sock.timewait import TimewaitTable
+from nodes.tcp.connection import Connection
+from nodes.tcp.host import TcpHost
+from nodes.wire import ip
+
+
+@dataclass(frozen=True, slots=True)
+class StackConfig:
+    """`seed`: of the secrets of RFC 6528 and 6056; `ecn`: one of nodes.tcp.config.ECN_CHOICES."""
+
+    seed: int
+    ecn: str = "grant"
+    send_memory_bytes: int = 256 << 20
+    kernel: KernelVersion = DEFAULT
+
+
+class TcpStack:
+    def __init__(self, interfaces: Sequence[Interface], cpu: Cpu, config: StackConfig) -> None:
+        self.kernel = config.kernel
+        self.cpu = cpu
+        self.devices = {each.device.ifindex: each.device for each in interfaces}
+        self.send_pages = SendPages(cpu, config.send_memory_bytes)
+        self.tcp = TcpHost(config.seed)
+        self.inet = Inet(interfaces, cpu, lambda *error_v6_now: self._errors.receive(*error_v6_now))
+        chance = random.Random(config.seed)
+        ports: BindTable[DevmemSocket] = BindTable(chance)
+        self._xmit = TcpXmit(self.inet.routes)
+        self.timewait = TimewaitTable(ports, self.tcp.mib, self._xmit.reply)
+        self._tables = Hashtables(ports, self.timewait)
+        self._init = ConnectionInit(self.tcp, self.inet.path_mtus, chance.randbytes(32), config.ecn)
+        requests = RequestSocks(self._init, self.inet.routes, self.inet.mib, chance.randbytes(32))
+        mibs = self.inet.mib, self.tcp.mib
+        self._rcv = TcpRcv(self._tables, requests, self._xmit, self.send_pages, mibs)
+        self._errors = TcpErrors(self._tables, self.inet.path_mtus, self.inet.mib, self._connection_changed)
+        self._received: dict[DevmemSocket, None] = {}  # sockets that received segments in this batch
+
+    # --- what sockets ask for
+
+    def claim(self, sock: DevmemSocket, address: int, port: int) -> tuple[int, int]:
+        """Give `sock` an address (0: any) and a port; port 0 chooses one. EADDRNOTAVAIL, EADDRINUSE."""
+        if address and address not in self.inet.addresses:
+            raise error(errno.EADDRNOTAVAIL, f"{ip.address_text(address)} is not this endpoint's address")
+        if address:
+            versions: tuple[int, ...] = (V6 if ip.is_ipv6(address) else V4,)
+        else:
+            versions = tuple(version for version, is_open in sock.versions if is_open)
+        return address, self._tables.ports.claim(sock, versions, address, port)
+
+    def listen(self, sock: DevmemSocket) -> None:
+        self._tables.ports.listen(sock)
+
+    def connect(self, sock: DevmemSocket, address: int, port: int, now: float) -> None:
+        """Send a SYN. ENETUNREACH without a route, and for an address of our own: there is no loopback
+        device. EADDRNOTAVAIL when the same connection exists already, perhaps in TIME_WAIT."""
+        version = V6 if ip.is_ipv6(address) else V4
+        route = self.inet.routes.lookup(address, sock.local[0], sock.options.bound_device)
+        if route is None or version + sock.local[1] not in sock.slots:
+            raise error(errno.ENETUNREACH, f"no route to {ip.address_text(address)}")
+        flow = Flow(route.source.address, sock.local[1], address, port)
+        if flow in self._tables.established or flow in self.timewait:
+            raise error(errno.EADDRNOTAVAIL, f"there is a connection from port {sock.local[1]} to there")
+        sock.local, sock.remote, sock.route = flow.local, flow.remote, route
+        iss = self._init.initial_sequence(flow, now)
+        config = self._init.config(sock.options, route, address, now)
+        sock.connection = Connection.connect(config, sock.local[1], port, iss, now)
+        self._tables.established[flow] = sock
+        self.touch(sock)
+
+    def touch(self, sock: DevmemSocket) -> None:
+        """The connection of `sock` may have something to send, and its callers may go on."""
+        self._xmit.touch(sock)
+
+    def forget(self, sock: DevmemSocket) -> None:
+        """There is no connection any more. A socket that is still open keeps its unread data, and a port that
+        bind asked for by number."""
+        self._xmit.forget(sock, self._tables)
+
+    def disconnect(self, sock: DevmemSocket, now: float) -> None:
+        """`sock`, whose connection has ended, starts afresh; a listener stops listening."""
+        self._stop_listening(sock, now)
+        self._xmit.flush(sock, now)
+        self.forget(sock)
+
+    def release(self, sock: DevmemSocket, now: float) -> None:
+        """The application closed `sock`: forget it now, or when its connection ends."""
+        self._stop_listening(sock, now)
+        if sock.connection is None:
+            self._tables.ports.release(sock)
+        else:
+            self.touch(sock)
+        self.changed.pop(sock, None)
+
+    def _stop_listening(self, sock: DevmemSocket, now: float) -> None:
+        if sock.listening:
+            self._tables.ports.stop_listening(sock)
+            for child in self._tables.children_of(sock):
+                child.listener = None
+                child.close(now)
+
+    # --- a host's turn
+
+    def receive(self, skb: Skb, link: Link, now: float) -> None:
+        """One frame from the device of `link`, through to its socket."""
+        packet = self.inet.input.receive(skb, link, now)
+        if packet is None:
+            return
+        sock = self._rcv.receive(*packet, now)
+        if sock is not None:
+            self._received[sock] = None
+            if sock.in_handshake:  # at once: the backlog holds within a batch too
+                self._absorb(sock)
+
+    def end_batch(self) -> None:
+        """The devices have no more frames for now: sockets take what their connections received."""
+        received, self._received = self._received, {}
+        for sock in received:
+            self._connection_changed(sock)
+
+    def _connection_changed(self, sock: DevmemSocket) -> None:
+        """The connection of `sock` received segments, a timer or an error."""
+        if sock.connection is not None:
+            self._absorb(sock)
+            self.touch(sock)
+
+    def _absorb(self, sock: DevmemSocket) -> None:
+        sock.absorb()
+        if sock.in_handshake:
+            listener = complete_handshake(sock)
+            if listener is not None:
+                self.changed[listener] = None
+
+    def handle_timeouts(self, now: float) -> None:
+        self.inet.handle_timeout(now)
+        self.timewait.handle_timeout(now)
+        self._errors.handle_timeout(now)
+        while (sock := self._xmit.timers.pop_due(now)) is not None:
+            connection = sock.connection
+            due = None if connection is None else connection.next_timeout()
+            if connection is None or due is None:
+                continue
+            if due <= now:
+                connection.handle_timeout(now)
+                self._connection_changed(sock)
+            else:
+                self._xmit.timers.schedule(sock, due)
+
+    def transmit(self, now: float) -> bool:
+        """Let connections send while the devices take frames; whether any has more to send."""
+        return self._xmit.transmit(self._tables, now)
+
+    def next_timeout(self) -> float | None:
+        times = (
+            self._xmit.timers.next_timeout(), self.timewait.next_timeout(), self.inet.next_timeout(),
+            self.inet.path_mtus.next_timeout(),
+        )  # fmt: skip
+        return min((at for at in times if at is not None), default=None)
+
+    @property
+    def paces_next(self) -> bool:
+        """Whether the next timer is a pacer's, which counts microseconds."""
+        return self._xmit.paces_next
+
+    # --- a look at it
+
+    @property
+    def changed(self) -> dict[DevmemSocket, None]:
+        """Sockets that have changed since `take_changed`, in order."""
+        return self._xmit.changed
+
+    def take_changed(self) -> dict[DevmemSocket, None]:
+        changed, self._xmit.changed = self._xmit.changed, {}
+        return changed
+
+    def sockets(self) -> list[DevmemSocket]:
+        """Every socket with a connection or a backlog; `timewait` has those in TIME_WAIT."""
+        return self._tables.sockets()

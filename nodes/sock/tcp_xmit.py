@@ -1,0 +1,107 @@
+"""From TCP segments to IP packets: what connections want to send, and replies that belong to no connection.
+
+In: sockets whose connection may have something to send, segments, `now`. Out: packets to the IP layer. Owns
+the sockets that wait for their turn to send, the sockets that changed since the caller last looked, and the
+timers of connections. Source: tcp_write_xmit, __tcp_transmit_skb (net/ipv4/tcp_output.c), tcp_v4_send_reset
+(net/ipv4/tcp_ipv4.c).
+"""
+
+from __future__ import annotations
+
+from nodes.inet import ip_output
+from nodes.inet.route import Route, RouteTable
+from nodes.skb import Frags
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.flow import Flow
+from nodes.sock.hashtables import Hashtables
+from nodes.tcp.connection import Connection
+from nodes.tcp.segment import Segment
+from nodes.tcp.state import State
+from nodes.timer_heap import TimerHeap
+from nodes.wire import ip, tcp
+from nodes.wire.checksum import pseudo_header_sum
+
+_SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
+
+
+class TcpXmit:
+    """`changed`: sockets whose callers may go on, in order; the caller takes them away."""
+
+    def __init__(self, routes: RouteTable) -> None:
+        self.changed: dict[DevmemSocket, None] = {}
+        self.timers: TimerHeap[DevmemSocket] = TimerHeap()
+        self._routes = routes
+        self._waiting: dict[DevmemSocket, None] = {}
+
+    def touch(self, sock: DevmemSocket) -> None:
+        """The connection of `sock` may have something to send, and its callers may go on."""
+        self._waiting[sock] = None
+        self.changed[sock] = None
+
+    def transmit(self, tables: Hashtables, now: float) -> bool:
+        """Let connections send while their devices take frames; whether any has more to send."""
+        waiting, self._waiting = self._waiting, {}
+        for sock in waiting:
+            connection, route = sock.connection, sock.route
+            if connection is None or route is None:
+                continue
+            if route.link.device.tx.stopped:
+                self._waiting[sock] = None
+                continue
+            count, tos, remote = 0, sock.tos, sock.remote[0]
+            for segment in connection.segments_to_send(now, _SEGMENTS_PER_TURN):
+                xmit_segment(segment, route, remote, tos, now)
+                count += 1
+            if count >= _SEGMENTS_PER_TURN:
+                self._waiting[sock] = None
+            if connection.state is State.TIME_WAIT:
+                tables.timewait.add(sock.flow, sock, connection.retire(now))
+                self.forget(sock, tables)
+            elif connection.state is State.CLOSED:
+                self.forget(sock, tables)
+            else:
+                self.timers.schedule(sock, connection.next_timeout())
+        return any(not _is_stopped(sock) for sock in self._waiting)
+
+    def flush(self, sock: DevmemSocket, now: float) -> None:
+        """Send the last segments of a connection that has ended, without a turn."""
+        connection, route = sock.connection, sock.route
+        if connection is not None and route is not None:
+            for segment in connection.segments_to_send(now):
+                xmit_segment(segment, route, sock.remote[0], sock.tos, now)
+
+    def forget(self, sock: DevmemSocket, tables: Hashtables) -> None:
+        """The connection of `sock` is over."""
+        self.timers.cancel(sock)
+        tables.remove(sock)
+
+    def reply(self, segment: Segment, flow: Flow, now: float) -> None:
+        """Send a segment of no socket: a reset, a SYN cookie, an ACK of TIME-WAIT. It is lost without a route
+        to the peer."""
+        route = self._routes.lookup(flow.remote_address, flow.local_address)
+        if route is not None:
+            xmit_segment(segment, route, flow.remote_address, 0, now)
+
+    @property
+    def paces_next(self) -> bool:
+        """Whether the next timer is a pacer's, which counts microseconds."""
+        sock = self.timers.first()
+        connection: Connection | None = None if sock is None else sock.connection
+        return connection is not None and connection.pacing
+
+
+def _is_stopped(sock: DevmemSocket) -> bool:
+    return sock.device is not None and sock.device.tx.stopped
+
+
+def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, now: float) -> None:
+    """`tos`: the DSCP bits, at their place beside the ECN bits."""
+    payload = segment.payload
+    assert payload is None or isinstance(payload, Frags)
+    length = len(payload) if payload is not None else 0
+    header = tcp.emit(segment.header)
+    # The pseudo header's sum; the NIC adds the rest (checksum offload).
+    checksum = pseudo_header_sum(route.source.address, remote, ip.TCP, len(header) + length)
+    at = tcp.CHECKSUM_OFFSET
+    header = header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
+    ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos | segment.ecn, now)
