@@ -1,6 +1,6 @@
-"""IP fragments in, whole packets out. Owns the pieces: host memory, bounded in bytes and in time.
+"""IP fragments in, whole packets out. Owns the fragments: host memory, bounded in bytes and in time.
 
-A piece that overlaps another costs the whole packet, for nobody sends such but attackers (RFC 5722; RFC 8200
+A fragment that overlaps another drops the whole packet, since only attackers send such (RFC 5722, RFC 8200
 section 4.5); an exact duplicate is ignored. Source: net/ipv4/inet_fragment.c, ip_fragment.c (ipfrag_time,
 ipfrag_high_thresh), net/ipv6/reassembly.c.
 """
@@ -17,16 +17,16 @@ from nodes.wire.ip import IpFragment
 MEMORY_MAX = 4 << 20
 KEPT_S = 30.0  # IPv6 would allow 60
 PACKET_MAX = 0xFFFF
-_PIECE_COST = 256  # bytes of bookkeeping: a flood of tiny pieces is bounded as well
+_PIECE_COST = 256  # bytes of bookkeeping a fragment: a flood of tiny ones is bounded too
 
 
 @dataclass(slots=True)
 class _Partial:
-    """A packet of which pieces are missing. `offsets` is sorted, `pieces` goes with it."""
+    """A packet with missing fragments. `offsets` is sorted; `pieces` has the bytes at each offset."""
 
     expires_at: float
-    header: bytes = b""  # of the first piece
-    total: int = -1  # payload bytes, known with the last piece
+    header: bytes = b""  # the IP header, of the first fragment
+    total: int = -1  # payload bytes, known with the last fragment
     have: int = 0
     cost: int = 0
     offsets: list[int] = field(default_factory=list)
@@ -40,7 +40,7 @@ class IpFragments:
         self._cost = 0
 
     def add(self, fragment: IpFragment, now: float) -> bytes | None:
-        """The whole packet, unfragmented headers in front, if this was its missing piece."""
+        """The whole packet, with an unfragmented header, if this was its last missing fragment."""
         v6 = fragment.header[0] >> 4 == 6
         self._count("Reqds", v6)
         partial = self._partial.get(fragment.key)
@@ -64,7 +64,7 @@ class IpFragments:
         return unfragmented(partial.header, b"".join(partial.pieces))
 
     def _insert(self, partial: _Partial, fragment: IpFragment) -> bool | None:
-        """Put the piece in its place: False when the packet cannot be, None for a piece that is there."""
+        """Insert the fragment. False when it makes the packet invalid; None for an exact duplicate."""
         start, end = fragment.offset, fragment.offset + len(fragment.data)
         at = bisect.bisect_left(partial.offsets, start)
         if at < len(partial.offsets) and partial.offsets[at] == start:
@@ -102,7 +102,7 @@ class IpFragments:
         return next(iter(self._partial.values())).expires_at if self._partial else None
 
     def handle_timeout(self, now: float) -> None:
-        """Packets that were not completed in time are forgotten."""
+        """Drop the packets that were not completed in time."""
         while self._partial:
             key, partial = next(iter(self._partial.items()))
             if partial.expires_at > now:

@@ -1,7 +1,7 @@
-"""What the network layer counts, under the kernel's names. Owns the numbers; others add to them.
+"""The counters of the IP layer, under the kernel's names. Owns the numbers; other parts add to them.
 
-Source: net/ipv4/proc.c, net/ipv6/proc.c (/proc/net/snmp, netstat, snmp6). Only what is really counted;
-what connections count is nodes.tcp.mib's.
+Source: net/ipv4/proc.c, net/ipv6/proc.c (/proc/net/snmp, netstat, snmp6). Only events that are really counted
+have a field; the counters of connections are in nodes.tcp.mib.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Zero-copy completions: which sends the peer has acknowledged, for MSG_ERRQUEUE.
 
-In: each successful zero-copy send with the stream offset of its end; how far the peer has acknowledged.
-Out: ranges of send numbers, neighbours merged whatever their code, the first one's code kept. Owns the
-notifiers, of which a socket may have as many as its option memory holds, unread ones included. A send that
-begins while the one before has unsent bytes shares its notifier. Source: msg_zerocopy_realloc,
+In: each successful zero-copy send with the stream offset of its end; how far the peer has acknowledged. Out:
+ranges of send numbers; adjacent ranges are merged, and the first one's code is kept. Owns the notifiers: a
+socket has as many as its option memory holds, unread completions included. A send that begins while the send
+before it has unsent bytes shares that send's notifier. Source: msg_zerocopy_realloc,
 msg_zerocopy_complete and skb_zerocopy_notify_extend (net/core/skbuff.c),
 Documentation/networking/msg_zerocopy.rst.
 """
@@ -30,7 +30,7 @@ class ErrQueue:
 
     @property
     def full(self) -> bool:
-        """Whether no notifier can be allocated: read completions first."""
+        """Whether no notifier is left: the application must read completions first."""
         return self._notifiers + len(self._ranges) >= NOTIFIERS_MAX
 
     @property
@@ -44,22 +44,23 @@ class ErrQueue:
         return bool(self._sent)
 
     def sent(self, end_offset: int, code: int, shared: bool = False) -> None:
-        """One more zero-copy send, ending at `end_offset` of the stream: the next number. `shared`: with the
-        notifier of the send before."""
+        """One more zero-copy send, which ends at `end_offset` of the stream, gets the next number. `shared`:
+        it uses the notifier of the send before it."""
         notifiers = 0 if shared and self._sent else 1
         self._sent.append((end_offset, code, notifiers))
         self._notifiers += notifiers
         self.last_end, self.last_code = end_offset, code
 
     def acknowledged(self, offset: int) -> bool:
-        """Everything before `offset` of the stream has arrived; whether that completed any send."""
+        """The peer acknowledged all bytes before `offset` of the stream; returns whether that completed a
+        send."""
         before = self.completed
         while self._sent and self._sent[0][0] <= offset:
             self._complete()
         return self.completed > before
 
     def abort(self) -> None:
-        """The connection is dead: nothing will be sent from the memory any more."""
+        """The connection has ended: no memory is sent any more."""
         while self._sent:
             self._complete()
 

@@ -1,7 +1,8 @@
-"""What a socket has received in order and the application has not read.
+"""The receive queue: payload that arrived in order and was not read (sk_receive_queue).
 
-In: payloads from TCP, owned from then on. Out: pieces of one kind, on references that stay the queue's
-until they are consumed. Two kinds, readable and unreadable, never joined (skb_try_coalesce).
+In: payloads from TCP, owned from then on. Out: fragments of one kind; their references stay the queue's until
+the bytes are consumed. There are two kinds, readable and unreadable, which are never joined
+(skb_try_coalesce).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ class RecvQueue:
     def __init__(self) -> None:
         self._queue: deque[Frags] = deque()
         self.length = 0
-        self.fragments = 0  # of all payloads together
-        self._boundaries = 0  # neighbours of different kinds
+        self.fragments = 0  # in all payloads together
+        self._boundaries = 0  # between payloads of different kinds
         self._linear = 0  # payloads with a linear part
 
     def append(self, payload: Frags) -> None:
@@ -31,21 +32,21 @@ class RecvQueue:
 
     @property
     def unreadable(self) -> bool:
-        """Whether what comes next is. The queue must not be empty."""
+        """Whether the first payload is unreadable. The queue must not be empty."""
         return self._queue[0].unreadable
 
     @property
     def mixed(self) -> bool:
-        """Whether both kinds wait."""
+        """Whether the queue holds both kinds."""
         return self._boundaries > 0
 
     @property
     def in_host_memory(self) -> bool:
-        """Whether any of it needs a buffer of the application's to be copied to."""
+        """Whether some bytes lie in host memory, and need a buffer to be copied to."""
         return self.length > 0 and (self._boundaries > 0 or self._linear > 0 or not self._queue[0].unreadable)
 
     def pieces(self, limit: int) -> Iterator[Frag]:
-        """The first fragments of one kind, `limit` bytes of them at most; nothing is consumed."""
+        """The first fragments, all of one kind and at most `limit` bytes; they are not consumed."""
         if not self._queue or limit == 0:
             return
         kind = self._queue[0].unreadable
@@ -60,7 +61,7 @@ class RecvQueue:
                 yield frag
 
     def consume(self, count: int) -> None:
-        """Drop the first `count` bytes and the references on what is used up."""
+        """Drop the first `count` bytes, and the references of payloads that are used up."""
         queue = self._queue
         self.length -= count
         while count:

@@ -1,9 +1,9 @@
 """recvmsg: from the receive queue to the application.
 
-In: a request and a socket. Out: ordinary bytes copied to user memory, or dmabuf_cmsgs: with a token for
-what lies in device memory, and after a copy for what of such a packet lies in host memory. One call never
-mixes readable and unreadable packets. Nothing of a failed call is consumed.
-Source: tcp_recvmsg_locked and tcp_recvmsg_dmabuf, net/ipv4/tcp.c.
+In: a request and a socket. Out: ordinary bytes, copied to user memory; or dmabuf_cmsgs, each with the token
+of a fragment in device memory, or for a linear part, whose bytes are copied. One call never mixes readable
+and unreadable packets. A failed call consumes nothing. Source: tcp_recvmsg_locked and tcp_recvmsg_dmabuf,
+net/ipv4/tcp.c.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _CMSG_SPACE = uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 
 @dataclass(frozen=True, slots=True)
 class RecvRequest:
-    """`length` bytes at most; `control_bytes` of room for control messages; `buffer` is user memory for
-    ordinary data (a registered region's, or the call's own), shorter than `length` where there is none.
-    `before`: how many bytes of ordinary data earlier requests of the same call took; `length` counts them."""
+    """At most `length` bytes, with room for `control_bytes` of control messages. `buffer` is user memory for
+    ordinary data; it is shorter than `length` when the caller gave a budget without memory. `before`: bytes
+    of ordinary data that earlier requests of the same call took; `length` counts them."""
 
     length: int
     control_bytes: int
@@ -35,9 +35,9 @@ class RecvRequest:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """`count` bytes in all; `copied` of them lie in the buffer. `cmsgs`: consecutive struct dmabuf_cmsg in
-    stream order, each the body of one SCM_DEVMEM_DMABUF, or with dmabuf_id 0 of one SCM_DEVMEM_LINEAR,
-    whose frag_size bytes are the next ones of the buffer."""
+    """`count` bytes in all, `copied` of them in the buffer. `cmsgs`: struct dmabuf_cmsg after struct
+    dmabuf_cmsg, in stream order. Each is the body of an SCM_DEVMEM_DMABUF; with dmabuf_id 0 it is that of an
+    SCM_DEVMEM_LINEAR, whose frag_size bytes are the next bytes of the buffer."""
 
     count: int
     copied: int = 0
@@ -45,13 +45,13 @@ class Received:
 
 
 def recvmsg(sock: DevmemSocket, request: RecvRequest, now: float) -> Received:
-    """A call that is tried once. Errors as RecvCall.attempt."""
+    """One attempt. Errors as RecvCall.attempt."""
     return RecvCall(sock, request).attempt(now)
 
 
 class RecvCall:
-    """One recvmsg from its first attempt to its answer. What it has taken stays taken while it waits for
-    more (SO_RCVLOWAT, MSG_WAITALL). `buffer` may be replaced as long as nothing was copied."""
+    """One recvmsg, from its first attempt to its answer. It keeps the bytes that it has taken while it waits
+    for more (SO_RCVLOWAT, MSG_WAITALL). The caller may replace `buffer` until bytes were copied."""
 
     def __init__(self, sock: DevmemSocket, request: RecvRequest) -> None:
         self.buffer = request.buffer
@@ -63,12 +63,12 @@ class RecvCall:
         self._before = self._count = request.before
         self._copied = 0
         self._cmsgs: list[bytes] = []
-        self._kind: bool | None = False if request.before else None  # whether what was taken is unreadable
+        self._kind: bool | None = False if request.before else None  # whether the bytes taken are unreadable
 
     def attempt(self, now: float, wait: bool = True) -> Received:
-        """The answer; or BlockingIOError when too little has arrived and the call may `wait`, or nothing at
-        all has. EFAULT (table C1, C5), ETOOSMALL (C4), ENOTCONN (C9), EINVAL for MSG_OOB without urgent
-        data, and the connection's error."""
+        """The answer. BlockingIOError when the call may `wait` and too little has arrived, or nothing has.
+        EFAULT (table C1, C5), ETOOSMALL (C4), ENOTCONN (C9), EINVAL for MSG_OOB without urgent data, and the
+        connection's error."""
         ended = self._ended()
         queue = self._sock.recv_queue
         wait = wait and not ended and not self._flags & uapi.MSG_DONTWAIT
@@ -76,7 +76,7 @@ class RecvCall:
             raise BlockingIOError(errno.EAGAIN, f"{self._count + queue.length} bytes have arrived")
         if queue.length and self._length:
             self._take(now)
-            # What is left in the queue is what something stopped us at.
+            # A queue that is not empty now has a packet at which the call must stop.
             if wait and not queue.length and self._count < self._target():
                 raise BlockingIOError(errno.EAGAIN, f"{self._count} bytes have arrived")
         elif not self._count and not ended and not queue.length:
@@ -84,7 +84,7 @@ class RecvCall:
         return Received(self._count - self._before, self._copied, b"".join(self._cmsgs))
 
     def _ended(self) -> bool:
-        """Whether nothing more will arrive."""
+        """Whether no more data will arrive."""
         sock = self._sock
         connection = sock.connection
         if connection is None:
@@ -103,14 +103,14 @@ class RecvCall:
         return True
 
     def _target(self) -> int:
-        """sock_rcvlowat: bytes the call waits for."""
-        least = self._length if self._flags & uapi.MSG_WAITALL else self._sock.options.rcvlowat
-        return min(least, self._length) or 1
+        """sock_rcvlowat: how many bytes the call waits for."""
+        wanted = self._length if self._flags & uapi.MSG_WAITALL else self._sock.options.rcvlowat
+        return min(wanted, self._length) or 1
 
     def _worthwhile(self) -> bool:
-        """Whether to take what there is: enough has arrived, or something that ends the call."""
+        """Whether to take from the queue: it holds enough bytes, or a packet that ends the call."""
         queue = self._sock.recv_queue
-        # More than half of the buffer need not ever be there at once: the window would close first.
+        # More than half of the buffer may never be queued at once: the window closes first.
         if queue.length >= min(self._target() - self._count, self._sock.options.receive_buffer_bytes // 2):
             return True
         if not queue.length or self._flags & uapi.MSG_TRUNC:
@@ -121,7 +121,7 @@ class RecvCall:
         return queue.unreadable and (without_flag or queue.fragments * _CMSG_SPACE > self._room)
 
     def _take(self, now: float) -> None:
-        """Move on through the queue's first packets of one kind."""
+        """Take from the queue's first packets, all of one kind."""
         queue, left = self._sock.recv_queue, self._length - self._count
         if self._flags & uapi.MSG_TRUNC:
             taken = min(left, queue.length)
@@ -139,7 +139,7 @@ class RecvCall:
                 self._sock.stack.touch(self._sock)
 
     def _copy(self, left: int) -> int:
-        """Ordinary data: one copy to user memory, as far as there is any."""
+        """Ordinary data: one copy to user memory, as much as fits there."""
         taken = 0
         for piece in self._sock.recv_queue.pieces(min(left, len(self.buffer) - self._copied)):
             self._copy_piece(piece)
@@ -154,8 +154,8 @@ class RecvCall:
         self._sock.stack.cpu.copy(piece.netmem.region, piece.offset, self.buffer[at : self._copied])
 
     def _describe(self, left: int) -> int:
-        """Packets in device memory: a token for each piece, as many as the control buffer holds; what lies
-        in host memory is copied first, then described."""
+        """Packets in device memory: a token for each fragment, as many as the control buffer holds. A linear
+        part lies in host memory: it is copied, then described."""
         if not self._flags & uapi.MSG_SOCK_DEVMEM:
             return self._refuse(0, errno.EFAULT, "the data lies in device memory: use MSG_SOCK_DEVMEM")
         taken, room = 0, self._room
@@ -184,7 +184,7 @@ class RecvCall:
         return taken
 
     def _refuse(self, taken: int, number: int, text: str) -> int:
-        """An error before the first byte, the short count after it."""
+        """Raise the error if the call has no byte yet; else return the short count."""
         if not taken and not self._count:
             raise error(number, text)
         return taken

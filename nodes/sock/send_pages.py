@@ -1,4 +1,4 @@
-"""Host pages for ordinary sends: the kernel's copy of what an application wrote.
+"""Host pages for ordinary sends: the kernel's copy of an application's bytes.
 
 In: user memory. Out: payload that TCP may own. Small writes share a page (sk_page_frag, net/core/sock.c).
 Owns a page pool and the page being filled.
@@ -44,7 +44,7 @@ class SendPages:
         return Frags(frags)
 
     def _room(self) -> Netmem:
-        """The current page if it has room, else the next; one reference is ours while it is current."""
+        """The current page if it has room, else the next one; the current page holds a reference of ours."""
         if self._page is not None and self._used == self._page.size:
             self._page.put()
             self._page = None

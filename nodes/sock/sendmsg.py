@@ -1,9 +1,9 @@
 """sendmsg: from the application to the connection's send queue.
 
-In: a request and how much of it was taken before. Out: how many bytes more were taken. Bytes of a bound
-dma-buf go by reference, ordinary bytes by one copy into host pages.
-Source: tcp_sendmsg_locked (net/ipv4/tcp.c), net_devmem_get_binding (net/core/devmem.c),
-zerocopy_fill_skb_from_devmem and skb_zerocopy_iter_stream (net/core/{datagram,skbuff}.c).
+In: a request, and how many bytes of it were taken before. Out: how many bytes more were taken. Bytes of a
+bound dma-buf are referenced; ordinary bytes are copied once, into host pages. Source: tcp_sendmsg_locked
+(net/ipv4/tcp.c), net_devmem_get_binding (net/core/devmem.c), zerocopy_fill_skb_from_devmem and
+skb_zerocopy_iter_stream (net/core/{datagram,skbuff}.c).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from nodes.sock.errqueue import CODE_COPIED
 from nodes.tcp.connection import Connection
 from nodes.uapi import socket as uapi
 
-_COPY_BYTES = 1 << 20  # host pages taken for one queue entry at most
-_MAX_TCP_HEADER = 320  # what the kernel spares of gso_max_size when it sizes an skb
+_COPY_BYTES = 1 << 20  # of ordinary data in one entry of the send queue
+_MAX_TCP_HEADER = 320  # MAX_TCP_HEADER: the kernel takes it off gso_max_size when it sizes an skb
 
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """Either `dmabuf_id` > 0 and `iov`, (offset, length) pairs in bytes, or ordinary `data`. `iov` with
-    `dmabuf_id` 0 are addresses that nothing is at. A call may take several requests: `before` is how many
-    bytes those before this one took, and `more` says that others follow if all of this one is taken."""
+    """Either `dmabuf_id` > 0 and `iov`, (offset, length) pairs in bytes, or ordinary `data`. An `iov` with
+    `dmabuf_id` 0 names addresses where there is no memory. A call may consist of several requests: the ones
+    before this one took `before` bytes, and with `more` another follows if all of this one is taken."""
 
     flags: int
     data: memoryview
@@ -48,9 +48,9 @@ def sendmsg(
     binding_of: Callable[[int], TxBinding | None],
     now: float,
 ) -> int:
-    """Take more of `request`, of which `done` bytes were taken; returns how many, BlockingIOError when
-    the send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12,
-    E16), ENOBUFS (E11); EOPNOTSUPP for MSG_OOB, as urgent data would be lost in the stream."""
+    """Take bytes of `request`, of which `done` bytes were taken; returns how many. BlockingIOError when the
+    send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12, E16),
+    ENOBUFS (E11); EOPNOTSUPP for MSG_OOB, since the stream would not mark urgent data."""
     if request.flags & uapi.MSG_OOB:
         raise error(errno.EOPNOTSUPP, "MSG_OOB: urgent data is not sent here, send it as any other")
     length, zerocopy = request.length, _notifies(sock, request)
@@ -80,14 +80,14 @@ def sendmsg(
             connection.send(payload, now)
     except OSError:
         if not taken:
-            raise  # else the short count is the answer; the next call meets the error
+            raise  # otherwise the short count is the answer, and the next call meets the error
     sock.stack.touch(sock)
     return taken
 
 
 class SendCall:
-    """One request of a sendmsg from its first attempt to its answer. What it has taken stays taken while it
-    waits for room."""
+    """One request of a sendmsg, from its first attempt to its answer. It keeps the bytes that it has taken
+    while it waits for room in the send buffer."""
 
     def __init__(
         self, sock: DevmemSocket, request: SendRequest, binding_of: Callable[[int], TxBinding | None]
@@ -98,8 +98,8 @@ class SendCall:
         self._done = 0
 
     def attempt(self, now: float, wait: bool = True) -> int:
-        """How many bytes of the request were taken; or BlockingIOError when there is no room for the rest
-        and the call may `wait`, or nothing at all was taken. Other errors as sendmsg, before the first byte:
+        """How many bytes of the request were taken. BlockingIOError when the call may `wait` and the rest has
+        no room, or when nothing was taken. Other errors, as sendmsg's, are raised only before the first byte:
         after it the short count is the answer, and the next call meets the error."""
         sock, request = self._sock, self._request
         try:
@@ -123,7 +123,7 @@ class SendCall:
 
 
 def sent(sock: DevmemSocket, request: SendRequest, total: int) -> None:
-    """The call is over and took `total` bytes: it gets its number if it is to be notified."""
+    """The call is over and took `total` bytes: a zero-copy send gets its number."""
     if total and _notifies(sock, request):
         queue, connection = sock.errqueue, sock.connection
         unsent = 0 if connection is None else connection.unsent_bytes
@@ -143,7 +143,7 @@ def _binding(
     binding_of: Callable[[int], TxBinding | None],
     zerocopy: bool,
 ) -> TxBinding | None:
-    """The binding that the request names, None when it has nothing to send."""
+    """The binding that the request names; None when the request has no bytes."""
     kernel, dmabuf_id = sock.stack.kernel, request.dmabuf_id
     if not kernel.devmem_tx:
         raise error(errno.EINVAL, f"kernel {kernel.name} cannot send from a dma-buf: send ordinary memory")
@@ -162,15 +162,15 @@ def _binding(
 
 
 def _skb_bytes(sock: DevmemSocket, connection: Connection) -> int:
-    """Payload that one skb is filled with (tcp_xmit_size_goal)."""
+    """Payload bytes of a full skb (tcp_xmit_size_goal)."""
     assert sock.device is not None, "a connection has a route"
     mss = connection.info().snd_mss
     return max(1, (sock.device.config.gso_max_bytes - 1 - _MAX_TCP_HEADER) // mss) * mss
 
 
 def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection) -> None:
-    """EFAULT when the bytes would share the unsent skb of the last zero-copy send, which is of the other
-    kind (zerocopy_fill_skb_from_iter, table E10)."""
+    """EFAULT when the bytes would join an unsent skb of the other kind, readable or unreadable, which the
+    last zero-copy send left (zerocopy_fill_skb_from_iter, table E10)."""
     queue, unreadable = sock.errqueue, request.dmabuf_id != 0
     if queue.last_end != sock.bytes_sent or not connection.unsent_bytes:
         return
@@ -184,10 +184,10 @@ def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection
             )
 
 
-def reach_inside(iov: tuple[tuple[int, int], ...], size: int, most: int) -> int:
-    """Bytes of the request before the skb that meets the end of a dma-buf of `size` bytes; all if none does.
-    An skb holds `most` bytes and MAX_SKB_FRAGS fragments, each within a page, and is undone as a whole (table
-    E6, E8)."""
+def reach_inside(iov: tuple[tuple[int, int], ...], size: int, skb_bytes: int) -> int:
+    """How many bytes of the request come before the skb that runs over the end of a dma-buf of `size` bytes;
+    all of them if no skb does. An skb holds at most `skb_bytes` bytes and MAX_SKB_FRAGS fragments, each
+    within a page, and is undone as a whole (table E6, E8)."""
     if all(offset >= 0 and offset + length <= size for offset, length in iov):
         return sum(length for _, length in iov)
     queued = filled = frags = 0
@@ -195,29 +195,29 @@ def reach_inside(iov: tuple[tuple[int, int], ...], size: int, most: int) -> int:
         left = min(length, size - offset) if offset >= 0 else 0
         outside = left < length
         while left > 0:
-            if filled == most or frags == uapi.MAX_SKB_FRAGS:
+            if filled == skb_bytes or frags == uapi.MAX_SKB_FRAGS:
                 queued, filled, frags = queued + filled, 0, 0
             in_page = offset % uapi.PAGE_SIZE
             room = uapi.MAX_SKB_FRAGS * uapi.PAGE_SIZE
-            if not frags and left > most and most <= room - uapi.PAGE_SIZE + 1:
-                piece = left // most * most  # so many skbs, each full wherever in a page it begins
+            if not frags and left > skb_bytes and skb_bytes <= room - uapi.PAGE_SIZE + 1:
+                piece = left // skb_bytes * skb_bytes  # whole skbs: each is full wherever in a page it begins
                 queued += piece
-            elif not (frags or in_page) and left > room and most >= room:
+            elif not (frags or in_page) and left > room and skb_bytes >= room:
                 piece = left // room * room
                 queued += piece
             else:
-                piece = min(left, most - filled, room - frags * uapi.PAGE_SIZE - in_page)
+                piece = min(left, skb_bytes - filled, room - frags * uapi.PAGE_SIZE - in_page)
                 filled += piece
                 frags += -(-(in_page + piece) // uapi.PAGE_SIZE)
             offset, left = offset + piece, left - piece
         if outside:
-            full = filled == most or frags == uapi.MAX_SKB_FRAGS
+            full = filled == skb_bytes or frags == uapi.MAX_SKB_FRAGS
             return queued + filled if full else queued
     return sum(length for _, length in iov)
 
 
 class _IovCursor:
-    """Where in a request's (offset, length) pairs of `binding` the next byte is, at first the one `at`."""
+    """The position of the next byte in (offset, length) pairs of `binding`; it begins at byte number `at`."""
 
     def __init__(self, iov: tuple[tuple[int, int], ...], at: int, binding: TxBinding) -> None:
         self.binding = binding
@@ -226,17 +226,17 @@ class _IovCursor:
         while at > 0:
             at -= self.next(at)[1]
 
-    def next(self, most: int) -> tuple[int, int]:
-        """(offset, length) of what follows in one piece, `most` bytes at most; there is some."""
+    def next(self, max_bytes: int) -> tuple[int, int]:
+        """(offset, length) of the next piece, at most `max_bytes` long; the pairs must not be exhausted."""
         while not self._length:
             self._offset, self._length = next(self._rest)
-        offset, length = self._offset, min(most, self._length)
+        offset, length = self._offset, min(max_bytes, self._length)
         self._offset, self._length = offset + length, self._length - length
         return offset, length
 
 
 def _copied(sock: DevmemSocket, request: SendRequest, at: int, room: int) -> Frags:
-    """Ordinary bytes from `at` of the request on, at most `room`."""
+    """Ordinary bytes of the request from byte `at` on, at most `room`, in host pages."""
     if request.iov:
         raise error(errno.EFAULT, "offsets without a dma-buf id point at no memory")
     size = min(room, len(request.data) - at, _COPY_BYTES)
@@ -244,7 +244,7 @@ def _copied(sock: DevmemSocket, request: SendRequest, at: int, room: int) -> Fra
 
 
 def _referenced(sock: DevmemSocket, cursor: _IovCursor, room: int) -> Frags:
-    """Bytes of the dma-buf from `cursor` on, at most `room`, a reference taken."""
+    """Bytes of the dma-buf from `cursor` on, at most `room`, with a reference to the binding."""
     # Without scatter-gather the kernel copies, and takes the offsets for addresses.
     if sock.device is not None and not sock.device.sg:
         raise error(errno.EFAULT, "the device has no scatter-gather to send a dma-buf with: ethtool -K sg on")

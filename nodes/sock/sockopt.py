@@ -1,9 +1,9 @@
 """setsockopt and getsockopt on a socket: a table of options by level and number, values as bytes.
 
-In: a socket, an option, the bytes of a value. Out: the socket's `options` changed and a living connection
-told; the bytes of a value. Owns the table.
-Source: sk_setsockopt, sk_getsockopt (net/core/sock.c), do_tcp_setsockopt, do_tcp_getsockopt
-(net/ipv4/tcp.c), do_ip_setsockopt (net/ipv4/ip_sockglue.c), do_ipv6_setsockopt (net/ipv6/ipv6_sockglue.c).
+In: a socket, an option, the bytes of a value. Out: the socket's `options` changed, and its connection told;
+the bytes of a value. Owns the table. Source: sk_setsockopt, sk_getsockopt (net/core/sock.c),
+do_tcp_setsockopt, do_tcp_getsockopt (net/ipv4/tcp.c), do_ip_setsockopt (net/ipv4/ip_sockglue.c),
+do_ipv6_setsockopt (net/ipv6/ipv6_sockglue.c).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from nodes.uapi import syscalls
 _INT, _UINT, _ULONG = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=Q")
 _LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
 _TIMEVAL = struct.Struct("=qq")  # struct timeval: tv_sec, tv_usec
-_FOREVER_S = (1 << 63) // 1000 - 1  # so many seconds are more jiffies than count (sock_set_timeout)
+_FOREVER_S = (1 << 63) // 1000 - 1  # in jiffies, more than a long holds (sock_set_timeout)
 _INT_MAX = 0x7FFFFFFF
-_BUFFER_MAX = 1 << 29  # sysctl net.core.rmem_max and wmem_max; what is counted is twice what is asked for
+_BUFFER_MAX = 1 << 29  # sysctl net.core.rmem_max and wmem_max; the kernel doubles what is asked for
 _SEND_BUFFER_MIN, _RECEIVE_BUFFER_MIN = 4608, 2304  # SOCK_MIN_SNDBUF, SOCK_MIN_RCVBUF of a 64-bit machine
 _CONGESTION = ("cubic", "reno", "dctcp")
 _CONGESTION_BYTES = 16  # TCP_CA_NAME_MAX
 _IFNAME_BYTES = 16  # IFNAMSIZ
 _ECN_BITS = 3  # of a TOS byte; TCP's own
 _DEFAULT_MSS = 536
-_TIMEOUTS_MAX = 255  # that TCP_DEFER_ACCEPT counts
+_TIMEOUTS_MAX = 255  # of TCP_DEFER_ACCEPT
 _PRIORITY_OF_TOS = (0, 2, 6, 4)  # by the bits for throughput and delay (RFC 1349)
 _PRIORITY_FREE = 6  # higher ones are the administrator's
 _SOL, _TCP, _IP, _IPV6 = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6
@@ -71,14 +71,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """`set` is None for what cannot be set (ENOPROTOOPT), `get` for what has no value. What `set` returns,
-    None being 0, is setsockopt's result."""
+    """`set` is None for an option that cannot be set (ENOPROTOOPT), `get` is None for one that cannot be
+    read. The result of `set` is setsockopt's; None stands for 0."""
 
     set: Callable[[DevmemSocket, Setting], int | None] | None
     get: Callable[[DevmemSocket, Look], bytes] | None
 
 
-# --- fields of SocketOptions, and what a living connection hears of them
+# --- fields of SocketOptions, and how a connection is told of them
 
 _TELL: dict[str, Callable[[Connection, SocketOptions], None]] = {
     "cork": lambda connection, o: connection.set_cork(o.cork),
@@ -114,14 +114,14 @@ def _flag(name: str) -> _Option:
     return _Option(lambda sock, given: _put(sock, name, bool(given.number)), _field(name))
 
 
-def _number(name: str, least: int, most: int, *or_else: int) -> _Option:
-    """From `least` to `most`, or one of `or_else`; else EINVAL."""
+def _number(name: str, low: int, high: int, *others: int) -> _Option:
+    """A number from `low` to `high`, or one of `others`; EINVAL for any other."""
 
     def put(sock: DevmemSocket, given: Setting) -> None:
         number = given.number
-        if not least <= number <= most and number not in or_else:
-            others = "".join(f" or {other}" for other in or_else)
-            raise error(errno.EINVAL, f"option {name} of {number}: give {least} to {most}{others}")
+        if not low <= number <= high and number not in others:
+            or_else = "".join(f" or {other}" for other in others)
+            raise error(errno.EINVAL, f"option {name} of {number}: give {low} to {high}{or_else}")
         _put(sock, name, number)
 
     return _Option(put, _field(name))
@@ -139,15 +139,15 @@ def _admin(given: Setting, what: str) -> None:
 # --- options that are more than a number
 
 
-def _buffer(name: str, least: int, force: bool) -> _Option:
-    """The kernel counts twice what is asked for; only `force` goes beyond the sysctl."""
+def _buffer(name: str, min_bytes: int, force: bool) -> _Option:
+    """The kernel doubles the size that is asked for; only `force` exceeds the sysctl."""
 
     def put(sock: DevmemSocket, given: Setting) -> None:
         if force:
             _admin(given, "SO_RCVBUFFORCE or SO_SNDBUFFORCE")
         number = given.number
         size = min(max(0, number), _INT_MAX // 2) if force else min(number & 0xFFFFFFFF, _BUFFER_MAX)
-        _put(sock, name, max(2 * size, least))
+        _put(sock, name, max(2 * size, min_bytes))
 
     return _Option(put, None if force else _field(name))
 
@@ -158,8 +158,8 @@ def _set_rcvlowat(sock: DevmemSocket, given: Setting) -> None:
 
 
 def _timeout(name: str) -> _Option:
-    """struct timeval; 0 is for ever, as is more than a clock can count, less than 0 not at all.
-    EDOM for microseconds that are none."""
+    """struct timeval. 0, and more seconds than the kernel can count, mean no timeout; a negative number means
+    not to wait. EDOM for microseconds outside 0 to 999999."""
 
     def put(sock: DevmemSocket, given: Setting) -> None:
         if len(given.value) < _TIMEVAL.size:
@@ -191,7 +191,7 @@ def _get_linger(sock: DevmemSocket, _: Look) -> bytes:
 
 
 def _set_pacing_rate(sock: DevmemSocket, given: Setting) -> None:
-    """Bytes a second: a u64 if there is room for one, else a u32 whose greatest means no limit."""
+    """Bytes a second: a u64, or a u32 if the value has no room for more; the largest u32 means no limit."""
     rate = given.number & 0xFFFFFFFF
     rate = UNLIMITED if rate == 0xFFFFFFFF else rate
     if len(given.value) >= _ULONG.size:
@@ -241,7 +241,8 @@ def _get_device(sock: DevmemSocket, look: Look) -> bytes:
 
 
 def _napi_id(sock: DevmemSocket) -> int:
-    """Of the queue that the peer's packets come by, as the NIC is set up now; 0 while none has come."""
+    """The NAPI id of the queue that receives the peer's packets, as the NIC is set up now; 0 without a
+    peer."""
     if sock.peer == (0, 0) or sock.device is None:
         return 0
     rxq = sock.device.queue_of(flow_of(sock.remote, sock.local))
@@ -261,7 +262,7 @@ def _get_maxseg(sock: DevmemSocket) -> int:
 
 
 def _set_defer_accept(sock: DevmemSocket, given: Setting) -> None:
-    """Seconds, counted as the timeouts of a SYN-ACK that they last (secs_to_retrans)."""
+    """Seconds, stored as the number of SYN-ACK timeouts that last as long (secs_to_retrans)."""
     timeouts = 0
     while timeouts < _TIMEOUTS_MAX and _lasting(timeouts) < given.number:
         timeouts += 1
@@ -269,12 +270,13 @@ def _set_defer_accept(sock: DevmemSocket, given: Setting) -> None:
 
 
 def _lasting(timeouts: int) -> int:
-    """Seconds that so many timeouts of a SYN-ACK take (retrans_to_secs)."""
+    """The seconds that this number of SYN-ACK timeouts takes (retrans_to_secs)."""
     return sum(min(1 << n, int(RTO_MAX_S)) for n in range(timeouts))
 
 
 def _set_tos(sock: DevmemSocket, given: Setting) -> None:
-    """One byte is enough, and none is 0; the ECN bits are TCP's. It brings a priority (ip_tos2prio)."""
+    """A value of one byte is accepted, and an empty one is 0. The ECN bits are TCP's own. The priority
+    follows from the TOS (ip_tos2prio)."""
     tos = (given.value[0] if given.value else 0) & ~_ECN_BITS  # an int's first byte, its lowest
     _put(sock, "tos", tos)
     _put(sock, "priority", _PRIORITY_OF_TOS[tos >> 3 & 3])
@@ -359,8 +361,8 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes, privil
 def get_option(
     sock: DevmemSocket, level: int, option: int, length: int = _INT.size, now: float = 0.0
 ) -> bytes:
-    """A value, in the form that fits `length` bytes if it has two. ENOPROTOOPT for what has no value,
-    SO_DEVMEM_DONTNEED among them (table D9); EOPNOTSUPP for levels that AF_INET does not have."""
+    """The value; where it has two forms, the one that fits `length` bytes. ENOPROTOOPT for an option that
+    cannot be read, such as SO_DEVMEM_DONTNEED (table D9); EOPNOTSUPP for a level that AF_INET lacks."""
     found = _table(sock).get((level, option))
     if found is None or found.get is None:
         strange = sock.family == socket.AF_INET and level not in (_SOL, _TCP, _IP)

@@ -1,7 +1,8 @@
-"""What TCP_INFO answers: a socket in, struct tcp_info out, as long as the kernel version has it.
+"""TCP_INFO: a socket in, struct tcp_info out, in the length of the kernel version.
 
-Layout of include/uapi/linux/tcp.h; what is not known here is 0. A listener tells of its accept queue, a
-socket without a connection what a new one of Linux's does; net/ipv4/tcp.c tcp_get_info. Owns nothing.
+The layout is that of include/uapi/linux/tcp.h; a field that is not known here is 0. A listener reports its
+accept queue, a socket without a connection the values of a new socket of Linux. Owns nothing. Source:
+tcp_get_info (net/ipv4/tcp.c).
 """
 
 from __future__ import annotations

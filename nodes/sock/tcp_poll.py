@@ -1,4 +1,4 @@
-"""poll: what a socket is ready for.
+"""poll: the events that a socket is ready for.
 
 In: a socket. Out: a mask of POLLIN, POLLOUT, POLLERR, POLLHUP and POLLRDHUP. Owns nothing.
 Source: tcp_poll (net/ipv4/tcp.c), sk_stream_is_writeable (include/net/sock.h).
@@ -17,9 +17,9 @@ _OVER = (State.CLOSED, State.TIME_WAIT)
 
 
 def poll_events(sock: DevmemSocket) -> int:
-    """The kernel's mask, but for two things: a socket that may connect again does not hang up, nor shows its
-    connection's failure as an end; and none hangs up while zero-copy sends have not completed. (Neither
-    POLLHUP nor POLLRDHUP can be taken back from a poll file.)"""
+    """The kernel's mask, with two exceptions, because a poll file cannot take POLLHUP and POLLRDHUP back. A
+    socket that may connect again shows neither, though its connection failed. A socket with zero-copy sends
+    that have not completed does not show POLLHUP yet."""
     if sock.listening:
         return POLLIN if sock.accept_queue else 0
     events = POLLERR if sock.pending_error or sock.errqueue.unread else 0

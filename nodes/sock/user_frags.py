@@ -1,8 +1,7 @@
-"""Tokens: the fragments that an application holds, by number.
+"""Tokens: the fragments that an application holds, by number (sk_user_frags, include/net/sock.h).
 
-In: a netmem with a reference that the table takes over. Out: a token; later the reference is put.
-Owns those references. The numbers are a socket's own, from 1, the lowest free one first, as an
-xarray gives them (sk_user_frags, include/net/sock.h; xa_alloc).
+In: a netmem, with a reference that the table takes over. Out: a token; later the reference is put. Owns those
+references. Each socket numbers its own tokens, from 1, the lowest free number first, as xa_alloc does.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ class UserFrags:
         return len(self._held)
 
     def add(self, netmem: Netmem) -> int:
-        """The token of `netmem`, whose reference is the table's from here on. Raises OSError EBUSY, and takes
-        no reference, when every token is held (xa_alloc)."""
+        """The token of `netmem`, whose reference the table takes over. When every token is held it raises
+        OSError EBUSY, and takes no reference (xa_alloc)."""
         if self._free:
             token = heapq.heappop(self._free)
         else:
@@ -44,10 +43,10 @@ class UserFrags:
     def dontneed(
         self, tokens: Iterable[tuple[int, int]], frags_max: int | None = MAX_DONTNEED_FRAGS
     ) -> int:
-        """Return fragments by (token_start, token_count); how many were held.
+        """Free fragments by (token_start, token_count); returns how many were held.
 
-        Unknown tokens are skipped, not counted, but are among the `frags_max` that one call visits, None
-        for any number (sock_devmem_dontneed, net/core/sock.c).
+        A call visits at most `frags_max` tokens, None for any number. Unknown tokens are skipped: they count
+        among the visited, not among the freed (sock_devmem_dontneed, net/core/sock.c).
         """
         freed = 0
         for start, count in tokens:
@@ -63,13 +62,13 @@ class UserFrags:
         return freed
 
     def _visited(self, start: int, count: int) -> Iterable[int]:
-        """`count` 32-bit numbers from `start` on; of more than are held, only those."""
+        """`count` 32-bit numbers from `start` on; when that exceeds the tokens held, only the held ones."""
         if count > len(self._held):
             return sorted(token for token in self._held if (token - start) % _U32 < count)
         return ((start + i) % _U32 for i in range(count))
 
     def release_all(self) -> None:
-        """The socket closes: everything goes back (tcp_release_user_frags)."""
+        """The socket closes: every reference is put (tcp_release_user_frags)."""
         held, self._held = self._held, {}
         self._free, self._next = [], 1
         for netmem in held.values():
