@@ -1,4 +1,4 @@
-"""A host with several NICs: routes choose by destination, tables tell addresses apart, bindings name a NIC."""
+"""A host with several NICs: routes choose by destination, tables tell addresses apart."""
 
 from __future__ import annotations
 
