@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.endpoint.host_parts import HostParts
@@ -99,7 +100,8 @@ def run(options: argparse.Namespace) -> None:
             options.kernel_address or "", config.name, config.ifindex, config.mtu,
             str(address6.ip) if address6 else "", address6.network.prefixlen if address6 else 0,
         )
-        control = Netdev(device), Ethtool(device)
+        devices = Devices(device)
+        control = Netdev(devices), Ethtool(devices)
         host = HostParts(welcome, inet, device, *control, ledger, bus, impairment, capture)
         Loop(host, wire.fileno(), listener).run(probe=not options.nodad)
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from nodes.control.netdev_get import NAPI_ID_MIN
 from nodes.nic.header_split import flow_of
 from nodes.sock.devmem_socket import DevmemSocket, SocketOptions, error
 from nodes.sock.tcp_info import tcp_info
@@ -243,8 +242,9 @@ def _napi_id(sock: DevmemSocket) -> int:
     """Of the queue that the peer's packets come by, as the NIC is set up now; 0 while none has come."""
     if sock.peer == (0, 0):
         return 0
-    rxq = sock.inet.device.queue_of(flow_of(sock.remote, sock.local))
-    return 0 if rxq is None else NAPI_ID_MIN + rxq.id
+    device = sock.inet.device
+    rxq = device.queue_of(flow_of(sock.remote, sock.local))
+    return 0 if rxq is None else device.first_napi_id + rxq.id
 
 
 def _set_zerocopy(sock: DevmemSocket, given: Setting) -> None:

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.netmem.binding import RxBinding
 from nodes.nic.nic_model import GENERIC, MODELS
+from nodes.uapi.netlink import Header
 from tests.nic.bench import Bench
+
+ETH0 = Header(2, "eth0")  # of the bench's device, in requests and replies
 
 
 def on_nic(*names: str) -> pytest.MarkDecorator:
@@ -27,7 +31,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture
 def netdev(bench: Bench) -> Iterator[Netdev]:
-    each = Netdev(bench.device)
+    each = Netdev(Devices(bench.device))
     yield each
     for binding in each.bindings:
         if isinstance(binding, RxBinding):
@@ -40,4 +44,4 @@ def netdev(bench: Bench) -> Iterator[Netdev]:
 
 @pytest.fixture
 def ethtool(bench: Bench) -> Ethtool:
-    return Ethtool(bench.device)
+    return Ethtool(Devices(bench.device))

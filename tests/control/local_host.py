@@ -12,6 +12,7 @@ from nodes.client.ethtool import Ethtool as EthtoolClient
 from nodes.client.host import Host
 from nodes.client.netdev import Netdev as NetdevClient
 from nodes.control import families, policy
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.nic.net_device import NetDevice
 from nodes.uapi.netlink import OPERATIONS, Mode
@@ -24,7 +25,8 @@ class LocalCalls(Calls):
     """Answers netlink requests at once, as the endpoint does."""
 
     def __init__(self, device: NetDevice) -> None:
-        self._answers = families.answers(device, Ethtool(device))
+        devices = Devices(device)
+        self._answers = families.answers(devices, Ethtool(devices))
 
     def call(self, request: Request, kind: type[_R], fds: tuple[int, ...] = ()) -> _R:
         assert isinstance(request, Netlink)
@@ -41,5 +43,6 @@ class LocalCalls(Calls):
 def local_host(device: NetDevice) -> Host:
     """What nodes.client.ethtool_command needs of a host."""
     calls = LocalCalls(device)
-    parts = SimpleNamespace(ifname="eth0", ethtool=EthtoolClient(calls), netdev=NetdevClient(calls))
+    ethtool, netdev = EthtoolClient(calls, device.ifindex), NetdevClient(calls)
+    parts = SimpleNamespace(ifname=device.name, ethtool=ethtool, netdev=netdev)
     return cast(Host, parts)

@@ -220,13 +220,13 @@ def test_a19_a_size_that_is_no_multiple_of_the_net_iovs_is_einval(netdev: Netdev
 
 @pytest.mark.parametrize("split", [TcpDataSplit.UNKNOWN, TcpDataSplit.DISABLED])
 def test_a22_header_split_that_is_not_enabled_is_einval(netdev: Netdev, split: TcpDataSplit) -> None:
-    netdev.device.rings.tcp_data_split = split
+    netdev.devices[IFINDEX].rings.tcp_data_split = split
     assert refused(lambda: bind(netdev, 7))[0] == "EINVAL"
     assert bound_queues(netdev) == {}
 
 
 def test_a23_a_threshold_of_header_split_is_einval(netdev: Netdev) -> None:
-    netdev.device.rings.hds_thresh = 1
+    netdev.devices[IFINDEX].rings.hds_thresh = 1
     assert bind_rx(netdev, rx_request(7))[0] == "EINVAL"
 
 

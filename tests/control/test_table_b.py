@@ -9,11 +9,11 @@ import pytest
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
-from nodes.uapi.netlink import Channels, Empty, Ntuple, Rings, Rss, RssContext
-from tests.control.conftest import on_nic
+from nodes.uapi.netlink import Channels, HeaderOnly, Ntuple, Rings, Rss, RssContext
+from tests.control.conftest import ETH0, on_nic
 from tests.control.test_bind import bind, bound_queues, ready
 
-GET = Empty()
+GET = HeaderOnly(ETH0)
 EITHER_KIND = on_nic("generic", "combined")  # of channels: the rule counts rx + combined
 
 
@@ -21,8 +21,9 @@ def set_channels(ethtool: Ethtool, count: int) -> str:
     """How it is refused, '' if it is not."""
     before = ethtool.channels_get(GET)
     combined = before.combined_count is not None
+    asked = Channels(ETH0, combined_count=count) if combined else Channels(ETH0, rx_count=count)
     try:
-        ethtool.channels_set(Channels(combined_count=count) if combined else Channels(rx_count=count))
+        ethtool.channels_set(asked)
     except NetlinkError as refused:
         refusal = refused
     else:
@@ -64,32 +65,32 @@ def test_b2_header_split_stays_while_bound(ethtool: Ethtool, netdev: Netdev, spl
     ready(netdev)
     binding = bind(netdev, 7)
     with pytest.raises(NetlinkError, match="tcp-data-split stays enabled") as caught:
-        ethtool.rings_set(Rings(tcp_data_split=split, rx=100))
+        ethtool.rings_set(Rings(ETH0, tcp_data_split=split, rx=100))
     assert (caught.value.errno, caught.value.attribute) == (errno.EINVAL, "tcp-data-split")
     assert ethtool.rings_get(GET).rx != 100
     netdev.unbind(binding)
-    ethtool.rings_set(Rings(tcp_data_split=split, rx=100))
+    ethtool.rings_set(Rings(ETH0, tcp_data_split=split, rx=100))
 
 
 def test_b3_the_threshold_stays_0_while_bound(ethtool: Ethtool, netdev: Netdev) -> None:
     ready(netdev)
     binding = bind(netdev, 7)
     with pytest.raises(NetlinkError, match="hds-thresh stays 0") as caught:
-        ethtool.rings_set(Rings(hds_thresh=5000))  # ahead of the device's own limit
+        ethtool.rings_set(Rings(ETH0, hds_thresh=5000))  # ahead of the device's own limit
     assert (caught.value.errno, caught.value.attribute) == (errno.EINVAL, "hds-thresh")
     netdev.unbind(binding)
-    ethtool.rings_set(Rings(hds_thresh=5))
+    ethtool.rings_set(Rings(ETH0, hds_thresh=5))
 
 
 @EITHER_KIND
 def test_b8_channels_stay_above_what_tables_and_rules_name(ethtool: Ethtool) -> None:
-    ethtool.rss_set(Rss(equal=3))
-    ethtool.ntuple_insert(Ntuple(queue=4, location=0))
+    ethtool.rss_set(Rss(ETH0, equal=3))
+    ethtool.ntuple_insert(Ntuple(ETH0, queue=4, location=0))
     assert set_channels(ethtool, 4) == "4 channels are too few for the n-tuple filters (4)"
     assert set_channels(ethtool, 2) == "2 channels are too few for the indirection table (2)"
     assert set_channels(ethtool, 5) == ""
-    context = ethtool.rss_create(Rss(indir=(4,)))
-    ethtool.ntuple_insert(Ntuple(queue=-1, location=0))
+    context = ethtool.rss_create(Rss(ETH0, indir=(4,)))
+    ethtool.ntuple_insert(Ntuple(ETH0, queue=-1, location=0))
     assert set_channels(ethtool, 4) == "4 channels are too few for the indirection table (4)"
     ethtool.rss_delete(context)
     assert set_channels(ethtool, 3) == ""
@@ -98,14 +99,14 @@ def test_b8_channels_stay_above_what_tables_and_rules_name(ethtool: Ethtool) -> 
 def test_b8_a_table_that_nobody_set_follows_the_channels(ethtool: Ethtool) -> None:
     for count in (2, 8):
         assert set_channels(ethtool, count) == ""
-        assert set(ethtool.rss_get(RssContext()).indir or ()) == set(range(count))
+        assert set(ethtool.rss_get(RssContext(ETH0)).indir or ()) == set(range(count))
 
 
 def test_what_the_kernel_leaves_to_the_user_is_granted(ethtool: Ethtool, netdev: Netdev) -> None:
     """RSS that points at a bound queue, and any rule to it."""
     ready(netdev)
     bind(netdev, 6)
-    ethtool.rss_set(Rss(indir=(6,)))
-    ethtool.ntuple_insert(Ntuple(dst_port=80, queue=6))
-    assert set(ethtool.rss_get(RssContext()).indir or ()) == {6}
+    ethtool.rss_set(Rss(ETH0, indir=(6,)))
+    ethtool.ntuple_insert(Ntuple(ETH0, dst_port=80, queue=6))
+    assert set(ethtool.rss_get(RssContext(ETH0)).indir or ()) == {6}
     assert [rule.queue for rule in ethtool.ntuple_dump(GET)] == [6]

@@ -11,8 +11,8 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from nodes.control.netdev_get import NAPI_ID_MIN
 from nodes.kernel_version import VERSIONS
+from nodes.nic.net_device import NAPI_ID_MIN
 from nodes.sock import sockopt
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sockopt import get_option, set_option

@@ -11,7 +11,7 @@ import pytest
 from nodes.nic.nic_model import MODELS, NicModel, nic_model
 from nodes.nic.rx_queue import HsplitCounters, RxQueue
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.uapi.netlink import Empty
+from nodes.uapi.netlink import HeaderOnly
 from nodes.uapi.socket import MSG_SOCK_DEVMEM
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, DeviceKind, TwoHosts
@@ -57,7 +57,8 @@ def test_gve_drops_what_it_cannot_split_on_a_queue_of_device_memory() -> None:
         assert server.recv_queue.length == 0
         dropped, arp = queue(two).counters.rx_hw_drops, 1  # which has no headers to split off either
         assert queue(two).hsplit == HsplitCounters(dropped, 0, dropped)
-        assert two.b.ethtool.stats_get(Empty())["rx_hsplit_unsplit_pkt"] == dropped + arp
+        counters = two.b.ethtool.stats_get(HeaderOnly(two.b.header)).stats
+        assert counters["rx_hsplit_unsplit_pkt"] == dropped + arp
 
 
 def test_gve_takes_it_on_a_queue_of_host_memory() -> None:
@@ -93,7 +94,7 @@ def test_a_driver_of_larger_pools_receives_into_its_larger_pages() -> None:
     two = TwoHosts(kind=DeviceKind(nic=MODELS["no-order-0-pools"]))
     server = exchange(two, 5000)
     two.run_until(lambda: server.recv_queue.length == 3000)
-    assert two.b.ethtool.rings_get(Empty()).rx_buf_len == 16384
+    assert two.b.ethtool.rings_get(HeaderOnly(two.b.header)).rx_buf_len == 16384
     assert {rxq.pool.provider.size for rxq in two.b.device.rx_queues} == {16384}
     assert_nothing_left(two)
 

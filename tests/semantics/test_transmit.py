@@ -285,7 +285,8 @@ def test_what_the_device_cannot_send_is_dropped_in_silence_and_tcp_repeats_it(se
 
 
 def without_scatter_gather(sender: Sender, off: bool) -> None:
-    sender.hosts.a.ethtool.features_set(FeaturesSet({"tx-scatter-gather": not off}))
+    a = sender.hosts.a
+    a.ethtool.features_set(FeaturesSet(a.header, {"tx-scatter-gather": not off}))
 
 
 def test_what_would_have_to_be_copied_is_dropped_in_silence_and_tcp_repeats_it(sender: Sender) -> None:
