@@ -24,8 +24,7 @@ _R = TypeVar("_R", bound=Reply)
 class LocalCalls(Calls):
     """Answers netlink requests at once, as the endpoint does."""
 
-    def __init__(self, device: NetDevice) -> None:
-        devices = Devices(device)
+    def __init__(self, devices: Devices) -> None:
         self._answers = families.answers(devices, Ethtool(devices))
 
     def call(self, request: Request, kind: type[_R], fds: tuple[int, ...] = ()) -> _R:
@@ -42,7 +41,7 @@ class LocalCalls(Calls):
 
 def local_host(device: NetDevice) -> Host:
     """What nodes.client.ethtool_command needs of a host."""
-    calls = LocalCalls(device)
+    calls = LocalCalls(Devices(device))
     ethtool, netdev = EthtoolClient(calls, device.ifindex), NetdevClient(calls)
     parts = SimpleNamespace(ifname=device.name, ethtool=ethtool, netdev=netdev)
     return cast(Host, parts)
