@@ -39,6 +39,11 @@ class Ethtool(Family):
     def _with_header(self, attributes: Attributes | None) -> Attributes:
         return {"header": {"dev-index": self._ifindex}} | (attributes or {})
 
+    def names(self) -> dict[str, int]:
+        """Every NIC of the host: its ifindex by its name, in ifindex order."""
+        headers = [reply["header"] for reply in self.dump("rss-get", {"header": {}})]
+        return {header["dev-name"]: header["dev-index"] for header in headers}
+
     def rings_get(self) -> Attributes:
         return dict(self.do("rings-get"))
 

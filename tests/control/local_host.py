@@ -1,4 +1,5 @@
-"""A host's client and its control plane in one process: all of it real but the channel between them."""
+"""A host's client and its control plane in one process: both are real, only the channel between them is
+missing."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ _R = TypeVar("_R", bound=Reply)
 
 
 class LocalCalls(Calls):
-    """Answers netlink requests at once, as the endpoint does."""
+    """Answers netlink requests as the endpoint does, without a channel."""
 
     def __init__(self, devices: Devices) -> None:
         self._answers = families.answers(devices, Ethtool(devices))
@@ -39,9 +40,9 @@ class LocalCalls(Calls):
         return reply
 
 
-def local_host(device: NetDevice) -> Host:
-    """What nodes.client.ethtool_command needs of a host."""
-    calls = LocalCalls(Devices(device))
-    ethtool, netdev = EthtoolClient(calls, device.ifindex), NetdevClient(calls)
-    parts = SimpleNamespace(ifname=device.name, ethtool=ethtool, netdev=netdev)
+def local_host(*devices: NetDevice) -> Host:
+    """The attributes of a Host that nodes.client.ethtool_command uses; the first of `devices` is its NIC."""
+    calls, first = LocalCalls(Devices(*devices)), devices[0]
+    ethtool, netdev = EthtoolClient(calls, first.ifindex), NetdevClient(calls)
+    parts = SimpleNamespace(ifname=first.name, ethtool=ethtool, netdev=netdev)
     return cast(Host, parts)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from nodes.client import ethtool_command
 from nodes.client.ethtool import Ethtool as EthtoolClient
 from nodes.control import policy
 from nodes.control.devices import Devices, header_of
@@ -25,7 +26,7 @@ from nodes.uapi.netlink import (
     Rss,
     RssContext,
 )
-from tests.control.local_host import LocalCalls
+from tests.control.local_host import LocalCalls, local_host
 from tests.control.two_nics import ABSENT, ETH0, ETH1, FIRST, SECOND, bind_rx, refusal, split
 from tests.control.two_nics import devices as devices
 from tests.control.two_nics import ethtool as ethtool
@@ -176,6 +177,18 @@ def test_the_client_names_its_own_device_unless_told_another(devices: Devices) -
     assert (eth0.ntuple_get(), len(eth1.ntuple_get())) == ([], 1)
     names = [each["header"]["dev-name"] for each in eth0.dump("rss-get", {"header": {}})]
     assert names == ["eth0", "eth1"]
+    assert eth1.names() == {"eth0": FIRST, "eth1": SECOND}
     eth0.ntuple_delete(rule)  # the reply's header says of which device
     assert eth1.ntuple_get() == []
     assert ["rx_queue_5_packets" in client.stats_get() for client in (eth0, eth1)] == [False, True]
+
+
+def test_ethtools_options_are_about_the_interface_that_follows_them(devices: Devices) -> None:
+    host = local_host(devices[FIRST], devices[SECOND])
+    for line in ("-G eth1 rx 55", "-G eth0 rx 44", "-G rx 33"):
+        assert ethtool_command.run(host, line.split()) == ""
+    assert [device.rings.rx for device in devices.values()] == [33, 55]
+    assert ethtool_command.run(host, ["-l", "eth1"]).startswith("Channel parameters for eth1:")
+    assert ethtool_command.run(host, ["-l"]).startswith("Channel parameters for eth0:")
+    with pytest.raises(ethtool_command.EthtoolUsage, match="'eth2' is one word too many"):
+        ethtool_command.run(host, ["-l", "eth2"])
