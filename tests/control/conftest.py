@@ -1,5 +1,8 @@
-"""In: nothing. Out: a bench, and its control plane; unbound and counted when the test is over. `on_nic` marks
-a test whose bench has another NIC than the generic one."""
+"""A bench with one NIC and its control plane, as fixtures.
+
+In: nothing. Out: the fixtures, and `on_nic`, which marks a test whose bench has another NIC model than the
+generic one. After the test bindings are unbound and their net_iovs counted.
+"""
 
 from __future__ import annotations
 

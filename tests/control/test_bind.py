@@ -31,7 +31,7 @@ def rx_request(*queues: int) -> BindRx:
 
 
 def fd_of(size: int = SIZE) -> int:
-    """A dma-buf as it comes through the channel: a descriptor of its own."""
+    """A dma-buf as the endpoint gets it from the channel: a descriptor that is the endpoint's own."""
     region = dmabuf.export(size)
     fd = os.dup(region.fd)
     region.close()
@@ -58,7 +58,7 @@ def refused(number: int, text: str) -> Iterator[None]:
 
 
 def bound_queues(netdev: Netdev) -> dict[int, int]:
-    """Queue -> dma-buf id, of queues that have one."""
+    """The dma-buf id of each rx queue that has one."""
     queues = NetdevGet(netdev.devices).queue_dump(DUMP)
     return {q.id: q.dmabuf for q in queues if q.type == "rx" and q.dmabuf}
 
@@ -67,7 +67,7 @@ def bound_queues(netdev: Netdev) -> dict[int, int]:
 
 
 def test_bind_rx_checks_in_the_kernels_order(netdev: Netdev) -> None:
-    """Everything is wrong; each refusal names the first wrong thing, which is then put right."""
+    """At first every attribute is wrong; each refusal names the first wrong one, which is then corrected."""
     request = BindRx(None, None, (), rx_page_size=3000)
     fix = msgspec.structs.replace
     device = netdev.devices[IFINDEX]
@@ -236,7 +236,7 @@ def test_only_tx_bindings_are_found_for_sending(netdev: Netdev) -> None:
 
 
 def receive(bench: Bench, netdev: Netdev, queue: int, seqs: Iterable[int]) -> None:
-    """Frames of a page each, numbered, into `queue`."""
+    """Receive into `queue` a frame of one page for each of `seqs`, filled with that number."""
     netdev.devices[IFINDEX].rss.table = [queue] * 128
     netdev.devices[IFINDEX].steering_changed()
     for seq in seqs:
@@ -255,10 +255,10 @@ def test_unbind_gives_the_queues_ordinary_pages(netdev: Netdev, bench: Bench) ->
     payload = bench.held[0].payload
     assert payload is not None
     assert not payload.unreadable
-    netdev.unbind(binding)  # again: as a session that ends after an explicit unbind
+    netdev.unbind(binding)  # again: a session ends after an explicit unbind
 
 
-def test_memory_stays_while_somebody_holds_any_of_it(netdev: Netdev, bench: Bench) -> None:
+def test_memory_stays_until_its_last_net_iov_is_back(netdev: Netdev, bench: Bench) -> None:
     ready(netdev)
     binding = bind(netdev, 7)
     receive(bench, netdev, 7, [1, 2, 3])
@@ -277,7 +277,7 @@ def test_memory_stays_while_somebody_holds_any_of_it(netdev: Netdev, bench: Benc
     assert binding.region.fd == -1
 
 
-def test_a_queue_can_be_bound_anew_while_the_old_memory_drains(netdev: Netdev, bench: Bench) -> None:
+def test_a_queue_can_be_bound_again_while_the_old_memory_drains(netdev: Netdev, bench: Bench) -> None:
     ready(netdev)
     old = bind(netdev, 7)
     receive(bench, netdev, 7, [1])

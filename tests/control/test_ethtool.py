@@ -75,7 +75,7 @@ def test_a_threshold_beyond_the_devices_is_einval(ethtool: Ethtool) -> None:
 
 def test_frames_up_to_the_threshold_are_not_split(ethtool: Ethtool, bench: Bench) -> None:
     ethtool.rings_set(Rings(ETH0, tcp_data_split="enabled", hds_thresh=154))
-    for size in (100, 101):  # behind 54 bytes of headers
+    for size in (100, 101):  # after 54 bytes of headers
         bench.wire.put(Tcp(bytes(size), seq=size).frame())
     whole, split = [got.skb.payload for got in bench.poll()]
     assert whole is not None
@@ -114,7 +114,7 @@ def test_the_threshold_stays_while_a_dma_buf_is_bound(ethtool: Ethtool, netdev: 
     bind(netdev, 7)
     with refused(ethtool, errno.EINVAL, "hds-thresh stays 0 while"):  # B3
         ethtool.rings_set(Rings(ETH0, hds_thresh=1))
-    ethtool.rings_set(Rings(ETH0, tcp_data_split="enabled", hds_thresh=0, rx=128))  # no change of either
+    ethtool.rings_set(Rings(ETH0, tcp_data_split="enabled", hds_thresh=0, rx=128))  # neither changes
 
 
 def test_channels_are_the_rx_queues(ethtool: Ethtool) -> None:
@@ -156,7 +156,7 @@ def test_channels_that_cannot_be_are_einval(ethtool: Ethtool, request_: Channels
 
 
 def test_the_same_channels_are_no_change(ethtool: Ethtool, netdev: Netdev, bench: Bench) -> None:
-    """Not even with the last queue bound, which a change to as many would forbid: no queue restarts."""
+    """No queue restarts, and a bound last queue, which would forbid a change to 8, does not matter."""
     ethtool.rings_set(Rings(ETH0, tcp_data_split="enabled"))
     bind(netdev, 7)
     pools = [rxq.pool for rxq in bench.device.rx_queues]

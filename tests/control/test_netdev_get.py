@@ -125,7 +125,7 @@ def test_counters_of_queues_add_up_to_the_devices(look: NetdevGet, netdev: Netde
 
 
 def test_packets_and_bytes_are_the_wires_and_checksums_are_counted(look: NetdevGet, bench: Bench) -> None:
-    """A packet in three and one alone, each way; ARP, whose checksum nobody looks at."""
+    """Each way a packet of three wire packets, one of a single one, and one without a TCP checksum."""
     whole, alone = Tcp(bytes(2500)), Tcp(bytes(100))
     bench.wire.put(whole.frame(), gso_size=1000)
     bench.wire.put(alone.frame())
@@ -152,7 +152,7 @@ def test_packets_and_bytes_are_the_wires_and_checksums_are_counted(look: NetdevG
 
 
 def test_drops_of_the_device_are_in_its_counters(look: NetdevGet, bench: Bench) -> None:
-    """What the core dropped before it came to the device is not among them."""
+    """Packets that the core dropped ahead of the device are not counted."""
     bench.device.tx_unreadable_drops = 2
     bench.device.rx_steering_drops = 3
     (total,) = look.qstats_dump(QstatsGet())

@@ -18,7 +18,7 @@ EITHER_KIND = on_nic("generic", "combined")  # of channels: the rule counts rx +
 
 
 def set_channels(ethtool: Ethtool, count: int) -> str:
-    """How it is refused, '' if it is not."""
+    """The text of the refusal, '' when the request is granted."""
     before = ethtool.channels_get(GET)
     combined = before.combined_count is not None
     asked = Channels(ETH0, combined_count=count) if combined else Channels(ETH0, rx_count=count)
@@ -34,24 +34,24 @@ def set_channels(ethtool: Ethtool, count: int) -> str:
 
 
 @EITHER_KIND
-@pytest.mark.parametrize(("bound", "least"), [(0, 2), (3, 5), (6, 8)])
+@pytest.mark.parametrize(("bound", "min_count"), [(0, 2), (3, 5), (6, 8)])
 def test_b1_channels_stay_above_the_highest_bound_queue_by_more_than_one(
-    ethtool: Ethtool, netdev: Netdev, bound: int, least: int
+    ethtool: Ethtool, netdev: Netdev, bound: int, min_count: int
 ) -> None:
     ready(netdev)
     binding = bind(netdev, bound)
-    if bound + 1 < 8:  # eight of eight is no change
+    if bound + 1 < 8:  # 8 of 8 would be no change
         assert set_channels(ethtool, bound + 1).startswith(f"{bound + 1} channels are too few for the bound")
     assert set_channels(ethtool, max(1, bound)) != ""
     assert bound_queues(netdev) == {bound: binding.dmabuf_id}
-    assert set_channels(ethtool, least) == ""
+    assert set_channels(ethtool, min_count) == ""
     assert bound_queues(netdev) == {bound: binding.dmabuf_id}
     netdev.unbind(binding)
     assert set_channels(ethtool, 1) == ""
 
 
 @EITHER_KIND
-def test_b1_a_request_without_change_is_granted_although_the_last_queue_is_bound(
+def test_b1_unchanged_channels_are_granted_with_the_last_queue_bound(
     ethtool: Ethtool, netdev: Netdev
 ) -> None:
     ready(netdev)
@@ -76,7 +76,7 @@ def test_b3_the_threshold_stays_0_while_bound(ethtool: Ethtool, netdev: Netdev) 
     ready(netdev)
     binding = bind(netdev, 7)
     with pytest.raises(NetlinkError, match="hds-thresh stays 0") as caught:
-        ethtool.rings_set(Rings(ETH0, hds_thresh=5000))  # ahead of the device's own limit
+        ethtool.rings_set(Rings(ETH0, hds_thresh=5000))  # the device's own limit is checked later
     assert (caught.value.errno, caught.value.attribute) == (errno.EINVAL, "hds-thresh")
     netdev.unbind(binding)
     ethtool.rings_set(Rings(ETH0, hds_thresh=5))
@@ -96,14 +96,14 @@ def test_b8_channels_stay_above_what_tables_and_rules_name(ethtool: Ethtool) -> 
     assert set_channels(ethtool, 3) == ""
 
 
-def test_b8_a_table_that_nobody_set_follows_the_channels(ethtool: Ethtool) -> None:
+def test_b8_the_default_table_follows_the_channels(ethtool: Ethtool) -> None:
     for count in (2, 8):
         assert set_channels(ethtool, count) == ""
         assert set(ethtool.rss_get(RssContext(ETH0)).indir or ()) == set(range(count))
 
 
 def test_what_the_kernel_leaves_to_the_user_is_granted(ethtool: Ethtool, netdev: Netdev) -> None:
-    """RSS that points at a bound queue, and any rule to it."""
+    """RSS may choose a bound queue, and so may any rule."""
     ready(netdev)
     bind(netdev, 6)
     ethtool.rss_set(Rss(ETH0, indir=(6,)))

@@ -1,4 +1,4 @@
-"""What the control plane does differently when an older or newer kernel is asked for."""
+"""What the control plane does differently when it is configured as an older or newer kernel."""
 
 from __future__ import annotations
 
