@@ -68,7 +68,8 @@ class Devices(Mapping[int, NetDevice]):
 
     def find_by_header(self, header: Header | None) -> NetDevice:
         """The device that a do request is about. EINVAL when the header is missing or names no device, ENODEV
-        when the host has no such device."""
+        when the host has no such device.
+        The kernel's default handlers report a missing header by its attribute alone, without a text."""
         if header is None:
             raise NetlinkError(errno.EINVAL, "request header missing", "header")
         device = self._named(header)

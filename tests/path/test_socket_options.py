@@ -121,6 +121,8 @@ def test_the_napi_id_is_that_of_the_queue_the_packets_came_by(hosts: TwoHosts) -
     assert take(server, SOL, uapi.SO_INCOMING_NAPI_ID) == (NAPI_ID_MIN + queue,)
     v6_client, _ = hosts.connect(5001, family=AF_INET6)
     assert take(v6_client, SOL, uapi.SO_INCOMING_NAPI_ID)[0] >= NAPI_ID_MIN
+    hosts.b.device.first_napi_id = NAPI_ID_MIN + 100  # as of a host's second device
+    assert take(server, SOL, uapi.SO_INCOMING_NAPI_ID) == (NAPI_ID_MIN + 100 + queue,)
 
 
 def test_a_segment_size_asked_for_is_announced_and_kept_to(hosts: TwoHosts) -> None:
