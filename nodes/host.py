@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.host_config import HostConfig, NicConfig
@@ -80,13 +81,12 @@ class _NoCalls:
 
 
 class Host:
-    """`devices` by ifindex, in the order of the configuration. `calls` are set by the caller that serves
-    applications."""
+    """`devices` by ifindex. `calls` are set by the caller that serves applications."""
 
     def __init__(
         self,
         config: HostConfig,
-        devices: Mapping[int, NetDevice],
+        devices: Devices,
         stack: TcpStack,
         ledger: Ledger,
         impairments: Mapping[int, Impairment],
@@ -98,16 +98,14 @@ class Host:
         self.ledger = ledger
         self.impairments = impairments
         self.captures: list[Capture] = []
-        (device, *_) = devices.values()
-        self.netdev = Netdev(device)
-        self.ethtool = Ethtool(device)
+        self.netdev = Netdev(devices)
+        self.ethtool = Ethtool(devices)
         self.calls: SystemCalls = _NoCalls()
 
     @classmethod
     def build(cls, config: HostConfig, wires: Sequence[NicWire], around: Surroundings) -> Host:
         """A host whose NICs are `config.nics`, each with the wire at the same place in `wires`."""
         ledger = Ledger()
-        devices: dict[int, NetDevice] = {}
         impairments: dict[int, Impairment] = {}
         interfaces = []
         for nic, at in zip(config.nics, wires, strict=True):
@@ -116,10 +114,10 @@ class Host:
                 chances = parse_impairment(config.impair)
                 wire = impairments[at.ifindex] = Impairment(wire, chances, nic.address)
             device = NetDevice(_device_config(config, nic, at), wire, ledger, around.boottime, around.trace)
-            devices[at.ifindex] = device
             interfaces.append(_interface(device, nic))
         stack_config = StackConfig(around.seed, ECN_CHOICES[config.tcp_ecn], kernel=VERSIONS[config.kernel])
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
+        devices = Devices(*(interface.device for interface in interfaces))
         return cls(config, devices, stack, ledger, impairments)
 
     def capture(self, ifindex: int, capture: Capture) -> None:

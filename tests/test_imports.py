@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nodes.client": _nodes("uapi", "machine"),
     "nodes.control": _nodes("nic", "netmem", "uapi", "machine", "wire", "kernel_version"),
     "nodes.sock": _nodes(
-        "tcp", "inet", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version", "control",
+        "tcp", "inet", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version",
         "timer_heap",
     ),
     "nodes.inet": _nodes("nic", "skb", "wire", "machine"),

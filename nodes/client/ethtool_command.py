@@ -1,16 +1,18 @@
-"""ethtool's own options over a host's ethtool family: -l -L -g -G -k -K -n -N -x -X -S.
+"""The options of the program ethtool, answered by a host's ethtool family: -l -L -g -G -k -K -n -N -x -X -S.
 
-In: a Host and the words that follow the host's name. Out: what ethtool would print, or a refusal. Owns
-nothing. The interface's name may stand after the option, as ethtool has it, or be left out. A mask of -N has
-the bits that do not matter, as there. Source: ethtool(8).
+In: a Host, and the command line behind the host's name. Out: the text that ethtool would print, or a refusal.
+Owns nothing. The interface's name may follow the option, as in ethtool; without it the option is about the
+host's first NIC. In a mask of -N the bits that are set are ignored, as in ethtool. Source: ethtool(8).
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from typing import NamedTuple
 
 from nodes.client import ethtool_show as show
+from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host
 from nodes.client.netdev import Attributes
 
@@ -26,11 +28,19 @@ _ON = {"on": True, "off": False}
 
 
 class EthtoolUsage(ValueError):
-    """Words that ethtool would not take; one sentence."""
+    """A command line that ethtool would not accept; one sentence that says what to write instead."""
+
+
+class _Nic(NamedTuple):
+    """The NIC that an option is about."""
+
+    ifname: str
+    ethtool: Ethtool
 
 
 class _Words:
-    """The rest of a command line."""
+    """The rest of a command line, read from left to right. Methods raise EthtoolUsage; `what` names the word
+    that is expected."""
 
     def __init__(self, words: list[str]) -> None:
         self._words = words
@@ -61,40 +71,54 @@ class _Words:
 
 
 def run(host: Host, argv: list[str]) -> str:
-    """What is to be printed. Raises EthtoolUsage for words that make no sense, OSError for refusals."""
+    """The text to print. Raises EthtoolUsage for a command line that is wrong, OSError for a refused
+    request."""
     if not argv:
         raise EthtoolUsage(f"what to do is missing; give one of {' '.join(_ACTS)}")
     option, *rest = argv
     act = _ACTS.get(_LONG.get(option, option))
     if act is None:
         raise EthtoolUsage(f"option {option!r} is not known; choose from {' '.join(_ACTS)}")
-    if rest and rest[0] == host.ifname:
-        rest = rest[1:]
     words = _Words(rest)
-    text = act(host, words)
+    text = act(_nic(host, words), words)
     if words:
         raise EthtoolUsage(f"{words.peek()!r} is one word too many after {option}; leave it out")
     return text
 
 
+def _nic(host: Host, words: _Words) -> _Nic:
+    """The NIC whose name is the next word, which is then read; the host's first NIC when it is another
+    word."""
+    name = words.peek()
+    if name is not None and name != host.ifname:
+        ifindex = host.ethtool.names().get(name)
+        if ifindex is None:
+            return _Nic(host.ifname, host.ethtool)
+        words.word("the interface")
+        return _Nic(name, host.ethtool.of(ifindex))
+    if name is not None:
+        words.word("the interface")
+    return _Nic(host.ifname, host.ethtool)
+
+
 # --- what each option does
 
 
-def _show_channels(host: Host, _: _Words) -> str:
-    return show.channels(host.ifname, host.ethtool.channels_get())
+def _show_channels(nic: _Nic, _: _Words) -> str:
+    return show.channels(nic.ifname, nic.ethtool.channels_get())
 
 
-def _set_channels(host: Host, words: _Words) -> str:
+def _set_channels(nic: _Nic, words: _Words) -> str:
     names = {name: f"{name}-count" for name in ("rx", "tx", "other", "combined")}
-    host.ethtool.channels_set(_numbers(words, names))
+    nic.ethtool.channels_set(_numbers(words, names))
     return ""
 
 
-def _show_rings(host: Host, _: _Words) -> str:
-    return show.rings(host.ifname, host.ethtool.rings_get())
+def _show_rings(nic: _Nic, _: _Words) -> str:
+    return show.rings(nic.ifname, nic.ethtool.rings_get())
 
 
-def _set_rings(host: Host, words: _Words) -> str:
+def _set_rings(nic: _Nic, words: _Words) -> str:
     wanted: Attributes = {}
     while words:
         name = words.word("a ring parameter")
@@ -105,15 +129,15 @@ def _set_rings(host: Host, words: _Words) -> str:
         else:
             known = "rx, tx, rx-buf-len, tcp-data-split, hds-thresh"
             raise EthtoolUsage(f"ring parameter {name!r} is not known; choose from {known}")
-    host.ethtool.rings_set(wanted)
+    nic.ethtool.rings_set(wanted)
     return ""
 
 
-def _show_features(host: Host, _: _Words) -> str:
-    return show.features(host.ifname, host.ethtool.features_get())
+def _show_features(nic: _Nic, _: _Words) -> str:
+    return show.features(nic.ifname, nic.ethtool.features_get())
 
 
-def _set_features(host: Host, words: _Words) -> str:
+def _set_features(nic: _Nic, words: _Words) -> str:
     wanted: dict[str, bool] = {}
     while words:
         name = words.word("a feature")
@@ -122,24 +146,24 @@ def _set_features(host: Host, words: _Words) -> str:
             known = ", ".join(title for title, _, _ in show.FEATURES)
             raise EthtoolUsage(f"feature {name!r} is not known; choose from {known}")
         wanted |= dict.fromkeys(kernels[0], bool(words.choice(name, {**_ON})))
-    before = host.ethtool.features_get()
-    after = host.ethtool.features_set(wanted)
+    before = nic.ethtool.features_get()
+    after = nic.ethtool.features_set(wanted)
     if before == after and any(on != (name in after["active"]) for name, on in wanted.items()):
         raise EthtoolUsage("Could not change any device features: those that are [fixed] stay; see -k")
     return ""
 
 
-def _show_rules(host: Host, words: _Words) -> str:
+def _show_rules(nic: _Nic, words: _Words) -> str:
     if words.peek() == "rule":
         words.word("rule")
-        return show.rule(host.ethtool.do("ntuple-get", {"location": words.number("rule")}))
-    return show.rules(host.ethtool.rx_queue_count(), host.ethtool.ntuple_get())
+        return show.rule(nic.ethtool.do("ntuple-get", {"location": words.number("rule")}))
+    return show.rules(nic.ethtool.rx_queue_count(), nic.ethtool.ntuple_get())
 
 
-def _set_rules(host: Host, words: _Words) -> str:
+def _set_rules(nic: _Nic, words: _Words) -> str:
     verb = words.word("flow-type or delete")
     if verb == "delete":
-        host.ethtool.ntuple_delete({"location": words.number("rule")})
+        nic.ethtool.ntuple_delete({"location": words.number("rule")})
         return ""
     if verb != "flow-type":
         raise EthtoolUsage(f"-N takes flow-type or delete, not {verb!r}; begin with one of them")
@@ -148,7 +172,7 @@ def _set_rules(host: Host, words: _Words) -> str:
         _rule_field(words, rule)
     if "queue" not in rule and "context" not in rule:
         rule["queue"] = 0
-    return f"Added rule with ID {host.ethtool.ntuple_insert(rule)['location']}"
+    return f"Added rule with ID {nic.ethtool.ntuple_insert(rule)['location']}"
 
 
 def _rule_field(words: _Words, rule: Attributes) -> None:
@@ -180,8 +204,8 @@ def _inverted(mask: str) -> str:
     return str(type(address)(int(address) ^ (1 << address.max_prefixlen) - 1))
 
 
-def _show_rss(host: Host, words: _Words) -> str:
-    return show.rss(host.ifname, host.ethtool.rx_queue_count(), host.ethtool.rss_get(_context(words)))
+def _show_rss(nic: _Nic, words: _Words) -> str:
+    return show.rss(nic.ifname, nic.ethtool.rx_queue_count(), nic.ethtool.rss_get(_context(words)))
 
 
 def _context(words: _Words) -> Attributes:
@@ -191,7 +215,7 @@ def _context(words: _Words) -> Attributes:
     return {"context": words.number("context")}
 
 
-def _set_rss(host: Host, words: _Words) -> str:
+def _set_rss(nic: _Nic, words: _Words) -> str:
     wanted: Attributes = {}
     new, start, weights = False, 0, []
     while words:
@@ -210,22 +234,23 @@ def _set_rss(host: Host, words: _Words) -> str:
         elif name == "hkey":
             wanted["hkey"] = words.word(name).replace(":", "")
         elif name == "delete":
-            host.ethtool.rss_delete({"context": wanted.get("context")})
+            nic.ethtool.rss_delete({"context": wanted.get("context")})
             return ""
         else:
             known = "equal, weight, start, default, hkey, context, delete"
             raise EthtoolUsage(f"parameter {name!r} is not known; choose from {known}")
     if weights or start:
-        size = len(host.ethtool.rss_get()["indir"])
+        size = len(nic.ethtool.rss_get()["indir"])
         wanted["indir"] = _spread(size, start, weights or [1] * int(wanted.pop("equal", 1)))
     if new:
-        return f"New RSS context is {host.ethtool.rss_create(wanted)['context']}"
-    host.ethtool.rss_set(wanted)
+        return f"New RSS context is {nic.ethtool.rss_create(wanted)['context']}"
+    nic.ethtool.rss_set(wanted)
     return ""
 
 
 def _spread(size: int, start: int, weights: list[int]) -> list[int]:
-    """A table in which each queue from `start` on has its share; equal ones take turns, as in ethtool."""
+    """An indirection table in which each queue from `start` on has a share of its weight. Queues of equal
+    weight alternate, as in ethtool."""
     if not sum(weights):
         raise EthtoolUsage("weight: all of them are 0; give one that is not")
     if len(set(weights)) == 1:
@@ -237,8 +262,8 @@ def _spread(size: int, start: int, weights: list[int]) -> list[int]:
     return table
 
 
-def _show_statistics(host: Host, _: _Words) -> str:
-    return show.statistics(host.ethtool.stats_get())
+def _show_statistics(nic: _Nic, _: _Words) -> str:
+    return show.statistics(nic.ethtool.stats_get())
 
 
 def _numbers(words: _Words, names: dict[str, str]) -> Attributes:
@@ -251,7 +276,7 @@ def _numbers(words: _Words, names: dict[str, str]) -> Attributes:
     return wanted
 
 
-_ACTS: dict[str, Callable[[Host, _Words], str]] = {
+_ACTS: dict[str, Callable[[_Nic, _Words], str]] = {
     "-l": _show_channels,
     "-L": _set_channels,
     "-g": _show_rings,

@@ -1,7 +1,7 @@
-"""What ethtool prints: the ethtool family's replies as ethtool's own text.
+"""The replies of the ethtool family as the text that the program ethtool prints.
 
-In: replies of nodes.client.ethtool. Out: text. Owns nothing. Source: the output of ethtool(8), so that
-scripts written for it read this.
+In: replies of nodes.client.ethtool. Out: text. Owns nothing. Source: the output of ethtool(8); scripts that
+read ethtool's output can read this.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from nodes.client.netdev import Attributes
 
-# ethtool's line, its short name for -K, and the kernel's features that it stands for
+# ethtool's name of a feature, its short name for -K, and the kernel's features that it comprises
 FEATURES = (
     ("rx-checksumming", "rx", ("rx-checksum",)),
     ("tx-checksumming", "tx", ("tx-checksum-ip-generic",)),
@@ -112,7 +112,7 @@ def _rule(reply: Attributes) -> list[str]:
 
 
 def _address(title: str, reply: Attributes, key: str, ipv6: bool) -> str:
-    """ethtool shows as mask the bits that do not matter."""
+    """ethtool's mask has the bits that are ignored, the reply's has those that are compared."""
     bits = 128 if ipv6 else 32
     everything = (1 << bits) - 1
     kind = ipaddress.IPv6Address if ipv6 else ipaddress.IPv4Address
@@ -126,7 +126,7 @@ def _port(title: str, reply: Attributes, key: str) -> str:
 
 
 def _tabbed(name: str, column: int, value: object) -> str:
-    """The value in that column, of which a tab fills eight."""
+    """The value begins in that column; a tab stop is 8 columns wide."""
     return f"{name}:" + "\t" * -((len(name) + 1 - column) // 8) + str(value)
 
 

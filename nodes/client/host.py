@@ -61,7 +61,7 @@ class Host:
         self.mtu = welcome.mtu
         self.bus = MemoryBus(fds[0]) if fds else None
         self.netdev = Netdev(self._calls)
-        self.ethtool = Ethtool(self._calls)
+        self.ethtool = Ethtool(self._calls, self.ifindex)
         self._registry = MemoryRegistry()
 
     def _hello(self, patience_s: float) -> tuple[Welcome, list[int]]:

@@ -1,11 +1,11 @@
 """Netcat over device memory: `python -m nodes.client.ncdevmem --help`.
 
-In: a host's channel, addresses, lines to send on standard input. Out: what was received on standard output,
-or whether it is the expected pattern; what happened on standard error; exit status 0 or 1, 2 for wrong
-options, 130 or 143 when a signal ended it. Owns a dma-buf and the binding of it. Options, modes and meanings
-are those of the kernel's own tool, tools/testing/selftests/drivers/net/hw/ncdevmem.c: -l receives into device
-memory, without -l lines are sent from it, without addresses the driver's refusals are probed. The other end
-may be any netcat.
+In: a host's channel, addresses, lines to send on standard input. Out: the received bytes on standard output,
+or the verdict whether they are the expected pattern; a log on standard error; exit status 0 or 1, 2 for wrong
+options, 130 or 143 when a signal ended the program. Owns a dma-buf and its binding. Options and modes are
+those of the kernel's own tool, tools/testing/selftests/drivers/net/hw/ncdevmem.c: with -l it receives into
+device memory, without -l it sends lines from device memory, and without addresses it checks what the driver
+has to refuse. The other end may be any netcat.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from nodes.client.address import Address
 from nodes.client.host import Host, HostError
 from nodes.client.interruption import Stopped, catch_signals, ignore_signals
-from nodes.client.ncdevmem_nic import NicConfiguration
+from nodes.client.ncdevmem_nic import Nic, NicConfiguration
 from nodes.client.ncdevmem_options import WrongOption, ip_address, parse
 from nodes.client.netdev import Attributes
 from nodes.client.socket import Socket
@@ -75,25 +75,33 @@ def run(options: argparse.Namespace) -> None:
     """Raises Failure, Stopped, HostError, OSError."""
     with ExitStack() as stack:
         host = stack.enter_context(closing(Host(options.channel)))
-        if options.ifname != host.ifname:
-            raise Failure(f"-f {options.ifname!r}: this host's interface is {host.ifname!r}")
-        _say(f"using ifindex={host.ifindex}")
-        queues = _queues(options, host)
+        nic = _nic(options, host)
+        _say(f"using ifindex={nic.ifindex}")
+        queues = _queues(options, nic)
         memory = stack.enter_context(closing(dmabuf.export(_MEMORY_BYTES)))
         try:
             if options.probing:
-                _probe(options, host, queues, memory, stack)
+                _probe(options, nic, queues, memory, stack)
             elif options.listen:
-                Server(options, host, queues, memory).serve(stack)
+                Server(options, host, nic, queues, memory).serve(stack)
             else:
-                _client(options, host, memory, stack)
+                _client(options, host, nic, memory, stack)
         finally:
-            ignore_signals()  # what `stack` puts back now, it puts back whole
+            ignore_signals()  # so that `stack` restores everything
 
 
-def _queues(options: argparse.Namespace, host: Host) -> Queues:
-    """Those that were asked for; else the last one, to probe the upper half."""
-    there = host.ethtool.rx_queue_count()
+def _nic(options: argparse.Namespace, host: Host) -> Nic:
+    names = host.ethtool.names()
+    if options.ifname not in names:
+        have = "interface is" if len(names) == 1 else "interfaces are"
+        raise Failure(f"-f {options.ifname!r}: this host's {have} {', '.join(map(repr, names))}")
+    ifindex = names[options.ifname]
+    return Nic(ifindex, host.ethtool.of(ifindex))
+
+
+def _queues(options: argparse.Namespace, nic: Nic) -> Queues:
+    """The queues that -t and -q name; else the last one, or to probe the upper half."""
+    there = nic.ethtool.rx_queue_count()
     if options.first is not None:
         queues = Queues(options.first, options.count)
         if queues.first + queues.count > there:
@@ -109,11 +117,11 @@ def _queues(options: argparse.Namespace, host: Host) -> Queues:
 
 
 def _bind_rx(
-    stack: ExitStack, options: argparse.Namespace, memory: Region, queues: list[Attributes]
+    stack: ExitStack, options: argparse.Namespace, nic: Nic, memory: Region, queues: list[Attributes]
 ) -> int:
-    """Bind through a connection of its own, which ends the binding when it is closed; returns the id."""
+    """Bind through a channel of its own, so that closing it ends the binding; returns the dma-buf's id."""
     owner = stack.enter_context(closing(Host(options.channel)))
-    request: Attributes = {"ifindex": owner.ifindex, "fd": memory.fd, "queues": queues}
+    request: Attributes = {"ifindex": nic.ifindex, "fd": memory.fd, "queues": queues}
     if options.rx_page_size is not None:
         request["rx-page-size"] = options.rx_page_size
     dmabuf_id = int(owner.netdev.bind_rx(request)["id"])
@@ -127,9 +135,12 @@ def _bind_rx(
 class Server:
     """One connection, received into device memory."""
 
-    def __init__(self, options: argparse.Namespace, host: Host, queues: Queues, memory: Region) -> None:
+    def __init__(
+        self, options: argparse.Namespace, host: Host, nic: Nic, queues: Queues, memory: Region
+    ) -> None:
         self._options = options
         self._host = host
+        self._nic = nic
         self._queues = queues
         self._memory = memory
         self._pattern = Pattern(options.validate) if options.validate else None
@@ -140,10 +151,10 @@ class Server:
     def serve(self, stack: ExitStack) -> None:
         family, address = _endpoint(self._options.server, self._options.port)
         if not self._options.keep_nic:
-            nic = NicConfiguration(self._host, self._options.channel, stack)
-            nic.free(self._queues.first)
-            nic.steer(self._rule(family, address))
-        self._dmabuf_id = _bind_rx(stack, self._options, self._memory, self._queues.ids())
+            changes = NicConfiguration(self._nic, self._options.channel, stack)
+            changes.free(self._queues.first)
+            changes.steer(self._rule(family, address))
+        self._dmabuf_id = _bind_rx(stack, self._options, self._nic, self._memory, self._queues.ids())
         listener = stack.enter_context(closing(self._host.socket(family)))
         _say(f"binding to address {address[0]}:{address[1]}")
         listener.setsockopt(uapi.SOL_SOCKET, linux.SO_REUSEADDR, 1)
@@ -160,7 +171,7 @@ class Server:
         _say("ncdevmem: ok")
 
     def _rule(self, family: int, address: Address) -> Attributes:
-        """What steers the connection to the first queue."""
+        """The n-tuple rule that steers the connection to the first queue."""
         rule: Attributes = {
             "flow-type": "tcp4" if family == linux.AF_INET else "tcp6",
             "dst-ip": address[0], "dst-port": address[1], "queue": self._queues.first,
@@ -177,13 +188,13 @@ class Server:
         )
         _say(f"recvmsg ret={count}")
         if count and not control:
-            raise Failure("flow steering error: data came in host memory alone")
+            raise Failure("flow steering error: all data is in host memory")
         for _, kind, body in control:
             frag = uapi.DmabufCmsg._make(uapi.DMABUF_CMSG.unpack(body))
             if kind == uapi.SCM_DEVMEM_LINEAR:
                 _say(f"SCM_DEVMEM_LINEAR. dmabuf_cmsg->frag_size={frag.frag_size}")
                 if self._options.no_linear:
-                    raise Failure(f"{frag.frag_size} bytes came in the linear buffer")
+                    raise Failure(f"{frag.frag_size} bytes are in the linear buffer")
             else:
                 self._take(sock, frag)
         return count > 0
@@ -215,7 +226,7 @@ class Server:
 
 
 class Pattern:
-    """Bytes 1 to n-1 and a newline, over and over, from one buffer to the next."""
+    """Bytes 1 to n-1 and a newline, repeated without regard to where buffers end."""
 
     def __init__(self, n: int) -> None:
         self._period = bytes((*range(1, n), ord("\n")))
@@ -223,7 +234,7 @@ class Pattern:
         self._wrong = 0
 
     def check(self, data: bytes) -> None:
-        """Say what differs; Failure when it is more than 20 bytes in all."""
+        """Log each byte that differs; Failure when more than 20 bytes have differed so far."""
         n = len(self._period)
         start = self._at % n
         expected = (self._period * ((start + len(data)) // n + 1))[start : start + len(data)]
@@ -241,17 +252,17 @@ class Pattern:
 # --- the client
 
 
-def _client(options: argparse.Namespace, host: Host, memory: Region, stack: ExitStack) -> None:
+def _client(options: argparse.Namespace, host: Host, nic: Nic, memory: Region, stack: ExitStack) -> None:
     family, server = _endpoint(options.server, options.port)
     owner = stack.enter_context(closing(Host(options.channel)))
-    dmabuf_id = int(owner.netdev.bind_tx({"ifindex": owner.ifindex, "fd": memory.fd})["id"])
+    dmabuf_id = int(owner.netdev.bind_tx({"ifindex": nic.ifindex, "fd": memory.fd})["id"])
     _say(f"got tx dmabuf id={dmabuf_id}")
     sock = stack.enter_context(closing(host.socket(family)))
     if options.client is not None:
         sock.setsockopt(uapi.SOL_SOCKET, linux.SO_REUSEADDR, 1)
         sock.bind(_endpoint(options.client, options.port)[1])
     sock.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
-    _say(f"Connect to {server[0]} {server[1]} (via {host.ifname})")
+    _say(f"Connect to {server[0]} {server[1]} (via {options.ifname})")
     sock.connect(server)
     accelerator = Accelerator(Ledger())
     control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, uapi.TX_DMABUF_ID.pack(dmabuf_id))]
@@ -268,7 +279,7 @@ def _client(options: argparse.Namespace, host: Host, memory: Region, stack: Exit
 
 
 def _pieces(size: int, chunk: int | None) -> list[tuple[int, int]]:
-    """(offset, length) of a line's pieces."""
+    """(offset, length) of each piece of a line."""
     if not chunk:
         return [(0, size)]
     pieces = [(at, min(chunk, size - at)) for at in range(0, size, chunk)]
@@ -292,35 +303,36 @@ def _wait_completion(sock: Socket, count: int) -> None:
     _say(f"tx complete [{done.ee_info},{done.ee_data}]")
 
 
-# --- neither: what the device must refuse
+# --- neither server nor client: what the device must refuse
 
 
-def _probe(options: argparse.Namespace, host: Host, queues: Queues, memory: Region, stack: ExitStack) -> None:
-    """Bind without queues, bind without header split, bind, and deactivate what is bound."""
-    nic = NicConfiguration(host, options.channel, stack)
-    nic.free(queues.first)
-    _must_fail(options, memory, [{}] * queues.count, "Binding empty queues array should have failed")
-    nic.split_headers(False)
-    _must_fail(options, memory, queues.ids(), "Configure dmabuf with header split off should have failed")
-    nic.split_headers(True)
-    _bind_rx(stack, options, memory, queues.ids())
+def _probe(options: argparse.Namespace, nic: Nic, queues: Queues, memory: Region, stack: ExitStack) -> None:
+    """Bind to queues without ids, bind without header split, bind, and deactivate a bound queue: all but the
+    third must fail."""
+
+    def must_fail(queues: list[Attributes], sentence: str) -> None:
+        with ExitStack() as bound:
+            try:
+                _bind_rx(bound, options, nic, memory, queues)
+            except OSError as refused:
+                _say(f"refused: {refused.strerror}")
+                return
+            raise Failure(sentence)
+
+    changes = NicConfiguration(nic, options.channel, stack)
+    changes.free(queues.first)
+    must_fail([{}] * queues.count, "Binding empty queues array should have failed")
+    changes.split_headers(False)
+    must_fail(queues.ids(), "Configure dmabuf with header split off should have failed")
+    changes.split_headers(True)
+    _bind_rx(stack, options, nic, memory, queues.ids())
     try:
-        kind = "combined-count" if "combined-count" in host.ethtool.channels_get() else "rx-count"
-        host.ethtool.channels_set({kind: queues.count})
+        kind = "combined-count" if "combined-count" in nic.ethtool.channels_get() else "rx-count"
+        nic.ethtool.channels_set({kind: queues.count})
     except OSError as refused:
         _say(f"refused: {refused.strerror}")
     else:
         raise Failure("Deactivating a bound queue should be illegal.")
-
-
-def _must_fail(options: argparse.Namespace, memory: Region, queues: list[Attributes], sentence: str) -> None:
-    with ExitStack() as bound:
-        try:
-            _bind_rx(bound, options, memory, queues)
-        except OSError as refused:
-            _say(f"refused: {refused.strerror}")
-            return
-        raise Failure(sentence)
 
 
 def _endpoint(text: str, port: int) -> tuple[int, Address]:

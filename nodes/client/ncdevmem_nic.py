@@ -1,8 +1,8 @@
-"""What ncdevmem changes in a NIC, and how it restores it.
+"""What ncdevmem changes in a NIC, and how it restores the NIC.
 
-In: queues to keep free, a rule. Out: header split, RSS and steering as device memory needs them; when the
-caller's stack ends, as the kernel's tool leaves them: the rule deleted, RSS at its default, the rings as they
-were. Owns the undoing.
+In: queues to keep free, a rule. Out: header split, RSS and steering as device memory needs them. When the
+caller's stack ends, they are as the kernel's tool leaves them: the rule deleted, RSS at its default, the
+rings as they were. Owns the callbacks on that stack.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 
 from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host, HostError
@@ -17,19 +18,29 @@ from nodes.client.interruption import uninterrupted
 from nodes.client.netdev import Attributes
 
 
-class NicConfiguration:
-    """Of `host`, whose channel is `channel`. No signal comes between a change and the note of its undoing.
-    Methods raise OSError."""
+@dataclass(frozen=True)
+class Nic:
+    """The NIC that -f names, and its ethtool family."""
 
-    def __init__(self, host: Host, channel: str, stack: ExitStack) -> None:
-        self._ethtool = host.ethtool
+    ifindex: int
+    ethtool: Ethtool
+
+
+class NicConfiguration:
+    """Changes `nic` of the host that listens at `channel`. No signal can fall between a change and the
+    callback on `stack` that undoes it. Methods raise OSError."""
+
+    def __init__(self, nic: Nic, channel: str, stack: ExitStack) -> None:
+        self._nic = nic
+        self._ethtool = nic.ethtool
         self._channel = channel
         self._stack = stack
 
     def free(self, first: int) -> None:
-        """Split headers, and keep what is not steered away from the queues from `first` on."""
+        """Split headers, and have RSS use the queues below `first` only: the others get what is steered to
+        them."""
         rings = self._ethtool.rings_get()
-        # hds-thresh is 0 where kernels do not take the attribute.
+        # hds-thresh is left out when it is 0: older kernels do not have the attribute.
         names = [name for name in ("tcp-data-split", "hds-thresh") if rings[name]]
         before = {name: rings[name] for name in names}
         with uninterrupted():
@@ -46,7 +57,8 @@ class NicConfiguration:
         print(f"TCP header split: {'on' if on else 'off'}", file=sys.stderr, flush=True)
 
     def steer(self, rule: Attributes) -> None:
-        """Have `rule` and no other. Those that were there are not restored, nor does the kernel's tool."""
+        """Make `rule` the only rule. The rules before it are not restored; the kernel's tool does not
+        either."""
         for other in self._ethtool.ntuple_get():
             self._ethtool.ntuple_delete({"location": other["location"]})
         with uninterrupted():
@@ -57,10 +69,10 @@ class NicConfiguration:
         self._stack.callback(self._restore, what, change)
 
     def _restore(self, what: str, change: Callable[[Ethtool], None]) -> None:
-        """Through a channel of its own: a signal may have cut short a call of another."""
+        """Uses a new channel: a signal may have interrupted a call on the first one."""
         try:
             with uninterrupted(), closing(Host(self._channel)) as host:
-                change(host.ethtool)
+                change(host.ethtool.of(self._nic.ifindex))
         except (HostError, OSError) as refused:
             why = getattr(refused, "strerror", None) or refused
             print(f"ncdevmem: {what} could not be restored: {why}", file=sys.stderr, flush=True)

@@ -1,7 +1,8 @@
-"""ncdevmem's command line: what each option means, and whether its value can be.
+"""ncdevmem's command line: what each option means, and which values it may have.
 
-In: words, DEVMEM_CHANNEL. Out: a namespace of checked values, or WrongOption before any host is asked for
-anything. Owns nothing. The letters are those of tools/testing/selftests/drivers/net/hw/ncdevmem.c.
+In: the command line, DEVMEM_CHANNEL. Out: a namespace of checked values, or WrongOption; no host has been
+asked for anything by then. Owns nothing. The letters are those of
+tools/testing/selftests/drivers/net/hw/ncdevmem.c.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """`server` and `client` are addresses that ip_address takes; `probing`: there is neither. Raises
+    """`server` and `client` are texts that ip_address accepts, or None; `probing`: both are None. Raises
     WrongOption."""
     options = _parser().parse_args(argv)
     options.probing = options.server is None and options.client is None
@@ -36,7 +37,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """::ffff:a.b.c.d is a.b.c.d. Raises ValueError."""
+    """A mapped address, ::ffff:a.b.c.d, becomes a.b.c.d. Raises ValueError."""
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 
@@ -45,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     p = _Parser(
         prog=".venv/bin/python -m nodes.client.ncdevmem",
         description="Netcat over device memory. With -l receive, else send the lines of standard input; "
-        "with neither -s nor -c check that the device refuses what it must. What it changes in the NIC it "
-        "restores at the end, but for rules that were there before.",
+        "with neither -s nor -c check that the device refuses what it must. At the end the NIC is as it was "
+        "before, except that earlier n-tuple rules are gone.",
     )
     add = p.add_argument
     add("-l", action="store_true", dest="listen", help="listen and receive")
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """What one option says of another."""
+    """Options that need or exclude each other."""
     if not options.channel:
         raise WrongOption(f"no channel: give --channel PATH or set {CHANNEL_VARIABLE}")
     if (options.first is None) != (options.count is None):
@@ -87,14 +88,14 @@ def _check(options: argparse.Namespace) -> None:
         raise WrongOption(f"-c {options.client}: give an address of the same family as -s {options.server}")
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
+def _number(minimum: int, maximum: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number; give {least} to {most}") from None
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value} is out of range; give {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{text!r} is no number; give {minimum} to {maximum}") from None
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(f"{value} is out of range; give {minimum} to {maximum}")
         return value
 
     return convert

@@ -2,8 +2,8 @@
 
     host.netdev.bind_rx({"ifindex": 2, "fd": fd, "queues": [{"type": "rx", "id": 1}]})  ->  {"id": 1}
 
-Source: Documentation/netlink/specs/netdev.yaml. Refusals are OSError with errno, text, `attribute`: the
-endpoint checks, in the kernel's order.
+A refusal is an OSError with errno, text and `attribute`. The endpoint checks a request, in the kernel's
+order. Source: Documentation/netlink/specs/netdev.yaml.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Attributes = dict[str, Any]
 class Family:
     """One generic netlink family: do and dump by operation name.
 
-    Raises OSError: EOPNOTSUPP for an operation that does not exist, EPERM, EINVAL for attributes that are
-    unknown, missing or of another type, ERANGE for numbers outside their range, and what else the
-    operation's own table says.
+    Raises OSError: EOPNOTSUPP for an operation that does not exist, EPERM without CAP_NET_ADMIN, EINVAL for
+    attributes that are unknown, missing or of another type, ERANGE for numbers outside their range;
+    operations have refusals of their own, which docs/semantics.md lists.
     """
 
     def __init__(self, calls: Calls, name: str) -> None:
@@ -32,11 +32,12 @@ class Family:
         self._name = name
 
     def do(self, operation: str, attributes: Attributes | None = None) -> Any:
-        """Ask for one thing; the reply's attributes, or None."""
+        """One operation; returns the reply's attributes, or None when the operation has no reply."""
         return self._ask(operation, attributes or {}, dump=False)
 
     def dump(self, operation: str, attributes: Attributes | None = None) -> list[Attributes]:
-        """Everything there is, narrowed by `attributes` where the operation has any."""
+        """A list of records: every one, or those that `attributes` select where the operation has
+        attributes."""
         return list(self._ask(operation, attributes or {}, dump=True))
 
     def _ask(self, operation: str, attributes: Attributes, dump: bool) -> Any:
@@ -52,13 +53,14 @@ class Family:
         except OSError as e:
             if e.errno != errno.EBADF or not fds:
                 raise
-            # sendmsg refuses to pass what is not open; what else may be wrong comes first
+            # sendmsg cannot pass a descriptor that is not open. The endpoint gets the request without it:
+            # the request's other errors come before EBADF.
             reply = self._calls.call(request, NetlinkReply)
         return msgspec.msgpack.decode(reply.result)
 
 
 class Netdev(Family):
-    """Bindings end when the Host that made them is closed, or its process."""
+    """A binding ends when the Host that made it is closed, or when its process ends."""
 
     def __init__(self, calls: Calls) -> None:
         super().__init__(calls, "netdev")
@@ -72,7 +74,7 @@ class Netdev(Family):
         return dict(self.do("bind-tx", attributes))
 
     def dev_get(self) -> list[Attributes]:
-        """A dump; so are those below. One thing alone: `do`."""
+        """Every device. This and the methods below are dumps: use `do` for one record."""
         return self.dump("dev-get")
 
     def queue_get(self, attributes: Attributes | None = None) -> list[Attributes]:

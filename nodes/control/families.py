@@ -1,7 +1,8 @@
-"""Which function answers which netlink operation.
+"""Which method answers which netlink operation.
 
-In: the device's netdev and ethtool. Out: a table by family, operation and mode; bind-rx and bind-tx are not
-in it, for they need the caller's descriptor and end with its channel. Owns nothing.
+In: a host's devices and its ethtool family. Out: a table by family, operation and mode. bind-rx and bind-tx
+are not in the table: they need the caller's descriptor, and a binding ends with the caller's channel. Owns
+nothing.
 """
 
 from __future__ import annotations
@@ -9,29 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev_get import NetdevGet
-from nodes.nic.net_device import NetDevice
 from nodes.uapi.netlink import Mode
 
 Answer = Callable[[Any], Any]
 
 
-def answers(device: NetDevice, ethtool: Ethtool) -> dict[tuple[str, str, Mode], Answer]:
-    """Each takes the record that uapi.netlink.OPERATIONS says and returns one, a list of them, or None."""
-    look = NetdevGet(device)
+def answers(devices: Devices, ethtool: Ethtool) -> dict[tuple[str, str, Mode], Answer]:
+    """Each answer takes a record of the type in uapi.netlink.OPERATIONS and returns a record for a do, a list
+    of records for a dump, None for an operation without a reply. Raises NetlinkError."""
+    netdev = NetdevGet(devices)
     return {
-        ("netdev", "dev-get", "do"): look.dev_get,
-        ("netdev", "dev-get", "dump"): look.dev_dump,
-        ("netdev", "queue-get", "do"): look.queue_get,
-        ("netdev", "queue-get", "dump"): look.queue_dump,
-        ("netdev", "napi-get", "do"): look.napi_get,
-        ("netdev", "napi-get", "dump"): look.napi_dump,
-        ("netdev", "page-pool-get", "do"): look.page_pool_get,
-        ("netdev", "page-pool-get", "dump"): look.page_pool_dump,
-        ("netdev", "page-pool-stats-get", "do"): look.page_pool_stats_get,
-        ("netdev", "page-pool-stats-get", "dump"): look.page_pool_stats_dump,
-        ("netdev", "qstats-get", "dump"): look.qstats_dump,
+        ("netdev", "dev-get", "do"): netdev.dev_get,
+        ("netdev", "dev-get", "dump"): netdev.dev_dump,
+        ("netdev", "queue-get", "do"): netdev.queue_get,
+        ("netdev", "queue-get", "dump"): netdev.queue_dump,
+        ("netdev", "napi-get", "do"): netdev.napi_get,
+        ("netdev", "napi-get", "dump"): netdev.napi_dump,
+        ("netdev", "page-pool-get", "do"): netdev.page_pool_get,
+        ("netdev", "page-pool-get", "dump"): netdev.page_pool_dump,
+        ("netdev", "page-pool-stats-get", "do"): netdev.page_pool_stats_get,
+        ("netdev", "page-pool-stats-get", "dump"): netdev.page_pool_stats_dump,
+        ("netdev", "qstats-get", "dump"): netdev.qstats_dump,
         ("ethtool", "rings-get", "do"): ethtool.rings_get,
         ("ethtool", "rings-set", "do"): ethtool.rings_set,
         ("ethtool", "channels-get", "do"): ethtool.channels_get,

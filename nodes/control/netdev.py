@@ -1,8 +1,10 @@
-"""The netdev family's bind-rx and bind-tx: dma-bufs for rx queues, and for sending.
+"""The netdev family's bind-rx and bind-tx: a dma-buf is bound to rx queues of a device, or to a device for
+sending.
 
-In: records of nodes.uapi.netlink and descriptors. Out: bindings, NetlinkError. Owns the bindings; who bound
-says when they end (`unbind`). The order of checks is bind-rx's in the kernel, and a bind is all or
-nothing. Source: net/core/netdev-genl.c, net/core/devmem.c, net/core/netdev_rx_queue.c.
+In: records of nodes.uapi.netlink and descriptors. Out: bindings, NetlinkError. Owns the bindings of one host,
+with ids that are unique in it; the session that bound ends them (`unbind`). The checks come in the order of
+the kernel's bind-rx, and a bind happens whole or not at all. Source: net/core/netdev-genl.c,
+net/core/devmem.c, net/core/netdev_rx_queue.c.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import TypeVar
 
+from nodes.control.devices import Devices
 from nodes.control.netlink_error import NetlinkError
+from nodes.control.policy import require
+from nodes.kernel_version import KernelVersion
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.netmem.binding import Binding, RxBinding, TxBinding
@@ -24,65 +29,68 @@ from nodes.uapi import netlink
 from nodes.uapi.socket import PAGE_SIZE
 
 _B = TypeVar("_B", bound=Binding)
-_V = TypeVar("_V")
 
 
 class Netdev:
-    def __init__(self, device: NetDevice) -> None:
-        self.device = device
+    """The bindings of one host's `devices`."""
+
+    def __init__(self, devices: Devices) -> None:
+        self.devices = devices
         self._bindings: dict[int, Binding] = {}
-        self._next_id = 1  # increases and is not reused soon, as the kernel's cyclic ids
+        self._next_id = 1  # only increases, as the kernel's cyclic ids do until they wrap
 
     # --- bind
 
     def bind_rx(self, request: netlink.BindRx, fd: int, privileged: bool) -> RxBinding:
-        """Bind the dma-buf behind `fd` (taken over, closed on failure; -1: none came) to rx queues.
+        """Bind the dma-buf behind `fd` to rx queues. `fd` is taken over, and closed on failure; -1: the
+        request brought no descriptor.
 
         Table A: EPERM, EINVAL, ENODEV, EOPNOTSUPP, EBADF, EEXIST, ENODATA, E2BIG.
         """
         with _closed_on_error(fd):
             if not privileged:
                 raise NetlinkError(errno.EPERM, "bind-rx needs CAP_NET_ADMIN")
-            require(request.ifindex, "ifindex")
+            ifindex = require(request.ifindex, "ifindex")
             require(request.fd, "fd")
             require(request.queues or None, "queues")
-            niov_size = self._niov_size(request.rx_page_size)
-            self._check_device(request.ifindex)
-            if not self.device.config.nic.queue_management:
+            niov_size = _niov_size(request.rx_page_size, self.devices.kernel)
+            device = self.devices.find(ifindex)
+            if not device.config.nic.queue_management:
                 raise NetlinkError(errno.EOPNOTSUPP, "the driver has no queue management", "ifindex")
-            queues = self._queues(request.queues)
-            self._check_dma(queues)
+            queues = _queues(device, request.queues)
+            _check_dma(device, queues)
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
-            bulk = self.device.config.kernel.provider_bulk
-            binding = RxBinding(self._next_id, self.device.ifindex, region, self._freed, niov_size, bulk)
+            bulk = self.devices.kernel.provider_bulk
+            binding = RxBinding(self._next_id, ifindex, region, self._freed, niov_size, bulk)
             undo.pop_all()
         with ExitStack() as undo:
             undo.callback(self.unbind, binding)
             for rxq in queues:
-                self._check_queue(rxq, niov_size)
-                device, params = self.device, self.device.config.nic.pools
+                _check_queue(device, rxq, niov_size)
+                params = device.config.nic.pools
                 pool = binding.page_pool(rxq.ring_size, device.trace, params, device.napi)
                 device.restart_queue(rxq, pool)
             undo.pop_all()
         return self._bound(binding)
 
     def bind_tx(self, request: netlink.BindTx, fd: int) -> TxBinding:
-        """Bind the dma-buf behind `fd` (taken over) for sending. EINVAL, ENODEV, EOPNOTSUPP, EBADF."""
+        """Bind the dma-buf behind `fd` (taken over, as by bind_rx) for sending. EINVAL, ENODEV, EOPNOTSUPP,
+        EBADF."""
         with _closed_on_error(fd):
-            if not self.device.config.kernel.devmem_tx:
+            if not self.devices.kernel.devmem_tx:
                 raise NetlinkError(errno.EOPNOTSUPP, "this kernel has no bind-tx")
-            require(request.ifindex, "ifindex")
+            ifindex = require(request.ifindex, "ifindex")
             require(request.fd, "fd")
-            self._check_device(request.ifindex)
-            if not self.device.netmem_tx:
+            device = self.devices.find(ifindex)
+            if not device.netmem_tx:
                 raise NetlinkError(errno.EOPNOTSUPP, "the driver does not support netmem TX")
-            self._check_dma([])
+            _check_dma(device, [])
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
-            binding = TxBinding(self._next_id, self.device.ifindex, region, self._freed)
+            binding = TxBinding(self._next_id, ifindex, region, self._freed)
             undo.pop_all()
         return self._bound(binding)
 
@@ -91,82 +99,15 @@ class Netdev:
         self._next_id += 1
         return binding
 
-    def _niov_size(self, rx_page_size: int | None) -> int:
-        """Bytes of a net_iov. EINVAL for a size that is none."""
-        if rx_page_size is None:
-            return PAGE_SIZE
-        name = "rx-page-size"
-        if not self.device.config.kernel.rx_page_size:
-            raise NetlinkError(errno.EINVAL, f"there is no attribute {name!r} in this kernel's bind-rx", name)
-        if rx_page_size < PAGE_SIZE or rx_page_size & (rx_page_size - 1):
-            raise NetlinkError(
-                errno.EINVAL, f"{name} {rx_page_size} must be a power of 2 and {PAGE_SIZE} at least", name
-            )
-        return rx_page_size
-
-    def _check_device(self, ifindex: int | None) -> None:
-        if ifindex != self.device.ifindex:
-            raise NetlinkError(
-                errno.ENODEV,
-                f"no device has ifindex {ifindex}, this host's has {self.device.ifindex}",
-                "ifindex",
-            )
-
-    def _check_dma(self, queues: list[RxQueue]) -> None:
-        """One DMA device is there, and it is every queue's (netdev_nl_get_dma_dev)."""
-        devices = self.device.config.nic.dma_devices
-        if not devices:
-            raise NetlinkError(errno.EOPNOTSUPP, "the device does not support DMA")
-        for before, rxq in pairwise(queues):
-            if (rxq.id - before.id) % devices:
-                text = f"rx queues {rxq.id} and {before.id} have different DMA devices: bind them apart"
-                raise NetlinkError(errno.EOPNOTSUPP, text)
-
-    def _queues(self, wanted: tuple[netlink.Queue, ...]) -> list[RxQueue]:
-        """The queues named, once each, in ascending order (netdev_nl_read_rxq_bitmap)."""
-        count, kernel = len(self.device.rx_queues), self.device.config.kernel
-        chosen: set[int] = set()
-        for at, queue in enumerate(wanted):
-            name = f"queues[{at}]"
-            queue_id = require(queue.id, f"{name}.id")
-            if require(queue.type, f"{name}.type") not in ("rx", 0):
-                raise NetlinkError(
-                    errno.EINVAL, f"queue {queue_id} is a tx queue: bind rx queues", f"{name}.type"
-                )
-            if queue_id >= count:
-                raise NetlinkError(
-                    kernel.bad_queue_errno,
-                    f"rx queue {queue_id} does not exist, the device has {count}",
-                    f"{name}.id",
-                )
-            if queue_id in chosen and not kernel.duplicate_queue:
-                raise NetlinkError(errno.EEXIST, f"rx queue {queue_id} is named twice", f"{name}.id")
-            chosen.add(queue_id)
-        return [self.device.rx_queues[i] for i in sorted(chosen)]
-
-    def _check_queue(self, rxq: RxQueue, niov_size: int) -> None:
-        """__net_mp_open_rxq: may this queue get a memory provider?"""
-        rings, kernel = self.device.rings, self.device.config.kernel
-        if rings.tcp_data_split is not TcpDataSplit.ENABLED:
-            raise NetlinkError(
-                kernel.split_off_errno, "tcp-data-split is not enabled: set the ring parameter first"
-            )
-        if rings.hds_thresh:
-            raise NetlinkError(errno.EINVAL, f"hds-thresh is {rings.hds_thresh}: set it to 0 first")
-        most = self.device.config.nic.rx_page_size_max
-        if niov_size > most:
-            text = f"the device does not support an rx-page-size of {niov_size}, {most} at most"
-            raise NetlinkError(errno.EOPNOTSUPP, text)
-        if rxq.pool.provider.dmabuf_id:
-            raise NetlinkError(errno.EEXIST, f"rx queue {rxq.id} has a memory provider already")
-
     # --- unbind
 
     def unbind(self, binding: Binding) -> None:
-        """Give its queues ordinary pages again; the memory goes when nobody holds any of it."""
-        for rxq in self.device.rx_queues:
+        """Give the binding's queues ordinary pages again. The memory is released when its last net_iov is
+        back."""
+        device = self.devices[binding.ifindex]
+        for rxq in device.rx_queues:
             if rxq.pool.provider.dmabuf_id == binding.dmabuf_id:
-                self.device.restart_queue(rxq, self.device.host_pool())
+                device.restart_queue(rxq, device.host_pool())
         binding.unbind()
 
     def _freed(self, binding: Binding) -> None:
@@ -183,6 +124,68 @@ class Netdev:
         return tuple(self._bindings.values())
 
 
+# --- the checks of a bind
+
+
+def _niov_size(rx_page_size: int | None, kernel: KernelVersion) -> int:
+    """Bytes of a net_iov. EINVAL for a size that a net_iov cannot have."""
+    if rx_page_size is None:
+        return PAGE_SIZE
+    name = "rx-page-size"
+    if not kernel.rx_page_size:
+        raise NetlinkError(errno.EINVAL, f"there is no attribute {name!r} in this kernel's bind-rx", name)
+    if rx_page_size < PAGE_SIZE or rx_page_size & (rx_page_size - 1):
+        text = f"{name} {rx_page_size} must be a power of 2 and {PAGE_SIZE} at least"
+        raise NetlinkError(errno.EINVAL, text, name)
+    return rx_page_size
+
+
+def _queues(device: NetDevice, wanted: tuple[netlink.Queue, ...]) -> list[RxQueue]:
+    """The queues that the request names, each once, in ascending order (netdev_nl_read_rxq_bitmap)."""
+    count, kernel = len(device.rx_queues), device.config.kernel
+    chosen: set[int] = set()
+    for at, queue in enumerate(wanted):
+        name = f"queues[{at}]"
+        queue_id = require(queue.id, f"{name}.id")
+        if require(queue.type, f"{name}.type") not in ("rx", 0):
+            text = f"queue {queue_id} is a tx queue: bind rx queues"
+            raise NetlinkError(errno.EINVAL, text, f"{name}.type")
+        if queue_id >= count:
+            text = f"rx queue {queue_id} does not exist, the device has {count}"
+            raise NetlinkError(kernel.bad_queue_errno, text, f"{name}.id")
+        if queue_id in chosen and not kernel.duplicate_queue:
+            raise NetlinkError(errno.EEXIST, f"rx queue {queue_id} is named twice", f"{name}.id")
+        chosen.add(queue_id)
+    return [device.rx_queues[i] for i in sorted(chosen)]
+
+
+def _check_dma(device: NetDevice, queues: list[RxQueue]) -> None:
+    """The device has a DMA device, and all the queues have the same one (netdev_nl_get_dma_dev)."""
+    dma_devices = device.config.nic.dma_devices
+    if not dma_devices:
+        raise NetlinkError(errno.EOPNOTSUPP, "the device does not support DMA")
+    for before, rxq in pairwise(queues):
+        if (rxq.id - before.id) % dma_devices:
+            text = f"rx queues {rxq.id} and {before.id} have different DMA devices: bind them apart"
+            raise NetlinkError(errno.EOPNOTSUPP, text)
+
+
+def _check_queue(device: NetDevice, rxq: RxQueue, niov_size: int) -> None:
+    """Whether this queue may get a memory provider (__net_mp_open_rxq)."""
+    rings, kernel = device.rings, device.config.kernel
+    if rings.tcp_data_split is not TcpDataSplit.ENABLED:
+        text = "tcp-data-split is not enabled: set the ring parameter first"
+        raise NetlinkError(kernel.split_off_errno, text)
+    if rings.hds_thresh:
+        raise NetlinkError(errno.EINVAL, f"hds-thresh is {rings.hds_thresh}: set it to 0 first")
+    maximum = device.config.nic.rx_page_size_max
+    if niov_size > maximum:
+        text = f"the device does not support an rx-page-size of {niov_size}, {maximum} at most"
+        raise NetlinkError(errno.EOPNOTSUPP, text)
+    if rxq.pool.provider.dmabuf_id:
+        raise NetlinkError(errno.EEXIST, f"rx queue {rxq.id} has a memory provider already")
+
+
 @contextmanager
 def _closed_on_error(fd: int) -> Iterator[None]:
     try:
@@ -194,18 +197,12 @@ def _closed_on_error(fd: int) -> Iterator[None]:
 
 
 def _attach(number: int | None, fd: int) -> Region:
-    """What the caller calls `number` and came as `fd`, -1 if it did not come."""
+    """Map the dma-buf that arrived as `fd` (-1: none arrived) and that the caller knows as `number`. EBADF,
+    and what the memory refuses."""
     if fd < 0:
         raise NetlinkError(errno.EBADF, f"file descriptor {number} is not open", "fd")
     try:
         return dmabuf.attach(fd)
-    except OSError as refused:  # whose text cannot know the caller's number
-        number_there = refused.errno or errno.EIO
-        raise NetlinkError(number_there, f"file descriptor {number}: {refused.strerror}") from None
-
-
-def require(value: _V | None, attribute: str) -> _V:
-    """The value of an attribute that must be there; EINVAL when it is not (GENL_REQ_ATTR_CHECK)."""
-    if value is None:
-        raise NetlinkError(errno.EINVAL, f"attribute {attribute!r} is missing", attribute)
-    return value
+    except OSError as refused:  # its text names `fd`, a number that means nothing to the caller
+        errno_there = refused.errno or errno.EIO
+        raise NetlinkError(errno_there, f"file descriptor {number}: {refused.strerror}") from None

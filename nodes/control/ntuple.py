@@ -1,7 +1,8 @@
-"""N-tuple rules between the request's text and the NIC's integers.
+"""The n-tuple rules of one device: ethtool -n and -N.
 
-In: records of nodes.uapi.netlink. Out: NtupleRule of nodes.nic, and back; NetlinkError EINVAL for what is no
-address. Owns nothing. Source: struct ethtool_rx_flow_spec; its m_u has the bits that are compared.
+In: a NetDevice, records of nodes.uapi.netlink. Out: records, NetlinkError; a refused request changes nothing.
+Owns nothing: the rules are the device's. A record has addresses as text, NtupleRule has them as integers.
+Source: net/ethtool/ioctl.c; struct ethtool_rx_flow_spec, whose m_u has the bits that are compared.
 """
 
 from __future__ import annotations
@@ -10,24 +11,82 @@ import errno
 import ipaddress
 from typing import Literal
 
+from nodes.control.devices import header_of
 from nodes.control.netlink_error import NetlinkError
-from nodes.nic.flow_steering import NtupleRule
+from nodes.control.policy import require
+from nodes.nic.flow_steering import DROP, RULES_MAX, NtupleRule
+from nodes.nic.net_device import NetDevice
 from nodes.uapi import netlink
 
+FEATURE = "rx-ntuple-filter"
 _BYTES: dict[str, int] = {"tcp4": 4, "tcp6": 16}
 _FAMILIES = {4: ipaddress.IPv4Address, 16: ipaddress.IPv6Address}
 
 
-def rule_of(request: netlink.Ntuple, queue: int) -> NtupleRule:
-    """The rule that sends to `queue`. EINVAL for an address of another family or none, and for a mask
-    without its field."""
+def ntuple_insert(device: NetDevice, request: netlink.Ntuple) -> netlink.Location:
+    """EOPNOTSUPP while the feature is off, EINVAL for a queue or context that does not exist and for a text
+    that is no address, ENOSPC when the table is full."""
+    steering, at = device.steering, request.location
+    if not steering.enabled:
+        raise NetlinkError(errno.EOPNOTSUPP, f"{FEATURE} is off: turn it on first")
+    _check_destination(device, request)
+    if at is not None and at >= RULES_MAX:
+        raise NetlinkError(errno.EINVAL, f"location {at}: choose 0 to {RULES_MAX - 1}", "location")
+    if len(steering.rules) >= RULES_MAX and at not in steering.rules:
+        raise NetlinkError(errno.ENOSPC, f"the device has room for {RULES_MAX} rules")
+    location = steering.insert(_rule_of(request), at)
+    device.steering_changed()
+    return netlink.Location(header_of(device), location)
+
+
+def ntuple_delete(device: NetDevice, request: netlink.Location) -> None:
+    """EINVAL without a location, ENOENT when no rule is there."""
+    location, _ = _find(device, request)
+    del device.steering.rules[location]
+    device.steering_changed()
+
+
+def ntuple_get(device: NetDevice, request: netlink.Location) -> netlink.Ntuple:
+    """EINVAL without a location, ENOENT when no rule is there."""
+    return _record_of(device, *_find(device, request))
+
+
+def ntuple_dump(device: NetDevice) -> list[netlink.Ntuple]:
+    """Every rule, by location."""
+    return [_record_of(device, *each) for each in sorted(device.steering.rules.items())]
+
+
+def _check_destination(device: NetDevice, request: netlink.Ntuple) -> None:
+    """Queue and context of a new rule: it has one of them, and the device has it."""
+    queues = len(device.rx_queues)
+    if request.context:
+        if request.context not in device.rss_contexts:
+            raise NetlinkError(errno.EINVAL, f"there is no RSS context {request.context}", "context")
+        if request.queue:
+            text = f"queue {request.queue} beside a context: leave it out"
+            raise NetlinkError(errno.EINVAL, text, "queue")
+    elif request.queue is None or request.queue >= queues:
+        text = f"queue {request.queue}: choose 0 to {queues - 1}, or {DROP} to drop"
+        raise NetlinkError(errno.EINVAL, text, "queue")
+
+
+def _find(device: NetDevice, request: netlink.Location) -> tuple[int, NtupleRule]:
+    location = require(request.location, "location")
+    rule = device.steering.rules.get(location)
+    if rule is None:
+        raise NetlinkError(errno.ENOENT, f"no rule at location {location}", "location")
+    return location, rule
+
+
+def _rule_of(request: netlink.Ntuple) -> NtupleRule:
+    """EINVAL for an address of another IP version or none, and for a mask without its field."""
     n = _BYTES[request.flow_type]
     for field in ("src_ip", "dst_ip", "src_port", "dst_port"):
         if getattr(request, f"{field}_mask") is not None and getattr(request, field) is None:
             name = field.replace("_", "-")
             raise NetlinkError(errno.EINVAL, f"{name}-mask is given without {name}", f"{name}-mask")
     return NtupleRule(
-        queue,
+        request.queue or 0,
         _number(request.src_ip, n, "src-ip"),
         _number(request.dst_ip, n, "dst-ip"),
         request.src_port,
@@ -41,11 +100,12 @@ def rule_of(request: netlink.Ntuple, queue: int) -> NtupleRule:
     )
 
 
-def record_of(location: int, rule: NtupleRule) -> netlink.Ntuple:
-    """As it was asked for."""
+def _record_of(device: NetDevice, location: int, rule: NtupleRule) -> netlink.Ntuple:
+    """The rule as ntuple_insert was given it."""
     n = rule.address_bytes
     flow_type: Literal["tcp4", "tcp6"] = "tcp4" if n == 4 else "tcp6"
     return netlink.Ntuple(
+        header_of(device),
         flow_type,
         _text(rule.src_ip, n),
         _text(rule.src_ip_mask, n),

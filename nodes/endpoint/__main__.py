@@ -94,7 +94,7 @@ def _groups(address6: str) -> tuple[bytes, ...]:
 
 def _capture(host: Host, path: str, stack: ExitStack) -> None:
     """A file for each NIC: `path` for the first, with the interface's name in it for the others."""
-    for number, (ifindex, device) in enumerate(host.devices.items()):
+    for number, (ifindex, device) in enumerate(host.stack.devices.items()):
         of_nic = Path(path) if number == 0 else Path(path).with_suffix(f".{device.name}{Path(path).suffix}")
         file = stack.enter_context(_writable("--pcap", str(of_nic)))
         capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
@@ -104,7 +104,7 @@ def _capture(host: Host, path: str, stack: ExitStack) -> None:
 
 def _parts(host: Host, bus: MemoryBus | None) -> HostParts:
     config, nic = host.config, host.config.nics[0]
-    (device, *_) = host.devices.values()
+    (device, *_) = host.stack.devices.values()
     address, _, prefix = nic.address.partition("/")
     address6, _, prefix6 = nic.address6.partition("/")
     welcome = Welcome(

@@ -33,7 +33,7 @@ class ProcessCalls:
     def __init__(self, host: HostParts, memory: UserMemory) -> None:
         self._host = host
         self._memory = memory
-        self._netlink_answers = families.answers(host.device, host.ethtool)
+        self._netlink_answers = families.answers(host.netdev.devices, host.ethtool)
         self.calls: dict[type, Callable[..., Attempt]] = {
             syscalls.Hello: self._hello,
             syscalls.RegisterMemory: self._register_memory,

@@ -35,6 +35,7 @@ from nodes.wire.tcp import CHECKSUM_OFFSET
 
 _HEADER_BUFFER_BYTES = 128 << 10  # also holds frames that cannot be split, up to a whole IPv4 packet
 _FLOW_CACHE_MAX = 65536
+NAPI_ID_MIN = 8193  # to the kernel a smaller number is a CPU's (include/net/busy_poll.h)
 
 
 class TcpDataSplit(enum.StrEnum):
@@ -104,6 +105,7 @@ class NetDevice:
         self._capture: Capture | None = None
         self.trace = trace
         self.napi = Napi()  # one CPU polls every queue
+        self.first_napi_id = NAPI_ID_MIN  # queue 0's; a host gives each of its devices another
         self._host_pages = HostPages(rx_buf_len, config.host_memory_bytes)
         self._split = self._receive_split if config.nic.exact else self._receive_fixed_split
         self._linear_pool = PagePool(HostPages(PAGE_SIZE, config.host_memory_bytes), napi=self.napi)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from nodes.control.netdev_get import NAPI_ID_MIN
 from nodes.nic.header_split import flow_of
 from nodes.sock.devmem_socket import DevmemSocket, SocketOptions, error
 from nodes.sock.tcp_info import tcp_info
@@ -246,7 +245,7 @@ def _napi_id(sock: DevmemSocket) -> int:
     if sock.peer == (0, 0) or sock.device is None:
         return 0
     rxq = sock.device.queue_of(flow_of(sock.remote, sock.local))
-    return 0 if rxq is None else NAPI_ID_MIN + rxq.id
+    return 0 if rxq is None else sock.device.first_napi_id + rxq.id
 
 
 def _set_zerocopy(sock: DevmemSocket, given: Setting) -> None:

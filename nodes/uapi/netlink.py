@@ -1,9 +1,11 @@
 """The netdev and ethtool netlink families as records: attribute names, types and ranges of the specs.
 
-In: nothing. Out: a record type an operation, in `OPERATIONS`, and which operations need CAP_NET_ADMIN; what
-decodes into such a record satisfies the kernel's policy (nodes/control/policy.py says how it is refused
-otherwise). Owns nothing. Sources: Documentation/netlink/specs/netdev.yaml and ethtool.yaml; n-tuple rules as
-struct ethtool_rx_flow_spec has them, for ethtool's netlink family has none.
+In: nothing. Out: the record type of each operation's request, in `OPERATIONS`; the record types of replies;
+which operations need CAP_NET_ADMIN. A request that decodes into its record satisfies the kernel's policy;
+nodes/control/policy.py says how any other request is refused. Owns nothing. Sources:
+Documentation/netlink/specs/netdev.yaml and ethtool.yaml. N-tuple rules and the counters of ethtool -S are
+ioctls in the kernel (struct ethtool_rx_flow_spec, ETHTOOL_GSTATS); here they are operations of the ethtool
+family.
 """
 
 from __future__ import annotations
@@ -16,15 +18,17 @@ U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
 Id = Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)]
 Ifindex = Annotated[int, msgspec.Meta(ge=1, le=0x7FFFFFFF)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
-# An enumeration by name, or by number as the kernel has it
+# Enumerations: by name, or by the number that the kernel gives the name
 QueueType = Literal["rx", "tx"] | Annotated[int, msgspec.Meta(ge=0, le=1)]
 Split = Literal["unknown", "disabled", "enabled"] | Annotated[int, msgspec.Meta(ge=0, le=2)]
 
+ALTIFNAMSIZ = 128  # bytes of an interface name and its NUL, at most (include/uapi/linux/if.h)
 Mode = Literal["do", "dump"]
 
 
 class Attributes(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
-    """Base of every record: kebab-case names outside, None for an attribute that is absent."""
+    """Base of every record. A field's encoded name is in kebab-case; None means that the attribute is
+    absent."""
 
 
 class Empty(Attributes, frozen=True):
@@ -52,19 +56,20 @@ class BindTx(Attributes, frozen=True):
 
 
 class Dmabuf(Attributes, frozen=True):
-    """The reply of both."""
+    """The reply of bind-rx and of bind-tx: the dma-buf's id."""
 
     id: int
 
 
-class OfDevice(Attributes, frozen=True):
-    """dev-get's request, and what dumps of queues and NAPIs are filtered by."""
+class IfindexOnly(Attributes, frozen=True):
+    """The request of dev-get, and of the dumps of queues and NAPIs: these cover one device, or all without
+    an ifindex."""
 
     ifindex: Ifindex | None = None
 
 
 class Device(Attributes, frozen=True):
-    """There is no XDP: its features are none."""
+    """The reply of dev-get. The NIC has no XDP, so all three sets of features are empty."""
 
     ifindex: int
     xdp_features: tuple[str, ...]
@@ -91,7 +96,8 @@ class NapiGet(Attributes, frozen=True):
 
 
 class NapiInfo(Attributes, frozen=True):
-    """Software interrupts only: no interrupt number, no thread. Times in nanoseconds."""
+    """The NIC has neither interrupts nor a NAPI thread, so irq and pid are absent. Timeouts in
+    nanoseconds."""
 
     id: int
     ifindex: int
@@ -148,7 +154,9 @@ class QstatsGet(Attributes, frozen=True):
 
 
 class Qstats(Attributes, frozen=True):
-    """Of one queue, or of the device. Packets and bytes are the wire's; None: not counted there."""
+    """Counters of one queue, or of the whole device without queue_type and queue_id. Packets and bytes are
+    those of the wire, before coalescing and after segmentation; None: this kind of queue has no such
+    counter."""
 
     ifindex: int
     queue_type: str | None = None
@@ -177,11 +185,25 @@ class Qstats(Attributes, frozen=True):
     tx_wake: int | None = None
 
 
-# --- ethtool
+# --- ethtool: every request and every reply names its device in a header
 
 
-class Rings(Attributes, frozen=True):
-    """rings-set: None leaves a value alone."""
+class Header(Attributes, frozen=True):
+    """A request names its device by index, by name, or by both; a reply has both. Flags (compact bitsets,
+    replies to set requests) are not modelled."""
+
+    dev_index: U32 | None = None
+    dev_name: Annotated[str, msgspec.Meta(max_length=ALTIFNAMSIZ - 1)] | None = None
+
+
+class HeaderOnly(Attributes, frozen=True):
+    """A request without further attributes, and the base of the requests that have some."""
+
+    header: Header | None = None
+
+
+class Rings(HeaderOnly, frozen=True):
+    """rings-set. None leaves a value as it is."""
 
     rx: U32 | None = None
     tx: U32 | None = None
@@ -191,8 +213,9 @@ class Rings(Attributes, frozen=True):
 
 
 class RingsInfo(Attributes, frozen=True):
-    """Buffers posted to each rx queue, packets that may wait in the tx ring; bytes otherwise."""
+    """rx: buffers posted to each rx queue; tx: packets that may wait in the tx ring; the rest in bytes."""
 
+    header: Header
     rx_max: int
     tx_max: int
     rx: int
@@ -203,8 +226,8 @@ class RingsInfo(Attributes, frozen=True):
     hds_thresh_max: int
 
 
-class Channels(Attributes, frozen=True):
-    """channels-set: None leaves a count alone."""
+class Channels(HeaderOnly, frozen=True):
+    """channels-set. None leaves a count as it is."""
 
     rx_count: U32 | None = None
     tx_count: U32 | None = None
@@ -213,8 +236,9 @@ class Channels(Attributes, frozen=True):
 
 
 class ChannelsInfo(Attributes, frozen=True):
-    """None: the device has no channels of that kind. A combined one has an rx and a tx queue."""
+    """None: the device has no channels of that kind. A combined channel has an rx queue and a tx queue."""
 
+    header: Header
     rx_max: int | None = None
     tx_max: int | None = None
     combined_max: int | None = None
@@ -223,15 +247,15 @@ class ChannelsInfo(Attributes, frozen=True):
     combined_count: int | None = None
 
 
-class RssContext(Attributes, frozen=True):
-    """Which one; absent or 0: the device's own."""
+class RssContext(HeaderOnly, frozen=True):
+    """The id of an RSS context; absent or 0: the device's own table and key."""
 
     context: U32 | None = None
 
 
-class Rss(Attributes, frozen=True):
-    """`indir`: the table, or a part that is repeated, or nothing for the default; `equal`: spread over the
-    first so many queues (ethtool -X equal N); `hkey` in hexadecimal."""
+class Rss(HeaderOnly, frozen=True):
+    """`indir` is the indirection table; a shorter one is repeated, an empty one means the default. `equal`
+    spreads over the first so many queues (ethtool -X equal N). `hkey` is the hash key in hexadecimal."""
 
     context: U32 | None = None
     indir: tuple[U32, ...] | None = None
@@ -239,10 +263,10 @@ class Rss(Attributes, frozen=True):
     hkey: str | None = None
 
 
-class Ntuple(Attributes, frozen=True):
-    """One rule; absent fields match anything. Addresses as text. Of a field with a mask only the bits set
-    in the mask are compared. `queue` -1 discards; `context` chooses the queue by an RSS context instead.
-    `location`: where, the lowest free one if absent."""
+class Ntuple(HeaderOnly, frozen=True):
+    """One rule; an absent field matches everything. Addresses are text. Of a field with a mask only the bits
+    that are set in the mask are compared. `queue` -1 drops the packet; with `context` that RSS context
+    chooses the queue. `location`: the rule's place in the table; absent: the lowest that is free."""
 
     flow_type: Literal["tcp4", "tcp6"] = "tcp4"
     src_ip: str | None = None
@@ -258,57 +282,68 @@ class Ntuple(Attributes, frozen=True):
     location: U32 | None = None
 
 
-class Location(Attributes, frozen=True):
+class Location(HeaderOnly, frozen=True):
+    """The place of a rule in the n-tuple table."""
+
     location: U32 | None = None
 
 
-class FeaturesSet(Attributes, frozen=True):
-    """Features by name, on or off."""
+class FeaturesSet(HeaderOnly, frozen=True):
+    """Features by name: True turns a feature on, False off."""
 
     wanted: dict[str, bool] | None = None
 
 
 class Features(Attributes, frozen=True):
-    """Names of features: those that can be changed, and those that are on."""
+    """Names of features: `hw` can be changed, `active` are on."""
 
+    header: Header
     hw: tuple[str, ...]
     active: tuple[str, ...]
+
+
+class Stats(Attributes, frozen=True):
+    """The counters of ethtool -S by name."""
+
+    header: Header
+    stats: dict[str, int]
 
 
 OPERATIONS: dict[tuple[str, str, Mode], type[Attributes]] = {
     ("netdev", "bind-rx", "do"): BindRx,
     ("netdev", "bind-tx", "do"): BindTx,
-    ("netdev", "dev-get", "do"): OfDevice,
+    ("netdev", "dev-get", "do"): IfindexOnly,
     ("netdev", "dev-get", "dump"): Empty,
     ("netdev", "queue-get", "do"): QueueGet,
-    ("netdev", "queue-get", "dump"): OfDevice,
+    ("netdev", "queue-get", "dump"): IfindexOnly,
     ("netdev", "napi-get", "do"): NapiGet,
-    ("netdev", "napi-get", "dump"): OfDevice,
+    ("netdev", "napi-get", "dump"): IfindexOnly,
     ("netdev", "page-pool-get", "do"): PagePoolGet,
     ("netdev", "page-pool-get", "dump"): Empty,
     ("netdev", "page-pool-stats-get", "do"): PagePoolStatsGet,
     ("netdev", "page-pool-stats-get", "dump"): Empty,
     ("netdev", "qstats-get", "dump"): QstatsGet,
-    ("ethtool", "rings-get", "do"): Empty,
+    ("ethtool", "rings-get", "do"): HeaderOnly,
     ("ethtool", "rings-set", "do"): Rings,
-    ("ethtool", "channels-get", "do"): Empty,
+    ("ethtool", "channels-get", "do"): HeaderOnly,
     ("ethtool", "channels-set", "do"): Channels,
     ("ethtool", "rss-get", "do"): RssContext,
-    ("ethtool", "rss-get", "dump"): Empty,
+    ("ethtool", "rss-get", "dump"): HeaderOnly,
     ("ethtool", "rss-set", "do"): Rss,
     ("ethtool", "rss-create-act", "do"): Rss,
     ("ethtool", "rss-delete-act", "do"): RssContext,
-    ("ethtool", "features-get", "do"): Empty,
+    ("ethtool", "features-get", "do"): HeaderOnly,
     ("ethtool", "features-set", "do"): FeaturesSet,
-    ("ethtool", "stats-get", "do"): Empty,
+    ("ethtool", "stats-get", "do"): HeaderOnly,
     ("ethtool", "ntuple-insert", "do"): Ntuple,
     ("ethtool", "ntuple-delete", "do"): Location,
     ("ethtool", "ntuple-get", "do"): Location,
-    ("ethtool", "ntuple-get", "dump"): Empty,
+    ("ethtool", "ntuple-get", "dump"): HeaderOnly,
 }
 _CHANGES = ("-set", "-act", "-insert", "-delete")
 
 
 def needs_admin(family: str, operation: str) -> bool:
-    """Whether the caller must have CAP_NET_ADMIN: bind-rx and whatever changes the device; not bind-tx."""
+    """Whether the caller needs CAP_NET_ADMIN: bind-rx and every operation that changes a device do, bind-tx
+    does not (GENL_ADMIN_PERM)."""
     return operation == "bind-rx" or (family == "ethtool" and operation.endswith(_CHANGES))

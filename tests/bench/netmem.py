@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from contextlib import closing
 
+from nodes.control.devices import Devices
 from nodes.control.netdev import Netdev
 from nodes.machine import dmabuf
 from nodes.machine.ledger import Ledger
@@ -84,7 +85,7 @@ def niov_bytes() -> float:
 def _device() -> tuple[NetDevice, Netdev]:
     device = NetDevice(DeviceConfig("bench", 2, bytes(6)), FakeWire(), Ledger())
     device.rings.tcp_data_split = TcpDataSplit.ENABLED
-    return device, Netdev(device)
+    return device, Netdev(Devices(device))
 
 
 def _bind(device: NetDevice, netdev: Netdev, fd: int) -> RxBinding:

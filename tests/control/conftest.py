@@ -1,5 +1,8 @@
-"""In: nothing. Out: a bench, and its control plane; unbound and counted when the test is over. `on_nic` marks
-a test whose bench has another NIC than the generic one."""
+"""A bench with one NIC and its control plane, as fixtures.
+
+In: nothing. Out: the fixtures, and `on_nic`, which marks a test whose bench has another NIC model than the
+generic one. After the test bindings are unbound and their net_iovs counted.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.netmem.binding import RxBinding
 from nodes.nic.nic_model import GENERIC, MODELS
+from nodes.uapi.netlink import Header
 from tests.nic.bench import Bench
+
+ETH0 = Header(2, "eth0")  # of the bench's device, in requests and replies
 
 
 def on_nic(*names: str) -> pytest.MarkDecorator:
@@ -27,7 +34,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture
 def netdev(bench: Bench) -> Iterator[Netdev]:
-    each = Netdev(bench.device)
+    each = Netdev(Devices(bench.device))
     yield each
     for binding in each.bindings:
         if isinstance(binding, RxBinding):
@@ -40,4 +47,4 @@ def netdev(bench: Bench) -> Iterator[Netdev]:
 
 @pytest.fixture
 def ethtool(bench: Bench) -> Ethtool:
-    return Ethtool(bench.device)
+    return Ethtool(Devices(bench.device))

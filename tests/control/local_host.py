@@ -1,4 +1,5 @@
-"""A host's client and its control plane in one process: all of it real but the channel between them."""
+"""A host's client and its control plane in one process: both are real, only the channel between them is
+missing."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from nodes.client.ethtool import Ethtool as EthtoolClient
 from nodes.client.host import Host
 from nodes.client.netdev import Netdev as NetdevClient
 from nodes.control import families, policy
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.nic.net_device import NetDevice
 from nodes.uapi.netlink import OPERATIONS, Mode
@@ -21,10 +23,10 @@ _R = TypeVar("_R", bound=Reply)
 
 
 class LocalCalls(Calls):
-    """Answers netlink requests at once, as the endpoint does."""
+    """Answers netlink requests as the endpoint does, without a channel."""
 
-    def __init__(self, device: NetDevice) -> None:
-        self._answers = families.answers(device, Ethtool(device))
+    def __init__(self, devices: Devices) -> None:
+        self._answers = families.answers(devices, Ethtool(devices))
 
     def call(self, request: Request, kind: type[_R], fds: tuple[int, ...] = ()) -> _R:
         assert isinstance(request, Netlink)
@@ -38,8 +40,9 @@ class LocalCalls(Calls):
         return reply
 
 
-def local_host(device: NetDevice) -> Host:
-    """What nodes.client.ethtool_command needs of a host."""
-    calls = LocalCalls(device)
-    parts = SimpleNamespace(ifname="eth0", ethtool=EthtoolClient(calls), netdev=NetdevClient(calls))
+def local_host(*devices: NetDevice) -> Host:
+    """The attributes of a Host that nodes.client.ethtool_command uses; the first of `devices` is its NIC."""
+    calls, first = LocalCalls(Devices(*devices)), devices[0]
+    ethtool, netdev = EthtoolClient(calls, first.ifindex), NetdevClient(calls)
+    parts = SimpleNamespace(ifname=first.name, ethtool=ethtool, netdev=netdev)
     return cast(Host, parts)

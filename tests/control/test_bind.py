@@ -17,13 +17,13 @@ from nodes.control.netlink_error import NetlinkError
 from nodes.machine import dmabuf
 from nodes.netmem.binding import RxBinding
 from nodes.nic.net_device import TcpDataSplit
-from nodes.uapi.netlink import BindRx, BindTx, OfDevice, Queue
+from nodes.uapi.netlink import BindRx, BindTx, IfindexOnly, Queue
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp
 
 IFINDEX = 2
 SIZE = 1 << 20
-DUMP = OfDevice()
+DUMP = IfindexOnly()
 
 
 def rx_request(*queues: int) -> BindRx:
@@ -31,7 +31,7 @@ def rx_request(*queues: int) -> BindRx:
 
 
 def fd_of(size: int = SIZE) -> int:
-    """A dma-buf as it comes through the channel: a descriptor of its own."""
+    """A dma-buf as the endpoint gets it from the channel: a descriptor that is the endpoint's own."""
     region = dmabuf.export(size)
     fd = os.dup(region.fd)
     region.close()
@@ -47,7 +47,7 @@ def bind(netdev: Netdev, *queues: int, size: int = SIZE) -> RxBinding:
 
 
 def ready(netdev: Netdev) -> None:
-    netdev.device.rings.tcp_data_split = TcpDataSplit.ENABLED
+    netdev.devices[IFINDEX].rings.tcp_data_split = TcpDataSplit.ENABLED
 
 
 @contextmanager
@@ -58,8 +58,8 @@ def refused(number: int, text: str) -> Iterator[None]:
 
 
 def bound_queues(netdev: Netdev) -> dict[int, int]:
-    """Queue -> dma-buf id, of queues that have one."""
-    queues = NetdevGet(netdev.device).queue_dump(DUMP)
+    """The dma-buf id of each rx queue that has one."""
+    queues = NetdevGet(netdev.devices).queue_dump(DUMP)
     return {q.id: q.dmabuf for q in queues if q.type == "rx" and q.dmabuf}
 
 
@@ -67,10 +67,10 @@ def bound_queues(netdev: Netdev) -> dict[int, int]:
 
 
 def test_bind_rx_checks_in_the_kernels_order(netdev: Netdev) -> None:
-    """Everything is wrong; each refusal names the first wrong thing, which is then put right."""
+    """At first every attribute is wrong; each refusal names the first wrong one, which is then corrected."""
     request = BindRx(None, None, (), rx_page_size=3000)
     fix = msgspec.structs.replace
-    device = netdev.device
+    device = netdev.devices[IFINDEX]
 
     def refuse(number: int, text: str, fd: int, privileged: bool = True) -> None:
         with refused(number, text):
@@ -135,7 +135,7 @@ def test_the_rx_page_size_is_the_net_iovs(netdev: Netdev, size: int) -> None:
 
 @pytest.mark.parametrize("split", [TcpDataSplit.UNKNOWN, TcpDataSplit.DISABLED])
 def test_without_header_split_nothing_is_bound(netdev: Netdev, split: TcpDataSplit) -> None:
-    netdev.device.rings.tcp_data_split = split
+    netdev.devices[IFINDEX].rings.tcp_data_split = split
     with refused(errno.EINVAL, "tcp-data-split is not enabled"):
         bind(netdev, 7)
     assert bound_queues(netdev) == {}
@@ -149,7 +149,7 @@ def test_a_refusal_names_the_attribute(netdev: Netdev) -> None:
 
 def test_bind_tx_checks_in_the_kernels_order(netdev: Netdev) -> None:
     request = BindTx()
-    netdev.device.netmem_tx = False
+    netdev.devices[IFINDEX].netmem_tx = False
 
     def refuse(number: int, text: str, fd: int) -> None:
         with refused(number, text):
@@ -163,7 +163,7 @@ def test_bind_tx_checks_in_the_kernels_order(netdev: Netdev) -> None:
     refuse(errno.ENODEV, "no device has ifindex", fd_of())
     request = BindTx(IFINDEX, 9)
     refuse(errno.EOPNOTSUPP, "does not support netmem TX", fd_of())  # A31
-    netdev.device.netmem_tx = True
+    netdev.devices[IFINDEX].netmem_tx = True
     refuse(errno.EBADF, "is not open", 999)
     refuse(errno.EINVAL, "no memfd of that name", no_dmabuf())
     refuse(errno.EINVAL, "TX dma-buf size 4097", fd_of(4097))  # A19
@@ -182,11 +182,11 @@ def test_a_queue_named_twice_is_bound_once(netdev: Netdev) -> None:
 def test_all_queues_are_bound_or_none(netdev: Netdev) -> None:
     ready(netdev)
     first = bind(netdev, 6)
-    before = [rxq.pool.provider for rxq in netdev.device.rx_queues]
+    before = [rxq.pool.provider for rxq in netdev.devices[IFINDEX].rx_queues]
     with refused(errno.EEXIST, "rx queue 6"):
         bind(netdev, 7, 5, 6)
     assert bound_queues(netdev) == {6: first.dmabuf_id}
-    assert [rxq.pool.provider for rxq in netdev.device.rx_queues] == before
+    assert [rxq.pool.provider for rxq in netdev.devices[IFINDEX].rx_queues] == before
     assert netdev.bindings == (first,)
 
 
@@ -236,9 +236,9 @@ def test_only_tx_bindings_are_found_for_sending(netdev: Netdev) -> None:
 
 
 def receive(bench: Bench, netdev: Netdev, queue: int, seqs: Iterable[int]) -> None:
-    """Frames of a page each, numbered, into `queue`."""
-    netdev.device.rss.table = [queue] * 128
-    netdev.device.steering_changed()
+    """Receive into `queue` a frame of one page for each of `seqs`, filled with that number."""
+    netdev.devices[IFINDEX].rss.table = [queue] * 128
+    netdev.devices[IFINDEX].steering_changed()
     for seq in seqs:
         bench.wire.put(Tcp(bytes([seq]) * 4096, seq=seq).frame())
         bench.poll()
@@ -246,19 +246,19 @@ def receive(bench: Bench, netdev: Netdev, queue: int, seqs: Iterable[int]) -> No
 
 def test_unbind_gives_the_queues_ordinary_pages(netdev: Netdev, bench: Bench) -> None:
     ready(netdev)
-    host = netdev.device.rx_queues[0].pool.provider
+    host = netdev.devices[IFINDEX].rx_queues[0].pool.provider
     binding = bind(netdev, 6, 7)
     netdev.unbind(binding)
     assert bound_queues(netdev) == {}
-    assert {id(rxq.pool.provider) for rxq in netdev.device.rx_queues} == {id(host)}
+    assert {id(rxq.pool.provider) for rxq in netdev.devices[IFINDEX].rx_queues} == {id(host)}
     receive(bench, netdev, 7, [1])
     payload = bench.held[0].payload
     assert payload is not None
     assert not payload.unreadable
-    netdev.unbind(binding)  # again: as a session that ends after an explicit unbind
+    netdev.unbind(binding)  # again: a session ends after an explicit unbind
 
 
-def test_memory_stays_while_somebody_holds_any_of_it(netdev: Netdev, bench: Bench) -> None:
+def test_memory_stays_until_its_last_net_iov_is_back(netdev: Netdev, bench: Bench) -> None:
     ready(netdev)
     binding = bind(netdev, 7)
     receive(bench, netdev, 7, [1, 2, 3])
@@ -277,7 +277,7 @@ def test_memory_stays_while_somebody_holds_any_of_it(netdev: Netdev, bench: Benc
     assert binding.region.fd == -1
 
 
-def test_a_queue_can_be_bound_anew_while_the_old_memory_drains(netdev: Netdev, bench: Bench) -> None:
+def test_a_queue_can_be_bound_again_while_the_old_memory_drains(netdev: Netdev, bench: Bench) -> None:
     ready(netdev)
     old = bind(netdev, 7)
     receive(bench, netdev, 7, [1])

@@ -1,4 +1,4 @@
-"""ethtool's options do what ethtool's do, and what is printed reads like ethtool's."""
+"""ethtool's options change what they change in ethtool, and the output is ethtool's."""
 
 from __future__ import annotations
 

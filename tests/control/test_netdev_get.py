@@ -7,19 +7,21 @@ from collections.abc import Callable
 
 import pytest
 
+from nodes.control.devices import Devices
 from nodes.control.netdev import Netdev
-from nodes.control.netdev_get import NAPI_ID_MIN, NetdevGet
+from nodes.control.netdev_get import NetdevGet
 from nodes.control.netlink_error import NetlinkError
 from nodes.netmem.memory_provider import HostPages
 from nodes.netmem.page_pool import PagePool
+from nodes.nic.net_device import NAPI_ID_MIN
 from nodes.skb import Skb, frags_of
 from nodes.uapi.netlink import (
     BindRx,
     Device,
     Empty,
+    IfindexOnly,
     NapiGet,
     NapiInfo,
-    OfDevice,
     PagePoolGet,
     PagePoolRef,
     PagePoolStatsGet,
@@ -34,22 +36,22 @@ from tests.nic.bench import Bench
 from tests.nic.frames import MIN_FRAME_BYTES, Tcp, arp_request
 
 ALL = Empty()
-DUMP = OfDevice()
+DUMP = IfindexOnly()
 
 
 @pytest.fixture
 def look(bench: Bench) -> NetdevGet:
-    return NetdevGet(bench.device)
+    return NetdevGet(Devices(bench.device))
 
 
 def test_the_device_has_no_xdp(look: NetdevGet) -> None:
-    assert look.dev_dump(ALL) == [look.dev_get(OfDevice(IFINDEX))] == [Device(IFINDEX, (), (), ())]
+    assert look.dev_dump(ALL) == [look.dev_get(IfindexOnly(IFINDEX))] == [Device(IFINDEX, (), (), ())]
 
 
 def test_one_queue_is_what_the_dump_says(look: NetdevGet, netdev: Netdev) -> None:
     ready(netdev)
     bound = bind(netdev, 7)
-    queues = look.queue_dump(OfDevice(IFINDEX))
+    queues = look.queue_dump(IfindexOnly(IFINDEX))
     assert queues[7] == QueueInfo(7, "rx", IFINDEX, NAPI_ID_MIN + 7, bound.dmabuf_id)
     assert queues[8] == QueueInfo(0, "tx", IFINDEX, NAPI_ID_MIN)
     assert look.queue_get(QueueGet(IFINDEX, "rx", 7)) == look.queue_get(QueueGet(IFINDEX, 0, 7)) == queues[7]
@@ -71,7 +73,7 @@ def test_combined_channels_have_a_tx_queue_each_of_which_the_first_sends(
 
 
 def test_napis_are_dumped_the_last_one_first(look: NetdevGet) -> None:
-    napis = look.napi_dump(OfDevice(IFINDEX))
+    napis = look.napi_dump(IfindexOnly(IFINDEX))
     assert [napi.id for napi in napis] == [NAPI_ID_MIN + i for i in range(7, -1, -1)]
     assert (
         look.napi_get(NapiGet(napis[0].id)) == napis[0] == NapiInfo(napis[0].id, IFINDEX, "disabled", 0, 0, 0)
@@ -123,7 +125,7 @@ def test_counters_of_queues_add_up_to_the_devices(look: NetdevGet, netdev: Netde
 
 
 def test_packets_and_bytes_are_the_wires_and_checksums_are_counted(look: NetdevGet, bench: Bench) -> None:
-    """A packet in three and one alone, each way; ARP, whose checksum nobody looks at."""
+    """Each way a packet of three wire packets, one of a single one, and one without a TCP checksum."""
     whole, alone = Tcp(bytes(2500)), Tcp(bytes(100))
     bench.wire.put(whole.frame(), gso_size=1000)
     bench.wire.put(alone.frame())
@@ -150,7 +152,7 @@ def test_packets_and_bytes_are_the_wires_and_checksums_are_counted(look: NetdevG
 
 
 def test_drops_of_the_device_are_in_its_counters(look: NetdevGet, bench: Bench) -> None:
-    """What the core dropped before it came to the device is not among them."""
+    """Packets that the core dropped ahead of the device are not counted."""
     bench.device.tx_unreadable_drops = 2
     bench.device.rx_steering_drops = 3
     (total,) = look.qstats_dump(QstatsGet())
@@ -159,18 +161,18 @@ def test_drops_of_the_device_are_in_its_counters(look: NetdevGet, bench: Bench) 
 
 BY_IFINDEX = PagePoolStatsGet(PagePoolRef(1, IFINDEX))
 REFUSED: list[tuple[Callable[[NetdevGet], object], int, str]] = [
-    (lambda look: look.dev_get(OfDevice()), errno.EINVAL, "ifindex"),
-    (lambda look: look.dev_get(OfDevice(99)), errno.ENODEV, "ifindex"),
+    (lambda look: look.dev_get(IfindexOnly()), errno.EINVAL, "ifindex"),
+    (lambda look: look.dev_get(IfindexOnly(99)), errno.ENODEV, "ifindex"),
     (lambda look: look.queue_get(QueueGet(99, "rx", None)), errno.EINVAL, "id"),
     (lambda look: look.queue_get(QueueGet(99, None, 99)), errno.EINVAL, "type"),
     (lambda look: look.queue_get(QueueGet(None, "rx", 99)), errno.EINVAL, "ifindex"),
     (lambda look: look.queue_get(QueueGet(99, "rx", 99)), errno.ENODEV, "ifindex"),
     (lambda look: look.queue_get(QueueGet(IFINDEX, "rx", 8)), errno.EINVAL, "id"),
     (lambda look: look.queue_get(QueueGet(IFINDEX, "tx", 1)), errno.EINVAL, "id"),
-    (lambda look: look.queue_dump(OfDevice(99)), errno.ENODEV, "ifindex"),
+    (lambda look: look.queue_dump(IfindexOnly(99)), errno.ENODEV, "ifindex"),
     (lambda look: look.napi_get(NapiGet()), errno.EINVAL, "id"),
     (lambda look: look.napi_get(NapiGet(1)), errno.ENOENT, "id"),
-    (lambda look: look.napi_dump(OfDevice(99)), errno.ENODEV, "ifindex"),
+    (lambda look: look.napi_dump(IfindexOnly(99)), errno.ENODEV, "ifindex"),
     (lambda look: look.page_pool_get(PagePoolGet()), errno.EINVAL, "id"),
     (lambda look: look.page_pool_get(PagePoolGet(1 << 31)), errno.ENOENT, "id"),
     (lambda look: look.page_pool_stats_get(PagePoolStatsGet()), errno.EINVAL, "info"),

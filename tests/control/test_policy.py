@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.families import answers
 from nodes.control.netlink_error import NetlinkError
@@ -16,8 +17,8 @@ from nodes.uapi.netlink import (
     OPERATIONS,
     BindRx,
     Empty,
+    IfindexOnly,
     Ntuple,
-    OfDevice,
     PagePoolGet,
     QstatsGet,
     Queue,
@@ -46,7 +47,8 @@ def test_an_absent_attribute_is_none() -> None:
 
 
 def test_every_operation_but_the_binds_has_an_answer(bench: Bench) -> None:
-    from_table = answers(bench.device, Ethtool(bench.device))
+    devices = Devices(bench.device)
+    from_table = answers(devices, Ethtool(devices))
     assert from_table.keys() == {key for key in OPERATIONS if not key[1].startswith("bind-")}
 
 
@@ -72,7 +74,7 @@ REFUSED: list[tuple[type[Any], dict[str, object], int, str]] = [
     (BindRx, {"queues": [{"type": "xdp", "id": 1}]}, errno.EINVAL, "queues[0].type"),
     (BindRx, {"queues": [{"type": 2, "id": 1}]}, errno.ERANGE, "queues[0].type"),
     (BindRx, {"queues": [{"type": "rx", "id": 1}, {"index": 1}]}, errno.EINVAL, "queues[1].index"),
-    (OfDevice, {"ifindex": 0}, errno.ERANGE, "ifindex"),
+    (IfindexOnly, {"ifindex": 0}, errno.ERANGE, "ifindex"),
     (PagePoolGet, {"id": 0}, errno.ERANGE, "id"),
     (QstatsGet, {"scope": "device"}, errno.EINVAL, "scope"),
     (Rings, {"tcp-data-split": "on"}, errno.EINVAL, "tcp-data-split"),

@@ -24,7 +24,7 @@ from tests.nic.bench import Bench
 from tests.nic.frames import Tcp
 
 F_SEAL_FUTURE_WRITE = 0x0010
-FD = 9  # what the caller calls it: it came as another
+FD = 9  # the number that the caller has for it: the endpoint has another
 
 
 def refused(call: Callable[[], object]) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def refused(call: Callable[[], object]) -> tuple[str, str]:
 
 
 def bind_rx(netdev: Netdev, request: BindRx, fd: int | None = None) -> tuple[str, str]:
-    """How it is refused; nothing is bound and no descriptor is kept."""
+    """Errno and attribute of the refusal; nothing is bound and no descriptor is kept."""
     ready(netdev)
     before = bound_queues(netdev), netdev.bindings
     how = refused(lambda: netdev.bind_rx(request, fd_of() if fd is None else fd, privileged=True))
@@ -112,7 +112,7 @@ def test_a10_an_rx_page_size_beyond_the_devices_is_eopnotsupp(netdev: Netdev) ->
 
 
 @on_nic("gve", "no-order-0-pools")
-def test_a10_more_than_a_page_is_eopnotsupp_where_the_driver_knows_no_rx_page_size(netdev: Netdev) -> None:
+def test_a10_a_driver_without_rx_page_size_refuses_more_than_a_page(netdev: Netdev) -> None:
     request = msgspec.structs.replace(rx_request(1), rx_page_size=8192)
     assert bind_rx(netdev, request)[0] == "EOPNOTSUPP"
 
@@ -125,7 +125,7 @@ def test_a11_an_unknown_ifindex_is_enodev(netdev: Netdev) -> None:
 
 @on_nic("no-queue-management")
 def test_a13_a_driver_without_queue_management_is_eopnotsupp_but_can_send(netdev: Netdev) -> None:
-    unread = BindRx(IFINDEX, FD, (Queue(99),))  # ahead of what is wrong with the queues
+    unread = BindRx(IFINDEX, FD, (Queue(99),))  # refused before the queues are looked at
     assert bind_rx(netdev, unread) == ("EOPNOTSUPP", "ifindex")
     assert netdev.bind_tx(BindTx(IFINDEX, FD), fd_of()).dmabuf_id == 1
 
@@ -151,7 +151,7 @@ def test_a16_a_descriptor_that_is_not_open_is_ebadf(netdev: Netdev, fd: int) -> 
 
 
 def memfd(size: int, seals: int, name: str = "dmabuf") -> int:
-    """A memfd of an application's own making, of a size alone: nothing is written to it."""
+    """A memfd as an application makes it: it has a size, but no pages yet."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
@@ -159,7 +159,7 @@ def memfd(size: int, seals: int, name: str = "dmabuf") -> int:
 
 
 def reopened(flags: int) -> int:
-    """A dma-buf's memory by another descriptor."""
+    """The memory of a dma-buf, opened again with `flags`."""
     fd = fd_of()
     again = os.open(f"/proc/self/fd/{fd}", flags)
     os.close(fd)
@@ -185,9 +185,9 @@ NO_DMABUF: dict[str, Callable[[], int]] = {
     "a pipe": pipe,
     "a socket": lambda: socket.socket().detach(),
     "an unsealed memfd": lambda: memfd(8192, 0),
-    "a memfd that only cannot grow": lambda: memfd(8192, fcntl.F_SEAL_GROW),
-    "a memfd that nobody may write": lambda: memfd(8192, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE),
-    "a memfd that nobody may map to write": lambda: memfd(8192, fcntl.F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE),
+    "a memfd sealed only against growing": lambda: memfd(8192, fcntl.F_SEAL_GROW),
+    "a memfd sealed against writing": lambda: memfd(8192, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE),
+    "a memfd sealed against writable maps": lambda: memfd(8192, fcntl.F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE),
     "an empty memfd": lambda: memfd(0, fcntl.F_SEAL_SHRINK),
     "a memfd of another name": lambda: memfd(8192, fcntl.F_SEAL_SHRINK, "user-memory"),
 }
@@ -220,13 +220,13 @@ def test_a19_a_size_that_is_no_multiple_of_the_net_iovs_is_einval(netdev: Netdev
 
 @pytest.mark.parametrize("split", [TcpDataSplit.UNKNOWN, TcpDataSplit.DISABLED])
 def test_a22_header_split_that_is_not_enabled_is_einval(netdev: Netdev, split: TcpDataSplit) -> None:
-    netdev.device.rings.tcp_data_split = split
+    netdev.devices[IFINDEX].rings.tcp_data_split = split
     assert refused(lambda: bind(netdev, 7))[0] == "EINVAL"
     assert bound_queues(netdev) == {}
 
 
 def test_a23_a_threshold_of_header_split_is_einval(netdev: Netdev) -> None:
-    netdev.device.rings.hds_thresh = 1
+    netdev.devices[IFINDEX].rings.hds_thresh = 1
     assert bind_rx(netdev, rx_request(7))[0] == "EINVAL"
 
 

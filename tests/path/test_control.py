@@ -27,14 +27,15 @@ def receives(hosts: TwoHosts) -> list[int]:
 
 def test_a_flow_follows_the_channels_the_table_and_the_rules(hosts: TwoHosts) -> None:
     client, server = hosts.connect(7000)
+    ethtool, header = hosts.b.ethtool, hosts.b.header
     for change, queues in (
-        (lambda: hosts.b.ethtool.channels_set(Channels(rx_count=2)), {0, 1}),
-        (lambda: hosts.b.ethtool.channels_set(Channels(rx_count=8)), set(range(8))),
-        (lambda: hosts.b.ethtool.rss_set(Rss(indir=(5,))), {5}),
-        (lambda: hosts.b.ethtool.ntuple_insert(Ntuple(dst_port=7000, queue=3)), {3}),
-        (lambda: hosts.b.ethtool.rss_create(Rss(indir=(6,))), {3}),
-        (lambda: hosts.b.ethtool.ntuple_insert(Ntuple(dst_port=7000, context=1, location=0)), {6}),
-        (lambda: hosts.b.ethtool.rings_set(Rings(rx=32, tcp_data_split="enabled")), {6}),
+        (lambda: ethtool.channels_set(Channels(header, rx_count=2)), {0, 1}),
+        (lambda: ethtool.channels_set(Channels(header, rx_count=8)), set(range(8))),
+        (lambda: ethtool.rss_set(Rss(header, indir=(5,))), {5}),
+        (lambda: ethtool.ntuple_insert(Ntuple(header, dst_port=7000, queue=3)), {3}),
+        (lambda: ethtool.rss_create(Rss(header, indir=(6,))), {3}),
+        (lambda: ethtool.ntuple_insert(Ntuple(header, dst_port=7000, context=1, location=0)), {6}),
+        (lambda: ethtool.rings_set(Rings(header, rx=32, tcp_data_split="enabled")), {6}),
     ):
         before = receives(hosts)
         change()
@@ -44,7 +45,7 @@ def test_a_flow_follows_the_channels_the_table_and_the_rules(hosts: TwoHosts) ->
 
 def test_a_flow_that_a_rule_discards_goes_on_when_the_rule_has_gone(hosts: TwoHosts) -> None:
     client, server = hosts.connect(7000)
-    location = hosts.b.ethtool.ntuple_insert(Ntuple(dst_port=7000, queue=-1))
+    location = hosts.b.ethtool.ntuple_insert(Ntuple(hosts.b.header, dst_port=7000, queue=-1))
     hosts.a.send(client, DATA[:1000])
     hosts.rest(2.0)
     assert not server.recv_queue.length
@@ -55,9 +56,9 @@ def test_a_flow_that_a_rule_discards_goes_on_when_the_rule_has_gone(hosts: TwoHo
 
 
 def test_without_segmentation_offload_new_connections_send_wire_packets(hosts: TwoHosts) -> None:
-    hosts.a.ethtool.features_set(FeaturesSet({"tx-tcp-segmentation": False}))
+    hosts.a.ethtool.features_set(FeaturesSet(hosts.a.header, {"tx-tcp-segmentation": False}))
     transfer(hosts, *hosts.connect(7000))
     assert hosts.a.device.tx.counters.tx_hw_gso_packets == 0
-    hosts.a.ethtool.features_set(FeaturesSet({"tx-tcp-segmentation": True}))
+    hosts.a.ethtool.features_set(FeaturesSet(hosts.a.header, {"tx-tcp-segmentation": True}))
     transfer(hosts, *hosts.connect(7001))
     assert hosts.a.device.tx.counters.tx_hw_gso_packets > 0

@@ -11,8 +11,8 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from nodes.control.netdev_get import NAPI_ID_MIN
 from nodes.kernel_version import VERSIONS
+from nodes.nic.net_device import NAPI_ID_MIN
 from nodes.sock import sockopt
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sockopt import get_option, set_option
@@ -121,6 +121,8 @@ def test_the_napi_id_is_that_of_the_queue_the_packets_came_by(hosts: TwoHosts) -
     assert take(server, SOL, uapi.SO_INCOMING_NAPI_ID) == (NAPI_ID_MIN + queue,)
     v6_client, _ = hosts.connect(5001, family=AF_INET6)
     assert take(v6_client, SOL, uapi.SO_INCOMING_NAPI_ID)[0] >= NAPI_ID_MIN
+    hosts.b.device.first_napi_id = NAPI_ID_MIN + 100  # as of a host's second device
+    assert take(server, SOL, uapi.SO_INCOMING_NAPI_ID) == (NAPI_ID_MIN + 100 + queue,)
 
 
 def test_a_segment_size_asked_for_is_announced_and_kept_to(hosts: TwoHosts) -> None:

@@ -35,7 +35,8 @@ def errno_of(call: object, *arguments: object) -> int | None:
 def test_a_stream_arrives_whole_with_header_split_on_and_off(split: str, impairment: Impairment) -> None:
     two = TwoHosts(77, impairment)
     assert split in ("enabled", "disabled")
-    two.b.ethtool.rings_set(Rings(tcp_data_split="enabled" if split == "enabled" else "disabled"))
+    how = Rings(two.b.header, tcp_data_split="enabled" if split == "enabled" else "disabled")
+    two.b.ethtool.rings_set(how)
     content = random.Random(1).randbytes(2 * MIB)
     client, server = two.connect(5000)
     received, sent = bytearray(), 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import inf
 from socket import AF_INET, AF_INET6
 
+from nodes.control.devices import header_of
 from nodes.host import Host, NicWire, Surroundings
 from nodes.host_config import HostConfig, NicConfig
 from nodes.kernel_version import DEFAULT, KernelVersion
@@ -131,6 +132,7 @@ class PathHost:
         self.address6 = ip.address_int(f"2001:db8::{number}")
         self.ledger, self.stack = self.host.ledger, self.host.stack
         self.netdev, self.ethtool = self.host.netdev, self.host.ethtool
+        self.header = header_of(self.device)  # of requests to `ethtool`
         self.link = self.stack.inet.links[ifindex]
         self.clock = wire.clock
         self.sockets: list[DevmemSocket] = []
@@ -143,9 +145,9 @@ class PathHost:
     def bind_rx(self, size: int, niov_size: int = 4096) -> Region:
         """Prepare the NIC as the selftests do and bind a dma-buf of `size` bytes to the last queue."""
         hds_thresh = 0 if self.device.config.kernel.hds_thresh else None
-        self.ethtool.rings_set(Rings(rx=64, tcp_data_split="enabled", hds_thresh=hds_thresh))
-        self.ethtool.rss_set(Rss(equal=DEVMEM_QUEUE))
-        self.ethtool.ntuple_insert(Ntuple(dst_port=DEVMEM_PORT, queue=DEVMEM_QUEUE))
+        self.ethtool.rings_set(Rings(self.header, rx=64, tcp_data_split="enabled", hds_thresh=hds_thresh))
+        self.ethtool.rss_set(Rss(self.header, equal=DEVMEM_QUEUE))
+        self.ethtool.ntuple_insert(Ntuple(self.header, dst_port=DEVMEM_PORT, queue=DEVMEM_QUEUE))
         memory = dmabuf.export(size)
         wanted = niov_size if self.device.config.kernel.rx_page_size else None
         request = BindRx(self.device.ifindex, memory.fd, (Queue(DEVMEM_QUEUE, "rx"),), wanted)

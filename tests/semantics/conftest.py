@@ -1,4 +1,4 @@
-"""In: nothing. Out: two hosts joined by a fake wire, counted afterwards; a host's endpoint without a loop."""
+"""The fixture of tests/path: two hosts joined by a fake wire, whose memory is counted after the test."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     python -m tests.semantics.document
 
-In: tests/semantics/rows.py. Out: the file. tests/semantics/test_rows.py says when it has to be run again.
+In: tests/semantics/rows.py. Out: the file. tests/semantics/test_rows.py fails when the file is out of date.
 """
 
 from __future__ import annotations

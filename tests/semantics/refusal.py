@@ -1,4 +1,4 @@
-"""What a call is refused with. In: a call. Out: its errno."""
+"""The errno of a refused call. In: a call. Out: its errno."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What an application may rely on, rule by rule, and the test that proves each.
+"""The rules of the kernel's devmem that applications may rely on, and the tests that prove them.
 
-In: nothing. Out: `ROWS`, one entry a rule of the kernel's devmem behaviour: A control plane, B device-wide
-rules, C receive, D freeing, E transmit. docs/semantics.md is generated from it (tests/semantics/document.py),
-and tests/semantics/test_rows.py checks that every test named here exists. Sources, of Linux 6.18:
+In: nothing. Out: `ROWS`, one entry a rule: A control plane, B device-wide rules, C receive, D freeing,
+E transmit. docs/semantics.md is generated from it (tests/semantics/document.py), and
+tests/semantics/test_rows.py checks that every test named here exists. Sources, of Linux 6.18:
 net/core/{devmem,netdev-genl,netdev_rx_queue,page_pool,sock}.c, net/ethtool/, net/ipv4/tcp.c.
 """
 
@@ -64,7 +64,7 @@ ROWS: dict[str, Row] = {
         test=_BIND + "test_a5_a_tx_queue_is_einval",
     ),
     "A6": Row(
-        "a queue type that is none, or ifindex 0: ERANGE by the policy",
+        "an unknown queue type, or ifindex 0: ERANGE by the policy",
         "holds",
         test=_BIND + "test_a6_a_type_that_is_none_and_ifindex_0_are_erange",
     ),
@@ -95,7 +95,7 @@ ROWS: dict[str, Row] = {
     ),
     "A12": _absent(
         "a device that is not present: ENODEV",
-        "the emulated device is there as long as its endpoint is",
+        "the emulated device exists as long as its endpoint",
     ),
     "A13": Row(
         "a driver without queue management: EOPNOTSUPP",
@@ -135,11 +135,11 @@ ROWS: dict[str, Row] = {
     ),
     "A20": _absent(
         "a scatter entry that is not aligned to the net_iov size: EINVAL",
-        "a dma-buf is one piece here: it has no scatter list",
+        "a dma-buf here is contiguous: it has no scatter list",
     ),
     "A21": _absent(
         "more than 2^32-1 net_iovs: E2BIG",
-        "so much memory cannot be had: 2^32 net_iovs are 16 TiB",
+        "2^32 net_iovs are 16 TiB, more memory than a machine has",
     ),
     "A22": Row(
         "tcp-data-split off or unknown at bind: EINVAL",
@@ -215,12 +215,12 @@ ROWS: dict[str, Row] = {
     "C1": Row(
         "recv without MSG_SOCK_DEVMEM at devmem data: EFAULT or the short count, and data stays",
         "holds",
-        test=_RECEIVE + "test_without_msg_sock_devmem_device_memory_is_efault_or_the_short_count_and_stays",
+        test=_RECEIVE + "test_without_msg_sock_devmem_device_memory_is_efault_or_a_short_count",
     ),
     "C2": Row(
         "MSG_SOCK_DEVMEM at ordinary data: a plain copy and no control message",
         "holds",
-        test=_RECEIVE + "test_msg_sock_devmem_at_ordinary_data_is_a_plain_copy_without_control_messages",
+        test=_RECEIVE + "test_msg_sock_devmem_at_ordinary_data_is_a_copy_without_cmsgs",
     ),
     "C3": Row(
         "one call never mixes devmem and ordinary data",
@@ -243,7 +243,7 @@ ROWS: dict[str, Row] = {
     "C7": Row(
         "the token table cannot grow: ENOMEM or EBUSY",
         "holds",
-        "EBUSY when 2^31-1 tokens are held, which the test makes fewer",
+        "EBUSY when 2^31-1 tokens are held; the test lowers that limit",
         _RECEIVE + "test_a_full_token_table_is_ebusy_or_the_short_count_until_a_token_returns",
     ),
     "C8": _absent("fragments end before the bytes asked for: EFAULT",
@@ -264,7 +264,7 @@ ROWS: dict[str, Row] = {
         test=_RECEIVE + "test_msg_peek_gives_the_same_fragments_and_new_tokens_each_time",
     ),
     "C12": Row("zero-copy receive, splice and packet sockets see no payload",
-        "holds", "captures stand for packet sockets; zero-copy receive and splice do not exist here",
+        "holds", "captures take the place of packet sockets; there is no zero-copy receive and no splice",
         "tests/nic/test_capture.py::test_of_device_memory_only_headers_are_stored"),
     # --- D: freeing
     "D1": Row(
@@ -283,7 +283,7 @@ ROWS: dict[str, Row] = {
         test=_FREEING + "test_no_whole_tokens_or_more_than_128_is_einval_and_nothing_is_freed",
     ),
     "D4": _absent("DONTNEED without memory: ENOMEM; from bad memory: EFAULT",
-                  "option values come inside the call, and need no allocation"),
+                  "option values are part of the call, and need no allocation"),
     "D5": Row(
         "an unknown, returned or foreign token is skipped, and uses up the limit",
         "holds", test="tests/semantics/test_freeing.py::"
@@ -342,17 +342,17 @@ ROWS: dict[str, Row] = {
     "E7": _absent("an iterator that is no user iovec: EFAULT",
                   "there is no io_uring and no splice"),
     "E8": Row(
-        "more than 17 frags: another skb, unseen",
+        "more than 17 frags: a new skb, which the application does not see",
         "holds",
         test=_TRANSMIT + "test_seventeen_fragments_fill_an_skb",
     ),
-    "E9": _absent("another notifier: another skb, unseen",
-                  "unseen in the kernel too"),
+    "E9": _absent("a second notifier: a new skb, which the application does not see",
+                  "an application cannot tell"),
     "E10": Row(
         "readable and unreadable frags never share an skb",
         "holds", test="tests/semantics/test_transmit.py::"
         "test_host_memory_does_not_share_an_unsent_skb_with_device_memory, tests/semantics/test_transmit.py::"
-        "test_readable_and_unreadable_bytes_never_share_a_packet_nor_does_the_cpu_read_device_memory",
+        "test_readable_and_unreadable_bytes_never_share_a_packet",
     ),
     "E11": Row(
         "no notifier can be allocated: ENOBUFS",
@@ -362,7 +362,7 @@ ROWS: dict[str, Row] = {
     "E12": Row(
         "id 0 means no dma-buf",
         "holds",
-        test=_TRANSMIT + "test_id_0_makes_offsets_addresses_that_nothing_is_at",
+        test=_TRANSMIT + "test_id_0_means_no_dma_buf_and_an_offset_is_a_bad_address",
     ),
     "E13": Row(
         "SO_ZEROCOPY other than 0 or 1: EINVAL",
@@ -377,13 +377,13 @@ ROWS: dict[str, Row] = {
     "E15": Row(
         "a checksum or copy in software: the packet is dropped",
         "holds",
-        "a copy, for want of scatter-gather; checksums are always the NIC's",
+        "a copy when there is no scatter-gather; the NIC always computes checksums",
         _TRANSMIT + "test_what_would_have_to_be_copied_is_dropped_in_silence_and_tcp_repeats_it",
     ),
     "E16": Row(
         "a route without scatter-gather: EFAULT",
         "holds",
-        "asked at each call, of the kernel when the connection is made",
+        "checked at each call; the kernel checks when the connection is made",
         _TRANSMIT + "test_without_scatter_gather_a_dma_buf_is_efault_and_ordinary_memory_goes",
     ),
 }  # fmt: skip

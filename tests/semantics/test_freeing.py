@@ -24,12 +24,13 @@ from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, DeviceKind, Impairment, TwoHosts
 from tests.semantics.refusal import errno_of
 
-FRAGS = 1500  # a byte each, so that more than 1,024 can be held
+FRAGS = 1500  # of one byte each, so that more than 1,024 can be held
 SIZE = DMABUF_TOKEN.size
 
 
 def holder(hosts: TwoHosts, port: int = DEVMEM_PORT) -> tuple[DevmemSocket, DevmemSocket]:
-    """(client, server); the server's application holds FRAGS tokens, 1 to FRAGS, of a few net_iovs."""
+    """(client, server). The server's application holds the tokens 1 to FRAGS, which belong to a few
+    net_iovs."""
     client, server = hosts.connect(port)
     assert hosts.a.send(client, bytes(FRAGS)) == FRAGS
     hosts.run_until(lambda: server.recv_queue.length == FRAGS)
@@ -52,7 +53,7 @@ def dontneed(sock: DevmemSocket, *ranges: tuple[int, int]) -> int:
 
 
 def test_on_a_channel_that_serves_no_tcp_socket_it_is_ebadf(hosts: TwoHosts) -> None:
-    """The control channel stands for a netlink socket."""
+    """The control channel takes the place of a netlink socket."""
     b = hosts.b
     welcome = Welcome("b", "", 0, "", "", 0, 0)
     syscalls = Syscalls(HostParts(welcome, b.stack, b.device, b.netdev, b.ethtool, b.ledger, None))
@@ -93,7 +94,7 @@ def test_unknown_tokens_use_up_the_limit(held: DevmemSocket) -> None:
 
 
 def test_another_sockets_tokens_are_not_touched(hosts: TwoHosts, held: DevmemSocket) -> None:
-    """Token numbers are a socket's own: the same number is another fragment."""
+    """Each socket numbers its own tokens: in another socket the same number is another fragment."""
     listener = next(s for s in hosts.b.sockets if s.listening)
     client = hosts.a.socket()
     client.start_connect(hosts.b.address, DEVMEM_PORT, hosts.now)
@@ -160,7 +161,7 @@ def test_the_freed_number_is_given_again_first(hosts: TwoHosts, held: DevmemSock
     assert uapi.MAX_DONTNEED_TOKENS * uapi.DMABUF_TOKEN.size == 1024
 
 
-def test_a_duplicate_is_dropped_to_the_pools_cache_and_a_returned_token_goes_to_its_ring() -> None:
+def test_dropped_duplicates_fill_the_pools_cache_returned_tokens_its_ring() -> None:
     """page_pool_napi_local: softirq on the CPU that owns the cache may use it, a system call may not."""
     two = TwoHosts(impairment=Impairment(duplicate=1.0))
     memory = two.b.bind_rx(1 << 20)

@@ -1,4 +1,4 @@
-"""The same question to this machine's kernel and to our stack: ordinary sockets know devmem's options too.
+"""The same calls to this machine's kernel and to our stack: devmem's options on ordinary sockets.
 
 In: calls on a loopback connection of Linux and on a connection of two hosts of ours. Out: the same results.
 Skipped where the kernel has no CONFIG_NET_DEVMEM.
@@ -28,7 +28,7 @@ Pair = tuple[linux.socket, linux.socket]
 
 
 def linux_setsockopt(sock: linux.socket, value: bytes) -> int:
-    """SO_DEVMEM_DONTNEED, with what the system call returns."""
+    """Set SO_DEVMEM_DONTNEED; returns what the system call returns."""
     result = _LIBC.setsockopt(sock.fileno(), SOL_SOCKET, SO_DEVMEM_DONTNEED, value, len(value))
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -56,7 +56,7 @@ def ours(hosts: TwoHosts) -> tuple[DevmemSocket, DevmemSocket]:
 
 
 def outcome(call: Callable[[], object]) -> object:
-    """What a call returns, or the errno it is refused with."""
+    """What the call returns, or the errno of its refusal."""
     try:
         return call()
     except OSError as refused:
@@ -80,7 +80,7 @@ def test_dontneed_of_more_tokens_than_one_call_visits(
 
 @pytest.mark.usefixtures("pair")
 def test_dontneed_on_another_socket_than_tcp() -> None:
-    """Ours is in test_freeing: the channel that stands for a netlink socket."""
+    """Our side is tested in test_freeing, where a control channel takes the place of this socket."""
     with linux.socket(linux.AF_INET, linux.SOCK_DGRAM) as udp:
         assert outcome(lambda: linux_setsockopt(udp, bytes(8))) == f"errno {errno.EBADF}"
 
@@ -130,7 +130,7 @@ def test_msg_oob_without_urgent_data(
 def test_completions_of_host_memory(
     hosts: TwoHosts, pair: Pair, ours: tuple[DevmemSocket, DevmemSocket]
 ) -> None:
-    """Over loopback Linux copies too, and says so."""
+    """Over loopback Linux copies too, and the completion says that it did."""
     pair[0].setsockopt(SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
     ours[0].options.zerocopy = True
     for _ in range(3):

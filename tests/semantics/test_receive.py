@@ -24,7 +24,7 @@ NO_BUFFER = memoryview(b"")
 
 
 class Stream:
-    """A connection to a socket of host b whose flow a test moves between a bound and an unbound queue."""
+    """A connection to host b. A test chooses whether its packets go to the bound queue or to another."""
 
     def __init__(self, hosts: TwoHosts) -> None:
         self.hosts = hosts
@@ -43,14 +43,14 @@ class Stream:
     def call(
         self, length: int, flags: int = MSG_SOCK_DEVMEM, control: int = 1 << 14, buffer: int = 0
     ) -> tuple[Received, list[DmabufCmsg], bytes]:
-        """recvmsg: what it returned, its control messages, and what it copied."""
+        """recvmsg: its result, its control messages, and the bytes that it copied."""
         memory = memoryview(bytearray(buffer))
         got = recvmsg(self.server, RecvRequest(length, control, flags, memory), self.hosts.now)
         cmsgs = [DmabufCmsg(*fields) for fields in DMABUF_CMSG.iter_unpack(got.cmsgs)]
         return got, cmsgs, bytes(memory[: got.copied])
 
     def bytes_of(self, cmsgs: list[DmabufCmsg], copied: bytes = b"") -> bytes:
-        """The stream that the control messages describe."""
+        """The bytes that the control messages describe, in order."""
         parts, at = [], 0
         for c in cmsgs:
             if c.dmabuf_id:
@@ -72,7 +72,7 @@ def stream(hosts: TwoHosts) -> Iterator[Stream]:
     each.memory.close()
 
 
-def test_without_msg_sock_devmem_device_memory_is_efault_or_the_short_count_and_stays(stream: Stream) -> None:
+def test_without_msg_sock_devmem_device_memory_is_efault_or_a_short_count(stream: Stream) -> None:
     stream.send(b"host", bound=False)
     stream.send(b"device")
     got, _, data = stream.call(100, flags=0, buffer=100)
@@ -82,7 +82,7 @@ def test_without_msg_sock_devmem_device_memory_is_efault_or_the_short_count_and_
     assert stream.bytes_of(stream.call(100)[1]) == b"device"
 
 
-def test_msg_sock_devmem_at_ordinary_data_is_a_plain_copy_without_control_messages(stream: Stream) -> None:
+def test_msg_sock_devmem_at_ordinary_data_is_a_copy_without_cmsgs(stream: Stream) -> None:
     stream.send(b"ordinary", bound=False)
     got, cmsgs, data = stream.call(100, buffer=100)
     assert (got.count, cmsgs, data) == (8, [], b"ordinary")
@@ -91,7 +91,7 @@ def test_msg_sock_devmem_at_ordinary_data_is_a_plain_copy_without_control_messag
 @pytest.mark.parametrize("first", [True, False], ids=["devmem first", "ordinary first"])
 @pytest.mark.parametrize("flags", [0, uapi.MSG_WAITALL, uapi.MSG_DONTWAIT])
 def test_one_call_never_mixes_devmem_and_ordinary_data(stream: Stream, first: bool, flags: int) -> None:
-    """Nor does MSG_WAITALL wait for more when the kinds change."""
+    """Where the kind changes, MSG_WAITALL does not wait for more either."""
     stream.send(b"a" * 3000, bound=first)
     stream.send(b"b" * 2000, bound=not first)
     stream.send(b"c" * 1000, bound=first)
@@ -99,7 +99,7 @@ def test_one_call_never_mixes_devmem_and_ordinary_data(stream: Stream, first: bo
     for _ in range(3):
         got, cmsgs, data = stream.call(10_000, flags | MSG_SOCK_DEVMEM, buffer=10_000)
         seen.append((got.count, bool(cmsgs), (stream.bytes_of(cmsgs) or data)[:1]))
-        if seen[-1][0] == 2000:  # the last run has no boundary behind it: do not wait
+        if seen[-1][0] == 2000:  # no other kind follows the last bytes: MSG_WAITALL would wait
             flags &= ~uapi.MSG_WAITALL
     assert seen == [(3000, first, b"a"), (2000, not first, b"b"), (1000, first, b"c")]
 
@@ -121,7 +121,7 @@ def test_a_control_buffer_that_fills_up_ends_the_call_with_no_invisible_token(
 ) -> None:
     content = random.Random(fragments).randbytes(40_000)
     stream.send(content)
-    # MSG_WAITALL for more than is there: a full control buffer is no reason to wait.
+    # MSG_WAITALL for more bytes than have arrived: with a full control buffer the call does not wait.
     flags = MSG_SOCK_DEVMEM | uapi.MSG_WAITALL
     got, cmsgs, _ = stream.call(100_000, flags, control=fragments * 40 + spare)
     assert len(cmsgs) == fragments == len(stream.server.user_frags)
@@ -148,7 +148,7 @@ def test_a_full_token_table_is_ebusy_or_the_short_count_until_a_token_returns(st
 
 @pytest.fixture
 def unsplit() -> Iterator[Stream]:
-    """A NIC that splits after 128 bytes, wherever the headers end."""
+    """A NIC that splits after 128 bytes, not where the headers end."""
     two = TwoHosts(kind=DeviceKind(nic=MODELS["fixed-split"]))
     each = Stream(two)
     yield each
@@ -156,14 +156,14 @@ def unsplit() -> Iterator[Stream]:
     assert_nothing_left(two)
 
 
-def test_a_linear_part_is_copied_and_described_before_the_fragments_of_its_packet(unsplit: Stream) -> None:
+def test_the_linear_part_of_a_packet_comes_before_its_fragments(unsplit: Stream) -> None:
     content = random.Random(3).randbytes(1400)
     unsplit.send(content)
     unsplit.send(content[::-1])
     got, cmsgs, copied = unsplit.call(10_000, buffer=10_000)
     linear = [i for i, c in enumerate(cmsgs) if not c.dmabuf_id]
     assert linear[0] == 0
-    assert len(linear) == 2  # one a packet
+    assert len(linear) == 2  # one for each packet
     assert all((c.frag_token, c.frag_offset) == (0, 0) for c in cmsgs if not c.dmabuf_id)
     assert got.copied == sum(cmsgs[i].frag_size for i in linear) > 0
     assert unsplit.bytes_of(cmsgs, copied) == content + content[::-1]
@@ -187,7 +187,7 @@ def test_a_bad_buffer_for_a_later_linear_part_gives_the_short_count(unsplit: Str
 
 
 def test_a_packet_that_lies_in_host_memory_as_a_whole_is_ordinary_data(unsplit: Stream) -> None:
-    """The kernel's skb is readable then, whatever queue it came by."""
+    """The kernel's skb is readable then, also when it was received on a bound queue."""
     unsplit.send(b"short")
     got, cmsgs, data = unsplit.call(100, buffer=100)
     assert (got.count, cmsgs, data) == (5, [], b"short")
@@ -301,7 +301,7 @@ def test_a_flow_that_moves_between_queues_loses_and_mixes_nothing(stream: Stream
 
 
 def taken(stream: Stream, length: int, control: int) -> bytes:
-    """One call's bytes; its tokens go back."""
+    """The bytes of one call, whose tokens are returned."""
     got, cmsgs, data = stream.call(length, control=control, buffer=length)
     found = stream.bytes_of(cmsgs, data) if cmsgs else data
     assert len(found) == got.count

@@ -1,4 +1,4 @@
-"""The table of rules is complete, every test it names exists, and the document says what it says."""
+"""The table of rules is complete, every test that it names exists, and docs/semantics.md is made from it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from tests.semantics.refusal import errno_of
 
 PAGE = 4096
 SIZE = 64 * PAGE
-SKB = 45 * 1448  # what one skb is filled with at an MSS of 1448
+SKB = 45 * 1448  # payload bytes of a full skb at an MSS of 1448
 
 
 class Sender:
@@ -51,7 +51,7 @@ class Sender:
         return taken
 
     def received(self, count: int) -> bytes:
-        """The next `count` bytes at the other end, in order."""
+        """The next `count` bytes that the peer receives."""
         got = bytearray()
 
         def take() -> bool:
@@ -72,7 +72,7 @@ def sender(hosts: TwoHosts) -> Sender:
 
 
 class Unconnected(Socket):
-    """The client's own checks, ahead of any call."""
+    """A client's socket whose checks can be tested without an endpoint."""
 
     def __init__(self) -> None:
         pass
@@ -109,7 +109,7 @@ def test_an_unknown_unbound_or_receiving_id_is_einval(sender: Sender) -> None:
 
 
 @pytest.mark.parametrize("version", ["v17", "6.12"])
-def test_a_kernel_without_devmem_tx_knows_no_such_control_message(version: str) -> None:
+def test_a_kernel_without_devmem_tx_refuses_the_control_message(version: str) -> None:
     two = TwoHosts(kind=DeviceKind(kernel=VERSIONS[version]))
     client, _ = two.connect(DEVMEM_PORT)
     client.options.zerocopy = True
@@ -138,7 +138,7 @@ def test_a_socket_without_a_peer_has_no_route_by_the_device(hosts: TwoHosts) -> 
     "iov", [((SIZE, 1),), ((SIZE - 1, 2),), ((0, SIZE + 1),), ((0, 10), (SIZE, 1)), ((-1, 1),), ((2**63, 1),)]
 )
 def test_an_offset_beyond_the_dmabuf_undoes_the_skb(sender: Sender, iov: tuple[tuple[int, int], ...]) -> None:
-    """EFAULT when it is in the call's first skb, else what the skbs before it hold."""
+    """EFAULT when the offset is in the call's first skb, else the byte count of the skbs before it."""
     total = sum(length for _, length in iov)
     if total > SKB:
         assert sender.send(*iov) == SIZE // SKB * SKB
@@ -146,13 +146,13 @@ def test_an_offset_beyond_the_dmabuf_undoes_the_skb(sender: Sender, iov: tuple[t
     else:
         assert errno_of(lambda: sender.send(*iov)) == errno.EFAULT
         assert sender.client.bytes_sent == 0
-    assert sender.send((5, 5)) == 5  # and nothing is broken
+    assert sender.send((5, 5)) == 5  # the socket still works
     assert sender.received(5) == sender.content[5:10]
 
 
 @pytest.mark.parametrize(("good", "count"), [(16, None), (17, 17), (33, 17), (34, 34), (35, 34)])
 def test_seventeen_fragments_fill_an_skb(sender: Sender, good: int, count: int | None) -> None:
-    """Pieces of a byte, then a bad one: what an earlier skb holds is the short count."""
+    """Pieces of one byte, then a bad one: the short count is the number of bytes in full skbs."""
     iov = [(i * 2, 1) for i in range(good)] + [(SIZE, 1)]
     if count is None:
         assert errno_of(lambda: sender.send(*iov)) == errno.EFAULT
@@ -162,7 +162,7 @@ def test_seventeen_fragments_fill_an_skb(sender: Sender, good: int, count: int |
 
 
 def test_fragments_of_an_skb_end_at_pages(sender: Sender) -> None:
-    """A byte before each page's end and one after are two fragments: 17 go into one skb."""
+    """Two bytes across the end of a page are two fragments, and an skb has room for 17."""
     iov = [((i + 1) * PAGE - 1, 2) for i in range(9)] + [(SIZE, 1)]
     assert sender.send(*iov) == 17
 
@@ -182,7 +182,7 @@ def test_no_packet_has_more_than_17_fragments(sender: Sender, monkeypatch: pytes
 
 
 def hold_back(sender: Sender) -> None:
-    """Fill the congestion window, so that what comes next waits unsent."""
+    """Fill the congestion window, so that further bytes stay unsent."""
     while sender.client.connection is not None and not sender.client.connection.unsent_bytes:
         sender.send((0, 60_000))
         sender.hosts.a.stack.transmit(sender.hosts.now)
@@ -191,11 +191,11 @@ def hold_back(sender: Sender) -> None:
 def test_host_memory_does_not_share_an_unsent_skb_with_device_memory(sender: Sender) -> None:
     hold_back(sender)
     assert errno_of(lambda: sender.send_bytes(b"host")) == errno.EFAULT
-    assert sender.send_bytes(b"copied", flags=0) == 6  # an ordinary send begins another skb
+    assert sender.send_bytes(b"copied", flags=0) == 6  # an ordinary send starts another skb
 
 
 @pytest.mark.parametrize("version", ["6.18", "newest"])
-def test_device_memory_behind_unsent_host_memory_is_refused_by_the_newest_kernel(version: str) -> None:
+def test_the_newest_kernel_refuses_device_memory_behind_unsent_host_memory(version: str) -> None:
     two = TwoHosts(kind=DeviceKind(kernel=VERSIONS[version]))
     sender = Sender(two)
     hold_back(sender)
@@ -212,10 +212,10 @@ def test_device_memory_behind_unsent_host_memory_is_refused_by_the_newest_kernel
 
 
 @pytest.mark.parametrize("impairment", [Impairment(), Impairment(0.03, 0.03, 0.03)], ids=["clean", "bad"])
-def test_readable_and_unreadable_bytes_never_share_a_packet_nor_does_the_cpu_read_device_memory(
+def test_readable_and_unreadable_bytes_never_share_a_packet(
     impairment: Impairment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither when they are first sent nor when they are repeated: Cpu.copy of device memory raises."""
+    """This holds for retransmissions too. The CPU does not read device memory: Cpu.copy of it raises."""
     two = TwoHosts(5, impairment)
     sender = Sender(two)
     memory = two.b.bind_rx(1 << 20)
@@ -257,16 +257,16 @@ def test_readable_and_unreadable_bytes_never_share_a_packet_nor_does_the_cpu_rea
 
 def test_without_a_notifier_a_zero_copy_send_is_enobufs(sender: Sender) -> None:
     for _ in range(NOTIFIERS_MAX):
-        sender.client.errqueue.sent(1 << 40, 0)  # in flight, each in a packet of its own
+        sender.client.errqueue.sent(1 << 40, 0)  # in flight, each one in a separate packet
     assert errno_of(lambda: sender.send((0, 1))) == errno.ENOBUFS
     assert sender.send_bytes(b"not notified", flags=0) == 12
     sender.client.errqueue.abort()
     assert sender.send((0, 1)) == 1
 
 
-def test_id_0_makes_offsets_addresses_that_nothing_is_at(sender: Sender) -> None:
+def test_id_0_means_no_dma_buf_and_an_offset_is_a_bad_address(sender: Sender) -> None:
     assert errno_of(lambda: sender.send((0, 10), dmabuf_id=0)) == errno.EFAULT
-    assert sender.client.errqueue.last_end == 0  # a failed send has no number
+    assert sender.client.errqueue.last_end == 0  # a failed send gets no completion number
 
 
 @pytest.mark.parametrize("value", [-1, 2, 100])
@@ -285,13 +285,14 @@ def test_what_the_device_cannot_send_is_dropped_in_silence_and_tcp_repeats_it(se
 
 
 def without_scatter_gather(sender: Sender, off: bool) -> None:
-    sender.hosts.a.ethtool.features_set(FeaturesSet({"tx-scatter-gather": not off}))
+    a = sender.hosts.a
+    a.ethtool.features_set(FeaturesSet(a.header, {"tx-scatter-gather": not off}))
 
 
 def test_what_would_have_to_be_copied_is_dropped_in_silence_and_tcp_repeats_it(sender: Sender) -> None:
     device = sender.hosts.a.device
     sender.client.options.nodelay = True
-    assert sender.send((0, SIZE)) > 0  # more than the window: some of it is not sent yet
+    assert sender.send((0, SIZE)) > 0  # more than the congestion window: a part is not sent yet
     without_scatter_gather(sender, True)
     sender.hosts.run_until(lambda: device.tx_unreadable_drops >= 3)
     without_scatter_gather(sender, False)
@@ -336,6 +337,6 @@ def test_unbinding_with_data_in_flight_sends_it_all_the_same(sender: Sender) -> 
 
 
 def test_connecting_to_the_own_address_fails(hosts: TwoHosts) -> None:
-    """There is no loopback device: device memory could not take it either."""
+    """The host has no loopback device. In the kernel, device memory cannot be sent over loopback either."""
     sock: DevmemSocket = hosts.a.socket()
     assert errno_of(sock.start_connect, hosts.a.address, 80, hosts.now) == errno.ENETUNREACH

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from nodes.control import families, policy
+from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.uapi.netlink import OPERATIONS, BindRx, BindTx, Mode
@@ -40,7 +41,7 @@ def kernel() -> None:
 @pytest.fixture
 def netdev() -> Iterator[Netdev]:
     bench = Bench()
-    yield Netdev(bench.device)
+    yield Netdev(Devices(bench.device))
     bench.settle()
 
 
@@ -54,7 +55,7 @@ def ours(netdev: Netdev, operation: str, mode: Mode, attributes: Attributes) -> 
         elif isinstance(record, BindTx):
             netdev.bind_tx(record, os.open("/dev/null", os.O_RDONLY))
         else:
-            families.answers(netdev.device, Ethtool(netdev.device))[key](record)
+            families.answers(netdev.devices, Ethtool(netdev.devices))[key](record)
     except OSError as refusal:
         return refusal.errno or 0
     return 0
@@ -123,7 +124,7 @@ def test_the_errno_is_the_kernels(netdev: Netdev, operation: str, mode: str, att
     theirs = kernel_netdev.ask(operation, mode, at(attributes, LO))
     if theirs == errno.EOPNOTSUPP:  # no case reaches a device: for the counters, CONFIG_PAGE_POOL_STATS
         pytest.skip(f"the kernel lacks the operation {operation}")
-    mine = ours(netdev, operation, cast(Mode, mode), at(attributes, netdev.device.ifindex))
+    mine = ours(netdev, operation, cast(Mode, mode), at(attributes, next(iter(netdev.devices))))
     assert errno.errorcode.get(mine) == errno.errorcode.get(theirs)
 
 
