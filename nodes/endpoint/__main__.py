@@ -6,7 +6,6 @@ a veth, a TAP, a real NIC.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import ipaddress
 import os
@@ -27,6 +26,7 @@ from nodes.endpoint.interface import InterfaceError, claim, mtu
 from nodes.endpoint.loop import AddressInUse, Loop
 from nodes.endpoint.options import parse
 from nodes.endpoint.trace import TraceFile
+from nodes.host_config import HostConfig
 from nodes.kernel_version import VERSIONS
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.cpu import Cpu
@@ -34,7 +34,9 @@ from nodes.machine.ledger import Ledger
 from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
 from nodes.nic.impairment import Impairment
+from nodes.nic.impairment import parse as parse_impairment
 from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.nic.nic_model import nic_model
 from nodes.sock.inet import Inet, InetConfig
 from nodes.tcp.config import ECN_CHOICES
 from nodes.uapi.syscalls import Welcome
@@ -48,60 +50,67 @@ class EndpointError(RuntimeError):
 
 
 def main(argv: list[str] | None = None) -> int:
-    options = parse(argv)
+    config = parse(argv)
     try:
-        run(options)
+        run(config)
     except (EndpointError, InterfaceError, WireError, AddressInUse) as e:
         print(f"endpoint: {e}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(options: argparse.Namespace) -> None:
+def run(host_config: HostConfig) -> None:
     """Build the host and serve until told to stop."""
+    if len(host_config.nics) > 1:
+        count = len(host_config.nics)
+        raise EndpointError(f"{count} NICs were asked for and a host has one; give one --interface")
     # A socket is a descriptor, as in a kernel; only the hard limit is meant to be one.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with ExitStack() as stack:
-        address, address6, mac, chances = options.address, options.address6, options.mac, options.impair
-        listener = stack.enter_context(_listen(options.channel))
-        stack.callback(_unlink, options.channel)
-        wire = AfPacket(options.interface, mac, _groups(address6))
+        (nic,) = host_config.nics
+        address, address6, mac = nic.ipv4, nic.ipv6, nic.mac_bytes
+        listener = stack.enter_context(_listen(host_config.channel))
+        stack.callback(_unlink, host_config.channel)
+        wire = AfPacket(nic.interface, mac, _groups(address6))
         stack.callback(wire.close)
-        claim(stack, options.interface, "--address", address)
+        claim(stack, nic.interface, "--address", address)
         if address6 is not None:
-            claim(stack, options.interface, "--address6", address6)
+            claim(stack, nic.interface, "--address6", address6)
         ledger = Ledger()
         config = DeviceConfig(
-            name=options.interface,
-            ifindex=socket.if_nametoindex(options.interface),
+            name=nic.interface,
+            ifindex=socket.if_nametoindex(nic.interface),
             mac=mac,
-            mtu=mtu(options.interface),
-            rx_queues=options.rx_queues,
-            gso_max_bytes=options.gso_max,
-            rx_buf_len=options.rx_buf_len,
-            kernel=VERSIONS[options.kernel],
-            nic=options.nic,
+            mtu=mtu(nic.interface),
+            rx_queues=host_config.rx_queues,
+            gso_max_bytes=host_config.gso_max_bytes,
+            rx_buf_len=host_config.rx_buf_len,
+            kernel=VERSIONS[host_config.kernel],
+            nic=nic_model(host_config.nic, host_config.header_buffer_bytes),
         )
+        chances = parse_impairment(host_config.impair) if host_config.impair is not None else None
         impairment = Impairment(wire, chances, str(address)) if chances else None
-        trace = TraceFile(stack.enter_context(_writable("--trace", options.trace))) if options.trace else None
+        events = host_config.trace
+        trace = TraceFile(stack.enter_context(_writable("--trace", events))) if events else None
         device = NetDevice(config, impairment or wire, ledger, _boottime, trace)
         capture = None
-        if options.pcap:
-            file = stack.enter_context(_writable("--pcap", options.pcap))
+        if host_config.pcap:
+            file = stack.enter_context(_writable("--pcap", host_config.pcap))
             capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
             device.capture(capture)
-        seed = secrets.randbits(64) if options.seed is None else options.seed
-        inet = Inet(device, Cpu(ledger), _inet_config(address, address6, seed, options.tcp_ecn))
-        bus = MemoryBus.create(options.host_mem_bw) if options.host_mem_bw else None
+        seed = secrets.randbits(64) if host_config.seed is None else host_config.seed
+        inet = Inet(device, Cpu(ledger), _inet_config(address, address6, seed, host_config.tcp_ecn))
+        bandwidth = host_config.host_mem_bw_bytes_per_s
+        bus = MemoryBus.create(bandwidth) if bandwidth else None
         welcome = Welcome(
-            options.name or options.interface, str(address.ip), address.network.prefixlen,
-            options.kernel_address or "", config.name, config.ifindex, config.mtu,
+            host_config.name or nic.interface, str(address.ip), address.network.prefixlen,
+            host_config.kernel_address, config.name, config.ifindex, config.mtu,
             str(address6.ip) if address6 else "", address6.network.prefixlen if address6 else 0,
         )
         control = Netdev(device), Ethtool(device)
         host = HostParts(welcome, inet, device, *control, ledger, bus, impairment, capture)
-        Loop(host, wire.fileno(), listener).run(probe=not options.nodad)
+        Loop(host, wire.fileno(), listener).run(probe=host_config.dad)
 
 
 def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:

@@ -7,6 +7,7 @@ import ipaddress
 import pytest
 
 from nodes.endpoint.options import parse
+from nodes.nic.nic_model import nic_model
 
 NEEDED = {"--interface": "veth1", "--address": "10.0.1.1/16", "--channel": "/tmp/x.sock"}
 
@@ -78,12 +79,13 @@ def test_a_missing_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_values_arrive_as_what_they_are() -> None:
     options = parse(words(address6="fd00::1/64", rx_queues="64", gso_max="524280", header_buffer="54"))
-    assert options.address == ipaddress.IPv4Interface("10.0.1.1/16")
-    assert options.address6 == ipaddress.IPv6Interface("fd00::1/64")
-    assert options.mac == bytes((2, 0, 10, 0, 1, 1))  # a local one, made from the address
-    assert (options.rx_queues, options.gso_max) == (64, 524280)
-    assert options.nic.header_buffer_bytes == 54
-    assert (options.rx_buf_len, options.host_mem_bw, options.impair) == (4096, None, None)
+    (nic,) = options.nics
+    assert nic.ipv4 == ipaddress.IPv4Interface("10.0.1.1/16")
+    assert nic.ipv6 == ipaddress.IPv6Interface("fd00::1/64")
+    assert nic.mac_bytes == bytes((2, 0, 10, 0, 1, 1))  # a local one, made from the address
+    assert (options.rx_queues, options.gso_max_bytes) == (64, 524280)
+    assert nic_model(options.nic, options.header_buffer_bytes).header_buffer_bytes == 54
+    assert (options.rx_buf_len, options.host_mem_bw_bytes_per_s, options.impair) == (4096, None, None)
 
 
 def test_the_help_tells_the_limits(capsys: pytest.CaptureFixture[str]) -> None:

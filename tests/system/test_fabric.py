@@ -69,7 +69,7 @@ def test_every_host_reaches_every_other(shape: str, hosts: int, tmp_path: Path) 
     with Fabric(topology, tmp_path) as fabric:
         for source in topology.hosts:
             for target in topology.hosts:
-                for address in (target.kernel_address, target.kernel_address6):
+                for address in (target.nics[0].kernel_address, target.nics[0].kernel_address6):
                     ping = ["ping", "-c1", "-W2", address.split("/")[0]]
                     pinged = fabric.run(source.name, ping, timeout_s=5)
                     assert pinged.status == 0, pinged.stdout + pinged.stderr
@@ -105,12 +105,13 @@ def test_host_interfaces_carry_the_topologys_addresses(tmp_path: Path) -> None:
     topology = build("star", 2)
     with Fabric(topology, tmp_path) as fabric:
         for host in topology.hosts:
-            shown = fabric.run(host.name, ["ip", "addr", "show", host.interface]).stdout
-            assert host.kernel_address in shown
-            assert host.kernel_mac in shown
-            assert [words.split()[0] for words in shown.split("inet6 ")[1:]] == [host.kernel_address6]
-            assert host.endpoint_address.split("/")[0] not in shown
-            assert host.endpoint_address6.split("/")[0] not in shown
+            (nic,) = host.nics
+            shown = fabric.run(host.name, ["ip", "addr", "show", nic.interface]).stdout
+            assert nic.kernel_address in shown
+            assert nic.kernel_mac in shown
+            assert [words.split()[0] for words in shown.split("inet6 ")[1:]] == [nic.kernel_address6]
+            assert nic.endpoint_address.split("/")[0] not in shown
+            assert nic.endpoint_address6.split("/")[0] not in shown
 
 
 def test_a_link_too_small_for_ipv6_has_none(tmp_path: Path) -> None:

@@ -192,8 +192,9 @@ class Builder:
         self._net = net
         self._set_limits(request.topology)
         for host in request.topology.hosts:
-            if host.kernel_address6:
-                _give_ipv6(net[host.name], host.interface, host.kernel_address6)
+            for nic in host.nics:
+                if nic.kernel_address6:
+                    _give_ipv6(net[host.name], nic.interface, nic.kernel_address6)
         nodes = [*net.hosts, *net.switches]
         for node in nodes:
             self._watch_for_good(node.name, ("shell", "of", node.name), node.shell)
@@ -321,16 +322,17 @@ def _no_more_signals() -> None:
 
 def _mininet_topo(topology: Topology) -> Topo:
     topo = Topo()
-    macs = {host.interface: host.kernel_mac for host in topology.hosts}
+    nics = {nic.interface: nic for host in topology.hosts for nic in host.nics}
     for host in topology.hosts:
-        topo.addHost(host.name, ip=host.kernel_address)
+        topo.addHost(host.name, ip=host.nics[0].kernel_address)  # of the first interface, again
     for switch in topology.switches:
         topo.addSwitch(switch.name)
     for link in topology.links:
-        options = {"intfName1": link.a.interface, "intfName2": link.b.interface}
+        options: dict[str, Any] = {"intfName1": link.a.interface, "intfName2": link.b.interface}
         for number, end in enumerate(link.ends, 1):
-            if end.interface in macs:
-                options[f"addr{number}"] = macs[end.interface]
+            if nic := nics.get(end.interface):
+                options[f"addr{number}"] = nic.kernel_mac
+                options[f"params{number}"] = {"ip": nic.kernel_address}
         topo.addLink(link.a.node, link.b.node, **options)
     return topo
 

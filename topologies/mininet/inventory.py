@@ -36,7 +36,7 @@ class ProcessId(msgspec.Struct, frozen=True):
     start_ticks: int
 
 
-class LivingHost(msgspec.Struct, frozen=True):
+class RunningHost(msgspec.Struct, frozen=True):
     """A host of a run: the path of its endpoint's channel, and the process whose namespaces are its own."""
 
     name: str
@@ -53,7 +53,7 @@ class Record(msgspec.Struct, frozen=True):
     standing: bool = False
     processes: tuple[ProcessId, ...] = ()
     directories: tuple[str, ...] = ()
-    hosts: tuple[LivingHost, ...] = ()
+    hosts: tuple[RunningHost, ...] = ()
 
 
 class Cleaned(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ class Inventory:
         shell = _identify(shell_pid)
         if shell is None:
             raise InventoryError(f"host {name} has died; start a new run")
-        self._change(hosts=(*self._record.hosts, LivingHost(name, str(channel), shell)))
+        self._change(hosts=(*self._record.hosts, RunningHost(name, str(channel), shell)))
 
     def make_directory(self) -> Path:
         """A new, empty, short-named temporary directory, recorded, for sockets or Ray; removed by `close`."""
@@ -149,7 +149,7 @@ def state_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"devmem-testbed-{os.geteuid()}"
 
 
-def living(state_dir: Path) -> list[Record]:
+def running(state_dir: Path) -> list[Record]:
     """The records of runs whose owner lives, the newest first."""
     found = []
     for path in state_dir.glob("*.json"):

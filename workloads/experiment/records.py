@@ -6,17 +6,24 @@ None is "not known here" and becomes an empty cell.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from nodes.host_config import HostOptions
+from nodes.option import Option
+from nodes.quantity import parse_size
+
+DAY_S = 86400.0
+SEED_MAX = (1 << 63) - 1  # a number that any reader of manifest.json holds
 
 
 class NetworkConfig(HostOptions, frozen=True, kw_only=True):
     """What a network's links and hosts are like. `pcap` and `trace`: every host writes a file."""
 
-    mtu: int = 1500
-    pcap: bool = False
-    trace: bool = False
+    mtu: Annotated[int, Option("bytes of an IP packet on the wire")] = 1500
+    pcap: Annotated[bool, Option("write HOST.pcapng into the run's directory")] = False
+    trace: Annotated[bool, Option("write HOST.trace.jsonl: the page pools' events")] = False
 
 
 class ExperimentConfig(NetworkConfig, frozen=True):
@@ -27,14 +34,24 @@ class ExperimentConfig(NetworkConfig, frozen=True):
     workload: str
     sizes_bytes: tuple[int, ...]
     paths: tuple[str, ...]
-    repeat: int = 3
-    iterations: int = 3
-    warmup: int = 1
-    duration_s: float = 5.0
-    bidir: bool = False
-    niov_bytes: int = 65536
-    timeout_s: float = 10.0
-    seed: int = 1
+    repeat: Annotated[int, Option("repetitions, each with fresh connections", min=1)] = 3
+    iterations: Annotated[
+        int, Option("measured iterations a repetition (collectives)", flag="iters", min=1)
+    ] = 3
+    warmup: Annotated[int, Option("iterations before them, marked as warm-up", min=0)] = 1
+    duration_s: Annotated[float, Option("seconds of a stream", flag="duration", min=0.1, max=DAY_S)] = 5.0
+    bidir: Annotated[bool, Option("stream both ways at once")] = False
+    niov_bytes: Annotated[
+        int,
+        Option(
+            "bytes of a net_iov, 4K to 64K",
+            flag="niov-size", parse=parse_size, default="the kernel's largest, 64K or 4K",
+        ),
+    ] = 65536  # fmt: skip
+    timeout_s: Annotated[
+        float, Option("seconds a rank waits for another", flag="timeout", min=0.1, max=DAY_S)
+    ] = 10.0
+    seed: Annotated[int, Option("of the data and the order of trials", min=0, max=SEED_MAX)] = 1
 
 
 class RankPlace(msgspec.Struct, frozen=True):
