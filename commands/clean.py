@@ -11,7 +11,7 @@ FAILURES: tuple[type[Exception], ...] = ()
 
 
 def command() -> int:
-    """Remove what earlier runs recorded and left behind; running runs are left alone."""
+    """Remove what earlier runs recorded and left behind; runs in progress are left alone."""
     found = clean(state_directory())
     for one in found:
         print(f"run {one.run_id}: {'removed' if one.removed else 'left alone'}: {one.what}")

@@ -4,8 +4,8 @@ In: sys.argv. Out: the command's text on stdout, one sentence on stderr if it en
 all went well, 1 it did not, 2 the options are wrong, 130 or 143 stopped by Ctrl-C or SIGTERM. Owns nothing.
 
 A command is a module of this package with three names: `command`, whose signature typer reads,
-`CONTEXT_SETTINGS` for typer, and `FAILURES`, the exceptions that are a sentence for the user (an OSError
-always is). Without a command's name the words belong to a measuring run, `commands.run`.
+`CONTEXT_SETTINGS` for typer, and `FAILURES`, the exceptions whose text is a sentence for the user (an
+OSError's always is). Without a command's name the words belong to a measuring run, `commands.run`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _app(modules: Iterable[ModuleType]) -> typer.Typer:
     for module in modules:
         name = module.__name__.rpartition(".")[2]
         if name == _RUN:
-            app.callback(invoke_without_command=True, context_settings=module.CONTEXT_SETTINGS)(module.command)
+            app.callback(invoke_without_command=True)(module.command)
         else:
             app.command(name, context_settings=module.CONTEXT_SETTINGS)(module.command)
     return app

@@ -33,8 +33,6 @@ def _take_down(run_id: str | None) -> str:
     give_up_at = time.monotonic() + _END_S
     while is_alive(run.owner):
         if time.monotonic() > give_up_at:
-            raise RunningError(
-                f"run {run.run_id} has not ended in {_END_S:g} s; end process {run.owner.pid}"
-            )
+            raise RunningError(f"run {run.run_id} has not ended in {_END_S:g} s; end process {run.owner.pid}")
         time.sleep(0.05)
     return run.run_id

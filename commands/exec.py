@@ -1,4 +1,4 @@
-"""The command exec: any program inside a host of a running run.
+"""The command exec: any program inside a host of a run in progress.
 
 In: words of a command line. Out: this process becomes the program; its exit status is the command's. Owns
 nothing.
@@ -28,7 +28,7 @@ def command(
     command: Annotated[list[str], typer.Argument(help="What to run, after --.", metavar="-- COMMAND...")],
     run: RunId = None,
 ) -> int:
-    """Run a command inside a host of a running run; its exit status is ours."""
+    """Run a command inside a host of a run in progress; its exit status is ours."""
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise UsageError("the command is missing; give it after --")

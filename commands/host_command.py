@@ -1,4 +1,4 @@
-"""What the commands for a host of a running run have in common: their arguments, and a netlink refusal.
+"""What the commands for a host of a run have in common: their arguments, and a netlink refusal.
 
 In: words of a command line. Out: typer's annotations; the kernel's refusal as a line on stderr. Owns nothing.
 """
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 HostName = Annotated[str, typer.Argument(help="A host of the run.", metavar="HOST")]
-RunId = Annotated[str | None, typer.Option("--run", help="Which running run.  [default: the newest]")]
+RunId = Annotated[str | None, typer.Option("--run", help="Which run.  [default: the newest]")]
 # What follows HOST belongs to the command inside, dashes and all.
 PASS_ON: dict[str, Any] = {"allow_interspersed_args": False, "ignore_unknown_options": True}
 

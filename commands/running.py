@@ -14,7 +14,7 @@ class RunningError(RuntimeError):
 
 
 def find_run(run_id: str | None) -> Record:
-    """The running run of that name, or the newest. Raises RunningError."""
+    """The run in progress of that name, or the newest. Raises RunningError."""
     runs = running(state_directory())
     found = [run for run in runs if run_id in (None, run.run_id)]
     if found:

@@ -1,4 +1,4 @@
-"""The command ss: the sockets of a running run's hosts, as `ss -tia` shows a machine's.
+"""The command ss: the sockets of a run's hosts, as `ss -tia` shows a machine's.
 
 In: words of a command line. Out: tables on stdout, an exit status. Owns nothing.
 """
@@ -23,7 +23,7 @@ def command(
     host: Annotated[str | None, typer.Argument(help="A host of the run.  [default: each]")] = None,
     run: RunId = None,
 ) -> int:
-    """Sockets of a running run's hosts: state, queues, ends, and what TCP_INFO tells, like `ss -tia`."""
+    """Sockets of a run's hosts: state, queues, ends, and what TCP_INFO tells, like `ss -tia`."""
     hosts = [find_host(host, run)] if host is not None else find_run(run).hosts
     for number, each in enumerate(hosts):
         with closing(Host(each.channel)) as client:

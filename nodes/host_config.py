@@ -144,14 +144,12 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             choices=RX_BUF_LENS,
         ),
     ] = PAGE_SIZE  # fmt: skip
-    nic: Annotated[
-        str, Option("how a NIC splits headers, and what its driver lacks", choices=(*MODELS,))
-    ] = GENERIC.name
+    nic: Annotated[str, Option("how a NIC splits headers, and what its driver lacks", choices=(*MODELS,))] = (
+        GENERIC.name
+    )
     header_buffer_bytes: Annotated[
         int | None,
-        Option(
-            "longest header that is split", flag="header-buffer", metavar="BYTES", default="the NIC's"
-        ),
+        Option("longest header that is split", flag="header-buffer", metavar="BYTES", default="the NIC's"),
     ] = None
     tcp_ecn: Annotated[
         int, Option("sysctl tcp_ecn of each endpoint (off, ask, grant if asked)", choices=(0, 1, 2))

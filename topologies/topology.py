@@ -1,4 +1,4 @@
-"""Who is connected to whom: passive, validated data.
+"""Hosts, switches and the links between them: passive, validated data.
 
 In: names, addresses and limits from `topologies.shapes`. Out: a frozen `Topology` that the fabric's builder
 turns into interfaces and run.py into endpoints' configurations. Owns nothing.
@@ -25,7 +25,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 class TopologyError(ValueError):
-    """A topology that cannot be built; the text names the thing, its value and the remedy."""
+    """A topology that cannot be built; the text is one sentence with the part, its value and the remedy."""
 
 
 class Nic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,8 +65,8 @@ class Nic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One machine. `index` counts from 1; `nics`: at least one, and the first is what Linux's tools and a
-    host with one address mean."""
+    """One machine. `index` counts from 1; `nics`: at least one. Where one address stands for the host, it is
+    the first one's."""
 
     name: str
     index: int
@@ -88,7 +88,7 @@ class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LinkEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a link enters a host or a switch."""
+    """One end of a link: a node, and the name of its interface there."""
 
     node: str
     interface: str
