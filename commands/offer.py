@@ -91,10 +91,9 @@ def _parameter_name(each: Declared) -> str:
 def _parameter(name: str, each: Declared) -> inspect.Parameter:
     """What typer reads. It converts and bounds plain numbers itself, and tells their range and default."""
     option = each.option
-    told = option.help[:1].upper() + option.help[1:]
+    told = option.help
     if option.choices and option.parse is None:
-        told += f": {', '.join(map(str, option.choices))}"
-    told += "."
+        told = f"{told.removesuffix('.')}: {', '.join(map(str, option.choices))}."
     default = each.default
     if option.parse is not None or option.default is not None:
         shown = each.default if option.default is None else option.default

@@ -22,10 +22,10 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where results go."""
 
-    results: Annotated[Path, Option("where run directories go", default="results beside run.py")] = (
+    results: Annotated[Path, Option("Where run directories go.", default="results beside run.py")] = (
         PROJECT / "results"
     )
-    run_id: Annotated[str | None, Option("name of the run's directory", default="date and time")] = None
+    run_id: Annotated[str | None, Option("Name of the run's directory.", default="date and time")] = None
 
     def run_directory(self, default: str) -> Path:
         """Directly below `results`: `run_id`, or else `default`. Raises UsageError."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import sys
-from typing import Annotated, Any
+from collections.abc import Collection
+from typing import Any
 
 import msgspec
 import typer
@@ -22,55 +23,17 @@ from commands.stop import Stop
 from commands.usage import UsageError
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
-from nodes.option import Option, OptionError
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
 from workloads.experiment.ranks import ExperimentError
-from workloads.experiment.records import ExperimentConfig, RankFailure
+from workloads.experiment.records import ExperimentConfig, RankFailure, sizes
 from workloads.registry import PATHS, WORKLOADS
-from workloads.sizes import parse_sizes
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
 FAILURES = (ExperimentError, FabricError, HostError, InventoryError, RankFailure, ResultsError)
-_SIZES, _STREAM_SIZES = "1M:16M:x4", "1M"
 
 
-def _parse_sizes(text: str) -> tuple[int, ...]:
-    return tuple(parse_sizes(text))
-
-
-def _parse_paths(text: str) -> tuple[str, ...]:
-    """Names of data paths, each once."""
-    names = tuple(name.strip() for name in dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in PATHS:
-            raise OptionError(f"there is no path {name!r}; choose from {', '.join(PATHS)}")
-    return names
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is about, as far as it was given: None is decided by the others."""
-
-    topology: Annotated[str, Option("shape of the network; see `list`")] = "star"
-    hosts: Annotated[int | None, Option("hosts, one rank each", default="4, pair: 2")] = None
-    workload: Annotated[str, Option("what the ranks do; see `list`")] = "all_reduce"
-    sizes: Annotated[
-        tuple[int, ...] | None,
-        Option(
-            "bytes: 1M, 8K,64K, 1M:16M:x4, 1M:4M:+1M",
-            flag="size", parse=_parse_sizes, default=f"{_SIZES}, stream: {_STREAM_SIZES} messages",
-        ),
-    ] = None  # fmt: skip
-    paths: Annotated[
-        tuple[str, ...],
-        Option(
-            "data paths, comma-separated; see `list`",
-            flag="path", parse=_parse_paths, default=",".join(PATHS),
-        ),
-    ] = (*PATHS,)  # fmt: skip
-
-
-@offers(Asked, ExperimentConfig, Place)
+@offers(ExperimentConfig, Place)
 def command(context: typer.Context, given: Given) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
@@ -90,23 +53,27 @@ def command(context: typer.Context, given: Given) -> int:
 
 def _config(given: Given) -> ExperimentConfig:
     """Everything that was left open is decided. Raises UsageError."""
-    asked = given.record(Asked)
-    if asked.workload not in WORKLOADS:
-        raise UsageError(f"there is no workload {asked.workload!r}; choose from {', '.join(WORKLOADS)}")
-    default_hosts = 2 if asked.topology == "pair" else 4
-    default_sizes = _parse_sizes(_STREAM_SIZES if asked.workload == "stream" else _SIZES)
+    asked = given.fields(ExperimentConfig)
+    topology = asked.get("topology", "star")
+    workload = _known("workload", asked.get("workload", "all_reduce"), WORKLOADS)
     config = given.record(
         ExperimentConfig,
-        topology=asked.topology,
-        hosts=default_hosts if asked.hosts is None else asked.hosts,
-        workload=asked.workload,
-        sizes_bytes=asked.sizes or default_sizes,
-        paths=asked.paths,
+        topology=topology,
+        hosts=asked.get("hosts", 2 if topology == "pair" else 4),
+        workload=workload,
+        sizes_bytes=asked.get("sizes_bytes", sizes("1M" if workload == "stream" else "1M:16M:x4")),
+        paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", PATHS)),
     )
-    fields = given.fields(ExperimentConfig)
-    niov = niov_bytes(fields.get("niov_bytes"), config)
+    niov = niov_bytes(asked.get("niov_bytes"), config)
     # Unless something else was asked for, host pages are as large as net_iovs: like against like.
-    return msgspec.structs.replace(config, niov_bytes=niov, rx_buf_len=fields.get("rx_buf_len", niov))
+    return msgspec.structs.replace(config, niov_bytes=niov, rx_buf_len=asked.get("rx_buf_len", niov))
+
+
+def _known(kind: str, name: str, names: Collection[str]) -> str:
+    """`name`, if it is one of `names`. Raises UsageError."""
+    if name not in names:
+        raise UsageError(f"there is no {kind} {name!r}; choose from {', '.join(names)}")
+    return name
 
 
 def _check_alone(context: typer.Context) -> None:

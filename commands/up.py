@@ -35,8 +35,8 @@ _WATCH_S = 0.1
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Which network."""
 
-    topology: Annotated[str, Option("shape of the network; see `list`")] = "star"
-    hosts: Annotated[int, Option("how many hosts")] = 2
+    topology: Annotated[str, Option("Shape of the network; see `list`.")] = "star"
+    hosts: Annotated[int, Option("How many hosts.")] = 2
 
 
 @offers(Asked, NetworkConfig, Place)

@@ -125,49 +125,51 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     gso_max_bytes: Annotated[
         int,
         Option(
-            f"longest super-packet, {GSO_MIN} to {GSO_MAX} bytes; more than 64K is BIG TCP, 512K its limit",
+            f"Longest super-packet, {GSO_MIN} to {GSO_MAX} bytes; more than 64K is BIG TCP, 512K its limit.",
             flag="gso-max", parse=_super_packet, metavar="BYTES", default="64K", min=GSO_MIN, max=GSO_MAX,
         ),
     ] = 65536  # fmt: skip
     rx_queues: Annotated[
         int,
         Option(
-            "receive queues of each NIC; device memory needs 2 of them",
+            "Receive queues of each NIC; device memory needs 2 of them.",
             flag="queues", alias="rx-queues", metavar="N", min=1, max=RX_QUEUES_MAX,
         ),
     ] = 8  # fmt: skip
     rx_buf_len: Annotated[
         int,
         Option(
-            f"size of a host receive buffer: {listed(RX_BUF_LENS)}",
+            f"Size of a host receive buffer: {listed(RX_BUF_LENS)}.",
             parse=_rx_buf_len, metavar="BYTES", default="4096; of a measuring run: --niov-size",
             choices=RX_BUF_LENS,
         ),
     ] = PAGE_SIZE  # fmt: skip
-    nic: Annotated[str, Option("how a NIC splits headers, and what its driver lacks", choices=(*MODELS,))] = (
-        GENERIC.name
-    )
+    nic: Annotated[
+        str, Option("How a NIC splits headers, and what its driver lacks.", choices=(*MODELS,))
+    ] = GENERIC.name
     header_buffer_bytes: Annotated[
         int | None,
-        Option("longest header that is split", flag="header-buffer", metavar="BYTES", default="the NIC's"),
+        Option("Longest header that is split.", flag="header-buffer", metavar="BYTES", default="the NIC's"),
     ] = None
     tcp_ecn: Annotated[
-        int, Option("sysctl tcp_ecn of each endpoint (off, ask, grant if asked)", choices=(0, 1, 2))
+        int, Option("Sysctl tcp_ecn of each endpoint (off, ask, grant if asked).", choices=(0, 1, 2))
     ] = 2
-    kernel: Annotated[str, Option("whose devmem rules hold", choices=(*VERSIONS,))] = DEFAULT.name
+    kernel: Annotated[str, Option("Kernel version whose devmem rules hold.", choices=(*VERSIONS,))] = (
+        DEFAULT.name
+    )
     host_mem_bw_bytes_per_s: Annotated[
         float | None,
         Option(
-            "ceiling of each host's memory traffic, as 2GB/s (1e6 and more bytes a second)",
+            "Ceiling of each host's memory traffic, as 2GB/s (1e6 and more bytes a second).",
             flag="host-mem-bw", parse=_memory_rate, metavar="B/S", min=HOST_MEM_BW_MIN, max=HOST_MEM_BW_MAX,
         ),
     ] = None  # fmt: skip
     impair: Annotated[
         str | None,
         Option(
-            "a bad wire at each endpoint's NIC, both ways (not for path kernel, whose wire stays clean), any "
+            "A bad wire at each endpoint's NIC, both ways (not for path kernel, whose wire stays clean), any "
             "of loss=0.01,reorder=0.02,duplicate=0.001,corrupt=0.001 (chances of a wire packet),delay=1ms,"
-            "jitter=100us,seed=1",
+            "jitter=100us,seed=1.",
             parse=_impairment, metavar="LIST",
         ),
     ] = None  # fmt: skip
@@ -177,17 +179,17 @@ class NicConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One NIC: the Linux interface that is its wire, and the endpoint's own addresses on it, with prefix
     lengths ("10.0.1.1/16", "fd00::1:1/64"; "" for none). `mac`: "" for one made from the address."""
 
-    interface: Annotated[str, Option("the wire: an Ethernet interface that is up", metavar="NAME")]
+    interface: Annotated[str, Option("The wire: an Ethernet interface that is up.", metavar="NAME")]
     address: Annotated[
-        str, Option("the endpoint's; Linux must not have it", parse=_ipv4_interface, metavar="A.B.C.D/N")
+        str, Option("The endpoint's; Linux must not have it.", parse=_ipv4_interface, metavar="A.B.C.D/N")
     ]
     address6: Annotated[
         str,
-        Option("the endpoint's IPv6 address", parse=_ipv6_interface, metavar="ADDR/N", default="none"),
+        Option("The endpoint's IPv6 address.", parse=_ipv6_interface, metavar="ADDR/N", default="none"),
     ] = ""
     mac: Annotated[
         str,
-        Option("the endpoint's own", parse=_mac, metavar="XX:..", default="local, made from the address"),
+        Option("The endpoint's own.", parse=_mac, metavar="XX:..", default="local, made from the address"),
     ] = ""
 
     @property
@@ -212,27 +214,27 @@ class HostConfig(HostOptions, frozen=True, kw_only=True):
 
     nics: tuple[NicConfig, ...]
     channel: Annotated[
-        str, Option("AF_UNIX path for applications (made, and removed)", parse=_channel, metavar="PATH")
+        str, Option("AF_UNIX path for applications (made, and removed).", parse=_channel, metavar="PATH")
     ]
-    name: Annotated[str, Option("what the host is called", default="the interface")] = ""
+    name: Annotated[str, Option("What the host is called.", default="the interface")] = ""
     kernel_address: Annotated[
         str,
-        Option("of Linux's own stack on the first interface", parse=_ipv4, metavar="A.B.C.D"),
+        Option("Of Linux's own stack on the first interface.", parse=_ipv4, metavar="A.B.C.D"),
     ] = ""
     dad: Annotated[
         bool,
-        Option("whether others have the addresses is known: do not ask for a second", flag="nodad"),
+        Option("Do not ask for a second whether another host has the addresses.", flag="nodad"),
     ] = True
     seed: Annotated[
-        int | None, Option("for ports and initial sequence numbers", default="from the system")
+        int | None, Option("For ports and initial sequence numbers.", default="from the system")
     ] = None
     pcap: Annotated[
         str,
-        Option("write a pcapng; of device memory it holds headers only", metavar="FILE"),
+        Option("Write a pcapng; of device memory it holds headers only.", metavar="FILE"),
     ] = ""
     trace: Annotated[
         str,
-        Option("write page_pool_state_hold and _release events, JSON by line", metavar="FILE"),
+        Option("Write page_pool_state_hold and _release events, JSON by line.", metavar="FILE"),
     ] = ""
 
 

@@ -28,7 +28,7 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """`help`: a clause in lower case without a full stop, which every command line ends in its own way.
+    """`help`: one sentence, behind which a command line tells choices, bounds and default.
 
     `flag`: without dashes; "" stands for the field's name. `alias`: a second name, likewise.
     `parse` turns the text into the value; it raises ValueError with one sentence for an impossible text. For

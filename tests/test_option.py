@@ -12,14 +12,14 @@ from nodes.quantity import parse_size
 
 
 class Shared(msgspec.Struct, kw_only=True):
-    buffer_bytes: Annotated[int, Option("a buffer", flag="buffer", parse=parse_size, min=10, max=4096)] = 64
-    kind: Annotated[str, Option("a kind", choices=("plain", "rich"))] = "plain"
+    buffer_bytes: Annotated[int, Option("A buffer.", flag="buffer", parse=parse_size, min=10, max=4096)] = 64
+    kind: Annotated[str, Option("A kind.", choices=("plain", "rich"))] = "plain"
 
 
 class Own(Shared, kw_only=True):
     plain: int = 3  # no option
-    share: Annotated[float, Option("a share", alias="portion", min=0.5, max=1)]
-    count: Annotated[int | None, Option("a count", min=0)] = None
+    share: Annotated[float, Option("A share.", alias="portion", min=0.5, max=1)]
+    count: Annotated[int | None, Option("A count.", min=0)] = None
 
 
 def option(field: str) -> Declared:

@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     host = parser.add_argument_group("the host")
     for each in declared(HostConfig):
         _add(host, each)
-    config = "the whole host as JSON (nodes.host_config.HostConfig), a file that holds it, or - for stdin"
+    config = "The whole host as JSON (nodes.host_config.HostConfig), a file that holds it, or - for stdin."
     parser.add_argument(_CONFIG, metavar="JSON", help=config)
     return parser
 
@@ -134,7 +134,7 @@ def _add(group: Any, each: Declared, **more: Any) -> None:
         group.add_argument(*each.flags, dest=each.field, help=told, **more)
         return
     if each.bounds and option.parse is None:
-        told += f": {each.bounds}"
+        told += f" {each.bounds}."
     told += _default(each)
     more["choices"] = option.choices if option.parse is None and option.choices else None
     metavar = option.metavar or (None if more["choices"] else each.flag.lstrip("-").upper())
@@ -144,9 +144,9 @@ def _add(group: Any, each: Declared, **more: Any) -> None:
 
 def _default(each: Declared) -> str:
     if each.default is msgspec.NODEFAULT:
-        return "; required"
+        return " Required."
     default = each.option.default or ("none" if each.default is None else each.default)
-    return f"; default: {default}" if default != "" else ""
+    return f" Default: {default}." if default != "" else ""
 
 
 def _converter(each: Declared) -> Callable[[str], Any]:
