@@ -2,7 +2,7 @@
 
 In: words, or a HostConfig as JSON. Out: a checked HostConfig, or one sentence on stderr and exit status 2.
 Owns nothing; what only the machine can tell (an interface, an address in use) is `interface`'s and the
-wire's. Not typer, which takes longer to import than all the rest of a start.
+wire's. Not typer, whose import takes 0.3 s, as long as the rest of an endpoint's start.
 """
 
 from __future__ import annotations
