@@ -48,7 +48,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     manifest.finish("complete")
     analysis = analyse(request.run_dir)
     manifest.seal()
-    stop.check()  # the results are complete, but whoever stopped a script is not to be taken for content
+    stop.check()  # the results are complete, but a script that was stopped must not go on as if it were well
     print(analysis.table_text, end="")
     print(f"# Report: {analysis.report_path}")
     if analysis.wrong_elements:
@@ -63,9 +63,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
 def _run(request: RunRequest, stop: Stop, stack: ExitStack) -> None:
     """Start everything, each with what ends it on `stack`, and run the trials."""
     config, run_dir = request.config, request.run_dir
-    # Host pages are as large as net_iovs: like against like.
-    wanted = NetworkRequest(request.network, run_dir, config, rx_buf_len=config.niov_bytes)
-    started = start_network(wanted, stop.check, stack)
+    started = start_network(NetworkRequest(request.network, run_dir, config), stop.check, stack)
     places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
     ranks = places[: WORKLOADS[config.workload].ranks(config)]
     started.watch()

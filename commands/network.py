@@ -1,7 +1,8 @@
 """A network with an endpoint in every host: what a measuring run and `up` have in common.
 
-In: a topology, and what its hosts are like. Out: the hosts' channels, and a function
-that raises when a part of it has died. Owns the fabric and the record of the run, through the caller's stack.
+In: a topology, and what its hosts are like. Out: a HostConfig a host, as JSON, to the endpoints; the hosts'
+channels, and a function that raises when a part of the network has died, to the caller. Owns the fabric and
+the record of the run, through the caller's stack.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodes.client.host import Host, HostError
+from nodes.host_config import HostConfig, HostOptions, NicConfig, encode
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
+from topologies.topology import Host as TopologyHost
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
 
 _READY_S = 20.0
-_HELLO_S = 1.0  # between two looks at whether to go on
+_HELLO_S = 1.0  # for one attempt to connect; between two, `watch` is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,11 @@ class StartedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRequest:
-    """`run_dir` is for logs, captures and traces. `rx_buf_len`: bytes of a host receive buffer. `standing`:
-    see inventory.Record."""
+    """`run_dir` is for logs, captures and traces. `standing`: see inventory.Record."""
 
     topology: Topology
     run_dir: Path
     config: NetworkConfig
-    rx_buf_len: int = 4096
     standing: bool = False
 
 
@@ -66,53 +67,53 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
         for child in fabric.dead_children():
             how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
             what = "endpoint" if "nodes.endpoint" in child.argv else "network"
-            said = _last_words(request.run_dir / f"{child.host}.log")
+            said = _last_line(request.run_dir / f"{child.host}.log")
             raise FabricError(
                 f"the {what} of host {child.host} ended with {how}{said}; see the logs in {request.run_dir}"
             )
 
-    hosts = tuple(StartedHost(h.name, str(channels / f"{h.name}.sock")) for h in request.topology.hosts)
-    for host in hosts:
-        inventory.add_process(fabric.spawn(host.name, _endpoint(request, host), f"{host.name}.log"))
+    configs = [host_config(request, host, channels) for host in request.topology.hosts]
+    for each in configs:
+        argv = [sys.executable, "-m", "nodes.endpoint", "--config", encode(each)]
+        inventory.add_process(fabric.spawn(each.name, argv, f"{each.name}.log"))
+    hosts = tuple(StartedHost(each.name, each.channel) for each in configs)
     _wait_ready(hosts, watch)
     for host in hosts:
         inventory.add_host(host.name, Path(host.channel), fabric.shell_pid(host.name))
     return StartedNetwork(hosts, inventory, watch)
 
 
-def _endpoint(request: NetworkRequest, started: StartedHost) -> list[str]:
-    """The command line of one host's endpoint."""
-    host, config, run_dir = request.topology.host(started.name), request.config, request.run_dir.resolve()
-    options = {
-        "name": host.name,
-        "interface": host.interface,
-        "address": host.endpoint_address,
-        "address6": host.endpoint_address6 or None,
-        "mac": host.endpoint_mac,
-        "kernel-address": host.kernel_address.partition("/")[0],
-        "channel": started.channel,
-        "rx-queues": config.rx_queues,
-        "rx-buf-len": request.rx_buf_len,
-        "gso-max": config.gso_max_bytes,
-        "host-mem-bw": config.host_mem_bw_bytes_per_s,
-        "impair": config.impair,
-        "kernel": config.kernel,
-        "nic": config.nic,
-        "header-buffer": config.header_buffer_bytes,
-        "pcap": run_dir / f"{host.name}.pcapng" if config.pcap else None,
-        "trace": run_dir / f"{host.name}.trace.jsonl" if config.trace else None,
-    }
-    given = [word for name, v in options.items() if v is not None for word in (f"--{name}", str(v))]
-    return [sys.executable, "-m", "nodes.endpoint", "--nodad", *given]  # a topology has each address once
+def host_config(request: NetworkRequest, host: TopologyHost, channels: Path) -> HostConfig:
+    """What the endpoint of `host` is told. A topology has each address once, so the endpoint
+    does not ask whether one is in use."""
+    config, run_dir = request.config, request.run_dir.resolve()
+    return HostConfig(
+        **{name: getattr(config, name) for name in HostOptions.__struct_fields__},
+        nics=tuple(
+            NicConfig(
+                interface=nic.interface,
+                address=nic.endpoint_address,
+                address6=nic.endpoint_address6,
+                mac=nic.endpoint_mac,
+            )
+            for nic in host.nics
+        ),
+        channel=str(channels / f"{host.name}.sock"),
+        name=host.name,
+        kernel_address=host.nics[0].kernel_address.partition("/")[0],
+        dad=False,
+        pcap=str(run_dir / f"{host.name}.pcapng") if config.pcap else "",
+        trace=str(run_dir / f"{host.name}.trace.jsonl") if config.trace else "",
+    )
 
 
-def _last_words(log: Path) -> str:
+def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f" saying {lines[-1]!r}" if lines else ""
 
 
 def _wait_ready(hosts: tuple[StartedHost, ...], watch: Callable[[], None]) -> None:
-    """Until every endpoint's channel takes connections. Raises HostError."""
+    """Wait until every endpoint's channel takes connections. Raises HostError."""
     give_up_at = time.monotonic() + _READY_S
     for host in hosts:
         while True:

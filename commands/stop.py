@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and a closed terminal, noted when they come and acted upon where a command looks.
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP): noted when they come, acted upon where a command asks.
 
-In: signals. Out: Interrupted, raised by `check` and at the end of a `with` block only: nothing is left half
-made, and taking down is not interrupted. Owns the process's handlers of the three.
+In: signals. Out: Interrupted, raised only by `check` and at the end of a `with` block, so that nothing is
+left half made and taking a network down is not interrupted. Owns the process's handlers of the three signals.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 
 
 class Interrupted(Exception):
-    """A signal asked the command to end. `status` is the exit status of a shell's convention."""
+    """A signal asked the command to end. `status`: 128 and the signal's number, as shells have it."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(
@@ -21,18 +21,18 @@ class Interrupted(Exception):
 
 
 class Stop:
-    """As a context: what fails after a signal, in this process or in one that the same Ctrl-C has reached,
-    is the signal's consequence and not reported."""
+    """As a context: an exception that comes after a signal is taken for its consequence (the same Ctrl-C has
+    reached other processes, too) and is replaced by Interrupted."""
 
     def __init__(self) -> None:
         self._signum = 0
         self.arm()
 
     def arm(self) -> None:
-        """Take the signals (again: Ray takes SIGTERM for itself)."""
+        """Install the handlers; again after Ray has started, which takes SIGTERM for itself."""
         signal.signal(signal.SIGINT, self._note)
         signal.signal(signal.SIGTERM, self._note)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup has set
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
             signal.signal(signal.SIGHUP, self._note)
 
     def check(self) -> None:

@@ -8,7 +8,6 @@ drives many. Source: net_rx_action and net_tx_action (net/core/dev.c), run betwe
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,7 +29,6 @@ from nodes.nic.nic_model import nic_model
 from nodes.nic.wire_port import Wire
 from nodes.sock.tcp_stack import StackConfig, TcpStack
 from nodes.tcp.config import ECN_CHOICES
-from nodes.wire import ethernet
 
 BUDGET = 64  # frames a NIC and turn (NAPI's weight)
 
@@ -170,18 +168,11 @@ class Host:
         self.stack.send_pages.close()
 
 
-def mac_of(nic: NicConfig) -> bytes:
-    """The configured MAC, or a locally administered one made from the IPv4 address."""
-    if nic.mac:
-        return ethernet.mac_bytes(nic.mac)
-    return b"\x02\x00" + ipaddress.IPv4Interface(nic.address).ip.packed
-
-
 def _device_config(config: HostConfig, nic: NicConfig, at: NicWire) -> DeviceConfig:
     return DeviceConfig(
         name=nic.interface,
         ifindex=at.ifindex,
-        mac=mac_of(nic),
+        mac=nic.mac_bytes,
         mtu=at.mtu,
         rx_queues=config.rx_queues,
         gso_max_bytes=config.gso_max_bytes,
@@ -192,8 +183,7 @@ def _device_config(config: HostConfig, nic: NicConfig, at: NicWire) -> DeviceCon
 
 
 def _interface(device: NetDevice, nic: NicConfig) -> Interface:
-    v4 = ipaddress.IPv4Interface(nic.address)
-    if not nic.address6:
+    v4, v6 = nic.ipv4, nic.ipv6
+    if v6 is None:
         return Interface(device, int(v4.ip), v4.network.prefixlen)
-    v6 = ipaddress.IPv6Interface(nic.address6)
     return Interface(device, int(v4.ip), v4.network.prefixlen, int(v6.ip), v6.network.prefixlen)

@@ -18,8 +18,8 @@ SOURCES = {
     for path in [*(ROOT / part).rglob("*.py"), *ROOT.glob(f"{part}.py")]
 }
 _NODES = (
-    "uapi", "kernel_version", "host_config", "option", "machine", "wire", "netmem", "skb", "nic", "inet",
-    "tcp", "sock", "control", "timer_heap",
+    "uapi", "kernel_version", "host_config", "option", "quantity", "machine", "wire", "netmem", "skb", "nic",
+    "inet", "tcp", "sock", "control", "timer_heap",
 )  # fmt: skip
 
 
@@ -28,13 +28,13 @@ def _nodes(*names: str) -> set[str]:
 
 
 _COMMANDS = {"topologies", "workloads", "analysis"} | _nodes(
-    "client", "machine", "host_config", "option", "kernel_version",
+    "client", "machine", "host_config", "option", "quantity", "kernel_version",
     "nic",  # which models there are and what a bad wire may be: refused before anything starts
 )  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
-    "run": {"commands", *_COMMANDS},
+    "run": {"commands"},
     "commands": _COMMANDS,
-    "workloads": _nodes("client", "machine", "uapi", "host_config", "option", "kernel_version"),
+    "workloads": _nodes("client", "machine", "uapi", "host_config", "option", "quantity", "kernel_version"),
     "topologies": set(),
     "analysis": set(),
     "nodes.endpoint": _nodes("host", *_NODES),
@@ -51,8 +51,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nodes.skb": _nodes("netmem", "uapi"),
     "nodes.netmem": _nodes("machine", "uapi"),
     "nodes.uapi": _nodes("machine"),  # the ledger's records ride in its Stats
-    "nodes.host_config": _nodes("kernel_version", "option", "nic", "wire", "machine", "uapi"),
-    **{f"nodes.{part}": set() for part in ("wire", "machine", "kernel_version", "timer_heap", "option")},
+    "nodes.host_config": _nodes("kernel_version", "option", "quantity", "nic", "wire", "machine", "uapi"),
+    **{f"nodes.{part}": set() for part in ("wire", "machine", "kernel_version", "timer_heap")},
+    **{f"nodes.{part}": set() for part in ("option", "quantity")},
 }
 
 

@@ -1,8 +1,8 @@
 """The shapes a cluster can have, by name.
 
-In: a shape's name, a number of hosts, the links' limits. Out: a `Topology`. Owns the address plan: in
-10.0.0.0/16 host i's kernel is 10.0.0.i and its endpoint 10.0.1.i, in fd00::/64 they are fd00::i and fd00::1:i
-where the links carry IPv6, with locally administered MACs that read the same way.
+In: a shape's name, a number of hosts, the links' limits. Out: a `Topology` of hosts with one NIC. Owns the
+address plan: in 10.0.0.0/16 host i's kernel is 10.0.0.i and its endpoint 10.0.1.i, in fd00::/64 they are
+fd00::i and fd00::1:i where the links carry IPv6. MACs are locally administered and read the same way.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from topologies.topology import (
     Host,
     Link,
     LinkEnd,
+    Nic,
     Switch,
     Topology,
     TopologyError,
@@ -52,8 +53,8 @@ def build(name: str, hosts: int, mtu: int = 1500, gso_max_bytes: int = GSO_LEGAC
     if shape is None:
         raise TopologyError(f"there is no topology {name!r}; choose one of {', '.join(SHAPES)}")
     if not shape.hosts_min <= hosts <= shape.hosts_max:
-        least, most = shape.hosts_min, shape.hosts_max
-        allowed = f"{least} to {most}" if least < most else f"{least}"
+        fewest, most = shape.hosts_min, shape.hosts_max
+        allowed = f"{fewest} to {most}" if fewest < most else f"{fewest}"
         raise TopologyError(f"topology {name} cannot have {hosts} hosts; choose {allowed}")
     machines = tuple(_host(index, mtu >= IPV6_MTU_MIN) for index in range(1, hosts + 1))
     wiring = shape.connect(machines)
@@ -62,9 +63,7 @@ def build(name: str, hosts: int, mtu: int = 1500, gso_max_bytes: int = GSO_LEGAC
 
 
 def _host(index: int, ipv6: bool) -> Host:
-    return Host(
-        name=f"h{index}",
-        index=index,
+    nic = Nic(
         interface=f"h{index}-eth0",
         kernel_address=f"10.0.0.{index}/16",
         kernel_mac=f"02:00:0a:00:00:{index:02x}",
@@ -73,17 +72,21 @@ def _host(index: int, ipv6: bool) -> Host:
         kernel_address6=f"fd00::{index}/64" if ipv6 else "",
         endpoint_address6=f"fd00::1:{index}/64" if ipv6 else "",
     )
+    return Host(f"h{index}", index, (nic,))
+
+
+def _ends(hosts: tuple[Host, ...]) -> list[LinkEnd]:
+    """Where each host's NIC is connected."""
+    return [LinkEnd(host.name, nic.interface) for host in hosts for nic in host.nics]
 
 
 def _pair(hosts: tuple[Host, ...]) -> Wiring:
-    first, second = (LinkEnd(host.name, host.interface) for host in hosts)
+    first, second = _ends(hosts)
     return Wiring((), ((first, second),))
 
 
 def _star(hosts: tuple[Host, ...]) -> Wiring:
-    spokes = tuple(
-        (LinkEnd(host.name, host.interface), LinkEnd("s1", f"s1-eth{host.index}")) for host in hosts
-    )
+    spokes = tuple((end, LinkEnd("s1", f"s1-eth{port}")) for port, end in enumerate(_ends(hosts), 1))
     return Wiring((Switch("s1"),), spokes)
 
 

@@ -1,7 +1,7 @@
-"""Who is connected to whom: passive, validated data.
+"""Hosts, switches and the links between them: passive, validated data.
 
 In: names, addresses and limits from `topologies.shapes`. Out: a frozen `Topology` that the fabric's builder
-turns into interfaces and run.py into endpoints' command lines. Owns nothing.
+turns into interfaces and run.py into endpoints' configurations. Owns nothing.
 The largest super-packet (`gso_max_bytes`) is the kernel's GSO_LEGACY_MAX_SIZE or, as "BIG TCP", up to its
 GSO_MAX_SIZE (include/linux/netdevice.h).
 """
@@ -25,19 +25,17 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 class TopologyError(ValueError):
-    """A topology that cannot be built; the text names the thing, its value and the remedy."""
+    """A topology that cannot be built; the text is one sentence with the part, its value and the remedy."""
 
 
-class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One machine: an interface that two stacks share, each under an address and a MAC of its own.
+class Nic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One interface of a host, which two stacks share, each under an address and a MAC of its own.
 
     `kernel_*` belong to the Linux stack of the host's namespace, `endpoint_*` to the endpoint process;
     addresses are IPv4 with a prefix length ("10.0.0.1/16"), those called 6 IPv6 ("fd00::1/64") or "" for
-    none, MACs lower-case hexadecimal. `index` counts from 1.
+    none, MACs lower-case hexadecimal.
     """
 
-    name: str
-    index: int
     interface: str
     kernel_address: str
     kernel_mac: str
@@ -47,23 +45,37 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoint_address6: str = ""
 
     def __post_init__(self) -> None:
-        _check_name("host", self.name)
         _check_interface(self.interface)
         for address in (self.kernel_address, self.endpoint_address):
-            _check_address(self.name, address)
+            _check_address(self.interface, address)
         for address in filter(None, (self.kernel_address6, self.endpoint_address6)):
-            _check_address6(self.name, address)
+            _check_address6(self.interface, address)
         for mac in (self.kernel_mac, self.endpoint_mac):
             if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
                 raise TopologyError(
-                    f"host {self.name} has the MAC {mac!r}; give a unicast one such as 02:00:00:00:00:01"
+                    f"interface {self.interface} has the MAC {mac!r}; give a unicast one such as "
+                    "02:00:00:00:00:01"
                 )
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """All it has."""
+        """All it has, of both stacks."""
         four = (self.kernel_address, self.endpoint_address, self.kernel_address6, self.endpoint_address6)
         return tuple(filter(None, four))
+
+
+class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One machine. `index` counts from 1; `nics`: at least one. Where one address stands for the host, it is
+    the first one's."""
+
+    name: str
+    index: int
+    nics: tuple[Nic, ...]
+
+    def __post_init__(self) -> None:
+        _check_name("host", self.name)
+        if not self.nics:
+            raise TopologyError(f"host {self.name} has no NIC; give it one or more")
 
 
 class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +88,7 @@ class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LinkEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a link enters a host or a switch."""
+    """One end of a link: a node, and the name of its interface there."""
 
     node: str
     interface: str
@@ -115,7 +127,7 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hosts, switches and the links between them. Raises TopologyError unless every name, interface, address
-    and MAC is unique, every link ends at known nodes and every host's interface is an end of a link."""
+    and MAC is unique, every link ends at known nodes and every NIC's interface is an end of a link."""
 
     shape: str
     hosts: tuple[Host, ...]
@@ -123,25 +135,25 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: tuple[Link, ...]
 
     def __post_init__(self) -> None:
-        hosts = self.hosts
         ends = [end for link in self.links for end in link.ends]
-        nodes = [host.name for host in hosts] + [switch.name for switch in self.switches]
+        nics = [nic for host in self.hosts for nic in host.nics]
+        nodes = [host.name for host in self.hosts] + [switch.name for switch in self.switches]
         _check_unique("name", nodes)
-        _check_unique("index", [str(host.index) for host in hosts])
+        _check_unique("index", [str(host.index) for host in self.hosts])
         _check_unique("interface", [end.interface for end in ends])
-        addresses = [address for host in hosts for address in host.addresses]
-        _check_unique("address", [address.split("/")[0] for address in addresses])
-        _check_unique("MAC", [mac for host in hosts for mac in (host.kernel_mac, host.endpoint_mac)])
+        _check_unique("address", [address.split("/")[0] for nic in nics for address in nic.addresses])
+        _check_unique("MAC", [mac for nic in nics for mac in (nic.kernel_mac, nic.endpoint_mac)])
         for end in ends:
             if end.node not in nodes:
                 raise TopologyError(
                     f"a link ends at {end.node!r}, which is no host or switch; known: {_listed(nodes)}"
                 )
-        for host in hosts:
-            if LinkEnd(host.name, host.interface) not in ends:
-                raise TopologyError(
-                    f"interface {host.interface} of host {host.name} ends no link; connect it to one"
-                )
+        for host in self.hosts:
+            for nic in host.nics:
+                if LinkEnd(host.name, nic.interface) not in ends:
+                    raise TopologyError(
+                        f"interface {nic.interface} of host {host.name} ends no link; connect it to one"
+                    )
 
     def host(self, name: str) -> Host:
         """The host of that name; raises TopologyError when there is none."""
@@ -167,25 +179,27 @@ def _check_interface(name: str) -> None:
         )
 
 
-def _check_address(host: str, address: str) -> None:
+def _check_address(interface: str, address: str) -> None:
     try:
         parsed = ipaddress.IPv4Interface(address)
     except ValueError:
         parsed = None
     if parsed is None or "/" not in address or parsed.ip in (parsed.network[0], parsed.network[-1]):
         raise TopologyError(
-            f"host {host} has the address {address!r}; give IPv4 and prefix length, as in 10.0.0.1/16"
+            f"interface {interface} has the address {address!r}; give IPv4 and prefix length, "
+            "as in 10.0.0.1/16"
         )
 
 
-def _check_address6(host: str, address: str) -> None:
+def _check_address6(interface: str, address: str) -> None:
     try:
         parsed = ipaddress.IPv6Interface(address)
     except ValueError:
         parsed = None
     if parsed is None or "/" not in address or parsed.ip.is_multicast or parsed.ip.is_link_local:
         raise TopologyError(
-            f"host {host} has the address {address!r}; give IPv6 and prefix length, as in fd00::1/64"
+            f"interface {interface} has the address {address!r}; give IPv6 and prefix length, "
+            "as in fd00::1/64"
         )
 
 

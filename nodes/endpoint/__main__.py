@@ -8,6 +8,7 @@ a Mininet host, a veth, a TAP, a real NIC.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import resource
 import secrets
@@ -24,13 +25,13 @@ from nodes.endpoint.loop import AddressInUse, Loop
 from nodes.endpoint.options import parse
 from nodes.endpoint.syscalls import Syscalls
 from nodes.endpoint.trace import TraceFile
-from nodes.host import Host, NicWire, Surroundings, mac_of
+from nodes.host import Host, NicWire, Surroundings
 from nodes.host_config import HostConfig, NicConfig
 from nodes.machine.ceilings import MemoryBus
 from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
 from nodes.uapi.syscalls import Welcome
-from nodes.wire import ethernet, ip, ipv6
+from nodes.wire import ethernet, ipv6
 
 _CAPTURE_BUFFER_BYTES = 1 << 20
 
@@ -76,7 +77,7 @@ def run(config: HostConfig) -> None:
 
 def _open_wire(nic: NicConfig, stack: ExitStack) -> AfPacket:
     """The AF_PACKET socket of one NIC, and the claims on its addresses."""
-    wire = AfPacket(nic.interface, mac_of(nic), _groups(nic.address6))
+    wire = AfPacket(nic.interface, nic.mac_bytes, _groups(nic.ipv6))
     stack.callback(wire.close)
     claim(stack, nic.interface, "--address", nic.address)
     if nic.address6:
@@ -84,12 +85,12 @@ def _open_wire(nic: NicConfig, stack: ExitStack) -> AfPacket:
     return wire
 
 
-def _groups(address6: str) -> tuple[bytes, ...]:
+def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:
     """The multicast MACs on which neighbours ask for us, and answer while our address is tentative."""
-    if not address6:
+    if address6 is None:
         return ()
-    address = ip.address_int(address6.partition("/")[0])
-    return tuple(ethernet.multicast_of(group) for group in (ipv6.solicited_node(address), ipv6.ALL_NODES))
+    groups = ipv6.solicited_node(int(address6.ip)), ipv6.ALL_NODES
+    return tuple(ethernet.multicast_of(group) for group in groups)
 
 
 def _capture(host: Host, path: str, stack: ExitStack) -> None:
@@ -105,11 +106,10 @@ def _capture(host: Host, path: str, stack: ExitStack) -> None:
 def _parts(host: Host, bus: MemoryBus | None) -> HostParts:
     config, nic = host.config, host.config.nics[0]
     (device, *_) = host.stack.devices.values()
-    address, _, prefix = nic.address.partition("/")
-    address6, _, prefix6 = nic.address6.partition("/")
+    v4, v6 = nic.ipv4, nic.ipv6
     welcome = Welcome(
-        config.name or nic.interface, address, int(prefix), config.kernel_address, device.name,
-        device.ifindex, device.config.mtu, address6, int(prefix6 or 0),
+        config.name or nic.interface, str(v4.ip), v4.network.prefixlen, config.kernel_address, device.name,
+        device.ifindex, device.config.mtu, str(v6.ip) if v6 else "", v6.network.prefixlen if v6 else 0,
     )  # fmt: skip
     impairment = host.impairments.get(device.ifindex)
     return HostParts(welcome, host.stack, device, host.netdev, host.ethtool, host.ledger, bus, impairment)

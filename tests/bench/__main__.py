@@ -144,8 +144,8 @@ class Bench:
     def _socat(self, network: Network, path: str) -> float:
         port = 7000
         size = int(self.seconds * 1e9)
-        host = network.topology.host("h2")
-        address = (host.kernel_address if path == "kernel" else host.endpoint_address).partition("/")[0]
+        nic = network.topology.host("h2").nics[0]
+        address = (nic.kernel_address if path == "kernel" else nic.endpoint_address).partition("/")[0]
         target = f"TCP:{address}:{port},setsockopt-string=6:13:cubic"
         with python("tests.bench.receiver", path, network.channel("h2"), str(port)) as receiver:
             assert receiver.stdout is not None

@@ -42,7 +42,7 @@ class LongLink:
     def __init__(self, stack: ExitStack, path: Path) -> None:
         self.network = Network(stack, 65536)
         for host in self.network.topology.hosts:
-            words = ["ethtool", "-K", host.interface, *_OFFLOADS.split()]
+            words = ["ethtool", "-K", host.nics[0].interface, *_OFFLOADS.split()]
             assert self.network.fabric.run(host.name, words, 10).status == 0
         stack.enter_context(self.network.endpoints())
         self._inside = ["nsenter", "-t", str(self.network.fabric.pids[1]), "-n"]

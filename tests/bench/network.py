@@ -39,18 +39,19 @@ class Network:
         return str(self.directory / f"{name}.sock")
 
     def kernel_address(self, name: str) -> str:
-        return self.topology.host(name).kernel_address.partition("/")[0]
+        return self.topology.host(name).nics[0].kernel_address.partition("/")[0]
 
     @contextmanager
     def endpoints(self, niov_bytes: int = 65536, host_mem_bw: float | None = None) -> Iterator[None]:
         """An endpoint in each host while the context lasts."""
         with ExitStack() as stack:
             for host in self.topology.hosts:
+                nic = host.nics[0]
                 options = {
-                    "interface": host.interface, "address": host.endpoint_address, "mac": host.endpoint_mac,
+                    "interface": nic.interface, "address": nic.endpoint_address, "mac": nic.endpoint_mac,
                     "name": host.name, "channel": self.channel(host.name), "gso-max": self._gso_max_bytes,
                     "kernel-address": self.kernel_address(host.name), "rx-buf-len": niov_bytes,
-                    "host-mem-bw": host_mem_bw, "address6": host.endpoint_address6,
+                    "host-mem-bw": host_mem_bw, "address6": nic.endpoint_address6,
                 }  # fmt: skip
                 words = [w for n, v in options.items() if v is not None for w in (f"--{n}", str(v))]
                 argv = [sys.executable, "-m", "nodes.endpoint", "--nodad", *words]

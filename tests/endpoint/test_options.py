@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
+from pathlib import Path
 
 import pytest
 
 from nodes.endpoint.options import parse
+from nodes.host_config import HostConfig, NicConfig, encode
+from nodes.nic.nic_model import nic_model
+from nodes.option import declared
 
 NEEDED = {"--interface": "veth1", "--address": "10.0.1.1/16", "--channel": "/tmp/x.sock"}
 
@@ -78,12 +83,101 @@ def test_a_missing_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_values_arrive_as_what_they_are() -> None:
     options = parse(words(address6="fd00::1/64", rx_queues="64", gso_max="524280", header_buffer="54"))
-    assert options.address == ipaddress.IPv4Interface("10.0.1.1/16")
-    assert options.address6 == ipaddress.IPv6Interface("fd00::1/64")
-    assert options.mac == bytes((2, 0, 10, 0, 1, 1))  # a local one, made from the address
-    assert (options.rx_queues, options.gso_max) == (64, 524280)
-    assert options.nic.header_buffer_bytes == 54
-    assert (options.rx_buf_len, options.host_mem_bw, options.impair) == (4096, None, None)
+    (nic,) = options.nics
+    assert nic.ipv4 == ipaddress.IPv4Interface("10.0.1.1/16")
+    assert nic.ipv6 == ipaddress.IPv6Interface("fd00::1/64")
+    assert nic.mac_bytes == bytes((2, 0, 10, 0, 1, 1))  # a local one, made from the address
+    assert (options.rx_queues, options.gso_max_bytes) == (64, 524280)
+    assert nic_model(options.nic, options.header_buffer_bytes).header_buffer_bytes == 54
+    assert (options.rx_buf_len, options.host_mem_bw_bytes_per_s, options.impair) == (4096, None, None)
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The sentence with which the words are refused."""
+    with pytest.raises(SystemExit) as ended:
+        parse(argv)
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    return err
+
+
+CHANNEL = ["--channel", "/tmp/x.sock"]
+
+
+def test_the_options_of_the_only_nic_stand_in_any_order() -> None:
+    nic = ["--address", "10.0.1.1/16", "--mac", "02:00:00:00:00:01", "--interface", "eth0"]
+    config = parse([*nic, *CHANNEL, "--address6", "fd00::1/64"])
+    expected = NicConfig(
+        interface="eth0", address="10.0.1.1/16", address6="fd00::1/64", mac="02:00:00:00:00:01"
+    )
+    assert config.nics == (expected,)
+    assert parse([*nic, *CHANNEL, "--address", "10.0.9.9/16"]).nics[0].address == "10.0.9.9/16"
+
+
+def test_each_interface_begins_a_nic_to_which_the_options_behind_it_belong() -> None:
+    first = ["--interface", "eth0", "--address", "10.0.1.1/16", "--mac", "02:00:00:00:00:01"]
+    second = [
+        "--interface",
+        "eth1",
+        "--rx-queues",
+        "4",
+        "--address6",
+        "fd01::1/64",
+        "--address",
+        "10.1.1.1/16",
+    ]
+    config = parse([*first, *CHANNEL, *second])
+    assert config.rx_queues == 4
+    assert config.nics == (
+        NicConfig(interface="eth0", address="10.0.1.1/16", mac="02:00:00:00:00:01"),
+        NicConfig(interface="eth1", address="10.1.1.1/16", address6="fd01::1/64"),
+    )
+
+
+def test_which_nic_an_option_belongs_to_must_be_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    two = ["--interface", "eth0", "--address", "10.0.1.1/16", "--interface", "eth1"]
+    sentence = said(capsys, *CHANNEL, "--mac", "02:00:00:00:00:01", *two, "--address", "10.1.1.1/16")
+    assert sentence.startswith("endpoint: --mac 02:00:00:00:00:01 stands before every --interface; write it")
+    assert said(capsys, *CHANNEL, *two) == (
+        "endpoint: --interface eth1 has no --address; give one behind it\n"
+    )
+
+
+def test_a_host_comes_as_json_from_a_word_a_file_or_stdin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = parse(words(rx_queues="9", tcp_ecn="1", seed="3", host_mem_bw="2GB/s"))
+    assert config.host_mem_bw_bytes_per_s == 2e9
+    text = encode(config)
+    (tmp_path / "h1.json").write_text(text)
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    for where in (text, str(tmp_path / "h1.json"), "-"):
+        assert parse(["--config", where]) == config
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--config", "{}"], "--config: it describes no host: Object missing required field `nics`"),
+        (["--config", "/nowhere/h1.json"], "--config: '/nowhere/h1.json' cannot be read (No such file"),
+        (["--config", "{}", "--seed", "3"], "--config describes the whole host; leave the other options out"),
+        (["--config", "{}", "--interface", "eth0"], "--config describes the whole host"),
+        ([], "the following arguments are required: --interface, --address, --channel"),
+    ],
+)
+def test_json_that_describes_no_host_is_refused(
+    argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, *argv).startswith(f"endpoint: {sentence}")
+
+
+def test_every_declared_option_is_offered_with_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    told = "".join(capsys.readouterr().out.split())
+    for each in (*declared(HostConfig), *declared(NicConfig)):
+        assert "".join(each.option.help.split()) in told
+        assert all(flag in told for flag in each.flags)
 
 
 def test_the_help_tells_the_limits(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.uapi import socket as uapi
 from topologies.mininet.fabric import Fabric
+from topologies.topology import Nic
 
 MIB = 1 << 20
 PORT = 7000
@@ -34,25 +35,30 @@ class Network:
     def channel(self, name: str) -> str:
         return str(self.directory / f"{name}.sock")
 
+    def nic(self, name: str) -> Nic:
+        """The host's only one."""
+        (nic,) = self.fabric.topology.host(name).nics
+        return nic
+
     def address(self, name: str) -> str:
         """The endpoint's."""
-        return self.fabric.topology.host(name).endpoint_address.split("/")[0]
+        return self.nic(name).endpoint_address.split("/")[0]
 
     def address6(self, name: str) -> str:
-        return self.fabric.topology.host(name).endpoint_address6.split("/")[0]
+        return self.nic(name).endpoint_address6.split("/")[0]
 
     def kernel_address6(self, name: str) -> str:
-        return self.fabric.topology.host(name).kernel_address6.split("/")[0]
+        return self.nic(name).kernel_address6.split("/")[0]
 
     def kernel_address(self, name: str) -> str:
-        return self.fabric.topology.host(name).kernel_address.split("/")[0]
+        return self.nic(name).kernel_address.split("/")[0]
 
     def start(self, name: str, *more: str) -> None:
-        host = self.fabric.topology.host(name)
+        nic = self.nic(name)
         argv = [
-            sys.executable, "-m", "nodes.endpoint", "--interface", host.interface, "--name", name,
-            "--address", host.endpoint_address, "--mac", host.endpoint_mac, "--channel", self.channel(name),
-            "--kernel-address", self.kernel_address(name), "--address6", host.endpoint_address6,
+            sys.executable, "-m", "nodes.endpoint", "--interface", nic.interface, "--name", name,
+            "--address", nic.endpoint_address, "--mac", nic.endpoint_mac, "--channel", self.channel(name),
+            "--kernel-address", self.kernel_address(name), "--address6", nic.endpoint_address6,
             "--nodad", *more,
         ]  # fmt: skip
         self.pids[name] = self.fabric.spawn(name, argv, f"{name}.log")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.living import find_host
+from commands.running import find_host
 from nodes.client.host import Host
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]

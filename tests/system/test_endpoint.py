@@ -110,7 +110,7 @@ def test_device_memory_is_sent_to_linux(network: Network, hosts: tuple[Host, Hos
     h1, _ = hosts
     size = 32 * MIB if offloads == "on" else 8 * MIB
     content = random.Random(3).randbytes(size)
-    interface = network.fabric.topology.host("h2").interface
+    interface = network.nic("h2").interface
     if offloads == "off":
         flags = [w for f in ("tso", "gso", "gro", "tx", "rx", "sg") for w in (f, "off")]
         assert network.fabric.run("h2", ["ethtool", "-K", interface, *flags], 10).status == 0
@@ -138,7 +138,7 @@ def test_linux_peer_with_offloads_off_sends_into_device_memory(
 ) -> None:
     """Ordinary frames with whole checksums: the NIC verifies them."""
     _, h2 = hosts
-    interface = network.fabric.topology.host("h1").interface
+    interface = network.nic("h1").interface
     flags = [w for f in ("tso", "gso", "gro", "tx", "rx", "sg") for w in (f, "off")]
     assert network.fabric.run("h1", ["ethtool", "-K", interface, *flags], 10).status == 0
     file = network.directory / "content"
@@ -334,16 +334,16 @@ def test_an_endpoint_stops_at_sigterm_and_removes_its_channel(network: Network) 
 
 def test_an_interface_that_cannot_be_had_is_named_in_one_sentence_with_status_1(network: Network) -> None:
     argv = [sys.executable, "-m", "nodes.endpoint", "--channel", str(network.directory / "x.sock")]
-    host = network.fabric.topology.host("h1")
+    nic = network.nic("h1")
     of_linux, of_another = "is an address of Linux itself: choose one that", "is used by another endpoint on"
     with closing(network.host("h1")):
         for interface, address, more, expected in [
             ("nope0", "10.0.1.9/16", [], "interface 'nope0' cannot be opened: No such device"),
             ("lo", "10.0.1.9/16", [], "interface 'lo' is no Ethernet link: give a veth"),
-            (host.interface, host.kernel_address, [], f"--address {host.kernel_address} {of_linux}"),
-            (host.interface, host.endpoint_address, [], f"{of_another} {host.interface}"),
-            (host.interface, "10.0.1.9/16", ["--address6", host.kernel_address6], of_linux),
-            (host.interface, "10.0.1.9/16", ["--address6", host.endpoint_address6], of_another),
+            (nic.interface, nic.kernel_address, [], f"--address {nic.kernel_address} {of_linux}"),
+            (nic.interface, nic.endpoint_address, [], f"{of_another} {nic.interface}"),
+            (nic.interface, "10.0.1.9/16", ["--address6", nic.kernel_address6], of_linux),
+            (nic.interface, "10.0.1.9/16", ["--address6", nic.endpoint_address6], of_another),
         ]:
             words = ["--interface", interface, "--address", address, *more]
             done = network.fabric.run("h1", [*argv, *words], 20)
@@ -367,7 +367,7 @@ def test_a_namespace_without_any_address_has_room_for_an_endpoint(network: Netwo
 
 
 def test_an_address_in_use_on_the_link_ends_the_second_endpoint(network: Network) -> None:
-    taken = network.fabric.topology.host("h2").endpoint_address
+    taken = network.nic("h2").endpoint_address
     argv = [
         sys.executable, "-m", "nodes.endpoint", "--interface", "h1-eth0", "--address", taken,
         "--mac", "02:00:00:00:99:01", "--channel", str(network.directory / "second.sock"),
@@ -403,10 +403,10 @@ def test_nonsense_from_an_application_is_refused_and_ends_nobody(hosts: tuple[Ho
 
 def test_without_descriptors_left_an_endpoint_refuses_and_goes_on(network: Network) -> None:
     network.fabric.terminate(network.pids["h2"])
-    host = network.fabric.topology.host("h2")
+    nic = network.nic("h2")
     command = (
-        f"ulimit -n 40; exec {sys.executable} -m nodes.endpoint --interface {host.interface}"
-        f" --address {host.endpoint_address} --mac {host.endpoint_mac} --channel {network.channel('h2')}"
+        f"ulimit -n 40; exec {sys.executable} -m nodes.endpoint --interface {nic.interface}"
+        f" --address {nic.endpoint_address} --mac {nic.endpoint_mac} --channel {network.channel('h2')}"
     )
     network.fabric.spawn("h2", ["sh", "-c", command], "few.log")
     with closing(network.host("h2")) as h2, ExitStack() as stack:

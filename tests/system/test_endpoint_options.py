@@ -159,9 +159,9 @@ def test_msg_waitall_gives_what_has_come_when_its_time_is_over(network: Network)
 
 
 def test_a_trace_that_cannot_be_written_is_refused(network: Network) -> None:
-    host = network.fabric.topology.host("h1")
+    interface = network.nic("h1").interface
     argv = [
-        sys.executable, "-m", "nodes.endpoint", "--interface", host.interface, "--address", "10.0.9.9/16",
+        sys.executable, "-m", "nodes.endpoint", "--interface", interface, "--address", "10.0.9.9/16",
         "--channel", str(network.directory / "x.sock"), "--trace", "/nowhere/x",
     ]  # fmt: skip
     done = network.fabric.run("h1", argv, 20)

@@ -17,7 +17,7 @@ from tests.system.conftest import processes_with
 from topologies.mininet.fabric import PROJECT, Fabric, FabricError
 from topologies.mininet.protocol import ChildExited
 from topologies.shapes import build
-from topologies.topology import GSO_MAX_BYTES
+from topologies.topology import GSO_MAX_BYTES, Host, Link, LinkEnd, Nic, Switch, Topology
 
 pytestmark = pytest.mark.system
 PATIENCE_S = 15.0
@@ -69,7 +69,7 @@ def test_every_host_reaches_every_other(shape: str, hosts: int, tmp_path: Path) 
     with Fabric(topology, tmp_path) as fabric:
         for source in topology.hosts:
             for target in topology.hosts:
-                for address in (target.kernel_address, target.kernel_address6):
+                for address in (target.nics[0].kernel_address, target.nics[0].kernel_address6):
                     ping = ["ping", "-c1", "-W2", address.split("/")[0]]
                     pinged = fabric.run(source.name, ping, timeout_s=5)
                     assert pinged.status == 0, pinged.stdout + pinged.stderr
@@ -105,12 +105,50 @@ def test_host_interfaces_carry_the_topologys_addresses(tmp_path: Path) -> None:
     topology = build("star", 2)
     with Fabric(topology, tmp_path) as fabric:
         for host in topology.hosts:
-            shown = fabric.run(host.name, ["ip", "addr", "show", host.interface]).stdout
-            assert host.kernel_address in shown
-            assert host.kernel_mac in shown
-            assert [words.split()[0] for words in shown.split("inet6 ")[1:]] == [host.kernel_address6]
-            assert host.endpoint_address.split("/")[0] not in shown
-            assert host.endpoint_address6.split("/")[0] not in shown
+            (nic,) = host.nics
+            shown = fabric.run(host.name, ["ip", "addr", "show", nic.interface]).stdout
+            assert nic.kernel_address in shown
+            assert nic.kernel_mac in shown
+            assert [words.split()[0] for words in shown.split("inet6 ")[1:]] == [nic.kernel_address6]
+            assert nic.endpoint_address.split("/")[0] not in shown
+            assert nic.endpoint_address6.split("/")[0] not in shown
+
+
+def two_planes() -> Topology:
+    """Two hosts with two NICs each, every pair of NICs on a switch and in a subnet of its own."""
+
+    def nic(host: int, plane: int) -> Nic:
+        return Nic(
+            interface=f"h{host}-eth{plane}",
+            kernel_address=f"10.{plane}.0.{host}/16",
+            kernel_mac=f"02:0{plane}:0a:00:00:0{host}",
+            endpoint_address=f"10.{plane}.1.{host}/16",
+            endpoint_mac=f"02:0{plane}:0a:00:01:0{host}",
+            kernel_address6=f"fd0{plane}::{host}/64",
+        )
+
+    hosts = tuple(Host(f"h{host}", host, (nic(host, 0), nic(host, 1))) for host in (1, 2))
+    links = tuple(
+        Link(LinkEnd(host.name, each.interface), LinkEnd(f"s{plane}", f"s{plane}-eth{host.index}"))
+        for host in hosts
+        for plane, each in enumerate(host.nics)
+    )
+    return Topology("planes", hosts, (Switch("s0"), Switch("s1")), links)
+
+
+def test_every_nic_of_a_host_has_its_addresses_and_its_link(tmp_path: Path) -> None:
+    topology = two_planes()
+    with Fabric(topology, tmp_path) as fabric:
+        for host in topology.hosts:
+            for nic in host.nics:
+                shown = fabric.run(host.name, ["ip", "addr", "show", nic.interface]).stdout
+                assert [words.split()[0] for words in shown.split("inet ")[1:]] == [nic.kernel_address]
+                assert [words.split()[0] for words in shown.split("inet6 ")[1:]] == [nic.kernel_address6]
+                assert nic.kernel_mac in shown
+        for nic in topology.host("h2").nics:
+            for address in (nic.kernel_address, nic.kernel_address6):
+                pinged = fabric.run("h1", ["ping", "-c1", "-W2", address.split("/")[0]], timeout_s=5)
+                assert pinged.status == 0, pinged.stdout + pinged.stderr
 
 
 def test_a_link_too_small_for_ipv6_has_none(tmp_path: Path) -> None:

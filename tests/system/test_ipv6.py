@@ -42,7 +42,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
 def start(fabric: Fabric, directory: Path, *more: str) -> Network:
     network = Network(fabric, directory, {})
     network.start("h1", "--address6", f"{OURS}/64", *more)
-    interface = fabric.topology.host("h2").interface
+    interface = network.nic("h2").interface
     shell(network, "sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0")
     shell(network, f"sysctl -qw net.ipv6.conf.{interface}.disable_ipv6=0")
     shell(network, f"ip -6 addr add {LINUX}/64 dev {interface} nodad")
@@ -63,7 +63,7 @@ def shell(network: Network, command: str) -> str:
 
 def offloads_off(network: Network) -> None:
     flags = [word for flag in OFFLOADS for word in (flag, "off")]
-    shell(network, f"ethtool -K {network.fabric.topology.host('h2').interface} {' '.join(flags)}")
+    shell(network, f"ethtool -K {network.nic('h2').interface} {' '.join(flags)}")
 
 
 def bind_rx(stack: ExitStack, host: Host) -> Region:

@@ -22,8 +22,8 @@ PATIENCE_S = 20
 
 
 def command(network: Network, name: str, *options: str) -> list[str]:
-    host = network.fabric.topology.host(name)
-    return [sys.executable, "-m", "nodes.client.ncdevmem", "-f", host.interface, *options]
+    interface = network.nic(name).interface
+    return [sys.executable, "-m", "nodes.client.ncdevmem", "-f", interface, *options]
 
 
 def environment(network: Network, name: str) -> dict[str, str]:

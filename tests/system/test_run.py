@@ -203,7 +203,7 @@ STREAM = [
 
 def endpoints_of_h2(token: str) -> list[int]:
     found = processes_with(token).items()
-    return [pid for pid, line in found if "nodes.endpoint" in line and "--name h2" in line]
+    return [pid for pid, line in found if "nodes.endpoint" in line and '"name":"h2"' in line]
 
 
 def test_an_endpoint_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path, token: str) -> None:

@@ -245,7 +245,7 @@ def test_many_short_connections_open_and_close_over_a_bad_wire(fabric: Network, 
 @pytest.mark.parametrize("host", ["h1", "h2"])
 def test_a_stream_outlives_three_seconds_without_a_link(peers: Peers, host: str) -> None:
     """The cable is out at the peer (h1) or at our NIC (h2), in the middle of a stream each way."""
-    interface = peers.network.fabric.topology.host(host).interface
+    interface = peers.network.nic(host).interface
     outage = f"ip link set {interface} down; sleep 3; ip link set {interface} up"
     sending, receiving = peers.we_listen(), peers.we_connect()
     cut = threading.Event()

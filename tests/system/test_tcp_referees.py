@@ -191,7 +191,7 @@ def test_streams_are_whole_through_a_middlebox_that_strips_options(peers: Peers,
 @pytest.mark.parametrize("hosts", [("h1",), ("h1", "h2")])
 def test_streams_are_whole_with_offloads_off(peers: Peers, hosts: tuple[str, ...]) -> None:
     for host in hosts:
-        interface = peers.network.fabric.topology.host(host).interface
+        interface = peers.network.nic(host).interface
         words = " ".join(f"{name} off" for name in OFFLOADS)
         shell(peers.network, host, f"ethtool -K {interface} {words}")
     both_ways(peers, 8 * MIB)

@@ -3,9 +3,9 @@
     python -m topologies.mininet.builder PARENT_PID
 
 In: `topologies.mininet.protocol` requests, a JSON line each, on stdin. Out: replies and events on stdout;
-Mininet's own log on stderr. Owns the network, the hosts' processes and everything they start: process 1 of a
-pid namespace, it takes all of it along however it dies. It stops in good order when stdin ends (its client
-closed or died) or at SIGTERM.
+Mininet's own log on stderr. Owns the network, the hosts' processes and everything they start: it is process 1
+of a pid namespace, so the kernel ends all of them when it dies. It stops in good order when stdin ends (its
+client closed it or died) or at SIGTERM.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from topologies.mininet.isolation import become_first_process, pid_outside, sign
 from topologies.mininet.rtnetlink import LinkSocket
 from topologies.topology import Topology, TopologyError
 
-COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # what Mininet itself calls
+COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # the programs that Mininet runs
 GRACE_S = 2.0  # between SIGTERM and SIGKILL
 STOP_S = 10  # Mininet waits for ever for a shell that hangs; after this the kernel cleans up instead
-# No IPv6 chatter beside the traffic that is measured, and no address that nobody gave: a host's kernel has
-# the one of the topology, and looks for neither routers nor duplicates. (Some machines have no IPv6 at all.)
+# IPv6 sends nothing of its own beside the traffic that is measured: an interface has the topology's address
+# and no link-local one, and the kernel looks for neither routers nor duplicates. A machine may lack IPv6.
 NO_IPV6 = "for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done 2>/dev/null"
 IPV6 = (
     "if cd /proc/sys/net/ipv6/conf 2>/dev/null; then "
@@ -52,8 +52,8 @@ IPV6 = (
 
 
 class HostProcess(subprocess.Popen[bytes]):
-    """A process that Mininet starts; `pid` counts in the builder's namespace, `outside_pid` in the
-    client's."""
+    """A process that Mininet starts. `pid` is its number in the builder's pid namespace, `outside_pid` that
+    in the client's."""
 
     outside_proc: ClassVar[int]
 
@@ -70,9 +70,9 @@ class HostProcess(subprocess.Popen[bytes]):
         os.write(writer, str(pid_outside(self.outside_proc)).encode())
 
 
-class _Inside:
-    """What hosts and switches have in common: HostProcesses, and no IPv6 even before there is an
-    interface."""
+class _IsolatedNode:
+    """What hosts and switches have in common: their processes are HostProcesses, and IPv6 is off before they
+    have an interface."""
 
     def _popen(self, cmd: list[str], **params: Any) -> HostProcess:
         return HostProcess(cmd, **params)
@@ -82,12 +82,12 @@ class _Inside:
         self.cmd(NO_IPV6)  # type: ignore[attr-defined]
 
 
-class FabricHost(_Inside, Host):  # type: ignore[misc]
+class FabricHost(_IsolatedNode, Host):  # type: ignore[misc]
     """A Mininet host."""
 
 
-class FabricSwitch(_Inside, LinuxBridge):  # type: ignore[misc]
-    """A bridge that forwards from the first frame on."""
+class FabricSwitch(_IsolatedNode, LinuxBridge):  # type: ignore[misc]
+    """A Linux bridge that forwards from the first frame on (no spanning tree, no multicast snooping)."""
 
     def start(self, controllers: list[Any]) -> None:
         super().start(controllers)
@@ -97,21 +97,21 @@ class FabricSwitch(_Inside, LinuxBridge):  # type: ignore[misc]
 class Child(msgspec.Struct, eq=False):
     """A process the builder watches: spawned, run to its end, or a node's own shell.
 
-    `ended` is called with its exit code; `end_s` is when patience with it runs out (monotonic seconds).
+    `ended` is called with its exit code; at `deadline_s` (monotonic seconds) it is killed.
     """
 
     host: str
     argv: tuple[str, ...]
     process: HostProcess
     ended: Callable[[int], None]
-    end_s: float | None = None
+    deadline_s: float | None = None
 
     def kill(self, number: signal.Signals) -> None:
-        """Signal its whole session: mnexec made it the leader of one."""
+        """Signal its whole session, which mnexec made it the leader of."""
         try:
             os.killpg(self.process.pid, number)
         except ProcessLookupError:
-            self.process.send_signal(number)  # it has not reached setsid yet
+            self.process.send_signal(number)  # it has not called setsid yet
 
 
 class Builder:
@@ -131,21 +131,21 @@ class Builder:
             self._selector.register(self._requests_fd, selectors.EVENT_READ, self._read_requests)
             undo.callback(self._stop_network)
             undo.callback(self._stop_children)
-            undo.callback(_no_more_signals)
+            undo.callback(_ignore_signals)
             while self._open:
-                self._turn(self._patience_s())
+                self._turn(self._select_timeout_s())
 
     def _turn(self, timeout_s: float | None) -> None:
         for key, _ in self._selector.select(timeout_s):
             key.data()
         for child in list(self._children.values()):
-            if child.end_s is not None and time.monotonic() >= child.end_s:
-                child.end_s = None
+            if child.deadline_s is not None and time.monotonic() >= child.deadline_s:
+                child.deadline_s = None
                 child.kill(signal.SIGKILL)
 
-    def _patience_s(self) -> float | None:
-        ends = [child.end_s for child in self._children.values() if child.end_s is not None]
-        return max(0.0, min(ends) - time.monotonic()) if ends else None
+    def _select_timeout_s(self) -> float | None:
+        deadlines = [child.deadline_s for child in self._children.values() if child.deadline_s is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _read_requests(self) -> None:
         received = os.read(self._requests_fd, 65536)
@@ -186,17 +186,18 @@ class Builder:
             links.up("lo")
         for switch in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
             switch.write_text("0")  # bridged frames would take a detour through the packet filter
-        Mininet.inited = True  # its init() would change the whole machine's limits and leave them so
+        Mininet.inited = True  # Mininet's init() would change limits of the whole machine for good
         net = Mininet(_mininet_topo(request.topology), FabricSwitch, FabricHost, controller=None)
         net.start()
         self._net = net
         self._set_limits(request.topology)
         for host in request.topology.hosts:
-            if host.kernel_address6:
-                _give_ipv6(net[host.name], host.interface, host.kernel_address6)
+            for nic in host.nics:
+                if nic.kernel_address6:
+                    _give_ipv6(net[host.name], nic.interface, nic.kernel_address6)
         nodes = [*net.hosts, *net.switches]
         for node in nodes:
-            self._watch_for_good(node.name, ("shell", "of", node.name), node.shell)
+            self._expect_to_run(node.name, ("shell", "of", node.name), node.shell)
         builder_pid = pid_outside(HostProcess.outside_proc)
         names = tuple(node.name for node in nodes)
         shells = tuple(node.shell.outside_pid for node in nodes)
@@ -229,7 +230,7 @@ class Builder:
     def _spawn(self, request: protocol.Spawn) -> None:
         with open(request.log_path, "ab") as log:
             process = self._start(request.host, request.argv, log.fileno(), log.fileno())
-        self._watch_for_good(request.host, request.argv, process)
+        self._expect_to_run(request.host, request.argv, process)
         self._send(protocol.Spawned(request.id, process.outside_pid))
 
     def _run(self, request: protocol.Run) -> None:
@@ -242,7 +243,7 @@ class Builder:
                 texts.append(os.pread(fd, os.fstat(fd).st_size, 0).decode(errors="replace"))
                 os.close(fd)
             stdout, stderr = texts
-            timed_out = child.end_s is None
+            timed_out = child.deadline_s is None
             self._send(protocol.Completed(request.id, status, stdout, stderr, timed_out))
 
         try:
@@ -269,11 +270,11 @@ class Builder:
         if child is None:
             raise TopologyError(f"process {request.pid} is none of this network's; it may have ended already")
         child.ended = lambda status: self._send(protocol.Terminated(request.id, status))
-        child.end_s = time.monotonic() + GRACE_S
+        child.deadline_s = time.monotonic() + GRACE_S
         child.kill(signal.SIGTERM)
 
-    def _watch_for_good(self, host: str, argv: tuple[str, ...], process: HostProcess) -> None:
-        """It is not expected to end: tell the client when it does."""
+    def _expect_to_run(self, host: str, argv: tuple[str, ...], process: HostProcess) -> None:
+        """Watch a process that ends only when it is told to, and report to the client if it does before."""
         event = partial(protocol.ChildExited, host, process.outside_pid, argv=argv)
         self._watch(Child(host, argv, process, lambda status: self._send(event(status=status))))
 
@@ -299,10 +300,10 @@ class Builder:
             if child.process in shells:
                 del self._children[child.process.outside_pid]
             else:
-                child.end_s = time.monotonic() + GRACE_S
+                child.deadline_s = time.monotonic() + GRACE_S
                 child.kill(signal.SIGTERM)
         while self._children:
-            self._turn(self._patience_s())
+            self._turn(self._select_timeout_s())
 
     def _stop_network(self) -> None:
         if all(shell.poll() is None for shell in self._shells()) and self._net is not None:
@@ -312,8 +313,8 @@ class Builder:
         return [node.shell for node in (*self._net.hosts, *self._net.switches)] if self._net else []
 
 
-def _no_more_signals() -> None:
-    """From here on nothing interrupts the orderly end, and nothing prolongs it."""
+def _ignore_signals() -> None:
+    """From here on no signal interrupts the orderly end, and it lasts STOP_S at most."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     signal.alarm(STOP_S)
@@ -321,22 +322,24 @@ def _no_more_signals() -> None:
 
 def _mininet_topo(topology: Topology) -> Topo:
     topo = Topo()
-    macs = {host.interface: host.kernel_mac for host in topology.hosts}
+    nics = {nic.interface: nic for host in topology.hosts for nic in host.nics}
     for host in topology.hosts:
-        topo.addHost(host.name, ip=host.kernel_address)
+        topo.addHost(host.name, ip=host.nics[0].kernel_address)  # of the first interface, again
     for switch in topology.switches:
         topo.addSwitch(switch.name)
     for link in topology.links:
-        options = {"intfName1": link.a.interface, "intfName2": link.b.interface}
+        options: dict[str, Any] = {"intfName1": link.a.interface, "intfName2": link.b.interface}
         for number, end in enumerate(link.ends, 1):
-            if end.interface in macs:
-                options[f"addr{number}"] = macs[end.interface]
+            if nic := nics.get(end.interface):
+                options[f"addr{number}"] = nic.kernel_mac
+                options[f"params{number}"] = {"ip": nic.kernel_address}
         topo.addLink(link.a.node, link.b.node, **options)
     return topo
 
 
 def _give_ipv6(node: Any, interface: str, address: str) -> None:
-    """Raises TopologyError with what `ip` said. Nothing happens on a machine without IPv6."""
+    """Set the interface's only IPv6 address. Raises TopologyError with what `ip` printed. On a machine
+    without IPv6 nothing is set."""
     if complaint := node.cmd(IPV6.format(interface=interface, address=address)).strip():
         raise TopologyError(f"host {node.name} cannot have the address {address}: {complaint}")
 
@@ -361,7 +364,7 @@ def _refuse(replies_fd: int, reason: str) -> NoReturn:
 
 
 def _take_over_stdio() -> tuple[int, int]:
-    """Keep stdin and stdout for the protocol; whatever else prints goes to stderr."""
+    """Keep stdin and stdout for the protocol; what other code prints goes to stderr."""
     requests_fd, replies_fd = os.dup(0), os.dup(1)
     with open(os.devnull, "rb") as null:
         os.dup2(null.fileno(), 0)
@@ -376,7 +379,7 @@ def _at_sigterm(_number: int, _frame: FrameType | None) -> None:
 def main(parent_pid: int) -> None:
     """Serve the client `parent_pid` until it closes or dies."""
     signal_at_parents_death(signal.SIGTERM)
-    if os.getppid() != parent_pid:  # it died before the kernel was asked to tell
+    if os.getppid() != parent_pid:  # the client died before the line above
         return
     if reason := _obstacle():
         _refuse(1, reason)

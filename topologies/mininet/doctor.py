@@ -1,7 +1,7 @@
 """What this machine offers and lacks for the testbed, and the remedy.
 
-In: nothing. Out: a list of `Check`; run.py prints it. Owns nothing: what has to be tried is tried by
-`topologies.mininet.probe` in a child process and namespaces of its own.
+In: nothing. Out: a list of `Check`, which `run.py doctor` prints. Owns nothing: what can only be found out by
+trying is tried by `topologies.mininet.probe` in a child process and namespaces of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COMMANDS = {
     "nsenter": ("run.py exec", False),
     "setpriv": ("tests without privileges", False),
 }
-# what topologies.mininet.probe reports -> the remedy, and whether nothing works without it
+# a question of topologies.mininet.probe -> the remedy, and whether nothing works without it
 PROBED = {
     "memfd": ("use Linux 3.17 or later", True),
     "namespaces": ("run as root, outside of any sandbox", True),
@@ -63,7 +63,8 @@ PROBED = {
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One fact. `ok` is None where it could not be asked; `remedy` is what to do when it is not ok."""
+    """One fact. `ok`: None where it could not be found out; `remedy`: what to do when it is not ok; `needed`:
+    nothing works without it."""
 
     name: str
     ok: bool | None
@@ -73,7 +74,8 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def checks() -> list[Check]:
-    """Everything, most needed first. Takes about a second; needs no root, changes nothing, raises nothing."""
+    """Every check, those that are needed most first. Takes about a second; needs no root, changes nothing,
+    raises nothing."""
     return [_root(), *_commands(), *_packages(), *_probed(), *_room(), _stolen()]
 
 
@@ -135,12 +137,12 @@ def _room() -> list[Check]:
     ]
 
 
-def _disk(path: str, least_bytes: int) -> Check:
+def _disk(path: str, min_bytes: int) -> Check:
     try:
         free = shutil.disk_usage(path).free
     except OSError as error:
         return Check(path, False, f"not there ({error.strerror})", f"mount {path}", True)
-    return Check(path, free >= least_bytes, f"{_gib(free)} free", f"free {_gib(least_bytes)} in {path}", True)
+    return Check(path, free >= min_bytes, f"{_gib(free)} free", f"free {_gib(min_bytes)} in {path}", True)
 
 
 def _gib(size_bytes: int) -> str:

@@ -1,8 +1,8 @@
-"""A running network, as run.py and tests hold it.
+"""A running network, from the side of the process that asked for it: run.py or a test.
 
-In: a `Topology`. Out: processes started in its hosts, their pids, word of those that end unasked. Owns the
-builder process (`topologies.mininet.builder`) and, through it, every interface, namespace and process of the
-network.
+In: a `Topology`. Out: processes started in its hosts, their pids, reports of those that ended without being
+asked to. Owns the builder process (`topologies.mininet.builder`) and, through it, every interface, namespace
+and process of the network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from topologies.topology import Topology
 
 BUILD_S, BUILD_S_PER_NODE = 20.0, 2.0
 ANSWER_S = 10.0
-CLOSE_S = 15.0  # more than the builder's own patience
+CLOSE_S = 15.0  # more than the builder allows itself (GRACE_S, STOP_S)
 PROJECT = Path(__file__).resolve().parents[2]
 LOG_NAME = "fabric.log"
 
@@ -40,8 +40,8 @@ class Fabric:
     """The network of `topology`, from construction to `close()`; also a context manager.
 
     Logs go to `run_dir` (the builder's own: fabric.log). Ctrl-C does not reach it: it stops when it is closed
-    or when the thread that constructed it ends, however that comes about. Methods may be called from any
-    thread. Raises FabricError when the network cannot be built.
+    or when the thread that constructed it ends, for whatever reason. Methods may be called from any thread.
+    Raises FabricError when the network cannot be built.
     """
 
     def __init__(self, topology: Topology, run_dir: Path) -> None:
@@ -50,19 +50,19 @@ class Fabric:
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[protocol.Request, Future[protocol.Reply]]] = {}
-        self._spawned: dict[int, ChildExited] = {}  # living children, as they will be reported
+        self._spawned: dict[int, ChildExited] = {}  # running processes, as ChildExited will report them
         self._dead: list[ChildExited] = []
         self._shell_pids: dict[str, int] = {}
         self._first_pid: int | None = None
         self._obstacle: str | None = None
         self._closing = False
-        self._ended = threading.Event()  # no answer will come any more
+        self._ended = threading.Event()  # the builder: it answers no more
         self._builder = self._start_builder()
         self._reader = threading.Thread(target=self._read_answers, name="fabric answers", daemon=True)
         self._reader.start()
         try:
-            patience_s = BUILD_S + BUILD_S_PER_NODE * (len(topology.hosts) + len(topology.switches))
-            ready = self._ask(protocol.Build(next(self._ids), topology), protocol.Ready, patience_s)
+            timeout_s = BUILD_S + BUILD_S_PER_NODE * (len(topology.hosts) + len(topology.switches))
+            ready = self._ask(protocol.Build(next(self._ids), topology), protocol.Ready, timeout_s)
         except BaseException:
             self.close()
             raise
@@ -100,14 +100,14 @@ class Fabric:
         return self._ask(protocol.Terminate(next(self._ids), pid), protocol.Terminated, ANSWER_S).status
 
     def check(self) -> None:
-        """Raise FabricError if the builder has ended unasked."""
+        """Raise FabricError if the builder has ended without being asked to."""
         if self._ended.is_set() and not self._closing:
-            raise FabricError(self._obituary())
+            raise FabricError(self._exit_report())
 
     def dead_children(self) -> list[ChildExited]:
-        """Spawned processes and hosts' shells that ended unasked since the last call.
+        """Spawned processes and hosts' shells that have ended since the last call without being asked to.
 
-        Should the builder die, every child died with it and is reported, with the builder's own status.
+        When the builder dies, every spawned process dies with it and is reported with the builder's status.
         """
         with self._lock:
             dead, self._dead = self._dead, []
@@ -124,7 +124,7 @@ class Fabric:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The fabric's processes known here: the builder's two, the nodes' shells, living spawned ones."""
+        """The fabric's processes known here: the builder's two, the nodes' shells, running spawned ones."""
         first = () if self._first_pid is None else (self._first_pid,)
         with self._lock:
             return (self._builder.pid, *first, *self._shell_pids.values(), *self._spawned)
@@ -157,11 +157,11 @@ class Fabric:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=PROJECT,
-                start_new_session=True,  # out of reach of the terminal's Ctrl-C
+                start_new_session=True,  # so that Ctrl-C of the terminal does not reach it
                 bufsize=0,
             )
 
-    def _ask(self, request: protocol.Request, kind: type[_Answer], patience_s: float) -> _Answer:
+    def _ask(self, request: protocol.Request, kind: type[_Answer], timeout_s: float) -> _Answer:
         answer: Future[protocol.Reply] = Future()
         self._waiting[request.id] = request, answer
         try:
@@ -169,14 +169,14 @@ class Fabric:
                 _pipe(self._builder.stdin).write(protocol.encoder.encode(request) + b"\n")
             if self._ended.is_set():
                 raise BrokenPipeError
-            found = answer.result(patience_s)
+            found = answer.result(timeout_s)
         except (BrokenPipeError, ValueError):
             self._reader.join(ANSWER_S)
-            raise FabricError(self._obituary()) from None
+            raise FabricError(self._exit_report()) from None
         except FutureTimeoutError:
             what = type(request).__name__.lower()
             raise FabricError(
-                f"the network's builder did not answer {what} in {patience_s:g} s; "
+                f"the network's builder did not answer {what} in {timeout_s:g} s; "
                 f"see {self._run_dir / LOG_NAME}"
             ) from None
         finally:
@@ -198,28 +198,30 @@ class Fabric:
                     self._obstacle = message.reason
                 elif message.id in self._waiting:
                     self._settle(*self._waiting[message.id], message)
-        self._mourn(self._builder.wait())
+        self._report_exit(self._builder.wait())
 
     def _settle(
         self, request: protocol.Request, answer: Future[protocol.Reply], message: protocol.Reply
     ) -> None:
-        with self._lock:  # here and not in spawn(): the next line may say that it has exited
+        with self._lock:  # here and not in spawn(): the next line may report that it has exited
             if isinstance(request, protocol.Spawn) and isinstance(message, protocol.Spawned):
                 self._spawned[message.pid] = ChildExited(request.host, message.pid, 0, request.argv)
             elif isinstance(request, protocol.Terminate) and isinstance(message, protocol.Terminated):
                 self._spawned.pop(request.pid, None)
         answer.set_result(message)
 
-    def _mourn(self, status: int) -> None:
+    def _report_exit(self, status: int) -> None:
+        """The builder has ended with `status`: so have its children, and no request is answered."""
         self._ended.set()
         with self._lock:
             if not self._closing:
                 self._dead += [ChildExited(c.host, c.pid, status, c.argv) for c in self._spawned.values()]
             self._spawned.clear()
         for _, answer in list(self._waiting.values()):
-            answer.set_exception(FabricError(self._obituary()))
+            answer.set_exception(FabricError(self._exit_report()))
 
-    def _obituary(self) -> str:
+    def _exit_report(self) -> str:
+        """Why the builder answers no more: one sentence with the remedy."""
         if self._obstacle is not None:
             return self._obstacle
         if self._closing:
@@ -232,5 +234,5 @@ class Fabric:
 
 
 def _pipe(end: object) -> io.FileIO:
-    """Popen's unbuffered pipes, which its annotations call something else."""
+    """Popen's unbuffered pipe, which Popen's annotations give another type."""
     return cast(io.FileIO, end)

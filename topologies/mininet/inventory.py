@@ -1,10 +1,10 @@
 """What a run has made, on record from the moment it is made, so that `run.py clean` removes that and nothing
 else.
 
-In: a run's processes and directories. Out: one JSON file a run in the state directory, gone when the run ends
-in good order. Owns those files. A process is its pid with its start time (proc(5), field 22 of stat) and the
-machine's boot: a recycled pid is another process. Interfaces and namespaces need no record: they vanish with
-the fabric's builder.
+In: a run's processes and directories. Out: one JSON file a run in the state directory, removed when the run
+ends in good order. Owns those files. A process is identified by its pid, its start time (proc(5), field 22 of
+stat) and the machine's boot: a recycled pid is another process. Interfaces and namespaces need no record: the
+kernel removes them with the fabric's builder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 STATE_VARIABLE = "DEVMEM_TESTBED_STATE"
 DIRECTORY_PREFIX = "dmtb-"  # short: Ray's socket paths within are limited to 107 bytes
-_DYING_S = 3.0
+_EXIT_S = 3.0  # for killed processes to end
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -30,13 +30,13 @@ class InventoryError(RuntimeError):
 
 
 class ProcessId(msgspec.Struct, frozen=True):
-    """A process for good: `start_ticks` are clock ticks since boot."""
+    """A process, even when its pid is used again: `start_ticks` are clock ticks since boot."""
 
     pid: int
     start_ticks: int
 
 
-class LivingHost(msgspec.Struct, frozen=True):
+class RunningHost(msgspec.Struct, frozen=True):
     """A host of a run: the path of its endpoint's channel, and the process whose namespaces are its own."""
 
     name: str
@@ -45,7 +45,7 @@ class LivingHost(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A run's file. `standing`: it measures nothing and waits to be taken down."""
+    """A run's file. `standing`: a run of `up`, which measures nothing and waits to be taken down."""
 
     run_id: str
     boot_id: str
@@ -53,7 +53,7 @@ class Record(msgspec.Struct, frozen=True):
     standing: bool = False
     processes: tuple[ProcessId, ...] = ()
     directories: tuple[str, ...] = ()
-    hosts: tuple[LivingHost, ...] = ()
+    hosts: tuple[RunningHost, ...] = ()
 
 
 class Cleaned(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ class Inventory:
         shell = _identify(shell_pid)
         if shell is None:
             raise InventoryError(f"host {name} has died; start a new run")
-        self._change(hosts=(*self._record.hosts, LivingHost(name, str(channel), shell)))
+        self._change(hosts=(*self._record.hosts, RunningHost(name, str(channel), shell)))
 
     def make_directory(self) -> Path:
         """A new, empty, short-named temporary directory, recorded, for sockets or Ray; removed by `close`."""
@@ -149,13 +149,13 @@ def state_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"devmem-testbed-{os.geteuid()}"
 
 
-def living(state_dir: Path) -> list[Record]:
-    """The records of runs whose owner lives, the newest first."""
+def running(state_dir: Path) -> list[Record]:
+    """The records of runs whose owner is running, the newest first."""
     found = []
     for path in state_dir.glob("*.json"):
         try:
             record = msgspec.json.decode(path.read_bytes(), type=Record)
-        except (OSError, msgspec.DecodeError):  # it has just ended, or `clean` says what is wrong with it
+        except (OSError, msgspec.DecodeError):  # the run has just ended, or `clean` says what is wrong
             continue
         if record.boot_id == _boot_id() and is_alive(record.owner):
             found.append(record)
@@ -163,17 +163,17 @@ def living(state_dir: Path) -> list[Record]:
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Whether it is still this very process that has its pid."""
+    """Whether the process with this pid is still the same one, and runs."""
     return _identify(process.pid) == process
 
 
 def signal_process(process: ProcessId, number: signal.Signals) -> bool:
-    """Send a signal to this very process; False when it has ended."""
+    """Send a signal to this process and no other; False when it has ended."""
     try:
         pidfd = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return False
-    try:  # identified after the descriptor was opened: it is this very process that the signal reaches
+    try:  # identified after the pidfd was opened, so that the signal reaches this process and no later one
         if not is_alive(process):
             return False
         signal.pidfd_send_signal(pidfd, number)
@@ -185,10 +185,10 @@ def signal_process(process: ProcessId, number: signal.Signals) -> bool:
 
 
 def clean(state_dir: Path) -> list[Cleaned]:
-    """Remove what runs left behind whose owner no longer lives: their processes, directories and records.
+    """Remove the processes, directories and records of runs whose owner has ended.
 
-    A living run, a record that cannot be read and a directory that is not the testbed's are left alone and
-    reported.
+    A run in progress, a record that cannot be read and a directory that is not the testbed's are left alone
+    and reported.
     """
     return [found for path in sorted(state_dir.glob("*.json")) for found in _clean_run(path)]
 
@@ -215,7 +215,7 @@ def _clean_run(path: Path) -> list[Cleaned]:
 
 
 def _identify(pid: int) -> ProcessId | None:
-    """The process that has this pid now; None when there is none, or only its zombie."""
+    """The process that has this pid now; None when there is none, or only a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -235,8 +235,8 @@ def _not_ours(path: Path) -> str | None:
 
 
 def _remove_directory(path: Path) -> bool:
-    """Those who write into it have been killed, and may take a moment to die."""
-    give_up_at = time.monotonic() + _DYING_S
+    """Whether it is gone. Processes that write into it have been killed and may take a moment to end."""
+    give_up_at = time.monotonic() + _EXIT_S
     shutil.rmtree(path, ignore_errors=True)
     while path.exists() and time.monotonic() < give_up_at:
         time.sleep(0.05)

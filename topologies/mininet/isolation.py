@@ -1,7 +1,8 @@
-"""Linux namespaces, and who dies with whom.
+"""Linux namespaces, and which process ends with which.
 
 In: a process that is about to build a network. Out: the same program as process 1 of network, mount and pid
-namespaces of its own, which vanish with it, every process and interface in them included. Owns libc's handle.
+namespaces of its own. When it dies the kernel ends every process and removes every interface in them. Owns
+libc's handle.
 unshare(2), setns(2), prctl(2), pid_namespaces(7).
 """
 
@@ -45,7 +46,7 @@ def signal_at_parents_death(number: signal.Signals) -> None:
 
 @contextmanager
 def network_namespace_of(pid: int) -> Iterator[None]:
-    """Within, this thread lives in `pid`'s network namespace; sockets made there stay there."""
+    """Within, this thread is in the network namespace of process `pid`; sockets made there stay there."""
     with open("/proc/thread-self/ns/net", "rb") as home, open(f"/proc/{pid}/ns/net", "rb") as away:
         _checked(_libc.setns(away.fileno(), CLONE_NEWNET), f"setns to the network of process {pid}")
         try:
@@ -55,29 +56,30 @@ def network_namespace_of(pid: int) -> Iterator[None]:
 
 
 def become_first_process() -> int:
-    """Go on as process 1 of new network, mount and pid namespaces; the caller stays behind and only attends.
+    """Go on as process 1 of new network, mount and pid namespaces; the caller's own process waits outside.
 
     Returns, in the new process, a descriptor of the outside's /proc. When either process dies, by whatever
-    signal, the kernel kills all others in the pid namespace, and the network goes with the last of them.
-    (Should the attendant die before the prctl below, the end of the new process's stdin tells it.) Raises
+    signal, the kernel kills all others in the pid namespace and removes the network with the last of them.
+    (If the outer process dies before the prctl below, the new process finds its stdin at an end.) Raises
     OSError.
     """
     unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID)
     outside_proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     child = os.fork()
     if child:
-        os._exit(_attend(child))
+        os._exit(_wait_outside(child))
     signal_at_parents_death(signal.SIGKILL)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("proc", "/proc", "proc", 0)
-    mount("sysfs", "/sys", "sysfs", 0)  # brctl believes /sys, which still shows the outside's bridges
+    mount("sysfs", "/sys", "sysfs", 0)  # brctl reads /sys, which would still show the outside's bridges
     return outside_proc
 
 
-def _attend(child: int) -> int:
+def _wait_outside(child: int) -> int:
+    """Pass on what asks this process to end, until the child has ended; returns the exit status."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
-    for descriptor in (0, 1):  # their ends must be the child's alone, so that its peer sees it close
+    for descriptor in (0, 1):  # only the child holds them, so that the client sees them close
         os.close(descriptor)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return status if status >= 0 else 128 - status

@@ -1,10 +1,10 @@
-"""Ask this kernel what it can do, in namespaces that vanish with the asking process.
+"""Finds out by trying what this kernel can do, in namespaces that end with this process.
 
     python -m topologies.mininet.probe
 
 In: nothing. Out: on stdout one JSON list of `Finding`. Owns the interfaces it makes, in a namespace of its
-own. Run by `topologies.mininet.doctor`, apart, for a process that has once left its namespaces cannot come
-back unharmed.
+own. `topologies.mininet.doctor` runs it as a process of its own, because a process that has left its pid
+namespace cannot return: after the probe of `process namespace` it can start no other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Absent(Exception):
-    """What was asked for is not there; the text says what was found instead."""
+    """This kernel lacks what was asked for; the text says what was found instead."""
 
 
 def findings() -> list[Finding]:

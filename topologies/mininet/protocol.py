@@ -1,8 +1,8 @@
-"""What a fabric's client and its builder say to each other: JSON lines over the builder's stdin and stdout.
+"""The messages between a fabric's client and its builder: JSON lines over the builder's stdin and stdout.
 
 In: requests of `topologies.mininet.fabric`. Out: replies and events of `topologies.mininet.builder`. Owns
-their shapes. A reply carries its request's `id`, so several may be under way. Pids are those that the
-client sees.
+their shapes. A reply carries its request's `id`, so several requests may wait for replies. Pids are those of
+the client's pid namespace.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Terminate(msgspec.Struct, frozen=True, tag=True):
 
 
 class Describe(msgspec.Struct, frozen=True, tag=True):
-    """Ask what there is."""
+    """Ask for the limits of every interface of the network."""
 
     id: int
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The network stands. `builder_pid` is process 1 of its namespaces, `shell_pids` are those of `nodes`."""
+    """The network is built. `builder_pid`: process 1 of its namespaces; `shell_pids`: those of `nodes`."""
 
     id: int
     builder_pid: int
@@ -105,7 +105,8 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class ChildExited(msgspec.Struct, frozen=True, tag=True):
-    """An event: a spawned process, or a node's own shell, ended unasked. `status` as in Completed."""
+    """An event: a spawned process, or a node's own shell, ended without being asked to. `status` as in
+    Completed."""
 
     host: str
     pid: int

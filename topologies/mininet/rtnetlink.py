@@ -71,7 +71,7 @@ class LinkSocket:
         return LinkLimits(ifindex, found[IFLA_MTU], found[IFLA_GSO_MAX_SIZE], *others)
 
     def set(self, name: str, mtu: int, gso_max_bytes: int) -> LinkLimits:
-        """Set all limits and read them back. Raises OSError when the kernel refuses one or forgets it."""
+        """Set all limits and read them back. Raises OSError when the kernel refuses or ignores one."""
         before = self.get(name)
         wanted = {IFLA_MTU: mtu}
         if any(known not in (None, gso_max_bytes) for known in before.super_packet_bytes):

@@ -6,35 +6,79 @@ None is "not known here" and becomes an empty cell.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from nodes.host_config import HostOptions
+from nodes.option import Option
+from nodes.quantity import parse_size
+from workloads.sizes import parse_sizes
+
+DAY_S = 86400.0
+SEED_MAX = (1 << 63) - 1  # a number that any reader of manifest.json holds
 
 
 class NetworkConfig(HostOptions, frozen=True, kw_only=True):
     """What a network's links and hosts are like. `pcap` and `trace`: every host writes a file."""
 
-    mtu: int = 1500
-    pcap: bool = False
-    trace: bool = False
+    mtu: Annotated[int, Option("Bytes of an IP packet on the wire.")] = 1500
+    pcap: Annotated[bool, Option("Write HOST.pcapng into the run's directory.")] = False
+    trace: Annotated[bool, Option("Write HOST.trace.jsonl: the page pools' events.")] = False
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Bytes of a list of sizes and ranges. Raises QuantityError."""
+    return tuple(parse_sizes(text))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Comma-separated names, each once, in the order given."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
 class ExperimentConfig(NetworkConfig, frozen=True):
     """What was asked for, resolved: manifest.json's `config`."""
 
-    topology: str
-    hosts: int
-    workload: str
-    sizes_bytes: tuple[int, ...]
-    paths: tuple[str, ...]
-    repeat: int = 3
-    iterations: int = 3
-    warmup: int = 1
-    duration_s: float = 5.0
-    bidir: bool = False
-    niov_bytes: int = 65536
-    timeout_s: float = 10.0
-    seed: int = 1
+    topology: Annotated[str, Option("Shape of the network; see `list`.", default="star")]
+    hosts: Annotated[int, Option("Hosts, one rank each.", default="4, pair: 2")]
+    workload: Annotated[str, Option("What the ranks do; see `list`.", default="all_reduce")]
+    sizes_bytes: Annotated[
+        tuple[int, ...],
+        Option(
+            "Bytes: 1M, 8K,64K, 1M:16M:x4, 1M:4M:+1M.",
+            flag="size",
+            parse=sizes,
+            default="1M:16M:x4, stream: 1M messages",
+        ),
+    ]
+    paths: Annotated[
+        tuple[str, ...],
+        Option(
+            "Data paths, comma-separated; see `list`.",
+            flag="path",
+            parse=names,
+            default="devmem,bounce,kernel",
+        ),
+    ]
+    repeat: Annotated[int, Option("Repetitions, each with fresh connections.", min=1)] = 3
+    iterations: Annotated[
+        int, Option("Measured iterations a repetition (collectives).", flag="iters", min=1)
+    ] = 3
+    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0)] = 1
+    duration_s: Annotated[float, Option("Seconds of a stream.", flag="duration", min=0.1, max=DAY_S)] = 5.0
+    bidir: Annotated[bool, Option("Stream both ways at once.")] = False
+    niov_bytes: Annotated[
+        int,
+        Option(
+            "Bytes of a net_iov, 4K to 64K.",
+            flag="niov-size", parse=parse_size, default="the kernel's largest, 64K or 4K",
+        ),
+    ] = 65536  # fmt: skip
+    timeout_s: Annotated[
+        float, Option("Seconds a rank waits for another.", flag="timeout", min=0.1, max=DAY_S)
+    ] = 10.0
+    seed: Annotated[int, Option("Of the data and the order of trials.", min=0, max=SEED_MAX)] = 1
 
 
 class RankPlace(msgspec.Struct, frozen=True):

@@ -62,7 +62,7 @@ def test_an_orderly_end_removes_directories_and_record(state: Path) -> None:
     assert list(state.iterdir()) == []
 
 
-def test_a_living_run_is_left_alone_and_reported(state: Path, bystander: subprocess.Popen[bytes]) -> None:
+def test_a_run_in_progress_is_left_alone(state: Path, bystander: subprocess.Popen[bytes]) -> None:
     with Inventory.create("r") as inventory:
         inventory.add_process(bystander.pid)
         (found,) = clean(state)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.living import find_host
+from commands.running import find_host
 from nodes.client.host import Host
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -31,7 +31,7 @@ def command(*words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess
 
 @pytest.fixture
 def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
-    """`run.py up`, ready; ended if it still lives."""
+    """`run.py up`, ready; ended if it still runs."""
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as place:
         monkeypatch.setenv("TMPDIR", place)
         argv = [sys.executable, str(PROJECT / "run.py"), "up", "--results", str(tmp_path), "--run-id", "it"]
@@ -123,11 +123,11 @@ def test_a_signal_that_ends_exec_ends_its_command() -> None:
         assert ours.stdout is not None
         assert ours.stdout.readline() == "up\n"
         ours.terminate()
-        assert ours.stdout.read() == "TERM\n"  # to the end: nobody holds it any more
+        assert ours.stdout.read() == "TERM\n"  # to the end: no process holds it any more
         assert ours.wait(10) == -signal.SIGTERM
 
 
-def test_without_a_living_run_the_remedy_is_named() -> None:
+def test_without_a_run_in_progress_the_remedy_is_named() -> None:
     found = command("exec", "h1", "true")
     assert found.returncode == 1
     remedy = "start one, for example with `run.py up --topology star --hosts 2`"

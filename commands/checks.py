@@ -1,0 +1,92 @@
+"""Whether options go together, asked before anything is started.
+
+In: a configuration whose values are each possible. Out: nothing, or one sentence (UsageError, OptionError).
+Owns nothing.
+"""
+
+from __future__ import annotations
+
+import psutil
+
+from commands.usage import UsageError
+from nodes.host_config import RX_BUF_LENS, HostOptions
+from nodes.kernel_version import VERSIONS
+from nodes.nic.nic_model import MODELS, nic_model
+from topologies.shapes import build
+from topologies.topology import Topology, TopologyError
+from workloads.experiment.records import ExperimentConfig, NetworkConfig
+from workloads.registry import WORKLOADS
+
+_ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
+_COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
+
+
+def topology_of(shape: str, hosts: int, config: NetworkConfig) -> Topology:
+    """The network that was asked for. Raises UsageError when it cannot be."""
+    try:
+        return build(shape, hosts, config.mtu, config.gso_max_bytes)
+    except TopologyError as reason:
+        raise UsageError(str(reason)) from None
+
+
+def niov_bytes(asked: int | None, options: HostOptions) -> int:
+    """Bytes of a net_iov: what was asked for, or the largest that the kernel version and the NIC's driver
+    have. Raises UsageError."""
+    kernel, nic = options.kernel, options.nic
+    largest = MODELS[nic].rx_page_size_max if VERSIONS[kernel].rx_page_size else min(RX_BUF_LENS)  # a page
+    size = largest if asked is None else asked
+    if size not in RX_BUF_LENS:
+        raise UsageError(f"--niov-size {size} is not 4K, 8K, 16K, 32K or 64K; choose one of them")
+    if size > largest:
+        raise UsageError(
+            f"--niov-size {size}: kernel {kernel} with nic {nic} has net_iovs of {largest} bytes only; leave "
+            "it out"
+        )
+    return size
+
+
+def check_workload(config: ExperimentConfig) -> None:
+    """Sizes and directions are possible, and there is memory for them. Raises UsageError."""
+    element_bytes = WORKLOADS[config.workload].element_bytes
+    for size in config.sizes_bytes:
+        if size % element_bytes:
+            raise UsageError(
+                f"size {size} is no multiple of the {element_bytes} bytes of an element; round it"
+            )
+    trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
+    iterations = trials * sum(WORKLOADS[config.workload].iterations(config))
+    if iterations > _ITERATIONS_MAX:
+        raise UsageError(
+            f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
+            f"{_ITERATIONS_MAX} at most"
+        )
+    if config.bidir and config.workload != "stream":
+        raise UsageError(
+            f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
+        )
+    needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
+    if needed > free:
+        raise UsageError(
+            f"these sizes need {needed >> 20} MiB and {free >> 20} are free; ask for smaller ones"
+        )
+
+
+def check_paths(config: ExperimentConfig) -> None:
+    """The hosts are such that every path can be what it is. Raises UsageError."""
+    if config.impair is not None and set(config.paths) == {"kernel"}:
+        raise UsageError(
+            "--impair makes a bad wire at the endpoints' NICs, which path kernel does not pass; add devmem "
+            "or bounce to --path, or leave it out"
+        )
+    if "devmem" not in config.paths:
+        return
+    nic = nic_model(config.nic, config.header_buffer_bytes)
+    if obstacle := nic.obstacle(tx=VERSIONS[config.kernel].devmem_tx):
+        asked, other = f"--nic {config.nic}", "another --nic"
+        if config.header_buffer_bytes is not None:
+            asked, other = f"{asked} with --header-buffer {config.header_buffer_bytes}", "another buffer"
+        raise UsageError(
+            f"{asked} cannot carry path devmem ({obstacle}); take --path bounce,kernel or {other}"
+        )
+    if config.rx_queues < 2:
+        raise UsageError("--queues 1: devmem needs a queue beside the first; ask for 2 or more")

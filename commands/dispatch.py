@@ -1,0 +1,83 @@
+"""The command line of run.py: which command the words name, and how it ends.
+
+In: sys.argv. Out: the command's text on stdout, one sentence on stderr if it ended badly, an exit status: 0
+all went well, 1 it did not, 2 the options are wrong, 130 or 143 stopped by Ctrl-C or SIGTERM. Owns nothing.
+
+A command is a module of this package with three names: `command`, whose signature typer reads,
+`CONTEXT_SETTINGS` for typer, and `FAILURES`, the exceptions whose text is a sentence for the user (an
+OSError's always is). Without a command's name the words belong to a measuring run, `commands.run`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import typer
+
+from commands.stop import Interrupted
+from commands.usage import UsageError
+from nodes.option import OptionError
+
+_RUN = "run"
+_COMMANDS = ("list", "doctor", "clean", "up", "down", "exec", "ethtool", "netdev", "ss")
+
+
+def main() -> int:
+    """Run the command that sys.argv names; returns the exit status."""
+    modules = _modules(sys.argv[1:])
+    failures: tuple[type[BaseException], ...] = (OSError, *(f for module in modules for f in module.FAILURES))
+    try:
+        return int(_app(modules)(standalone_mode=False) or 0)
+    except typer.TyperException as wrong:
+        _say(wrong.format_message())
+        return 2
+    except (UsageError, OptionError) as wrong:
+        _say(str(wrong))
+        return 2
+    except Interrupted as stopped:
+        _say(str(stopped))
+        return stopped.status
+    except failures as failure:
+        _say(_sentence(failure))
+        return 1
+
+
+def _modules(words: list[str]) -> list[ModuleType]:
+    """Only the command that is named, or all of them, of which help tells.
+
+    Imported late: a measuring run needs ray, pandas and matplotlib, whose import takes 2 s; `ethtool` and its
+    like then take 0.3 s instead of 2.6.
+    """
+    names = words[:1] if words and words[0] in _COMMANDS else [_RUN, *_COMMANDS]
+    return [importlib.import_module(f"commands.{name}") for name in names]
+
+
+def _app(modules: Iterable[ModuleType]) -> typer.Typer:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback()(_nothing)  # without a callback typer would take a single command for the whole
+    for module in modules:
+        name = module.__name__.rpartition(".")[2]
+        if name == _RUN:
+            app.callback(invoke_without_command=True)(module.command)
+        else:
+            app.command(name, context_settings=module.CONTEXT_SETTINGS)(module.command)
+    return app
+
+
+def _nothing() -> None:
+    """Before a command there is nothing to do."""
+
+
+def _say(sentence: str) -> None:
+    print(f"run.py: {' '.join(sentence.split())}", file=sys.stderr)
+
+
+def _sentence(failure: Any) -> str:
+    """Without Python's [Errno 2] in front."""
+    if not isinstance(failure, OSError) or failure.strerror is None:
+        return str(failure)
+    return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror

@@ -1,0 +1,28 @@
+"""The command list: names that options take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.kernel_version import VERSIONS
+from nodes.nic.nic_model import MODELS
+from topologies.shapes import SHAPES
+from workloads.registry import PATHS, WORKLOADS
+
+CONTEXT_SETTINGS: dict[str, Any] = {}
+FAILURES: tuple[type[Exception], ...] = ()
+
+
+def command() -> int:
+    """What there is to choose from."""
+    for title, entries in (
+        ("--topology", {name: shape.description for name, shape in SHAPES.items()}),
+        ("--workload", {name: kind.description for name, kind in WORKLOADS.items()}),
+        ("--path", {name: transport.description for name, transport in PATHS.items()}),
+        ("--nic (docs/devmem.md says more)", dict.fromkeys(MODELS, "")),
+        ("--kernel (likewise)", dict.fromkeys(VERSIONS, "")),
+    ):
+        print(title)
+        for name, description in entries.items():
+            print(f"  {name:<12} {description}".rstrip())
+    return 0

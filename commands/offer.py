@@ -1,0 +1,140 @@
+"""Command lines made of the options that records declare: each option is written once, beside its field.
+
+In: records whose fields carry a nodes.option.Option. Out: a function with a flat signature that typer reads,
+and, when it is called, the options that were given. Owns nothing.
+
+    @offers(NetworkConfig, Place)
+    def command(context: typer.Context, given: Given) -> int:
+        config = given.record(NetworkConfig)
+
+Several records may be offered at once. An option that two of them declare alike is offered once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+
+from commands.usage import UsageError
+from nodes.option import Declared, declared
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The values that were given on the command line, by flag."""
+
+    values: Mapping[str, Any]
+
+    def fields(self, record: type[msgspec.Struct]) -> dict[str, Any]:
+        """The given values of `record`'s options, by field."""
+        return {each.field: self.values[each.flag] for each in declared(record) if each.flag in self.values}
+
+    def record(self, record: type[_Record], **decided: Any) -> _Record:
+        """A record of the given values, of its defaults, and of what the command has decided itself."""
+        return record(**{**self.fields(record), **decided})
+
+    def check_owner(self, chosen: str, records: Mapping[str, type[msgspec.Struct]]) -> None:
+        """`records`: options by what they belong to, as a workload's name. Raises UsageError when an option
+        was given that belongs to another than `chosen`."""
+        own = {each.flag for each in declared(records[chosen])} if chosen in records else set()
+        for owner, record in records.items():
+            for each in declared(record):
+                if each.flag in self.values and each.flag not in own:
+                    raise UsageError(
+                        f"{each.flag} does not go with {chosen}: it is an option of {owner}; leave it out"
+                    )
+
+
+Command = Callable[[typer.Context, Given], int | None]
+
+
+def offers(*records: type[msgspec.Struct]) -> Callable[[Command], Callable[..., int | None]]:
+    """Decorates a command: typer offers every declared option of `records`, in their order."""
+
+    def decorate(command: Command) -> Callable[..., int | None]:
+        offered = {_parameter_name(each): each for each in _declared_once(records)}
+
+        def flat(context: typer.Context, **words: Any) -> int | None:
+            return command(context, _given(context, offered, words))
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        first = inspect.Parameter("context", kind, annotation=typer.Context)
+        parameters = [first, *(_parameter(name, each) for name, each in offered.items())]
+        flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        flat.__annotations__ = {each.name: each.annotation for each in parameters}
+        flat.__name__, flat.__doc__ = command.__name__, command.__doc__
+        return flat
+
+    return decorate
+
+
+def _declared_once(records: Iterable[type[msgspec.Struct]]) -> Iterable[Declared]:
+    found: dict[str, Declared] = {}
+    for record in records:
+        for each in declared(record):
+            if found.setdefault(each.flag, each) != each:
+                raise TypeError(f"{each.flag} of {record.__name__} is declared otherwise by another record")
+    return found.values()
+
+
+def _parameter_name(each: Declared) -> str:
+    return each.flag.lstrip("-").replace("-", "_")
+
+
+def _parameter(name: str, each: Declared) -> inspect.Parameter:
+    """What typer reads. It converts and bounds plain numbers itself, and tells their range and default."""
+    option = each.option
+    told = option.help
+    if option.choices and option.parse is None:
+        told = f"{told.removesuffix('.')}: {', '.join(map(str, option.choices))}."
+    default = each.default
+    if option.parse is not None or option.default is not None:
+        shown = each.default if option.default is None else option.default
+        told += f"  [default: {shown}]" if shown is not None else ""
+        default = None
+    kind = str if option.parse is not None else each.kind
+    smallest, largest = (option.min, option.max) if option.parse is None else (None, None)
+    shows = default is not None
+    typed = typer.Option(*each.flags, help=told, min=smallest, max=largest, show_default=shows)
+    if kind is bool:
+        default = False  # whether the flag was given
+    elif default is None:
+        kind = kind | None
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, typed]
+    )
+
+
+def _given(context: typer.Context, offered: Mapping[str, Declared], words: Mapping[str, Any]) -> Given:
+    values = {}
+    for name, each in offered.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            values[each.flag] = _value(each, words[name])
+    return Given(values)
+
+
+def _value(each: Declared, word: Any) -> Any:
+    """The field's value. Raises UsageError, which names the option, what was written, and the remedy."""
+    option = each.option
+    if each.kind is bool:
+        return not each.default
+    if option.choices and option.parse is None and word not in option.choices:
+        known = ", ".join(map(str, option.choices))
+        raise UsageError(f"there is no {each.flag.lstrip('-')} {word!r}; choose from {known}")
+    if option.parse is None:
+        return word
+    try:
+        value = each.parse(word)
+        each.check(value, word)
+    except ValueError as reason:
+        where = each.flag if word in str(reason) else f"{each.flag} {word}"
+        raise UsageError(f"{where}: {reason}") from None
+    return value

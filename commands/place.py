@@ -1,0 +1,56 @@
+"""The directory that a run or `up` writes into: its options, its name, and whether it can be made.
+
+In: --results and --run-id. Out: the path of a directory that does not exist yet. Owns nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from commands.usage import UsageError
+from nodes.option import Option
+from topologies.mininet.fabric import PROJECT, FabricError
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where results go."""
+
+    results: Annotated[Path, Option("Where run directories go.", default="results beside run.py")] = (
+        PROJECT / "results"
+    )
+    run_id: Annotated[str | None, Option("Name of the run's directory.", default="date and time")] = None
+
+    def run_directory(self, default: str) -> Path:
+        """Directly below `results`: `run_id`, or else `default`. Raises UsageError."""
+        name = default if self.run_id is None else self.run_id
+        if not _RUN_ID.fullmatch(name):
+            raise UsageError(
+                f"run id {name!r} cannot name a directory below {self.results}; use letters, digits, dot, _ "
+                "and -"
+            )
+        return self.results / name
+
+
+def check_place(run_dir: Path) -> None:
+    """A network may be built here and write into `run_dir`, whose parent is made. Raises UsageError, and
+    FabricError without root."""
+    if os.geteuid() != 0:
+        raise FabricError("building a network needs root; run `sudo python3 run.py ...`")
+    results = run_dir.parent
+    try:
+        if run_dir.exists():
+            raise UsageError(f"{run_dir} exists already; choose another --run-id, or remove it")
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise UsageError(
+            f"--results {results} cannot be made ({failure.strerror}); choose another directory"
+        ) from None
+    if not os.access(results, os.W_OK):
+        raise UsageError(f"--results {results} cannot be written to; choose another directory")

@@ -1,0 +1,88 @@
+"""The measuring run: run.py without a command's name.
+
+In: words of a command line. Out: results/<run id>/, a table on stdout, an exit status. Owns nothing: what a
+run starts is `commands.measure`'s.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import typer
+
+from analysis.load import ResultsError
+from commands.checks import check_paths, check_workload, niov_bytes, topology_of
+from commands.measure import RunRequest, measure
+from commands.offer import Given, offers
+from commands.place import Place, check_place
+from commands.stop import Stop
+from commands.usage import UsageError
+from nodes.client.host import HostError
+from nodes.host_config import check_nic_model
+from topologies.mininet.fabric import FabricError
+from topologies.mininet.inventory import InventoryError
+from workloads.experiment.ranks import ExperimentError
+from workloads.experiment.records import ExperimentConfig, RankFailure, sizes
+from workloads.registry import PATHS, WORKLOADS
+
+CONTEXT_SETTINGS: dict[str, Any] = {}
+FAILURES = (ExperimentError, FabricError, HostError, InventoryError, RankFailure, ResultsError)
+
+
+@offers(ExperimentConfig, Place)
+def command(context: typer.Context, given: Given) -> int:
+    """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
+    if context.invoked_subcommand is not None:
+        _check_alone(context)
+        return 0
+    stop = Stop()
+    config = _config(given)
+    default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{config.topology}{config.hosts}"
+    run_dir = given.record(Place).run_directory(default)
+    network = topology_of(config.topology, config.hosts, config)
+    check_nic_model(config)
+    check_workload(config)
+    check_paths(config)
+    check_place(run_dir)
+    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:])), stop)
+
+
+def _config(given: Given) -> ExperimentConfig:
+    """Everything that was left open is decided. Raises UsageError."""
+    asked = given.fields(ExperimentConfig)
+    topology = asked.get("topology", "star")
+    workload = _known("workload", asked.get("workload", "all_reduce"), WORKLOADS)
+    config = given.record(
+        ExperimentConfig,
+        topology=topology,
+        hosts=asked.get("hosts", 2 if topology == "pair" else 4),
+        workload=workload,
+        sizes_bytes=asked.get("sizes_bytes", sizes("1M" if workload == "stream" else "1M:16M:x4")),
+        paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", PATHS)),
+    )
+    niov = niov_bytes(asked.get("niov_bytes"), config)
+    # Unless something else was asked for, host pages are as large as net_iovs: like against like.
+    return msgspec.structs.replace(config, niov_bytes=niov, rx_buf_len=asked.get("rx_buf_len", niov))
+
+
+def _known(kind: str, name: str, names: Collection[str]) -> str:
+    """`name`, if it is one of `names`. Raises UsageError."""
+    if name not in names:
+        raise UsageError(f"there is no {kind} {name!r}; choose from {', '.join(names)}")
+    return name
+
+
+def _check_alone(context: typer.Context) -> None:
+    """A measuring run's options were not given to a command. Raises UsageError."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            name, invoked = parameter.opts[0], context.invoked_subcommand
+            raise UsageError(
+                f"{name} before {invoked} is an option of a measuring run; write options behind the command, "
+                f"as in `run.py {invoked} ...`"
+            )

@@ -1,0 +1,53 @@
+"""A command imports what it needs: those that only ask a host know nothing of ray, pandas and matplotlib."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+MAIN = """
+import sys
+import run
+status = run.main()
+print("imported:", *sorted({"ray", "pandas", "matplotlib"} & sys.modules.keys()))
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["ethtool", "h1", "-g"], 1),
+        (["netdev", "h1", "--dump", "dev-get"], 1),
+        (["ss"], 1),
+        (["exec", "h1", "--", "true"], 1),
+        (["down"], 1),
+        (["list"], 0),
+        (["clean"], 0),
+        (["up", "--hosts", "1"], 2),
+        (["ethtool", "--help"], 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_a_command_that_measures_nothing_imports_nothing_heavy(
+    words: list[str], status: int, tmp_path: Path
+) -> None:
+    argv = [sys.executable, "-c", MAIN, *words]
+    state = os.environ | {"DEVMEM_TESTBED_STATE": str(tmp_path)}
+    found = subprocess.run(
+        argv, capture_output=True, text=True, timeout=60, check=False, cwd=PROJECT, env=state
+    )
+    assert found.returncode == status, found.stderr
+    assert found.stdout.splitlines()[-1] == "imported:", found.stdout
+
+
+def test_a_backend_of_a_notebook_is_nothing_to_list() -> None:
+    environment = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    argv = [sys.executable, str(PROJECT / "run.py"), "list"]
+    found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (found.returncode, found.stderr) == (0, "")

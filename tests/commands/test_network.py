@@ -1,0 +1,57 @@
+"""What an endpoint is told: everything that was asked of all hosts, and what is its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from commands.network import NetworkRequest, host_config
+from nodes.host_config import HostOptions, decode, encode
+from topologies.shapes import build
+from topologies.topology import Host, Nic
+from workloads.experiment.records import NetworkConfig
+
+SECOND = Nic(
+    "h2-eth1", "10.1.0.2/16", "02:01:0a:00:00:02", "10.1.1.2/16", "02:01:0a:00:01:02",
+    endpoint_address6="fd01::2/64",
+)  # fmt: skip
+# No value is the default's.
+ASKED = NetworkConfig(
+    gso_max_bytes=524280, rx_queues=9, rx_buf_len=16384, nic="gve", header_buffer_bytes=100, tcp_ecn=1,
+    kernel="6.12", host_mem_bw_bytes_per_s=2e9, impair="loss=0.01", mtu=9000, pcap=True, trace=True,
+)  # fmt: skip
+
+
+def request(config: NetworkConfig) -> NetworkRequest:
+    return NetworkRequest(build("star", 2), Path("/results/it"), config)
+
+
+def test_every_option_of_hosts_reaches_the_endpoint_through_json() -> None:
+    config = host_config(request(ASKED), build("star", 2).host("h2"), Path("/tmp/c"))
+    assert decode(encode(config)) == config
+    default = NetworkConfig()
+    for field in HostOptions.__struct_fields__:
+        assert getattr(ASKED, field) != getattr(default, field), f"{field}: give it another value above"
+        assert getattr(config, field) == getattr(ASKED, field)
+
+
+def test_a_host_has_its_own_addresses_channel_and_files() -> None:
+    config = host_config(request(ASKED), build("star", 2).host("h2"), Path("/tmp/c"))
+    assert (config.name, config.channel, config.kernel_address) == ("h2", "/tmp/c/h2.sock", "10.0.0.2")
+    assert (config.pcap, config.trace) == ("/results/it/h2.pcapng", "/results/it/h2.trace.jsonl")
+    assert not config.dad  # a topology has each address once
+    (nic,) = config.nics
+    assert msgspec.structs.astuple(nic) == ("h2-eth0", "10.0.1.2/16", "fd00::1:2/64", "02:00:0a:00:01:02")
+    quiet = host_config(request(NetworkConfig()), build("star", 2).host("h2"), Path("/tmp/c"))
+    assert (quiet.pcap, quiet.trace) == ("", "")
+
+
+def test_every_nic_of_a_host_reaches_its_endpoint() -> None:
+    host = build("star", 2).host("h2")
+    both = Host(host.name, host.index, (*host.nics, SECOND))
+    first, second = host_config(request(ASKED), both, Path("/tmp/c")).nics
+    assert (first.interface, first.address) == ("h2-eth0", "10.0.1.2/16")
+    assert msgspec.structs.astuple(second) == (
+        "h2-eth1", "10.1.1.2/16", "fd01::2/64", "02:01:0a:00:01:02",
+    )  # fmt: skip
