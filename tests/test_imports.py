@@ -19,7 +19,7 @@ SOURCES = {
 }
 _NODES = (
     "uapi", "kernel_version", "host_config", "option", "machine", "wire", "netmem", "skb", "nic", "inet",
-    "tcp", "sock", "control", "timer_heap",
+    "tcp", "sock", "control", "timer_heap", "syscall",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "topologies": set(),
     "analysis": set(),
     "nodes.endpoint": _nodes(*_NODES),
+    "nodes.syscall": _nodes("sock", "control", "nic", "wire", "machine", "uapi", "timer_heap"),
     "nodes.client": _nodes("uapi", "machine"),
     "nodes.control": _nodes("nic", "netmem", "uapi", "machine", "wire", "kernel_version"),
     "nodes.sock": _nodes(

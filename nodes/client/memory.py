@@ -12,16 +12,14 @@ import ctypes
 from nodes.client.calls import Calls
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
-from nodes.uapi.syscalls import Done, RegisterMemory, Span, UnregisterMemory
-
-_NAME = "user-memory"  # how the endpoint knows such a memfd (endpoint/syscalls.py)
+from nodes.uapi.syscalls import USER_MEMORY_NAME, Done, RegisterMemory, Span, UnregisterMemory
 
 
 class UserMemory:
     """`view` is a memoryview over the whole region; slices of it are recognised by sockets of the host."""
 
     def __init__(self, calls: Calls, registry: MemoryRegistry, size: int) -> None:
-        self.region = Region.shareable(_NAME, size, Place.HOST)
+        self.region = Region.shareable(USER_MEMORY_NAME, size, Place.HOST)
         self.view = self.region.view
         self._calls = calls
         self._registry = registry

@@ -16,9 +16,12 @@ import time
 from contextlib import ExitStack, suppress
 from types import FrameType
 
+from nodes.endpoint.credentials import has_net_admin
 from nodes.endpoint.host_parts import HostParts
-from nodes.endpoint.session import Session
-from nodes.endpoint.syscalls import Syscalls
+from nodes.endpoint.platform import LinuxPlatform
+from nodes.syscall.session import Session
+from nodes.syscall.sessions import Sessions
+from nodes.uapi.channel import RECORD_BYTES, Channel
 from nodes.wire import ethernet, ip
 
 _WAIT_MAX_S = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
@@ -36,7 +39,8 @@ class Loop:
 
     def __init__(self, host: HostParts, wire_fd: int, listener: socket.socket) -> None:
         self._host = host
-        self._syscalls = Syscalls(host)
+        self._syscalls = Sessions(host, LinuxPlatform())
+        self._record_buffer = bytearray(RECORD_BYTES)  # of all channels: they are served in turn
         self._wire_fd = wire_fd
         self._listener = listener
         self._listener_fd = listener.fileno()
@@ -128,7 +132,7 @@ class Loop:
         inet.handle_timeouts(now)
         self._syscalls.retry(now)
         unsent = inet.transmit(now)
-        if inet.changed and (self._syscalls.waiting or self._syscalls.poll_files):
+        if inet.changed and self._syscalls.observed:
             self._syscalls.retry(now)
         self._refresh()
         return unsent
@@ -140,7 +144,9 @@ class Loop:
             if refused.errno in (errno.EMFILE, errno.ENFILE):
                 self._refuse_one()
             return
-        session = Session(sock, self._syscalls)
+        channel = Channel(sock, self._record_buffer)
+        channel.setblocking(False)
+        session = Session(channel, has_net_admin(sock), self._syscalls)
         self._sessions[session.fd] = session
         self._events.pop(session.fd, None)  # of a closed session that had the same number
         self._watch(session.fd, session.wanted_events())
@@ -156,8 +162,8 @@ class Loop:
         """Watch for what each descriptor wants now."""
         wire = select.EPOLLIN | (select.EPOLLOUT if self._host.device.tx.waiting else 0)
         self._watch(self._wire_fd, wire)
-        stirred, self._syscalls.stirred = self._syscalls.stirred, {}
-        for session in stirred:
+        rearm, self._syscalls.rearm = self._syscalls.rearm, {}
+        for session in rearm:
             if not session.closed:
                 self._watch(session.fd, session.wanted_events())
             elif self._sessions.get(session.fd) is session:

@@ -13,6 +13,7 @@ import msgspec
 from nodes.machine.ledger import Moved
 
 INLINE_BYTES = 128 << 10
+USER_MEMORY_NAME = "user-memory"  # of the memfd that RegisterMemory brings
 
 
 class Record(msgspec.Struct, frozen=True, tag=True, array_like=True):

@@ -11,11 +11,12 @@ from contextlib import closing
 import pytest
 
 from nodes.endpoint.host_parts import HostParts
-from nodes.endpoint.session import Session
-from nodes.endpoint.syscalls import Syscalls
+from nodes.endpoint.platform import LinuxPlatform
 from nodes.kernel_version import VERSIONS
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sockopt import get_option, set_option
+from nodes.syscall.session import Session
+from nodes.syscall.sessions import Sessions
 from nodes.uapi import socket as uapi
 from nodes.uapi.channel import Channel
 from nodes.uapi.socket import DMABUF_TOKEN, SO_DEVMEM_DONTNEED, SOL_SOCKET
@@ -55,10 +56,11 @@ def test_on_a_channel_that_serves_no_tcp_socket_it_is_ebadf(hosts: TwoHosts) -> 
     """The control channel stands for a netlink socket."""
     b = hosts.b
     welcome = Welcome("b", "", 0, "", "", 0, 0)
-    syscalls = Syscalls(HostParts(welcome, b.inet, b.device, b.netdev, b.ethtool, b.ledger, None))
+    parts = HostParts(welcome, b.inet, b.device, b.netdev, b.ethtool, b.ledger, None)
+    sessions = Sessions(parts, LinuxPlatform())
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours):
-        session = Session(theirs, syscalls)
+        session = Session(Channel(theirs), True, sessions)
         channel = Channel(ours)
         channel.send(SetSockOpt(SOL_SOCKET, SO_DEVMEM_DONTNEED, DMABUF_TOKEN.pack(1, 1)))
         session.handle(select.EPOLLIN, hosts.now)

@@ -1,0 +1,31 @@
+"""What Linux adds to an emulated host: poll files, sockets of its own stack, the CPU time of a process.
+
+In: sockets of the stack. Out: descriptors, seconds. Owns the notifier of all poll files. Satisfies
+nodes.syscall.system_call.Platform.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+
+from nodes.endpoint.poll_file import Notifier, PollFile
+from nodes.sock.devmem_socket import DevmemSocket
+
+
+class LinuxPlatform:
+    def __init__(self) -> None:
+        self._notifier = Notifier()
+
+    def open_poll_file(self, sock: DevmemSocket) -> PollFile:
+        """A descriptor that polls as `sock` does."""
+        return PollFile(self._notifier, sock)
+
+    def open_kernel_socket(self) -> socket.socket:
+        """A TCP socket of Linux in this process's network namespace, which is the host's."""
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU time of this process."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
