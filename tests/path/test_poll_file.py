@@ -167,3 +167,18 @@ def _shown(sock: DevmemSocket, file: PollFile) -> int:
     file.update()
     assert polled(file) == poll_events(sock)
     return polled(file)
+
+
+def test_the_last_poll_file_takes_the_notifiers_descriptors_along(
+    hosts: TwoHosts, notifier: Notifier
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        files = [PollFile(notifier, hosts.a.socket()) for _ in range(2)]
+        assert len(os.listdir("/proc/self/fd")) == before + 6
+        files[0].close()
+        assert len(os.listdir("/proc/self/fd")) == before + 4
+        files[1].show(select.POLLIN)
+        assert polled(files[1]) == select.POLLIN
+        files[1].close()
+        assert len(os.listdir("/proc/self/fd")) == before
