@@ -82,7 +82,7 @@ class Host:
             raise HostError(f"the endpoint at {path!r} ended before it answered; see what it said") from None
 
     def socket(self, family: int = linux.AF_INET) -> Socket:
-        """A new TCP socket of the host's stack, AF_INET or AF_INET6. The latter speaks IPv4 too, with
+        """A new TCP socket of the host's stack, AF_INET or AF_INET6. With AF_INET6 it speaks IPv4 too, to
         addresses like ::ffff:10.0.0.1, unless IPV6_V6ONLY is set."""
         return Socket(SocketCalls.open(self._calls.path, family, self.runtime), self._registry, family)
 

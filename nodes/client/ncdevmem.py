@@ -1,11 +1,11 @@
 """Netcat over device memory: `python -m nodes.client.ncdevmem --help`.
 
-In: a host's channel, addresses, lines to send on standard input. Out: what was received on standard output,
-or whether it is the expected pattern; what happened on standard error; exit status 0 or 1, 2 for wrong
-options, 130 or 143 when a signal ended it. Owns a dma-buf and the binding of it. Options, modes and meanings
-are those of the kernel's own tool, tools/testing/selftests/drivers/net/hw/ncdevmem.c: -l receives into device
-memory, without -l lines are sent from it, without addresses the driver's refusals are probed. The other end
-may be any netcat.
+In: a host's channel, addresses, lines to send on standard input. Out: the received bytes on standard output,
+or whether they are the expected pattern; a log on standard error; exit status 0 or 1, 2 for wrong options,
+130 or 143 when a signal ended it. Owns a dma-buf and its binding. Options, modes and output are those of the
+kernel's tool, tools/testing/selftests/drivers/net/hw/ncdevmem.c: with -l it receives into device memory,
+without -l it sends lines from it, and without addresses it checks what the driver must refuse. The peer may
+be any netcat.
 """
 
 from __future__ import annotations
@@ -88,22 +88,22 @@ def run(options: argparse.Namespace) -> None:
             else:
                 _client(options, host, memory, stack)
         finally:
-            ignore_signals()  # what `stack` puts back now, it puts back whole
+            ignore_signals()  # what `stack` restores now is restored completely
 
 
 def _queues(options: argparse.Namespace, host: Host) -> Queues:
-    """Those that were asked for; else the last one, to probe the upper half."""
-    there = host.ethtool.rx_queue_count()
+    """The queues of -t and -q; without them the last one, or to probe the upper half."""
+    count = host.ethtool.rx_queue_count()
     if options.first is not None:
         queues = Queues(options.first, options.count)
-        if queues.first + queues.count > there:
+        if queues.first + queues.count > count:
             raise Failure(
-                f"-t {queues.first} -q {queues.count}: the device has {there} rx queues, 0 to {there - 1}"
+                f"-t {queues.first} -q {queues.count}: the device has {count} rx queues, 0 to {count - 1}"
             )
         return queues
-    if there < 2:
-        raise Failure(f"the device has {there} rx queue: start its endpoint with --rx-queues 2 or more")
-    queues = Queues(there // 2, there // 2) if options.probing else Queues(there - 1, 1)
+    if count < 2:
+        raise Failure(f"the device has {count} rx queue: start its endpoint with --rx-queues 2 or more")
+    queues = Queues(count // 2, count // 2) if options.probing else Queues(count - 1, 1)
     _say(f"using queues {queues.first}..{queues.first + queues.count}")
     return queues
 
@@ -111,7 +111,7 @@ def _queues(options: argparse.Namespace, host: Host) -> Queues:
 def _bind_rx(
     stack: ExitStack, options: argparse.Namespace, memory: Region, queues: list[Attributes]
 ) -> int:
-    """Bind through a connection of its own, which ends the binding when it is closed; returns the id."""
+    """Bind through a control channel of its own, whose end is the binding's; returns the dma-buf's id."""
     owner = stack.enter_context(closing(Host(options.channel)))
     request: Attributes = {"ifindex": owner.ifindex, "fd": memory.fd, "queues": queues}
     if options.rx_page_size is not None:
@@ -160,7 +160,7 @@ class Server:
         _say("ncdevmem: ok")
 
     def _rule(self, family: int, address: Address) -> Attributes:
-        """What steers the connection to the first queue."""
+        """The rule that steers the connection to the first queue."""
         rule: Attributes = {
             "flow-type": "tcp4" if family == linux.AF_INET else "tcp6",
             "dst-ip": address[0], "dst-port": address[1], "queue": self._queues.first,
@@ -215,7 +215,7 @@ class Server:
 
 
 class Pattern:
-    """Bytes 1 to n-1 and a newline, over and over, from one buffer to the next."""
+    """Bytes 1 to n-1 and a newline, repeated without regard to where buffers end."""
 
     def __init__(self, n: int) -> None:
         self._period = bytes((*range(1, n), ord("\n")))
@@ -223,7 +223,7 @@ class Pattern:
         self._wrong = 0
 
     def check(self, data: bytes) -> None:
-        """Say what differs; Failure when it is more than 20 bytes in all."""
+        """Log each byte that differs; Failure when more than 20 have differed in all."""
         n = len(self._period)
         start = self._at % n
         expected = (self._period * ((start + len(data)) // n + 1))[start : start + len(data)]
@@ -292,11 +292,12 @@ def _wait_completion(sock: Socket, count: int) -> None:
     _say(f"tx complete [{done.ee_info},{done.ee_data}]")
 
 
-# --- neither: what the device must refuse
+# --- without addresses: what the device must refuse
 
 
 def _probe(options: argparse.Namespace, host: Host, queues: Queues, memory: Region, stack: ExitStack) -> None:
-    """Bind without queues, bind without header split, bind, and deactivate what is bound."""
+    """Four requests: bind without queues, bind without header split, bind, and remove a bound queue. All but
+    the third must be refused."""
     nic = NicConfiguration(host, options.channel, stack)
     nic.free(queues.first)
     _must_fail(options, memory, [{}] * queues.count, "Binding empty queues array should have failed")

@@ -1,8 +1,8 @@
 """What ncdevmem changes in a NIC, and how it restores it.
 
-In: queues to keep free, a rule. Out: header split, RSS and steering as device memory needs them; when the
-caller's stack ends, as the kernel's tool leaves them: the rule deleted, RSS at its default, the rings as they
-were. Owns the undoing.
+In: queues to keep free, a steering rule. Out: header split, RSS and steering as device memory needs them.
+Owns their undoing: when the caller's stack ends, the NIC is as the kernel's tool leaves it, with the rule
+deleted, RSS at its default, and the rings as they were.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from nodes.client.netdev import Attributes
 
 
 class NicConfiguration:
-    """Of `host`, whose channel is `channel`. No signal comes between a change and the note of its undoing.
-    Methods raise OSError."""
+    """Of `host`, whose channel is `channel`. No signal comes between a change and the callback that will undo
+    it. Methods raise OSError."""
 
     def __init__(self, host: Host, channel: str, stack: ExitStack) -> None:
         self._ethtool = host.ethtool
@@ -27,7 +27,7 @@ class NicConfiguration:
         self._stack = stack
 
     def free(self, first: int) -> None:
-        """Split headers, and keep what is not steered away from the queues from `first` on."""
+        """Split headers, and exclude the queues from `first` on from RSS: only steered packets reach them."""
         rings = self._ethtool.rings_get()
         # hds-thresh is 0 where kernels do not take the attribute.
         names = [name for name in ("tcp-data-split", "hds-thresh") if rings[name]]
@@ -46,7 +46,8 @@ class NicConfiguration:
         print(f"TCP header split: {'on' if on else 'off'}", file=sys.stderr, flush=True)
 
     def steer(self, rule: Attributes) -> None:
-        """Have `rule` and no other. Those that were there are not restored, nor does the kernel's tool."""
+        """Make `rule` the only one. Earlier rules are not restored; the kernel's tool does not do so
+        either."""
         for other in self._ethtool.ntuple_get():
             self._ethtool.ntuple_delete({"location": other["location"]})
         with uninterrupted():
@@ -57,7 +58,7 @@ class NicConfiguration:
         self._stack.callback(self._restore, what, change)
 
     def _restore(self, what: str, change: Callable[[Ethtool], None]) -> None:
-        """Through a channel of its own: a signal may have cut short a call of another."""
+        """By a channel of its own: a signal may have interrupted a call of `host`."""
         try:
             with uninterrupted(), closing(Host(self._channel)) as host:
                 change(host.ethtool)

@@ -1,7 +1,7 @@
-"""ncdevmem's command line: what each option means, and whether its value can be.
+"""ncdevmem's command line: its options, and the check of their values.
 
-In: words, DEVMEM_CHANNEL. Out: a namespace of checked values, or WrongOption before any host is asked for
-anything. Owns nothing. The letters are those of tools/testing/selftests/drivers/net/hw/ncdevmem.c.
+In: arguments, the variable DEVMEM_CHANNEL. Out: a namespace of checked values, or WrongOption before any host
+is contacted. Owns nothing. The letters are those of tools/testing/selftests/drivers/net/hw/ncdevmem.c.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """`server` and `client` are addresses that ip_address takes; `probing`: there is neither. Raises
+    """`server` and `client` are texts that ip_address takes; `probing` is true without both. Raises
     WrongOption."""
     options = _parser().parse_args(argv)
     options.probing = options.server is None and options.client is None
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """What one option says of another."""
+    """Options that contradict or need each other."""
     if not options.channel:
         raise WrongOption(f"no channel: give --channel PATH or set {CHANNEL_VARIABLE}")
     if (options.first is None) != (options.count is None):
@@ -87,14 +87,14 @@ def _check(options: argparse.Namespace) -> None:
         raise WrongOption(f"-c {options.client}: give an address of the same family as -s {options.server}")
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
+def _number(minimum: int, maximum: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number; give {least} to {most}") from None
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value} is out of range; give {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{text!r} is no number; give {minimum} to {maximum}") from None
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(f"{value} is out of range; give {minimum} to {maximum}")
         return value
 
     return convert

@@ -38,7 +38,7 @@ class Sessions:
         self._timers.schedule(session, session.deadline)
 
     def done(self, session: Session) -> None:
-        """The blocked call of `session` is over. Its timer stays: the next call will most likely move it."""
+        """The blocked call of `session` is over. Its timer stays: as a rule the next call moves it."""
         self.waiting.pop(session, None)
 
     def retry(self, now: float) -> None:
