@@ -56,8 +56,8 @@ class SystemCalls(Protocol):
     """The applications' side of a turn; see `syscall`."""
 
     @property
-    def waiting(self) -> bool:
-        """Whether a call is blocked or a socket is polled."""
+    def observed(self) -> bool:
+        """Whether a change of a socket may concern a process: one is blocked in a call, or polls."""
 
     def retry(self, now: float) -> None:
         """Sockets may have changed: go on with blocked calls."""
@@ -69,7 +69,7 @@ class SystemCalls(Protocol):
 class _NoCalls:
     """A host without applications."""
 
-    waiting = False
+    observed = False
 
     def retry(self, now: float) -> None:
         pass
@@ -132,7 +132,7 @@ class Host:
         self.stack.handle_timeouts(now)
         self.calls.retry(now)
         more = self.stack.transmit(now)
-        if self.stack.changed and self.calls.waiting:
+        if self.stack.changed and self.calls.observed:
             self.calls.retry(now)
         return now if more else self._next_timeout()
 

@@ -37,8 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workloads": _nodes("client", "machine", "uapi", "host_config", "option", "quantity", "kernel_version"),
     "topologies": set(),
     "analysis": set(),
-    "nodes.endpoint": _nodes("host", *_NODES),
+    "nodes.endpoint": _nodes("host", "syscall", *_NODES),
     "nodes.host": _nodes(*_NODES),
+    "nodes.syscall": _nodes("host", "sock", "control", "wire", "machine", "uapi", "timer_heap"),
     "nodes.client": _nodes("uapi", "machine"),
     "nodes.control": _nodes("nic", "netmem", "uapi", "machine", "wire", "kernel_version"),
     "nodes.sock": _nodes(

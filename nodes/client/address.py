@@ -1,7 +1,7 @@
 """Socket addresses as Python's socket module takes them.
 
-In: what an application gives bind and connect. Out: an address in numbers and a port. Owns nothing; asks no
-name server: the only name is localhost.
+In: the address argument of bind and connect. Out: a numeric address and a port. Owns nothing. No name server
+is asked: the only name is localhost.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Control messages between the channel's records and Python's (level, type, body).
+"""Control messages: from and to Python's (level, type, body).
 
-In: what sendmsg was given, what recvmsg was answered. Out: a dma-buf's id, its ranges, control messages.
+In: the arguments of sendmsg, the replies to recvmsg. Out: a dma-buf's id and ranges for the request, control
+messages for the application. Owns nothing.
 Source: __sock_cmsg_send (net/core/sock.c), put_cmsg (net/core/scm.c), ip_recv_error and ipv6_recv_error
 (net/ipv4/ip_sockglue.c, net/ipv6/datagram.c).
 """
@@ -19,11 +20,11 @@ Ancillary = tuple[int, int, bytes]
 _CMSG_BYTES = uapi.DMABUF_CMSG.size
 _DMABUF, _LINEAR = uapi.SCM_DEVMEM_DMABUF, uapi.SCM_DEVMEM_LINEAR
 _ID, _NO_ID = slice(16, 20), bytes(4)  # dmabuf_cmsg.dmabuf_id; 0 marks SCM_DEVMEM_LINEAR
-_NO_OFFENDER, _NO_OFFENDER6 = bytes(16), bytes(28)  # sockaddr_in, sockaddr_in6: nobody's fault
+_NO_OFFENDER, _NO_OFFENDER6 = bytes(16), bytes(28)  # sockaddr_in, sockaddr_in6: no node has caused it
 
 
 def dmabuf_id(ancdata: Iterable[tuple[int, int, Any]]) -> int:
-    """What the last SCM_DEVMEM_DMABUF says, 0 without one. Other levels are passed over."""
+    """The id in the last SCM_DEVMEM_DMABUF, 0 without one. Messages of other levels are ignored."""
     found = 0
     for level, kind, body in ancdata:
         if level != uapi.SOL_SOCKET:
@@ -57,7 +58,7 @@ def fragments(cmsgs: bytes) -> list[Ancillary]:
 
 
 def completion(extended_err: bytes, family: int, ancbufsize: int) -> tuple[list[Ancillary], int]:
-    """What MSG_ERRQUEUE yields, as much as `ancbufsize` bytes hold of it, and recvmsg's flags."""
+    """The control message of a read with MSG_ERRQUEUE, cut to `ancbufsize` bytes, and recvmsg's flags."""
     if family == AF_INET6:
         level, kind, body = uapi.SOL_IPV6, uapi.IPV6_RECVERR, extended_err + _NO_OFFENDER6
     else:

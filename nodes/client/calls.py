@@ -1,18 +1,19 @@
-"""One system call over a channel: a record out, its reply back, failures as OSError.
+"""One system call over a channel: a request out, its reply back, failures as OSError.
 
-Owns the channel. Threads take turns; the calls of a socket, which may block, have channels to choose from
-(socket_calls). A call may be left by whatever a signal handler raises, its reply to come: such a channel says
-that it is `owed` one, and the next call drops it.
+In: requests. Out: replies. Owns the channel. Threads take turns; a socket, whose calls may block, has several
+channels (socket_calls).
+A signal handler may raise an exception while a call waits for its reply. The caller is gone then, and the
+reply still comes: the channel says so (`reply_pending`), and the next call discards that reply before it
+sends.
 """
 
 from __future__ import annotations
 
-import _thread
 import os
-import threading
 from typing import TypeVar
 
-from nodes.uapi.channel import Channel, ChannelClosed
+from nodes.client.runtime import MACHINE, Runtime
+from nodes.uapi.channel import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, Failed, Hello, Reply, Request, Welcome
 
 _R = TypeVar("_R", bound=Reply)
@@ -20,7 +21,7 @@ _HANG_UP_S = 5.0  # an endpoint that is stopped does not keep its applications f
 
 
 class SystemCallError(OSError):
-    """What the endpoint refused: errno, a sentence, and for netlink the attribute that offends."""
+    """What the endpoint refused: errno, a sentence, and for netlink the attribute that is wrong."""
 
     def __init__(self, number: int, message: str, attribute: str = "") -> None:
         super().__init__(number, message)
@@ -28,23 +29,24 @@ class SystemCallError(OSError):
 
 
 class Calls:
-    """Raises OSError when nobody listens at `path`, ConnectionError when the endpoint goes away."""
+    """Raises OSError when no endpoint listens at `path`, ConnectionError when the endpoint ends."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, runtime: Runtime = MACHINE) -> None:
         self.path = path
-        self._channel = Channel.connect(path)
-        self._turn = threading.Lock()
-        self.owed = False  # whether a reply may come that nobody waits for
-        self._dropping = threading.Lock()
-        self._ticket: object | None = None  # of a dropping that is not done
+        self.runtime = runtime
+        self._channel = runtime.connect(path)
+        self._turn = runtime.lock()
+        self.reply_pending = False  # whether a reply may come that no call waits for
+        self._discarding = runtime.lock()
+        self._discard: object | None = None  # identifies the discarding that has yet to be done
 
     def hello(self, patience_s: float) -> tuple[Welcome, list[int]]:
-        """Who the endpoint is. Raises TimeoutError when it does not say so within `patience_s`, as one that
-        is stopped never does; ConnectionError."""
+        """Ask the endpoint for the host's name and addresses. Raises TimeoutError when it does not answer
+        within `patience_s`, as one that is stopped does not; ConnectionError."""
         return self.call_within(patience_s, Hello(), Welcome)
 
     def call_within(self, patience_s: float | None, request: Request, kind: type[_R]) -> tuple[_R, list[int]]:
-        """As call_for_fds; TimeoutError when the answer takes longer than `patience_s`."""
+        """As call_for_fds; TimeoutError when the reply takes longer than `patience_s`."""
         self._channel.settimeout(patience_s)
         answer = self.call_for_fds(request, kind)
         self._channel.settimeout(None)
@@ -68,35 +70,35 @@ class Calls:
     def _exchange(self, request: Request, fds: tuple[int, ...]) -> tuple[AnyReply, list[int]]:
         try:
             with self._turn:
-                if self.owed:
-                    self._drop_owed()
-                self.owed = True  # before it is sent: nobody could say on which side of it a signal fell
+                if self.reply_pending:
+                    self._discard_pending_reply()
+                # Set before the request is sent: after an exception no one can tell whether it was sent.
+                self.reply_pending = True
                 self._channel.send(request, fds)
                 answer = self._channel.receive_reply()
-                self.owed = False
+                self.reply_pending = False
                 return answer
         except ChannelClosed:
-            self.owed = False
+            self.reply_pending = False
             raise ChannelClosed(f"the endpoint at {self.path} is gone") from None
 
-    def _drop_owed(self) -> None:
-        """What was done through the channel lives as long as it does, so it stays and old replies go. Signal
-        handlers run in the main thread alone: in this one nothing comes between question and answer. Whoever
-        is interrupted here leaves it to its work; of those with one ticket, the first does it."""
-        ticket = self._ticket or object()
-        self._ticket = ticket
-        done = threading.Lock()
-        done.acquire()
-        # Thread.start would wait, and a signal in there leaves Python's list of threads in disorder.
-        _thread.start_new_thread(self._drop_until_welcome, (ticket, done))
-        with done:
-            pass
+    def _discard_pending_reply(self) -> None:
+        """Receive and drop the reply of a call that was left. The channel itself must stay open: what the
+        process has registered and bound through it ends with it.
 
-    def _drop_until_welcome(self, ticket: object, done: threading.Lock) -> None:
-        """Of all replies Welcome alone was not asked for before."""
+        A thread does it, because Python runs signal handlers in the main thread alone: no exception can come
+        between this question and its answer. An exception that is raised here while the thread is awaited
+        leaves it at work. The next call then spawns another thread for the same discarding; the first of
+        them to get the lock does it, the others find it done."""
+        this = self._discard = self._discard or object()
+        self.runtime.spawn(lambda: self._discard_until_welcome(this), "discard").join()
+
+    def _discard_until_welcome(self, discard: object) -> None:
+        """Ask Hello and drop replies up to its Welcome: no other request is answered by Welcome, and the call
+        that made this channel has had its own."""
         try:
-            with self._dropping:
-                if self._ticket is not ticket:
+            with self._discarding:
+                if self._discard is not discard:
                     return
                 self._channel.send(Hello())
                 reply: AnyReply | None = None
@@ -104,11 +106,9 @@ class Calls:
                     reply, fds = self._channel.receive_reply()
                     for fd in fds:
                         os.close(fd)
-                self._ticket = None
+                self._discard = None
         except OSError:
-            pass  # the next call meets it too
-        finally:
-            done.release()
+            pass  # the next call fails in the same way, and says so
 
     def hang_up(self) -> None:
         """Close, and return when the endpoint has undone what was done through this channel."""
@@ -127,7 +127,7 @@ def _expect(reply: AnyReply, kind: type[_R]) -> _R:
 
 
 def failure(reply: Failed) -> OSError:
-    """The exception Python has for an errno (BlockingIOError, ...), or SystemCallError."""
+    """The exception that Python has for an errno (BlockingIOError, ...), or SystemCallError."""
     if reply.attribute:
         return SystemCallError(reply.number, reply.message, reply.attribute)
     ordinary = OSError(reply.number, reply.message or os.strerror(reply.number))

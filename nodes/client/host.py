@@ -2,18 +2,19 @@
 
     host = Host("/run/.../h1.sock"); sock = host.socket(); host.netdev.bind_rx({...})
 
-Owns the control channel; when it closes, what was registered and bound through it goes.
+In: calls of the application. Out: sockets, registered memory, counters. Owns the control channel: when it
+closes, the endpoint drops what was registered and unbinds what was bound through it.
 """
 
 from __future__ import annotations
 
 import socket as linux
-import time
 
 from nodes.client.calls import Calls
 from nodes.client.ethtool import Ethtool
 from nodes.client.memory import MemoryRegistry, UserMemory
 from nodes.client.netdev import Netdev
+from nodes.client.runtime import MACHINE, Runtime
 from nodes.client.socket import Socket
 from nodes.client.socket_calls import SocketCalls
 from nodes.machine.ceilings import MemoryBus
@@ -39,13 +40,16 @@ class HostError(RuntimeError):
 
 
 class Host:
-    """`name`, `address` and `address6` (the endpoint's; None without IPv6), `kernel_address` (Linux's own on
-    the same link, or None), `ifname`, `ifindex`, `mtu`; `bus` is the host's memory ceiling, None without."""
+    """`name`; `nics`, and of the first NIC `ifname`, `ifindex`, `mtu`, `address` and `address6` (the
+    endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `bus` is the
+    host's memory bus where its bandwidth is limited, else None. `runtime` is where its calls, and what an
+    application does with it, wait."""
 
-    def __init__(self, path: str, patience_s: float = _HELLO_S) -> None:
-        """Raises HostError when nobody listens at `path`, or does not answer within `patience_s`."""
+    def __init__(self, path: str, patience_s: float = _HELLO_S, runtime: Runtime = MACHINE) -> None:
+        """Raises HostError when no endpoint listens at `path`, or it does not answer within `patience_s`."""
+        self.runtime = runtime
         try:
-            self._calls = Calls(path)
+            self._calls = Calls(path, runtime)
         except OSError as e:
             raise HostError(
                 f"no endpoint listens at {path!r} ({e.strerror}): "
@@ -53,12 +57,12 @@ class Host:
             ) from None
         welcome, fds = self._hello(patience_s)
         self.name = welcome.name
-        self.address = welcome.address
-        self.address6 = welcome.address6 or None
         self.kernel_address = welcome.kernel_address or None
-        self.ifname = welcome.ifname
-        self.ifindex = welcome.ifindex
-        self.mtu = welcome.mtu
+        self.nics = welcome.nics
+        first = welcome.nics[0]
+        self.ifname, self.ifindex, self.mtu = first.ifname, first.ifindex, first.mtu
+        self.address = first.address
+        self.address6 = first.address6 or None
         self.bus = MemoryBus(fds[0]) if fds else None
         self.netdev = Netdev(self._calls)
         self.ethtool = Ethtool(self._calls, self.ifindex)
@@ -79,12 +83,13 @@ class Host:
             raise HostError(f"the endpoint at {path!r} ended before it answered; see what it said") from None
 
     def socket(self, family: int = linux.AF_INET) -> Socket:
-        """A new TCP socket of the host's stack, AF_INET or AF_INET6. The latter speaks IPv4 too, with
+        """A new TCP socket of the host's stack, AF_INET or AF_INET6. With AF_INET6 it speaks IPv4 too, to
         addresses like ::ffff:10.0.0.1, unless IPV6_V6ONLY is set."""
-        return Socket(SocketCalls.open(self._calls.path, family), self._registry, family)
+        return Socket(SocketCalls.open(self._calls.path, family, self.runtime), self._registry, family)
 
     def kernel_socket(self) -> linux.socket:
-        """A Linux TCP socket made in the host's namespace: it stays there wherever it is used."""
+        """A TCP socket of Linux, made in the host's network namespace: it keeps that namespace in whichever
+        process it is used."""
         _, fds = self._calls.call_for_fds(OpenKernelSocket(), Done)
         return linux.socket(fileno=fds[0])
 
@@ -101,7 +106,7 @@ class Host:
         return self._calls.call(GetSnmp(), Snmp).counters
 
     def sockets(self) -> list[SocketRow]:
-        """Every socket of the host's stack that is connected or listens, as `ss` has them."""
+        """All sockets of the host's stack that are connected or listen, as `ss` shows them."""
         rows: list[SocketRow] = []
         more = True
         while more:
@@ -111,14 +116,15 @@ class Host:
         return rows
 
     def turn(self, dram_bytes: int) -> None:
-        """Wait until the host's memory bus has served `dram_bytes` of accesses; at once without a ceiling."""
+        """Wait until the host's memory bus has served `dram_bytes` of accesses; return at once without
+        one."""
         if self.bus is not None:
-            now = time.monotonic()
-            time.sleep(max(0.0, self.bus.reserve(dram_bytes, now) - now))
+            now = self.runtime.monotonic()
+            self.runtime.sleep(max(0.0, self.bus.reserve(dram_bytes, now) - now))
 
     def close(self) -> None:
-        """Unbind and unregister what was done through this object; when it returns that is done. Sockets
-        have channels of their own."""
+        """Unbind and unregister what was bound and registered through this object; that is done when it
+        returns. Sockets stay open: they have channels of their own."""
         self._calls.hang_up()
         if self.bus is not None:
             self.bus.close()

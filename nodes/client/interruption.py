@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP as an exception, for a program that has something to restore.
+"""Ctrl-C, SIGTERM and SIGHUP as an exception, for a program that has something to restore when it ends.
 
-In: signals. Out: Stopped, once, wherever the program waits, and not inside `uninterrupted`. Owns the
-process's handlers of the three.
+In: signals. Out: the exception Stopped, raised once, at any point of the program outside of `uninterrupted`.
+Owns the process's handlers of the three signals.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ class Stopped(BaseException):
 
 
 def catch_signals() -> None:
-    """From here on the first signal raises Stopped; more of them change nothing."""
+    """From here on the first of the signals raises Stopped; later ones are ignored."""
 
     def stop(signum: int, _frame: FrameType | None) -> None:
         ignore_signals()
         raise Stopped(signum)
 
     for each in _SIGNALS:
-        if signal.getsignal(each) is not signal.SIG_IGN:  # as a shell leaves it for a job in the background
+        if signal.getsignal(each) is not signal.SIG_IGN:  # a shell's background job ignores SIGINT
             signal.signal(each, stop)
 
 
 def ignore_signals() -> None:
-    """From here on the program ends in its own way: nothing keeps it from restoring things."""
+    """From here on no signal interrupts the program while it restores what it has changed."""
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Signals wait until the end of the block."""
+    """The signals are blocked until the end of the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield

@@ -1,7 +1,8 @@
-"""Host memory that an application shares with its endpoint, so that an ordinary read or write is one
-copy, the kernel's, and not a trip through the channel.
+"""Host memory that an application has registered with its endpoint: to receive into it, or send from it, is
+one copy, the kernel's between its pages and user memory; the bytes do not go through the channel.
 
-In: sizes, and buffers of the application's. Out: memory, and which registered span a buffer lies in.
+In: sizes; buffers of the application. Out: memory; the registered span that a buffer lies in. Owns the memory
+and the table of registered addresses.
 """
 
 from __future__ import annotations
@@ -12,16 +13,14 @@ import ctypes
 from nodes.client.calls import Calls
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
-from nodes.uapi.syscalls import Done, RegisterMemory, Span, UnregisterMemory
-
-_NAME = "user-memory"  # how the endpoint knows such a memfd (endpoint/syscalls.py)
+from nodes.uapi.syscalls import USER_MEMORY_NAME, Done, RegisterMemory, Span, UnregisterMemory
 
 
 class UserMemory:
-    """`view` is a memoryview over the whole region; slices of it are recognised by sockets of the host."""
+    """`view` is a memoryview of the whole region. Sockets of the host recognise it and its slices."""
 
     def __init__(self, calls: Calls, registry: MemoryRegistry, size: int) -> None:
-        self.region = Region.shareable(_NAME, size, Place.HOST)
+        self.region = Region.shareable(USER_MEMORY_NAME, size, Place.HOST)
         self.view = self.region.view
         self._calls = calls
         self._registry = registry
@@ -41,7 +40,7 @@ class UserMemory:
 
 
 class MemoryRegistry:
-    """Which addresses of this process are registered memory."""
+    """The addresses of this process at which there is registered memory."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
@@ -56,7 +55,8 @@ class MemoryRegistry:
         del self._regions[address]
 
     def span(self, buffer: memoryview) -> Span | None:
-        """Where in registered memory `buffer` lies; None when it does not, or cannot be written to."""
+        """Where in registered memory `buffer` lies; None when it lies elsewhere, or is read-only (its address
+        cannot be taken then)."""
         if not self._starts or buffer.readonly or not buffer.nbytes:
             return None
         address = _address(buffer)

@@ -1,8 +1,8 @@
-"""The system calls of one socket, from any number of threads: each has a channel to itself.
+"""The system calls of one socket, from any number of threads: each call has a channel to itself.
 
-In: requests. Out: replies. Owns the socket's channels: the first one, and those that were opened because a
-call came while the others were busy, or in place of one that a signal handler left. The socket closes with
-the last of them.
+In: requests. Out: replies. Owns the socket's channels: the first one; one more for each call that came while
+all others were busy; and those that replace a channel whose call was left by a signal handler. The socket
+closes with the last of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from nodes.client.calls import Calls
+from nodes.client.runtime import MACHINE, Runtime
 from nodes.uapi.syscalls import (
     Accept,
     Accepted,
@@ -26,7 +27,7 @@ from nodes.uapi.syscalls import (
 
 _R = TypeVar("_R", bound=Reply)
 _A = TypeVar("_A")
-_REPLACE_S = 1.0  # an endpoint that is stopped does not keep a signal handler's exception from its way
+_REPLACE_S = 1.0  # an endpoint that is stopped does not hold up a signal handler's exception for longer
 
 
 class SocketCalls:
@@ -34,25 +35,26 @@ class SocketCalls:
 
     def __init__(self, calls: Calls, handle: int) -> None:
         self.path = calls.path
+        self.runtime = calls.runtime
         self.handle = handle
         self.closed = False
         self._idle = [calls]  # the last one used is the next
-        self._left: list[Calls] = []  # with a reply to come; open until another one holds the socket
+        # Channels with a reply to come: they hold the socket open until another channel does.
+        self._abandoned: list[Calls] = []
 
     @classmethod
-    def open(cls, path: str, family: int) -> SocketCalls:
-        """A new socket. Raises EAFNOSUPPORT, and OSError when nobody listens at `path`."""
-        calls = Calls(path)
+    def open(cls, path: str, family: int, runtime: Runtime = MACHINE) -> SocketCalls:
+        """A new socket. Raises EAFNOSUPPORT, and OSError when no endpoint listens at `path`."""
+        calls = Calls(path, runtime)
         try:
             return cls(calls, calls.call(OpenSocket(family), Done).value)
         except BaseException:
             calls.close()
             raise
 
-    @classmethod
-    def attach(cls, path: str, handle: int) -> SocketCalls:
-        """A socket that there is already: EBADF if not."""
-        return cls(_attached(path, handle), handle)
+    def dup(self) -> SocketCalls:
+        """The same socket, by a channel of its own: EBADF when the socket is closed."""
+        return SocketCalls(self._attached(), self.handle)
 
     def call(self, request: Request, kind: type[_R]) -> _R:
         """As Calls.call."""
@@ -63,9 +65,10 @@ class SocketCalls:
         return self._through(Calls.call_for_fds, request, kind)
 
     def accept(self, request: Accept) -> tuple[Accepted, SocketCalls]:
-        """The next connection. The channel for it is open before it is asked for, and holds it before the
-        listener's may close: neither a lack of descriptors nor another thread's close loses it."""
-        fresh = Calls(self.path)
+        """The next connection. Its channel is opened before the connection is asked for, and is attached to
+        it before the listener's channel may close: neither a lack of descriptors nor a close by another
+        thread loses the connection."""
+        fresh = Calls(self.path, self.runtime)
 
         def accept(calls: Calls, request: Request, kind: type[Accepted]) -> Accepted:
             accepted = calls.call(request, kind)
@@ -105,17 +108,28 @@ class SocketCalls:
             return self._another()
 
     def _give_back(self, calls: Calls) -> None:
-        """One with a reply to come is replaced at once: the call that waits there is to take no more data."""
-        (self._left if calls.owed else self._idle).append(calls)
-        if calls.owed and not self.closed:
+        """A channel with a reply to come is replaced at once, and closed: the call that is still blocked in
+        it must not take data that later calls are to receive."""
+        (self._abandoned if calls.reply_pending else self._idle).append(calls)
+        if calls.reply_pending and not self.closed:
             with suppress(OSError):  # the next call tries again
                 self._idle.append(self._another(_REPLACE_S))
         if self.closed:
             self._close_idle()
 
     def _another(self, patience_s: float | None = None) -> Calls:
-        calls = _attached(self.path, self.handle, patience_s)
-        _close_all(self._left)
+        calls = self._attached(patience_s)
+        _close_all(self._abandoned)
+        return calls
+
+    def _attached(self, patience_s: float | None = None) -> Calls:
+        """A new channel that serves the socket. TimeoutError after `patience_s`."""
+        calls = Calls(self.path, self.runtime)
+        try:
+            calls.call_within(patience_s, AttachSocket(self.handle), SocketNames)
+        except BaseException:
+            calls.close()
+            raise
         return calls
 
     def close(self) -> None:
@@ -125,20 +139,10 @@ class SocketCalls:
 
     def _close_idle(self) -> None:
         _close_all(self._idle)
-        _close_all(self._left)
+        _close_all(self._abandoned)
 
 
 def _close_all(channels: list[Calls]) -> None:
     with suppress(IndexError):
         while True:
             channels.pop().close()
-
-
-def _attached(path: str, handle: int, patience_s: float | None = None) -> Calls:
-    calls = Calls(path)
-    try:
-        calls.call_within(patience_s, AttachSocket(handle), SocketNames)
-    except BaseException:
-        calls.close()
-        raise
-    return calls

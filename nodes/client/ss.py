@@ -1,6 +1,7 @@
-"""A table of sockets as text, as `ss -tia` prints it. In: rows of Host.sockets(). Out: lines. Owns nothing.
+"""A table of sockets as text, as `ss -tia` prints it.
 
-Source: tcp_stats_print, misc/ss.c of iproute2, for names and order; what this stack does not count is absent.
+In: rows of Host.sockets(). Out: lines. Owns nothing. Source: tcp_stats_print in misc/ss.c of iproute2, for
+names and order; what this stack does not count is left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from nodes.uapi.syscalls import SocketRow
 
 _TITLE = ("State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port")
 _UNLIMITED = 0xFFFFFFFFFFFFFFFF  # bytes a second
-_SSTHRESH_MAX = 0xFFFF  # packets; from here on it limits nothing, and ss does not show it
+_SSTHRESH_MAX = 0xFFFF  # packets: infinite in effect, and ss does not show it
 _COUNTS = (
     "bytes_sent", "bytes_retrans", "bytes_acked", "bytes_received", "segs_out", "segs_in", "delivered",
     "unacked", "lost", "sacked", "dsack_dups", "rcv_ooopack",
@@ -19,7 +20,7 @@ _COUNTS = (
 
 
 def table(rows: Iterable[SocketRow]) -> str:
-    """Every socket with a line of what TCP_INFO says below it."""
+    """A line for each socket, and below it one with its TCP_INFO."""
     lines = [_columns(*_TITLE)]
     for row in rows:
         ends = [_end(*row.local), _end(*row.remote)]

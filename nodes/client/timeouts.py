@@ -1,13 +1,12 @@
 """How long a call may block.
 
-In: a timeout as Python's sockets have it: seconds, None for ever, 0 not at all. Out: when the call has to
-end, and the exception that Python has for it. Owns nothing.
+In: a timeout as Python's sockets have it: seconds, None for ever, 0 not at all; the time. Out: when the call
+has to end, and the exception that Python raises then. Owns nothing.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,7 +26,7 @@ def check(timeout: float | None) -> None:
 
 @contextmanager
 def timed(wait_s: float | None) -> Iterator[None]:
-    """A call that would block, and waited, has timed out."""
+    """Raise TimeoutError when a call that was allowed to wait would still block."""
     try:
         yield
     except BlockingIOError:
@@ -36,9 +35,11 @@ def timed(wait_s: float | None) -> Iterator[None]:
         raise
 
 
-def deadline(wait_s: float | None) -> float:
-    return math.inf if wait_s is None else time.monotonic() + wait_s
+def deadline(now: float, wait_s: float | None) -> float:
+    """When a call that begins now has to end."""
+    return math.inf if wait_s is None else now + wait_s
 
 
-def left_s(deadline: float) -> float | None:
-    return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+def left_s(deadline: float, now: float) -> float | None:
+    """The timeout of the rest of the call."""
+    return None if deadline == math.inf else max(0.0, deadline - now)

@@ -19,18 +19,17 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from nodes.endpoint.host_parts import HostParts
 from nodes.endpoint.interface import InterfaceError, claim, mtu
 from nodes.endpoint.loop import AddressInUse, Loop
 from nodes.endpoint.options import parse
-from nodes.endpoint.syscalls import Syscalls
+from nodes.endpoint.platform import LinuxPlatform
 from nodes.endpoint.trace import TraceFile
 from nodes.host import Host, NicWire, Surroundings
 from nodes.host_config import HostConfig, NicConfig
 from nodes.machine.ceilings import MemoryBus
 from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
-from nodes.uapi.syscalls import Welcome
+from nodes.syscall.sessions import Sessions
 from nodes.wire import ethernet, ipv6
 
 _CAPTURE_BUFFER_BYTES = 1 << 20
@@ -69,10 +68,9 @@ def run(config: HostConfig) -> None:
         if config.pcap:
             _capture(host, config.pcap, stack)
         bus = MemoryBus.create(config.host_mem_bw_bytes_per_s) if config.host_mem_bw_bytes_per_s else None
-        syscalls = Syscalls(_parts(host, bus))
-        host.calls = syscalls
+        host.calls = sessions = Sessions(host, LinuxPlatform(bus))
         fds = {wire.fileno(): at.ifindex for wire, at in zip(sockets, wires, strict=True)}
-        Loop(host, syscalls, fds, listener, bus).run(probe=config.dad)
+        Loop(host, sessions, fds, listener, bus).run(probe=config.dad)
 
 
 def _open_wire(nic: NicConfig, stack: ExitStack) -> AfPacket:
@@ -101,18 +99,6 @@ def _capture(host: Host, path: str, stack: ExitStack) -> None:
         capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
         capture.advance(time.monotonic())
         host.capture(ifindex, capture)
-
-
-def _parts(host: Host, bus: MemoryBus | None) -> HostParts:
-    config, nic = host.config, host.config.nics[0]
-    (device, *_) = host.stack.devices.values()
-    v4, v6 = nic.ipv4, nic.ipv6
-    welcome = Welcome(
-        config.name or nic.interface, str(v4.ip), v4.network.prefixlen, config.kernel_address, device.name,
-        device.ifindex, device.config.mtu, str(v6.ip) if v6 else "", v6.network.prefixlen if v6 else 0,
-    )  # fmt: skip
-    impairment = host.impairments.get(device.ifindex)
-    return HostParts(welcome, host.stack, device, host.netdev, host.ethtool, host.ledger, bus, impairment)
 
 
 def _writable(option: str, path: str) -> BinaryIO:

@@ -1,9 +1,10 @@
-"""Whether the process at the other end of a channel may administer the network.
+"""Whether the process at the other end of a channel may administer the network (CAP_NET_ADMIN).
 
-In: the channel's socket. Out: yes or no. Owns nothing. The process that connected counts, as privileged as it
-was when it connected: SO_PEERCRED names it, /proc its capabilities. An endpoint in a pid namespace of its own
-sees 0 for a process outside; then a pidfd (SO_PEERPIDFD, Linux 6.5) names it, looked up in the /proc that
-process 1 of that namespace keeps open. unix(7), capabilities(7), pid_namespaces(7), fdinfo in proc(5).
+In: the channel's socket. Out: yes or no. Owns nothing. What counts is the process that connected, with the
+capabilities that it has when its connection is accepted: SO_PEERCRED tells its pid, /proc its capabilities.
+To an endpoint in a pid namespace of its own, a process outside has pid 0: then a pidfd (SO_PEERPIDFD, Linux
+6.5) identifies it, looked up in the /proc that process 1 of that namespace keeps open.
+Source: unix(7), capabilities(7), pid_namespaces(7), fdinfo in proc(5).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _SO_PEERPIDFD = 77
 
 
 def has_net_admin(sock: socket.socket) -> bool:
-    """CAP_NET_ADMIN in the endpoint's own user namespace. Of a process that cannot be found any more, or
-    not be seen from here, root is taken at its word."""
+    """Whether the peer of `sock` has CAP_NET_ADMIN in the endpoint's own user namespace. Where its process
+    has ended or cannot be seen from here, its user id decides: root has it."""
     pid, uid, _ = _PEERCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
     try:
         process = Path(f"/proc/{pid}") if pid else _outside_process(sock)
@@ -35,7 +36,7 @@ def _outside_process(sock: socket.socket) -> Path:
     pidfd = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     try:
         outside = _outside_proc()
-        # fdinfo shows pids as the /proc sees them through which it is read
+        # fdinfo shows a pid as of the pid namespace whose /proc it is read through.
         pid = int(_field(outside / f"self/fdinfo/{pidfd}", "Pid"))
     finally:
         os.close(pidfd)
@@ -46,7 +47,7 @@ def _outside_process(sock: socket.socket) -> Path:
 
 @functools.cache
 def _outside_proc() -> Path:
-    """The /proc of the namespace around ours, through a descriptor of process 1."""
+    """The /proc of the pid namespace outside of this one, by a descriptor of process 1."""
     for link in Path("/proc/1/fd").iterdir():
         try:
             if os.readlink(link) == "/proc" and not os.path.samefile(link, "/proc"):

@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from types import FrameType
 
-from nodes.endpoint.session import Session
-from nodes.endpoint.syscalls import Syscalls
+from nodes.endpoint.credentials import has_net_admin
 from nodes.host import Host
 from nodes.machine.ceilings import MemoryBus
+from nodes.syscall.session import Session
+from nodes.syscall.sessions import Sessions
+from nodes.uapi.channel import RECORD_BYTES, Channel
 from nodes.wire import ethernet, ip
 
 _WAIT_MAX_S = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
@@ -39,13 +41,14 @@ class Loop:
     def __init__(
         self,
         host: Host,
-        syscalls: Syscalls,
+        sessions: Sessions,
         wires: Mapping[int, int],
         listener: socket.socket,
         bus: MemoryBus | None,
     ) -> None:
         self._host = host
-        self._syscalls = syscalls
+        self._table = sessions
+        self._record_buffer = bytearray(RECORD_BYTES)  # of all channels: they are served in turn
         self._wires = wires
         self._bus = bus
         self._listener = listener
@@ -125,7 +128,9 @@ class Loop:
             if refused.errno in (errno.EMFILE, errno.ENFILE):
                 self._refuse_one()
             return
-        session = Session(sock, self._syscalls)
+        channel = Channel(sock, self._record_buffer)
+        channel.setblocking(False)
+        session = Session(channel, has_net_admin(sock), self._table)
         self._sessions[session.fd] = session
         self._events.pop(session.fd, None)  # of a closed session that had the same number
         self._watch(session.fd, session.wanted_events())
@@ -142,8 +147,8 @@ class Loop:
         for fd, ifindex in self._wires.items():
             waiting = self._host.devices[ifindex].tx.waiting
             self._watch(fd, select.EPOLLIN | (select.EPOLLOUT if waiting else 0))
-        stirred, self._syscalls.stirred = self._syscalls.stirred, {}
-        for session in stirred:
+        rearm, self._table.rearm = self._table.rearm, {}
+        for session in rearm:
             if not session.closed:
                 self._watch(session.fd, session.wanted_events())
             elif self._sessions.get(session.fd) is session:
@@ -176,7 +181,7 @@ class Loop:
     def close(self) -> None:
         """Sockets close, and their last segments leave."""
         now = time.monotonic()
-        self._syscalls.hang_up()
+        self._table.hang_up()
         for session in [*self._sessions.values()]:
             session.close(now)
         self._host.stack.transmit(now)

@@ -1,15 +1,34 @@
-"""A descriptor that polls as a socket of ours does: what an application gives to poll, select and epoll.
+"""A descriptor that polls as a socket of the stack does: what an application gives to poll, select and epoll.
 
-In: the events that a socket is ready for. Out: a descriptor of Linux with just these events, level and edge.
-It is a datagram socket of AF_UNIX, called the file here, whose readiness each has a handle of its own:
-POLLIN     a datagram waits in its receive queue: the bell sends it, we take it out again
-POLLOUT    its send buffer is full while a datagram of its own lies in the sink
-POLLERR    its peer, the bell, leaves it for another with a datagram unread; SO_ERROR takes that back
-POLLRDHUP, POLLHUP    shutdown, for good
-An application may do to its descriptor what it likes: it then polls as it may, and nobody else notices. So no
-call here waits, whatever became of O_NONBLOCK, and none has to succeed.
-Owns two sockets for all files together (the bell, whom it leaves them for) and two for each.
+In: the events that a socket is ready for. Out: a descriptor of Linux that reports just these events, level-
+and edge-triggered. Owns two sockets for each polled socket (file, sink) and two for all of them (notifier,
+parking).
 Source: unix_dgram_poll, unix_dgram_disconnected (net/unix/af_unix.c).
+
+All four are datagram sockets of AF_UNIX. The application holds a duplicate of `file`; each kind of readiness
+of `file` is made, and taken back, by an operation of its own:
+
+                 connected, but for the moment of making a POLLERR
+      notifier ----------------------------------------------------> parking
+       ^    |
+       |    | POLLIN: one datagram                (both one for all poll files)
+  peer |    v
+       file ---------------------------------------------> sink
+       ^      no POLLOUT: one datagram that fills         (connected to file)
+       |      the send buffer of file
+       descriptor that the application polls
+
+  POLLIN     on: notifier sends file a datagram             off: the endpoint receives it from file
+  POLLOUT    on: the endpoint receives sink's datagram      off: file sends sink a datagram
+  POLLERR    on: notifier connects to file, file sends it   off: SO_ERROR of file is read
+             a datagram, and notifier connects to parking
+             with that datagram unread: ECONNRESET for file
+  POLLRDHUP  on: file is shut down for reading              off: never
+  POLLHUP    on: file is shut down for both                 off: never
+
+No other process can send to file or to notifier: a connected datagram socket takes datagrams from its peer
+alone. The application may do to its descriptor what it likes, O_NONBLOCK included: then this descriptor polls
+wrongly, and no other. So no call below waits, and a call that fails is passed over.
 """
 
 from __future__ import annotations
@@ -22,67 +41,77 @@ from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.tcp_poll import poll_events
 
 _SEND_BUFFER = 8192  # doubled by the kernel
-_FULL = bytes(4096)  # more than a quarter of that buffer, and one more datagram still fits
-_RING = b"\0"
-_AT_ONCE = socket.MSG_DONTWAIT
-_HARMLESS = suppress(OSError)  # may be used again, and inside itself
+_FILLING = bytes(4096)  # more than a quarter of that buffer: no POLLOUT, yet another datagram fits
+_DATAGRAM = b"\0"
+_DONTWAIT = socket.MSG_DONTWAIT
+_PASS_OVER = suppress(OSError)  # may be entered again, also inside itself
 
 
-def _datagrams() -> socket.socket:
+def _datagram_socket() -> socket.socket:
     """Bound to an abstract name that the kernel chooses."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     sock.bind("")
     return sock
 
 
-class Bell:
-    """The peer of every poll file, connected to `_elsewhere` in between."""
+class Notifier:
+    """The peer of every poll file, one for all of them. Its sockets are open while there are poll files."""
 
     def __init__(self) -> None:
-        self._sock, self._elsewhere = _datagrams(), _datagrams()
-        self._name, self._away = self._sock.getsockname(), self._elsewhere.getsockname()
-        self._sock.connect(self._away)
+        self._files = 0
 
-    def adopt(self, file: socket.socket) -> None:
-        """Become its peer."""
+    def attach(self, file: socket.socket) -> None:
+        """Become the peer of `file`. A socket may connect to one that is connected to it or to none."""
+        if not self._files:
+            self._open()
         self._sock.connect(file.getsockname())
         file.connect(self._name)
-        self._sock.connect(self._away)
+        self._sock.connect(self._parking_name)
+        self._files += 1
 
-    def ring(self, file: socket.socket) -> None:
-        """Something to read."""
-        self._sock.sendto(_RING, file.getsockname())
+    def detach(self) -> None:
+        """A poll file is closed."""
+        self._files -= 1
+        if not self._files:
+            self._sock.close()
+            self._parking.close()
 
-    def desert(self, file: socket.socket) -> None:
-        """An error: its datagram was not read."""
+    def _open(self) -> None:
+        self._sock, self._parking = _datagram_socket(), _datagram_socket()
+        self._name, self._parking_name = self._sock.getsockname(), self._parking.getsockname()
+        self._sock.connect(self._parking_name)
+
+    def make_readable(self, file: socket.socket) -> None:
+        """POLLIN, until the datagram is received."""
+        self._sock.sendto(_DATAGRAM, file.getsockname())
+
+    def make_error(self, file: socket.socket) -> None:
+        """POLLERR, until SO_ERROR is read: the peer disconnects with a datagram of `file` unread."""
         try:
             self._sock.connect(file.getsockname())
-            file.send(_RING, _AT_ONCE)
+            file.send(_DATAGRAM, _DONTWAIT)
         finally:
-            self._sock.connect(self._away)
-
-    def close(self) -> None:
-        self._sock.close()
-        self._elsewhere.close()
+            self._sock.connect(self._parking_name)
 
 
 class PollFile:
-    """Of one socket, whoever polls it. A change of readiness takes 3 to 8 us, none a microsecond."""
+    """Of one socket, for all processes that poll it. A change of readiness costs 3 to 8 us; to find that
+    there is none costs a microsecond."""
 
-    def __init__(self, bell: Bell, sock: DevmemSocket) -> None:
-        self._bell = bell
+    def __init__(self, notifier: Notifier, sock: DevmemSocket) -> None:
+        self._notifier = notifier
         self._polled = sock
-        self._file, self._sink = _datagrams(), _datagrams()
+        self._file, self._sink = _datagram_socket(), _datagram_socket()
         self._sink_name = self._sink.getsockname()
         self._file.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._sink.connect(self._file.getsockname())  # and takes from nobody else
-        bell.adopt(self._file)
-        self._events = POLLOUT
+        self._sink.connect(self._file.getsockname())
+        notifier.attach(self._file)
+        self._events = POLLOUT  # that the file reports now
         self.update()
 
     @property
     def fd(self) -> int:
-        """The descriptor; whoever passes it on duplicates it."""
+        """The descriptor; to pass it on is to duplicate it."""
         return self._file.fileno()
 
     def update(self) -> None:
@@ -90,43 +119,44 @@ class PollFile:
         self.show(poll_events(self._polled))
 
     def show(self, events: int) -> None:
-        """Poll as `events` has it from now on; what has hung up stays so, and finds no new error."""
+        """Report `events` from now on. After POLLHUP only a POLLERR can be taken back, and none be made."""
         changed = events ^ self._events
         if not changed or (self._events & POLLHUP and not changed & POLLERR):
             return
-        with _HARMLESS:
-            if self._events & POLLERR:  # in any case: the next call on the file would fail with it
+        with _PASS_OVER:
+            if self._events & POLLERR:  # even if it is to stay: the next call on the file would fail with it
                 self._file.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        with _HARMLESS:
+        with _PASS_OVER:
             if changed & POLLIN and not self._events & POLLRDHUP:
                 if events & POLLIN:
-                    self._bell.ring(self._file)
+                    self._notifier.make_readable(self._file)
                 else:
-                    self._file.recv(1, _AT_ONCE)
-        with _HARMLESS:
+                    self._file.recv(1, _DONTWAIT)
+        with _PASS_OVER:
             if changed & POLLOUT:
                 if events & POLLOUT:
                     self._sink.recv(1)
                 else:
-                    self._file.sendto(_FULL, _AT_ONCE, self._sink_name)
-        with _HARMLESS:
+                    self._file.sendto(_FILLING, _DONTWAIT, self._sink_name)
+        with _PASS_OVER:
             if events & POLLERR and not self._events & POLLHUP:
-                self._bell.desert(self._file)
-        with _HARMLESS:
+                self._notifier.make_error(self._file)
+        with _PASS_OVER:
             if changed & events & POLLRDHUP:
                 self._file.shutdown(socket.SHUT_RD)
-        with _HARMLESS:
+        with _PASS_OVER:
             if changed & events & POLLHUP:
                 self._file.shutdown(socket.SHUT_RDWR)
         self._events = events | self._events & (POLLRDHUP | POLLHUP)
 
     def hang_up(self) -> None:
-        """The endpoint ends: whoever still polls sees it."""
-        with _HARMLESS:
+        """The endpoint ends: processes that still poll see POLLHUP."""
+        with _PASS_OVER:
             self._file.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """The socket is closed, which tells nobody: an epoll forgets what its owner closed. The file goes
-        before the sink, whose datagram would wake those who poll."""
+        """The socket is closed. No process is told: an epoll forgets what its owner has closed. The file is
+        closed before the sink, whose datagram would otherwise be freed and wake the processes that poll."""
         self._file.close()
         self._sink.close()
+        self._notifier.detach()

@@ -14,8 +14,6 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from nodes.nic.header_split import flow_of
 from nodes.sock.devmem_socket import DevmemSocket, SocketOptions, error
 from nodes.sock.tcp_info import tcp_info
@@ -25,7 +23,6 @@ from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
-from nodes.uapi import syscalls
 
 _INT, _UINT, _ULONG = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=Q")
 _LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
@@ -368,20 +365,3 @@ def get_option(
         number = errno.EOPNOTSUPP if strange else errno.ENOPROTOOPT
         raise error(number, f"socket option {option} at level {level} has no value to get")
     return found.get(sock, Look(length, now))
-
-
-_TIMEOUTS: dict[type, Callable[[SocketOptions], float | None]] = {
-    syscalls.RecvMsg: lambda o: o.receive_timeout_s,
-    syscalls.Accept: lambda o: o.receive_timeout_s,
-    syscalls.SendMsg: lambda o: o.send_timeout_s,
-    syscalls.Connect: lambda o: o.send_timeout_s,
-}
-
-
-def timed(request: syscalls.AnyRequest, sock: DevmemSocket) -> syscalls.AnyRequest:
-    """`request` for no longer than SO_RCVTIMEO or SO_SNDTIMEO allows, where it would wait for ever."""
-    timeout_of = _TIMEOUTS.get(type(request))
-    if timeout_of is None or getattr(request, "timeout_s", 0.0) is not None:
-        return request
-    timeout_s = timeout_of(sock.options)
-    return request if timeout_s is None else msgspec.structs.replace(request, timeout_s=timeout_s)

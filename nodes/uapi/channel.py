@@ -1,7 +1,8 @@
-"""The system-call channel: framed records and descriptors over an AF_UNIX socket of packets.
+"""The system-call channel: records and descriptors over a SOCK_SEQPACKET socket of AF_UNIX.
 
-In and out: the records of `records`. A record is one packet; descriptors ride with it (SCM_RIGHTS). A channel
-begins as its process's control channel; OpenSocket or AttachSocket make it a socket's. Owns the socket.
+In and out: the records of `syscalls`. A record is one packet, encoded with MessagePack; its descriptors come
+with it (SCM_RIGHTS, unix(7)). A channel begins as a process's control channel; OpenSocket or AttachSocket
+make it a socket's. Owns the socket.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _FD_BYTES = array.array("i").itemsize
 
 
 class ChannelClosed(ConnectionResetError):
-    """The other side is gone: its process ended, or it refused us. ECONNRESET."""
+    """The other end is closed: its process has ended, or has refused this one. ECONNRESET."""
 
     def __init__(self, text: str) -> None:
         super().__init__(errno.ECONNRESET, text)
@@ -38,19 +39,19 @@ _R = TypeVar("_R")
 
 
 class Channel:
-    """One end. Received descriptors are the caller's to close. `buffer` of RECORD_BYTES is where records
-    arrive; channels that one thread serves may share it: an endpoint has thousands."""
+    """One end. Received descriptors are the caller's to close. Records are received into `buffer`, of
+    RECORD_BYTES: channels that one thread serves may share it, as an endpoint's thousands do."""
 
     def __init__(self, sock: socket.socket, buffer: bytearray | None = None) -> None:
         self._socket = sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-        # A mapping takes memory only where a record has lain: most are short.
+        # A mapping: only pages that a record was written to take memory, and most records are short.
         self._buffer = mmap.mmap(-1, RECORD_BYTES) if buffer is None else buffer
         self._view = memoryview(self._buffer)
 
     @classmethod
     def connect(cls, path: str) -> Channel:
-        """Raises OSError when nobody listens at `path`."""
+        """Raises OSError when no process listens at `path`."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             sock.connect(path)
@@ -66,7 +67,7 @@ class Channel:
         self._socket.setblocking(blocking)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Longest that a call waits, after which it raises TimeoutError."""
+        """How long the methods below wait before they raise TimeoutError; None: for ever."""
         self._socket.settimeout(seconds)
 
     def send(self, record: Record, fds: tuple[int, ...] = ()) -> None:
@@ -84,6 +85,7 @@ class Channel:
         return self._receive(_requests)
 
     def receive_reply(self) -> tuple[AnyReply, list[int]]:
+        """The next reply and its descriptors. Raises as receive_request, and TimeoutError."""
         return self._receive(_replies)
 
     def _receive(self, decoder: msgspec.msgpack.Decoder[_R]) -> tuple[_R, list[int]]:
@@ -106,8 +108,9 @@ class Channel:
             raise msgspec.DecodeError(str(e)) from None
 
     def hang_up(self, patience_s: float) -> None:
-        """Close, and wait until the other end has closed too: what it did for us is then undone."""
-        with suppress(OSError):  # it has gone already, or has other things to do
+        """Close. Return when the other end has closed too, which the endpoint does when it has undone what
+        was done through this channel; or after `patience_s`."""
+        with suppress(OSError):  # it is closed already, or does not answer
             self._socket.settimeout(patience_s)
             self._socket.shutdown(socket.SHUT_WR)
             while self._socket.recv_into(self._buffer):

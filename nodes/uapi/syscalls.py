@@ -1,7 +1,9 @@
-"""What is asked of an endpoint and what it answers: one record a system call, one a netlink operation.
+"""System calls as records: a request for each call, and its reply.
 
-Requests and replies are the same on both sides, client and endpoint, and say what is asked, never how. Bytes
-that do not lie in registered memory go inline, INLINE_BYTES a call at most. How a record crosses: `channel`.
+In and out: the fields of a call. Owns nothing. Application (nodes/client) and endpoint (nodes/syscall) share
+these records; `channel` sends them. Bytes of a call lie in memory that the process has registered, or inline
+in the record, INLINE_BYTES at most. `timeout_s` is how many seconds a call may block: None for ever, 0 not at
+all. Without one (None) SO_RCVTIMEO or SO_SNDTIMEO of the socket counts.
 """
 
 from __future__ import annotations
@@ -13,49 +15,63 @@ import msgspec
 from nodes.machine.ledger import Moved
 
 INLINE_BYTES = 128 << 10
+USER_MEMORY_NAME = "user-memory"  # of the memfd that RegisterMemory brings
 
 
 class Record(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Base of everything that crosses the channel."""
+    """Base of all that a channel carries."""
 
 
 class Request(Record, frozen=True):
-    """Answered by exactly one Reply, unless it says otherwise."""
+    """Answered by one Reply: by Failed, or by the one that the request names. DontNeed alone has none."""
 
 
 class Reply(Record, frozen=True):
-    pass
+    """The answer to one Request."""
 
 
 # --- the control channel
 
 
 class Hello(Request, frozen=True):
-    """Who are you? -> Welcome, with the memory bus's descriptor if the host has a ceiling."""
+    """-> Welcome, with the memory bus's descriptor when the host's memory bandwidth is limited."""
 
 
-class Welcome(Reply, frozen=True):
-    name: str
-    address: str
-    prefix: int
-    kernel_address: str
+class NicInfo(msgspec.Struct, frozen=True, array_like=True):
+    """One NIC. `address` and `address6` are the endpoint's ("" without IPv6), each with the length of its
+    network's prefix; `mtu` in bytes."""
+
     ifname: str
     ifindex: int
     mtu: int
+    address: str
+    prefix: int
     address6: str = ""
     prefix6: int = 0
 
 
+class Welcome(Reply, frozen=True):
+    """The host's name and NICs, the first one in front; `kernel_address` is Linux's own on the link of the
+    first NIC, "" for none."""
+
+    name: str
+    kernel_address: str
+    nics: tuple[NicInfo, ...]
+
+
 class RegisterMemory(Request, frozen=True):
-    """User memory by memfd (one descriptor) -> Done(memory id). Lives until its channel closes."""
+    """Register the memory of a memfd named USER_MEMORY_NAME, whose descriptor comes along -> Done(memory
+    number). Registered until its channel closes."""
 
 
 class UnregisterMemory(Request, frozen=True):
+    """-> Done."""
+
     memory: int
 
 
 class OpenKernelSocket(Request, frozen=True):
-    """A Linux TCP socket of the host's namespace -> Done(0) with one descriptor."""
+    """A TCP socket of Linux, made in the host's network namespace -> Done(0) with its descriptor."""
 
 
 class GetStats(Request, frozen=True):
@@ -63,8 +79,10 @@ class GetStats(Request, frozen=True):
 
 
 class Impaired(msgspec.Struct, frozen=True):
-    """What the NIC's bad wire did to the wire packets of a direction, "rx" or "tx"; see nic.impairment."""
+    """What the impairment of a NIC did to wire packets of a direction ("rx", "tx"); see
+    nodes.nic.impairment."""
 
+    ifname: str
     direction: str
     packets: int
     lost: int
@@ -75,7 +93,8 @@ class Impaired(msgspec.Struct, frozen=True):
 
 
 class Stats(Reply, frozen=True):
-    """What the endpoint's machine did so far: the ledger, seconds of CPU, and device-wide counters."""
+    """What the host has done so far: bytes moved through memory, seconds of CPU time, and counters of its NIC
+    and its TCP."""
 
     ledger: tuple[Moved, ...]
     cpu_s: float
@@ -97,21 +116,22 @@ class GetSnmp(Request, frozen=True):
 
 
 class Snmp(Reply, frozen=True):
-    """The stack's counters, by the names of nstat."""
+    """The stack's counters so far, by their names in /proc/net/snmp and /proc/net/netstat, as nstat has
+    them."""
 
     counters: dict[str, int]
 
 
 class GetSockets(Request, frozen=True):
-    """Sockets of the host from the `first`-th on -> Sockets."""
+    """The host's sockets from number `first` on -> Sockets."""
 
     first: int
 
 
 class SocketRow(msgspec.Struct, frozen=True, array_like=True):
-    """One socket as `ss` shows it. Of a listener, `recv_q` is its accept queue and `send_q` its backlog; of
-    others, bytes not read and bytes not acknowledged. `info`: the fields of nodes.tcp.info.TcpInfo, none of
-    a listener and in TIME-WAIT."""
+    """One socket as `ss` shows it. `recv_q` is the number of bytes not read and `send_q` of those not
+    acknowledged; for a listener, the length of its accept queue and its backlog. `info` has the fields of
+    nodes.tcp.info.TcpInfo; it is empty for a listener and in TIME-WAIT."""
 
     state: str
     recv_q: int
@@ -122,13 +142,15 @@ class SocketRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sockets(Reply, frozen=True):
+    """`more`: there are others after these."""
+
     rows: tuple[SocketRow, ...]
     more: bool
 
 
 class Netlink(Request, frozen=True):
-    """One operation of a netlink family: attributes by name, encoded (a descriptor where `fd` says so)
-    -> NetlinkReply."""
+    """One operation of a netlink family -> NetlinkReply. `attributes` is their encoded map by name; where the
+    operation has an attribute `fd`, its descriptor comes along."""
 
     family: str
     operation: str
@@ -137,7 +159,7 @@ class Netlink(Request, frozen=True):
 
 
 class NetlinkReply(Reply, frozen=True):
-    """A list of objects for a dump, one object for a do."""
+    """The encoded result: a list of objects for a dump, one object for a do."""
 
     result: msgspec.Raw
 
@@ -146,19 +168,20 @@ class NetlinkReply(Reply, frozen=True):
 
 
 class OpenSocket(Request, frozen=True):
-    """This channel is a new TCP socket, AF_INET or AF_INET6 -> Done(handle)."""
+    """socket(2): a new TCP socket, AF_INET or AF_INET6, that this channel serves -> Done(handle)."""
 
     family: int = socket.AF_INET
 
 
 class AttachSocket(Request, frozen=True):
-    """This channel serves the socket of `handle` as well (accept, dup) -> SocketNames."""
+    """This channel, too, serves the open socket of `handle`, after accept or for dup -> SocketNames."""
 
     handle: int
 
 
 class SocketNames(Reply, frozen=True):
-    """Addresses as the socket's family spells them."""
+    """(address, port) of both ends, as the socket's family writes them. An end that is not set is the
+    family's any-address with port 0."""
 
     local: tuple[str, int]
     remote: tuple[str, int]
@@ -170,16 +193,21 @@ class GetNames(Request, frozen=True):
 
 
 class Bind(Request, frozen=True):
+    """-> Done. `address` "" is the family's any-address, `port` 0 any free port."""
+
     address: str
     port: int
 
 
 class Listen(Request, frozen=True):
+    """-> Done."""
+
     backlog: int
 
 
 class Connect(Request, frozen=True):
-    """`timeout_s`: None waits, 0 starts and answers EINPROGRESS."""
+    """-> Done when the connection is established. With `timeout_s` 0, and when the timeout runs out, it fails
+    with EINPROGRESS and goes on."""
 
     address: str
     port: int
@@ -187,31 +215,34 @@ class Connect(Request, frozen=True):
 
 
 class Accept(Request, frozen=True):
-    """-> Accepted."""
+    """-> Accepted, the first connection of the accept queue."""
 
     timeout_s: float | None
 
 
 class Accepted(Reply, frozen=True):
+    """The connection's handle, to be served by AttachSocket on another channel, and its peer."""
+
     handle: int
     remote: tuple[str, int]
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
-    """`length` bytes of registered memory from `offset` on."""
+    """`length` bytes from `offset` on of the registered memory with that number."""
 
     memory: int
     offset: int
     length: int
 
 
-NO_MEMORY = Span(0, 0, 0)  # a budget without a buffer, as iov_base NULL
+NO_MEMORY = Span(0, 0, 0)  # no buffer, as iov_base NULL: bytes in device memory need none
 
 
 class RecvMsg(Request, frozen=True):
-    """Receive `length` bytes at most -> RecvReply. Ordinary data goes to `into`, or inline when None. Inline
-    data fills `room` bytes or one record at most; the rest of a call comes by further requests, which say how
-    many bytes of `length` those `before` them took."""
+    """Receive at most `length` bytes, with `control_bytes` of room for control messages -> RecvReply.
+    Ordinary data goes to `into`, or inline when that is None: at most `room` bytes, and INLINE_BYTES. A call
+    that receives more inline makes several requests: `before` is how many bytes of `length` the earlier ones
+    took."""
 
     length: int
     control_bytes: int
@@ -223,8 +254,9 @@ class RecvMsg(Request, frozen=True):
 
 
 class RecvReply(Reply, frozen=True):
-    """`count` bytes in all: `data` inline, or written to the span, or described by `cmsgs`: consecutive
-    struct dmabuf_cmsg, those with dmabuf_id 0 of SCM_DEVMEM_LINEAR, whose bytes are data."""
+    """`count` bytes: inline in `data`, written to the span, or described by `cmsgs`. These are consecutive
+    struct dmabuf_cmsg, each of one SCM_DEVMEM_DMABUF; or, with dmabuf_id 0, of one SCM_DEVMEM_LINEAR, whose
+    bytes are the next ones of the data."""
 
     count: int
     data: bytes
@@ -232,9 +264,9 @@ class RecvReply(Reply, frozen=True):
 
 
 class SendMsg(Request, frozen=True):
-    """Send a registered span, inline bytes, or (offset, length) pairs of a bound dma-buf -> Done(bytes).
-    Several may make one call: `before` is how many bytes those before this one took, and `more` says that
-    another follows if all of this one is taken."""
+    """Send -> Done(bytes taken): `source`, a span of registered memory; or inline `data`; or `iov`, (offset,
+    length) pairs of the dma-buf bound as `dmabuf_id`. A call may make several requests: `before` is how many
+    bytes the earlier ones took, and `more` says that another follows if all of this one is taken."""
 
     flags: int
     data: bytes
@@ -247,15 +279,17 @@ class SendMsg(Request, frozen=True):
 
 
 class ReadErrQueue(Request, frozen=True):
-    """-> Completion, or EAGAIN."""
+    """recvmsg with MSG_ERRQUEUE -> Completion; EAGAIN when the queue is empty."""
 
 
 class Completion(Reply, frozen=True):
+    """One struct sock_extended_err: a range of completed zero-copy sends."""
+
     extended_err: bytes
 
 
 class WaitCompletions(Request, frozen=True):
-    """-> Done(completed) as soon as `count` zero-copy sends of the socket have completed."""
+    """Block until `count` zero-copy sends of the socket have completed -> Done(how many have)."""
 
     count: int
     timeout_s: float | None
@@ -270,13 +304,15 @@ class SetSockOpt(Request, frozen=True):
 
 
 class DontNeed(Request, frozen=True):
-    """SO_DEVMEM_DONTNEED without an answer, for a pipeline of receives."""
+    """SO_DEVMEM_DONTNEED without a reply, not even a refusal: for a pipeline of receives. `tokens` are
+    consecutive struct dmabuf_token."""
 
     tokens: bytes
 
 
 class GetSockOpt(Request, frozen=True):
-    """-> Value. `length` is the buffer's: it chooses between the forms of a value that has two."""
+    """-> Value. `length` is that of the caller's buffer: a value that has two forms takes the one that
+    fits."""
 
     level: int
     option: int
@@ -284,26 +320,33 @@ class GetSockOpt(Request, frozen=True):
 
 
 class Value(Reply, frozen=True):
+    """The bytes of an option's value."""
+
     value: bytes
 
 
 class Shutdown(Request, frozen=True):
+    """-> Done. `how`: SHUT_RD, SHUT_WR or SHUT_RDWR."""
+
     how: int
 
 
 class Watch(Request, frozen=True):
-    """-> Done with a descriptor that polls as the socket does, the same for all its channels."""
+    """-> Done with the socket's poll file, a descriptor that polls as the socket does: the same one for all
+    channels of the socket."""
 
 
 # --- replies that many requests share
 
 
 class Done(Reply, frozen=True):
+    """Success, with the number that the request names."""
+
     value: int = 0
 
 
 class Failed(Reply, frozen=True):
-    """`attribute` names what netlink's extack would point at."""
+    """errno and a sentence; of a netlink operation also the attribute that extack would point at."""
 
     number: int
     message: str

@@ -6,12 +6,12 @@ import os
 import random
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 
 import pytest
 
-from nodes.endpoint.poll_file import Bell, PollFile
+from nodes.endpoint.poll_file import Notifier, PollFile
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.tcp_poll import poll_events
 from tests.path.two_hosts import TwoHosts
@@ -22,9 +22,8 @@ TOGETHER = [select.POLLIN, select.POLLOUT, select.POLLERR]
 
 
 @pytest.fixture
-def bell() -> Iterator[Bell]:
-    with closing(Bell()) as bell:
-        yield bell
+def notifier() -> Notifier:
+    return Notifier()
 
 
 def polled(file: PollFile) -> int:
@@ -34,12 +33,12 @@ def polled(file: PollFile) -> int:
 
 
 def test_events_come_and_go_in_any_order_and_files_do_not_touch_each_other(
-    hosts: TwoHosts, bell: Bell, soak: bool
+    hosts: TwoHosts, notifier: Notifier, soak: bool
 ) -> None:
     seed = random.randrange(1 << 32) if soak else 3
     print(f"seed {seed}")
     chance = random.Random(seed)
-    files = [PollFile(bell, hosts.a.socket()) for _ in range(3)]
+    files = [PollFile(notifier, hosts.a.socket()) for _ in range(3)]
     shown = [select.POLLOUT] * 3
     for _ in range(3000):
         at = chance.randrange(3)
@@ -52,8 +51,8 @@ def test_events_come_and_go_in_any_order_and_files_do_not_touch_each_other(
 
 @pytest.mark.parametrize("before", [0, select.POLLIN, select.POLLOUT, ENDED & ~select.POLLRDHUP])
 @pytest.mark.parametrize("error", [0, select.POLLERR])
-def test_an_end_and_a_hang_up_stay(hosts: TwoHosts, bell: Bell, before: int, error: int) -> None:
-    with closing(PollFile(bell, hosts.a.socket())) as file:
+def test_an_end_and_a_hang_up_stay(hosts: TwoHosts, notifier: Notifier, before: int, error: int) -> None:
+    with closing(PollFile(notifier, hosts.a.socket())) as file:
         file.show(before)
         if before & select.POLLOUT:
             file.show(ENDED)
@@ -91,11 +90,11 @@ ABUSES: dict[str, Callable[[socket.socket, socket.socket], object]] = {
 
 @pytest.mark.parametrize("wait", [False, True])
 @pytest.mark.parametrize("deed", ABUSES)
-def test_whatever_is_done_to_a_file_harms_no_other_and_keeps_nobody(
-    hosts: TwoHosts, bell: Bell, deed: str, wait: bool
+def test_nothing_done_to_a_file_harms_another_or_blocks_the_endpoint(
+    hosts: TwoHosts, notifier: Notifier, deed: str, wait: bool
 ) -> None:
     chance = random.Random(7)
-    abused, other = PollFile(bell, hosts.a.socket()), PollFile(bell, hosts.a.socket())
+    abused, other = PollFile(notifier, hosts.a.socket()), PollFile(notifier, hosts.a.socket())
     with (
         closing(abused),
         closing(other),
@@ -115,9 +114,9 @@ def test_whatever_is_done_to_a_file_harms_no_other_and_keeps_nobody(
             assert polled(other) == shown
 
 
-def test_a_stranger_cannot_send_to_a_file_or_to_its_peer(hosts: TwoHosts, bell: Bell) -> None:
+def test_a_stranger_cannot_send_to_a_file_or_to_its_peer(hosts: TwoHosts, notifier: Notifier) -> None:
     with (
-        closing(PollFile(bell, hosts.a.socket())) as file,
+        closing(PollFile(notifier, hosts.a.socket())) as file,
         socket.socket(fileno=os.dup(file.fd)) as theirs,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as stranger,
     ):
@@ -126,10 +125,10 @@ def test_a_stranger_cannot_send_to_a_file_or_to_its_peer(hosts: TwoHosts, bell: 
                 stranger.sendto(b"x", name)
 
 
-def test_an_epoll_forgets_what_was_closed_and_hears_of_an_end(hosts: TwoHosts, bell: Bell) -> None:
+def test_an_epoll_forgets_what_was_closed_and_hears_of_an_end(hosts: TwoHosts, notifier: Notifier) -> None:
     with closing(select.epoll()) as epoll:
         for ends in (False, True):
-            file = PollFile(bell, hosts.a.socket())
+            file = PollFile(notifier, hosts.a.socket())
             file.show(0)
             theirs = os.dup(file.fd)
             epoll.register(theirs, WATCHED)
@@ -144,9 +143,9 @@ def test_an_epoll_forgets_what_was_closed_and_hears_of_an_end(hosts: TwoHosts, b
             assert epoll.poll(0) == []
 
 
-def test_a_connection_from_syn_to_time_wait(hosts: TwoHosts, bell: Bell) -> None:
+def test_a_connection_from_syn_to_time_wait(hosts: TwoHosts, notifier: Notifier) -> None:
     listener, client = hosts.b.socket(), hosts.a.socket()
-    with closing(PollFile(bell, listener)) as theirs, closing(PollFile(bell, client)) as ours:
+    with closing(PollFile(notifier, listener)) as theirs, closing(PollFile(notifier, client)) as ours:
         assert (polled(theirs), polled(ours)) == (select.POLLOUT, select.POLLOUT)
         listener.bind(0, 5000)
         listener.listen(5)
@@ -168,3 +167,18 @@ def _shown(sock: DevmemSocket, file: PollFile) -> int:
     file.update()
     assert polled(file) == poll_events(sock)
     return polled(file)
+
+
+def test_the_last_poll_file_takes_the_notifiers_descriptors_along(
+    hosts: TwoHosts, notifier: Notifier
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        files = [PollFile(notifier, hosts.a.socket()) for _ in range(2)]
+        assert len(os.listdir("/proc/self/fd")) == before + 6
+        files[0].close()
+        assert len(os.listdir("/proc/self/fd")) == before + 4
+        files[1].show(select.POLLIN)
+        assert polled(files[1]) == select.POLLIN
+        files[1].close()
+        assert len(os.listdir("/proc/self/fd")) == before

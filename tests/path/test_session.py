@@ -11,9 +11,9 @@ from socket import SOL_SOCKET
 
 import pytest
 
-from nodes.endpoint.host_parts import HostParts
-from nodes.endpoint.session import BUG, Session
-from nodes.endpoint.syscalls import Syscalls
+from nodes.endpoint.platform import LinuxPlatform
+from nodes.syscall.session import BUG, Session
+from nodes.syscall.sessions import Sessions
 from nodes.uapi import socket as uapi
 from nodes.uapi import syscalls
 from nodes.uapi.channel import Channel, ChannelClosed
@@ -25,11 +25,13 @@ READ = syscalls.RecvMsg(100, 0, 0, None, None)
 class Process:
     """An application's end of one channel, and the endpoint's."""
 
-    def __init__(self, syscalls: Syscalls, hosts: TwoHosts) -> None:
+    def __init__(self, sessions: Sessions, hosts: TwoHosts) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel = Channel(ours)
         self.channel.setblocking(False)
-        self.session = Session(theirs, syscalls)
+        end = Channel(theirs)
+        end.setblocking(False)
+        self.session = Session(end, True, sessions)
         self._hosts = hosts
 
     def call(self, request: syscalls.AnyRequest) -> syscalls.AnyReply | None:
@@ -54,17 +56,16 @@ class Kernel:
 
     def __init__(self, hosts: TwoHosts, host: PathHost, stack: ExitStack) -> None:
         self.hosts, self.stack = hosts, stack
-        welcome = syscalls.Welcome("b", "", 0, "", "", 0, 0)
-        self.syscalls = Syscalls(
-            HostParts(welcome, host.stack, host.device, host.netdev, host.ethtool, host.ledger, None)
-        )
+        self.sessions = Sessions(host.host, LinuxPlatform())
 
     def process(self) -> Process:
-        return self.stack.enter_context(closing(Process(self.syscalls, self.hosts)))
+        return self.stack.enter_context(closing(Process(self.sessions, self.hosts)))
 
     def handle(self, process: Process) -> int:
         assert process.session.socket is not None
-        return self.syscalls._handle(process.session.socket)
+        file = self.sessions.kernel.files.file_of(process.session.socket)
+        assert file is not None
+        return file.handle
 
     def connected(self) -> Process:
         """One whose socket is connected to host a."""
@@ -75,7 +76,7 @@ class Kernel:
         process.call(syscalls.OpenSocket())
         assert process.call(syscalls.Connect("10.0.1.1", 5000, None)) is None
         self.hosts.run_until(lambda: bool(listener.accept_queue), 5)
-        self.syscalls.retry(self.hosts.now)
+        self.sessions.retry(self.hosts.now)
         assert process.reply() == syscalls.Done()
         listener.close(self.hosts.now)
         return process
@@ -100,7 +101,7 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
     sock.options.rcvlowat = "broken"  # type: ignore[assignment]
     if blocked:
         sock.stack.touch(sock)
-        kernel.syscalls.retry(kernel.hosts.now)
+        kernel.sessions.retry(kernel.hosts.now)
         answer = unlucky.reply()
     else:
         answer = unlucky.call(READ)
@@ -109,8 +110,8 @@ def test_a_bug_ends_the_process_that_met_it_and_no_other(
     with pytest.raises(ChannelClosed):
         unlucky.reply()
     assert unlucky.session.closed
-    assert not kernel.syscalls.waiting
-    kernel.syscalls.retry(kernel.hosts.now)
+    assert kernel.sessions.waiting == {}
+    kernel.sessions.retry(kernel.hosts.now)
     err = capfd.readouterr().err
     assert (err.count(BUG), err.count("Traceback")) == (1, 1)
     length = syscalls.GetSockOpt(SOL_SOCKET, uapi.SO_RCVLOWAT, 4)
@@ -128,15 +129,15 @@ def test_neither_closed_channels_nor_answered_calls_keep_their_deadlines(kernel:
         process.close()
         assert steady.call(near) is None
         kernel.hosts.now += 0.001
-        kernel.syscalls.retry(kernel.hosts.now)
+        kernel.sessions.retry(kernel.hosts.now)
         assert isinstance(steady.reply(), syscalls.Failed)
-        assert len(kernel.syscalls._deadlines) < 100
-    assert kernel.syscalls._timed == {}
+        assert len(kernel.sessions._timers._heap) < 100
+    assert len(kernel.sessions._timers) == 0
     assert steady.call(near) is None
-    assert kernel.syscalls.next_timeout() == kernel.hosts.now + 0.001
+    assert kernel.sessions.next_timeout() == kernel.hosts.now + 0.001
 
 
-def test_a_listeners_channel_remembers_only_connections_that_nobody_serves(kernel: Kernel) -> None:
+def test_a_listeners_channel_remembers_only_connections_that_no_channel_serves(kernel: Kernel) -> None:
     listener, port = kernel.process(), 6000
     listener.call(syscalls.OpenSocket())
     listener.call(syscalls.Bind("", port))
@@ -157,7 +158,7 @@ def test_a_listeners_channel_remembers_only_connections_that_nobody_serves(kerne
     listener.close()
     kernel.hosts.rest(0.1)
     ended = [client.connection is not None and client.connection.fin_received for client in clients]
-    assert ended == [False, False, True]  # nobody could serve the third any more
+    assert ended == [False, False, True]  # no channel can serve the third any more
 
 
 @pytest.mark.parametrize("dmabuf_id", [0, 1])

@@ -10,16 +10,16 @@ from contextlib import closing
 
 import pytest
 
-from nodes.endpoint.host_parts import HostParts
-from nodes.endpoint.session import Session
-from nodes.endpoint.syscalls import Syscalls
+from nodes.endpoint.platform import LinuxPlatform
 from nodes.kernel_version import VERSIONS
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sockopt import get_option, set_option
+from nodes.syscall.session import Session
+from nodes.syscall.sessions import Sessions
 from nodes.uapi import socket as uapi
 from nodes.uapi.channel import Channel
 from nodes.uapi.socket import DMABUF_TOKEN, SO_DEVMEM_DONTNEED, SOL_SOCKET
-from nodes.uapi.syscalls import Failed, SetSockOpt, Welcome
+from nodes.uapi.syscalls import Failed, SetSockOpt
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DEVMEM_QUEUE, DeviceKind, Impairment, TwoHosts
 from tests.semantics.refusal import errno_of
@@ -54,12 +54,10 @@ def dontneed(sock: DevmemSocket, *ranges: tuple[int, int]) -> int:
 
 def test_on_a_channel_that_serves_no_tcp_socket_it_is_ebadf(hosts: TwoHosts) -> None:
     """The control channel takes the place of a netlink socket."""
-    b = hosts.b
-    welcome = Welcome("b", "", 0, "", "", 0, 0)
-    syscalls = Syscalls(HostParts(welcome, b.stack, b.device, b.netdev, b.ethtool, b.ledger, None))
+    sessions = Sessions(hosts.b.host, LinuxPlatform())
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours):
-        session = Session(theirs, syscalls)
+        session = Session(Channel(theirs), True, sessions)
         channel = Channel(ours)
         channel.send(SetSockOpt(SOL_SOCKET, SO_DEVMEM_DONTNEED, DMABUF_TOKEN.pack(1, 1)))
         session.handle(select.EPOLLIN, hosts.now)

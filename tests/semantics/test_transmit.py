@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import random
+from socket import AF_INET
 
 import pytest
 
+from nodes.client.memory import MemoryRegistry
 from nodes.client.socket import Socket
+from nodes.client.socket_calls import SocketCalls
 from nodes.kernel_version import VERSIONS
 from nodes.machine.cpu import UnreadableMemory
 from nodes.nic.net_device import NetDevice
@@ -19,6 +22,8 @@ from nodes.sock.sockopt import set_option
 from nodes.uapi import socket as uapi
 from nodes.uapi.netlink import FeaturesSet
 from nodes.uapi.socket import MSG_ZEROCOPY
+from nodes.uapi.syscalls import Done, OpenSocket
+from tests.client.simulated import SimulatedRuntime
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, Impairment, TwoHosts
 from tests.semantics.refusal import errno_of
@@ -71,22 +76,24 @@ def sender(hosts: TwoHosts) -> Sender:
     return Sender(hosts)
 
 
-class Unconnected(Socket):
-    """A client's socket whose checks can be tested without an endpoint."""
-
-    def __init__(self) -> None:
-        pass
+@pytest.fixture
+def unconnected() -> Socket:
+    """A client's socket whose endpoint only opens it: the client's own checks refuse the rest."""
+    runtime = SimulatedRuntime(lambda request: Done(1) if isinstance(request, OpenSocket) else None)
+    return Socket(SocketCalls.open("simulated", AF_INET, runtime), MemoryRegistry())
 
 
 @pytest.mark.parametrize("body", [b"", bytes(2), bytes(3), bytes(8)])
-def test_a_dmabuf_control_message_of_another_length_is_einval(body: bytes) -> None:
+def test_a_dmabuf_control_message_of_another_length_is_einval(
+    unconnected: Socket, body: bytes
+) -> None:
     control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, body)]
-    assert errno_of(Unconnected().sendmsg, [(0, 1)], control, MSG_ZEROCOPY) == errno.EINVAL
+    assert errno_of(unconnected.sendmsg, [(0, 1)], control, MSG_ZEROCOPY) == errno.EINVAL
 
 
-def test_an_unknown_control_message_of_sol_socket_is_einval() -> None:
+def test_an_unknown_control_message_of_sol_socket_is_einval(unconnected: Socket) -> None:
     control = [(uapi.SOL_SOCKET, 999, bytes(4))]
-    assert errno_of(Unconnected().sendmsg, [(0, 1)], control, MSG_ZEROCOPY) == errno.EINVAL
+    assert errno_of(unconnected.sendmsg, [(0, 1)], control, MSG_ZEROCOPY) == errno.EINVAL
 
 
 @pytest.mark.parametrize(("flags", "zerocopy"), [(0, True), (MSG_ZEROCOPY, False), (0, False)])

@@ -96,7 +96,7 @@ def test_a_socket_outlives_calls_that_were_left_while_the_endpoint_hung(
                 server.getsockname()
     client.sendall(b"abc")
     assert server.recv(10) == b"abc"
-    assert not server._calls._left
+    assert not server._calls._abandoned
 
 
 def test_calls_of_a_host_that_a_signal_handler_leaves_keep_what_was_bound(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 
 from nodes.client.host import Host
+from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.ceilings import MemoryBus
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
@@ -20,6 +21,7 @@ class LoopbackHost:
 
     address = kernel_address = "127.0.0.1"
     bus: MemoryBus | None = None
+    runtime: Runtime = MACHINE
 
     def __init__(self, path: str) -> None:
         self.path = path

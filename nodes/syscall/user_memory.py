@@ -1,6 +1,7 @@
-"""Host memory that processes have registered, by unguessable numbers.
+"""Host memory that processes have registered with the host, by numbers that cannot be guessed.
 
-In: sealed memfds. Out: views of the spans that a call names. Owns the mappings.
+In: sealed memfds. Out: views of the spans that a system call names (access_ok in the kernel). Owns the
+mappings.
 """
 
 from __future__ import annotations
@@ -10,31 +11,33 @@ import secrets
 
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
-from nodes.uapi.syscalls import NO_MEMORY, Span
+from nodes.uapi.syscalls import NO_MEMORY, USER_MEMORY_NAME, Span
 
-USER_MEMORY_NAME = "user-memory"
 EMPTY = memoryview(bytearray())
 
 
 class UserMemory:
+    """One for all processes of the host: a number serves the process that was told it."""
+
     def __init__(self) -> None:
         self._regions: dict[int, Region] = {}
 
     def register(self, fd: int) -> int:
-        """Map the memfd, which is taken over; returns its number. Raises OSError as Region.mapped."""
-        memory = secrets.randbits(62)  # nobody can guess another process's
+        """Map the memfd, whose descriptor is taken over; returns its number. Raises OSError as
+        Region.mapped."""
+        memory = secrets.randbits(62)
         self._regions[memory] = Region.mapped(fd, USER_MEMORY_NAME, Place.HOST)
         return memory
 
     def drop(self, memory: int) -> bool:
-        """Unmap; whether there was such memory."""
+        """Unmap; returns whether there was such memory."""
         region = self._regions.pop(memory, None)
         if region is not None:
             region.close()
         return region is not None
 
     def view(self, span: Span) -> memoryview:
-        """Registered memory; EFAULT when the span is not inside any."""
+        """The bytes of `span`. EFAULT when it does not lie inside registered memory."""
         if span == NO_MEMORY:
             return EMPTY
         region = self._regions.get(span.memory)

@@ -1,0 +1,144 @@
+"""What application code needs of the world in order to wait: a clock, sleep, threads, locks, channels.
+
+In: seconds, functions, the path of a channel. Out: the time, threads, locks, open channels. Owns nothing. All
+modules of nodes/client and workloads take these from a Runtime and from nowhere else: so the same code also
+runs under a simulated clock, where a thread is a simulated process.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from nodes.uapi.channel import Channel
+from nodes.uapi.syscalls import AnyReply, Record
+
+_T = TypeVar("_T")
+
+
+class Lock(Protocol):
+    """Mutual exclusion of threads."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None, /
+    ) -> bool | None: ...
+
+
+class Condition(Lock, Protocol):
+    """A lock whose holder can wait until another thread says that something has changed."""
+
+    def wait_for(self, predicate: Callable[[], _T], timeout: float | None = None, /) -> _T:
+        """Release the lock and wait until `predicate()` is true; returns its value, which is false when
+        `timeout` seconds have passed."""
+
+    def notify_all(self) -> None:
+        """Something has changed: every waiting thread looks at its predicate."""
+
+
+class Thread(Protocol):
+    def join(self, timeout_s: float | None = None) -> None:
+        """Return when the thread has ended, or after `timeout_s`."""
+
+
+class ClientChannel(Protocol):
+    """The application's end of a system-call channel (nodes.uapi.channel.Channel)."""
+
+    def settimeout(self, seconds: float | None) -> None:
+        """How long the methods below wait before they raise TimeoutError; None: for ever."""
+
+    def send(self, record: Record, fds: tuple[int, ...] = ()) -> None:
+        """Raises ChannelClosed."""
+
+    def receive_reply(self) -> tuple[AnyReply, list[int]]:
+        """The next reply and its descriptors, which are the caller's to close. Raises ChannelClosed."""
+
+    def hang_up(self, patience_s: float) -> None:
+        """Close; return when the endpoint has closed its end too, or after `patience_s`."""
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """Seconds are of one clock that only goes forward."""
+
+    def monotonic(self) -> float:
+        """Now. A MemoryBus counts in the same clock."""
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU time that the calling process has used."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+    def spawn(self, function: Callable[[], None], name: str) -> Thread:
+        """Run `function` in a thread that does not keep the process from ending. `name` is for messages."""
+
+    def lock(self) -> Lock: ...
+
+    def condition(self) -> Condition: ...
+
+    def connect(self, path: str) -> ClientChannel:
+        """Open a channel to the endpoint that listens at `path`. Raises OSError when none does."""
+
+
+class MachineThread:
+    """A thread of Python. `ended` is held until it ends."""
+
+    __slots__ = ("_ended",)
+
+    def __init__(self, ended: _thread.LockType) -> None:
+        self._ended = ended
+
+    def join(self, timeout_s: float | None = None) -> None:
+        if self._ended.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            self._ended.release()
+
+
+class MachineRuntime:
+    """CLOCK_MONOTONIC, threads of Python, channels of AF_UNIX."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def cpu_s(self) -> float:
+        return time.process_time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def spawn(self, function: Callable[[], None], name: str) -> MachineThread:
+        """Safe against signal handlers that raise: threading.Thread.start waits for the new thread, and an
+        exception in that wait leaves the list of threads in disorder."""
+        ended = _thread.allocate_lock()
+        ended.acquire()
+        _thread.start_new_thread(_run, (function, name, ended))
+        return MachineThread(ended)
+
+    def lock(self) -> threading.Lock:
+        return threading.Lock()
+
+    def condition(self) -> threading.Condition:
+        return threading.Condition()
+
+    def connect(self, path: str) -> Channel:
+        return Channel.connect(path)
+
+
+MACHINE = MachineRuntime()
+
+
+def _run(function: Callable[[], None], name: str, ended: _thread.LockType) -> None:
+    try:
+        function()
+    except Exception:
+        print(f"thread {name!r} failed:", file=sys.stderr)
+        traceback.print_exc()
+    finally:
+        ended.release()

@@ -1,0 +1,67 @@
+"""The sending half of a socket: send, sendall and sendmsg.
+
+In: buffers, or ranges of a dma-buf that is bound for sending; flags. Out: how many bytes were taken. Owns
+nothing. From registered memory (Host.memory) the endpoint copies itself; the bytes of any other buffer go in
+the request, at most INLINE_BYTES a request.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from nodes.client import ancillary, timeouts
+from nodes.client.blocking_calls import BlockingCalls
+from nodes.client.memory import MemoryRegistry
+from nodes.uapi import socket as uapi
+from nodes.uapi.syscalls import INLINE_BYTES, Done, SendMsg
+
+
+class Sender:
+    """Methods and errors are those of socket.socket."""
+
+    __slots__ = ("_blocking", "_registry")
+
+    def __init__(self, blocking: BlockingCalls, registry: MemoryRegistry) -> None:
+        self._blocking = blocking
+        self._registry = registry
+
+    def send(self, data: Any, flags: int) -> int:
+        return self._send(memoryview(data).cast("B"), flags, self._blocking.wait_s(flags))
+
+    def sendall(self, data: Any, flags: int) -> None:
+        view, wait_s = memoryview(data).cast("B"), self._blocking.wait_s(flags)
+        monotonic = self._blocking.runtime.monotonic
+        deadline = timeouts.deadline(monotonic(), wait_s)
+        with timeouts.timed(wait_s):
+            while view:
+                view = view[self._send(view, flags, timeouts.left_s(deadline, monotonic())) :]
+
+    def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[tuple[int, int, Any]], flags: int) -> int:
+        buffers, dmabuf_id = [*buffers], ancillary.dmabuf_id(ancdata)
+        if len(buffers) > uapi.UIO_MAXIOV:
+            raise OSError(errno.EMSGSIZE, f"{len(buffers)} buffers, {uapi.UIO_MAXIOV} at most")
+        if not dmabuf_id and not any(isinstance(each, tuple | list) for each in buffers):
+            return self.send(b"".join(buffers), flags)
+        iov = tuple(map(ancillary.dmabuf_range, buffers))
+        request = SendMsg(flags, b"", None, dmabuf_id, iov, self._blocking.wait_s(flags))
+        return self._blocking.call(request, Done).value
+
+    def _send(self, view: memoryview, flags: int, wait_s: float | None) -> int:
+        """One call, of as many requests as its inline bytes need."""
+        blocking, span = self._blocking, self._registry.span(view)
+        if span is not None:
+            return blocking.call(SendMsg(flags, b"", span, 0, (), wait_s), Done).value
+        sent, deadline = 0, math.inf
+        if len(view) > INLINE_BYTES:
+            deadline = blocking.runtime.monotonic() + blocking.limit_s(wait_s, uapi.SO_SNDTIMEO)
+        while True:
+            part = bytes(view[sent : sent + INLINE_BYTES])
+            more = sent + len(part) < len(view)
+            count = blocking.call(SendMsg(flags, part, None, 0, (), wait_s, sent, more), Done).value
+            sent += count
+            if not more or count < len(part):
+                return sent
+            wait_s = timeouts.left_s(deadline, blocking.runtime.monotonic())

@@ -1,0 +1,39 @@
+"""What Linux adds to an emulated host: poll files, sockets of its own stack, the CPU time of a process.
+
+In: sockets of the stack. Out: descriptors, seconds. Owns the notifier of all poll files. Satisfies
+nodes.syscall.system_call.Platform.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+
+from nodes.endpoint.poll_file import Notifier, PollFile
+from nodes.machine.ceilings import MemoryBus
+from nodes.sock.devmem_socket import DevmemSocket
+
+
+class LinuxPlatform:
+    """`bus`: the host's memory bus, None without a ceiling."""
+
+    def __init__(self, bus: MemoryBus | None = None) -> None:
+        self._notifier = Notifier()
+        self._bus = bus
+
+    def open_poll_file(self, sock: DevmemSocket) -> PollFile:
+        """A descriptor that polls as `sock` does."""
+        return PollFile(self._notifier, sock)
+
+    def open_kernel_socket(self) -> socket.socket:
+        """A TCP socket of Linux in this process's network namespace, which is the host's."""
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+    def memory_bus(self) -> tuple[int, ...]:
+        """The descriptor of the host's memory bus, by which processes share its ceiling; none without one."""
+        return () if self._bus is None else (self._bus.fd,)
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU time of this process."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,141 @@
+"""System calls of a process's control channel: the host's name, memory, counters, a Linux socket.
+
+In: a request and the channel it came by. Out: replies. Owns nothing: memory that a process registers is
+dropped when its channel closes.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import astuple
+
+from nodes.host import Host
+from nodes.sock import inet_diag
+from nodes.syscall.system_call import Caller
+from nodes.uapi import syscalls
+from nodes.uapi.syscalls import Done
+
+
+class HelloCall:
+    """The reply brings the memory bus's descriptor, where the host has one."""
+
+    __slots__ = ("_caller",)
+
+    def __init__(self, _request: syscalls.Hello, caller: Caller) -> None:
+        self._caller = caller
+
+    def attempt(self, _now: float, _wait: bool) -> None:
+        kernel = self._caller.kernel
+        self._caller.send_with(_welcome(kernel.host), kernel.platform.memory_bus())
+
+
+class RegisterMemoryCall:
+    """Takes the memfd's descriptor over."""
+
+    __slots__ = ("_caller", "_fd")
+
+    def __init__(self, _request: syscalls.RegisterMemory, caller: Caller, fd: int) -> None:
+        self._caller = caller
+        self._fd = fd
+
+    def attempt(self, _now: float, _wait: bool) -> Done:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, "RegisterMemory brought no descriptor")
+        registered = self._caller.kernel.memory
+        memory = registered.register(self._fd)
+        self._caller.owned.callback(registered.drop, memory)
+        return Done(memory)
+
+
+class UnregisterMemoryCall:
+    __slots__ = ("_caller", "_memory")
+
+    def __init__(self, request: syscalls.UnregisterMemory, caller: Caller) -> None:
+        self._caller = caller
+        self._memory = request.memory
+
+    def attempt(self, _now: float, _wait: bool) -> Done:
+        if not self._caller.kernel.memory.drop(self._memory):
+            raise OSError(errno.EINVAL, "no such registered memory")
+        return Done()
+
+
+class OpenKernelSocketCall:
+    """A socket keeps the network namespace it was made in, whichever process it is handed to."""
+
+    __slots__ = ("_caller",)
+
+    def __init__(self, _request: syscalls.OpenKernelSocket, caller: Caller) -> None:
+        self._caller = caller
+
+    def attempt(self, _now: float, _wait: bool) -> None:
+        with self._caller.kernel.platform.open_kernel_socket() as sock:
+            self._caller.send_with(Done(), (sock.fileno(),))
+
+
+class GetStatsCall:
+    __slots__ = ("_kernel",)
+
+    def __init__(self, _request: syscalls.GetStats, caller: Caller) -> None:
+        self._kernel = caller.kernel
+
+    def attempt(self, _now: float, _wait: bool) -> syscalls.Stats:
+        host = self._kernel.host
+        devices = host.devices.values()
+        rx = [q.counters for device in devices for q in device.all_rx_queues]
+        tx = [device.tx.counters for device in devices]
+        return syscalls.Stats(
+            ledger=host.ledger.snapshot(),
+            cpu_s=self._kernel.platform.cpu_s(),
+            rx_packets=sum(q.rx_packets for q in rx),
+            rx_bytes=sum(q.rx_bytes for q in rx),
+            rx_wire_packets=sum(q.rx_wire_packets for q in rx),
+            rx_alloc_fail=sum(q.rx_alloc_fail for q in rx),
+            rx_hw_drops=sum(q.rx_hw_drops for q in rx),
+            rx_hw_drop_overruns=sum(q.rx_hw_drop_overruns for q in rx)
+            + sum(device.overruns() for device in devices),
+            tx_packets=sum(q.tx_packets for q in tx),
+            tx_bytes=sum(q.tx_bytes for q in tx),
+            tx_wire_packets=sum(q.tx_wire_packets for q in tx),
+            tcp_retrans_segs=host.stack.tcp.mib.TcpRetransSegs,
+            impaired=_impaired(host),
+        )
+
+
+class GetSnmpCall:
+    __slots__ = ("_kernel",)
+
+    def __init__(self, _request: syscalls.GetSnmp, caller: Caller) -> None:
+        self._kernel = caller.kernel
+
+    def attempt(self, _now: float, _wait: bool) -> syscalls.Snmp:
+        return syscalls.Snmp(inet_diag.snmp(self._kernel.host.stack))
+
+
+class GetSocketsCall:
+    __slots__ = ("_first", "_kernel")
+
+    def __init__(self, request: syscalls.GetSockets, caller: Caller) -> None:
+        self._first = max(0, request.first)
+        self._kernel = caller.kernel
+
+    def attempt(self, _now: float, _wait: bool) -> syscalls.Sockets:
+        return inet_diag.sockets(self._kernel.host.stack, self._first)
+
+
+def _welcome(host: Host) -> syscalls.Welcome:
+    nics = []
+    for nic, device in zip(host.config.nics, host.stack.devices.values(), strict=True):
+        v4, v6 = nic.ipv4, nic.ipv6
+        at = nic.interface, device.ifindex, device.config.mtu, str(v4.ip), v4.network.prefixlen
+        nics.append(syscalls.NicInfo(*at, *((str(v6.ip), v6.network.prefixlen) if v6 else ("", 0))))
+    return syscalls.Welcome(host.config.name or nics[0].ifname, host.config.kernel_address, tuple(nics))
+
+
+def _impaired(host: Host) -> tuple[syscalls.Impaired, ...]:
+    """What the impairments of all NICs did, by NIC and direction."""
+    return tuple(
+        syscalls.Impaired(host.devices[ifindex].name, name, *astuple(direction.counters))
+        for ifindex, impairment in host.impairments.items()
+        for name, direction in (("rx", impairment.rx), ("tx", impairment.tx))
+    )
