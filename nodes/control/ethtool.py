@@ -14,7 +14,8 @@ from nodes.control import ntuple
 from nodes.control.netdev import require
 from nodes.control.netlink_error import NetlinkError
 from nodes.nic.flow_steering import DROP, RULES_MAX
-from nodes.nic.net_device import NetDevice, TcpDataSplit
+from nodes.nic.net_device import NetDevice
+from nodes.nic.rings import TcpDataSplit
 from nodes.nic.rss import Rss
 from nodes.uapi import netlink
 

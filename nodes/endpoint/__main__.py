@@ -84,13 +84,15 @@ def run(options: argparse.Namespace) -> None:
             nic=options.nic,
         )
         impairment = Impairment(wire, chances, str(address)) if chances else None
-        trace = TraceFile(stack.enter_context(_writable("--trace", options.trace))) if options.trace else None
+        trace = None
+        if options.trace:
+            trace = TraceFile(stack.enter_context(_writable("--trace", options.trace)), time.monotonic)
         device = NetDevice(config, impairment or wire, ledger, _boottime, trace)
         capture = None
         if options.pcap:
             file = stack.enter_context(_writable("--pcap", options.pcap))
-            capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
-            device.capture(capture)
+            capture = Capture(file, time.time() - time.monotonic())
+            device.capture(capture.add_interface(device.name, device.dma))
         seed = secrets.randbits(64) if options.seed is None else options.seed
         inet = Inet(device, Cpu(ledger), _inet_config(address, address6, seed, options.tcp_ecn))
         bus = MemoryBus.create(options.host_mem_bw) if options.host_mem_bw else None

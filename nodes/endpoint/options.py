@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from nodes.kernel_version import DEFAULT, VERSIONS
-from nodes.nic.impairment import Chances, ImpairmentError
+from nodes.nic.impairment import ImpairmentConfig, ImpairmentError
 from nodes.nic.impairment import parse as parse_impairment
 from nodes.nic.nic_model import GENERIC, MODELS, RX_QUEUES_MAX, NicModelError, nic_model
 from nodes.uapi.socket import PAGE_SIZE
@@ -36,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """`address` and `address6` are interfaces of ipaddress (the latter may be None), `mac` bytes, `nic` a
-    NicModel, `impair` Chances or None. Exits with status 2 when a value cannot be."""
+    NicModel, `impair` ImpairmentConfig or None. Exits with status 2 when a value cannot be."""
     parser = _parser()
     options = parser.parse_args(argv)
     if options.mac is None:
@@ -171,7 +171,7 @@ def _mac(text: str) -> bytes:
     return mac
 
 
-def _impair(text: str) -> Chances:
+def _impair(text: str) -> ImpairmentConfig:
     try:
         return parse_impairment(text)
     except ImpairmentError as e:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.machine.accelerator import Accelerator, Array, Span
+from nodes.machine.accelerator import Accelerator, Array, ByteRange
 from nodes.machine.ledger import Ledger, Totals, totals
 from nodes.machine.memory import Region
 
@@ -40,7 +40,7 @@ def made() -> Iterator[Made]:
     each.accelerator.close()
 
 
-def scatter(region: Region, data: bytes, sizes: list[int], gap: int) -> list[Span]:
+def scatter(region: Region, data: bytes, sizes: list[int], gap: int) -> list[ByteRange]:
     """Lay `data` into `region` in fragments of `sizes`, `gap` bytes apart, later ones before earlier ones."""
     frags, at = [], SIZE
     rest = data

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodes.machine.ceilings import QUEUE_S, MemoryBus
+from nodes.machine.bandwidth import QUEUE_S
+from nodes.machine.ceilings import MemoryBus
 
 RATE = 1000.0  # bytes per second
 

@@ -10,6 +10,7 @@ from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.netmem.binding import Binding, RxBinding, TxBinding
 from nodes.netmem.netmem import Netmem
+from nodes.netmem.page_pool import PoolContext
 from tests.netmem.census import assert_conserved
 
 PAGES = 16
@@ -55,7 +56,7 @@ def test_net_iovs_carry_the_id_and_the_size_of_the_binding(niov_size: int) -> No
     freed = Freed()
     binding = rx(freed, niov_size)
     assert binding.provider.total == binding.region.size // niov_size
-    pool = binding.page_pool(64)
+    pool = binding.page_pool(64, PoolContext())
     netmem = pool.alloc_netmem()
     assert netmem is not None
     assert (netmem.dmabuf_id, netmem.size, netmem.region) == (3, niov_size, binding.region)
@@ -73,7 +74,7 @@ def test_a_dma_buf_that_net_iovs_do_not_fill_is_einval(size: int, niov_size: int
 def test_the_memory_waits_for_every_pool_and_every_netmem() -> None:
     freed = Freed()
     binding = rx(freed)
-    pools = [binding.page_pool(64), binding.page_pool(64)]
+    pools = [binding.page_pool(64, PoolContext()), binding.page_pool(64, PoolContext())]
     held = [netmem for pool in pools for netmem in (pool.alloc_netmem(), pool.alloc_netmem()) if netmem]
     held[0].put()  # rests in the first pool's ring
     binding.unbind()
@@ -93,10 +94,10 @@ def test_the_memory_waits_for_every_pool_and_every_netmem() -> None:
 def test_a_drained_pool_leaves_a_bound_binding_alone() -> None:
     freed = Freed()
     binding = rx(freed)
-    pool = binding.page_pool(64)
+    pool = binding.page_pool(64, PoolContext())
     pool.destroy()
     assert freed.bindings == []
-    assert binding.page_pool(64).alloc_netmem() is not None
+    assert binding.page_pool(64, PoolContext()).alloc_netmem() is not None
 
 
 # --- tx

@@ -17,6 +17,7 @@ from nodes.netmem.page_pool import (
     Napi,
     PagePool,
     PagePoolStats,
+    PoolContext,
 )
 from tests.netmem.census import assert_conserved
 from tests.netmem.failing import FailingNetIovs
@@ -109,7 +110,7 @@ def test_only_the_last_put_gives_the_memory_back(provider: DmabufNetIovs) -> Non
 @pytest.mark.parametrize("direct", [False, True])
 def test_a_put_too_many_is_noticed(provider: DmabufNetIovs, direct: bool) -> None:
     napi = Napi()
-    pool = PagePool(provider, napi=napi)
+    pool = PagePool(provider, context=PoolContext(napi=napi))
     (netmem,) = take(pool, 1)
     napi.polling = direct
     netmem.put()
@@ -142,7 +143,7 @@ def test_the_ring_refills_the_cache_64_at_a_time(provider: DmabufNetIovs) -> Non
 
 def test_puts_while_the_nic_is_polled_fill_the_cache_then_the_ring(provider: DmabufNetIovs) -> None:
     napi = Napi()
-    pool = PagePool(provider, napi=napi)
+    pool = PagePool(provider, context=PoolContext(napi=napi))
     taken = take(pool, PP_ALLOC_CACHE_SIZE + 2)
     napi.polling = True
     put(taken)
@@ -225,7 +226,7 @@ def test_a_trace_sees_every_netmem_come_and_go(provider: DmabufNetIovs) -> None:
         def state_release(self, pool_id: int, netmem: Netmem, count: int) -> None:
             seen.append(("release", pool_id, netmem.offset, count))
 
-    pool = PagePool(provider, trace=Trace())
+    pool = PagePool(provider, context=PoolContext(trace=Trace()))
     first, second = take(pool, 2)
     put([first])
     assert pool.alloc_netmem() is first  # recycled: the provider saw nothing
@@ -242,7 +243,8 @@ def test_there_are_eleven_counters() -> None:
 
 
 def test_two_pools_share_a_provider_and_keep_apart(provider: DmabufNetIovs) -> None:
-    one, two = PagePool(provider), PagePool(provider)
+    context = PoolContext()
+    one, two = (PagePool(provider, context=context) for _ in range(2))
     assert one.id != two.id
     of_one, of_two = take(one, 3), take(two, 4)
     put(of_two + of_one)
@@ -257,7 +259,7 @@ def test_two_pools_share_a_provider_and_keep_apart(provider: DmabufNetIovs) -> N
 def test_a_pool_with_nothing_out_drains_at_once(provider: DmabufNetIovs) -> None:
     drained = Drained()
     napi = Napi()
-    pool = PagePool(provider, on_drained=drained, napi=napi)
+    pool = PagePool(provider, on_drained=drained, context=PoolContext(napi=napi))
     taken = take(pool, 41)
     put(taken[:40])
     napi.polling = True
@@ -275,7 +277,7 @@ def test_an_unused_pool_drains_at_once(provider: DmabufNetIovs) -> None:
 
 def test_a_pool_waits_for_what_is_out_and_drains_once(provider: DmabufNetIovs) -> None:
     drained, napi = Drained(), Napi()
-    pool = PagePool(provider, on_drained=drained, napi=napi)
+    pool = PagePool(provider, on_drained=drained, context=PoolContext(napi=napi))
     taken = take(pool, 50)
     put(taken[:20])
     pool.destroy()
@@ -322,7 +324,7 @@ def test_net_iovs_are_conserved_whatever_happens(provider: DmabufNetIovs, seed: 
     chance = random.Random(seed)
     drained = Drained()
     napi = Napi()
-    pool = PagePool(provider, ring_size=100, on_drained=drained, napi=napi)
+    pool = PagePool(provider, ring_size=100, on_drained=drained, context=PoolContext(napi=napi))
     references: list[Netmem] = []
     for step in range(3000):
         napi.polling = chance.random() < 0.3

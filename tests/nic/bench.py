@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from nodes.machine import dmabuf
 from nodes.machine.ledger import Ledger
 from nodes.netmem.binding import Binding, RxBinding
-from nodes.nic.net_device import DeviceConfig, NetDevice, TcpDataSplit
+from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.nic.nic_model import GENERIC, NicModel
+from nodes.nic.rings import TcpDataSplit
 from nodes.nic.rx_queue import RxQueue
 from nodes.skb import Frags, Skb
 from tests.netmem.census import assert_conserved
@@ -67,7 +68,7 @@ class Bench:
         self.binding = RxBinding(1, self.device.ifindex, region, self.freed.append, niov_size)
         if fails_at:
             self.binding.provider = FailingNetIovs(region, niov_size, 1, fails_at)
-        self.queue.restart(self.binding.page_pool(1024, napi=self.device.napi))
+        self.queue.restart(self.binding.page_pool(1024, self.device.pool_context))
         self.device.rss.table = [DEVMEM_QUEUE] * len(self.device.rss.table)
         self.device.steering_changed()
         return self.binding

@@ -66,9 +66,9 @@ class Reader:
 
 def capture(bench: Bench) -> io.BytesIO:
     file = io.BytesIO()
-    each = Capture(file, "eth0", EPOCH, bench.device.dma)
+    each = Capture(file, EPOCH)
+    bench.device.capture(each.add_interface("eth0", bench.device.dma))
     each.advance(12.5)
-    bench.device.capture(each)
     return file
 
 

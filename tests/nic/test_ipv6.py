@@ -140,5 +140,5 @@ def test_a_packet_to_be_cut_says_that_it_is_ipv6() -> None:
     device = NetDevice(DeviceConfig("eth0", 1, OUR_MAC), wire, Ledger())
     device.xmit(Skb(memoryview(frame(b"")), None, gso_size=1440), 54)
     (sent,) = wire.sent
-    assert (sent.how.ipv6, sent.how.csum_start, sent.how.gso_size) == (True, 54, 1440)
+    assert (sent.offload.ipv6, sent.offload.csum_start, sent.offload.gso_size) == (True, 54, 1440)
     device.close()

@@ -63,8 +63,8 @@ def test_device_memory_gets_the_payload_and_host_memory_the_headers(
     assert [frag.offset % niov_size for frag in got.skb.payload.frags] == [0] * -(-length // niov_size)
     # The bytes themselves, in both memories: payload here, written nowhere else, and no header.
     assert len(bench.touched()) == length
-    assert bytes(bench.device._header.view[:66]) == got.header
-    assert not any(bench.device._header.view[66:])
+    assert bytes(bench.device.placement.header_buffer.view[:66]) == got.header
+    assert not any(bench.device.placement.header_buffer.view[66:])
     assert all(rxq.posted == 0 for rxq in bench.device.rx_queues if rxq.id != DEVMEM_QUEUE)
 
 
@@ -288,7 +288,7 @@ def test_a_restart_loses_only_what_was_posted(bench: Bench) -> None:
     got = bench.poll()
     assert bench.queue.posted == 13
     old = bench.queue.pool
-    bench.queue.restart(binding.page_pool(1024))
+    bench.queue.restart(binding.page_pool(1024, bench.device.pool_context))
     assert (bench.queue.posted, old.inflight, binding.provider.free) == (0, 3, 61)
     assert [each.payload for each in got] == [text(4096, seq) for seq in range(3)]
     bench.wire.put(Tcp(text(77), seq=9).frame())

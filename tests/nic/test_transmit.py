@@ -10,7 +10,7 @@ from nodes.machine import dmabuf
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger, totals
 from nodes.netmem.binding import TxBinding
-from nodes.nic.af_packet import Departing
+from nodes.nic.wire_port import TxOffload
 from nodes.skb import Frag, Frags, Skb
 from nodes.sock.send_pages import SendPages
 from nodes.wire.tcp import CHECKSUM_OFFSET
@@ -80,9 +80,9 @@ def test_host_pages_are_read_from_host_memory(bench: Bench) -> None:
 def test_the_nic_is_told_where_to_cut_and_what_to_sum(bench: Bench, sender: Sender) -> None:
     bench.device.xmit(sender.skb((0, 3000), gso_size=1448), 34)
     bench.device.xmit(Skb(memoryview(HEADER), None), 0)
-    tso, plain = (each.how for each in bench.wire.sent)
-    assert tso == Departing(54, 1448, 34, CHECKSUM_OFFSET)
-    assert plain == Departing(0, 0, 0, 0)
+    tso, plain = (each.offload for each in bench.wire.sent)
+    assert tso == TxOffload(54, 1448, 34, CHECKSUM_OFFSET)
+    assert plain == TxOffload(0, 0, 0, 0)
 
 
 def test_counters_tell_frames_bytes_and_wire_packets(bench: Bench, sender: Sender) -> None:
