@@ -1,4 +1,4 @@
-"""The bad wire on its own: what it does to wire packets, counted, cut, coalesced and on time."""
+"""The bad wire alone: what it does to wire packets, how it cuts and coalesces them, and when they arrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ V6_PAIR = bytes.fromhex("fd00") + bytes(13) + b"\x02" + bytes.fromhex("fd00") + 
 
 
 class Stage:
-    """An impairment between a fake wire and a test that plays the NIC."""
+    """An Impairment between a fake wire and the test, which acts as the NIC."""
 
     def __init__(self, **chances: float) -> None:
         self.seed = int(chances.pop("seed", 1))
@@ -43,7 +43,7 @@ class Stage:
         self.stage.advance(NOW)
 
     def arrive(self, frame: bytes, gso_size: int = 0, good: bool = False) -> list[QueuedFrame]:
-        """The frame comes on the real wire; what the NIC gets now."""
+        """The frame comes on the fake wire; returns what the NIC gets now."""
         self.wire.put(frame, gso_size, good)
         return self.taken()
 
@@ -61,7 +61,7 @@ class Stage:
         return got
 
     def send(self, frame: bytes, gso_size: int) -> list[bytes]:
-        """The NIC sends an unfinished TCP frame; every wire packet that comes out, finished."""
+        """The NIC sends a TCP frame with TSO; returns the wire packets that come out, finished."""
         at = len(self.wire.sent)
         header = bytearray(frame[:54])
         header[50:52] = pseudo_header_sum(PEER_IP, OUR_IP, ipv4.TCP, len(frame) - 34).to_bytes(2, "big")
@@ -71,7 +71,7 @@ class Stage:
 
 
 def packets(arrivals: list[QueuedFrame]) -> list[bytes]:
-    """Each wire packet's payload."""
+    """The payload of each wire packet."""
     out = []
     for arrival in arrivals:
         payload = arrival.frame[54:]
@@ -81,7 +81,7 @@ def packets(arrivals: list[QueuedFrame]) -> list[bytes]:
 
 
 def finished(frame: bytes, offload: TxOffload) -> list[bytes]:
-    """What a NIC with TSO and checksum offload makes of a frame, written down once more: wire packets."""
+    """The wire packets that a NIC with TSO and checksum offload makes of a frame: an independent version."""
     if not offload.csum_start:
         return [frame]
     assert offload.header_bytes == 54
@@ -114,7 +114,7 @@ def superpacket(seed: int = 1, flags: int = tcp.ACK | tcp.PSH | tcp.FIN, seq: in
     return Tcp(random.Random(seed).randbytes(PAYLOAD), flags=flags, seq=seq).frame()
 
 
-def test_a_wire_without_chances_changes_nothing() -> None:
+def test_a_wire_without_impairments_changes_nothing() -> None:
     each = Stage()
     frame = superpacket()
     assert each.arrive(frame, MSS, True) == [QueuedFrame(frame, MSS, True)]
@@ -150,7 +150,7 @@ def unfinished(frame: bytes) -> tuple[bytes, TxOffload]:
     return bytes(header) + frame[54:], TxOffload(54, MSS, 34, tcp.CHECKSUM_OFFSET)
 
 
-def test_survivors_stay_together_where_nothing_came_between() -> None:
+def test_adjacent_survivors_stay_in_one_superpacket() -> None:
     each = Stage(loss=0.05, seed=3)
     frame = superpacket()
     for _ in range(30):
@@ -168,7 +168,7 @@ def test_survivors_stay_together_where_nothing_came_between() -> None:
             assert bool(header[47] & tcp.FIN) == bool(header[47] & tcp.PSH) == last
 
 
-def test_chances_are_kept_per_wire_packet() -> None:
+def test_probabilities_hold_for_each_wire_packet() -> None:
     chances = {"loss": 0.02, "reorder": 0.03, "duplicate": 0.01, "corrupt": 0.02}
     each = Stage(seed=5, **chances)
     frame = superpacket()
@@ -181,7 +181,7 @@ def test_chances_are_kept_per_wire_packet() -> None:
         assert 0.85 < count / (c.packets * chances[name]) < 1.15, (name, count)
 
 
-def test_a_duplicate_comes_twice_and_a_late_packet_is_overtaken_by_a_few() -> None:
+def test_duplicates_come_twice_and_reordered_packets_are_overtaken() -> None:
     for seed in range(5):
         each = Stage(duplicate=0.1, seed=seed)
         frame = superpacket()
@@ -199,12 +199,12 @@ def test_a_duplicate_comes_twice_and_a_late_packet_is_overtaken_by_a_few() -> No
     late = 0
     for at, p in enumerate(got_order):
         overtaken = sum(places[q] > places[p] for q in got_order[:at])
-        assert overtaken <= REORDER_DISTANCE_MAX + 2  # two late ones may come at once
+        assert overtaken <= REORDER_DISTANCE_MAX + 2  # two reordered ones may come at once
         late += overtaken > 0
     assert late > 10
 
 
-def test_a_late_packet_that_nothing_overtakes_comes_after_a_while() -> None:
+def test_a_reordered_packet_that_none_overtakes_comes_after_a_timeout() -> None:
     each = Stage(reorder=1.0)
     frame = Tcp(b"x" * 100).frame()
     assert each.arrive(frame, good=True) == []
@@ -217,12 +217,12 @@ def test_a_late_packet_that_nothing_overtakes_comes_after_a_while() -> None:
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_a_corrupt_packet_is_one_whose_checksums_say_so(good: bool) -> None:
+def test_a_corrupt_packet_fails_its_checksums(good: bool) -> None:
     each = Stage(corrupt=1.0, seed=7)
     content = random.Random(1).randbytes(333)
     for n in range(200):
         frame = Tcp(content, src_port=40000 + n).frame()
-        if good:  # a neighbour on the same machine leaves the checksum to the NIC
+        if good:  # a sender on the same machine leaves the checksum to the NIC
             frame = frame[:50] + b"\xaa\xaa" + frame[52:]
         (arrival,) = each.arrive(frame, 0, good)
         assert not arrival.checksum_good
@@ -234,7 +234,7 @@ def test_a_corrupt_packet_is_one_whose_checksums_say_so(good: bool) -> None:
     assert not any(checksums_good(p) for p in out)
 
 
-def test_delay_holds_frames_until_their_time_in_order() -> None:
+def test_delayed_frames_arrive_in_order_and_in_time() -> None:
     each = Stage(delay=0.002, jitter=0.001)
     frames = [superpacket(seed) for seed in range(50)]
     for frame in frames:
@@ -274,7 +274,7 @@ def test_a_busy_link_keeps_order_and_loses_nothing() -> None:
     assert sent == counters.packets - counters.lost
 
 
-def test_a_link_that_is_down_loses_what_was_delayed() -> None:
+def test_delayed_frames_are_lost_when_the_link_is_down() -> None:
     each = Stage(delay=0.001)
     each.send(superpacket(), MSS)
     each.wire.down = True
@@ -282,7 +282,7 @@ def test_a_link_that_is_down_loses_what_was_delayed() -> None:
     assert each.stage.next_timeout() is None
 
 
-def test_more_than_a_wire_holds_is_lost() -> None:
+def test_packets_beyond_the_limit_are_dropped() -> None:
     each = Stage(delay=10.0)
     for _ in range(LIMIT // 21 + 100):
         each.send(superpacket(), MSS)
@@ -290,7 +290,7 @@ def test_more_than_a_wire_holds_is_lost() -> None:
     assert counters.overflowed == counters.packets - LIMIT // 21 * 21
 
 
-def test_the_same_seed_has_the_same_fate_and_hosts_have_their_own() -> None:
+def test_events_depend_on_the_seed_and_the_name() -> None:
     def fate(seed: int, name: str) -> list[int]:
         wire = FakeWire()
         stage = Impairment(wire, ImpairmentConfig(loss=0.1, reorder=0.1, seed=seed), name)
@@ -303,7 +303,7 @@ def test_the_same_seed_has_the_same_fate_and_hosts_have_their_own() -> None:
     assert fate(1, "h1") != fate(2, "h1")
 
 
-def test_what_a_frame_that_tcp_is_not_in_suffers_it_suffers_whole() -> None:
+def test_a_frame_without_tcp_is_one_packet() -> None:
     each = Stage(loss=0.5, duplicate=0.5, seed=4)
     got = [len(each.arrive(arp_request())) for _ in range(100)]
     assert set(got) == {0, 2}
@@ -338,8 +338,8 @@ def test_parse_refuses_with_a_sentence(text: str, says: str) -> None:
 
 
 def ipv6_superpacket(payload: bytes, padded: bool = False) -> bytes:
-    """From PEER_V6 to OUR_V6, the TCP checksum left to the NIC; a BIG TCP frame with its jumbo header,
-    Linux's or the `padded` one that we send."""
+    """A frame between the addresses of V6_PAIR, its TCP checksum left to the NIC. A BIG TCP frame has a jumbo
+    header, in Linux's form or in our `padded` one."""
     header = struct.pack("!HHIIBBHHH", 40000, 7000, 5, 0, 0x50, tcp.ACK, 0xFFFF, 0, 0)
     length = len(header) + len(payload)
     pseudo = fold(partial_sum(V6_PAIR) + length + ip.TCP)
@@ -360,7 +360,7 @@ def ipv6_superpacket(payload: bytes, padded: bool = False) -> bytes:
     ("size", "padded", "l4_starts"),
     [(PAYLOAD, False, {54}), (200_300, False, {54, 62}), (200_300, True, {54, 70})],
 )
-def test_ipv6_superpackets_are_cut_too_and_need_no_jumbo_header_when_they_are_short(
+def test_ipv6_superpackets_are_cut_and_short_ones_lose_their_jumbo_header(
     size: int, padded: bool, l4_starts: set[int]
 ) -> None:
     each = Stage(loss=0.02, seed=2)
