@@ -47,39 +47,32 @@ class Capture:
     only `write` is called."""
 
     def __init__(self, file: BinaryIO, epoch: float) -> None:
-        self._write = file.write
+        self.write = file.write
+        self.timestamp = bytes(8)  # of the packets that follow
         self._epoch = epoch
-        self._timestamp = bytes(8)
         self._interfaces = 0
-        self._write(_block(_SECTION, struct.pack("=IHHq", _BYTE_ORDER, *_VERSION, _UNKNOWN_LENGTH)))
+        self.write(_block(_SECTION, struct.pack("=IHHq", _BYTE_ORDER, *_VERSION, _UNKNOWN_LENGTH)))
 
     def add_interface(self, ifname: str, dma: Dma) -> InterfaceCapture:
         """Describe an interface in the file; the result takes its packets. `dma` reads their payload."""
         options = _option(_OPTION_IF_NAME, ifname.encode()) + _option(_OPTION_IF_TSRESOL, _NANOSECONDS)
         interface = struct.pack("=HHI", _LINKTYPE_ETHERNET, 0, SNAPLEN) + options + _END_OF_OPTIONS
-        self._write(_block(_INTERFACE, interface))
+        self.write(_block(_INTERFACE, interface))
         self._interfaces += 1
         return InterfaceCapture(self, self._interfaces - 1, dma)
 
     def advance(self, now: float) -> None:
         """The packets that follow cross at `now`."""
         nanoseconds = int((self._epoch + now) * 1e9)
-        self._timestamp = struct.pack("=II", nanoseconds >> 32, nanoseconds & 0xFFFFFFFF)
-
-    def packet(self, interface: int, data: bytes, length: int, direction: int) -> None:
-        """Write one packet of `length` bytes, of which `data` is stored."""
-        options = _option(_OPTION_EPB_FLAGS, struct.pack("=I", direction)) + _END_OF_OPTIONS
-        lengths = struct.pack("=II", len(data), length)
-        number = struct.pack("=I", interface)
-        self._write(_block(_PACKET, number + self._timestamp + lengths + _padded(data) + options))
+        self.timestamp = struct.pack("=II", nanoseconds >> 32, nanoseconds & 0xFFFFFFFF)
 
 
 class InterfaceCapture:
-    """Writes the packets of one interface to a Capture."""
+    """Writes the packets of one interface to the file of `capture`. `number`: of the interface in it."""
 
     def __init__(self, capture: Capture, number: int, dma: Dma) -> None:
         self._capture = capture
-        self._number = number
+        self._number = struct.pack("=I", number)
         self._dma = dma
 
     def received(self, skb: Skb) -> None:
@@ -95,4 +88,7 @@ class InterfaceCapture:
             length += len(skb.payload)
             readable = itertools.takewhile(lambda frag: not frag.netmem.is_net_iov, skb.payload.frags)
             parts += [bytes(view) for view in self._dma.views_to_send(readable)]
-        self._capture.packet(self._number, b"".join(parts)[:SNAPLEN], length, direction)
+        data = b"".join(parts)[:SNAPLEN]
+        options = _option(_OPTION_EPB_FLAGS, struct.pack("=I", direction)) + _END_OF_OPTIONS
+        prefix = self._number + self._capture.timestamp + struct.pack("=II", len(data), length)
+        self._capture.write(_block(_PACKET, prefix + _padded(data) + options))

@@ -22,7 +22,7 @@ from nodes.nic.wire_frame import WireFrame
 from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload, Wire
 from nodes.wire import ethernet, tcp
 
-LIMIT = 32768  # packets in transit in one direction, as netem's `limit`; a switch would drop more, too
+LIMIT = 32768  # packets in transit in one direction, netem's `limit`; more are dropped, as in a switch
 REORDER_DISTANCE_MAX = 8  # how many packets may overtake a reordered one
 REORDER_TIMEOUT_S = 0.001  # after which a reordered packet arrives although none has overtaken it
 DELAY_MAX_S = 10.0  # one way at one NIC: 40 s of round trip, more than any network has

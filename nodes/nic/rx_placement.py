@@ -5,7 +5,8 @@ frame that was dropped. Owns the header buffer, whose bytes are valid until the 
 
 A frame is placed in one of four ways:
 - split: headers to the header buffer, payload to the queue's buffers, which may be device memory;
-- fixed split: so for a NIC that cuts after a fixed number of bytes, wherever the headers end;
+- fixed split: the NIC cuts after a fixed number of bytes, wherever the headers end; the payload in front of
+  the cut goes to a host page, the rest to the queue's buffers;
 - whole: header split is off, headers and payload follow each other in the queue's host pages;
 - linear: headers without payload, and frames that cannot be split, to the header buffer.
 
@@ -26,7 +27,7 @@ from nodes.nic.wire_port import RxFrame, Wire
 from nodes.skb import Frag, Frags, LinearFrags, Skb, frags_of
 from nodes.uapi.socket import PAGE_SIZE
 
-LINEAR_MAX = 128 << 10  # bytes; the longest IPv4 packet that is not BIG TCP, with room to spare
+LINEAR_MAX = 128 << 10  # bytes of a frame that the header buffer holds: any IPv4 packet but BIG TCP
 
 
 class RxPlacement:
@@ -39,11 +40,12 @@ class RxPlacement:
         self._rings = rings
         self._linear_pool = linear_pool
         self._place_split = self._split if nic.exact else self._fixed_split
-        self.header_buffer = Region.anonymous(PAGE_SIZE)  # enough for headers; `_grow` makes it LINEAR_MAX
+        self.header_buffer = Region.anonymous(PAGE_SIZE)  # room for headers; `_grow` extends it
 
     def receive(self, frame: RxFrame, parsed: Parsed, rxq: RxQueue) -> Skb | None:
         """Take the peeked frame off the wire and place it, counting it in `rxq`. None: it was dropped,
-        because no buffer was posted or its checksum is wrong."""
+        because no buffer was posted, or its checksum is wrong, or it cannot be split and the NIC does not
+        want it or has no room for it."""
         payload_bytes = parsed.frame_bytes - parsed.header_bytes
         gso_size = frame.gso_size
         wire_packets = -(-payload_bytes // gso_size) if gso_size else 1

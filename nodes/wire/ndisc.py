@@ -1,8 +1,8 @@
 """Neighbour solicitation and advertisement (RFC 4861 sections 4.3, 4.4, 7.1): bytes to records and back.
 Pure; owns nothing.
 
-These are whole ICMPv6 messages. Their checksum is the caller's: it verifies the one it received, and fills in
-the one it sends (`icmpv6`).
+The bytes are whole ICMPv6 messages. The caller verifies the checksum of a received message and fills in that
+of a sent one (`icmpv6.checksum_good`, `icmpv6.with_checksum`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Advertisement:
 
 
 def parse(message: memoryview) -> Solicitation | Advertisement | None:
-    """None: another message, or invalid by section 7.1. `plausible` checks the rest of that section."""
+    """The message without its checksum verified. None: another message, or invalid by section 7.1;
+    `plausible` checks what that section requires of the IP header."""
     if len(message) < _MESSAGE.size or message[0] not in (SOLICITATION, ADVERTISEMENT):
         return None
     kind, code, _, flags, target = _MESSAGE.unpack_from(message)

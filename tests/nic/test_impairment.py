@@ -35,11 +35,11 @@ V6_PAIR = bytes.fromhex("fd00") + bytes(13) + b"\x02" + bytes.fromhex("fd00") + 
 class Stage:
     """An Impairment between a fake wire and the test, which acts as the NIC."""
 
-    def __init__(self, **chances: float) -> None:
-        self.seed = int(chances.pop("seed", 1))
+    def __init__(self, **config: float) -> None:
+        self.seed = int(config.pop("seed", 1))
         print(f"seed {self.seed}")
         self.wire = FakeWire()
-        self.stage = Impairment(self.wire, ImpairmentConfig(**chances, seed=self.seed), "h1")
+        self.stage = Impairment(self.wire, ImpairmentConfig(**config, seed=self.seed), "h1")
         self.stage.advance(NOW)
 
     def arrive(self, frame: bytes, gso_size: int = 0, good: bool = False) -> list[QueuedFrame]:
@@ -169,8 +169,8 @@ def test_adjacent_survivors_stay_in_one_superpacket() -> None:
 
 
 def test_probabilities_hold_for_each_wire_packet() -> None:
-    chances = {"loss": 0.02, "reorder": 0.03, "duplicate": 0.01, "corrupt": 0.02}
-    each = Stage(seed=5, **chances)
+    probabilities = {"loss": 0.02, "reorder": 0.03, "duplicate": 0.01, "corrupt": 0.02}
+    each = Stage(seed=5, **probabilities)
     frame = superpacket()
     for _ in range(2000):
         each.arrive(frame, MSS, True)
@@ -178,7 +178,7 @@ def test_probabilities_hold_for_each_wire_packet() -> None:
     assert c.packets == 42_000
     happened = {"loss": c.lost, "reorder": c.reordered, "duplicate": c.duplicated, "corrupt": c.corrupted}
     for name, count in happened.items():
-        assert 0.85 < count / (c.packets * chances[name]) < 1.15, (name, count)
+        assert 0.85 < count / (c.packets * probabilities[name]) < 1.15, (name, count)
 
 
 def test_duplicates_come_twice_and_reordered_packets_are_overtaken() -> None:
@@ -291,16 +291,16 @@ def test_packets_beyond_the_limit_are_dropped() -> None:
 
 
 def test_events_depend_on_the_seed_and_the_name() -> None:
-    def fate(seed: int, name: str) -> list[int]:
+    def frames_that_arrive(seed: int, name: str) -> list[int]:
         wire = FakeWire()
         stage = Impairment(wire, ImpairmentConfig(loss=0.1, reorder=0.1, seed=seed), name)
         each = Stage()
         each.wire, each.stage = wire, stage
         return [len(each.arrive(superpacket(), MSS, True)) for _ in range(50)]
 
-    assert fate(1, "h1") == fate(1, "h1")
-    assert fate(1, "h1") != fate(1, "h2")
-    assert fate(1, "h1") != fate(2, "h1")
+    assert frames_that_arrive(1, "h1") == frames_that_arrive(1, "h1")
+    assert frames_that_arrive(1, "h1") != frames_that_arrive(1, "h2")
+    assert frames_that_arrive(1, "h1") != frames_that_arrive(2, "h1")
 
 
 def test_a_frame_without_tcp_is_one_packet() -> None:
