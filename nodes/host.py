@@ -8,6 +8,7 @@ drives many. Source: net_rx_action and net_tx_action (net/core/dev.c), run betwe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -95,7 +96,7 @@ class Host:
         self.stack = stack
         self.ledger = ledger
         self.impairments = impairments
-        self.captures: list[Capture] = []
+        self._capture: Capture | None = None
         self.netdev = Netdev(devices)
         self.ethtool = Ethtool(devices)
         self.calls: SystemCalls = _NoCalls()
@@ -103,31 +104,34 @@ class Host:
     @classmethod
     def build(cls, config: HostConfig, wires: Sequence[NicWire], around: Surroundings) -> Host:
         """A host whose NICs are `config.nics`, each with the wire at the same place in `wires`."""
-        ledger = Ledger()
+        ledger, pool_ids = Ledger(), itertools.count(1)
         impairments: dict[int, Impairment] = {}
         interfaces = []
         for nic, at in zip(config.nics, wires, strict=True):
             wire = at.wire
             if config.impair is not None:
-                chances = parse_impairment(config.impair)
-                wire = impairments[at.ifindex] = Impairment(wire, chances, nic.address)
-            device = NetDevice(_device_config(config, nic, at), wire, ledger, around.boottime, around.trace)
+                impaired = parse_impairment(config.impair)
+                wire = impairments[at.ifindex] = Impairment(wire, impaired, nic.address)
+            device_config = _device_config(config, nic, at)
+            device = NetDevice(device_config, wire, ledger, around.boottime, around.trace, pool_ids)
             interfaces.append(_interface(device, nic))
         stack_config = StackConfig(around.seed, ECN_CHOICES[config.tcp_ecn], kernel=VERSIONS[config.kernel])
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
         devices = Devices(*(interface.device for interface in interfaces))
         return cls(config, devices, stack, ledger, impairments)
 
-    def capture(self, ifindex: int, capture: Capture) -> None:
-        """Show `capture` every packet of that device from now on."""
-        self.devices[ifindex].capture(capture)
-        self.captures.append(capture)
+    def capture(self, capture: Capture, now: float) -> None:
+        """Show `capture` every packet of every device from now on."""
+        self._capture = capture
+        capture.advance(now)
+        for device in self.stack.devices.values():
+            device.capture(capture.add_interface(device.name, device.dma))
 
     def turn(self, now: float, readable: Collection[int] | None = None) -> float | None:
         """One turn; returns when the next is due: `now` for at once, None for not before a frame or a call
         arrives. `readable`: the ifindexes of wires that have frames, None for all."""
-        for capture in self.captures:
-            capture.advance(now)
+        if self._capture is not None:
+            self._capture.advance(now)
         self._receive(now, readable)
         self.stack.handle_timeouts(now)
         self.calls.retry(now)

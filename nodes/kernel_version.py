@@ -1,9 +1,10 @@
-"""Which kernel the endpoint behaves like, where versions differ.
+"""The kernel versions that an endpoint can behave like, and where they differ.
 
-In: a name from the command line. Out: one frozen record that control, sock and netmem consult. Owns the
-table of versions. "v17" is the series of July 2024 that opened device memory TCP, before XDP and ring
-checks; between 6.12 and 6.18 the boundaries are approximate; "newest" is 2026. Sources: net/core/devmem.c,
-net/core/netdev_rx_queue.c, net/core/sock.c, Documentation/netlink/specs/netdev.yaml of each.
+In: a name from the command line. Out: one frozen record that `control`, `sock` and `netmem` consult. Owns the
+table of versions. "v17" is the patch series of July 2024 that introduced device memory TCP, before it had the
+XDP and ring checks. "newest" is 2026. The boundaries between 6.12 and 6.18 are approximate.
+Sources: net/core/devmem.c, net/core/netdev_rx_queue.c, net/core/sock.c,
+Documentation/netlink/specs/netdev.yaml of each version.
 """
 
 from __future__ import annotations
@@ -14,23 +15,25 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class KernelVersion:
+    """What a kernel has or does."""
+
     name: str
     devmem_tx: bool  # bind-tx, and SCM_DEVMEM_DMABUF in sendmsg
-    rx_page_size: bool  # bind-rx knows the attribute: net_iovs larger than a page
-    split_off_errno: int  # bind-rx while tcp-data-split is not enabled
-    hds_thresh: bool  # the ring parameter exists, and bind-rx wants it to be 0
-    bad_queue_errno: int  # bind-rx of an rx queue beyond the device's
-    duplicate_queue: bool  # the same queue twice in one request is taken once; else EEXIST
-    guards_bound_queues: bool  # ethtool -L may not deactivate a bound queue
-    userns_admin: bool  # CAP_NET_ADMIN in the network namespace's own user namespace is enough
-    dontneed_frags_max: int | None  # fragments that one SO_DEVMEM_DONTNEED visits; None: no limit
-    provider_bulk: int  # net_iovs that a page pool takes from its provider at once
+    rx_page_size: bool  # bind-rx has the attribute rx-page-size: net_iovs larger than a page
+    split_off_errno: int  # of bind-rx while tcp-data-split is not enabled
+    hds_thresh: bool  # the ring parameter exists, and bind-rx requires it to be 0
+    bad_queue_errno: int  # of bind-rx for an rx queue that the device does not have
+    duplicate_queue: bool  # bind-rx accepts a queue that is given twice; else EEXIST
+    guards_bound_queues: bool  # ethtool -L refuses to deactivate a bound queue
+    userns_admin: bool  # CAP_NET_ADMIN in the user namespace of the network namespace is enough
+    dontneed_frags_max: int | None  # how many fragments one SO_DEVMEM_DONTNEED visits; None: no limit
+    provider_bulk: int  # how many net_iovs a page pool takes from its provider at once
     tcp_info_bytes: int  # length of struct tcp_info
-    unreadable_may_follow: bool  # a dma-buf's bytes may be appended behind host pages of MSG_ZEROCOPY
+    unreadable_may_follow: bool  # bytes of a dma-buf may follow host pages of MSG_ZEROCOPY in one skb
 
     @property
     def data_path_note(self) -> str:
-        """What a table of results must say about the devmem path, '' if nothing."""
+        """A note for a table of results about the devmem path, '' if none is needed."""
         return "" if self.devmem_tx else f"kernel {self.name} has no devmem TX: devmem RX with ordinary TX"
 
 

@@ -1,8 +1,9 @@
-"""A packet as the stack sees it: header bytes it may read, and fragments of payload it may not.
+"""A packet as the stack sees it: header bytes that it may read, fragments of payload that it may not.
 
-Frags is the payload that travels: from rx_queue through TCP to the receive queue, and from sendmsg
-through TCP to tx_queue. It satisfies tcp.segment.Payload. Source: struct sk_buff, skb_shared_info,
-skb->unreadable (include/linux/skbuff.h).
+In: netmems that a NIC filled, or that sendmsg takes for sending. Out: payload that can be cut, joined and
+released without being read. Frags is the payload: from rx_queue through TCP to the receive queue, and from
+sendmsg through TCP to tx_queue. It owns a reference to the netmem of each fragment, and satisfies
+tcp.segment.Payload. Source: struct sk_buff, skb_shared_info, skb->unreadable (include/linux/skbuff.h).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Frag:
 
 
 class Frags:
-    """Fragments in order, a reference held on each one's netmem. All readable or all unreadable, but for a
-    linear part, which comes first."""
+    """Fragments in order. All are readable or all are unreadable, except that readable ones of a linear part
+    may come first (LinearFrags)."""
 
     __slots__ = ("_length", "frags", "unreadable")
     linear = False
@@ -48,7 +49,7 @@ class Frags:
         raise TypeError("payload is opaque to the stack: only dma, cpu and the accelerator open it")
 
     def slice(self, start: int, stop: int) -> Self:
-        """Bytes [start, stop) with references of their own."""
+        """Bytes [start, stop), with new references."""
         taken: list[Frag] = []
         at = 0
         for frag in self.frags:
@@ -64,13 +65,13 @@ class Frags:
         return type(self)(taken)
 
     def can_extend(self, other: Frags) -> bool:
-        """Readable and unreadable bytes never share a packet (skb_try_coalesce), nor do linear and others;
-        and a packet has so many fragments."""
+        """Whether `other` may be appended: both readable or both unreadable (skb_try_coalesce), both or
+        neither with a linear part, and not more than MAX_SKB_FRAGS fragments."""
         alike = self.unreadable == other.unreadable and self.linear == other.linear
         return alike and len(self.frags) < MAX_SKB_FRAGS
 
     def extend(self, other: Frags) -> None:
-        """Append `other` and own its references; neighbours in one netmem become one fragment."""
+        """Append `other` and take over its references. Adjacent bytes of one netmem become one fragment."""
         last, first = self.frags[-1], other.frags[0]
         if last.netmem is first.netmem and last.offset + last.size == first.offset:
             last.size += first.size
@@ -81,13 +82,15 @@ class Frags:
         self._length += other._length
 
     def release(self) -> None:
+        """Put the references."""
         for frag in self.frags:
             frag.netmem.put()
 
 
 class LinearFrags(Frags):
-    """Payload that begins with what the NIC could not part from the headers: what the kernel has in an skb's
-    linear part. Here it lies in host pages. If that is all of it, it is readable."""
+    """Payload whose first bytes the NIC placed with the headers. In the kernel they are in the linear part of
+    the skb, here in host pages. `unreadable` tells of the fragments behind them; if there are none, the
+    payload is readable."""
 
     __slots__ = ()
     linear = True
@@ -95,9 +98,10 @@ class LinearFrags(Frags):
 
 @dataclass(slots=True)
 class Skb:
-    """`header` is a view of a host buffer that is reused after the poll batch; `wire_packets` is how many
-    packets of the wire it stands for, `gso_size` the payload bytes of each (0: not segmented).
-    `checksum_good` is false when nobody vouches for the TCP checksum (CHECKSUM_NONE)."""
+    """`header`: a view of a host buffer; the NIC reuses the buffer of a received header. `queue`: the rx
+    queue. `gso_size`: payload bytes of each wire packet that the skb stands for; 0: it is one packet.
+    `wire_packets`: how many they are. `checksum_good`: false if the TCP checksum was not verified
+    (CHECKSUM_NONE)."""
 
     header: memoryview
     payload: Frags | None
@@ -107,13 +111,14 @@ class Skb:
     checksum_good: bool = True
 
     def release(self) -> None:
+        """Release the payload. Idempotent."""
         if self.payload is not None:
             self.payload.release()
             self.payload = None
 
 
 def frags_of(netmems: Iterable[Netmem], length: int) -> Frags:
-    """Fragments over `length` bytes that fill `netmems` one after the other."""
+    """The first `length` bytes of `netmems`, one after the other, as fragments. Takes the references over."""
     frags = []
     for netmem in netmems:
         size = netmem.size if netmem.size < length else length

@@ -23,7 +23,8 @@ from nodes.kernel_version import KernelVersion
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.netmem.binding import Binding, RxBinding, TxBinding
-from nodes.nic.net_device import NetDevice, TcpDataSplit
+from nodes.nic.net_device import NetDevice
+from nodes.nic.rings import TcpDataSplit
 from nodes.nic.rx_queue import RxQueue
 from nodes.uapi import netlink
 from nodes.uapi.socket import PAGE_SIZE
@@ -70,7 +71,7 @@ class Netdev:
             for rxq in queues:
                 _check_queue(device, rxq, niov_size)
                 params = device.config.nic.pools
-                pool = binding.page_pool(rxq.ring_size, device.trace, params, device.napi)
+                pool = binding.page_pool(rxq.ring_size, device.pool_context, params)
                 device.restart_queue(rxq, pool)
             undo.pop_all()
         return self._bound(binding)

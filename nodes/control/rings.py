@@ -11,7 +11,8 @@ import errno
 from nodes.control.channels import min_mp_channel_count
 from nodes.control.devices import header_of
 from nodes.control.netlink_error import NetlinkError
-from nodes.nic.net_device import NetDevice, TcpDataSplit
+from nodes.nic.net_device import NetDevice
+from nodes.nic.rings import TcpDataSplit
 from nodes.uapi import netlink
 
 TX_RING_MAX = 4096

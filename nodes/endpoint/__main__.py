@@ -58,7 +58,9 @@ def run(config: HostConfig) -> None:
         listener = stack.enter_context(_listen(config.channel))
         stack.callback(_unlink, config.channel)
         sockets = [_open_wire(nic, stack) for nic in config.nics]
-        trace = TraceFile(stack.enter_context(_writable("--trace", config.trace))) if config.trace else None
+        trace = None
+        if config.trace:
+            trace = TraceFile(stack.enter_context(_writable("--trace", config.trace)), time.monotonic)
         seed = secrets.randbits(64) if config.seed is None else config.seed
         wires = [
             NicWire(wire, socket.if_nametoindex(nic.interface), mtu(nic.interface))
@@ -66,7 +68,8 @@ def run(config: HostConfig) -> None:
         ]
         host = Host.build(config, wires, Surroundings(seed, _boottime, trace))
         if config.pcap:
-            _capture(host, config.pcap, stack)
+            file = stack.enter_context(_writable("--pcap", config.pcap))
+            host.capture(Capture(file, time.time() - time.monotonic()), time.monotonic())
         bus = MemoryBus.create(config.host_mem_bw_bytes_per_s) if config.host_mem_bw_bytes_per_s else None
         host.calls = sessions = Sessions(host, LinuxPlatform(bus))
         fds = {wire.fileno(): at.ifindex for wire, at in zip(sockets, wires, strict=True)}
@@ -89,16 +92,6 @@ def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:
         return ()
     groups = ipv6.solicited_node(int(address6.ip)), ipv6.ALL_NODES
     return tuple(ethernet.multicast_of(group) for group in groups)
-
-
-def _capture(host: Host, path: str, stack: ExitStack) -> None:
-    """A file for each NIC: `path` for the first, with the interface's name in it for the others."""
-    for number, (ifindex, device) in enumerate(host.stack.devices.items()):
-        of_nic = Path(path) if number == 0 else Path(path).with_suffix(f".{device.name}{Path(path).suffix}")
-        file = stack.enter_context(_writable("--pcap", str(of_nic)))
-        capture = Capture(file, device.name, time.time() - time.monotonic(), device.dma)
-        capture.advance(time.monotonic())
-        host.capture(ifindex, capture)
 
 
 def _writable(option: str, path: str) -> BinaryIO:

@@ -1,13 +1,14 @@
 """Trace events of page pools, one JSON object a line: `--trace FILE`.
 
-In: netmems that come from a memory provider and go back. Out: lines with `time_s` (CLOCK_MONOTONIC), `event`,
-`pool`, the netmem's kind, dmabuf_id and offset in bytes, and the pool's count. Owns nothing: who opened the
-file closes it. The names are those of include/trace/events/page_pool.h.
+In: netmems that come from a memory provider and that go back to it; the time, from a clock that is passed in.
+Out: lines with `time_s` (seconds of that clock), `event`, `pool`, the kind of the netmem, its dmabuf_id, its
+offset in bytes, and the pool's hold or release count. Owns nothing; the caller that opened the file closes
+it. Source for the names: include/trace/events/page_pool.h.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import BinaryIO
 
 import msgspec
@@ -16,7 +17,7 @@ from nodes.netmem.netmem import Netmem
 
 
 class PoolEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`hold` or `release`: the pool's count with this event."""
+    """A line of the file. `hold` or `release`: the pool's count, this event included."""
 
     time_s: float
     event: str
@@ -29,25 +30,27 @@ class PoolEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TraceFile:
-    """Satisfies netmem.page_pool.PoolTrace."""
+    """Satisfies netmem.page_pool.PoolTrace. Page pool ids are unique in a host, so all NICs of a host may
+    share a file. `clock`: seconds, CLOCK_MONOTONIC for an endpoint."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, clock: Callable[[], float]) -> None:
         self._file = file
+        self._clock = clock
         self._encode = msgspec.json.Encoder().encode
 
     def state_hold(self, pool_id: int, netmem: Netmem, count: int) -> None:
-        self._write(_event("page_pool_state_hold", pool_id, netmem, hold=count))
+        self._write(self._event("page_pool_state_hold", pool_id, netmem, hold=count))
 
     def state_release(self, pool_id: int, netmem: Netmem, count: int) -> None:
-        self._write(_event("page_pool_state_release", pool_id, netmem, release=count))
+        self._write(self._event("page_pool_state_release", pool_id, netmem, release=count))
+
+    def _event(
+        self, name: str, pool_id: int, netmem: Netmem, hold: int | None = None, release: int | None = None
+    ) -> PoolEvent:
+        kind = "net_iov" if netmem.is_net_iov else "page"
+        return PoolEvent(
+            self._clock(), name, pool_id, kind, netmem.dmabuf_id, netmem.offset, hold, release
+        )
 
     def _write(self, event: PoolEvent) -> None:
         self._file.write(self._encode(event) + b"\n")
-
-
-def _event(
-    name: str, pool_id: int, netmem: Netmem, hold: int | None = None, release: int | None = None
-) -> PoolEvent:
-    kind = "net_iov" if netmem.is_net_iov else "page"
-    now = time.monotonic()
-    return PoolEvent(now, name, pool_id, kind, netmem.dmabuf_id, netmem.offset, hold, release)

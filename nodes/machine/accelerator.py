@@ -1,9 +1,9 @@
-"""The accelerator: memory that it exports as dma-bufs, a copy engine, and enough compute for collectives.
+"""The accelerator: memory that it exports as dma-bufs, a copy engine, and the compute that collectives need.
 
-In: spans of its own memory, received fragments, host memory to copy from or to. Owns the dma-bufs it
-made. One of the three doors to payload. Fragments end anywhere: an element may straddle two of them.
-Every operation adds to the ledger what the hardware would have moved; host DRAM accesses wait for
-their turn on the memory bus through `turn`.
+In: ranges of its own memory, received fragments, host memory to copy from or to. Out: results in its memory,
+copies in host memory. Owns the dma-bufs that it exported. One of the three places where payload is accessed.
+Fragments end anywhere: an element may straddle two of them. Every operation adds to the ledger what the
+hardware would have moved. Copies to and from host memory wait for the memory bus, through `turn`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 
 Array = NDArray[Any]
-Span = tuple[int, int]  # (offset, size) in bytes
+ByteRange = tuple[int, int]  # (offset, size) in bytes
 
 
 class Accelerator:
-    """`turn(n)` is called after each operation that made n bytes of host DRAM accesses."""
+    """`turn(n)` is called after each operation with n bytes of host DRAM accesses; it may block."""
 
     def __init__(self, ledger: Ledger, turn: Callable[[int], None] = lambda _: None) -> None:
         self._ledger = ledger
@@ -32,26 +32,27 @@ class Accelerator:
         self._memory: list[Region] = []
 
     def alloc(self, size: int) -> Region:
-        """Export `size` bytes of accelerator memory as a dma-buf."""
+        """Export `size` bytes of accelerator memory as a dma-buf, which `close` closes."""
         region = dmabuf.export(size)
         self._memory.append(region)
         return region
 
     def fill(self, memory: Region, offset: int, values: Array) -> None:
-        """Compute `values` into the memory at byte `offset`."""
+        """Compute `values` and write them to `memory` at byte `offset`."""
         count = values.nbytes
         _elements(memory, offset, count, values.dtype)[:] = values
         self._ledger.record(routes.ACC_CORE_TO_DEVICE, count)
 
     def compare(self, memory: Region, offset: int, expected: Array) -> int:
-        """How many elements at byte `offset` differ from `expected`."""
+        """How many elements of `memory`, from byte `offset` on, differ from `expected`. NaN is never
+        equal."""
         found = _elements(memory, offset, expected.nbytes, expected.dtype)
         self._ledger.record(routes.ACC_DEVICE_TO_CORE, expected.nbytes)
         return int(np.count_nonzero(found != expected))
 
-    def unpack(self, memory: Region, offset: int, source: Region, frags: Iterable[Span]) -> int:
-        """Gather fragments of `source` into consecutive bytes of `memory` from `offset` on; returns
-        their sum in bytes. A copy inside the device: it never touches the host."""
+    def unpack(self, memory: Region, offset: int, source: Region, frags: Iterable[ByteRange]) -> int:
+        """Copy fragments of `source`, in order, to consecutive bytes of `memory` from `offset` on; returns
+        how many bytes that were. The copy is within the device and does not touch the host."""
         at = offset
         for frag_offset, size in frags:
             memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
@@ -60,30 +61,31 @@ class Accelerator:
         return at - offset
 
     def reduction(self, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc) -> Reduction:
-        """Begin to reduce a stream of fragments into `memory` from byte `offset` on."""
+        """A reduction of a stream of fragments into the elements of `memory` from byte `offset` on."""
         return Reduction(self._ledger, memory, offset, dtype, redop)
 
     def copy_to_host(self, source: Region, offset: int, destination: memoryview) -> None:
-        """Copy engine, device to host: len(destination) bytes from byte `offset`."""
+        """Copy engine, device to host: len(destination) bytes of `source` from byte `offset` on."""
         count = len(destination)
         destination[:] = source.view[offset : offset + count]
         self._ledger.record(routes.ACC_DEVICE_TO_HOST, count)
         self._turn(count)
 
     def copy_to_device(self, source: memoryview, destination: Region, offset: int) -> None:
-        """Copy engine, host to device: all of `source` to byte `offset`."""
+        """Copy engine, host to device: all of `source` to `destination` at byte `offset`."""
         destination.view[offset : offset + len(source)] = source
         self._ledger.record(routes.ACC_HOST_TO_DEVICE, len(source))
         self._turn(len(source))
 
     def close(self) -> None:
+        """Close all dma-bufs that were exported."""
         for region in self._memory:
             region.close()
         self._memory.clear()
 
 
 class Reduction:
-    """A reduction of fragments, in stream order, into consecutive elements."""
+    """Reduces fragments, in the order of the stream, into consecutive elements of `memory`."""
 
     def __init__(
         self, ledger: Ledger, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc
@@ -93,10 +95,10 @@ class Reduction:
         self._at = offset
         self._dtype = dtype
         self._redop = redop
-        self._carry = b""  # the first bytes of an element whose rest is in the next fragment
+        self._carry = b""  # the beginning of an element that the next fragment completes
 
-    def add(self, source: Region, frags: Iterable[Span]) -> int:
-        """Reduce these fragments of `source`; returns how many bytes they held."""
+    def add(self, source: Region, frags: Iterable[ByteRange]) -> int:
+        """Reduce these fragments of `source`; returns how many bytes they have."""
         total = 0
         for offset, size in frags:
             total += size

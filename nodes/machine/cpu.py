@@ -1,7 +1,8 @@
-"""The CPU's copies: the kernel's to and from user memory, and what it reads and writes of headers.
+"""The CPU's copies: the kernel's to and from user memory, and its reads and writes of headers.
 
-One of the three doors to payload, and only for host pages: device memory raises here, as a kernel
-that touched an unreadable fragment would fault. Source: copy_to_iter/copy_from_iter (lib/iov_iter.c).
+In: host regions and user memory. Out: copied bytes. Owns nothing; adds every access to the ledger. One of the
+three places where payload is accessed, for host pages only: device memory raises, as a kernel that touches an
+unreadable fragment faults. Source: copy_to_iter and copy_from_iter (lib/iov_iter.c).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from nodes.machine.memory import Region
 
 
 class UnreadableMemory(RuntimeError):
-    """The CPU was asked to touch device memory: a broken invariant, never a user's mistake."""
+    """The CPU was to access device memory: a broken invariant, never an error of a user."""
 
 
 class Cpu:
@@ -20,7 +21,7 @@ class Cpu:
         self._ledger = ledger
 
     def copy(self, source: Region, at: int, destination: memoryview) -> None:
-        """Copy len(destination) bytes of the host region `source` from `at` on into host memory."""
+        """Copy len(destination) bytes of the host region `source`, from byte `at` on, to user memory."""
         if source.place is not Place.HOST:
             raise UnreadableMemory(f"the CPU may not read {source.place.value} memory at {at}")
         count = len(destination)
@@ -28,16 +29,16 @@ class Cpu:
         self._ledger.record(routes.CPU_HOST_TO_HOST, count)
 
     def copy_in(self, source: memoryview, destination: Region, at: int) -> None:
-        """Copy all of `source` (host memory) into the host region `destination` from `at` on."""
+        """Copy all of `source`, which is user memory, to the host region `destination` at byte `at`."""
         if destination.place is not Place.HOST:
             raise UnreadableMemory(f"the CPU may not write {destination.place.value} memory at {at}")
         destination.view[at : at + len(source)] = source
         self._ledger.record(routes.CPU_HOST_TO_HOST, len(source))
 
     def read_header(self, count: int, wire_packets: int) -> None:
-        """The stack read a header of `count` bytes from host memory."""
+        """The stack has read a header of `count` bytes, of a packet that stands for `wire_packets`."""
         self._ledger.record_header(routes.CPU_HEADER_READ, count, wire_packets)
 
     def write_header(self, count: int, wire_packets: int) -> None:
-        """The stack wrote a header of `count` bytes to host memory for the NIC to fetch."""
+        """The stack has written a header of `count` bytes, of a packet that stands for `wire_packets`."""
         self._ledger.record_header(routes.CPU_HEADER_WRITE, count, wire_packets)

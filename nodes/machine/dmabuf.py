@@ -1,8 +1,9 @@
-"""A dma-buf: accelerator memory that its owner exports by descriptor and a NIC's driver imports.
+"""A dma-buf: accelerator memory that its owner exports as a descriptor and the driver of a NIC imports.
 
-The exporter (the application's accelerator) makes a sealed memfd named DMABUF_NAME; the importer knows
-a dma-buf by that name, as dma_buf_get() knows one by its file operations (drivers/dma-buf/dma-buf.c), and
-wants the seals that udmabuf wants (drivers/dma-buf/udmabuf.c).
+In: a size to export, a descriptor to import. Out: a Region of device memory. Owns nothing. The exporter, the
+accelerator of an application, makes a sealed memfd named DMABUF_NAME. The importer recognizes a dma-buf by
+that name, as dma_buf_get() does by its file operations (drivers/dma-buf/dma-buf.c), and requires the seals
+that udmabuf requires (drivers/dma-buf/udmabuf.c).
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ DMABUF_NAME = "dmabuf"
 
 
 def export(size: int) -> Region:
-    """Accelerator memory of `size` bytes (> 0), ready to be passed by its `fd`."""
+    """Accelerator memory of `size` bytes (> 0); its `fd` can be passed to another process."""
     return Region.shareable(DMABUF_NAME, size, Place.DEVICE)
 
 
 def attach(fd: int) -> Region:
-    """Import what `fd` names; takes the descriptor over, and closes it when it fails.
+    """Import the dma-buf behind `fd`. Takes the descriptor over; closes it on failure.
 
-    Raises OSError: EBADF for a descriptor that is not open, EINVAL for one that is not a dma-buf, and what
-    its memory refuses (Region.mapped).
+    Raises OSError: EBADF for a descriptor that is not open, EINVAL for a file that is not a dma-buf, and the
+    further errors of Region.mapped.
     """
     return Region.mapped(fd, DMABUF_NAME, Place.DEVICE)

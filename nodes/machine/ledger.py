@@ -1,8 +1,8 @@
-"""What the emulated hardware moved: one counter for each (initiator, source, destination, what).
+"""What the emulated hardware moved: a counter for each (initiator, source, destination, what).
 
-In: byte counts from every DMA, copy and computation. Out: a snapshot, summed by the reader into host
-DRAM, device memory and PCIe traffic. This is the *modelled* half of every figure: deterministic, and
-equal to the closed forms of nodes/README.md. Nothing here looks at a clock.
+In: byte counts of every DMA, copy and computation. Out: a snapshot, which its reader sums up as host DRAM,
+device memory and PCIe traffic. Owns the counters. They are the modelled half of every figure: deterministic,
+independent of time, and equal to the closed forms in nodes/README.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Place(enum.StrEnum):
     WIRE = "wire"
     HOST = "host"
     DEVICE = "device"
-    CORE = "core"  # registers and caches of whoever computes: costs nothing itself
+    CORE = "core"  # registers and caches of the processor that computes; accesses are not counted
 
 
 class What(enum.StrEnum):
@@ -39,9 +39,9 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """One counter. `uncoalesced_bytes` is what a NIC without TSO and coalescing would have moved: for
-    headers one a wire packet instead of one a super-packet, for payload the same bytes. `derived`
-    marks what another stack moved by closed form, not what ours recorded."""
+    """One counter. `uncoalesced_bytes`: what a NIC without TSO and coalescing would have moved, with a header
+    for each wire packet instead of one for each super-packet; of payload the same bytes. `derived`: moved by
+    a stack that keeps no ledger, and derived by a closed form."""
 
     route: Route
     bytes: int
@@ -72,8 +72,8 @@ _DRAM_ACCESSES = [(r.source is Place.HOST) + (r.destination is Place.HOST) for r
 
 
 class Ledger:
-    """Counters of one process. `host_dram_bytes` is their sum over host reads and writes, kept current
-    because the ceiling asks for it at every turn of the loop."""
+    """Counters of one process, or of one host. `host_dram_bytes`: reads and writes of host DRAM; kept up to
+    date because the memory bus is charged with it in every turn of the event loop."""
 
     __slots__ = ("_bytes", "_derived", "_uncoalesced", "host_dram_bytes")
 
@@ -84,24 +84,24 @@ class Ledger:
         self.host_dram_bytes = 0
 
     def record(self, route: int, count: int) -> None:
-        """`count` bytes of payload went along `route` (an index of ROUTES)."""
+        """`count` bytes of payload were moved along `route`, an index of ROUTES."""
         self._bytes[route] += count
         self._uncoalesced[route] += count
         self.host_dram_bytes += count * _DRAM_ACCESSES[route]
 
     def record_header(self, route: int, count: int, wire_packets: int) -> None:
-        """A header of `count` bytes moved once, on behalf of `wire_packets` packets of the wire."""
+        """A header of `count` bytes was moved once, for a packet that stands for `wire_packets`."""
         self._bytes[route] += count
         self._uncoalesced[route] += count * wire_packets
         self.host_dram_bytes += count * _DRAM_ACCESSES[route]
 
     def derive(self, route: int, count: int) -> None:
-        """`count` payload bytes went along `route` in a stack that keeps no ledger (Linux's own)."""
+        """`count` bytes of payload were moved along `route` by a stack that keeps no ledger: Linux's own."""
         self._derived[route] += count
         self.host_dram_bytes += count * _DRAM_ACCESSES[route]
 
     def snapshot(self) -> tuple[Moved, ...]:
-        """Every counter that is not zero."""
+        """All counters that are not zero."""
         recorded = zip(ROUTES, self._bytes, self._uncoalesced, strict=True)
         return (
             *(Moved(r, n, u) for r, n, u in recorded if n),
@@ -110,7 +110,7 @@ class Ledger:
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """A snapshot summed up, bytes. Host DRAM counts each access; PCIe counts what crosses a link."""
+    """Sums of a snapshot, in bytes. Host DRAM counts each access, PCIe each byte that crosses a link."""
 
     host_dram_read_bytes: int = 0
     host_dram_write_bytes: int = 0
@@ -123,13 +123,13 @@ class Totals(msgspec.Struct, frozen=True):
     header_host_dram_uncoalesced_bytes: int = 0
 
     def minus(self, earlier: Totals) -> Totals:
-        """What was added since `earlier`."""
+        """What was moved since `earlier`."""
         return Totals(*(getattr(self, f) - getattr(earlier, f) for f in self.__struct_fields__))
 
 
 def totals(moved: Iterable[Moved]) -> Totals:
-    """Sum counters of any number of ledgers. A NIC or accelerator that reads or writes host memory
-    crosses the switch and the root port; one that touches device memory stays under the switch."""
+    """Sum up the counters of any number of ledgers. A NIC or accelerator that accesses host memory crosses
+    the PCIe switch and the root port; a NIC that accesses device memory crosses the switch only."""
     sums = dict.fromkeys(Totals.__struct_fields__, 0)
     for m in moved:
         r = m.route

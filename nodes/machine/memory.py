@@ -1,7 +1,8 @@
-"""Memory of the emulated machine: a named stretch of host DRAM or of an accelerator's memory.
+"""Memory of the emulated machine: a region of host DRAM or of an accelerator's memory.
 
-A Region is a memfd (so that another process can map it) or anonymous host memory. Only `nic.dma`,
-`machine.accelerator` and `machine.cpu` may look at `view`.
+In: sizes, descriptors. Out: Regions. Each owns its mapping and its descriptor. A Region is a memfd, which
+other processes can map, or anonymous host memory. Only `nic.dma`, `machine.accelerator` and `machine.cpu` may
+access `view`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from nodes.machine.ledger import Place
 _POPULATED = mmap.MAP_SHARED | mmap.MAP_POPULATE
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _SEALS_DENIED = fcntl.F_SEAL_WRITE | 0x0010  # F_SEAL_FUTURE_WRITE
-_BLOCK_BYTES = 512  # what st_blocks counts
+_BLOCK_BYTES = 512  # the unit of st_blocks
 
 
 class Region:
-    """`size` bytes at `place`. `fd` is -1 for memory that nobody else can map."""
+    """`size` bytes at `place`. `fd`: of the memfd; -1 for memory that no other process can map."""
 
     __slots__ = ("_mapping", "fd", "place", "size", "view")
 
@@ -29,18 +30,18 @@ class Region:
         self.fd = fd
         self.size = size
         self.place = place
-        # Populated at once, as memory that hardware reaches is pinned: no page fault in the middle of a DMA.
+        # Populated at once, as memory for DMA is pinned: no page fault in the middle of a DMA.
         self._mapping = mmap.mmap(fd, size, flags=_POPULATED if fd >= 0 else _POPULATED | mmap.MAP_ANONYMOUS)
         self.view = memoryview(self._mapping)
 
     @classmethod
     def anonymous(cls, size: int) -> Region:
-        """Host memory of this process alone: where page pools get their pages."""
+        """Host memory of this process alone, for page pools and NICs."""
         return cls(-1, size, Place.HOST)
 
     @classmethod
     def shareable(cls, name: str, size: int, place: Place) -> Region:
-        """A memfd of `size` bytes, sealed so that whoever maps it never meets SIGBUS."""
+        """A memfd of `size` bytes. It is sealed: a process that maps it never gets SIGBUS."""
         fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(fd, size)
@@ -52,13 +53,14 @@ class Region:
 
     @classmethod
     def mapped(cls, fd: int, name: str, place: Place) -> Region:
-        """Map what another process made as `name`; takes the descriptor over, and closes it when it fails.
-        What is refused could harm later: shrink under the mapping, or want memory there. A hole that the
-        owner punches later is filled again at the importer's cost, where udmabuf pins the pages.
+        """Map a memfd that another process made with the name `name`. Takes the descriptor over; closes it
+        on failure. Files that could cause harm later are refused: those that can shrink under the mapping,
+        and those whose pages are not allocated yet. If the owner punches a hole later, new pages fill it,
+        charged to the importer; udmabuf pins the pages instead.
 
         Raises OSError: EBADF for a descriptor that is not open; EINVAL for another file, and for a memfd that
-        may shrink, is sealed against writing, has 0 bytes, as udmabuf_create() does, or huge pages; ENOMEM
-        for one with holes; what mmap refuses, EACCES for a descriptor that may only be read.
+        may shrink, is sealed against writing, has 0 bytes (as udmabuf_create() does), or has huge pages;
+        ENOMEM for a memfd with holes; EACCES for a descriptor without write access, and other errors of mmap.
         """
         try:
             if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH:
@@ -75,17 +77,17 @@ class Region:
             raise OSError(number, f"it cannot be mapped as {name!r}: {why}") from e
 
     def close(self) -> None:
-        """Give the descriptor back; the mapping goes when the last view of it does."""
+        """Close the descriptor. The mapping ends with the last view of it. Idempotent."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-        with contextlib.suppress(BufferError):  # a view still lives: the collector frees the mapping with it
+        with contextlib.suppress(BufferError):  # a view is still in use; freeing it frees the mapping
             self.view.release()
             self._mapping.close()
 
 
 def _checked_bytes(fd: int, name: str) -> int:
-    """The size of a memfd of that name. Raises OSError for another file, or one that a device cannot use."""
+    """The size of a memfd of that name. Raises OSError for other files and memory unfit for a device."""
     if os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)") != f"/memfd:{name}":
         raise OSError(errno.EINVAL, "it is no memfd of that name")
     seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
@@ -93,7 +95,7 @@ def _checked_bytes(fd: int, name: str) -> int:
         raise OSError(errno.EINVAL, "it may shrink, seal it with F_SEAL_SHRINK")
     if seals & _SEALS_DENIED:
         raise OSError(errno.EINVAL, "it is sealed against writing")
-    if os.fstatvfs(fd).f_bsize != mmap.PAGESIZE:  # a hole punched there may find no page again: SIGBUS
+    if os.fstatvfs(fd).f_bsize != mmap.PAGESIZE:  # after a hole is punched there may be no page left: SIGBUS
         raise OSError(errno.EINVAL, "it has huge pages")
     status = os.fstat(fd)
     if status.st_size == 0:

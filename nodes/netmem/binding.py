@@ -1,8 +1,9 @@
-"""A binding: one dma-buf bound to rx queues of one device, or to a device for sending.
+"""A binding: one dma-buf bound to rx queues of one device, or to one device for sending.
 
-In: an imported dma-buf. Out: net_iovs for page pools (rx), one net_iov that spans the whole buffer (tx).
-Owns the mapping, which lives until it was unbound and every reference is back: outstanding tokens keep
-it, packets in flight keep it. Source: struct net_devmem_dmabuf_binding, net/core/devmem.c.
+In: an imported dma-buf. Out: page pools of its net_iovs (rx); one net_iov that spans the whole buffer (tx).
+Owns the mapping. It is unmapped when the binding is unbound and the last reference is put: net_iovs whose
+tokens an application has not returned keep it, and so do packets in flight.
+Source: struct net_devmem_dmabuf_binding, net/core/devmem.c.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from collections.abc import Callable
 from nodes.machine.memory import Region
 from nodes.netmem.memory_provider import DmabufNetIovs
 from nodes.netmem.netmem import NetIov, Netmem
-from nodes.netmem.page_pool import CAPABLE, Napi, PagePool, PoolParams, PoolTrace
+from nodes.netmem.page_pool import CAPABLE, PagePool, PoolContext, PoolParams
 from nodes.uapi.socket import PAGE_SIZE
 
 Freed = Callable[["Binding"], None]
 
 
 class Binding:
-    """`freed` is called once, when the memory has gone."""
+    """`freed` is called once, when the dma-buf is unmapped."""
 
     def __init__(self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed) -> None:
         self.dmabuf_id = dmabuf_id
         self.ifindex = ifindex
         self.region = region
         self.bound = True
-        self._users = 1  # the binding itself; pools and packets add theirs
+        self._users = 1  # the user's reference; pools and packets in flight take further ones
         self._freed = freed
 
     def unbind(self) -> None:
-        """The user's reference goes; idempotent."""
+        """Put the user's reference. Idempotent."""
         if self.bound:
             self.bound = False
             self._put()
@@ -47,8 +48,8 @@ class Binding:
 
 
 class RxBinding(Binding):
-    """Page pools take `bulk` net_iovs at once. Raises OSError EINVAL when the dma-buf is not a multiple of
-    the net_iov size."""
+    """A binding to rx queues. Page pools take `bulk` net_iovs at once. Raises OSError EINVAL for a dma-buf
+    whose size is not a multiple of the net_iov size."""
 
     def __init__(
         self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed, niov_size: int, bulk: int = 1
@@ -61,15 +62,14 @@ class RxBinding(Binding):
         self.provider = DmabufNetIovs(region, niov_size, dmabuf_id, bulk)
 
     def page_pool(
-        self,
-        ring_size: int,
-        trace: PoolTrace | None = None,
-        params: PoolParams = CAPABLE,
-        napi: Napi | None = None,
+        self, ring_size: int, context: PoolContext, params: PoolParams = CAPABLE
     ) -> PagePool:
-        """A pool of this binding's net_iovs for one queue; the memory outlives it. Raises OSError for the
-        pools of a driver that net_iovs cannot serve: ENODATA (page_pool_check_memory_provider),
-        EOPNOTSUPP (page_pool_init), E2BIG (mp_dmabuf_devmem_init)."""
+        """A page pool of this binding's net_iovs for one queue, which keeps the dma-buf mapped until it has
+        drained. `context` and `params`: of the queue's device and of its driver.
+
+        Raises OSError where the driver's pools cannot be served with net_iovs: ENODATA
+        (page_pool_check_memory_provider), EOPNOTSUPP (page_pool_init), E2BIG (mp_dmabuf_devmem_init).
+        """
         if not params.unreadable:
             raise OSError(errno.ENODATA, "the driver made a page pool without the queue's memory provider")
         if not params.dma_sync:
@@ -81,13 +81,14 @@ class RxBinding(Binding):
                 f"the binding has net_iovs of {self.provider.size}",
             )
         self._get()
-        return PagePool(self.provider, ring_size, on_drained=self._put, trace=trace, napi=napi)
+        return PagePool(self.provider, ring_size, on_drained=self._put, context=context)
 
 
 class TxBinding(Binding):
-    """Sends from the buffer. One net_iov spans it: packets in flight count on it, and so pin the
-    binding, and neighbouring bytes stay one fragment. The kernel cuts at every page; an application
-    cannot tell, and in Python each fragment costs a microsecond."""
+    """A binding to a device for sending. One net_iov spans the whole buffer; packets in flight hold
+    references to it, and so keep the dma-buf mapped. The kernel has a net_iov for each page. An application
+    sees no difference, and here adjacent bytes stay one fragment: each fragment takes a microsecond.
+    Raises OSError EINVAL for a dma-buf whose size is not a multiple of PAGE_SIZE."""
 
     def __init__(self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed) -> None:
         super().__init__(dmabuf_id, ifindex, region, freed)
@@ -99,19 +100,19 @@ class TxBinding(Binding):
         self._area.owner = self
 
     def check(self, offset: int, length: int) -> None:
-        """Raises OSError EFAULT when the range runs past the buffer (net_devmem_get_niov_at)."""
+        """Raises OSError EFAULT for a range that is not within the buffer (net_devmem_get_niov_at)."""
         if offset < 0 or offset + length > self.region.size:
             raise OSError(
                 errno.EFAULT, f"bytes {offset} to {offset + length} leave the dma-buf of {self.region.size}"
             )
 
     def netmem(self) -> Netmem:
-        """The net_iov of the whole buffer, with a reference taken."""
+        """The net_iov of the whole buffer, with a reference for the caller."""
         if self._area.pp_ref_count == 0:
             self._get()
         self._area.get()
         return self._area
 
-    def put_netmem(self, netmem: Netmem) -> None:  # noqa: ARG002 - there is but one
-        """The last packet that sends from here has gone."""
+    def put_netmem(self, netmem: Netmem) -> None:  # noqa: ARG002 - the binding has one
+        """The last packet that sends from this buffer was freed."""
         self._put()

@@ -1,7 +1,8 @@
 """Where page pools get their memory: host pages from the machine, net_iovs from a bound dma-buf.
 
-In: alloc and free, from page pools only. Out: a netmem, or None when there is no more: an answer, not
-an error. Source: include/net/page_pool/memory_provider.h; mp_dmabuf_devmem_* in net/core/devmem.c.
+In: allocations and releases, by page pools only. Out: a netmem, or None when none is left, which is an
+answer and not an error. Owns the netmems that no page pool holds.
+Source: include/net/page_pool/memory_provider.h; mp_dmabuf_devmem_* in net/core/devmem.c.
 """
 
 from __future__ import annotations
@@ -12,27 +13,35 @@ from nodes.machine.memory import Region
 from nodes.netmem.netmem import NetIov, Netmem, Page
 from nodes.uapi.socket import PAGE_SIZE
 
-PP_ALLOC_BULK = 64  # PP_ALLOC_CACHE_REFILL: pages that a pool asks the page allocator for
+PP_ALLOC_BULK = 64  # PP_ALLOC_CACHE_REFILL: how many pages a pool takes from the page allocator at once
 
 
 class MemoryProvider(Protocol):
-    size: int  # bytes of every netmem it gives
-    bulk: int  # how many a page pool takes at once
-    dmabuf_id: int  # 0 for host pages
+    """`size`: bytes of every netmem. `bulk`: how many netmems a page pool takes at once. `dmabuf_id`: 0 for
+    host pages."""
 
-    def alloc_netmem(self) -> Netmem | None: ...
+    size: int
+    bulk: int
+    dmabuf_id: int
 
-    def release_netmem(self, netmem: Netmem) -> None: ...
+    def alloc_netmem(self) -> Netmem | None:
+        """A netmem without references, None when none is left."""
+        ...
+
+    def release_netmem(self, netmem: Netmem) -> None:
+        """Take back a netmem that `alloc_netmem` gave."""
+        ...
 
 
 class HostPages:
-    """The page allocator, up to `limit_bytes`; pages of `size` bytes are cut from regions made on demand."""
+    """The page allocator, with a limit of `limit_bytes`. Pages of `size` bytes are cut from regions of 1 MiB,
+    which are mapped when they are needed."""
 
     dmabuf_id = 0
 
     def __init__(self, size: int, limit_bytes: int) -> None:
         self.size = size
-        self.bulk = PP_ALLOC_BULK if size <= PAGE_SIZE else 1  # of high-order pages one at a time
+        self.bulk = PP_ALLOC_BULK if size <= PAGE_SIZE else 1  # the kernel takes high-order pages singly
         self._left = limit_bytes // size
         self._free: list[Netmem] = []
         self._pages_per_region = max(1, (1 << 20) // size)
@@ -52,8 +61,8 @@ class HostPages:
 
 
 class DmabufNetIovs:
-    """The net_iovs of one dma-buf, last in first out, shared by all queues of the binding. One that was
-    never used has no object yet: a bind of gigabytes takes no time."""
+    """The net_iovs of one dma-buf, last in first out; all queues of the binding take from them. A net_iov
+    becomes an object when it is first used, so that binding gigabytes takes no time."""
 
     def __init__(self, region: Region, size: int, dmabuf_id: int, bulk: int = 1) -> None:
         self.size = size
@@ -62,10 +71,11 @@ class DmabufNetIovs:
         self.total = region.size // size
         self._region = region
         self._free: list[Netmem] = []
-        self._unused = 0  # offset of the first that was never used
+        self._unused = 0  # offset of the first net_iov that was never used
 
     @property
     def free(self) -> int:
+        """How many net_iovs no page pool holds."""
         return len(self._free) + self.total - self._unused // self.size
 
     def alloc_netmem(self) -> Netmem | None:
@@ -82,5 +92,5 @@ class DmabufNetIovs:
 
 
 def host_page_size(buffer_bytes: int) -> int:
-    """The page size that holds a receive buffer of `buffer_bytes`: a power of two, PAGE_SIZE at least."""
+    """The page size for receive buffers of `buffer_bytes`: the next power of two, at least PAGE_SIZE."""
     return max(PAGE_SIZE, 1 << (buffer_bytes - 1).bit_length())

@@ -1,7 +1,7 @@
-"""netmem: a piece of memory that a packet's payload lies in, a host page or a net_iov.
+"""netmem: a piece of memory in which a packet's payload lies, a host page or a net_iov.
 
-In: references taken (`get`) and given back (`put`). Out: the last put hands the memory back to its
-owner. Whoever holds a netmem knows where its bytes are, never what they are.
+In: references taken (`get`) and put (`put`). Out: the last put hands the netmem to its owner. Owns nothing:
+a netmem says where its bytes are, and never what they are.
 Source: include/net/netmem.h (netmem_ref, struct net_iov), pp_ref_count of net/core/page_pool.c.
 """
 
@@ -13,18 +13,19 @@ from nodes.machine.memory import Region
 
 
 class Owner(Protocol):
-    """Where a netmem goes when its last reference is put: a page pool, or a binding for sending."""
+    """Gets a netmem back: a page pool, or a binding for sending."""
 
-    def put_netmem(self, netmem: Netmem) -> None: ...
+    def put_netmem(self, netmem: Netmem) -> None:
+        """The last reference to `netmem` was put."""
+        ...
 
 
 class Netmem:
-    """`size` bytes of `region` from `offset` on. `owner` is set while it is handed out."""
+    """`size` bytes of `region` from `offset` on. `owner` is set while the netmem is in use or in a pool."""
 
     __slots__ = ("offset", "owner", "pp_ref_count", "region", "size")
 
-    # What the CPU may not touch: the kernel's low bit of netmem_ref.
-    is_net_iov = False
+    is_net_iov = False  # the CPU may not touch it; the kernel's low bit of netmem_ref
     dmabuf_id = 0
 
     def __init__(self, region: Region, offset: int, size: int) -> None:
@@ -35,10 +36,12 @@ class Netmem:
         self.pp_ref_count = 0
 
     def get(self) -> None:
+        """Take a reference."""
         self.pp_ref_count += 1
 
     def put(self) -> None:
-        """Drop one reference; the last one returns the memory to its owner."""
+        """Put a reference; the last one gives the netmem back to its owner. Raises RuntimeError for one put
+        too many."""
         self.pp_ref_count -= 1
         if self.pp_ref_count <= 0:
             if self.pp_ref_count < 0 or self.owner is None:
@@ -50,13 +53,13 @@ class Netmem:
 
 
 class Page(Netmem):
-    """Host memory: the CPU may copy from and to it."""
+    """Host memory: the CPU may copy to and from it."""
 
     __slots__ = ()
 
 
 class NetIov(Netmem):
-    """A piece of a dma-buf (struct net_iov): only devices reach it."""
+    """A piece of a dma-buf (struct net_iov): only devices access it."""
 
     __slots__ = ("dmabuf_id",)
 

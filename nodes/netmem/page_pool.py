@@ -1,11 +1,11 @@
 """A page pool: recycles the receive buffers of one rx queue.
 
-In: alloc from the queue's refill, put from the last holder of a netmem. Out: netmem with one reference.
-Owns a cache (used by the refill, filled by what is dropped while the NIC is polled) and a ring (filled by
-everyone else), in front of a memory provider. hold and release counts say how much memory the provider is
-owed: inflight = hold - release counts netmem resting in cache and ring too. A destroyed pool gives every
-put straight back and is done when inflight reaches 0. A trace sees each netmem come from the provider and go
-back.
+In: allocations by the queue when it refills its ring; netmems whose last reference was put. Out: netmems with
+one reference. Owns a cache and a ring of netmems in front of a memory provider. The refill allocates from the
+cache. A put goes to the cache while the NIC is polled, at other times to the ring. The hold count is how many
+netmems the pool took from its provider, the release count how many it gave back; inflight = hold - release
+includes those that rest in cache and ring. A destroyed pool gives every put back to the provider at once, and
+has drained when inflight is 0. A trace sees each netmem come from the provider and go back to it.
 Source: net/core/page_pool.c, include/trace/events/page_pool.h.
 """
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -26,8 +26,6 @@ from nodes.uapi.socket import PAGE_SIZE
 PP_ALLOC_CACHE_SIZE = 128
 PP_ALLOC_CACHE_REFILL = 64
 RING_MAX = 16384
-
-_ids = itertools.count(1)
 
 
 class PagePoolStats(msgspec.Struct):
@@ -48,21 +46,23 @@ class PagePoolStats(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PoolParams:
-    """How a driver makes the pools of its rx queues (struct page_pool_params). `unreadable`: the queue's
-    memory provider may serve them (PP_FLAG_ALLOW_UNREADABLE_NETMEM); `dma_sync`: they are mapped and synced
-    (PP_FLAG_DMA_MAP, PP_FLAG_DMA_SYNC_DEV); `order`: log2 of the pages that each netmem has, None: of as many
-    as the queue's buffers."""
+    """How a driver makes the page pools of its rx queues (struct page_pool_params).
+
+    `unreadable`: the queue's memory provider may serve them (PP_FLAG_ALLOW_UNREADABLE_NETMEM). `dma_sync`:
+    the pool maps and syncs its memory for DMA (PP_FLAG_DMA_MAP, PP_FLAG_DMA_SYNC_DEV). `order`: log2 of the
+    pages in each netmem; None: as many pages as the queue's buffers have.
+    """
 
     unreadable: bool = True
     dma_sync: bool = True
     order: int | None = None
 
 
-CAPABLE = PoolParams()
+CAPABLE = PoolParams()  # a driver whose page pools take net_iovs
 
 
 class Napi:
-    """`polling`: the CPU that owns the pools' caches is at work on what the NIC received."""
+    """struct napi_struct. `polling`: the CPU that owns the pools' caches is processing received packets."""
 
     __slots__ = ("polling",)
 
@@ -71,27 +71,45 @@ class Napi:
 
 
 class PoolTrace(Protocol):
-    """The tracepoints page_pool_state_hold and page_pool_state_release; `count` is the pool's hold or
-    release count."""
+    """The tracepoints of page pools."""
 
-    def state_hold(self, pool_id: int, netmem: Netmem, count: int) -> None: ...
+    def state_hold(self, pool_id: int, netmem: Netmem, count: int) -> None:
+        """page_pool_state_hold: `netmem` came from the provider; `count` is the pool's hold count."""
+        ...
 
-    def state_release(self, pool_id: int, netmem: Netmem, count: int) -> None: ...
+    def state_release(self, pool_id: int, netmem: Netmem, count: int) -> None:
+        """page_pool_state_release: `netmem` goes back to the provider; `count` is the release count."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PoolContext:
+    """What all page pools of one device share.
+
+    `ids`: the next page pool ids. Ids are unique within a host (the kernel's xarray `page_pools`), so all
+    devices of a host share one iterator. `napi`: the NAPI instance that polls the device. `trace`: sees the
+    netmems of the pools; None: no trace.
+    """
+
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    napi: Napi = field(default_factory=Napi)
+    trace: PoolTrace | None = None
 
 
 class PagePool:
-    """`on_drained` is called once, when a destroyed pool's inflight reaches 0. What is put while `napi` polls
-    rests in the cache (page_pool_napi_local)."""
+    """`context`: of the device; None: the pool belongs to no device, and has id 1. `on_drained` is called
+    once, when the pool is destroyed and its inflight is 0. What is put while `context.napi` polls goes to the
+    cache (page_pool_napi_local)."""
 
     def __init__(
         self,
         provider: MemoryProvider,
         ring_size: int = 1024,
         on_drained: Callable[[], None] = lambda: None,
-        trace: PoolTrace | None = None,
-        napi: Napi | None = None,
+        context: PoolContext | None = None,
     ) -> None:
-        self.id = next(_ids)
+        context = context or PoolContext()
+        self.id = next(context.ids)
         self.provider = provider
         self.stats = PagePoolStats()
         self.hold = 0
@@ -101,16 +119,16 @@ class PagePool:
         self._ring: deque[Netmem] = deque()
         self._ring_size = min(ring_size, RING_MAX)
         self._on_drained = on_drained
-        self._trace = trace
-        self._napi = napi or Napi()
+        self._trace = context.trace
+        self._napi = context.napi
 
     @property
     def inflight(self) -> int:
-        """Netmem taken from the provider and not given back, those resting in the pool included."""
+        """Netmems taken from the provider and not given back, those in cache and ring included."""
         return self.hold - self.release
 
     def alloc_netmem(self) -> Netmem | None:
-        """One netmem with one reference, or None when the pool and its provider are dry."""
+        """A netmem with one reference. None: the pool and its provider are empty."""
         cache, ring = self._cache, self._ring
         if cache:
             self.stats.alloc_fast += 1
@@ -126,7 +144,7 @@ class PagePool:
         return netmem
 
     def _alloc_slow(self) -> Netmem | None:
-        """As many as the provider gives at once: one to hand out, the others to the cache."""
+        """Take as many netmems as the provider gives at once: return one, put the others in the cache."""
         provider, cache = self.provider, self._cache
         for _ in range(provider.bulk):
             netmem = provider.alloc_netmem()
@@ -139,7 +157,7 @@ class PagePool:
             cache.append(netmem)
         if not cache:
             return None
-        if not provider.dmabuf_id:  # as in the kernel, a provider's allocations are not "slow" ones
+        if not provider.dmabuf_id:  # the kernel does not count a memory provider's allocations as slow ones
             high_order = provider.size > PAGE_SIZE
             self.stats.alloc_slow_high_order += high_order
             self.stats.alloc_slow += not high_order
@@ -148,7 +166,7 @@ class PagePool:
         return netmem
 
     def put_netmem(self, netmem: Netmem) -> None:
-        """The last reference was put: rest in the cache or in the ring, or go back to the provider."""
+        """The last reference was put: recycle `netmem` in cache or ring, else give it to the provider."""
         if self._napi.polling and self._put_in_cache(netmem):
             return
         if len(self._ring) < self._ring_size:
@@ -176,12 +194,12 @@ class PagePool:
             self._on_drained()
 
     def destroy(self) -> None:
-        """Stop recycling: what rests goes back now, what is out goes back when it is put.
-        Idempotent."""
+        """Stop recycling. Netmems in cache and ring go back to the provider now, those in use when they are
+        put. Idempotent."""
         if self.destroyed:
             return
         self.destroyed = True
-        self._ring_size, self._napi = 0, Napi()  # so that a put finds room neither here nor in the cache
+        self._ring_size, self._napi = 0, Napi()  # a put finds no room in the ring, and never a polling NAPI
         resting = [*self._cache, *self._ring]
         self._cache.clear()
         self._ring.clear()

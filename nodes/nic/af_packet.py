@@ -1,8 +1,8 @@
-"""The wire: frames of one Linux interface, through an AF_PACKET socket with PACKET_VNET_HDR.
+"""A wire of Linux: the frames of one interface, through an AF_PACKET socket with PACKET_VNET_HDR.
 
-In: frames for the endpoint's own MAC (a BPF filter keeps all else away). Out: frames, super-packets
-included. The kernel copies a frame once, straight into the views that `nic.dma` made: that copy is the
-NIC's DMA. Owns the socket; the only system calls of the NIC are here.
+In: frames to the endpoint's own MAC address (a BPF filter rejects all others), and frames that the NIC sends.
+Out: the same, super-packets included. The kernel copies a received frame once, straight into the views that
+`nic.dma` made: that copy is the NIC's DMA. Owns the socket; the NIC's only system calls are in this file.
 Source: packet(7), include/uapi/linux/virtio_net.h.
 """
 
@@ -13,11 +13,9 @@ import errno
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
 from nodes.wire.ethernet import BROADCAST, TYPE_ARP
-
-PEEK_BYTES = 192  # the NIC's parser: vnet header, Ethernet, the longest IP and TCP headers that are split
 
 _SOL_PACKET = 263
 _PACKET_VNET_HDR = 15
@@ -28,40 +26,19 @@ _ARPHRD_ETHER = 1
 _SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33
 _SO_SNDBUFFORCE = 32
-_PEEK = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # an enum's | costs 2 us, at every frame
+_PEEK = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
 _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows of super-packets
 _SNDBUF_BYTES = 16 << 20
 
 # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 _VNET = struct.Struct("=BBHHHH")
-VNET_BYTES = _VNET.size
-NEEDS_CSUM, DATA_VALID = 1, 2
-_GSO_NONE, _GSO_TCPV4, _GSO_TCPV6, _GSO_ECN = 0, 1, 4, 0x80
+_VNET_BYTES = _VNET.size
+_NEEDS_CSUM, _DATA_VALID = 1, 2
+_GSO_NONE, _GSO_TCPV4, _GSO_TCPV6 = 0, 1, 4
 
 
 class WireError(RuntimeError):
-    """The interface cannot serve as a wire; the message says why and what helps."""
-
-
-@dataclass(slots=True)
-class Arriving:
-    """A frame still on the wire: its first bytes, its length, and what the link knows of it."""
-
-    first: memoryview  # up to PEEK_BYTES of the frame; reused by the next peek
-    length: int  # bytes of the whole frame
-    gso_size: int  # payload bytes of each wire packet it stands for, 0 if it is one packet
-    checksum_good: bool  # checked already, or not yet filled in by a sender on this machine
-
-
-@dataclass(slots=True)
-class Departing:
-    """How the NIC must finish a frame: cut it every `gso_size` payload bytes, fill in the checksum."""
-
-    header_bytes: int = 0
-    gso_size: int = 0
-    csum_start: int = 0  # 0: leave checksums alone
-    csum_offset: int = 0
-    ipv6: bool = False
+    """The interface cannot serve as a wire; the message gives the reason and a remedy."""
 
 
 class _SockFprog(ctypes.Structure):
@@ -69,10 +46,13 @@ class _SockFprog(ctypes.Structure):
 
 
 class AfPacket:
-    """Raises WireError when the interface is unknown or the process may not open it."""
+    """A Wire: nodes.nic.wire_port has the contracts of peek, receive, drop, send and overruns."""
 
     def __init__(self, ifname: str, mac: bytes, groups: Sequence[bytes] = ()) -> None:
-        """Frames to `mac` and to the multicast MACs `groups` are received, and broadcast ARP."""
+        """Receive frames to `mac`, frames to the multicast MACs `groups`, and broadcast ARP.
+
+        Raises WireError for an unknown interface, one that is not Ethernet, and without CAP_NET_RAW.
+        """
         try:
             # Protocol 0 receives nothing until the filter is in place and bind() names the protocol.
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -83,9 +63,9 @@ class AfPacket:
         except BaseException:
             self._socket.close()
             raise
-        self._peeked = bytearray(PEEK_BYTES)
-        self._first = memoryview(self._peeked)[VNET_BYTES:]
-        self._vnet = bytearray(VNET_BYTES)
+        self._peeked = bytearray(_VNET_BYTES + PEEK_BYTES)
+        self._head = memoryview(self._peeked)[_VNET_BYTES:]
+        self._vnet = bytearray(_VNET_BYTES)
 
     def _configure(self, ifname: str, macs: Sequence[bytes]) -> None:
         sock = self._socket
@@ -105,25 +85,22 @@ class AfPacket:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def peek(self) -> Arriving | None:
-        """The next frame's beginning; None when none waits. The frame stays until receive or drop."""
+    def peek(self) -> RxFrame | None:
         try:
             count, _, _, _ = self._socket.recvmsg_into([self._peeked], 0, _PEEK)
         except BlockingIOError:
             return None
         except OSError as e:
-            if e.errno == errno.ENETDOWN:  # reported once when the link goes down; it may come up again
+            if e.errno == errno.ENETDOWN:  # Linux reports it once; the link may come up again
                 return None
             raise
         flags, _, _, gso_size, _, _ = _VNET.unpack_from(self._peeked)
-        return Arriving(self._first, count - VNET_BYTES, gso_size, bool(flags & (NEEDS_CSUM | DATA_VALID)))
+        return RxFrame(self._head, count - _VNET_BYTES, gso_size, bool(flags & (_NEEDS_CSUM | _DATA_VALID)))
 
     def receive(self, views: Sequence[memoryview]) -> None:
-        """Take the peeked frame off the wire, scattered over `views`."""
         self._take([self._vnet, *views])
 
     def drop(self) -> None:
-        """Take the peeked frame off the wire and lose it."""
         self._take([self._vnet])
 
     def _take(self, views: Sequence[memoryview | bytearray]) -> None:
@@ -132,28 +109,26 @@ class AfPacket:
         except OSError as e:
             if e.errno != errno.ENETDOWN:
                 raise
-            self._socket.recvmsg_into(views)  # the link went down since the peek; that is said once
+            # The link went down after the peek. Linux reports that once, ahead of the frame.
+            self._socket.recvmsg_into(views)
 
-    def send(self, headers: bytes, payload: Sequence[memoryview], how: Departing) -> bool:
-        """Send one frame; False when the link is busy: try again when the descriptor is writable.
-
-        Raises OSError for a frame the interface refuses (EMSGSIZE) or a link that is down (ENETDOWN).
-        """
-        flags = NEEDS_CSUM if how.csum_start else 0
-        gso_type = (_GSO_TCPV6 if how.ipv6 else _GSO_TCPV4) if how.gso_size else _GSO_NONE
-        vnet = _VNET.pack(flags, gso_type, how.header_bytes, how.gso_size, how.csum_start, how.csum_offset)
+    def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        flags = _NEEDS_CSUM if offload.csum_start else 0
+        gso_type = (_GSO_TCPV6 if offload.ipv6 else _GSO_TCPV4) if offload.gso_size else _GSO_NONE
+        vnet = _VNET.pack(
+            flags, gso_type, offload.header_bytes, offload.gso_size, offload.csum_start, offload.csum_offset
+        )
         try:
-            self._socket.sendmsg([vnet + headers, *payload])
+            self._socket.sendmsg([vnet + header, *payload])
         except BlockingIOError:
             return False
         except OSError as e:
-            if e.errno == errno.ENOBUFS:  # the qdisc dropped it, as a full switch would: TCP will see
+            if e.errno == errno.ENOBUFS:  # the qdisc dropped the frame, as a full switch would
                 return True
             raise
         return True
 
     def overruns(self) -> int:
-        """Frames lost since the last call because the FIFO before the rx queues was full."""
         stats = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         return int(struct.unpack("=II", stats)[1])
 
@@ -162,8 +137,8 @@ class AfPacket:
 
 
 def _attach_filter(sock: socket.socket, macs: Sequence[bytes]) -> None:
-    """Accept frames to `macs` and broadcast ARP; the rest never wakes us (a kernel flow at 9 Gb/s on the
-    same interface would cost a third of a core)."""
+    """Accept frames to `macs` and broadcast ARP. Other frames never wake the process: without the filter, a
+    flow of Linux's own stack at 9 Gb/s on the same interface would take a third of a core."""
     load_word, load_half, equal, accept, reject = 0x20, 0x28, 0x15, 0x06, 0x06
 
     def accept_if_to(mac: bytes) -> list[tuple[int, int, int, int]]:

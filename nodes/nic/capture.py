@@ -1,11 +1,12 @@
-"""A capture of what crosses between the stack and the NIC, as tcpdump on the host would see it: pcapng.
+"""A capture of what crosses between the stack and the NICs of a host, as tcpdump would write it: pcapng.
 
-In: received and sent skbs, `now`. Out: blocks, written to a file that the endpoint opened. Owns nothing. A
-payload in device memory is not readable, so such a packet is snapped to its headers, as AF_PACKET does
-(packet_rcv and tpacket_rcv, net/packet/af_packet.c); others are whole up to SNAPLEN. Super-packets appear as
-the stack handles them, before TSO and after coalescing. The bytes a capture reads are not in the ledger:
-what is measured stays what it would be without it. Format: draft-ietf-opsawg-pcapng; a library was not used
-because dpkt's writer cannot say that a packet was longer than what is stored of it.
+In: received and sent skbs, `now`. Out: blocks, written to a file that the caller opened and closes. Owns the
+numbers of the interfaces in the file. Payload in device memory is not readable: such a packet is cut after
+its headers, as AF_PACKET does (packet_rcv and tpacket_rcv, net/packet/af_packet.c). Other packets are whole,
+up to SNAPLEN. Super-packets appear as the stack handles them, before TSO and after coalescing. The ledger
+does not count the bytes that a capture reads, so that a capture does not change what is measured.
+Format: draft-ietf-opsawg-pcapng. No library writes it: dpkt cannot say that a packet was longer than the
+bytes stored of it.
 """
 
 from __future__ import annotations
@@ -42,22 +43,37 @@ def _block(kind: int, body: bytes) -> bytes:
 
 
 class Capture:
-    """`epoch`: seconds to add to the loop's clock for the time of day. Calls only `file.write`."""
+    """One file for all interfaces of a host. `epoch`: seconds to add to `now` for the time of day. Of `file`
+    only `write` is called."""
 
-    def __init__(self, file: BinaryIO, ifname: str, epoch: float, dma: Dma) -> None:
-        self._write = file.write
+    def __init__(self, file: BinaryIO, epoch: float) -> None:
+        self.write = file.write
+        self.timestamp = bytes(8)  # of the packets that follow
         self._epoch = epoch
-        self._dma = dma
-        self._stamp = bytes(8)
+        self._interfaces = 0
+        self.write(_block(_SECTION, struct.pack("=IHHq", _BYTE_ORDER, *_VERSION, _UNKNOWN_LENGTH)))
+
+    def add_interface(self, ifname: str, dma: Dma) -> InterfaceCapture:
+        """Describe an interface in the file; the result takes its packets. `dma` reads their payload."""
         options = _option(_OPTION_IF_NAME, ifname.encode()) + _option(_OPTION_IF_TSRESOL, _NANOSECONDS)
-        self._write(_block(_SECTION, struct.pack("=IHHq", _BYTE_ORDER, *_VERSION, _UNKNOWN_LENGTH)))
         interface = struct.pack("=HHI", _LINKTYPE_ETHERNET, 0, SNAPLEN) + options + _END_OF_OPTIONS
-        self._write(_block(_INTERFACE, interface))
+        self.write(_block(_INTERFACE, interface))
+        self._interfaces += 1
+        return InterfaceCapture(self, self._interfaces - 1, dma)
 
     def advance(self, now: float) -> None:
-        """What comes next happens at `now`."""
+        """The packets that follow cross at `now`."""
         nanoseconds = int((self._epoch + now) * 1e9)
-        self._stamp = struct.pack("=II", nanoseconds >> 32, nanoseconds & 0xFFFFFFFF)
+        self.timestamp = struct.pack("=II", nanoseconds >> 32, nanoseconds & 0xFFFFFFFF)
+
+
+class InterfaceCapture:
+    """Writes the packets of one interface to the file of `capture`. `number`: of the interface in it."""
+
+    def __init__(self, capture: Capture, number: int, dma: Dma) -> None:
+        self._capture = capture
+        self._number = struct.pack("=I", number)
+        self._dma = dma
 
     def received(self, skb: Skb) -> None:
         self._packet(skb, _INBOUND)
@@ -74,5 +90,5 @@ class Capture:
             parts += [bytes(view) for view in self._dma.views_to_send(readable)]
         data = b"".join(parts)[:SNAPLEN]
         options = _option(_OPTION_EPB_FLAGS, struct.pack("=I", direction)) + _END_OF_OPTIONS
-        lengths = struct.pack("=II", len(data), length)
-        self._write(_block(_PACKET, bytes(4) + self._stamp + lengths + _padded(data) + options))
+        prefix = self._number + self._capture.timestamp + struct.pack("=II", len(data), length)
+        self._capture.write(_block(_PACKET, prefix + _padded(data) + options))

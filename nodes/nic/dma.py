@@ -1,7 +1,7 @@
-"""The DMA engine: the only place that turns netmems into memory the wire can fill or send.
+"""The DMA engine: the only file that turns netmems into memory which a wire can fill or send.
 
-In: netmems or fragments. Out: views, handed to `af_packet` at once and kept by nobody. Adds to the
-ledger what crossed the bus. One of the three doors to payload.
+In: netmems or fragments. Out: views, which the caller passes to the wire at once and does not keep. Owns
+nothing; adds to the ledger what crossed the bus. One of the three places where payload is accessed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Dma:
     def views_to_fill(
         self, netmems: Sequence[Netmem], length: int, header_bytes: int = 0, wire_packets: int = 1
     ) -> list[memoryview]:
-        """Views over the first `length` bytes that `netmems` hold, in order, for the wire to write;
-        `header_bytes` of them are headers, of a NIC that does not split."""
+        """Views over the first `length` bytes of `netmems`, in order, for the wire to write. The first
+        `header_bytes` of them are headers, when header split is off."""
         views = []
         left = length
         for netmem in netmems:
@@ -44,7 +44,7 @@ class Dma:
 
     @staticmethod
     def views_to_send(frags: Iterable[Frag]) -> list[memoryview]:
-        """Views over the fragments' bytes for the wire to read; `sent` records them once it took them."""
+        """Views over the fragments, for the wire to read. When the wire has taken them, `sent` records it."""
         return [f.netmem.region.view[f.offset : f.offset + f.size] for f in frags]
 
     def header_view(self, region: Region, count: int, wire_packets: int) -> memoryview:
@@ -53,7 +53,7 @@ class Dma:
         return region.view[:count]
 
     def sent(self, header_bytes: int, wire_packets: int, payload: Frags | None) -> None:
-        """The NIC fetched a frame: its header from host memory, its payload from where the fragments lie."""
+        """The NIC has fetched a frame: its header from host memory, its payload from where it lies."""
         self._ledger.record_header(routes.NIC_HEADER_OUT, header_bytes, wire_packets)
         if payload is not None:
             device = payload.frags[0].netmem.region.place is Place.DEVICE
@@ -62,7 +62,8 @@ class Dma:
 
     @staticmethod
     def tcp_checksum_good(header: memoryview, l4_start: int, payload: Sequence[memoryview]) -> bool:
-        """Verify a frame's TCP checksum while it passes through the NIC (rx checksum offload)."""
+        """Rx checksum offload: whether the TCP checksum of a frame is right. `header` begins with Ethernet,
+        `l4_start` is where TCP begins in it, `payload` what follows."""
         l4 = header[l4_start:]
         payload_bytes = sum(len(view) for view in payload)
         ipv4 = header[12:14] == _TYPE_IPV4

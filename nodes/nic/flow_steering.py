@@ -1,7 +1,8 @@
-"""Flow steering: n-tuple rules that choose an rx queue for matching flows, ahead of RSS.
+"""Flow steering: n-tuple rules that choose the rx queue of matching flows. They take precedence over RSS.
 
-In: addresses and ports as they lie in the header. Out: the rule that applies, or None. Owns the rules, by
-location; the lowest matching location wins. Source: ethtool -N/-n, struct ethtool_rx_flow_spec.
+In: addresses and ports in the byte order of the headers. Out: the rule that matches, or None. Owns the rules
+by location; of several that match, the one at the lowest location applies.
+Source: ethtool -N and -n, struct ethtool_rx_flow_spec (include/uapi/linux/ethtool.h).
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import msgspec
 
 DROP = -1  # the queue of rules that discard (RX_CLS_FLOW_DISC)
 RULES_MAX = 1024
-_ADDRESS_BYTES = {12: 4, 36: 16}  # by the length of a TCP flow: two addresses and two ports
+_ADDRESS_BYTES = {12: 4, 36: 16}  # length of a TCP flow (two addresses, two ports): of an address
 
 
 class NtupleRule(msgspec.Struct, frozen=True):
-    """TCP over IPv4 (`address_bytes` 4) or IPv6 (16). A field that is None matches anything; of one that is
-    not, the bits of its mask are compared, all if the mask is None. Addresses as integers. `context`: the
-    RSS context that chooses the queue; 0: `queue` does."""
+    """A rule for TCP over IPv4 (`address_bytes` 4) or IPv6 (16). A field that is None matches every value. Of
+    other fields the bits in the mask are compared; a mask that is None has all bits. Addresses are integers.
+    `context`: the RSS context that chooses the queue; 0: the packets go to `queue`."""
 
     queue: int
     src_ip: int | None = None
@@ -31,7 +32,7 @@ class NtupleRule(msgspec.Struct, frozen=True):
     context: int = 0
 
     def matches(self, flow: bytes) -> bool:
-        """`flow`: source and destination address, source and destination port."""
+        """`flow`: source address, destination address, source port, destination port."""
         n = self.address_bytes
         number = int.from_bytes
         return (
@@ -53,14 +54,14 @@ class FlowSteering:
         self.rules: dict[int, NtupleRule] = {}
 
     def insert(self, rule: NtupleRule, location: int | None) -> int:
-        """Put `rule` at `location`, or at the lowest free one; returns where it is."""
+        """Put `rule` at `location` (None: the lowest free one) in place of the rule there; returns where."""
         if location is None:
             location = next(i for i in range(len(self.rules) + 1) if i not in self.rules)
         self.rules[location] = rule
         return location
 
     def match(self, flow: bytes) -> NtupleRule | None:
-        """The rule for `flow`: 12 or 36 bytes of addresses and ports; anything else matches none."""
+        """The rule for `flow`, which has 12 or 36 bytes of addresses and ports; others match no rule."""
         if not self.rules:
             return None
         return next((self.rules[at] for at in sorted(self.rules) if self.rules[at].matches(flow)), None)

@@ -1,9 +1,9 @@
-"""The NIC's parser: where a frame's headers end, and which flow it belongs to.
+"""The NIC's parser: where the headers of a frame end, and to which flow it belongs.
 
-In: a frame's first bytes. Out: the exact split point for TCP over IPv4, or over IPv6 without extension
-headers (BIG TCP's jumbo option excepted), or "cannot be split": such a frame goes to host memory whole.
-Looks at headers only. Source: the header-split rules that
-Documentation/networking/devmem.rst asks of a NIC.
+In: a frame's first bytes. Out: the length of the headers for TCP over IPv4, and over IPv6 without extension
+headers other than BIG TCP's jumbo option; 0 for a frame that cannot be split, which goes to host memory
+whole. Owns nothing; reads headers only.
+Source: Documentation/networking/devmem.rst, which says what header split a NIC must have.
 """
 
 from __future__ import annotations
@@ -24,62 +24,64 @@ _L4_START_V6 = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
 
 @dataclass(slots=True)
 class Parsed:
-    """`header_bytes` 0: not splittable. `flow`: addresses and ports as they lie in the frame, b'' when
-    there are none."""
+    """`header_bytes`: length of all headers; 0: the frame cannot be split. `frame_bytes`: without the padding
+    of short Ethernet frames. `flow`: source address, destination address, source port, destination port as
+    bytes of the frame; without ports if it is not TCP, b'' if it is not IP. `l4_start`: where TCP begins."""
 
     header_bytes: int
-    frame_bytes: int  # without the padding of short Ethernet frames
+    frame_bytes: int
     flow: bytes
     l4_start: int = 0
 
 
 def flow_of(src: tuple[int, int], dst: tuple[int, int]) -> bytes:
-    """`flow` of TCP packets from (address, port) to (address, port); an address as wire.ip has it."""
+    """`flow` of TCP packets from `src` to `dst`, each (address as in wire.ip, port)."""
     width = 16 if ip.is_ipv6(src[0]) else 4
     addresses = src[0].to_bytes(width, "big") + dst[0].to_bytes(width, "big")
     return addresses + src[1].to_bytes(2, "big") + dst[1].to_bytes(2, "big")
 
 
-def parse(first: memoryview, length: int) -> Parsed:
-    """`first`: the beginning of a frame of `length` bytes."""
+def parse(head: memoryview, length: int) -> Parsed:
+    """`head`: the first bytes of a frame of `length` bytes (wire_port.RxFrame)."""
     if length < _L4_START:
         return Parsed(0, length, b"")
-    ethertype, version, total, fragment, protocol, _, _ = _ETHERNET_IPV4.unpack_from(first)
+    ethertype, version, total, fragment, protocol, _, _ = _ETHERNET_IPV4.unpack_from(head)
     if ethertype != ethernet.TYPE_IPV4:
-        return _parse_ipv6(first, length) if ethertype == ethernet.TYPE_IPV6 else Parsed(0, length, b"")
+        return _parse_ipv6(head, length) if ethertype == ethernet.TYPE_IPV6 else Parsed(0, length, b"")
     if version >> 4 != 4 or version & 0xF < 5:
         return Parsed(0, length, b"")
     l4_start = ethernet.HEADER_BYTES + (version & 0xF) * 4
     frame_bytes = ethernet.HEADER_BYTES + total if total else length
-    flow = bytes(first[26:34])
+    flow = bytes(head[26:34])
     if protocol != ipv4.TCP or fragment & _FRAGMENT_MASK or frame_bytes > length:
         return Parsed(0, length, flow)
-    return _parse_tcp(first, l4_start, Parsed(0, frame_bytes, flow), length)
+    return _parse_tcp(head, l4_start, Parsed(0, frame_bytes, flow), length)
 
 
-def _parse_ipv6(first: memoryview, length: int) -> Parsed:
+def _parse_ipv6(head: memoryview, length: int) -> Parsed:
     if length < _L4_START_V6:
         return Parsed(0, length, b"")
-    _, version, payload_bytes, protocol = _ETHERNET_IPV6.unpack_from(first)
+    _, version, payload_bytes, protocol = _ETHERNET_IPV6.unpack_from(head)
     if version >> 4 != 6:
         return Parsed(0, length, b"")
     l4_start = _L4_START_V6
     if protocol == ipv6.HOP_BY_HOP and payload_bytes == 0 and length > ipv6.PAYLOAD_MAX:
-        payload_bytes, size = ipv6.jumbo(first, l4_start)
-        protocol, l4_start = first[l4_start] if size else protocol, l4_start + size
-    flow, frame_bytes = bytes(first[22:54]), _L4_START_V6 + payload_bytes
+        payload_bytes, size = ipv6.jumbo(head, l4_start)
+        protocol, l4_start = head[l4_start] if size else protocol, l4_start + size
+    flow, frame_bytes = bytes(head[22:54]), _L4_START_V6 + payload_bytes
     if protocol != ip.TCP or frame_bytes > length:
         return Parsed(0, length, flow)
-    return _parse_tcp(first, l4_start, Parsed(0, frame_bytes, flow), length)
+    return _parse_tcp(head, l4_start, Parsed(0, frame_bytes, flow), length)
 
 
-def _parse_tcp(first: memoryview, l4_start: int, parsed: Parsed, length: int) -> Parsed:
-    """`parsed`, completed by the TCP header at `l4_start`, which must lie in the packet and in `first`."""
-    readable = min(parsed.frame_bytes, len(first))
-    data_offset = (first[l4_start + 12] >> 4) * 4 if l4_start + tcp.HEADER_BYTES <= readable else 0
+def _parse_tcp(head: memoryview, l4_start: int, parsed: Parsed, length: int) -> Parsed:
+    """Complete `parsed` by the TCP header at `l4_start`. A header that is not wholly within the packet and
+    within `head` is not split."""
+    readable = min(parsed.frame_bytes, len(head))
+    data_offset = (head[l4_start + 12] >> 4) * 4 if l4_start + tcp.HEADER_BYTES <= readable else 0
     if data_offset < tcp.HEADER_BYTES or l4_start + data_offset > readable:
         return Parsed(0, length, parsed.flow)
     parsed.header_bytes = l4_start + data_offset
-    parsed.flow += bytes(first[l4_start : l4_start + 4])
+    parsed.flow += bytes(head[l4_start : l4_start + 4])
     parsed.l4_start = l4_start
     return parsed

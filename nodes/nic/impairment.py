@@ -1,9 +1,10 @@
-"""A bad wire between the wire and the NIC, both ways: it loses, duplicates, reorders, corrupts and delays.
+"""A bad wire in front of another wire, both ways: loss, duplication, reordering, corruption, delay.
 
-In: frames of the real wire and frames that the NIC sends; `now`. Out: what survives, as frames. It works on
-wire packets: a super-packet is cut where something happens to one of its packets and passes whole, often
-without being touched, where nothing does. Owns what is under way: it is the wire, before any DMA. Everything
-random comes from the seed. Source: tc-netem(8) for the words; smoltcp's fault injector for the manners.
+In: frames of the wire behind it and frames that the NIC sends; `now`. Out: the frames that survive. It works
+on wire packets: a super-packet is cut where an event hits one of its packets, and passes whole, often without
+being read, where none does. Owns the packets in transit. It is part of the wire, so no DMA has touched them.
+All randomness comes from the seed.
+Source: tc-netem(8) for the terms; smoltcp's fault injector for the shape.
 """
 
 from __future__ import annotations
@@ -17,31 +18,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from nodes.nic import header_split
-from nodes.nic.af_packet import PEEK_BYTES, Arriving, Departing
 from nodes.nic.wire_frame import WireFrame
-from nodes.nic.wire_port import Wire
+from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload, Wire
 from nodes.wire import ethernet, tcp
 
-UNDER_WAY_MAX = 32768  # packets in one direction; more are lost, as in a switch
-OVERTAKEN_MAX = 8  # packets that may overtake a late one
-LATE_S = 0.001  # after which a late packet comes though nothing overtook it
-DELAY_MAX_S = 10.0  # each way at each NIC, so 40 s of round trip: beyond any network
-_BATCH = 64  # frames taken from the real wire at once
-_BLOCKED_S = 0.001  # until a busy link is tried again
+LIMIT = 32768  # packets in transit in one direction, netem's `limit`; more are dropped, as in a switch
+REORDER_DISTANCE_MAX = 8  # how many packets may overtake a reordered one
+REORDER_TIMEOUT_S = 0.001  # after which a reordered packet arrives although none has overtaken it
+DELAY_MAX_S = 10.0  # one way at one NIC: 40 s of round trip, more than any network has
+_BATCH = 64  # frames taken from the wire behind in one peek
+_BUSY_RETRY_S = 0.001  # after which a busy wire is tried again
 _NEVER = 1 << 62
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(us|ms|s)")
 _PER_SECOND = {"us": 1e6, "ms": 1e3, "s": 1.0}
 
 
 class ImpairmentError(ValueError):
-    """What was asked for cannot be; str() is one sentence."""
+    """The text describes no possible impairment; str() is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chances:
-    """Of each wire packet, 0 to 1; at most one of the four happens to it, so they add up to 1 at most.
-    `delay` in seconds is every packet's; `jitter` is added to it evenly between 0 and so many seconds and
-    keeps the order, as a queue does."""
+class ImpairmentConfig:
+    """`loss`, `reorder`, `duplicate`, `corrupt`: probabilities, 0 to 1, for each wire packet. At most one of
+    the four events hits a packet, so that their sum is 1 at most. `delay` in seconds holds for every packet.
+    `jitter`: each frame is delayed by a further 0 to `jitter` seconds, uniformly distributed; the order is
+    kept, as in a queue."""
 
     loss: float = 0.0
     reorder: float = 0.0
@@ -54,19 +55,19 @@ class Chances:
 
 @dataclass(slots=True)
 class ImpairmentCounters:
-    """Wire packets of one direction: that entered, and what became of those that did not just pass."""
+    """Wire packets of one direction: all that entered, and those that an event hit."""
 
     packets: int = 0
     lost: int = 0
     reordered: int = 0
     duplicated: int = 0
     corrupted: int = 0
-    overflowed: int = 0  # more were under way than a wire holds
+    overflowed: int = 0  # dropped because LIMIT packets were in transit
 
 
-def parse(text: str) -> Chances:
+def parse(text: str) -> ImpairmentConfig:
     """'loss=0.01,reorder=0.02,delay=1ms,seed=7'; an empty value is 0. Raises ImpairmentError."""
-    known = {field.name: field.type for field in fields(Chances)}
+    known = {field.name: field.type for field in fields(ImpairmentConfig)}
     given: dict[str, float] = {}
     for word in text.split(","):
         name, equals, value = word.partition("=")
@@ -74,11 +75,11 @@ def parse(text: str) -> Chances:
             raise ImpairmentError(f"--impair: {word!r} is not NAME=VALUE with a name of {', '.join(known)}")
         given[name] = _value(name, value or ("0s" if name in ("delay", "jitter") else "0"))
     seed = int(given.pop("seed", 1))
-    chances = Chances(**given, seed=seed)
-    sum_ = chances.loss + chances.reorder + chances.duplicate + chances.corrupt
-    if sum_ > 1:
-        raise ImpairmentError(f"--impair: the chances add up to {sum_:g}; make them 1 at most")
-    return chances
+    config = ImpairmentConfig(**given, seed=seed)
+    total = config.loss + config.reorder + config.duplicate + config.corrupt
+    if total > 1:
+        raise ImpairmentError(f"--impair: the chances add up to {total:g}; make them 1 at most")
+    return config
 
 
 def _value(name: str, text: str) -> float:
@@ -101,8 +102,8 @@ def _value(name: str, text: str) -> float:
 
 
 @dataclass(slots=True)
-class _Run:
-    """Packets [start, stop) of a frame, which arrive at `at`."""
+class _InTransit:
+    """Packets [start, stop) of a frame, which arrive at time `at`."""
 
     frame: WireFrame
     start: int
@@ -110,191 +111,195 @@ class _Run:
     at: float = 0.0
 
 
-class Lane:
-    """One direction: frames in, those that arrive out, when they arrive."""
+class ImpairedDirection:
+    """One direction of the wire: `put` frames in, `take` those that have arrived."""
 
-    def __init__(self, chances: Chances, random_: random.Random) -> None:
+    def __init__(self, config: ImpairmentConfig, random_: random.Random) -> None:
         self.counters = ImpairmentCounters()
-        self._chances = chances
+        self._config = config
         self._random = random_
-        self._kinds = (chances.loss, chances.reorder, chances.duplicate, chances.corrupt)
-        self._any = math.fsum(self._kinds)
+        self._probabilities = (config.loss, config.reorder, config.duplicate, config.corrupt)
+        self._any = math.fsum(self._probabilities)
         self._until_event = self._draw()
-        self._passed = 0  # packets so far, which late ones count
-        self._late: list[tuple[int, int, _Run]] = []  # heap: when `_passed` is so high, tie-break
-        self._late_until = 0.0
-        self._under_way: deque[_Run] = deque()
-        self._waiting = 0  # packets in it
-        self._straight = not (chances.delay or chances.jitter)
+        self._entered = 0  # packets so far, without overflowed ones
+        # A heap of reordered packets: `_entered` at which each arrives, a tie-break, the packet.
+        self._reordered: list[tuple[int, int, _InTransit]] = []
+        self._reorder_deadline = 0.0
+        self._queue: deque[_InTransit] = deque()  # in the order of arrival
+        self._queued = 0  # packets in `_queue`
+        self._immediate = not (config.delay or config.jitter)
 
     def _draw(self) -> int:
-        """Packets that pass until something happens to one: the geometric distribution."""
+        """How many packets pass before the next event: a geometric distribution."""
         if self._any <= 0:
             return _NEVER
         return 0 if self._any >= 1 else int(math.log(1 - self._random.random()) / math.log1p(-self._any))
 
-    def passes(self, packets: int) -> bool:
-        """Whether a frame of so many packets may go straight on, untouched."""
-        return self._straight and self._until_event >= packets and not (self._late or self._under_way)
+    def may_bypass(self, packets: int) -> bool:
+        """Whether a frame of `packets` packets passes at once and unchanged, so that `put` is not needed."""
+        return self._immediate and self._until_event >= packets and not (self._reordered or self._queue)
 
-    def passed(self, packets: int) -> None:
-        """It has."""
+    def count_bypass(self, packets: int) -> None:
+        """A frame of `packets` packets has passed without `put`."""
         self._until_event -= packets
-        self._passed += packets
+        self._entered += packets
         self.counters.packets += packets
 
     def put(self, frame: WireFrame, now: float) -> None:
         """A frame enters the wire."""
         count = frame.packets
         self.counters.packets += count
-        if self._waiting + count > UNDER_WAY_MAX:
+        if self._queued + count > LIMIT:
             self.counters.overflowed += count
             return
-        at = now + self._chances.delay
-        if self._chances.jitter:
-            at += self._random.random() * self._chances.jitter
-        if self._under_way:
-            at = max(at, self._under_way[-1].at)
+        at = now + self._config.delay
+        if self._config.jitter:
+            at += self._random.random() * self._config.jitter
+        if self._queue:
+            at = max(at, self._queue[-1].at)
         start = 0
         while start < count:
             stop = min(count, start + self._until_event)
-            if self._late:
-                stop = min(stop, start + self._late[0][0] - self._passed)
-            self._pass_on(_Run(frame, start, stop, at))
+            if self._reordered:
+                stop = min(stop, start + self._reordered[0][0] - self._entered)
+            self._pass(_InTransit(frame, start, stop, at))
             if stop < count and self._until_event == 0:
-                self._happen(_Run(frame, stop, stop + 1, at))
+                self._hit(_InTransit(frame, stop, stop + 1, at))
                 stop += 1
             start = stop
-            while self._late and self._late[0][0] <= self._passed:
-                self._arrive(replace(heapq.heappop(self._late)[2], at=at))
+            while self._reordered and self._reordered[0][0] <= self._entered:
+                self._enqueue(replace(heapq.heappop(self._reordered)[2], at=at))
 
-    def _pass_on(self, run: _Run) -> None:
-        count = run.stop - run.start
+    def _pass(self, packets: _InTransit) -> None:
+        """No event hits these packets."""
+        count = packets.stop - packets.start
         if count:
-            self._passed += count
+            self._entered += count
             self._until_event -= count
-            self._arrive(run)
+            self._enqueue(packets)
 
-    def _happen(self, run: _Run) -> None:
-        """Something happens to one packet."""
+    def _hit(self, packet: _InTransit) -> None:
+        """An event hits this packet: draw which."""
         self._until_event = self._draw()
         counters = self.counters
-        lost, reordered, duplicated, _ = self._kinds
+        loss, reorder, duplicate, _ = self._probabilities
         which = self._random.random() * self._any
-        self._passed += 1
-        if which < lost:
+        self._entered += 1
+        if which < loss:
             counters.lost += 1
-        elif which < lost + reordered:
+        elif which < loss + reorder:
             counters.reordered += 1
-            due = self._passed + self._random.randrange(1, OVERTAKEN_MAX + 1)
-            heapq.heappush(self._late, (due, counters.reordered, run))
-            self._late_until = run.at + LATE_S
-        elif which < lost + reordered + duplicated:
+            due = self._entered + self._random.randrange(1, REORDER_DISTANCE_MAX + 1)
+            heapq.heappush(self._reordered, (due, counters.reordered, packet))
+            self._reorder_deadline = packet.at + REORDER_TIMEOUT_S
+        elif which < loss + reorder + duplicate:
             counters.duplicated += 1
-            self._arrive(run)
-            self._arrive(replace(run))
+            self._enqueue(packet)
+            self._enqueue(replace(packet))
         else:
             counters.corrupted += 1
-            one = run.frame.run(run.start, run.stop)
+            one = packet.frame.slice(packet.start, packet.stop)
             if len(one.data) > ethernet.HEADER_BYTES:
                 one = one.corrupted(self._random.randrange(len(one.data)), self._random.randrange(8))
-            self._arrive(_Run(one, 0, 1, run.at))
+            self._enqueue(_InTransit(one, 0, 1, packet.at))
 
-    def _arrive(self, run: _Run) -> None:
-        """Behind what is under way, in one frame with it where nothing came between."""
-        self._waiting += run.stop - run.start
-        if self._under_way:
-            last = self._under_way[-1]
-            if last.frame is run.frame and last.stop == run.start and last.at == run.at:
-                last.stop = run.stop
+    def _enqueue(self, packets: _InTransit) -> None:
+        """Append to the queue. Packets that directly follow the last ones of their frame join them."""
+        self._queued += packets.stop - packets.start
+        if self._queue:
+            last = self._queue[-1]
+            if last.frame is packets.frame and last.stop == packets.start and last.at == packets.at:
+                last.stop = packets.stop
                 return
-        self._under_way.append(run)
+        self._queue.append(packets)
 
     def take(self, now: float) -> Iterator[WireFrame]:
-        """Frames that have arrived. What a caller does not ask for stays."""
-        if self._late and now >= self._late_until:
-            while self._late:
-                self._arrive(replace(heapq.heappop(self._late)[2], at=now))
-        under_way = self._under_way
-        while under_way and under_way[0].at <= now:
-            run = under_way.popleft()
-            self._waiting -= run.stop - run.start
-            yield run.frame.run(run.start, run.stop)
+        """The frames that have arrived, one after the other. Frames that the caller does not ask for stay."""
+        if self._reordered and now >= self._reorder_deadline:
+            while self._reordered:
+                self._enqueue(replace(heapq.heappop(self._reordered)[2], at=now))
+        queue = self._queue
+        while queue and queue[0].at <= now:
+            packets = queue.popleft()
+            self._queued -= packets.stop - packets.start
+            yield packets.frame.slice(packets.start, packets.stop)
 
     def put_back(self, frame: WireFrame, now: float) -> None:
-        """The frame that was taken last finds no way on: it is still the first."""
-        self._under_way.appendleft(_Run(frame, 0, frame.packets, now))
-        self._waiting += frame.packets
+        """Put the frame that was taken last at the head of the queue again."""
+        self._queue.appendleft(_InTransit(frame, 0, frame.packets, now))
+        self._queued += frame.packets
 
     def next_timeout(self) -> float | None:
-        """When `take` will have something."""
-        first = self._under_way[0].at if self._under_way else None
-        if self._late:
-            return self._late_until if first is None else min(first, self._late_until)
+        """When `take` has a frame next; None: the wire is empty."""
+        first = self._queue[0].at if self._queue else None
+        if self._reordered:
+            return self._reorder_deadline if first is None else min(first, self._reorder_deadline)
         return first
 
 
 class Impairment:
-    """A wire (nodes.nic.wire_port.Wire) made of a better one. `advance` before each turn."""
+    """A Wire (nodes.nic.wire_port) in front of another. The caller calls `advance` before each poll of the
+    NIC, and at the latest at `next_timeout`."""
 
-    def __init__(self, wire: Wire, chances: Chances, name: str) -> None:
-        """`name`: the host's, so that hosts with one seed do not have one fate."""
+    def __init__(self, wire: Wire, config: ImpairmentConfig, name: str) -> None:
+        """`name` of the NIC, unique in the network: NICs with the same seed must not see the same events."""
         self._wire = wire
-        self.rx = Lane(chances, random.Random(f"{chances.seed} {name} rx"))
-        self.tx = Lane(chances, random.Random(f"{chances.seed} {name} tx"))
+        self.rx = ImpairedDirection(config, random.Random(f"{config.seed} {name} rx"))
+        self.tx = ImpairedDirection(config, random.Random(f"{config.seed} {name} tx"))
         self._now = 0.0
-        self._blocked = False
-        self._straight = 0  # packets of the frame last peeked at, if it is still on the real wire
-        self._arrived: WireFrame | None = None  # else it is this one
-        self._first = memoryview(bytearray(PEEK_BYTES))
+        self._busy = False  # the wire behind refused a frame
+        self._arrived: WireFrame | None = None  # the frame of the last peek, if it came through `rx`
+        self._bypass_packets = 0  # else it is still on the wire behind: its packets
+        self._head = memoryview(bytearray(PEEK_BYTES))
 
     def advance(self, now: float) -> bool:
-        """The time is `now`: send what is due. Whether frames arrived that the wire's descriptor does not
-        tell of."""
+        """The time is `now`: send the frames that are due. True: frames have arrived for the NIC, of which
+        the descriptor of the wire behind does not tell."""
         self._now = now
         self._flush()
         due = self.rx.next_timeout()
         return self._arrived is not None or (due is not None and due <= now)
 
     def next_timeout(self) -> float | None:
+        """When `advance` has something to do next; None: when a frame comes."""
         if self._arrived is not None:
             return self._now
-        sending = self._now + _BLOCKED_S if self._blocked else self.tx.next_timeout()
+        sending = self._now + _BUSY_RETRY_S if self._busy else self.tx.next_timeout()
         return min((t for t in (sending, self.rx.next_timeout()) if t is not None), default=None)
 
-    # --- what the NIC asks of a wire
+    # --- methods of a Wire
 
-    def peek(self) -> Arriving | None:
+    def peek(self) -> RxFrame | None:
         if self._arrived is None:
             self._arrived = next(self.rx.take(self._now), None)
         for _ in range(_BATCH):
             if self._arrived is not None:
-                return self._show(self._arrived)
-            arriving = self._wire.peek()
-            if arriving is None:
+                return self._describe(self._arrived)
+            behind = self._wire.peek()
+            if behind is None:
                 return None
-            parsed = header_split.parse(arriving.first, arriving.length)
-            gso_size = arriving.gso_size if parsed.l4_start else 0
+            parsed = header_split.parse(behind.head, behind.length)
+            gso_size = behind.gso_size if parsed.l4_start else 0
             packets = -(-(parsed.frame_bytes - parsed.header_bytes) // gso_size) if gso_size else 1
-            if self.rx.passes(packets):
-                self._straight = packets
-                return arriving
-            data = bytearray(arriving.length)
+            if self.rx.may_bypass(packets):
+                self._bypass_packets = packets
+                return behind
+            data = bytearray(behind.length)
             self._wire.receive([memoryview(data)])
             del data[parsed.frame_bytes :]
-            header_bytes, good = parsed.header_bytes, arriving.checksum_good
+            header_bytes, good = parsed.header_bytes, behind.checksum_good
             self.rx.put(WireFrame(data, header_bytes, parsed.l4_start, gso_size, good), self._now)
             self._arrived = next(self.rx.take(self._now), None)
         return None
 
-    def _show(self, frame: WireFrame) -> Arriving:
-        seen = frame.data[: len(self._first)]
-        self._first[: len(seen)] = seen
-        return Arriving(self._first, len(frame.data), frame.gso_size, frame.unfinished)
+    def _describe(self, frame: WireFrame) -> RxFrame:
+        seen = frame.data[: len(self._head)]
+        self._head[: len(seen)] = seen
+        return RxFrame(self._head, len(frame.data), frame.gso_size, frame.checksum_partial)
 
     def receive(self, views: Sequence[memoryview]) -> None:
         if self._arrived is None:
-            self.rx.passed(self._straight)
+            self.rx.count_bypass(self._bypass_packets)
             self._wire.receive(views)
             return
         rest = memoryview(self._arrived.data)
@@ -306,46 +311,46 @@ class Impairment:
 
     def drop(self) -> None:
         if self._arrived is None:
-            self.rx.passed(self._straight)
+            self.rx.count_bypass(self._bypass_packets)
             self._wire.drop()
         self._arrived = None
 
-    def send(self, headers: bytes, payload: Sequence[memoryview], how: Departing) -> bool:
-        if self._blocked:
+    def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        if self._busy:
             self._flush()
-            if self._blocked:
+            if self._busy:
                 return False
         length = sum(len(view) for view in payload)
-        packets = -(-length // how.gso_size) if how.gso_size else 1
-        if self.tx.passes(packets):
-            sent = self._wire.send(headers, payload, how)
+        packets = -(-length // offload.gso_size) if offload.gso_size else 1
+        if self.tx.may_bypass(packets):
+            sent = self._wire.send(header, payload, offload)
             if sent:
-                self.tx.passed(packets)
+                self.tx.count_bypass(packets)
             return sent
-        data = b"".join((headers, *payload))
-        gso_size = how.gso_size if how.gso_size < length else 0
-        frame = WireFrame(data, len(headers), how.csum_start, gso_size, how.csum_start > 0)
+        data = b"".join((header, *payload))
+        gso_size = offload.gso_size if offload.gso_size < length else 0
+        frame = WireFrame(data, len(header), offload.csum_start, gso_size, offload.csum_start > 0)
         self.tx.put(frame, self._now)
         self._flush()
         return True
 
     def _flush(self) -> None:
-        """Send what has come to the end of this wire on the real one."""
-        self._blocked = False
+        """Send on the wire behind what has arrived at this one's end."""
+        self._busy = False
         for frame in self.tx.take(self._now):
             if not self._transmit(frame):
-                self._blocked = True
+                self._busy = True
                 self.tx.put_back(frame, self._now)
                 return
 
     def _transmit(self, frame: WireFrame) -> bool:
         at = frame.header_bytes
-        how = Departing()
-        if frame.unfinished:
-            how = Departing(at, frame.gso_size, frame.l4_start, tcp.CHECKSUM_OFFSET, frame.ipv6)
+        offload = TxOffload()
+        if frame.checksum_partial:
+            offload = TxOffload(at, frame.gso_size, frame.l4_start, tcp.CHECKSUM_OFFSET, frame.ipv6)
         try:
-            return self._wire.send(bytes(frame.data[:at]), [memoryview(frame.data)[at:]], how)
-        except OSError:  # the link is down: lost there
+            return self._wire.send(bytes(frame.data[:at]), [memoryview(frame.data)[at:]], offload)
+        except OSError:  # the link is down: the frame is lost there
             return True
 
     def overruns(self) -> int:

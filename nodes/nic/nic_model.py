@@ -1,8 +1,9 @@
-"""What kinds of NIC and driver there are: how each parts headers from payload, and what its driver lacks.
+"""The models of NIC and driver: how each splits headers from payload, and what its driver lacks.
 
-In: a name and a length from the command line. Out: one frozen record that net_device and control consult.
-Sources: Documentation/networking/{devmem,netmem}.rst (what a NIC and its driver must do), gve_rx_dqo() of
-drivers/net/ethernet/google/gve/gve_rx_dqo.c, and for a fixed split the jumbo placement of
+In: a name and a length from the command line. Out: one frozen record that `nic` and `control` consult. Owns
+the table of models.
+Sources: Documentation/networking/{devmem,netmem}.rst (what a NIC and its driver must do); gve_rx_dqo() of
+drivers/net/ethernet/google/gve/gve_rx_dqo.c; for the fixed split, the jumbo placement of
 drivers/net/ethernet/broadcom/bnxt.
 """
 
@@ -11,31 +12,36 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nodes.netmem.page_pool import CAPABLE, PoolParams
-from nodes.nic.af_packet import PEEK_BYTES, VNET_BYTES
+from nodes.nic.wire_port import PEEK_BYTES
 from nodes.uapi.socket import PAGE_SIZE
 
 HEADERS_MIN = 54  # Ethernet, IPv4 and TCP without options
-HEADERS_MAX = PEEK_BYTES - VNET_BYTES  # what the parser sees
+HEADERS_MAX = PEEK_BYTES  # the parser sees no more
 RX_QUEUES_MAX = 64
-_DATA_HEADERS = 66  # of a segment with payload: Ethernet, IPv4, TCP with timestamps
+_DATA_HEADERS = 66  # Ethernet, IPv4 and TCP with timestamps: the headers of a segment with payload
 
 
 class NicModelError(ValueError):
-    """There is no such NIC; str() is one sentence."""
+    """There is no such model; str() is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class NicModel:
-    """`header_buffer_bytes`: longer headers are not split. `drops_unsplit`: a packet that was not split is
-    dropped on a queue of device memory; else host memory takes it whole. `exact`: the split is where headers
-    end; else after header_buffer_bytes, so that payload follows the headers into host memory.
-    `resets_whole`: it cannot restart one queue, as the drivers of RFC v3 could not: binding and unbinding
-    reset the device, and every queue loses what was on its way. `combined`: each rx queue has a tx queue
-    beside it, and the two are one channel; else all share a tx channel of its own. `queue_management`: the
-    driver has netdev_queue_mgmt_ops, without which nothing is restarted; `dma_devices`: among which the rx
-    queues take turns, as those of a multi-PF device do; 0: none that a dma-buf can be attached to;
-    `netmem_tx`: it sends net_iovs; `rx_page_size_max`: of bind-rx, a page where the driver lacks
-    QCFG_RX_PAGE_SIZE; `pools`: how it makes the page pools of its rx queues."""
+    """One model.
+
+    How it splits. `header_buffer_bytes`: longer headers are not split. `exact`: the split is where the
+    headers end; else always after `header_buffer_bytes`, so that the first payload bytes go to host memory
+    with the headers. `drops_unsplit`: a packet that was not split is dropped on a queue of device memory;
+    else it goes to host memory whole.
+
+    What its driver does. `queue_management`: it has netdev_queue_mgmt_ops; without them no queue can be
+    restarted. `resets_whole`: it cannot restart a single queue, as the drivers of RFC v3 could not; bind and
+    unbind reset the device, and every queue loses its packets. `combined`: each rx queue and its tx queue are
+    one channel; else there is one tx channel. `dma_devices`: how many DMA devices the rx queues alternate
+    between, as in a multi-PF device; 0: none to which a dma-buf can be attached. `netmem_tx`: it sends
+    net_iovs. `rx_page_size_max`: the largest rx-page-size of bind-rx; PAGE_SIZE if the driver lacks
+    QCFG_RX_PAGE_SIZE. `pools`: how it makes the page pools of its rx queues.
+    """
 
     name: str
     header_buffer_bytes: int = 256
@@ -50,8 +56,8 @@ class NicModel:
     pools: PoolParams = CAPABLE
 
     def obstacle(self, tx: bool) -> str:
-        """What keeps payload over IPv4 from going to device memory, and with `tx` from coming from there; ''
-        if nothing does."""
+        """Why payload of IPv4 packets cannot go to device memory, or with `tx` cannot be sent from there; ''
+        if it can."""
         splits_at, headers = self.header_buffer_bytes, _DATA_HEADERS
         obstacles = (
             (not self.queue_management, "its driver cannot restart a queue"),
@@ -61,7 +67,7 @@ class NicModel:
             (splits_at < headers, f"it does not split headers of {headers} bytes"),
             (not self.exact and splits_at > headers, f"it leaves {splits_at - headers} bytes to host memory"),
         )
-        return next((what for stands, what in obstacles if stands), "")
+        return next((reason for applies, reason in obstacles if applies), "")
 
 
 GENERIC = NicModel("generic")
@@ -85,7 +91,7 @@ MODELS = {
 
 
 def nic_model(name: str, header_buffer_bytes: int | None) -> NicModel:
-    """The model `name`, with a header buffer of its own unless one is given. Raises NicModelError."""
+    """The model `name`. `header_buffer_bytes` None: the model's own. Raises NicModelError."""
     if name not in MODELS:
         raise NicModelError(f"there is no nic {name!r}; choose from {', '.join(MODELS)}")
     if header_buffer_bytes is None:

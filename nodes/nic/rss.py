@@ -1,7 +1,7 @@
-"""Receive-side scaling: a Toeplitz hash of a flow, and the table that turns it into an rx queue.
+"""Receive-side scaling (RSS): a Toeplitz hash of a flow, and a table that maps the hash to an rx queue.
 
-In: addresses and ports as they lie in the header. Out: a queue number. Owns key and indirection table.
-Source: ethtool -x/-X; the Toeplitz hash of the Receive Side Scaling specification.
+In: addresses and ports in the byte order of the headers. Out: a queue number. Owns key and indirection table.
+Source: ethtool -x and -X; the Toeplitz hash of the Receive Side Scaling specification.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def toeplitz(key: bytes, data: bytes) -> int:
 
 
 class Rss:
-    """`table[hash % len(table)]` is the queue. `configured`: somebody chose the table."""
+    """`table[hash % len(table)]` is the queue. `configured`: a user set the table, with ethtool -X."""
 
     def __init__(self, queues: int) -> None:
         self.key = DEFAULT_KEY
@@ -39,5 +39,5 @@ class Rss:
         self.table = [i % queues for i in range(TABLE_SIZE)]
 
     def queue(self, flow: bytes) -> int:
-        """`flow`: source and destination address, then ports if any; b'' goes to the table's first."""
+        """The queue of `flow` (header_split.Parsed). b'' has no hash: the table's first entry decides."""
         return self.table[toeplitz(self.key, flow) % len(self.table)] if flow else self.table[0]

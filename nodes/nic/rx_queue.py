@@ -1,8 +1,8 @@
-"""One rx queue: the buffers posted to the NIC, and the pool they come from.
+"""One rx queue: the buffers posted to the NIC, and the page pool they come from.
 
-In: netmems from the queue's page pool (`fill`), frames' lengths (`take`). Out: netmems to scatter a
-payload into, or None when too few are posted: the frame is dropped and counted, TCP sees loss.
-`restart` swaps the pool and loses only what was posted (net/core/netdev_rx_queue.c).
+In: netmems from the page pool (`fill`), the length of a payload (`take`). Out: netmems to place the payload
+in; None if too few are posted: the frame is dropped and counted, and TCP sees loss. Owns the posted netmems.
+`restart` changes the page pool; only posted buffers are given up (net/core/netdev_rx_queue.c).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from nodes.netmem.page_pool import PagePool
 
 
 class RxCounters(msgspec.Struct):
-    """netdev.yaml's qstats of one rx queue; *_wire_* count what super-packets stand for."""
+    """netdev.yaml's qstats of one rx queue. rx_packets counts a super-packet once; rx_wire_packets and the
+    rx_hw_gro_wire_ counters count the wire packets that it was coalesced from."""
 
     rx_packets: int = 0
     rx_bytes: int = 0
@@ -33,7 +34,7 @@ class RxCounters(msgspec.Struct):
 
 
 class HsplitCounters(msgspec.Struct):
-    """What a driver counts beyond netdev.yaml; the names are GVE's."""
+    """Counters of a driver beyond netdev.yaml, with the names of gve (ethtool -S)."""
 
     rx_hsplit_pkt: int = 0
     rx_hsplit_bytes: int = 0
@@ -51,10 +52,11 @@ class RxQueue:
 
     @property
     def posted(self) -> int:
+        """How many buffers are posted."""
         return len(self._posted)
 
     def fill(self) -> None:
-        """Post buffers until the ring is full or the pool is dry."""
+        """Post buffers until the ring is full or the pool has none left."""
         posted, alloc = self._posted, self.pool.alloc_netmem
         for _ in range(self.ring_size - len(posted)):
             netmem = alloc()
@@ -64,8 +66,8 @@ class RxQueue:
             posted.append(netmem)
 
     def take(self, count_bytes: int) -> list[Netmem] | None:
-        """Posted buffers for a payload of `count_bytes`, each with one reference; None and a counted
-        drop when too few are posted."""
+        """Posted buffers for a payload of `count_bytes`, each with one reference. None: too few are posted,
+        even after a refill; the drop is counted."""
         count = -(-count_bytes // self.pool.provider.size)
         if len(self._posted) < count:
             self.fill()
@@ -76,13 +78,13 @@ class RxQueue:
         return [pop() for _ in range(count)]
 
     def empty(self) -> None:
-        """Give back what is posted; the next packet finds the ring filled anew."""
+        """Give the posted buffers back. The next `take` refills the ring."""
         for netmem in self._posted:
             netmem.put()
         self._posted.clear()
 
     def restart(self, pool: PagePool) -> None:
-        """Stop, swap the memory, start: the old pool drains as its netmems come back."""
+        """Continue with another page pool. The old one is destroyed, and drains as its netmems come back."""
         old = self.pool
         self.empty()
         self.pool = pool

@@ -1,8 +1,8 @@
-"""The tx ring: frames the wire could not take at once, in order.
+"""The tx ring of a device: frames that wait until the wire can take them, in order.
 
-In: skbs with their headers in place. Out: frames on the wire; payload references are put when the NIC
-has fetched the bytes. A ring that is full refuses: the stack stops asking TCP for segments until the
-wire is writable again.
+In: skbs whose headers are complete. Out: frames on the wire. Owns the skbs that wait; their payload is
+released when the NIC has fetched it. While the ring is full it is `stopped`: the stack asks TCP for no more
+segments until the wire is writable again (netif_tx_stop_queue, netif_tx_wake_queue).
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections import deque
 
 import msgspec
 
-from nodes.nic.af_packet import Departing
-from nodes.nic.capture import Capture
+from nodes.nic.capture import InterfaceCapture
 from nodes.nic.dma import Dma
-from nodes.nic.wire_port import Wire
+from nodes.nic.wire_port import TxOffload, Wire
 from nodes.skb import Skb
 
 
@@ -37,40 +36,40 @@ class TxCounters(msgspec.Struct):
 class TxQueue:
     def __init__(self, wire: Wire, dma: Dma) -> None:
         self.counters = TxCounters()
-        self.ring_size = 1  # packets that may wait before the stack is stopped
-        self.capture: Capture | None = None
+        self.ring_size = 1  # how many packets may wait before the stack is stopped
+        self.capture: InterfaceCapture | None = None
         self._wire = wire
         self._dma = dma
-        self._waiting: deque[tuple[Skb, Departing]] = deque()
+        self._waiting: deque[tuple[Skb, TxOffload]] = deque()
 
     @property
     def waiting(self) -> int:
-        """Packets that wait for the wire."""
+        """How many packets wait for the wire."""
         return len(self._waiting)
 
     @property
     def stopped(self) -> bool:
         return len(self._waiting) >= self.ring_size
 
-    def xmit(self, skb: Skb, how: Departing) -> None:
-        """Send, or wait behind what waits already."""
-        if self._waiting or not self._send(skb, how):
+    def xmit(self, skb: Skb, offload: TxOffload) -> None:
+        """Send the packet, or queue it if the wire is busy or others wait."""
+        if self._waiting or not self._send(skb, offload):
             self.counters.tx_stop += not self._waiting
-            self._waiting.append((skb, how))
+            self._waiting.append((skb, offload))
 
     def kick(self) -> None:
-        """The wire is writable again: send what waits."""
+        """The wire is writable again: send the packets that wait."""
         while self._waiting and self._send(*self._waiting[0]):
             self._waiting.popleft()
             self.counters.tx_wake += not self._waiting
 
-    def _send(self, skb: Skb, how: Departing) -> bool:
+    def _send(self, skb: Skb, offload: TxOffload) -> bool:
         payload = self._dma.views_to_send(skb.payload.frags) if skb.payload is not None else []
         counters = self.counters
         try:
-            if not self._wire.send(bytes(skb.header), payload, how):
+            if not self._wire.send(bytes(skb.header), payload, offload):
                 return False
-        except OSError:  # the link is down or refuses the frame: lost, as on a dead cable
+        except OSError:  # the link is down or refuses the frame: it is lost, as on an unplugged cable
             counters.tx_hw_drops += 1
         else:
             header_bytes, wire_packets = len(skb.header), skb.wire_packets
@@ -84,7 +83,7 @@ class TxQueue:
                 counters.tx_hw_gso_bytes += frame_bytes
                 counters.tx_hw_gso_wire_packets += wire_packets
                 counters.tx_hw_gso_wire_bytes += frame_bytes + (wire_packets - 1) * header_bytes
-            elif not how.csum_start:
+            elif not offload.csum_start:
                 counters.tx_csum_none += 1
             if self.capture is not None:
                 self.capture.sent(skb)

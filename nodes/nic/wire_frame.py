@@ -1,8 +1,8 @@
-"""One frame of the wire and the wire packets it stands for: what a NIC's segmentation would make of it.
+"""One frame of the wire and the wire packets that a NIC's segmentation (TSO) would make of it.
 
-In: a whole frame, and how many payload bytes each of its packets carries. Out: any run of its packets as a
-frame of its own, its headers set right; a packet with one bit wrong. Owns the frame's bytes. Source: the
-rules of net/ipv4/tcp_offload.c for sequence numbers and flags; RFC 791, 8200 and 9293 for the fields.
+In: a whole frame, and how many payload bytes each of its packets has. Out: any range of its packets as a
+frame of its own with correct headers; a packet with one wrong bit. Owns the bytes of the frame.
+Source: net/ipv4/tcp_offload.c for sequence numbers and flags; RFC 791, 8200 and 9293 for the fields.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ _IPV6_PAYLOAD, _IPV6_NEXT, _IPV6_END = (ethernet.HEADER_BYTES + at for at in (4,
 
 @dataclass(frozen=True, slots=True)
 class WireFrame:
-    """`data` ends where the frame does. `l4_start` 0: no TCP was found, and the frame is one packet.
-    `unfinished`: its TCP checksum was left to the NIC, or nobody needs to look at it."""
+    """`data`: the frame without padding. `l4_start`: where TCP begins; 0: the frame is not TCP, and is one
+    packet. `gso_size`: payload bytes of each packet; 0: the frame is one packet. `checksum_partial`: the TCP
+    checksum is left to the NIC, or the receiver need not verify it (CHECKSUM_PARTIAL)."""
 
     data: bytes | bytearray
     header_bytes: int
     l4_start: int
-    gso_size: int  # payload bytes a packet, 0: the frame is one packet
-    unfinished: bool
+    gso_size: int
+    checksum_partial: bool
 
     @property
     def ipv6(self) -> bool:
@@ -34,9 +35,10 @@ class WireFrame:
 
     @property
     def packets(self) -> int:
+        """How many wire packets the frame stands for."""
         return -(-(len(self.data) - self.header_bytes) // self.gso_size) if self.gso_size else 1
 
-    def run(self, start: int, stop: int) -> WireFrame:
+    def slice(self, start: int, stop: int) -> WireFrame:
         """Packets [start, stop) as a frame."""
         last = self.packets
         if start == 0 and stop == last:
@@ -53,10 +55,10 @@ class WireFrame:
         if start > 0:
             header[at + 13] &= ~tcp.CWR & 0xFF
         gso_size = self.gso_size if stop - start > 1 else 0
-        return WireFrame(bytes(header) + part, len(header), at, gso_size, self.unfinished)
+        return WireFrame(bytes(header) + part, len(header), at, gso_size, self.checksum_partial)
 
     def _set_ipv4(self, header: bytearray, start: int, part_bytes: int) -> int:
-        """Length, identification and checksum; returns where TCP starts."""
+        """Set length, identification and header checksum; returns where TCP begins."""
         total = len(header) - ethernet.HEADER_BYTES + part_bytes
         header[_IPV4_TOTAL : _IPV4_TOTAL + 2] = (total if total <= 0xFFFF else 0).to_bytes(2, "big")
         number = int.from_bytes(header[_IPV4_ID : _IPV4_ID + 2], "big") + start
@@ -67,11 +69,11 @@ class WireFrame:
         return self.l4_start
 
     def _set_ipv6(self, header: bytearray, part_bytes: int) -> int:
-        """Length, and no jumbo header where none is needed; returns where TCP starts."""
+        """Set the length, and remove a jumbo header that is no longer needed; returns where TCP begins."""
         at, length = self.l4_start, len(header) - _IPV6_END + part_bytes
         jumbo_bytes = 0 if any(header[_IPV6_PAYLOAD : _IPV6_PAYLOAD + 2]) else at - _IPV6_END
         if jumbo_bytes and length > 0xFFFF:
-            middle = _IPV6_END + jumbo_bytes // 2  # where both forms of the header have it
+            middle = _IPV6_END + jumbo_bytes // 2  # where the length is, in Linux's form and in ours
             header[middle : middle + 4] = length.to_bytes(4, "big")
             return at
         if jumbo_bytes:
@@ -83,17 +85,17 @@ class WireFrame:
 
     @staticmethod
     def _set_pseudo_header_sum(header: bytearray, l4_start: int, old_bytes: int, new_bytes: int) -> None:
-        """What stands where the NIC will put the TCP checksum goes with the length."""
+        """Correct the length in the pseudo-header sum, which is in the checksum field (CHECKSUM_PARTIAL)."""
         at, tcp_bytes = l4_start + tcp.CHECKSUM_OFFSET, len(header) - l4_start
-        less = 0xFFFF - fold(tcp_bytes + old_bytes)  # one's complement: adding it takes the old length away
-        pseudo = fold(int.from_bytes(header[at : at + 2], "big") + less + tcp_bytes + new_bytes)
+        minus_old = 0xFFFF - fold(tcp_bytes + old_bytes)  # adding the complement subtracts the old length
+        pseudo = fold(int.from_bytes(header[at : at + 2], "big") + minus_old + tcp_bytes + new_bytes)
         header[at : at + 2] = pseudo.to_bytes(2, "big")
 
     def corrupted(self, byte: int, bit: int) -> WireFrame:
-        """This frame, of one packet, with a bit wrong that its checksums tell of: `byte` counts from the
-        IP header and wraps (an Ethernet's own check sum catches what goes wrong before)."""
+        """This frame, which is one packet, with one wrong bit that its checksums reveal. `byte` counts from
+        the IP header, modulo the length. (Ethernet's own checksum protects the Ethernet header.)"""
         data = bytearray(self.data)
-        if self.unfinished and self.l4_start:
+        if self.checksum_partial and self.l4_start:
             self._finish(data)
         data[ethernet.HEADER_BYTES + byte % (len(data) - ethernet.HEADER_BYTES)] ^= 1 << bit
         return WireFrame(data, self.header_bytes, self.l4_start, 0, False)

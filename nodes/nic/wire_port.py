@@ -1,22 +1,75 @@
-"""What a NIC asks of a wire: `af_packet` is the real one, tests put a fake one in its place."""
+"""The port between a NIC and its wire: the Wire protocol and the two records that cross it.
+
+In: frames that the NIC sends, each with a TxOffload. Out: frames that wait on the wire, each described by an
+RxFrame. Owns nothing. `af_packet.AfPacket` is a wire of Linux, `impairment.Impairment` a bad wire in front of
+another one; tests and simulations have wires of their own. TxOffload is struct virtio_net_hdr
+(include/uapi/linux/virtio_net.h) without its wire format.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from nodes.nic.af_packet import Arriving, Departing
+PEEK_BYTES = 182  # the NIC's parser sees so much: Ethernet, and the longest IP and TCP headers that are split
+
+
+@dataclass(slots=True)
+class RxFrame:
+    """A frame that waits on the wire.
+
+    `head`: its first bytes, up to PEEK_BYTES; a view that the next peek overwrites. Past the end of a shorter
+    frame the view may hold older bytes. `length`: bytes of the whole frame. `gso_size`: payload bytes of each
+    wire packet of a super-packet; 0: the frame is one packet. `checksum_good`: the TCP checksum was verified,
+    or a sender on this machine left it to be filled in.
+    """
+
+    head: memoryview
+    length: int
+    gso_size: int
+    checksum_good: bool
+
+
+@dataclass(slots=True)
+class TxOffload:
+    """What the NIC has to finish in a frame (TSO and checksum offload).
+
+    `header_bytes`: length of all headers. `gso_size`: payload bytes of each wire packet that TSO makes of the
+    frame; 0: no TSO. `csum_start`: where the TCP header begins; 0: the checksum is final. `csum_offset`:
+    where the checksum field lies in it. `ipv6`: the frame is IPv6; matters for TSO only.
+    """
+
+    header_bytes: int = 0
+    gso_size: int = 0
+    csum_start: int = 0
+    csum_offset: int = 0
+    ipv6: bool = False
 
 
 class Wire(Protocol):
-    """Full and empty are answers, not errors. Method contracts as in `af_packet.AfPacket`."""
+    """Frames in and out. "Nothing there" and "busy" are return values, not errors."""
 
-    def peek(self) -> Arriving | None: ...
+    def peek(self) -> RxFrame | None:
+        """The first frame that waits, None if none does. It stays on the wire until `receive` or `drop`."""
+        ...
 
-    def receive(self, views: Sequence[memoryview]) -> None: ...
+    def receive(self, views: Sequence[memoryview]) -> None:
+        """Take the peeked frame off the wire and write it over `views`, one after the other. Bytes that the
+        views have no room for are lost."""
+        ...
 
-    def drop(self) -> None: ...
+    def drop(self) -> None:
+        """Take the peeked frame off the wire and discard it."""
+        ...
 
-    def send(self, headers: bytes, payload: Sequence[memoryview], how: Departing) -> bool: ...
+    def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        """Send one frame, `header` and then `payload`. False: the wire is busy, nothing was taken.
 
-    def overruns(self) -> int: ...
+        Raises OSError for a frame that the wire refuses (EMSGSIZE) and for a link that is down (ENETDOWN).
+        """
+        ...
+
+    def overruns(self) -> int:
+        """Frames that were lost since the last call because the FIFO in front of the NIC was full."""
+        ...

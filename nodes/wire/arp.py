@@ -1,4 +1,4 @@
-"""ARP for IPv4 over Ethernet (RFC 826): parse and emit. Pure."""
+"""ARP for IPv4 over Ethernet (RFC 826): bytes to an Arp and back. Pure; owns nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ETHERNET_IPV4 = (1, 0x0800, 6, 4)
 
 @dataclass(frozen=True, slots=True)
 class Arp:
-    """Addresses: MACs as six bytes, IPv4 as 32-bit integers."""
+    """MAC addresses have six bytes, IPv4 addresses are 32-bit integers."""
 
     operation: int
     sender_mac: bytes
@@ -22,7 +22,7 @@ class Arp:
 
 
 def parse(data: memoryview, start: int) -> Arp | None:
-    """The packet at `data[start]`, None when it is none for IPv4 over Ethernet."""
+    """The packet at `data[start]`. None: it is too short, or not for IPv4 over Ethernet."""
     if len(data) - start < _PACKET.size:
         return None
     *kind, operation, sender_mac, sender_ip, target_mac, target_ip = _PACKET.unpack_from(data, start)
@@ -32,6 +32,7 @@ def parse(data: memoryview, start: int) -> Arp | None:
 
 
 def emit(arp: Arp) -> bytes:
+    """The packet, 28 bytes."""
     return _PACKET.pack(
         *_ETHERNET_IPV4, arp.operation, arp.sender_mac, arp.sender_ip, arp.target_mac, arp.target_ip
     )

@@ -1,4 +1,4 @@
-"""The Internet checksum (RFC 1071): one's complement sums of 16-bit words. Pure."""
+"""The Internet checksum (RFC 1071): one's complement sums of 16-bit words. Pure; owns nothing."""
 
 from __future__ import annotations
 
@@ -8,34 +8,37 @@ import numpy as np
 
 
 def fold(total: int) -> int:
-    """A sum of 16-bit words, carries added back until it fits 16 bits."""
+    """Add the carries of a sum of 16-bit words to it until it has 16 bits."""
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
 
 
 def partial_sum(data: bytes | memoryview) -> int:
-    """The unfolded sum of `data` as big-endian words; an odd last byte counts as a word's first half."""
+    """The sum of `data` as big-endian words, not folded. An odd last byte is the high byte of a word."""
     even = len(data) & ~1
     total = int(np.frombuffer(data, ">u2", even // 2).sum(dtype=np.uint64))
     return total + (data[even] << 8 if even < len(data) else 0)
 
 
 def internet_checksum(data: bytes | memoryview) -> int:
-    """What goes into a header's checksum field when that field was 0 in `data`."""
+    """The value of the checksum field of `data`, in which that field is 0. 0: the checksum in `data` is
+    right."""
     return ~fold(partial_sum(data)) & 0xFFFF
 
 
 def pseudo_header_sum(src: int, dst: int, protocol: int, length: int) -> int:
     """The folded sum of the pseudo-header of IPv4 (RFC 9293 section 3.1) or IPv6 (RFC 8200 section 8.1),
-    what a NIC that fills in checksums finds in the field. Addresses as 32- or 128-bit integers.
+    which is in the checksum field of a packet whose checksum the NIC fills in. Addresses are integers of 32
+    or 128 bits, `length` is in bytes.
 
-    2**16 is 1 modulo 0xFFFF, so a number of any length is congruent to the sum of its words."""
+    2**16 is 1 modulo 0xFFFF, so a number of any length is congruent to the sum of its 16-bit words.
+    """
     return (src + dst + protocol + length) % 0xFFFF or 0xFFFF
 
 
 def sum_of_views(views: Iterable[memoryview]) -> int:
-    """The folded sum over consecutive views of one packet; a view may begin at an odd byte."""
+    """The folded sum of consecutive views of one packet. A view may begin at an odd byte of the packet."""
     total, odd = 0, False
     for view in views:
         part = fold(partial_sum(view))

@@ -1,4 +1,4 @@
-"""Ethernet II headers (IEEE 802.3): parse and emit. Pure."""
+"""Ethernet II headers (IEEE 802.3): bytes to fields and back. Pure; owns nothing."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ _HEADER = struct.Struct("!6s6sH")
 
 
 def parse(data: memoryview) -> tuple[bytes, bytes, int]:
-    """Destination, source, EtherType of a frame of at least 14 bytes."""
+    """Destination, source and EtherType of a frame, which has at least 14 bytes."""
     destination, source, ethertype = _HEADER.unpack_from(data)
     return destination, source, ethertype
 
 
 def emit(destination: bytes, source: bytes, ethertype: int) -> bytes:
+    """The header, 14 bytes."""
     return _HEADER.pack(destination, source, ethertype)
 
 
 def multicast_of(address: int) -> bytes:
-    """The group MAC that carries an IPv6 multicast address (RFC 2464 section 7)."""
+    """The multicast MAC address of an IPv6 multicast address (RFC 2464 section 7)."""
     return b"\x33\x33" + (address & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def mac_bytes(text: str) -> bytes:
-    """Six bytes of '02:00:00:00:00:01'. Raises ValueError."""
+    """'02:00:00:00:00:01' as six bytes. Raises ValueError."""
     mac = bytes.fromhex(text.replace(":", ""))
     if len(mac) != 6:
         raise ValueError(f"MAC address {text!r} has {len(mac)} bytes, not 6")
@@ -37,4 +38,5 @@ def mac_bytes(text: str) -> bytes:
 
 
 def mac_text(mac: bytes) -> str:
+    """Six bytes as '02:00:00:00:00:01'."""
     return mac.hex(":")

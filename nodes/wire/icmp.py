@@ -1,4 +1,4 @@
-"""ICMP for IPv4 (RFC 792): echo and errors, parse and emit. Pure."""
+"""ICMP for IPv4 (RFC 792): echo and errors, bytes to records and back. Pure; owns nothing."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ ECHO_REPLY, ECHO_REQUEST = 0, 8
 UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 11, 12
 FRAGMENTATION_NEEDED = 4  # a code of UNREACHABLE
 _ERRORS = frozenset({UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM})
-_QUOTE_BYTES = 8  # of the message, ahead of the packet that it quotes
-QUOTE_MAX = 548 - _QUOTE_BYTES  # so that the whole packet has at most 576 bytes (RFC 1812 section 4.3.2.3)
+_HEADER_BYTES = 8  # the quoted packet follows
+QUOTE_MAX = 548 - _HEADER_BYTES  # the IP packet then has at most 576 bytes (RFC 1812 section 4.3.2.3)
 
 _ERROR = struct.Struct("!BBHHH")
 
 
 @dataclass(frozen=True, slots=True)
 class IcmpError:
-    """An error of either ICMP: `mtu` of "fragmentation needed" and "packet too big" (0: not told), and the
-    beginning of the packet that caused it."""
+    """An error of ICMP or ICMPv6. `mtu`: of "fragmentation needed" and "packet too big"; 0: not given.
+    `quote`: the beginning of the packet that caused the error."""
 
     type: int
     code: int
@@ -29,7 +29,7 @@ class IcmpError:
 
 
 def echo_reply(request: memoryview) -> bytes | None:
-    """The answer to an ICMP message, None when it is no echo request or its checksum is bad."""
+    """The reply to `request`. None: it is not an echo request, or its checksum is wrong."""
     if len(request) < 8 or request[0] != ECHO_REQUEST or internet_checksum(request):
         return None
     reply = bytearray(request)
@@ -40,16 +40,16 @@ def echo_reply(request: memoryview) -> bytes | None:
 
 
 def parse_error(message: memoryview) -> IcmpError | None:
-    """None for what is no error, or damaged."""
-    if len(message) < _QUOTE_BYTES or message[0] not in _ERRORS or internet_checksum(message):
+    """The error in `message`. None: it is not an error, too short, or its checksum is wrong."""
+    if len(message) < _HEADER_BYTES or message[0] not in _ERRORS or internet_checksum(message):
         return None
     kind, code, _, _, mtu = _ERROR.unpack_from(message)
-    if (kind, code) != (UNREACHABLE, FRAGMENTATION_NEEDED):  # RFC 1191 section 4: unused in all others
+    if (kind, code) != (UNREACHABLE, FRAGMENTATION_NEEDED):  # others do not use it (RFC 1191 section 4)
         mtu = 0
-    return IcmpError(kind, code, mtu, message[_QUOTE_BYTES:])
+    return IcmpError(kind, code, mtu, message[_HEADER_BYTES:])
 
 
 def emit_error(error: IcmpError) -> bytes:
-    """The message, with at most QUOTE_MAX bytes of the quoted packet."""
+    """The ICMP message, with at most QUOTE_MAX bytes of the quoted packet."""
     body = _ERROR.pack(error.type, error.code, 0, 0, error.mtu) + error.quote[:QUOTE_MAX]
     return body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]

@@ -1,8 +1,9 @@
-"""What IPv4 and IPv6 have in common: addresses, protocol numbers, a header as the stack reads it. Pure.
+"""What IPv4 and IPv6 have in common: addresses, protocol numbers, the fields of a header. Pure; owns nothing.
 
-An address is one integer: below 2**32 IPv4, from there on IPv6, and 0 is "any" in both. What that cannot tell
-apart, ::1 and the deprecated IPv4-compatible rest of ::/96 (RFC 4291 section 2.5.5), never crosses a link:
-`ipv6.parse` drops it. IPv4-mapped addresses (::ffff:a.b.c.d) are a spelling at the socket, not addresses.
+An address is one integer: IPv4 below 2**32, IPv6 from there on, and 0 is the unspecified address of both.
+Addresses of ::/96 cannot be distinguished from IPv4: ::1, and the deprecated IPv4-compatible addresses
+(RFC 4291 section 2.5.5). They never cross a link; `ipv6.parse` drops them. An IPv4-mapped address
+(::ffff:a.b.c.d) is the IPv4 address, as sockets of AF_INET6 write it.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-ICMP, TCP, ICMPV6 = 1, 6, 58  # protocol, next header
+ICMP, TCP, ICMPV6 = 1, 6, 58  # values of "protocol" and "next header"
 HOP_LIMIT = 64
 _V4_MAPPED = 0xFFFF
 
 
 @dataclass(slots=True)
 class IpHeader:
-    """`protocol` is the upper layer's; `header_bytes` includes options and extension headers,
-    `payload_bytes` is what follows. `tos`: type of service, traffic class; `ttl`: hop limit."""
+    """The header of an IPv4 or IPv6 packet. `protocol`: of the upper layer. `header_bytes`: with options and
+    extension headers. `payload_bytes`: what follows them. `tos`: type of service, or traffic class. `ttl`:
+    time to live, or hop limit."""
 
     src: int
     dst: int
@@ -31,8 +33,8 @@ class IpHeader:
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """The packet that an ICMP error is about, as far as it was quoted: addresses, protocol, and where the
-    upper layer begins in what was parsed."""
+    """What an ICMP error quotes of the packet that caused it. `l4_start`: where the upper layer begins in the
+    quote."""
 
     src: int
     dst: int
@@ -42,8 +44,9 @@ class Quoted:
 
 @dataclass(frozen=True, slots=True)
 class IpFragment:
-    """A piece of a packet. `key` is the same for all of its pieces; `offset` in bytes of what was cut;
-    `more`: it is not the last; `header`: the packet's, as if it had not been cut but for its length."""
+    """A fragment of a packet. `key`: the same in all fragments of a packet. `offset`: of `data` in the
+    payload of the packet, in bytes. `more`: the MF flag, further fragments follow. `header`: of the packet
+    before it was fragmented, except for its length."""
 
     key: tuple[int, ...]
     offset: int
@@ -53,12 +56,13 @@ class IpFragment:
 
 
 def is_ipv6(address: int) -> bool:
+    """Whether `address` is IPv6 and not IPv4 or unspecified."""
     return address > 0xFFFFFFFF
 
 
 def address_int(text: str) -> int:
-    """'10.0.0.1' or '2001:db8::1' as an integer; an IPv4-mapped address is the IPv4 address it maps.
-    Raises ValueError for what is no address, or one of ::/96 other than ::."""
+    """'10.0.0.1' or '2001:db8::1' as an integer; of an IPv4-mapped address, its IPv4 address. Raises
+    ValueError for text that is not an address, and for addresses of ::/96 other than ::."""
     address = ipaddress.ip_address(text)
     if address.version == 4:
         return int(address)
@@ -71,11 +75,12 @@ def address_int(text: str) -> int:
 
 
 def address_text(address: int) -> str:
+    """'10.0.0.1' or '2001:db8::1'."""
     return str(ipaddress.IPv6Address(address) if is_ipv6(address) else ipaddress.IPv4Address(address))
 
 
 def mapped_text(address: int) -> str:
-    """As a socket of AF_INET6 spells it: IPv4 as ::ffff:a.b.c.d, any as ::."""
+    """As a socket of AF_INET6 writes the address: IPv4 as ::ffff:a.b.c.d, the unspecified address as ::."""
     if address == 0:
         return "::"
     return address_text(address) if is_ipv6(address) else f"::ffff:{ipaddress.IPv4Address(address)}"

@@ -1,7 +1,7 @@
-"""IPv4 headers (RFC 791): parse and emit. Pure.
+"""IPv4 headers (RFC 791) and fragments: bytes to records and back. Pure; owns nothing.
 
-A total length of 0 stands for a packet longer than 65,535 bytes ("BIG TCP"), whose length the link
-layer tells; the kernel does the same (iph_totlen, include/linux/ip.h).
+A total length of 0 means a packet longer than 65,535 bytes ("BIG TCP"), whose length the link layer tells, as
+in the kernel (iph_totlen, include/linux/ip.h).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = [
 HEADER_BYTES = 20
 DONT_FRAGMENT = 0x4000
 _MORE_FRAGMENTS = 0x2000
-_FRAGMENT_MASK = 0x3FFF  # more fragments, or an offset
+_FRAGMENT_MASK = 0x3FFF  # the MF flag and the fragment offset
 TTL = HOP_LIMIT
 
 _HEADER = struct.Struct("!BBHHHBBHII")
@@ -28,10 +28,11 @@ _WORDS = struct.Struct("!10H")
 
 
 def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
-    """The header at `data[start]` of a packet of `available` bytes in all (link padding included).
+    """The header at `data[start]`; from there on the frame has `available` bytes, padding of the link
+    included.
 
-    None for what must be dropped: not version 4, lengths that do not fit, a bad header checksum, or
-    a fragment (reassembly is not implemented; the caller counts the drop).
+    None: another version, lengths that contradict each other, a wrong header checksum, or a fragment (see
+    `fragment`).
     """
     if len(data) - start < HEADER_BYTES:
         return None
@@ -43,7 +44,7 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
         total = available
     if not header_bytes <= total <= available:
         return None
-    if header_bytes == HEADER_BYTES:  # the usual header's ten words, without an array's set-up cost
+    if header_bytes == HEADER_BYTES:  # ten words without options: unpacking is faster than an array
         if fold(sum(_WORDS.unpack_from(data, start))) != 0xFFFF:
             return None
     elif internet_checksum(data[start : start + header_bytes]):
@@ -52,7 +53,8 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
 
 
 def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
-    """The fragment at `data[start]`, None for what is none, or what `parse` would drop for other reasons."""
+    """The fragment at `data[start]`. None: it is not a fragment, or `parse` would reject the packet
+    anyway."""
     if len(data) - start < HEADER_BYTES:
         return None
     version, _, _, ident, frag, *_ = _HEADER.unpack_from(data, start)
@@ -72,7 +74,7 @@ def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
 
 
 def unfragmented(header: bytes, payload: bytes) -> bytes:
-    """The packet of a `header` that `fragment` gave and what its pieces hold together."""
+    """The reassembled packet: `header` of one of its fragments, and the data of all of them."""
     whole = bytearray(header)
     whole[2:4] = (len(header) + len(payload)).to_bytes(2, "big")
     whole[10:12] = b"\0\0"
@@ -81,7 +83,7 @@ def unfragmented(header: bytes, payload: bytes) -> bytes:
 
 
 def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0) -> bytes:
-    """A header without options; "don't fragment" set, so the identification may be 0 (RFC 6864)."""
+    """A header without options and with the DF flag, so that the identification may be 0 (RFC 6864)."""
     total = payload_bytes + HEADER_BYTES
     if total > 0xFFFF:
         total = 0
@@ -93,7 +95,7 @@ def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0) ->
 
 
 def fragments(src: int, dst: int, protocol: int, payload: bytes, mtu: int, ident: int) -> list[bytes]:
-    """`payload` in packets of `mtu` bytes at most; they may be cut again on their way."""
+    """`payload` as packets of at most `mtu` bytes, which routers may fragment further."""
     room = (mtu - HEADER_BYTES) // 8 * 8
     packets = []
     for at in range(0, len(payload), room):
@@ -106,8 +108,8 @@ def fragments(src: int, dst: int, protocol: int, payload: bytes, mtu: int, ident
 
 
 def quoted(data: memoryview) -> Quoted | None:
-    """The header of a packet quoted by an ICMP error: its end is missing, so lengths and checksum are
-    not held against it. None for what is no first fragment of IPv4."""
+    """The header of a packet that an ICMP error quotes. The end of the packet is missing, so that lengths and
+    checksum are not verified. None: not IPv4, or not the first fragment of a packet."""
     if len(data) < HEADER_BYTES:
         return None
     version, _, _, _, frag, _, protocol, _, src, dst = _HEADER.unpack_from(data)
@@ -123,4 +125,5 @@ def address_int(text: str) -> int:
 
 
 def address_text(address: int) -> str:
+    """A 32-bit integer as '10.0.0.1'."""
     return str(ipaddress.IPv4Address(address))

@@ -1,7 +1,8 @@
-"""IPv6 headers (RFC 8200): parse and emit, extension headers skipped. Pure.
+"""IPv6 headers (RFC 8200) and fragments: bytes to records and back. Pure; owns nothing.
 
-A payload length of 0 with a jumbo option (RFC 2675) stands for a packet longer than 65,535 bytes ("BIG TCP"),
-as the kernel writes it (ip6_xmit). What is emitted has no other extension header.
+Extension headers are skipped when they are read; of what is written, only fragments and BIG TCP have one. A
+payload length of 0 with a jumbo payload option (RFC 2675) means a packet longer than 65,535 bytes ("BIG
+TCP"), as the kernel writes it (ip6_xmit).
 """
 
 from __future__ import annotations
@@ -11,32 +12,33 @@ import struct
 from nodes.wire.ip import HOP_LIMIT, IpFragment, IpHeader, Quoted
 
 HEADER_BYTES = 40
-PAYLOAD_MAX = 0xFFFF  # without a jumbo option
+PAYLOAD_MAX = 0xFFFF  # without a jumbo payload option
 MIN_MTU = 1280
 ALL_NODES = 0xFF02 << 112 | 1
 _SOLICITED_NODE = 0xFF02 << 112 | 0x1FF000000
 
-NEXT_HEADER = 6  # where it stands in the header
+NEXT_HEADER = 6  # offset of the field in the header
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 EXTENSIONS = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION})
 _PAD1, _PADN, _JUMBO = 0, 1, 0xC2
 _EXTENSIONS_MAX = 8
 
 _HEADER = struct.Struct("!IHBB16s16s")
-# A BIG TCP packet's hop-by-hop header: next header, length less 8 in units of 8, jumbo option of 4 bytes, and
-# the length. Ours has padding on both sides (Linux allows 7 bytes in one place): Linux takes its own
-# form away when it checks what comes from a packet socket, and then finds no length (ipv6_gso_segment).
+# The hop-by-hop header of a BIG TCP packet: next header; its length in units of 8 bytes, the first 8 not
+# counted; a jumbo payload option with the length in 4 bytes. Our form has padding before and behind the
+# option (Linux accepts 7 bytes of padding in one place). The reason: when a packet of Linux's own form comes
+# from a packet socket, Linux removes the header and then finds no length (ipv6_gso_segment).
 _LINUX_JUMBO = struct.Struct("!BBBBI")
 _OUR_JUMBO = struct.Struct("!BBBBHBBIBBH")
 JUMBO_BYTES = _OUR_JUMBO.size
 _PADN2 = bytes((_PADN, 2))
 _LINUXS_BEFORE, _OURS_BEFORE = bytes((0, _JUMBO, 4)), bytes((1, _PADN, 2, 0, 0, _JUMBO, 4))
-_FRAGMENT = struct.Struct("!BxHI")  # next header, offset and more, identification
-FRAGMENT_KEY_FIELDS = 3  # source, destination, identification; IPv4's has the protocol too
+_FRAGMENT = struct.Struct("!BxHI")  # next header, offset and M flag, identification
+FRAGMENT_KEY_FIELDS = 3  # IpFragment.key: source, destination, identification; IPv4's has the protocol, too
 
 
 def solicited_node(address: int) -> int:
-    """The multicast address on which neighbours ask for `address` (RFC 4291 section 2.7.1)."""
+    """The solicited-node multicast address of `address` (RFC 4291 section 2.7.1)."""
     return _SOLICITED_NODE | address & 0xFFFFFF
 
 
@@ -49,10 +51,12 @@ def is_multicast(address: int) -> bool:
 
 
 def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
-    """The header at `data[start]` of a packet of `available` bytes in all (link padding included).
+    """The header at `data[start]`; from there on the frame has `available` bytes, padding of the link
+    included.
 
-    None for what must be dropped: not version 6, lengths that do not fit, extension headers out of order,
-    with segments left or with an option that says so, a fragment, a source in ::/96 that is not ::.
+    None, for a packet that must be dropped: another version, lengths that contradict each other, extension
+    headers out of order, a routing header with segments left, an option that must not be skipped, a fragment
+    (see `fragment`), an address in ::/96 other than the source ::.
     """
     if len(data) - start < HEADER_BYTES:
         return None
@@ -75,8 +79,9 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
 
 
 def jumbo(data: memoryview, at: int) -> tuple[int, int]:
-    """The jumbo payload length in the hop-by-hop header at `at`, and that header's own: (0, 0) unless the
-    option stands alone in it, where the kernel puts it or where `emit` does, and there is need of it."""
+    """(jumbo payload length, bytes of the hop-by-hop header) of the hop-by-hop header at `at`. (0, 0): the
+    header has another form than the kernel's and that of `emit`, or the length needs no jumbo payload
+    option."""
     length = size = 0
     if len(data) - at >= 16 and data[at + 1 : at + 8] == _OURS_BEFORE and data[at + 12 : at + 14] == _PADN2:
         length, size = _OUR_JUMBO.unpack_from(data, at)[7], _OUR_JUMBO.size
@@ -86,19 +91,20 @@ def jumbo(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _behind_jumbo(data: memoryview, at: int, protocol: int, payload_bytes: int) -> tuple[int, int, int]:
-    """What follows the jumbo header at `at`, where, and how long the packet is; else what there is."""
+    """(next header, where it begins, payload bytes) behind a jumbo header at `at`; without one, the
+    arguments."""
     if protocol == HOP_BY_HOP and payload_bytes == 0:
         payload_bytes, size = jumbo(data, at)
-        if size and data[at] != HOP_BY_HOP:  # of which a packet has one
+        if size and data[at] != HOP_BY_HOP:  # a packet has at most one hop-by-hop header
             return data[at], at + size, payload_bytes
     return protocol, at, payload_bytes
 
 
-def _walk(data: memoryview, at: int, protocol: int, most: int = 0) -> tuple[int, int] | None:
-    """Skip extension headers from `at` on, `most` of them at most if it is not 0: (what follows them, where
-    that begins), None to drop."""
+def _walk(data: memoryview, at: int, protocol: int, limit: int = 0) -> tuple[int, int] | None:
+    """Skip the extension headers from `at` on, or the first `limit` of them (0: all). Returns (next header,
+    where it begins); None: the packet must be dropped."""
     for count in range(_EXTENSIONS_MAX):
-        if protocol not in EXTENSIONS or (most and count == most):
+        if protocol not in EXTENSIONS or (limit and count == limit):
             return protocol, at
         if len(data) - at < 8 or (protocol == HOP_BY_HOP and count):
             return None
@@ -106,10 +112,10 @@ def _walk(data: memoryview, at: int, protocol: int, most: int = 0) -> tuple[int,
         if len(data) - at < size:
             return None
         if protocol == FRAGMENT:
-            if data[at + 2] or data[at + 3] & ~0x06:  # an offset, or more to come
+            if data[at + 2] or data[at + 3] & ~0x06:  # an offset or the M flag: not an atomic fragment
                 return None
         elif protocol == ROUTING:
-            if data[at + 3]:  # segments left, and we are no router (RFC 8200 section 4.4)
+            if data[at + 3]:  # segments left, and this host is no router (RFC 8200 section 4.4)
                 return None
         elif not _options_known(data[at + 2 : at + size]):
             return None
@@ -118,7 +124,7 @@ def _walk(data: memoryview, at: int, protocol: int, most: int = 0) -> tuple[int,
 
 
 def _options_known(options: memoryview) -> bool:
-    """Whether every option may be skipped: its two highest bits are 0 (RFC 8200 section 4.2)."""
+    """Whether all options may be skipped: their two highest bits are 0 (RFC 8200 section 4.2)."""
     at = 0
     while at < len(options):
         kind = options[at]
@@ -127,14 +133,15 @@ def _options_known(options: memoryview) -> bool:
             continue
         if at + 1 >= len(options) or at + 2 + options[at + 1] > len(options):
             return False
-        if kind & 0xC0:  # a jumbo option out of its place among them
+        if kind & 0xC0:  # includes a jumbo payload option in another form
             return False
         at += 2 + options[at + 1]
     return True
 
 
 def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
-    """The fragment at `data[start]`, None for what is none, or what `parse` would drop for other reasons."""
+    """The fragment at `data[start]`. None: it is not a fragment, or `parse` would reject the packet
+    anyway."""
     if len(data) - start < HEADER_BYTES:
         return None
     word, payload_bytes, protocol, _, src, dst = _HEADER.unpack_from(data, start)
@@ -157,13 +164,14 @@ def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
 
 
 def unfragmented(header: bytes, payload: bytes) -> bytes:
-    """The packet of a `header` that `fragment` gave and what its pieces hold together."""
+    """The reassembled packet: `header` of one of its fragments, and the data of all of them."""
     length = len(header) - HEADER_BYTES + len(payload)
     return header[:4] + length.to_bytes(2, "big") + header[6:] + payload
 
 
 def quoted(data: memoryview) -> Quoted | None:
-    """The header of a packet quoted by an ICMPv6 error, whose end is missing."""
+    """The header of a packet that an ICMPv6 error quotes; the end of the packet is missing. None: not
+    IPv6."""
     if len(data) < HEADER_BYTES:
         return None
     word, payload_bytes, protocol, _, src, dst = _HEADER.unpack_from(data)
@@ -177,8 +185,8 @@ def quoted(data: memoryview) -> Quoted | None:
 def emit(
     src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, hop_limit: int = HOP_LIMIT
 ) -> bytes:
-    """A header before `payload_bytes` of `protocol`; flow label 0. Of more than PAYLOAD_MAX it is a jumbo's,
-    JUMBO_BYTES longer."""
+    """The header of a packet with `payload_bytes` of `protocol`; its flow label is 0. For more than
+    PAYLOAD_MAX bytes it has a jumbo payload option, and is JUMBO_BYTES longer."""
     word = 6 << 28 | tos << 20
     ends = src.to_bytes(16, "big"), dst.to_bytes(16, "big")
     if payload_bytes > PAYLOAD_MAX:
@@ -189,7 +197,7 @@ def emit(
 
 
 def fragments(src: int, dst: int, protocol: int, payload: bytes, mtu: int, ident: int) -> list[bytes]:
-    """`payload` in packets of `mtu` bytes at most (RFC 8200 section 4.5)."""
+    """`payload` as packets of at most `mtu` bytes (RFC 8200 section 4.5)."""
     room = (mtu - HEADER_BYTES - _FRAGMENT.size) // 8 * 8
     packets = []
     for at in range(0, len(payload), room):

@@ -1,6 +1,8 @@
-"""Neighbour solicitation and advertisement (RFC 4861 sections 4.3, 4.4, 7.1): parse and emit. Pure.
+"""Neighbour solicitation and advertisement (RFC 4861 sections 4.3, 4.4, 7.1): bytes to records and back.
+Pure; owns nothing.
 
-The caller verifies the checksum; these are bodies of ICMPv6 messages.
+The bytes are whole ICMPv6 messages. The caller verifies the checksum of a received message and fills in that
+of a sent one (`icmpv6.checksum_good`, `icmpv6.with_checksum`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from nodes.wire import ipv6
 from nodes.wire.ip import IpHeader
 
 SOLICITATION, ADVERTISEMENT = 135, 136
-HOP_LIMIT = 255  # of every message: proof that no router forwarded it
+HOP_LIMIT = 255  # of every message; a lower one shows that a router forwarded it
 _SOURCE_MAC, _TARGET_MAC = 1, 2  # options
 _SOLICITED, _OVERRIDE = 1 << 30, 1 << 29
 _MESSAGE = struct.Struct("!BBHI16s")
@@ -21,7 +23,7 @@ _MAC_OPTION = struct.Struct("!BB6s")
 
 @dataclass(frozen=True, slots=True)
 class Solicitation:
-    """Who has `target`? `mac` is the asker's, None when it did not say."""
+    """Asks for the MAC address of `target`. `mac`: of the sender; None: the option is absent."""
 
     target: int
     mac: bytes | None
@@ -29,7 +31,8 @@ class Solicitation:
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """`target` is at `mac` (None: where it was). `solicited`: an answer; `override`: forget another MAC."""
+    """`target` has the MAC address `mac`; None: the option is absent. `solicited`: it answers a solicitation.
+    `override`: it replaces a cached address."""
 
     target: int
     mac: bytes | None
@@ -38,7 +41,8 @@ class Advertisement:
 
 
 def parse(message: memoryview) -> Solicitation | Advertisement | None:
-    """None for other messages and for those that section 7.1 calls invalid; see `plausible` too."""
+    """The message without its checksum verified. None: another message, or invalid by section 7.1;
+    `plausible` checks what that section requires of the IP header."""
     if len(message) < _MESSAGE.size or message[0] not in (SOLICITATION, ADVERTISEMENT):
         return None
     kind, code, _, flags, target = _MESSAGE.unpack_from(message)
@@ -61,7 +65,7 @@ def parse(message: memoryview) -> Solicitation | Advertisement | None:
 
 
 def plausible(packet: Solicitation | Advertisement, header: IpHeader) -> bool:
-    """Whether what section 7.1 asks of the IP `header` before the message holds."""
+    """Whether the IP header of the message is valid by section 7.1."""
     if header.ttl != HOP_LIMIT:
         return False
     if isinstance(packet, Advertisement):
@@ -70,7 +74,7 @@ def plausible(packet: Solicitation | Advertisement, header: IpHeader) -> bool:
 
 
 def emit(packet: Solicitation | Advertisement) -> bytes:
-    """The message, its checksum 0."""
+    """The message. Its checksum field is 0."""
     target = packet.target.to_bytes(16, "big")
     if isinstance(packet, Solicitation):
         kind, flags, option = SOLICITATION, 0, _SOURCE_MAC

@@ -1,6 +1,6 @@
-"""TCP headers: bytes of a host buffer in, a TcpHeader out, and back. Pure; owns nothing.
+"""TCP headers: bytes to a TcpHeader and back. Pure; owns nothing.
 
-RFC 9293 section 3.1 (header), RFC 7323 (timestamps, window scale), RFC 2018 (SACK).
+Source: RFC 9293 section 3.1 (header), RFC 7323 (timestamps, window scale), RFC 2018 (SACK).
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from dataclasses import dataclass
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
 
 HEADER_BYTES = 20
-CHECKSUM_OFFSET = 16  # of the checksum field from the start of the TCP header
+CHECKSUM_OFFSET = 16  # where the checksum field lies in the TCP header
 
 _HEADER = struct.Struct("!HHIIBBHHH")
-_TIMESTAMPED = struct.Struct("!HHIIBBHHHBBBBII")  # the whole header of an ordinary segment
+_TIMESTAMPED = struct.Struct("!HHIIBBHHHBBBBII")  # a header whose only option is timestamps
 _SACK_BLOCK = struct.Struct("!II")
-_TS_PREFIX = b"\x01\x01\x08\x0a"  # NOP NOP, kind 8, length 10: where Linux and we put timestamps
+_TS_PREFIX = b"\x01\x01\x08\x0a"  # NOP NOP, kind 8, length 10: as Linux and we place timestamps
 MAX_SACK_BLOCKS = 4
 
 
 class MalformedTcp(ValueError):
-    """The header does not fit its length fields (RFC 9293 section 3.1): drop and count the segment."""
+    """A length field contradicts the segment (RFC 9293 section 3.1); the caller drops and counts it."""
 
 
 @dataclass(slots=True)
 class TcpHeader:
-    """One header. `window` is as on the wire, unscaled; options that are absent are None or empty."""
+    """One header. `window` is the field of the header, without window scale. An absent option is None or
+    empty."""
 
     src_port: int
     dst_port: int
@@ -44,9 +45,9 @@ class TcpHeader:
 
 
 def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:
-    """Read the header that begins at `data[start]`; returns it and its length in bytes.
+    """The header at `data[start]`, and its length in bytes.
 
-    Raises MalformedTcp when the data offset or an option's length runs out of the buffer.
+    Raises MalformedTcp if the header, its data offset or an option runs past the end of `data`.
     """
     try:
         src, dst, seq, ack, offset, flags, window, _, urgent = _HEADER.unpack_from(data, start)
@@ -90,9 +91,10 @@ def _parse_options(header: TcpHeader, options: bytes) -> None:
 
 
 def emit(header: TcpHeader, checksum: int = 0) -> bytes:
-    """The header's bytes, options padded to 32 bits; `checksum` is written as given (0 to be filled in).
+    """The bytes of the header, options padded to a multiple of 32 bits. `checksum`: the value of the field.
 
-    At most MAX_SACK_BLOCKS blocks are written, three beside timestamps, as 40 bytes of options allow.
+    40 bytes of options have room for MAX_SACK_BLOCKS blocks, or for three beside timestamps; others are left
+    out.
     """
     if (
         header.ts_val is not None

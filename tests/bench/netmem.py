@@ -18,7 +18,8 @@ from nodes.machine.ledger import Ledger
 from nodes.netmem.binding import RxBinding
 from nodes.netmem.memory_provider import DmabufNetIovs, HostPages, MemoryProvider
 from nodes.netmem.page_pool import PagePool
-from nodes.nic.net_device import DeviceConfig, NetDevice, TcpDataSplit
+from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.nic.rings import TcpDataSplit
 from nodes.uapi.netlink import BindRx, Queue
 from tests.nic.fake_wire import FakeWire
 

@@ -13,7 +13,8 @@ import pytest
 
 from nodes.client.host import Host
 from nodes.client.runtime import MACHINE, Runtime
-from nodes.machine.ceilings import QUEUE_S, MemoryBus
+from nodes.machine.bandwidth import QUEUE_S
+from nodes.machine.ceilings import MemoryBus
 from nodes.uapi.syscalls import (
     INLINE_BYTES,
     AnyReply,

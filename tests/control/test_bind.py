@@ -16,7 +16,7 @@ from nodes.control.netdev_get import NetdevGet
 from nodes.control.netlink_error import NetlinkError
 from nodes.machine import dmabuf
 from nodes.netmem.binding import RxBinding
-from nodes.nic.net_device import TcpDataSplit
+from nodes.nic.rings import TcpDataSplit
 from nodes.uapi.netlink import BindRx, BindTx, IfindexOnly, Queue
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp

@@ -16,7 +16,7 @@ import pytest
 from nodes.control import policy
 from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
-from nodes.nic.net_device import TcpDataSplit
+from nodes.nic.rings import TcpDataSplit
 from nodes.uapi.netlink import BindRx, BindTx, Queue, needs_admin
 from tests.control.conftest import on_nic
 from tests.control.test_bind import IFINDEX, bind, bound_queues, fd_of, no_dmabuf, ready, rx_request

@@ -12,7 +12,8 @@ from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.kernel_version import VERSIONS
 from nodes.machine.ledger import Ledger
-from nodes.nic.net_device import DeviceConfig, NetDevice, TcpDataSplit
+from nodes.nic.net_device import DeviceConfig, NetDevice
+from nodes.nic.rings import TcpDataSplit
 from nodes.uapi.netlink import BindRx, BindTx, Channels, Queue, Rings
 from tests.control.conftest import ETH0
 from tests.control.test_bind import IFINDEX, fd_of, rx_request

@@ -1,4 +1,4 @@
-"""What the accelerator computes from fragments is what numpy computes from the whole, wherever they end."""
+"""The accelerator computes from fragments what numpy computes from the whole, wherever fragments end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.machine.accelerator import Accelerator, Array, Span
+from nodes.machine.accelerator import Accelerator, Array, ByteRange
 from nodes.machine.ledger import Ledger, Totals, totals
 from nodes.machine.memory import Region
 
@@ -19,7 +19,7 @@ SIZE = 1 << 16
 
 
 class Made:
-    """An accelerator with its ledger and the waits it asked for."""
+    """An accelerator, its ledger, and the bytes for which it called `turn`."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
@@ -40,8 +40,8 @@ def made() -> Iterator[Made]:
     each.accelerator.close()
 
 
-def scatter(region: Region, data: bytes, sizes: list[int], gap: int) -> list[Span]:
-    """Lay `data` into `region` in fragments of `sizes`, `gap` bytes apart, later ones before earlier ones."""
+def scatter(region: Region, data: bytes, sizes: list[int], gap: int) -> list[ByteRange]:
+    """Write `data` to `region` in fragments of `sizes`, `gap` bytes apart, from the end to the beginning."""
     frags, at = [], SIZE
     rest = data
     for size in [*sizes, len(data)]:
@@ -62,7 +62,7 @@ DTYPES = [np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int8), np.dtyp
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), sizes, st.integers(0, 7), st.sampled_from(DTYPES))
-def test_a_reduction_of_fragments_is_numpys_of_the_whole(
+def test_a_reduction_of_fragments_equals_numpys_of_the_whole(
     seed: int, count: int, sizes: list[int], gap: int, dtype: np.dtype[Any]
 ) -> None:
     random = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def test_a_reduction_of_fragments_is_numpys_of_the_whole(
         frags = scatter(m.source, theirs.tobytes(), sizes, gap)
         before = m.totals
         reduction = m.accelerator.reduction(m.memory, 24, dtype, np.add)
-        for frag in frags:  # as separate calls of recvmsg bring them
+        for frag in frags:  # as separate calls of recvmsg return them
             assert reduction.add(m.source, [frag]) == frag[1]
         assert (read(m.memory, 24, count, dtype) == mine + theirs).all()
         assert not any(m.memory.view[:24])
@@ -118,7 +118,7 @@ def test_comparing_counts_the_elements_that_differ(count: int, wrong: set[int], 
         assert m.totals == Totals(device_write_bytes=4 * count, device_read_bytes=4 * count)
 
 
-def test_nan_is_never_what_was_expected() -> None:
+def test_nan_never_equals_the_expected_value() -> None:
     with made() as m:
         values = np.array([np.nan, 1], np.float32)
         m.accelerator.fill(m.memory, 0, values)
@@ -136,7 +136,7 @@ def test_copies_to_and_from_the_host_wait_for_the_memory_bus() -> None:
         assert (found.host_dram_read_bytes, found.host_dram_write_bytes, found.pcie_root_bytes) == (4, 4, 8)
 
 
-def test_close_gives_every_descriptor_back() -> None:
+def test_close_closes_every_descriptor() -> None:
     each = Made()
     regions = [each.memory, each.source]
     assert all(region.fd >= 0 for region in regions)

@@ -1,4 +1,4 @@
-"""The CPU copies host memory, both accesses counted, and faults on device memory."""
+"""The CPU copies host memory and counts both accesses; device memory raises."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_copy_to_user_memory_reads_and_writes_each_byte() -> None:
     assert (found.host_dram_read_bytes, found.host_dram_write_bytes, found.pcie_switch_bytes) == (4, 4, 0)
 
 
-def test_a_copy_from_user_memory_lands_where_it_was_asked_to() -> None:
+def test_a_copy_from_user_memory_goes_to_the_given_offset() -> None:
     ledger, region = Ledger(), Region.anonymous(4096)
     Cpu(ledger).copy_in(memoryview(b"data"), region, 4092)
     assert bytes(region.view[4090:]) == b"\0\0data"

@@ -1,4 +1,4 @@
-"""Every route costs what the hardware would pay: a bounced byte four host accesses, devmem headers only."""
+"""Each route costs what hardware would: a bounced byte four host accesses, a devmem byte its headers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_route_has_a_cost() -> None:
 
 
 @pytest.mark.parametrize("route", COST)
-def test_a_route_costs_what_its_ends_say(route: int) -> None:
+def test_a_route_costs_accesses_at_its_source_and_destination(route: int) -> None:
     ledger = Ledger()
     if ROUTES[route].what is What.HEADER:
         ledger.record_header(route, N, 3)
@@ -59,7 +59,7 @@ def test_a_route_costs_what_its_ends_say(route: int) -> None:
     assert ledger.host_dram_bytes == host_accesses(found)
 
 
-def test_names_of_routes_are_their_places() -> None:
+def test_the_name_of_a_route_gives_its_initiator_source_and_destination() -> None:
     for name, index in vars(routes).items():
         if isinstance(index, int) and name.isupper() and "_TO_" in name:
             route, (initiator, source, _, destination) = ROUTES[index], name.split("_")
@@ -90,7 +90,7 @@ def test_a_devmem_byte_costs_the_host_its_headers_only() -> None:
     assert found.device_write_bytes == 64000
 
 
-def test_counters_that_are_zero_stay_out_of_the_snapshot() -> None:
+def test_counters_that_are_zero_are_not_in_the_snapshot() -> None:
     ledger = Ledger()
     assert ledger.snapshot() == ()
     ledger.record(routes.CPU_HOST_TO_HOST, 5)
@@ -99,7 +99,7 @@ def test_counters_that_are_zero_stay_out_of_the_snapshot() -> None:
     assert (moved.bytes, moved.uncoalesced_bytes, moved.derived) == (11, 11, False)
 
 
-def test_derived_bytes_count_and_are_told_apart() -> None:
+def test_derived_bytes_are_counted_and_marked() -> None:
     ledger = Ledger()
     ledger.record(routes.ACC_HOST_TO_DEVICE, N)
     ledger.derive(routes.NIC_WIRE_TO_HOST, N)

@@ -1,4 +1,4 @@
-"""Shared memory cannot be pulled from under its users; a dma-buf is known from other files."""
+"""Shared memory cannot shrink while it is mapped; a dma-buf is distinguished from other files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_exporter_and_importer_see_the_same_bytes() -> None:
     exported.view[100:105] = b"bytes"
     assert bytes(imported.view[100:105]) == b"bytes"
     exported.close()
-    assert bytes(imported.view[100:105]) == b"bytes"  # the importer's mapping lives on
+    assert bytes(imported.view[100:105]) == b"bytes"  # the importer's mapping stays
     imported.close()
 
 
@@ -55,7 +55,7 @@ def test_a_closed_descriptor_is_ebadf() -> None:
 
 
 def memfd(name: str, seals: int, size: int = SIZE) -> int:
-    """Of a size alone: nothing is written to it."""
+    """A memfd without allocated pages: nothing is written to it."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
@@ -79,7 +79,7 @@ REFUSED: dict[str, tuple[int, Callable[[], int]]] = {
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_what_is_no_dma_buf_is_refused_with_the_reason_and_closed(why: str) -> None:
+def test_a_file_that_is_no_dma_buf_is_refused_with_a_reason_and_closed(why: str) -> None:
     number, make = REFUSED[why]
     fd = make()
     with pytest.raises(OSError, match=f"it cannot be mapped as 'dmabuf': .*{why}") as caught:
@@ -89,7 +89,7 @@ def test_what_is_no_dma_buf_is_refused_with_the_reason_and_closed(why: str) -> N
 
 
 def test_huge_pages_are_refused() -> None:
-    """Their owner can give one back that nobody gets again."""
+    """The owner can punch a hole for which no huge page is left."""
     try:
         fd = os.memfd_create(dmabuf.DMABUF_NAME, os.MFD_ALLOW_SEALING | os.MFD_HUGETLB)
     except OSError as e:
@@ -111,7 +111,7 @@ def test_a_descriptor_that_may_only_be_read_is_refused_and_closed() -> None:
 
 
 def test_a_hole_punched_later_is_filled_again() -> None:
-    """The owner may give pages of its own back; whoever touches them next gets new ones, and no SIGBUS."""
+    """The next access allocates new pages, and does not cause SIGBUS."""
     region = dmabuf.export(SIZE)
     imported = dmabuf.attach(os.dup(region.fd))
     region.view[:5] = b"bytes"
@@ -138,7 +138,7 @@ def test_anonymous_memory_has_no_descriptor() -> None:
     region.close()
 
 
-def test_a_view_that_still_lives_survives_close_and_close_may_come_again() -> None:
+def test_a_view_stays_valid_after_close_and_close_is_idempotent() -> None:
     region = dmabuf.export(SIZE)
     view = region.view[10:20]
     region.close()

@@ -1,6 +1,6 @@
-"""Where every net_iov of a binding is: free, in a pool, posted or held; nowhere else and never twice.
+"""Where each net_iov of a binding is: free, in a pool, posted or held, and in one place only.
 
-In: a provider, the pools and queues that draw on it, and what the test holds. Out: an assertion.
+In: a provider, the pools and queues that take from it, the netmems that the test holds. Out: an assertion.
 """
 
 from __future__ import annotations

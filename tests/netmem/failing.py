@@ -1,4 +1,4 @@
-"""Net_iovs of which the n-th allocation fails: a test runs for n = 1, 2, … until none did."""
+"""Net_iovs whose n-th allocation fails: a test runs for n = 1, 2, … until a run has no failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nodes.netmem.netmem import Netmem
 
 
 class FailingNetIovs(DmabufNetIovs):
-    """`failed` tells whether it came to the n-th (from 1)."""
+    """`n` counts from 1. `failed`: the n-th allocation was reached."""
 
     def __init__(self, region: Region, size: int, dmabuf_id: int, n: int) -> None:
         super().__init__(region, size, dmabuf_id)

@@ -1,4 +1,4 @@
-"""A binding's memory goes when it is unbound and nobody holds any of it, and not before."""
+"""The dma-buf of a binding is freed when it is unbound and no reference is left, and not before."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.netmem.binding import Binding, RxBinding, TxBinding
 from nodes.netmem.netmem import Netmem
+from nodes.netmem.page_pool import PoolContext
 from tests.netmem.census import assert_conserved
 
 PAGES = 16
 
 
 class Freed:
-    """Remembers the bindings whose memory has gone."""
+    """The bindings whose dma-buf was freed."""
 
     def __init__(self) -> None:
         self.bindings: list[Binding] = []
@@ -40,7 +41,7 @@ def gone(region: Region) -> bool:
 # --- rx
 
 
-def test_an_unused_binding_goes_at_unbind_once() -> None:
+def test_an_unused_binding_is_freed_once_at_unbind() -> None:
     freed = Freed()
     binding = rx(freed)
     binding.unbind()
@@ -55,14 +56,14 @@ def test_net_iovs_carry_the_id_and_the_size_of_the_binding(niov_size: int) -> No
     freed = Freed()
     binding = rx(freed, niov_size)
     assert binding.provider.total == binding.region.size // niov_size
-    pool = binding.page_pool(64)
+    pool = binding.page_pool(64, PoolContext())
     netmem = pool.alloc_netmem()
     assert netmem is not None
     assert (netmem.dmabuf_id, netmem.size, netmem.region) == (3, niov_size, binding.region)
 
 
 @pytest.mark.parametrize(("size", "niov_size"), [(4096 + 1, 4096), (3 * 4096, 8192), (100, 4096)])
-def test_a_dma_buf_that_net_iovs_do_not_fill_is_einval(size: int, niov_size: int) -> None:
+def test_a_dma_buf_size_that_is_no_multiple_of_the_net_iov_size_is_einval(size: int, niov_size: int) -> None:
     region = dmabuf.export(size)
     with pytest.raises(OSError, match=f"{size} is not a multiple of the net_iov size {niov_size}") as caught:
         RxBinding(3, 2, region, Freed(), niov_size)
@@ -70,12 +71,12 @@ def test_a_dma_buf_that_net_iovs_do_not_fill_is_einval(size: int, niov_size: int
     region.close()
 
 
-def test_the_memory_waits_for_every_pool_and_every_netmem() -> None:
+def test_the_dma_buf_is_freed_after_its_last_pool_and_netmem() -> None:
     freed = Freed()
     binding = rx(freed)
-    pools = [binding.page_pool(64), binding.page_pool(64)]
+    pools = [binding.page_pool(64, PoolContext()), binding.page_pool(64, PoolContext())]
     held = [netmem for pool in pools for netmem in (pool.alloc_netmem(), pool.alloc_netmem()) if netmem]
-    held[0].put()  # rests in the first pool's ring
+    held[0].put()  # goes to the ring of the first pool
     binding.unbind()
     pools[0].destroy()
     assert freed.bindings == []
@@ -90,19 +91,19 @@ def test_the_memory_waits_for_every_pool_and_every_netmem() -> None:
     assert gone(binding.region)
 
 
-def test_a_drained_pool_leaves_a_bound_binding_alone() -> None:
+def test_a_drained_pool_does_not_free_a_bound_binding() -> None:
     freed = Freed()
     binding = rx(freed)
-    pool = binding.page_pool(64)
+    pool = binding.page_pool(64, PoolContext())
     pool.destroy()
     assert freed.bindings == []
-    assert binding.page_pool(64).alloc_netmem() is not None
+    assert binding.page_pool(64, PoolContext()).alloc_netmem() is not None
 
 
 # --- tx
 
 
-def test_packets_in_flight_pin_the_memory() -> None:
+def test_packets_in_flight_keep_the_dma_buf() -> None:
     freed = Freed()
     binding = tx(freed)
     first, second = binding.netmem(), binding.netmem()
@@ -115,7 +116,7 @@ def test_packets_in_flight_pin_the_memory() -> None:
     assert gone(binding.region)
 
 
-def test_a_binding_that_fell_idle_can_send_again() -> None:
+def test_an_idle_binding_can_send_again() -> None:
     freed = Freed()
     binding = tx(freed)
     for _ in range(3):
@@ -128,7 +129,7 @@ def test_a_binding_that_fell_idle_can_send_again() -> None:
     assert freed.bindings == [binding]
 
 
-def test_a_put_too_many_of_a_tx_netmem_is_noticed() -> None:
+def test_one_put_too_many_of_a_tx_netmem_raises() -> None:
     netmem = tx(Freed()).netmem()
     netmem.put()
     with pytest.raises(RuntimeError, match="put more often than taken"):
@@ -136,7 +137,7 @@ def test_a_put_too_many_of_a_tx_netmem_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4095, 4097])
-def test_a_tx_dma_buf_of_part_of_a_page_is_einval(size: int) -> None:
+def test_a_tx_dma_buf_size_that_is_no_multiple_of_a_page_is_einval(size: int) -> None:
     region = dmabuf.export(size)
     with pytest.raises(OSError, match="PAGE_SIZE 4096") as caught:
         TxBinding(4, 2, region, Freed())

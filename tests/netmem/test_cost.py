@@ -1,4 +1,4 @@
-"""What binding costs: bounds that have to spare on a busy machine. `make bench` has the figures."""
+"""What binding costs: bounds that hold on a busy machine, too. `make bench` has the figures."""
 
 from __future__ import annotations
 

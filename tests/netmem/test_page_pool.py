@@ -1,7 +1,8 @@
-"""A page pool recycles, counts as the kernel counts, and gives everything back after its end."""
+"""A page pool recycles, counts as the kernel does, and gives all netmems back after it is destroyed."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ from nodes.netmem.page_pool import (
     Napi,
     PagePool,
     PagePoolStats,
+    PoolContext,
 )
 from tests.netmem.census import assert_conserved
 from tests.netmem.failing import FailingNetIovs
@@ -107,9 +109,9 @@ def test_only_the_last_put_gives_the_memory_back(provider: DmabufNetIovs) -> Non
 
 
 @pytest.mark.parametrize("direct", [False, True])
-def test_a_put_too_many_is_noticed(provider: DmabufNetIovs, direct: bool) -> None:
+def test_one_put_too_many_raises(provider: DmabufNetIovs, direct: bool) -> None:
     napi = Napi()
-    pool = PagePool(provider, napi=napi)
+    pool = PagePool(provider, context=PoolContext(napi=napi))
     (netmem,) = take(pool, 1)
     napi.polling = direct
     netmem.put()
@@ -117,7 +119,7 @@ def test_a_put_too_many_is_noticed(provider: DmabufNetIovs, direct: bool) -> Non
         netmem.put()
 
 
-def test_a_netmem_shows_no_bytes(provider: DmabufNetIovs) -> None:
+def test_bytes_of_a_netmem_raise(provider: DmabufNetIovs) -> None:
     (netmem,) = take(PagePool(provider), 1)
     with pytest.raises(TypeError, match="only dma, cpu and the accelerator"):
         bytes(netmem)
@@ -142,7 +144,7 @@ def test_the_ring_refills_the_cache_64_at_a_time(provider: DmabufNetIovs) -> Non
 
 def test_puts_while_the_nic_is_polled_fill_the_cache_then_the_ring(provider: DmabufNetIovs) -> None:
     napi = Napi()
-    pool = PagePool(provider, napi=napi)
+    pool = PagePool(provider, context=PoolContext(napi=napi))
     taken = take(pool, PP_ALLOC_CACHE_SIZE + 2)
     napi.polling = True
     put(taken)
@@ -163,7 +165,7 @@ def test_a_ring_is_silently_capped(provider: DmabufNetIovs) -> None:
     assert PagePool(provider, ring_size=RING_MAX + 1)._ring_size == RING_MAX == 16384
 
 
-def test_an_empty_pool_of_an_empty_provider_answers_none(provider: DmabufNetIovs) -> None:
+def test_an_empty_pool_of_an_empty_provider_allocates_none(provider: DmabufNetIovs) -> None:
     pool = PagePool(provider)
     taken = take(pool, NIOVS)
     assert pool.alloc_netmem() is None
@@ -207,7 +209,7 @@ def test_net_iovs_come_singly_or_64_at_once_as_the_kernel_version_has_it(
     region.close()
 
 
-def test_a_bulk_takes_what_is_left() -> None:
+def test_a_bulk_allocation_takes_what_is_left() -> None:
     region = dmabuf.export(10 * 4096)
     pool = PagePool(DmabufNetIovs(region, 4096, 1, bulk=64))
     assert len(take(pool, 10)) == 10
@@ -215,7 +217,7 @@ def test_a_bulk_takes_what_is_left() -> None:
     region.close()
 
 
-def test_a_trace_sees_every_netmem_come_and_go(provider: DmabufNetIovs) -> None:
+def test_a_trace_sees_every_netmem_that_the_provider_gives_and_gets_back(provider: DmabufNetIovs) -> None:
     seen: list[tuple[str, int, int, int]] = []
 
     class Trace:
@@ -225,10 +227,10 @@ def test_a_trace_sees_every_netmem_come_and_go(provider: DmabufNetIovs) -> None:
         def state_release(self, pool_id: int, netmem: Netmem, count: int) -> None:
             seen.append(("release", pool_id, netmem.offset, count))
 
-    pool = PagePool(provider, trace=Trace())
+    pool = PagePool(provider, context=PoolContext(trace=Trace()))
     first, second = take(pool, 2)
     put([first])
-    assert pool.alloc_netmem() is first  # recycled: the provider saw nothing
+    assert pool.alloc_netmem() is first  # recycled, which the provider does not notice
     put([first, second])
     pool.destroy()
     assert seen == [
@@ -241,8 +243,16 @@ def test_there_are_eleven_counters() -> None:
     assert len(PagePoolStats.__struct_fields__) == 11
 
 
-def test_two_pools_share_a_provider_and_keep_apart(provider: DmabufNetIovs) -> None:
-    one, two = PagePool(provider), PagePool(provider)
+def test_ids_are_unique_within_a_host_and_begin_at_1_in_each(provider: DmabufNetIovs) -> None:
+    hosts = [itertools.count(1), itertools.count(1)]
+    devices = [PoolContext(ids) for ids in (hosts[0], hosts[0], hosts[1])]
+    pools = [[PagePool(provider, context=device) for _ in range(2)] for device in devices]
+    assert [[pool.id for pool in each] for each in pools] == [[1, 2], [3, 4], [1, 2]]
+
+
+def test_two_pools_of_one_provider_count_separately(provider: DmabufNetIovs) -> None:
+    context = PoolContext()
+    one, two = (PagePool(provider, context=context) for _ in range(2))
     assert one.id != two.id
     of_one, of_two = take(one, 3), take(two, 4)
     put(of_two + of_one)
@@ -251,13 +261,13 @@ def test_two_pools_share_a_provider_and_keep_apart(provider: DmabufNetIovs) -> N
     assert_conserved(provider, [one, two])
 
 
-# --- the end
+# --- destroy
 
 
-def test_a_pool_with_nothing_out_drains_at_once(provider: DmabufNetIovs) -> None:
+def test_a_pool_without_a_netmem_in_use_drains_at_once(provider: DmabufNetIovs) -> None:
     drained = Drained()
     napi = Napi()
-    pool = PagePool(provider, on_drained=drained, napi=napi)
+    pool = PagePool(provider, on_drained=drained, context=PoolContext(napi=napi))
     taken = take(pool, 41)
     put(taken[:40])
     napi.polling = True
@@ -273,15 +283,15 @@ def test_an_unused_pool_drains_at_once(provider: DmabufNetIovs) -> None:
     assert drained.calls == 1
 
 
-def test_a_pool_waits_for_what_is_out_and_drains_once(provider: DmabufNetIovs) -> None:
+def test_a_pool_drains_once_when_its_last_netmem_is_put(provider: DmabufNetIovs) -> None:
     drained, napi = Drained(), Napi()
-    pool = PagePool(provider, on_drained=drained, napi=napi)
+    pool = PagePool(provider, on_drained=drained, context=PoolContext(napi=napi))
     taken = take(pool, 50)
     put(taken[:20])
     pool.destroy()
     assert (drained.calls, pool.inflight, provider.free) == (0, 30, NIOVS - 30)
     put(taken[20:40])
-    napi.polling = True  # to no avail: a destroyed pool caches nothing
+    napi.polling = True  # a destroyed pool caches nothing all the same
     put(taken[40:41])
     assert (drained.calls, pool.inflight) == (0, 9)
     put(taken[41:])
@@ -290,8 +300,8 @@ def test_a_pool_waits_for_what_is_out_and_drains_once(provider: DmabufNetIovs) -
     assert pool.stats.recycle_ring_full == 0
 
 
-def live(provider: MemoryProvider, drained: Drained) -> None:
-    """A pool's life: bursts that grow, puts in another order, a destroy while some are out."""
+def use(provider: MemoryProvider, drained: Drained) -> None:
+    """Use a pool: bursts that grow, puts in another order, destroy while some netmems are in use."""
     pool = PagePool(provider, ring_size=8, on_drained=drained)
     held: list[Netmem] = []
     for burst in (3, 10, 20):
@@ -308,7 +318,7 @@ def test_no_failure_of_the_nth_allocation_loses_a_net_iov() -> None:
     region = dmabuf.export(NIOVS * 4096)
     for n in range(1, 100):
         failing, drained = FailingNetIovs(region, 4096, 7, n), Drained()
-        live(failing, drained)
+        use(failing, drained)
         assert drained.calls == 1
         assert_conserved(failing, [])
         if not failing.failed:
@@ -322,7 +332,7 @@ def test_net_iovs_are_conserved_whatever_happens(provider: DmabufNetIovs, seed: 
     chance = random.Random(seed)
     drained = Drained()
     napi = Napi()
-    pool = PagePool(provider, ring_size=100, on_drained=drained, napi=napi)
+    pool = PagePool(provider, ring_size=100, on_drained=drained, context=PoolContext(napi=napi))
     references: list[Netmem] = []
     for step in range(3000):
         napi.polling = chance.random() < 0.3

@@ -1,4 +1,4 @@
-"""In: nothing. Out: a bench whose buffers are counted when the test is over."""
+"""In: nothing. Out: a bench, whose buffers are counted after the test."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""A wire that a test holds in its hands: frames in as bytes, frames out as bytes.
+"""A wire for tests: frames in as bytes, frames out as bytes.
 
-In: frames that a test puts on it, and what the NIC sends. Out: what a NIC's driver sees of them, through
-nodes.nic.wire_port.Wire. Owns both queues. Behaves like af_packet: the view of peek is reused and, past a
-short frame, shows what an earlier one left; receive scatters, and loses what the views do not hold.
+In: frames that a test puts on it, and frames that the NIC sends. Out: what a NIC sees of them, through
+nodes.nic.wire_port.Wire. Owns both queues. Behaves like af_packet: every peek overwrites the same view, and
+past the end of a short frame the view shows bytes of an earlier one; receive scatters, and loses the bytes
+that the views have no room for.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nodes.nic.af_packet import PEEK_BYTES, VNET_BYTES, Arriving, Departing
+from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
 
 
 @dataclass(frozen=True)
-class Arrival:
+class QueuedFrame:
+    """A frame that waits for the NIC; the fields are those of RxFrame."""
+
     frame: bytes
     gso_size: int = 0
     checksum_good: bool = False
@@ -24,54 +27,54 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Sent:
-    """A frame the NIC sent, and how it was to be finished."""
+    """A frame that the NIC sent, and what is left to finish in it."""
 
     frame: bytes
-    how: Departing
+    offload: TxOffload
 
 
 class FakeWire:
-    """`room`: frames it takes before it is busy, None for any number; `down`: refuses them with ENETDOWN."""
+    """`room`: how many frames it takes before it is busy, None: any number. `down`: it raises ENETDOWN."""
 
     def __init__(self) -> None:
-        self.arriving: deque[Arrival] = deque()
+        self.waiting: deque[QueuedFrame] = deque()
         self.sent: list[Sent] = []
         self.dropped = 0
         self.room: int | None = None
         self.down = False
-        self._first = memoryview(bytearray(b"\xee" * (PEEK_BYTES - VNET_BYTES)))
+        self._head = memoryview(bytearray(b"\xee" * PEEK_BYTES))
 
     def put(self, frame: bytes, gso_size: int = 0, checksum_good: bool = False) -> None:
-        """A frame arrives."""
-        self.arriving.append(Arrival(frame, gso_size, checksum_good))
+        """A frame for the NIC."""
+        self.waiting.append(QueuedFrame(frame, gso_size, checksum_good))
 
-    def peek(self) -> Arriving | None:
-        if not self.arriving:
+    def peek(self) -> RxFrame | None:
+        if not self.waiting:
             return None
-        each = self.arriving[0]
-        seen = each.frame[: len(self._first)]
-        self._first[: len(seen)] = seen
-        return Arriving(self._first, len(each.frame), each.gso_size, each.checksum_good)
+        each = self.waiting[0]
+        seen = each.frame[: len(self._head)]
+        self._head[: len(seen)] = seen
+        return RxFrame(self._head, len(each.frame), each.gso_size, each.checksum_good)
 
     def receive(self, views: Sequence[memoryview]) -> None:
-        rest = memoryview(self.arriving.popleft().frame)
+        rest = memoryview(self.waiting.popleft().frame)
         for view in views:
             piece = rest[: len(view)]
             view[: len(piece)] = piece
             rest = rest[len(piece) :]
 
     def drop(self) -> None:
-        self.arriving.popleft()
+        self.waiting.popleft()
         self.dropped += 1
 
-    def send(self, headers: bytes, payload: Sequence[memoryview], how: Departing) -> bool:
+    def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
         if self.down:
             raise OSError(errno.ENETDOWN, "the link is down")
         if self.room == 0:
             return False
         if self.room is not None:
             self.room -= 1
-        self.sent.append(Sent(headers + b"".join(payload), how))
+        self.sent.append(Sent(header + b"".join(payload), offload))
         return True
 
     def overruns(self) -> int:

@@ -1,4 +1,4 @@
-"""Frames as another machine would send them, with good checksums unless a test asks for bad ones.
+"""Frames as another machine sends them, with right checksums unless a test wants a wrong one.
 
 In: a frame's fields. Out: its bytes. Owns nothing. TCP options are NOPs, IPv4 options too.
 """
@@ -20,7 +20,7 @@ _UDP = 17
 
 @dataclass(frozen=True)
 class Tcp:
-    """One segment to us. `ip_options` and `tcp_options` in bytes (multiples of 4, 40 at most)."""
+    """One segment to OUR_IP. `ip_options` and `tcp_options`: bytes, multiples of 4, at most 40."""
 
     payload: bytes = b""
     src_port: int = 40000
@@ -33,11 +33,11 @@ class Tcp:
 
     @property
     def header_bytes(self) -> int:
-        """Ethernet, IPv4 and TCP headers."""
+        """Length of the Ethernet, IPv4 and TCP headers."""
         return 54 + self.ip_options + self.tcp_options
 
     def frame(self, bad_checksum: bool = False) -> bytes:
-        """As on an Ethernet: padded to 60 bytes."""
+        """The frame, padded to 60 bytes as on an Ethernet."""
         offset = (20 + self.tcp_options) << 2
         fields = (self.src_port, self.dst_port, self.seq, 0, offset, self.flags, 0xFFFF, 0, 0)
         segment = struct.pack("!HHIIBBHHH", *fields) + b"\x01" * self.tcp_options + self.payload
@@ -56,7 +56,8 @@ def icmp(payload: bytes) -> bytes:
 
 
 def fragment(offset_bytes: int, more: bool, payload: bytes) -> bytes:
-    """A piece of a TCP packet; at 0 without more, a packet of TCP that holds `payload` and nothing else."""
+    """A fragment of a TCP packet. At offset 0 without `more` it is a whole packet with `payload` as TCP
+    header."""
     return _frame(_ipv4(payload, ipv4.TCP, fragment_field=offset_bytes // 8 | more << 13))
 
 

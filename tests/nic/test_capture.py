@@ -1,4 +1,4 @@
-"""What a capture stores of packets, read back block by block."""
+"""What a capture stores of packets, parsed block by block."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ class Captured:
     data: bytes
     length: int
     direction: int
+    interface: int
 
 
 class Reader:
-    """The blocks of a pcapng section; fails where lengths and padding do not fit."""
+    """The blocks of a pcapng section. Wrong lengths or padding, and other interfaces, fail an assertion."""
 
-    def __init__(self, file: bytes) -> None:
+    def __init__(self, file: bytes, interfaces: tuple[bytes, ...] = (b"eth0",)) -> None:
+        self._names = list(interfaces)
         self.packets: list[Captured] = []
         self.kinds: list[int] = []
         while file:
@@ -41,16 +43,16 @@ class Reader:
             assert struct.unpack("=IHHq", body) == (0x1A2B3C4D, 1, 0, -1)
         elif kind == 1:
             assert struct.unpack_from("=HHI", body) == (1, 0, SNAPLEN)
-            assert self._options(body[8:]) == {2: b"eth0", 9: b"\x09"}
+            assert self._options(body[8:]) == {2: self._names[self.kinds.count(1) - 1], 9: b"\x09"}
         else:
             assert kind == 6
             interface, high, low, stored, length = struct.unpack_from("=IIIII", body)
-            assert interface == 0
+            assert interface < len(self._names)
             options = self._options(body[20 + stored + -stored % 4 :])
             at = (high << 32 | low) / 1e9
             direction = int.from_bytes(options.pop(2), "little")
             assert not options
-            self.packets.append(Captured(at, body[20 : 20 + stored], length, direction))
+            self.packets.append(Captured(at, body[20 : 20 + stored], length, direction, interface))
 
     @staticmethod
     def _options(data: bytes) -> dict[int, bytes]:
@@ -66,13 +68,13 @@ class Reader:
 
 def capture(bench: Bench) -> io.BytesIO:
     file = io.BytesIO()
-    each = Capture(file, "eth0", EPOCH, bench.device.dma)
+    each = Capture(file, EPOCH)
+    bench.device.capture(each.add_interface("eth0", bench.device.dma))
     each.advance(12.5)
-    bench.device.capture(each)
     return file
 
 
-def test_received_packets_are_whole_when_they_can_be_read(bench: Bench) -> None:
+def test_readable_packets_are_captured_whole(bench: Bench) -> None:
     file = capture(bench)
     frames = [Tcp(b"q" * 5001).frame(), arp_request(), Tcp().frame()]
     for frame in frames:
@@ -102,8 +104,8 @@ def test_of_device_memory_only_headers_are_stored(bench: Bench) -> None:
     assert (out.data, out.length, out.direction) == (frame[:66], 166, 2)
 
 
-def test_what_lies_before_device_memory_in_host_pages_is_stored(bench: Bench) -> None:
-    """The linear part of a packet that the NIC could not part exactly."""
+def test_a_linear_part_in_front_of_device_memory_is_captured(bench: Bench) -> None:
+    """Of a packet that the NIC did not split exactly."""
     bench.bind()
     file = capture(bench)
     pages, niovs = bench.device.rx_queues[0].take(100), bench.queue.take(4096)
@@ -134,3 +136,20 @@ def test_a_packet_that_the_wire_refused_is_not_captured(bench: Bench) -> None:
     bench.wire.down = True
     bench.device.xmit(Skb(memoryview(arp_request()), None), 0)
     assert Reader(file.getvalue()).packets == []
+
+
+def test_two_nics_of_a_host_are_two_interfaces_of_one_file() -> None:
+    file = io.BytesIO()
+    each = Capture(file, EPOCH)
+    benches = [Bench(), Bench()]
+    for name, bench in zip(("eth0", "eth1"), benches, strict=True):
+        bench.device.capture(each.add_interface(name, bench.device.dma))
+    each.advance(1.0)
+    for bench in reversed(benches):
+        bench.wire.put(arp_request())
+        bench.poll()
+    benches[0].device.xmit(Skb(memoryview(arp_request()), None), 0)
+    packets = Reader(file.getvalue(), (b"eth0", b"eth1")).packets
+    assert [(p.interface, p.direction) for p in packets] == [(1, 1), (0, 1), (0, 2)]
+    for bench in benches:
+        bench.settle()

@@ -1,4 +1,4 @@
-"""Headers end exactly where they end, whatever their length; what cannot be split says so."""
+"""The parser finds where headers end, whatever their length, and which frames cannot be split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nodes.nic import header_split
 from nodes.nic.header_split import Parsed
 from tests.nic.frames import OUR_IP, PEER_IP, Tcp, arp_request, fragment, icmp, udp
 
-PEEK = 182  # bytes that a real wire shows
+PEEK = 182  # wire_port.PEEK_BYTES
 FLOW = PEER_IP.to_bytes(4, "big") + OUR_IP.to_bytes(4, "big")
 PORTS = (40000).to_bytes(2, "big") + (7000).to_bytes(2, "big")
 LENGTHS = (0, 1, 5, 6, 7, 100, 1460, 65000)
@@ -27,7 +27,7 @@ def test_the_split_is_where_the_headers_end(ip_options: int, tcp_options: int) -
         segment = Tcp(b"p" * length, ip_options=ip_options, tcp_options=tcp_options)
         parsed = parse(segment.frame())
         assert parsed.header_bytes == segment.header_bytes
-        assert parsed.frame_bytes == segment.header_bytes + length  # padding is no payload
+        assert parsed.frame_bytes == segment.header_bytes + length  # padding is not payload
         assert parsed.l4_start == 34 + ip_options
         assert parsed.flow == FLOW + PORTS
 
@@ -49,7 +49,7 @@ def test_arp_has_no_flow() -> None:
 
 @pytest.mark.parametrize(("offset", "more"), [(0, True), (1480, True), (1480, False)])
 def test_a_fragment_is_not_split(offset: int, more: bool) -> None:
-    frame = fragment(offset, more, b"\x50" * 200)  # as good as a TCP header
+    frame = fragment(offset, more, b"\x50" * 200)  # could be a TCP header
     assert parse(frame) == Parsed(0, len(frame), FLOW)
 
 
@@ -85,14 +85,14 @@ def test_a_data_offset_past_the_packet_is_not_split() -> None:
 
 
 @pytest.mark.parametrize("version", [0x65, 0x44, 0x40])
-def test_what_is_not_ipv4_is_not_split(version: int) -> None:
+def test_a_frame_of_another_ip_version_is_not_split(version: int) -> None:
     frame = bytearray(Tcp(bytes(100)).frame())
     frame[14] = version
     assert parse(bytes(frame)) == Parsed(0, len(frame), b"")
 
 
 @given(st.binary(max_size=200), st.integers(0, 1000), st.booleans())
-def test_any_frame_is_split_inside_itself_or_not_at_all(noise: bytes, more: int, tcp_like: bool) -> None:
+def test_any_frame_is_split_within_its_bytes_or_not_at_all(noise: bytes, more: int, tcp_like: bool) -> None:
     frame = Tcp().frame()[:24] + noise if tcp_like else noise
     parsed = header_split.parse(memoryview(frame)[:PEEK], len(frame) + (more if len(frame) > PEEK else 0))
     if parsed.header_bytes:

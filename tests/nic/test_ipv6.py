@@ -1,4 +1,4 @@
-"""The NIC and IPv6: where it splits, what it verifies, which queue it chooses, how it sends."""
+"""The NIC and IPv6: where it splits, which checksums it verifies, which queue it chooses, how it sends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VECTORS = [
 
 
 def frame(payload: bytes, options: int = 0, extension: bytes = b"", next_header: int = ip.TCP) -> bytes:
-    """TCP from the peer to us with a good checksum; `extension` begins with the next header's number."""
+    """A TCP frame to OURS with a right checksum; `extension` begins with the next-header byte."""
     offset = (20 + options) << 2
     l4 = struct.pack("!HHIIBBHHH", 40000, 7000, 1, 0, offset, 0x10, 0xFFFF, 0, 0) + b"\1" * options + payload
     total = pseudo_header_sum(PEER, OURS, ip.TCP, len(l4)) + partial_sum(l4)
@@ -46,7 +46,7 @@ def parse(data: bytes) -> header_split.Parsed:
 
 @pytest.mark.parametrize("options", range(0, 44, 4))
 @pytest.mark.parametrize("length", [1, 7, 1440, 60000])
-def test_headers_and_payload_are_parted_exactly(options: int, length: int) -> None:
+def test_headers_and_payload_are_split_exactly(options: int, length: int) -> None:
     data = frame(bytes(length), options)
     parsed = parse(data)
     assert (parsed.header_bytes, parsed.frame_bytes) == (74 + options, 74 + options + length)
@@ -55,7 +55,7 @@ def test_headers_and_payload_are_parted_exactly(options: int, length: int) -> No
     assert parsed.flow == addresses + struct.pack("!HH", 40000, 7000)
 
 
-def test_a_padding_behind_the_packet_is_no_payload() -> None:
+def test_padding_behind_the_packet_is_not_payload() -> None:
     assert parse(frame(b"") + bytes(6)).frame_bytes == 74
 
 
@@ -66,7 +66,7 @@ def test_extension_headers_are_not_split_but_hashed_by_address(next_header: int)
     assert (parsed.header_bytes, parsed.frame_bytes, len(parsed.flow)) == (0, len(data), 32)
 
 
-def test_what_we_send_of_big_tcp_is_split_too() -> None:
+def test_big_tcp_in_our_form_is_split() -> None:
     l4 = struct.pack("!HHIIBBHHH", 40000, 7000, 1, 0, 0x50, 0x10, 0xFFFF, 0, 0) + bytes(70_000)
     header = ipv6.emit(PEER, OURS, ip.TCP, len(l4))
     assert len(header) == ipv6.HEADER_BYTES + ipv6.JUMBO_BYTES == 56
@@ -78,7 +78,7 @@ def test_what_we_send_of_big_tcp_is_split_too() -> None:
     assert (found.protocol, found.header_bytes, found.payload_bytes) == (ip.TCP, 56, len(l4))
 
 
-def test_a_jumbo_option_alone_is_split_as_linux_sends_big_tcp() -> None:
+def test_big_tcp_in_linuxs_form_is_split() -> None:
     payload = bytes(70_000)
     l4 = struct.pack("!HHIIBBHHH", 40000, 7000, 1, 0, 0x50, 0x10, 0xFFFF, 0, 0) + payload
     jumbo = struct.pack("!BBBBI", ip.TCP, 0, 0xC2, 4, 8 + len(l4))
@@ -125,7 +125,7 @@ def test_a_checksum_is_verified_over_the_addresses_too(bit: int) -> None:
     assert (good, bad) == (True, False)
 
 
-def test_what_it_cannot_split_goes_to_host_memory_whole_and_unverified() -> None:
+def test_a_frame_it_cannot_split_goes_to_host_memory_unverified() -> None:
     wire = FakeWire()
     device = NetDevice(DeviceConfig("eth0", 1, OUR_MAC), wire, Ledger())
     data = frame(b"x" * 500, extension=bytes((6, 0, 1, 4, 0, 0, 0, 0)), next_header=ipv6.DESTINATION)
@@ -135,10 +135,10 @@ def test_what_it_cannot_split_goes_to_host_memory_whole_and_unverified() -> None
     device.close()
 
 
-def test_a_packet_to_be_cut_says_that_it_is_ipv6() -> None:
+def test_tso_of_an_ipv6_packet_is_marked_as_ipv6() -> None:
     wire = FakeWire()
     device = NetDevice(DeviceConfig("eth0", 1, OUR_MAC), wire, Ledger())
     device.xmit(Skb(memoryview(frame(b"")), None, gso_size=1440), 54)
     (sent,) = wire.sent
-    assert (sent.how.ipv6, sent.how.csum_start, sent.how.gso_size) == (True, 54, 1440)
+    assert (sent.offload.ipv6, sent.offload.csum_start, sent.offload.gso_size) == (True, 54, 1440)
     device.close()

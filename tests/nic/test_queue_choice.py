@@ -1,4 +1,4 @@
-"""Which rx queue a flow gets: the published Toeplitz vectors, the indirection table, n-tuple rules."""
+"""Which rx queue a flow goes to: the published Toeplitz vectors, the indirection table, n-tuple rules."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_many_flows_reach_every_queue() -> None:
     assert {rss.queue(flow("10.0.0.2", port, "10.0.0.1", 7000)) for port in ports} == set(range(8))
 
 
-def test_what_has_no_flow_goes_to_the_tables_first_queue() -> None:
+def test_a_packet_without_a_flow_goes_to_the_tables_first_queue() -> None:
     rss = Rss(8)
     rss.table[0] = 5
     assert rss.queue(b"") == 5
@@ -86,7 +86,7 @@ def chosen(steering: FlowSteering) -> int | None:
         (NtupleRule(3, src_ip=address_int("10.0.0.2"), dst_ip=address_int("10.0.0.1")), True),
         (NtupleRule(3, src_ip=address_int("10.0.0.1")), False),
         (NtupleRule(3, dst_ip=address_int("10.0.0.2")), False),
-        (NtupleRule(3, src_port=0), False),  # a wanted 0 is no wildcard
+        (NtupleRule(3, src_port=0), False),  # port 0 is a value, not a wildcard
         (NtupleRule(3, dst_port=7001, dst_port_mask=0xFFFE), True),
         (NtupleRule(3, dst_port=7002, dst_port_mask=0xFFFE), False),
         (NtupleRule(3, src_ip=address_int("10.0.0.99"), src_ip_mask=0xFFFFFF00), True),
@@ -95,7 +95,7 @@ def chosen(steering: FlowSteering) -> int | None:
         (NtupleRule(3, address_bytes=16), False),
     ],
 )
-def test_a_rule_matches_what_all_its_fields_name(rule: NtupleRule, matches: bool) -> None:
+def test_a_rule_matches_a_flow_if_all_its_fields_match(rule: NtupleRule, matches: bool) -> None:
     steering = FlowSteering()
     steering.insert(rule, None)
     assert chosen(steering) == (3 if matches else None)
@@ -106,13 +106,13 @@ def test_without_rules_nothing_is_steered() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", FLOW[:8]])
-def test_what_is_not_tcp_is_not_steered(data: bytes) -> None:
+def test_a_flow_without_ports_is_not_steered(data: bytes) -> None:
     steering = FlowSteering()
     steering.insert(NtupleRule(3), None)
     assert steering.match(data) is None
 
 
-def test_the_lowest_location_wins_whatever_came_first() -> None:
+def test_the_lowest_location_applies_whatever_was_inserted_first() -> None:
     steering = FlowSteering()
     steering.insert(NtupleRule(5), 10)
     steering.insert(NtupleRule(4), 2)

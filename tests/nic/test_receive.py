@@ -1,4 +1,4 @@
-"""A frame's headers land in host memory and its payload in the queue's buffers, parted to the byte."""
+"""Headers go to host memory and payload to the buffers of the queue, split to the byte."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import ROUTES, Place, totals
 from nodes.nic.flow_steering import NtupleRule
+from nodes.nic.rx_placement import LINEAR_MAX
+from nodes.uapi.socket import PAGE_SIZE
 from tests.netmem.failing import FailingNetIovs
 from tests.nic.bench import DEVMEM_QUEUE, Bench
 from tests.nic.frames import Tcp, arp_request, fragment, icmp, udp
@@ -25,13 +27,13 @@ def text(length: int, seed: int = 1) -> bytes:
     return bytes(random.Random(seed).choices(range(0x80, 0x100), k=length))
 
 
-# --- parting headers from payload
+# --- header split
 
 
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize(("ip_options", "tcp_options"), [(0, 0), (0, 12), (40, 40), (4, 20)])
-def test_headers_and_payload_part_exactly(
+def test_headers_and_payload_are_split_exactly(
     bench: Bench, split: bool, length: int, ip_options: int, tcp_options: int
 ) -> None:
     if split:
@@ -61,10 +63,10 @@ def test_device_memory_gets_the_payload_and_host_memory_the_headers(
     assert got.skb.payload.unreadable
     assert {frag.netmem.region for frag in got.skb.payload.frags} == {binding.region}
     assert [frag.offset % niov_size for frag in got.skb.payload.frags] == [0] * -(-length // niov_size)
-    # The bytes themselves, in both memories: payload here, written nowhere else, and no header.
+    # Device memory has the payload and nothing else, host memory the headers and nothing else.
     assert len(bench.touched()) == length
-    assert bytes(bench.device._header.view[:66]) == got.header
-    assert not any(bench.device._header.view[66:])
+    assert bytes(bench.device.placement.header_buffer.view[:66]) == got.header
+    assert not any(bench.device.placement.header_buffer.view[66:])
     assert all(rxq.posted == 0 for rxq in bench.device.rx_queues if rxq.id != DEVMEM_QUEUE)
 
 
@@ -111,7 +113,7 @@ def test_padding_of_a_short_frame_is_dropped_by_the_nic(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "frame", [arp_request(), icmp(b"data"), udp(bytes(4000)), fragment(0, True, bytes(300)), b"short"]
 )
-def test_what_cannot_be_split_arrives_whole_in_host_memory(bench: Bench, frame: bytes) -> None:
+def test_a_frame_that_cannot_be_split_arrives_whole_in_host_memory(bench: Bench, frame: bytes) -> None:
     bench.bind()
     bench.wire.put(frame)
     (got,) = bench.poll()
@@ -139,13 +141,31 @@ def test_an_unsplittable_frame_that_no_host_buffer_holds_is_dropped(bench: Bench
 # --- budget and counters
 
 
+def test_the_header_buffer_is_a_page_until_a_frame_needs_more(bench: Bench) -> None:
+    def size() -> int:
+        return bench.device.placement.header_buffer.size
+
+    bench.split()
+    for frame in (arp_request(), udp(bytes(3000)), Tcp(text(64000), tcp_options=40).frame()):
+        bench.wire.put(frame)
+    assert (len(bench.poll()), size()) == (3, PAGE_SIZE)
+    bench.wire.put(b"\xff" * (LINEAR_MAX + 1))
+    assert (bench.poll(), size()) == ([], PAGE_SIZE)
+    long = udp(text(60000))
+    bench.wire.put(long)
+    (got,) = bench.poll()
+    assert (got.header, got.skb.payload, size()) == (long, None, LINEAR_MAX)
+    bench.wire.put(arp_request())
+    assert bench.poll()[0].header == arp_request()
+
+
 def test_a_poll_takes_no_more_than_its_budget(bench: Bench) -> None:
     for _ in range(5):
         bench.wire.put(arp_request())
     assert [len(bench.poll(2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_super_packets_count_what_they_stand_for(bench: Bench) -> None:
+def test_super_packets_count_their_wire_packets(bench: Bench) -> None:
     bench.bind(65536)
     segment = Tcp(text(10000), tcp_options=12)
     bench.wire.put(segment.frame(), gso_size=1448)
@@ -176,10 +196,10 @@ def test_a_frame_without_posted_buffers_is_dropped_and_counted(bench: Bench) -> 
     assert counters.rx_packets == 4
     bench.release(got[1].skb)
     bench.wire.put(Tcp(text(4096)).frame())
-    assert len(bench.poll()) == 1  # what was given back is used again
+    assert len(bench.poll()) == 1  # a buffer that was given back is used again
 
 
-def test_a_frame_larger_than_what_is_posted_takes_nothing(bench: Bench) -> None:
+def test_a_frame_longer_than_the_posted_buffers_takes_none_of_them(bench: Bench) -> None:
     bench.bind(niovs=3)
     bench.wire.put(Tcp(text(4 * 4096)).frame())
     bench.wire.put(Tcp(text(3 * 4096)).frame())
@@ -187,7 +207,7 @@ def test_a_frame_larger_than_what_is_posted_takes_nothing(bench: Bench) -> None:
     assert got.payload == text(3 * 4096)
 
 
-def test_headers_alone_need_no_buffer(bench: Bench) -> None:
+def test_a_frame_without_payload_needs_no_posted_buffer(bench: Bench) -> None:
     bench.bind(niovs=1)
     bench.wire.put(Tcp(text(1)).frame())
     bench.wire.put(Tcp(b"").frame())
@@ -211,7 +231,7 @@ def test_a_bad_checksum_is_dropped_and_a_good_one_is_not(bench: Bench, split: bo
     assert sum(rxq.counters.rx_packets for rxq in bench.device.rx_queues) == 1
 
 
-def test_a_wrong_bit_anywhere_in_the_payload_is_noticed(bench: Bench) -> None:
+def test_a_wrong_bit_anywhere_in_the_payload_fails_the_checksum(bench: Bench) -> None:
     bench.bind()
     frame = Tcp(text(4099)).frame()
     for at in (54, 55, 54 + 4095, 54 + 4096, len(frame) - 1):
@@ -220,14 +240,14 @@ def test_a_wrong_bit_anywhere_in_the_payload_is_noticed(bench: Bench) -> None:
     assert bench.queue.counters.rx_csum_bad == 5
 
 
-def test_a_checksum_that_the_link_vouches_for_is_not_verified(bench: Bench) -> None:
+def test_a_checksum_that_the_link_has_verified_is_not_verified_again(bench: Bench) -> None:
     bench.bind()
     bench.wire.put(Tcp(text(100)).frame(bad_checksum=True), checksum_good=True)
     assert len(bench.poll()) == 1
     assert bench.queue.counters.rx_csum_bad == 0
 
 
-def test_what_is_dropped_while_polling_goes_to_the_pools_cache_and_later_to_its_ring(bench: Bench) -> None:
+def test_puts_during_a_poll_go_to_the_cache_and_later_ones_to_the_ring(bench: Bench) -> None:
     bench.bind()
     stats = bench.queue.pool.stats
     bench.wire.put(Tcp(text(4097)).frame(bad_checksum=True))
@@ -246,7 +266,7 @@ def test_what_is_dropped_while_polling_goes_to_the_pools_cache_and_later_to_its_
 # --- queues
 
 
-def test_a_rule_goes_ahead_of_the_table_and_a_flow_moves_when_rules_change(bench: Bench) -> None:
+def test_a_rule_precedes_the_table_and_flows_move_when_rules_change(bench: Bench) -> None:
     bench.split()
     device = bench.device
     device.rss.table = [1] * 128
@@ -288,7 +308,7 @@ def test_a_restart_loses_only_what_was_posted(bench: Bench) -> None:
     got = bench.poll()
     assert bench.queue.posted == 13
     old = bench.queue.pool
-    bench.queue.restart(binding.page_pool(1024))
+    bench.queue.restart(binding.page_pool(1024, bench.device.pool_context))
     assert (bench.queue.posted, old.inflight, binding.provider.free) == (0, 3, 61)
     assert [each.payload for each in got] == [text(4096, seq) for seq in range(3)]
     bench.wire.put(Tcp(text(77), seq=9).frame())

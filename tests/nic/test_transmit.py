@@ -1,4 +1,4 @@
-"""Frames leave gathered from where their payload lies; a busy wire makes them wait, in order."""
+"""Frames are gathered from where their payload lies; while the wire is busy they wait in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nodes.machine import dmabuf
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger, totals
 from nodes.netmem.binding import TxBinding
-from nodes.nic.af_packet import Departing
+from nodes.nic.wire_port import TxOffload
 from nodes.skb import Frag, Frags, Skb
 from nodes.sock.send_pages import SendPages
 from nodes.wire.tcp import CHECKSUM_OFFSET
@@ -20,7 +20,7 @@ HEADER = bytes(range(54))
 
 
 class Sender:
-    """A dma-buf bound for sending on a bench's device."""
+    """A dma-buf that is bound to the device of a bench for sending."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -32,7 +32,7 @@ class Sender:
         self.freed += 1
 
     def skb(self, *spans: tuple[int, int], gso_size: int = 0) -> Skb:
-        """Headers and a payload of these (offset, size) pieces."""
+        """An skb with these (offset, size) fragments."""
         payload = Frags([Frag(self.binding.netmem(), at, size) for at, size in spans])
         packets = -(-len(payload) // gso_size) if gso_size else 1
         return Skb(memoryview(HEADER), payload, gso_size=gso_size, wire_packets=packets)
@@ -54,7 +54,7 @@ def sent(bench: Bench) -> list[bytes]:
     return [each.frame for each in bench.wire.sent]
 
 
-def test_a_frame_is_gathered_from_its_pieces(bench: Bench, sender: Sender) -> None:
+def test_a_frame_is_gathered_from_its_fragments(bench: Bench, sender: Sender) -> None:
     bench.device.xmit(sender.skb((10, 5), (4096, 3), (1, 1)), 34)
     assert sent(bench) == [HEADER + bytes([10, 11, 12, 13, 14, 0, 1, 2, 1])]
     assert sender.references == 0
@@ -77,15 +77,15 @@ def test_host_pages_are_read_from_host_memory(bench: Bench) -> None:
     assert pages.inflight == 0
 
 
-def test_the_nic_is_told_where_to_cut_and_what_to_sum(bench: Bench, sender: Sender) -> None:
+def test_a_frame_carries_its_tso_and_checksum_offload(bench: Bench, sender: Sender) -> None:
     bench.device.xmit(sender.skb((0, 3000), gso_size=1448), 34)
     bench.device.xmit(Skb(memoryview(HEADER), None), 0)
-    tso, plain = (each.how for each in bench.wire.sent)
-    assert tso == Departing(54, 1448, 34, CHECKSUM_OFFSET)
-    assert plain == Departing(0, 0, 0, 0)
+    tso, plain = (each.offload for each in bench.wire.sent)
+    assert tso == TxOffload(54, 1448, 34, CHECKSUM_OFFSET)
+    assert plain == TxOffload(0, 0, 0, 0)
 
 
-def test_counters_tell_frames_bytes_and_wire_packets(bench: Bench, sender: Sender) -> None:
+def test_counters_count_frames_bytes_and_wire_packets(bench: Bench, sender: Sender) -> None:
     bench.device.xmit(sender.skb((0, 3000), gso_size=1448), 34)
     bench.device.xmit(Skb(memoryview(HEADER), None), 34)
     c = bench.device.tx.counters
@@ -106,7 +106,7 @@ def test_a_busy_wire_makes_frames_wait_in_order(bench: Bench, sender: Sender) ->
     tx.kick()
     assert tx.stopped
     wire.room = None
-    bench.device.xmit(sender.skb((4, 1)), 34)  # may not overtake
+    bench.device.xmit(sender.skb((4, 1)), 34)  # must not overtake
     assert len(bench.wire.sent) == 3
     tx.kick()
     assert not tx.stopped
@@ -131,7 +131,7 @@ def test_a_kick_with_nothing_waiting_does_nothing(bench: Bench) -> None:
     assert bench.device.tx.counters.tx_wake == 0
 
 
-def test_a_dead_link_loses_frames_and_counts_them(bench: Bench, sender: Sender) -> None:
+def test_a_link_that_is_down_loses_frames_and_counts_them(bench: Bench, sender: Sender) -> None:
     bench.wire.down = True
     bench.device.xmit(sender.skb((0, 100)), 34)
     assert bench.device.tx.counters.tx_hw_drops == 1
@@ -142,7 +142,7 @@ def test_a_dead_link_loses_frames_and_counts_them(bench: Bench, sender: Sender) 
     assert sent(bench) == [HEADER + b"\0"]
 
 
-def test_a_link_that_dies_while_frames_wait_loses_them(bench: Bench, sender: Sender) -> None:
+def test_frames_that_wait_are_lost_when_the_link_goes_down(bench: Bench, sender: Sender) -> None:
     bench.wire.room = 0
     for at in range(3):
         bench.device.xmit(sender.skb((at, 1)), 34)
@@ -154,7 +154,7 @@ def test_a_link_that_dies_while_frames_wait_loses_them(bench: Bench, sender: Sen
 @pytest.mark.parametrize(
     ("netmem_tx", "ifindex", "passes"), [(True, 2, True), (True, 3, False), (False, 2, False)]
 )
-def test_unreadable_payload_leaves_only_by_its_own_device(
+def test_unreadable_payload_is_sent_only_by_its_own_device(
     bench: Bench, sender: Sender, netmem_tx: bool, ifindex: int, passes: bool
 ) -> None:
     bench.device.netmem_tx = netmem_tx
@@ -165,7 +165,7 @@ def test_unreadable_payload_leaves_only_by_its_own_device(
     assert sender.references == 0
 
 
-def test_readable_payload_leaves_by_any_device(bench: Bench) -> None:
+def test_readable_payload_is_sent_by_any_device(bench: Bench) -> None:
     bench.device.netmem_tx = False
     pages = SendPages(Cpu(Ledger()), 1 << 20)
     bench.device.xmit(Skb(memoryview(HEADER), pages.copy_from_user(memoryview(b"data"))), 34)

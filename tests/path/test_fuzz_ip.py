@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from nodes.nic.af_packet import Departing
+from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.wire import arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, ndisc, tcp
 from nodes.wire.arp import Arp
@@ -122,7 +122,7 @@ def test_nothing_is_upset_by_mutated_frames(hosts: TwoHosts, seed: int, good: bo
     hosts.to_b.checksum_good = good
     hosts.to_a.lose = lambda _: True
     for number in range(FRAMES):
-        hosts.a.device.wire.send(monkey.frame(), [], Departing())
+        hosts.a.device.wire.send(monkey.frame(), [], TxOffload())
         if number % 32 == 31:
             hosts.now += 0.001
             hosts.b.turn()

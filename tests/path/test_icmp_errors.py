@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6
 import pytest
 
 from nodes.inet.path_mtu import CACHE_MAX, EXPIRES_S, MIN_V4, PathMtus, bounded
-from nodes.nic.af_packet import Departing
+from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
 from nodes.wire import ethernet, icmp, icmpv6, ip, ipv4, ipv6
@@ -77,7 +77,7 @@ class Router:
             message = icmp.emit_error(error)
             header = ipv4.emit(b.address, a.address, ip.ICMP, len(message))
             frame_bytes = ethernet.emit(*ends, ethernet.TYPE_IPV4) + header + message
-        b.device.wire.send(frame_bytes, [], Departing())
+        b.device.wire.send(frame_bytes, [], TxOffload())
         self.hosts.rest(0.01)
 
 

@@ -10,8 +10,8 @@ from socket import AF_INET, AF_INET6
 import pytest
 
 from nodes.machine.ledger import totals
-from nodes.nic.af_packet import Departing
 from nodes.nic.flow_steering import NtupleRule
+from nodes.nic.wire_port import TxOffload
 from nodes.skb import LinearFrags
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sockopt import get_option, set_option
@@ -163,7 +163,7 @@ def test_ipv6_only_is_decided_before_bind_and_unknown_to_ipv4(hosts: TwoHosts) -
 def from_a(hosts: TwoHosts, packet: bytes, to: bytes | None = None) -> None:
     """A packet of IPv6 arrives at b."""
     ends = to or hosts.b.device.config.mac, hosts.a.device.config.mac
-    hosts.a.device.wire.send(ethernet.emit(*ends, ethernet.TYPE_IPV6) + packet, [], Departing())
+    hosts.a.device.wire.send(ethernet.emit(*ends, ethernet.TYPE_IPV6) + packet, [], TxOffload())
 
 
 def answers(hosts: TwoHosts) -> list[bytes]:

@@ -8,7 +8,7 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from nodes.nic.af_packet import Departing
+from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
 from nodes.wire import ethernet, ip, ipv4, ipv6, tcp
@@ -35,7 +35,7 @@ def from_stranger(hosts: TwoHosts, header: TcpHeader, address: int) -> None:
     else:
         packet = ipv4.emit(address, hosts.b.address, ip.TCP, len(l4)) + l4
         frame = ethernet.emit(*macs, ethernet.TYPE_IPV4) + packet
-    hosts.a.device.wire.send(frame, [], Departing())
+    hosts.a.device.wire.send(frame, [], TxOffload())
 
 
 def flood(hosts: TwoHosts, count: int, family: int = AF_INET) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.inet.dad import AddressConflict
-from nodes.nic.af_packet import Departing
+from nodes.nic.wire_port import TxOffload
 from nodes.wire import arp, ethernet, icmpv6, ip, ipv6, ndisc
 from tests.path.two_hosts import TwoHosts
 
@@ -20,13 +20,13 @@ def neighbour_says(
     message = icmpv6.with_checksum(ndisc.emit(packet), src, dst)
     frame = ethernet.emit(ethernet.multicast_of(dst), STRANGER, ethernet.TYPE_IPV6)
     frame += ipv6.emit(src, dst, ip.ICMPV6, len(message), 0, ndisc.HOP_LIMIT) + message
-    hosts.b.device.wire.send(frame, [], Departing())
+    hosts.b.device.wire.send(frame, [], TxOffload())
     hosts.rest(0.01)
 
 
 def neighbour_asks(hosts: TwoHosts, packet: arp.Arp) -> None:
     frame = ethernet.emit(ethernet.BROADCAST, packet.sender_mac, ethernet.TYPE_ARP) + arp.emit(packet)
-    hosts.b.device.wire.send(frame, [], Departing())
+    hosts.b.device.wire.send(frame, [], TxOffload())
     hosts.rest(0.01)
 
 
@@ -57,7 +57,7 @@ def test_a_neighbour_with_our_ipv6_address_is_noticed_by_probing(hosts: TwoHosts
     message = icmpv6.with_checksum(message, src, dst)
     frame = ethernet.emit(ethernet.multicast_of(dst), mac, ethernet.TYPE_IPV6)
     frame += ipv6.emit(src, dst, ip.ICMPV6, len(message), 0, ndisc.HOP_LIMIT) + message
-    hosts.b.device.wire.send(frame, [], Departing())
+    hosts.b.device.wire.send(frame, [], TxOffload())
     hosts.rest(0.01)
     assert link.dad.conflict == AddressConflict(ours, mac)
 
@@ -69,7 +69,7 @@ def test_a_neighbour_with_our_address_is_noticed_by_probing(hosts: TwoHosts) -> 
     mac = hosts.b.device.config.mac
     claim = arp.emit(arp.Arp(arp.REPLY, mac, hosts.a.address, hosts.a.device.config.mac, hosts.a.address))
     frame = ethernet.emit(hosts.a.device.config.mac, mac, ethernet.TYPE_ARP) + claim
-    hosts.b.device.wire.send(frame, [], Departing())
+    hosts.b.device.wire.send(frame, [], TxOffload())
     hosts.rest(0.01)
     assert hosts.a.stack.inet.conflict == AddressConflict(hosts.a.address, mac)
 
@@ -104,7 +104,7 @@ def test_our_own_questions_come_back_and_are_no_neighbours(hosts: TwoHosts) -> N
     hosts.rest(0.01)
     assert len(sent) == 2
     for frame in sent:
-        hosts.b.device.wire.send(frame, [], Departing())
+        hosts.b.device.wire.send(frame, [], TxOffload())
     hosts.rest(0.01)
     hosts.to_b.lose = lambda _: False
     assert a.stack.inet.conflict is None

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from nodes.machine.ledger import totals
-from nodes.nic.af_packet import Departing
+from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sockopt import set_option
 from nodes.tcp.state import State
@@ -196,7 +196,7 @@ def test_icmp_echo_is_answered(hosts: TwoHosts) -> None:
     message[2:4] = internet_checksum(bytes(message)).to_bytes(2, "big")
     packet = ipv4.emit(hosts.a.address, hosts.b.address, ipv4.ICMP, len(message)) + message
     frame = ethernet.emit(hosts.b.device.config.mac, hosts.a.device.config.mac, ethernet.TYPE_IPV4) + packet
-    hosts.a.device.wire.send(frame, [], Departing())
+    hosts.a.device.wire.send(frame, [], TxOffload())
     answers: list[bytes] = []
 
 

@@ -19,8 +19,8 @@ from nodes.host_config import HostConfig, NicConfig
 from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
-from nodes.nic.af_packet import PEEK_BYTES, Arriving, Departing
 from nodes.nic.nic_model import GENERIC, MODELS, NicModel
+from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.recvmsg import Received, RecvRequest, recvmsg
 from nodes.sock.sendmsg import SendRequest, sendmsg, sent
@@ -88,12 +88,12 @@ class CableEnd:
     def __init__(self, outgoing: Cable, incoming: Cable, clock: Callable[[], float]) -> None:
         self._out, self._in, self.clock = outgoing, incoming, clock
 
-    def peek(self) -> Arriving | None:
+    def peek(self) -> RxFrame | None:
         if not self._in.frames or self._in.frames[0].at > self.clock():
             return None
         frame = self._in.frames[0]
         first = memoryview(frame.data[:PEEK_BYTES].ljust(PEEK_BYTES, b"\0"))
-        return Arriving(first, len(frame.data), frame.gso_size, self._in.checksum_good)
+        return RxFrame(first, len(frame.data), frame.gso_size, self._in.checksum_good)
 
     def receive(self, views: Sequence[memoryview]) -> None:
         data, at = self._in.frames.popleft().data, 0
@@ -105,8 +105,8 @@ class CableEnd:
     def drop(self) -> None:
         self._in.frames.popleft()
 
-    def send(self, headers: bytes, payload: Sequence[memoryview], how: Departing) -> bool:
-        self._out.put(Frame(headers + b"".join(payload), how.gso_size, self.clock() + STEP_S))
+    def send(self, headers: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        self._out.put(Frame(headers + b"".join(payload), offload.gso_size, self.clock() + STEP_S))
         return True
 
     def overruns(self) -> int:

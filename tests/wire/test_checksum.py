@@ -1,4 +1,4 @@
-"""Checksums against RFC 1071's example, a real header, and a word-by-word reference."""
+"""Checksums, compared with RFC 1071's example, a captured header, and a word-by-word reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RFC_1071 = bytes.fromhex("0001f203f4f5f6f7")  # section 3
 
 
 def reference(data: bytes) -> int:
-    """RFC 1071 section 4.1, a word at a time."""
+    """RFC 1071 section 4.1, one word at a time."""
     total = 0
     for at in range(0, len(data), 2):
         total += int.from_bytes(data[at : at + 2].ljust(2, b"\0"), "big")
@@ -49,7 +49,7 @@ def test_folding_adds_carries_back_until_none_is_left(total: int, folded: int) -
 
 
 @given(st.lists(st.binary(max_size=40), max_size=6))
-def test_cuts_anywhere_leave_the_sum_of_the_whole(pieces: list[bytes]) -> None:
+def test_views_that_are_cut_anywhere_have_the_sum_of_the_whole(pieces: list[bytes]) -> None:
     assert sum_of_views(memoryview(piece) for piece in pieces) == reference(b"".join(pieces))
 
 

@@ -1,4 +1,4 @@
-"""IPv6 headers, ICMPv6 and neighbour discovery against captured bytes, and from end to end of the wire."""
+"""IPv6 headers, ICMPv6 and neighbour discovery: which are parsed, which are dropped; `parse` reads `emit`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ v6 = st.integers(1 << 32, 2**128 - 1)
 
 
 def packet(*extensions: tuple[int, bytes], upper: int = ip.TCP, body: bytes = b"upper layer") -> bytes:
-    """(number, bytes after the next-header byte) of each extension header, in order."""
+    """A packet with these extension headers: (number, bytes after the next-header byte) of each."""
     numbers = [number for number, _ in extensions] + [upper]
     chain = b"".join(bytes((numbers[i + 1],)) + rest for i, (_, rest) in enumerate(extensions))
     return ipv6.emit(A, B, numbers[0], len(chain) + len(body)) + chain + body
@@ -32,18 +32,18 @@ def parse(data: bytes) -> IpHeader | None:
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1", "2001:db8::1", "fe80::1", "ff02::1", "0.0.0.0"])
-def test_an_address_comes_back_from_its_text(text: str) -> None:
+def test_an_address_is_parsed_as_it_was_written(text: str) -> None:
     assert ip.address_text(ip.address_int(text)) == text
 
 
-def test_a_mapped_address_is_the_one_it_maps() -> None:
+def test_an_ipv4_mapped_address_is_its_ipv4_address() -> None:
     assert ip.address_int("::ffff:10.0.0.1") == ip.address_int("10.0.0.1")
     assert ip.mapped_text(ip.address_int("10.0.0.1")) == "::ffff:10.0.0.1"
     assert [ip.mapped_text(0), ip.mapped_text(A)] == ["::", "2001:db8::a"]
 
 
 @pytest.mark.parametrize("text", ["::1", "::10.0.0.1", "2001:db8", "", "h1"])
-def test_what_no_link_carries_is_no_address(text: str) -> None:
+def test_an_address_that_no_link_carries_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         ip.address_int(text)
 
@@ -52,7 +52,9 @@ def test_what_no_link_carries_is_no_address(text: str) -> None:
 
 
 @given(v6, v6, st.integers(0, 255), st.integers(0, 1400), st.integers(0, 255), st.integers(0, 255))
-def test_a_header_comes_back(src: int, dst: int, protocol: int, payload: int, tos: int, hops: int) -> None:
+def test_a_header_is_parsed_as_it_was_emitted(
+    src: int, dst: int, protocol: int, payload: int, tos: int, hops: int
+) -> None:
     data = ipv6.emit(src, dst, protocol, payload, tos, hops)
     found = ipv6.parse(memoryview(b"!" * 14 + data), 14, 40 + payload)
     if protocol not in ipv6.EXTENSIONS:
@@ -73,31 +75,31 @@ def test_extension_headers_belong_to_the_header() -> None:
         [(ipv6.DESTINATION, b"\0" + PADN), (ipv6.HOP_BY_HOP, b"\0" + PADN)],  # hop-by-hop comes first
         [(ipv6.DESTINATION, b"\x05" + PADN)],  # longer than the packet
         [(ipv6.DESTINATION, b"\0\x01\x09\0\0\0\0")],  # an option longer than its header
-        [(ipv6.DESTINATION, b"\0\x80\x04\0\0\0\0")],  # an option that must be known
+        [(ipv6.DESTINATION, b"\0\x80\x04\0\0\0\0")],  # an option that must not be skipped
         [(ipv6.ROUTING, b"\0\0\x01\0\0\0\0")],  # segments left
         [(ipv6.FRAGMENT, b"\0\0\x01\0\0\0\0")],  # more fragments
         [(ipv6.FRAGMENT, b"\0\0\x08\0\0\0\0")],  # a later fragment
-        [(ipv6.DESTINATION, b"\0" + PADN)] * 9,  # more than anyone needs
+        [(ipv6.DESTINATION, b"\0" + PADN)] * 9,  # more than the parser skips
     ],
 )
-def test_what_extension_headers_must_not_say_is_dropped(extensions: list[tuple[int, bytes]]) -> None:
+def test_a_packet_with_invalid_extension_headers_is_dropped(extensions: list[tuple[int, bytes]]) -> None:
     assert parse(packet(*extensions)) is None
 
 
 def jumbogram(option: bytes, following: int, count: int, payload_length: int = 0) -> IpHeader | None:
-    """A packet of `count` bytes behind a hop-by-hop header with just this `option` (padded to fit)."""
+    """A packet of `count` bytes behind a hop-by-hop header that has only this `option`."""
     option = bytes((following, len(option) // 8)) + option
     header = ipv6.emit(A, B, ipv6.HOP_BY_HOP, payload_length)
     return parse(header + option + bytes(count))
 
 
-LINUXS = b"\xc2\x04"  # and ours:
+LINUXS = b"\xc2\x04"  # the jumbo option as Linux writes it; the next line is ours
 PADDED, PADDED_END = b"\1\2\0\0\xc2\x04", b"\1\2\0\0"
 
 
 @pytest.mark.parametrize(("before", "behind"), [(LINUXS, b""), (PADDED, PADDED_END)])
-def test_a_jumbo_option_is_for_what_needs_it(before: bytes, behind: bytes) -> None:
-    """RFC 2675 section 3: lengths of more than 65,535, in packets whose own length is 0."""
+def test_a_jumbo_option_is_accepted_for_lengths_above_65535_only(before: bytes, behind: bytes) -> None:
+    """RFC 2675 section 3: the payload length field of such a packet is 0."""
     size = 2 + len(before + behind) + 4
     for length, there in ((70_000, True), (65_536, True), (65_535, False), (100, False), (0, False)):
         option = before + length.to_bytes(4, "big") + behind
@@ -111,17 +113,17 @@ def test_a_jumbo_option_is_for_what_needs_it(before: bytes, behind: bytes) -> No
 
 
 @pytest.mark.parametrize("option", [b"\xc2\x02", b"\xc2\x05", b"\x05\x04"])
-def test_a_jumbo_option_of_another_length_is_none(option: bytes) -> None:
+def test_a_jumbo_option_of_another_length_is_not_accepted(option: bytes) -> None:
     assert jumbogram(option + (70_000).to_bytes(4, "big"), ip.TCP, 70_000 - 8) is None
 
 
-def test_no_other_header_has_a_jumbo_option() -> None:
+def test_a_jumbo_option_in_another_place_is_not_accepted() -> None:
     option = b"\0" + LINUXS + (70_000).to_bytes(4, "big")
     assert parse(packet((ipv6.DESTINATION, option))) is None
     assert parse(packet((ipv6.HOP_BY_HOP, option))) is None
 
 
-def test_our_own_jumbo_packet_is_known_again_when_it_is_quoted() -> None:
+def test_a_quoted_jumbo_packet_of_ours_is_parsed() -> None:
     found = ipv6.quoted(memoryview(ipv6.emit(A, B, ip.TCP, 100_000) + bytes(8)))
     assert found is not None
     assert (found.protocol, found.l4_start) == (ip.TCP, 40 + ipv6.JUMBO_BYTES)
@@ -135,12 +137,12 @@ def test_lengths_that_do_not_fit_are_dropped() -> None:
 
 
 @pytest.mark.parametrize("src", [1, 0xFFFFFFFF])
-def test_sources_that_cannot_be_told_from_ipv4_are_dropped(src: int) -> None:
+def test_a_source_in_the_range_of_ipv4_addresses_is_dropped(src: int) -> None:
     assert parse(ipv6.emit(src, B, ip.TCP, 0)) is None
 
 
 @given(st.binary(max_size=120))
-def test_no_bytes_at_all_upset_the_parsers(data: bytes) -> None:
+def test_the_parsers_accept_any_bytes_without_an_exception(data: bytes) -> None:
     view = memoryview(data)
     for protocol in (*ipv6.EXTENSIONS, ip.TCP):
         whole = ipv6.emit(A, B, protocol, len(data)) + data
@@ -168,14 +170,14 @@ def test_an_echo_reply_answers_an_echo_request_with_a_good_checksum() -> None:
 
 
 @pytest.mark.parametrize(("kind", "mtu"), [(icmpv6.PACKET_TOO_BIG, 1400), (icmpv6.UNREACHABLE, 0)])
-def test_an_error_of_version_6_comes_back(kind: int, mtu: int) -> None:
+def test_an_icmpv6_error_is_parsed_as_it_was_emitted(kind: int, mtu: int) -> None:
     sent = IcmpError(kind, 0, mtu, memoryview(packet()))
     assert icmpv6.parse_error(memoryview(icmpv6.emit_error(sent, A, B)), A, B) == sent
     assert icmpv6.parse_error(memoryview(icmpv6.emit_error(sent, A, B)), B, A + 2) is None
 
 
 @pytest.mark.parametrize(("code", "mtu"), [(4, 1400), (1, 0)])
-def test_an_error_of_version_4_comes_back(code: int, mtu: int) -> None:
+def test_an_icmp_error_is_parsed_as_it_was_emitted(code: int, mtu: int) -> None:
     sent = IcmpError(icmp.UNREACHABLE, code, mtu, memoryview(ipv4.emit(1, 2, ip.TCP, 8) + bytes(8)))
     message = icmp.emit_error(sent)
     assert icmp.parse_error(memoryview(message)) == sent
@@ -195,13 +197,13 @@ def test_a_quoted_packet_need_not_be_whole() -> None:
 
 
 @given(st.integers(1 << 32, (0xFF << 120) - 1), st.none() | st.binary(min_size=6, max_size=6))
-def test_a_solicitation_comes_back(target: int, mac: bytes | None) -> None:
+def test_a_solicitation_is_parsed_as_it_was_emitted(target: int, mac: bytes | None) -> None:
     packet = ndisc.Solicitation(target, mac)
     assert ndisc.parse(memoryview(ndisc.emit(packet))) == packet
 
 
 @given(st.binary(min_size=6, max_size=6), st.booleans(), st.booleans())
-def test_an_advertisement_comes_back(mac: bytes, solicited: bool, override: bool) -> None:
+def test_an_advertisement_is_parsed_as_it_was_emitted(mac: bytes, solicited: bool, override: bool) -> None:
     packet = ndisc.Advertisement(A, mac, solicited, override)
     assert ndisc.parse(memoryview(ndisc.emit(packet))) == packet
 
@@ -212,17 +214,17 @@ def test_an_advertisement_comes_back(mac: bytes, solicited: bool, override: bool
         lambda m: m[:23],
         lambda m: m[:1] + b"\1" + m[2:],  # a code
         lambda m: m[:8] + b"\xff" + m[9:],  # a multicast target
-        lambda m: m[:25] + b"\0" + m[26:],  # an option of no length
+        lambda m: m[:25] + b"\0" + m[26:],  # an option of length 0
         lambda m: m + b"\1",  # an option that is cut
     ],
 )
-def test_what_the_rfc_calls_invalid_is_dropped(damage: object) -> None:
+def test_an_invalid_neighbour_message_is_not_parsed(damage: object) -> None:
     assert callable(damage)
     message = ndisc.emit(ndisc.Solicitation(A, b"\2" * 6))
     assert ndisc.parse(memoryview(damage(message))) is None
 
 
-def test_multicast_names_are_those_of_the_rfcs() -> None:
+def test_multicast_addresses_are_those_of_the_rfcs() -> None:
     address = ip.address_int("2001:db8::1:800:200e:8c6c")
     assert ip.address_text(ipv6.solicited_node(address)) == "ff02::1:ff0e:8c6c"  # RFC 4291 section 2.7.1
     assert ethernet.multicast_of(ipv6.solicited_node(address)) == bytes.fromhex("3333ff0e8c6c")

@@ -1,4 +1,4 @@
-"""TCP headers survive the way to bytes and back; malformed ones are refused with a sentence."""
+"""TCP headers: `parse` reads what `emit` writes, and raises a sentence for malformed ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def round_trip(header: TcpHeader) -> TcpHeader:
 
 
 @given(u16, u32, u32, st.integers(0, 255), u16, st.none() | u32, st.lists(st.tuples(u32, u32), max_size=3))
-def test_an_ordinary_header_comes_back(
+def test_an_ordinary_header_is_parsed_as_it_was_emitted(
     port: int, seq: int, ack: int, flags: int, window: int, ts: int | None, sack: list[tuple[int, int]]
 ) -> None:
     header = TcpHeader(port, 80, seq, ack, flags, window, ts_val=ts, sack=tuple(sack))
@@ -30,7 +30,7 @@ def test_an_ordinary_header_comes_back(
 
 
 @given(u16, st.integers(0, 14), st.booleans(), st.none() | u32)
-def test_a_syn_comes_back(mss: int, wscale: int, sack: bool, ts: int | None) -> None:
+def test_a_syn_is_parsed_as_it_was_emitted(mss: int, wscale: int, sack: bool, ts: int | None) -> None:
     header = TcpHeader(1, 2, 3, 0, SYN, 65535, mss=mss, wscale=wscale, sack_permitted=sack, ts_val=ts)
     assert round_trip(header) == header
 
@@ -41,7 +41,7 @@ def test_a_fourth_sack_block_fits_only_without_timestamps() -> None:
     assert round_trip(TcpHeader(1, 2, 3, 4, ACK, 5, ts_val=9, sack=four)).sack == four[:3]
 
 
-def test_a_scale_beyond_14_is_taken_as_14() -> None:
+def test_a_window_scale_above_14_is_read_as_14() -> None:
     assert round_trip(TcpHeader(1, 2, 3, 0, SYN, 5, wscale=15)).wscale == 14
 
 

@@ -1,4 +1,4 @@
-"""TCP options as Linux and Windows write them, every mix of our own, and lengths that lie."""
+"""TCP options as Linux and Windows write them, every combination of ours, and wrong lengths."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_sack_of_two_blocks_beside_timestamps_is_read_and_written_alike() -> N
     assert emit(parsed(data)) == data
 
 
-def test_an_ordinary_segment_carries_timestamps_where_linux_puts_them() -> None:
+def test_an_ordinary_segment_has_timestamps_in_linuxs_place() -> None:
     data = with_options("0101080a 0000000100000002", ACK | PSH)
     assert emit(parsed(data)) == data
 
@@ -60,17 +60,17 @@ def test_an_ordinary_segment_carries_timestamps_where_linux_puts_them() -> None:
     [
         "00000000",  # end of list at once
         "01010101",
-        "00 020405",  # what follows the end is not looked at
-        "1e04abcd",  # MPTCP: unknown kinds are stepped over
-        "fd04f989",  # an experiment
-        "0206000005b4 0101",  # MSS of another length: not ours to interpret
+        "00 020405",  # options behind the end of the list are ignored
+        "1e04abcd",  # MPTCP: unknown kinds are skipped
+        "fd04f989",  # kind 253, for experiments
+        "0206000005b4 0101",  # MSS of another length
         "0302 0101",
         "04030001",
         "050600001111 0101",
         "0803ff01",
     ],
 )
-def test_what_is_unknown_or_of_another_length_is_stepped_over(options: str) -> None:
+def test_options_of_unknown_kind_or_length_are_skipped(options: str) -> None:
     assert parsed(with_options(options)) == header()
 
 
@@ -83,14 +83,14 @@ def test_an_option_after_an_unknown_one_is_read() -> None:
     [
         "01010108",  # no length
         "02000101",  # length 0
-        "02010101",  # length 1: would never end
+        "02010101",  # length 1: shorter than kind and length
         "02050405",  # one byte past the header
         "01010105",
         "080affff",
         "05ff0000",
     ],
 )
-def test_an_option_that_runs_out_of_the_header_is_malformed(options: str) -> None:
+def test_an_option_that_runs_past_the_header_is_malformed(options: str) -> None:
     with pytest.raises(MalformedTcp, match="runs out"):
         parse(memoryview(with_options(options)))
 
@@ -109,7 +109,7 @@ def test_the_checksum_is_written_as_given() -> None:
 
 
 @given(st.none() | u16, st.none() | st.integers(0, 14), st.booleans(), st.none() | u32, u32, blocks, u16)
-def test_every_mix_of_options_comes_back(
+def test_every_mix_of_options_is_parsed_as_it_was_emitted(
     mss: int | None,
     wscale: int | None,
     permitted: bool,
@@ -131,7 +131,7 @@ def test_every_mix_of_options_comes_back(
 
 
 @given(st.binary(max_size=40), st.integers(0, 2))
-def test_any_options_are_read_or_malformed(options: bytes, shift: int) -> None:
+def test_any_options_are_parsed_or_malformed(options: bytes, shift: int) -> None:
     data = bytes(shift) + with_options((options + bytes(-len(options) % 4)).hex())
     try:
         found, length = parse(memoryview(data), shift)

@@ -21,7 +21,7 @@ from nodes.client.host import Host
 from nodes.client.netdev import Attributes
 from nodes.client.socket import Socket
 from nodes.kernel_version import VERSIONS
-from nodes.machine.accelerator import Span
+from nodes.machine.accelerator import ByteRange
 from nodes.uapi import socket as uapi
 from workloads.experiment.records import Address
 from workloads.machine import Machine
@@ -38,7 +38,7 @@ _FLOAT = np.dtype(np.float32)
 class Batch(NamedTuple):
     """What one recvmsg delivered: spans of the receive dma-buf in stream order, and their tokens."""
 
-    spans: list[Span]
+    spans: list[ByteRange]
     tokens: list[int]
     bytes: int
 
