@@ -69,7 +69,7 @@ def command(page: str, words: str) -> str:
 
 def table(page: str, heading: str) -> list[list[str]]:
     """The cells of every table row below `## heading` of `page`, header rows left out."""
-    (section,) = re.findall(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text(page), re.DOTALL | re.MULTILINE)
+    section = text(page).split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     rules = {at for at, line in enumerate(lines) if set(line) <= set("|-")}
     kept = [line for at, line in enumerate(lines) if at not in rules and at + 1 not in rules]

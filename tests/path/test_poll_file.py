@@ -91,7 +91,7 @@ ABUSES: dict[str, Callable[[socket.socket, socket.socket], object]] = {
 
 @pytest.mark.parametrize("wait", [False, True])
 @pytest.mark.parametrize("deed", ABUSES)
-def test_whatever_is_done_to_a_file_harms_no_other_and_keeps_nobody(
+def test_whatever_is_done_to_a_file_harms_no_other_and_blocks_no_caller(
     hosts: TwoHosts, bell: Bell, deed: str, wait: bool
 ) -> None:
     chance = random.Random(7)

@@ -1,4 +1,4 @@
-"""Our addresses while we ask whether somebody has them: who is noticed, who is believed, who is answered."""
+"""Duplicate address detection: which messages are noticed, believed and answered while the host probes."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_our_own_questions_come_back_and_are_no_neighbours(hosts: TwoHosts) -> N
     assert a.inet.link.contender is None
 
 
-def test_while_it_asks_nobody_hears_that_it_has_the_address(hosts: TwoHosts) -> None:
+def test_while_it_probes_no_host_hears_that_it_has_the_address(hosts: TwoHosts) -> None:
     """RFC 4862 section 5.4.3, RFC 5227 section 2.1.1; and then everybody does."""
     link, ours = hosts.a.inet.link, hosts.a.address6
     link.probe(hosts.now + 1)
@@ -129,8 +129,8 @@ def test_while_it_asks_nobody_hears_that_it_has_the_address(hosts: TwoHosts) -> 
     hosts.to_b.lose = lambda _: False
 
 
-def test_later_whoever_claims_our_address_does_not_get_it(hosts: TwoHosts) -> None:
-    """A probe is answered, and teaches nobody an address of 0."""
+def test_a_later_claim_of_our_address_does_not_take_it(hosts: TwoHosts) -> None:
+    """A probe is answered, and no host learns an address of 0 from it."""
     link = hosts.a.inet.link
     link.probe(hosts.now + 1)
     hosts.rest(1.1)

@@ -136,7 +136,7 @@ def test_neither_closed_channels_nor_answered_calls_keep_their_deadlines(kernel:
     assert kernel.syscalls.next_deadline() == kernel.hosts.now + 0.001
 
 
-def test_a_listeners_channel_remembers_only_connections_that_nobody_serves(kernel: Kernel) -> None:
+def test_a_listeners_channel_remembers_only_connections_that_no_channel_serves(kernel: Kernel) -> None:
     listener, port = kernel.process(), 6000
     listener.call(syscalls.OpenSocket())
     listener.call(syscalls.Bind("", port))
@@ -157,7 +157,7 @@ def test_a_listeners_channel_remembers_only_connections_that_nobody_serves(kerne
     listener.close()
     kernel.hosts.rest(0.1)
     ended = [client.connection is not None and client.connection.fin_received for client in clients]
-    assert ended == [False, False, True]  # nobody could serve the third any more
+    assert ended == [False, False, True]  # no channel can serve the third any more
 
 
 @pytest.mark.parametrize("dmabuf_id", [0, 1])

@@ -64,7 +64,7 @@ ROWS: dict[str, Row] = {
         test=_BIND + "test_a5_a_tx_queue_is_einval",
     ),
     "A6": Row(
-        "a queue type that is none, or ifindex 0: ERANGE by the policy",
+        "an unknown queue type, or ifindex 0: ERANGE by the policy",
         "holds",
         test=_BIND + "test_a6_a_type_that_is_none_and_ifindex_0_are_erange",
     ),
@@ -79,23 +79,23 @@ ROWS: dict[str, Row] = {
         test=_BIND + "test_a8_a_queue_named_twice_is_bound_once",
     ),
     "A9": Row(
-        "rx-page-size no power of two, or below a page: EINVAL or ERANGE",
+        "rx-page-size that is not a power of two, or below a page: EINVAL or ERANGE",
         "holds",
         test=_BIND + "test_a9_an_rx_page_size_that_is_no_power_of_two_from_a_page_on_is_einval",
     ),
     "A10": Row(
-        "rx-page-size beyond what the device can do: EOPNOTSUPP",
+        "rx-page-size above the device's maximum: EOPNOTSUPP",
         "holds",
         test=_BIND + "test_a10_an_rx_page_size_beyond_the_devices_is_eopnotsupp",
     ),
     "A11": Row(
-        "no device of that ifindex: ENODEV",
+        "no device has that ifindex: ENODEV",
         "holds",
         test=_BIND + "test_a11_an_unknown_ifindex_is_enodev",
     ),
     "A12": _absent(
         "a device that is not present: ENODEV",
-        "the emulated device is there as long as its endpoint is",
+        "the emulated device exists as long as its endpoint",
     ),
     "A13": Row(
         "a driver without queue management: EOPNOTSUPP",
@@ -118,7 +118,7 @@ ROWS: dict[str, Row] = {
         test=_BIND + "test_a16_a_descriptor_that_is_not_open_is_ebadf",
     ),
     "A17": Row(
-        "a descriptor that is no dma-buf: EINVAL",
+        "a descriptor that is not a dma-buf: EINVAL",
         "holds",
         test=_BIND + "test_a17_a_descriptor_that_is_no_dma_buf_is_einval",
     ),
@@ -129,7 +129,7 @@ ROWS: dict[str, Row] = {
         _BIND + "test_a18_what_the_memory_refuses_is_the_binds_errno",
     ),
     "A19": Row(
-        "a dma-buf that is no multiple of the net_iov size: EINVAL",
+        "a dma-buf size that is not a multiple of the net_iov size: EINVAL",
         "holds",
         test=_BIND + "test_a19_a_size_that_is_no_multiple_of_the_net_iovs_is_einval",
     ),
@@ -139,7 +139,7 @@ ROWS: dict[str, Row] = {
     ),
     "A21": _absent(
         "more than 2^32-1 net_iovs: E2BIG",
-        "so much memory cannot be had: 2^32 net_iovs are 16 TiB",
+        "no machine here has the memory: 2^32 net_iovs are 16 TiB",
     ),
     "A22": Row(
         "tcp-data-split off or unknown at bind: EINVAL",
@@ -215,12 +215,12 @@ ROWS: dict[str, Row] = {
     "C1": Row(
         "recv without MSG_SOCK_DEVMEM at devmem data: EFAULT or the short count, and data stays",
         "holds",
-        test=_RECEIVE + "test_without_msg_sock_devmem_device_memory_is_efault_or_the_short_count_and_stays",
+        test=_RECEIVE + "test_devmem_data_without_msg_sock_devmem_is_efault_or_short_and_stays",
     ),
     "C2": Row(
         "MSG_SOCK_DEVMEM at ordinary data: a plain copy and no control message",
         "holds",
-        test=_RECEIVE + "test_msg_sock_devmem_at_ordinary_data_is_a_plain_copy_without_control_messages",
+        test=_RECEIVE + "test_msg_sock_devmem_at_ordinary_data_copies_without_control_messages",
     ),
     "C3": Row(
         "one call never mixes devmem and ordinary data",
@@ -243,10 +243,10 @@ ROWS: dict[str, Row] = {
     "C7": Row(
         "the token table cannot grow: ENOMEM or EBUSY",
         "holds",
-        "EBUSY when 2^31-1 tokens are held, which the test makes fewer",
+        "EBUSY when 2^31-1 tokens are held; the test lowers this limit",
         _RECEIVE + "test_a_full_token_table_is_ebusy_or_the_short_count_until_a_token_returns",
     ),
-    "C8": _absent("fragments end before the bytes asked for: EFAULT",
+    "C8": _absent("fragments end before the requested bytes: EFAULT",
                   "lengths and fragments cannot disagree here"),
     "C9": Row(
         "a listening socket: ENOTCONN",
@@ -264,7 +264,7 @@ ROWS: dict[str, Row] = {
         test=_RECEIVE + "test_msg_peek_gives_the_same_fragments_and_new_tokens_each_time",
     ),
     "C12": Row("zero-copy receive, splice and packet sockets see no payload",
-        "holds", "captures stand for packet sockets; zero-copy receive and splice do not exist here",
+        "holds", "captures take the place of packet sockets; there is no zero-copy receive or splice",
         "tests/nic/test_capture.py::test_of_device_memory_only_headers_are_stored"),
     # --- D: freeing
     "D1": Row(
@@ -283,7 +283,7 @@ ROWS: dict[str, Row] = {
         test=_FREEING + "test_no_whole_tokens_or_more_than_128_is_einval_and_nothing_is_freed",
     ),
     "D4": _absent("DONTNEED without memory: ENOMEM; from bad memory: EFAULT",
-                  "option values come inside the call, and need no allocation"),
+                  "option values come inside the call and need no allocation"),
     "D5": Row(
         "an unknown, returned or foreign token is skipped, and uses up the limit",
         "holds", test="tests/semantics/test_freeing.py::"
@@ -339,20 +339,20 @@ ROWS: dict[str, Row] = {
         "holds",
         test=_TRANSMIT + "test_an_offset_beyond_the_dmabuf_undoes_the_skb",
     ),
-    "E7": _absent("an iterator that is no user iovec: EFAULT",
+    "E7": _absent("an iterator that is not a user iovec: EFAULT",
                   "there is no io_uring and no splice"),
     "E8": Row(
-        "more than 17 frags: another skb, unseen",
+        "more than 17 frags: another skb, which the application does not see",
         "holds",
         test=_TRANSMIT + "test_seventeen_fragments_fill_an_skb",
     ),
-    "E9": _absent("another notifier: another skb, unseen",
-                  "unseen in the kernel too"),
+    "E9": _absent("another notifier: another skb, which the application does not see",
+                  "an application cannot see it in Linux either"),
     "E10": Row(
         "readable and unreadable frags never share an skb",
         "holds", test="tests/semantics/test_transmit.py::"
         "test_host_memory_does_not_share_an_unsent_skb_with_device_memory, tests/semantics/test_transmit.py::"
-        "test_readable_and_unreadable_bytes_never_share_a_packet_nor_does_the_cpu_read_device_memory",
+        "test_readable_bytes_share_no_packet_with_unreadable_which_no_cpu_reads",
     ),
     "E11": Row(
         "no notifier can be allocated: ENOBUFS",
@@ -377,13 +377,13 @@ ROWS: dict[str, Row] = {
     "E15": Row(
         "a checksum or copy in software: the packet is dropped",
         "holds",
-        "a copy, for want of scatter-gather; checksums are always the NIC's",
+        "a copy, on a device without scatter-gather; the NIC always makes checksums",
         _TRANSMIT + "test_what_would_have_to_be_copied_is_dropped_in_silence_and_tcp_repeats_it",
     ),
     "E16": Row(
         "a route without scatter-gather: EFAULT",
         "holds",
-        "asked at each call, of the kernel when the connection is made",
+        "checked at each call; Linux checks when the connection is made",
         _TRANSMIT + "test_without_scatter_gather_a_dma_buf_is_efault_and_ordinary_memory_goes",
     ),
 }  # fmt: skip

@@ -160,7 +160,7 @@ def test_the_freed_number_is_given_again_first(hosts: TwoHosts, held: DevmemSock
     assert uapi.MAX_DONTNEED_TOKENS * uapi.DMABUF_TOKEN.size == 1024
 
 
-def test_a_duplicate_is_dropped_to_the_pools_cache_and_a_returned_token_goes_to_its_ring() -> None:
+def test_a_duplicate_goes_to_the_pools_cache_and_a_returned_token_to_its_ring() -> None:
     """page_pool_napi_local: softirq on the CPU that owns the cache may use it, a system call may not."""
     two = TwoHosts(impairment=Impairment(duplicate=1.0))
     memory = two.b.bind_rx(1 << 20)

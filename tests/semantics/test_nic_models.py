@@ -101,7 +101,7 @@ def test_a_driver_of_larger_pools_receives_into_its_larger_pages() -> None:
 @pytest.mark.parametrize("tx", [False, True])
 @pytest.mark.parametrize("header_buffer", [None, 60, 66, 67])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_nic_without_obstacle_takes_all_payload_to_device_memory_and_no_other_does(
+def test_only_a_nic_without_obstacle_takes_all_payload_to_device_memory(
     name: str, header_buffer: int | None, tx: bool
 ) -> None:
     nic = nic_model(name, header_buffer)

@@ -72,7 +72,7 @@ def stream(hosts: TwoHosts) -> Iterator[Stream]:
     each.memory.close()
 
 
-def test_without_msg_sock_devmem_device_memory_is_efault_or_the_short_count_and_stays(stream: Stream) -> None:
+def test_devmem_data_without_msg_sock_devmem_is_efault_or_short_and_stays(stream: Stream) -> None:
     stream.send(b"host", bound=False)
     stream.send(b"device")
     got, _, data = stream.call(100, flags=0, buffer=100)
@@ -82,7 +82,7 @@ def test_without_msg_sock_devmem_device_memory_is_efault_or_the_short_count_and_
     assert stream.bytes_of(stream.call(100)[1]) == b"device"
 
 
-def test_msg_sock_devmem_at_ordinary_data_is_a_plain_copy_without_control_messages(stream: Stream) -> None:
+def test_msg_sock_devmem_at_ordinary_data_copies_without_control_messages(stream: Stream) -> None:
     stream.send(b"ordinary", bound=False)
     got, cmsgs, data = stream.call(100, buffer=100)
     assert (got.count, cmsgs, data) == (8, [], b"ordinary")
@@ -156,7 +156,7 @@ def unsplit() -> Iterator[Stream]:
     assert_nothing_left(two)
 
 
-def test_a_linear_part_is_copied_and_described_before_the_fragments_of_its_packet(unsplit: Stream) -> None:
+def test_a_linear_part_is_copied_and_described_before_its_packets_fragments(unsplit: Stream) -> None:
     content = random.Random(3).randbytes(1400)
     unsplit.send(content)
     unsplit.send(content[::-1])

@@ -195,7 +195,7 @@ def test_host_memory_does_not_share_an_unsent_skb_with_device_memory(sender: Sen
 
 
 @pytest.mark.parametrize("version", ["6.18", "newest"])
-def test_device_memory_behind_unsent_host_memory_is_refused_by_the_newest_kernel(version: str) -> None:
+def test_the_newest_kernel_refuses_device_memory_behind_unsent_host_memory(version: str) -> None:
     two = TwoHosts(kind=DeviceKind(kernel=VERSIONS[version]))
     sender = Sender(two)
     hold_back(sender)
@@ -212,7 +212,7 @@ def test_device_memory_behind_unsent_host_memory_is_refused_by_the_newest_kernel
 
 
 @pytest.mark.parametrize("impairment", [Impairment(), Impairment(0.03, 0.03, 0.03)], ids=["clean", "bad"])
-def test_readable_and_unreadable_bytes_never_share_a_packet_nor_does_the_cpu_read_device_memory(
+def test_readable_bytes_share_no_packet_with_unreadable_which_no_cpu_reads(
     impairment: Impairment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither when they are first sent nor when they are repeated: Cpu.copy of device memory raises."""

@@ -123,7 +123,7 @@ def test_a_signal_that_ends_exec_ends_its_command() -> None:
         assert ours.stdout is not None
         assert ours.stdout.readline() == "up\n"
         ours.terminate()
-        assert ours.stdout.read() == "TERM\n"  # to the end: nobody holds it any more
+        assert ours.stdout.read() == "TERM\n"  # to the end: no process holds it any more
         assert ours.wait(10) == -signal.SIGTERM
 
 

@@ -123,7 +123,7 @@ def a_refused_socket_connects_again(world: World) -> None:
     world.ask(lambda: sock.getpeername() == address)
 
 
-def a_refusal_that_nobody_waited_for_is_told_once(world: World) -> None:
+def a_refusal_without_a_waiting_call_is_reported_once(world: World) -> None:
     def refused() -> Sock:
         sock = world.open(blocking=False)
         world.ask(sock.connect, (world.there, CLOSED_PORT))
@@ -342,7 +342,7 @@ def send_until_refused(sock: Sock) -> None:
         sock.send(bytes(1 << 16))
 
 
-def a_broadcast_address_is_nobodys(world: World) -> None:
+def a_broadcast_address_belongs_to_no_host(world: World) -> None:
     for address in (f"{world.there.rpartition('.')[0]}.255", "255.255.255.255", "224.0.0.1", "192.0.2.1"):
         world.ask(world.open(blocking=False).connect, (address, 80))
 
@@ -367,7 +367,7 @@ def ports_are_shared_by_who_agrees_to(world: World) -> None:
 
 LIVES = (
     a_refused_socket_connects_again,
-    a_refusal_that_nobody_waited_for_is_told_once,
+    a_refusal_without_a_waiting_call_is_reported_once,
     connecting_twice_is_ealready_then_success_once_then_eisconn,
     shutdown_in_syn_sent_disconnects,
     shutdown_of_what_is_not_connected,
@@ -381,7 +381,7 @@ LIVES = (
     a_port_asked_for_by_number_outlives_a_refusal,
     listening_lets_one_more_in_than_asked_for,
     timeouts_end_calls_that_block,
-    a_broadcast_address_is_nobodys,
+    a_broadcast_address_belongs_to_no_host,
     ports_are_shared_by_who_agrees_to,
 )
 
