@@ -26,10 +26,6 @@ class Block:
     language: str
     text: str
 
-    @property
-    def first_line(self) -> str:
-        return self.text.split("\n", 1)[0]
-
 
 def text(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
@@ -55,9 +51,9 @@ def commands(page: str) -> list[str]:
     return [code for code in inline_code(page) if code.startswith(COMMANDS)]
 
 
-def block(page: str, first_line: str) -> str:
-    """The code block of `page` that begins with `first_line`."""
-    (found,) = (each.text for each in blocks(page) if each.first_line == first_line)
+def block(page: str, start: str) -> str:
+    """The only code block of `page` that begins with `start`."""
+    (found,) = (each.text for each in blocks(page) if each.text.startswith(start))
     return found
 
 
