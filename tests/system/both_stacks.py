@@ -36,7 +36,7 @@ Answers = list[object]
 
 @dataclass
 class Pair:
-    """A connection: `near` is what is looked at. Of our stack or of Linux's."""
+    """A connection of our stack or of Linux's; `near` is the end under test."""
 
     listener: Any
     near: Any
