@@ -1,4 +1,4 @@
-"""Who may import whom, no cycles, nothing relative, empty __init__.py: read from the sources, none is run."""
+"""Which part may import which, no cycles, nothing relative, empty __init__.py: read from the sources."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ closed and counted when the test is over.
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -29,14 +30,17 @@ ETH0, ETH1 = Header(FIRST, "eth0"), Header(SECOND, "eth1")
 RX_QUEUES = {FIRST: 4, SECOND: 6}
 
 
-def nic(name: str, ifindex: int, model: NicModel = GENERIC) -> NetDevice:
+def nic(
+    name: str, ifindex: int, model: NicModel = GENERIC, pool_ids: Iterator[int] | None = None
+) -> NetDevice:
     config = DeviceConfig(name, ifindex, OUR_MAC, rx_queues=RX_QUEUES[ifindex], nic=model)
-    return NetDevice(config, FakeWire(), Ledger())
+    return NetDevice(config, FakeWire(), Ledger(), pool_ids=pool_ids)
 
 
 @pytest.fixture
 def devices() -> Iterator[Devices]:
-    two = Devices(nic("eth1", SECOND), nic("eth0", FIRST))
+    ids = itertools.count(1)
+    two = Devices(nic("eth1", SECOND, pool_ids=ids), nic("eth0", FIRST, pool_ids=ids))
     yield two
     pools = [rxq.pool for device in two.values() for rxq in device.all_rx_queues]
     for device in two.values():

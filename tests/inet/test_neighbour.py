@@ -105,7 +105,7 @@ def test_a_question_for_us_is_answered_and_taught_from(link: OnWire) -> None:
     assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
 
 
-def test_a_question_from_whom_we_ask_counts_as_an_answer(link: OnWire) -> None:
+def test_a_request_from_the_neighbour_we_ask_counts_as_an_answer(link: OnWire) -> None:
     link.wait_for(PEER_IP, 1)
     link.link.arp.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP), 0.0)
     assert link.numbers == [1]

@@ -97,7 +97,7 @@ def test_recv_without_msg_sock_devmem_fails_and_consumes_nothing(hosts: TwoHosts
     memory.close()
 
 
-def test_control_buffer_too_small_for_one_fragment_is_etoosmall_and_nothing_is_lost(hosts: TwoHosts) -> None:
+def test_a_control_buffer_below_one_fragment_is_etoosmall_and_nothing_is_lost(hosts: TwoHosts) -> None:
     memory = hosts.b.bind_rx(MIB)
     client, server = hosts.connect(DEVMEM_PORT)
     hosts.a.send(client, b"y" * 9000)
@@ -160,7 +160,7 @@ def test_one_call_never_mixes_device_and_host_memory(hosts: TwoHosts) -> None:
     memory.close()
 
 
-def test_tokens_not_returned_dry_the_pool_and_their_return_lets_the_stream_go_on(hosts: TwoHosts) -> None:
+def test_tokens_not_returned_dry_the_pool_and_their_return_resumes_the_stream(hosts: TwoHosts) -> None:
     content = random.Random(5).randbytes(2 * MIB)
     _, tx_id = hosts.a.bind_tx(content)
     memory = hosts.b.bind_rx(512 << 10)
@@ -236,7 +236,7 @@ def test_sending_from_a_dmabuf_is_refused_as_the_kernel_does(hosts: TwoHosts) ->
     memory.close()
 
 
-def test_unbinding_with_tokens_and_packets_out_keeps_the_memory_until_they_are_back(hosts: TwoHosts) -> None:
+def test_unbound_memory_stays_until_all_tokens_and_packets_are_back(hosts: TwoHosts) -> None:
     content = random.Random(9).randbytes(100_000)
     _, tx_id = hosts.a.bind_tx(content)
     memory = hosts.b.bind_rx(MIB)
@@ -289,7 +289,7 @@ def test_a_queue_restart_loses_only_packets_of_that_queue(hosts: TwoHosts) -> No
     memory.close()
 
 
-def test_a_peer_that_sends_and_resets_before_the_accept_leaves_no_net_iov_behind(hosts: TwoHosts) -> None:
+def test_data_and_a_reset_before_the_accept_leave_no_net_iov_behind(hosts: TwoHosts) -> None:
     memory = hosts.b.bind_rx(MIB)
     hosts.connect(5000)  # the hosts know each other's MACs
     listener = hosts.b.socket()
@@ -307,7 +307,7 @@ def test_a_peer_that_sends_and_resets_before_the_accept_leaves_no_net_iov_behind
     hosts.now += STEP_S
     hosts.b.turn()  # the ACK, the data and the RST in one batch
     assert hosts.b.device.rx_queues[DEVMEM_QUEUE].counters.rx_packets >= 3
-    (child,) = listener.accept_queue  # as in Linux: whoever accepts it learns of the reset
+    (child,) = listener.accept_queue  # as in Linux: the application that accepts it learns of the reset
     assert (child.state, child.recv_queue.length > 0) == (State.CLOSED, True)
     listener.close(hosts.now)
     memory.close()

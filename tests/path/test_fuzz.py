@@ -18,7 +18,7 @@ KIB = 1 << 10
 STORM = 3000  # frames between two sane connections
 BATCH = 50
 OBJECTS_MAX = 1000  # that may live longer after the last storm than after the first ones
-_SHARE_OF_HEADER = 0.8  # of mutations: payload matters to nobody
+_SHARE_OF_HEADER = 0.8  # of mutations: no layer looks at payload
 
 
 class Mutator:

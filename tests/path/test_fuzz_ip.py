@@ -1,4 +1,4 @@
-"""Frames that nobody should send: nothing is raised, grows or leaks, and the host still works."""
+"""Frames that no host should send: nothing is raised, grows or leaks, and the host still works."""
 
 from __future__ import annotations
 

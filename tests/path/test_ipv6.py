@@ -28,7 +28,7 @@ ON = b"\1\0\0\0"
 
 
 @pytest.mark.parametrize("impairment", [Impairment(), Impairment(0.03, 0.05, 0.05)], ids=["clean", "bad"])
-def test_a_stream_over_ipv6_goes_from_dmabuf_to_dmabuf_and_not_through_host_memory(
+def test_an_ipv6_stream_goes_from_dmabuf_to_dmabuf_not_through_host_memory(
     impairment: Impairment,
 ) -> None:
     two = TwoHosts(6, impairment)
@@ -188,7 +188,7 @@ def solicitation(hosts: TwoHosts, src: int, hop_limit: int = 255) -> bytes:
     return ipv6.emit(src, group, ip.ICMPV6, len(message), 0, hop_limit) + message
 
 
-def test_a_solicitation_is_answered_to_whom_asked(hosts: TwoHosts) -> None:
+def test_a_solicitation_is_answered_to_its_sender(hosts: TwoHosts) -> None:
     from_a(hosts, solicitation(hosts, hosts.a.address6))
     (frame,) = answers(hosts)
     found = ipv6.parse(memoryview(frame), 14, len(frame) - 14)
@@ -214,7 +214,7 @@ def test_a_solicitation_that_came_through_a_router_is_no_solicitation(hosts: Two
     assert answers(hosts) == []
 
 
-def test_an_advertisement_nobody_asked_for_teaches_nothing(hosts: TwoHosts) -> None:
+def test_an_unsolicited_advertisement_teaches_nothing(hosts: TwoHosts) -> None:
     packet = ndisc.Advertisement(ip.address_int("2001:db8::9"), b"\2" * 6, solicited=False, override=True)
     message = icmpv6.with_checksum(ndisc.emit(packet), hosts.a.address6, hosts.b.address6)
     header = ipv6.emit(hosts.a.address6, hosts.b.address6, ip.ICMPV6, len(message), 0, 255)

@@ -148,7 +148,7 @@ def test_every_segment_to_a_closed_port_is_refused_without_a_limit(
     assert hosts.b.stack.tcp.mib.TcpOutRsts == 300
 
 
-def test_a_handshake_waits_while_nobody_accepts_and_is_completed_when_somebody_does(hosts: TwoHosts) -> None:
+def test_a_handshake_waits_for_room_in_the_accept_queue_and_then_completes(hosts: TwoHosts) -> None:
     listener = listen(hosts, 1)
     clients = [hosts.a.socket() for _ in range(3)]
     for client in clients[:2]:

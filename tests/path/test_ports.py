@@ -1,4 +1,4 @@
-"""Who may hold a port beside whom: as Linux's bind conflicts."""
+"""Which sockets may share a port: as Linux's bind conflicts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_two_share_a_port_if_both_ask_for_reuse(hosts: TwoHosts, first: bool, se
     check(hosts, 5000, not (first and second), second)
 
 
-def test_nobody_shares_a_port_with_a_listener(hosts: TwoHosts) -> None:
+def test_no_socket_shares_a_port_with_a_listener(hosts: TwoHosts) -> None:
     bind(hosts, 5000, reuse=True).listen(1)
     check(hosts, 5000, refused=True, reuse=True)
 
@@ -105,7 +105,7 @@ def test_closing_gives_the_port_back_to_both_versions(hosts: TwoHosts) -> None:
     check(hosts, 5000, refused=False, family=AF_INET6)
 
 
-def test_a_chosen_port_is_ephemeral_and_nobodys(hosts: TwoHosts) -> None:
+def test_a_chosen_port_is_ephemeral_and_free(hosts: TwoHosts) -> None:
     socks = [bind(hosts, 0) for _ in range(100)]
     ports = {sock.local[1] for sock in socks}
     assert len(ports) == 100

@@ -1,4 +1,4 @@
-"""Our addresses while we ask whether somebody has them: who is noticed, who is believed, who is answered."""
+"""Duplicate address detection: which messages are noticed, believed and answered while the host probes."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_our_own_questions_come_back_and_are_no_neighbours(hosts: TwoHosts) -> N
     assert a.stack.inet.conflict is None
 
 
-def test_while_it_asks_nobody_hears_that_it_has_the_address(hosts: TwoHosts) -> None:
+def test_while_it_probes_no_host_hears_that_it_has_the_address(hosts: TwoHosts) -> None:
     """RFC 4862 section 5.4.3, RFC 5227 section 2.1.1; and then everybody does."""
     link, ours = hosts.a.link, hosts.a.address6
     link.probe(hosts.now + 1)

@@ -101,7 +101,7 @@ def test_a_refused_socket_that_was_shut_down_never_connects(hosts: TwoHosts, how
     assert client.take_error() == errno.ECONNREFUSED
 
 
-def test_a_connection_that_fails_before_connect_has_told_of_it_may_be_followed_by_another(
+def test_another_connection_may_follow_a_failure_that_connect_did_not_report(
     hosts: TwoHosts,
 ) -> None:
     listener, client = listener_of(hosts), hosts.a.socket()
@@ -153,7 +153,7 @@ def test_data_after_both_directions_are_shut_is_answered_by_reset(hosts: TwoHost
     client, server = hosts.connect(5000)
     client.shutdown(SHUT_RDWR, hosts.now)
     hosts.run_until(lambda: client.state is State.FIN_WAIT_2)
-    hosts.b.send(server, b"nobody reads this")
+    hosts.b.send(server, b"no application reads this")
     hosts.run_until(lambda: server.state is State.CLOSED)
     assert hosts.a.stack.tcp.mib.TcpExtTCPAbortOnData == 1
     assert errno_of(hosts.a.recv, client, 1) == errno.ECONNRESET

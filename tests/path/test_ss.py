@@ -28,7 +28,7 @@ def test_a_listener_shows_its_queue_and_its_backlog(hosts: TwoHosts) -> None:
 
 def test_a_connection_shows_what_is_unread_and_unacknowledged(hosts: TwoHosts) -> None:
     client, _ = hosts.connect(5000)
-    hosts.a.send(client, b"read by nobody")
+    hosts.a.send(client, b"bytes not read")
     hosts.rest(0.1)
     (server,) = [row for row in rows(hosts.b) if row.state == "ESTAB"]
     assert (server.recv_q, server.send_q, server.local) == (14, 0, ("10.0.1.2", 5000))

@@ -74,7 +74,7 @@ def test_keepalive_finds_that_the_peer_is_gone(hosts: TwoHosts) -> None:
     hosts.to_b.lose = lambda _: False
 
 
-def test_keepalive_set_before_connecting_holds_afterwards_and_on_accepted_sockets(hosts: TwoHosts) -> None:
+def test_keepalive_set_before_connecting_holds_later_and_on_accepted_sockets(hosts: TwoHosts) -> None:
     listener = hosts.b.socket()
     listener.bind(0, 5000)
     give(listener, SOL, socket.SO_KEEPALIVE, 1)
@@ -112,7 +112,7 @@ def test_a_cork_joins_small_writes(hosts: TwoHosts) -> None:
     hosts.rest(0.1)
 
 
-def test_user_timeout_ends_a_connection_whose_data_nobody_acknowledges(hosts: TwoHosts) -> None:
+def test_user_timeout_ends_a_connection_whose_data_is_not_acknowledged(hosts: TwoHosts) -> None:
     client, _ = hosts.connect(5000)
     give(client, TCP, socket.TCP_USER_TIMEOUT, 700)
     hosts.to_b.lose = lambda _: True

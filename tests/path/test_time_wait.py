@@ -225,7 +225,7 @@ def syn_of(over: Over) -> bytes:
     return bytes(frame)
 
 
-def test_a_syn_when_nobody_listens_any_more_is_answered_and_ends_nothing(hosts: TwoHosts) -> None:
+def test_a_syn_to_a_port_without_listener_is_answered_and_ends_nothing(hosts: TwoHosts) -> None:
     """An ACK, as of a SYN to any living connection, and no RST."""
     over = end(hosts)
     hosts.b.sockets[0].close(hosts.now)
@@ -245,7 +245,7 @@ def test_a_syn_that_takes_its_place_gets_no_cookie(hosts: TwoHosts) -> None:
     assert len([sock for sock in hosts.b.stack.sockets() if sock.in_handshake]) == 1
 
 
-def test_an_error_about_it_is_nobodys_and_is_not_counted(hosts: TwoHosts) -> None:
+def test_an_icmp_error_about_it_belongs_to_no_socket_and_is_not_counted(hosts: TwoHosts) -> None:
     over = end(hosts)
     b = hosts.b
     quote = ipv4.emit(b.address, hosts.a.address, ip.TCP, 20) + tcp.emit(

@@ -243,7 +243,7 @@ class TwoHosts:
                 self._advance()
 
     def rest(self, for_s: float = 1.0) -> None:
-        """Nobody calls anything for so long."""
+        """No application makes a call for so long."""
         end = self.now + for_s
         while self.now < end:
             self.step(end)

@@ -1,8 +1,8 @@
-"""Writes docs/semantics.md: which rules of the kernel's devmem hold here, and the tests that prove it.
+"""Writes docs/semantics.md: which of the kernel's devmem rules hold here, and the tests that prove it.
 
-    python -m tests.semantics.document
+    .venv/bin/python -m tests.semantics.document
 
-In: tests/semantics/rows.py. Out: the file. tests/semantics/test_rows.py fails when the file is out of date.
+In: tests/semantics/rows.py. Out: the file. tests/semantics/test_rows.py fails while the file is out of date.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _STATUSES = ("holds", "not modelled", "unproven")
 _COLUMNS = "| | Rule | Here | Proved by, or why not |\n|---|---|---|---|"
 _HEAD = """# Which rules of the kernel hold here
 
-Made by `python -m tests.semantics.document` from `tests/semantics/rows.py`; a test compares the two. The
-default is Linux 6.18 with rx-page-size; what other versions do differently is in `nodes/kernel_version.py`.
+`.venv/bin/python -m tests.semantics.document` makes this page from `tests/semantics/rows.py`; a test
+compares the two. The default is Linux 6.18 with rx-page-size. `nodes/kernel_version.py` has what other
+versions do differently.
 
-The tables are about device memory only. What differs from Linux for ordinary sockets is listed in
+The tables are about device memory only. What differs from Linux for ordinary sockets is in
 [devmem.md](devmem.md#ordinary-sockets-what-differs-from-linux).
 """
 

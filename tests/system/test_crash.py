@@ -1,7 +1,7 @@
 """kill -9 at random moments: of an application that holds tokens, of an endpoint with applications attached.
 
 What must follow: bindings, tokens and memory of the dead are gone, all net_iovs are accounted for, the peer
-sees a reset, or its TCP_USER_TIMEOUT when there is nobody left to send one.
+sees a reset, or its TCP_USER_TIMEOUT when no endpoint is left to send one.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def kernel_socket(network: Network) -> Iterator[linux.socket]:
         yield sock
 
 
-def test_a_killed_endpoint_ends_its_applications_calls_and_its_peers_by_user_timeout(
+def test_a_killed_endpoint_ends_its_calls_and_its_peers_by_user_timeout(
     network: Network, soak: bool
 ) -> None:
     seed = 20262

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 DEVICE = -1  # the kernel's lo, and our host's device
 LO = 1
-NONE = 0x7FFFFFFE  # an ifindex that nobody has
+NONE = 0x7FFFFFFE  # an ifindex that no device has
 QUEUE = {"type": 0, "id": 0}
 WHOLE = {"ifindex": NONE, "fd": 0, "queues": [QUEUE]}
 Attributes = dict[str, Any]

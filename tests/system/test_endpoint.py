@@ -378,7 +378,7 @@ def test_an_address_in_use_on_the_link_ends_the_second_endpoint(network: Network
     assert f"address {taken.partition('/')[0]} is in use on the link" in done.stderr
 
 
-def test_nonsense_from_an_application_is_refused_and_ends_nobody(hosts: tuple[Host, Host]) -> None:
+def test_nonsense_from_an_application_is_refused_and_ends_no_other(hosts: tuple[Host, Host]) -> None:
     h1, h2 = hosts
     with ExitStack() as stack:
         listener = listen(stack, h2, 5000)

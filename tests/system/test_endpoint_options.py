@@ -94,7 +94,7 @@ def refusal(call: Callable[[Attributes], object], request: Attributes) -> int | 
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["recvmsg", "recvmsg_into two buffers"])
-def test_the_client_gives_linear_bytes_as_data_in_the_order_of_the_control_messages(
+def test_the_client_gives_linear_bytes_as_data_in_control_message_order(
     network: Network, several: bool
 ) -> None:
     restart(network, "--nic", "fixed-split")

@@ -196,7 +196,7 @@ def test_without_addresses_it_probes_what_the_device_refuses(network: Network, n
         assert h1.ethtool.rings_get()["tcp-data-split"] == "unknown"
 
 
-def test_a_nic_that_splits_inexactly_fails_l_and_delivers_linear_bytes_otherwise(network: Network) -> None:
+def test_an_inexact_split_fails_l_and_delivers_linear_bytes_otherwise(network: Network) -> None:
     network.fabric.terminate(network.pids["h2"])
     network.start("h2", "--nic", "fixed-split")
     content = random.Random(9).randbytes(3000)

@@ -1,4 +1,4 @@
-"""Nonsense on an endpoint's channel harms nobody else: streams go on, bindings stay, nothing leaks."""
+"""Nonsense on an endpoint's channel harms no other process: streams go on, bindings stay, nothing leaks."""
 
 from __future__ import annotations
 

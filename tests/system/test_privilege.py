@@ -12,7 +12,7 @@ from topologies.mininet.fabric import PROJECT
 
 pytestmark = pytest.mark.system
 
-# Without attributes: who is permitted learns that one is missing.
+# Without attributes: a permitted caller learns that one is missing.
 ASK = """
 import errno, sys
 from nodes.client.host import Host
@@ -29,10 +29,10 @@ print("tx", h.netdev.bind_tx({"ifindex": h.ifindex, "fd": memory.fd})["id"] > 0)
 SETPRIV = {
     "root": [],
     "root without the capability": ["--bounding-set=-net_admin", "--inh-caps=-net_admin"],
-    "nobody with the capability": [
+    "user 65534 with the capability": [
         "--reuid=65534", "--inh-caps=+net_admin,+dac_override", "--ambient-caps=+net_admin,+dac_override",
     ],
-    "nobody without it": ["--reuid=65534", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"],
+    "user 65534 without it": ["--reuid=65534", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"],
 }  # fmt: skip
 
 
@@ -48,6 +48,6 @@ def test_the_capability_counts_not_the_user_nor_the_namespace(network: Network) 
     assert found == {
         "root": [permitted] * 2,
         "root without the capability": [refused] * 2,
-        "nobody with the capability": [permitted] * 2,
-        "nobody without it": [refused] * 2,
+        "user 65534 with the capability": [permitted] * 2,
+        "user 65534 without it": [refused] * 2,
     }

@@ -99,7 +99,7 @@ def accesses_per_byte(rows: list[Row], path: str) -> float:
     return float(moved / payload)
 
 
-def test_an_all_reduce_over_three_paths_is_right_and_moves_what_the_closed_form_says(tmp_path: Path) -> None:
+def test_an_all_reduce_over_three_paths_is_right_and_moves_the_closed_form(tmp_path: Path) -> None:
     run = completed(tmp_path, "--hosts", "3", "--size", "8,1M", "--repeat", "2", "--iters", "2")
     rows = run.rows()
     assert len(rows) == 3 * 2 * 2 * 3 * 3  # paths, sizes, repetitions, iterations with warm-up, ranks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 
 from commands.running import find_host
 from nodes.client.host import Host
+from tests.docs.pages import block
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -88,8 +88,7 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], 
 
 def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: subprocess.Popen[str]) -> None:
     """The commands are those of docs/control.md, word for word, whatever had been set before."""
-    page = (PROJECT / "docs" / "control.md").read_text()
-    (shown,) = re.findall(r"```\n(python3 run.py ethtool h1 -G .*?)```", page, re.DOTALL)
+    shown = block("docs/control.md", "python3 run.py ethtool h1 -G")
     prepare, argv = (shlex.split(line)[2:] for line in shown.splitlines())
     assert command("ethtool", "h1", "-G", "tcp-data-split", "off", "hds-thresh", "99").returncode == 0
     assert command(*prepare).returncode == 0

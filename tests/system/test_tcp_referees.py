@@ -81,7 +81,7 @@ def one_cpu(captured: Captured) -> Iterator[None]:
 
 @pytest.mark.usefixtures("one_cpu")
 def test_tshark_has_nothing_to_say_about_a_clean_run(captured: Captured) -> None:
-    """4 MiB each way in both roles, handshakes and ends included. Whoever waits for the CPU longer than a
+    """4 MiB each way in both roles, handshakes and ends included. An end that waits for the CPU longer than a
     probe timeout retransmits, and rightly so: one connection of each role has to be clean."""
     rounds = 4
     for _ in range(rounds):

@@ -1,0 +1,62 @@
+"""What the pages name exists: links and their anchors, files, and the functions beside the kernel's."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.docs import pages
+from tests.docs.pages import ROOT
+
+FUNCTIONS = pages.table("docs/devmem.md", "Kernel function, our function, difference")
+_FOLDERS = "analysis|commands|docs|nodes|tests|topologies|workloads"
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(page: str) -> set[str]:
+    """Of the headings of `page`, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", pages.prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for link in _LINK.findall(pages.prose(page)):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), f"{page} links to {link}"
+        if anchor:
+            assert anchor in anchors(str(target.resolve().relative_to(ROOT))), f"{page} links to {link}"
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_every_file_that_is_named_exists(page: str) -> None:
+    for code in pages.inline_code(page):
+        if re.fullmatch(rf"(?:{_FOLDERS})/[\w./*-]*", code):
+            assert list(ROOT.glob(code)), f"{page} names {code}, which does not exist"
+
+
+@pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row[0].replace("`", ""))
+def test_our_function_beside_the_kernels_exists(row: list[str]) -> None:
+    file, *functions = pages.named(row[1])
+    path = ROOT / "nodes" / file
+    assert path.is_file(), f"docs/devmem.md names nodes/{file}, which does not exist"
+    assert functions, f"docs/devmem.md names no function of nodes/{file}"
+    there = defined(ast.parse(path.read_text()))
+    for function in functions:
+        assert function in there, f"nodes/{file} has no {function}"
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """Functions, classes and methods, these as Class.method."""
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return names

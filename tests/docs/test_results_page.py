@@ -1,0 +1,52 @@
+"""docs/results.md has every column and every field, in order, each with its meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from analysis.load import load
+from analysis.summary import SummaryRow, summarise
+from analysis.table import table_text
+from tests.analysis.synthetic import Made
+from tests.docs import pages
+from workloads.experiment.manifest import Manifest
+from workloads.experiment.records import Sample
+
+PAGE = "docs/results.md"
+TABLE = pages.table(PAGE, "The table")
+
+
+def names(heading: str) -> list[str]:
+    return [pages.named(row[0])[0] for row in pages.table(PAGE, heading)]
+
+
+def test_samples_csv_is_explained_column_by_column() -> None:
+    assert names("samples.csv") == list(Sample.__struct_fields__)
+
+
+def test_summary_csv_is_explained_column_by_column() -> None:
+    assert names("summary.csv") == [field.name for field in dataclasses.fields(SummaryRow)]
+
+
+def test_manifest_json_is_explained_field_by_field() -> None:
+    assert names("manifest.json") == list(Manifest.__struct_fields__)
+
+
+@pytest.mark.parametrize("workload", ["collective", "stream"])
+def test_the_printed_table_is_explained_column_by_column(tmp_path: Path, workload: str) -> None:
+    made = Made(workload="stream", bidir=True) if workload == "stream" else Made()
+    run = load(made.write(tmp_path / "r"))
+    header, units = table_text(run, summarise(run)).splitlines()[1:3]
+    shown = [row for row in TABLE if row[1] in ("both", workload)]
+    assert header.split() == " ".join(pages.named(row[0])[0] for row in shown).split()
+    counted = ("retr", "#wrong")  # the table leaves out their unit
+    with_unit = [row[2] for row in shown if row[2] and pages.named(row[0])[0] not in counted]
+    assert units.split() == [f"({unit})" for unit in with_unit]
+
+
+@pytest.mark.parametrize("heading", ["The table", "samples.csv", "summary.csv", "manifest.json"])
+def test_every_row_says_what_it_means(heading: str) -> None:
+    assert all(row[-1] for row in pages.table(PAGE, heading))

@@ -1,0 +1,155 @@
+"""Socket options: the same calls on Linux's own sockets and on ours give the same answers.
+
+As in test_sockets_life_as_linux.py, each script runs twice, and what every call answered is compared.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+
+from nodes.client.host import Host
+from nodes.uapi.socket import SO_INCOMING_NAPI_ID, SO_RCVTIMEO, SO_SNDTIMEO
+from tests.system.both_stacks import SOL, TCP, World, accept_queue, answer_alike, option, until
+from tests.system.network import Network
+
+pytestmark = pytest.mark.system
+NUMBERS = (-1, 0, 1, 4, 7, 88, 300, 5000, 40000)
+NUMBER_OPTIONS = [
+    (SOL, socket.SO_TYPE),
+    (SOL, socket.SO_PROTOCOL),
+    (SOL, socket.SO_DOMAIN),
+    (SOL, socket.SO_ACCEPTCONN),
+    (SOL, socket.SO_ERROR),
+    (SOL, socket.SO_REUSEADDR),
+    (SOL, socket.SO_REUSEPORT),
+    (SOL, socket.SO_KEEPALIVE),
+    (SOL, socket.SO_PRIORITY),
+    (SOL, socket.SO_MARK),
+    (SOL, socket.SO_SNDBUF),
+    (SOL, socket.SO_RCVBUF),
+    (SOL, SO_INCOMING_NAPI_ID),
+    (SOL, 12345),
+    (TCP, socket.TCP_NODELAY),
+    (TCP, socket.TCP_CORK),
+    (TCP, socket.TCP_QUICKACK),
+    (TCP, socket.TCP_MAXSEG),
+    (TCP, socket.TCP_DEFER_ACCEPT),
+    (TCP, socket.TCP_KEEPIDLE),
+    (TCP, socket.TCP_KEEPINTVL),
+    (TCP, socket.TCP_KEEPCNT),
+    (TCP, socket.TCP_USER_TIMEOUT),
+    (TCP, 12345),
+    (socket.IPPROTO_IP, socket.IP_TOS),
+]
+TIMEVALS = [(1, 500_000), (0, 0), (-1, 0), (1, 1_000_000), (1, -1), (1, 0), ((1 << 63) - 1, 999_999)]
+DEFAULTS_DIFFER = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
+
+
+def options_of_one_number(world: World) -> None:
+    for level, number in NUMBER_OPTIONS:
+        sock = world.open()
+        if (level, number) not in DEFAULTS_DIFFER:
+            world.ask(sock.getsockopt, level, number)
+        for value in NUMBERS:
+            if (level, number) in DEFAULTS_DIFFER and value == -1:
+                continue  # the greatest that a sysctl allows
+            world.ask(option, sock, level, number, value)
+            world.ask(sock.getsockopt, level, number)
+        world.ask(option, sock, level, number, b"\1")
+
+
+def options_of_more_than_a_number(world: World) -> None:
+    sock = world.open()
+    for number in (SO_RCVTIMEO, SO_SNDTIMEO):
+        for timeval in TIMEVALS:
+            world.ask(option, sock, SOL, number, struct.pack("=qq", *timeval))
+            world.ask(sock.getsockopt, SOL, number, 100)
+        world.ask(option, sock, SOL, number, 1)
+    for name in (b"reno", b"nonesuch", b"cubic", b"", b"reno\0"):
+        world.ask(option, sock, TCP, socket.TCP_CONGESTION, name)
+        world.ask(sock.getsockopt, TCP, socket.TCP_CONGESTION, 100)
+    world.ask(sock.getsockopt, TCP, socket.TCP_CONGESTION, 3)
+    for value in (struct.pack("=ii", 1, 5), struct.pack("=ii", 0, 5), b"\1\0\0\0"):
+        world.ask(option, sock, SOL, socket.SO_LINGER, value)
+        world.ask(sock.getsockopt, SOL, socket.SO_LINGER, 100)
+
+
+def a_tos_brings_a_priority(world: World) -> None:
+    sock = world.open()
+    for tos in (0x08, 0x10, 0x18, 0xB8, 0, 0xE0):
+        world.ask(option, sock, socket.IPPROTO_IP, socket.IP_TOS, tos)
+        world.ask(sock.getsockopt, SOL, socket.SO_PRIORITY)
+    world.ask(option, sock, socket.IPPROTO_IP, socket.IP_TOS, b"\x20")
+    world.ask(sock.getsockopt, socket.IPPROTO_IP, socket.IP_TOS)
+    world.ask(option, sock, socket.IPPROTO_IP, socket.IP_TOS, b"")
+
+
+def levels_that_do_not_exist(world: World) -> None:
+    sock = world.open()
+    for level in (socket.IPPROTO_IPV6, 999):
+        world.ask(option, sock, level, 1, 1)
+        world.ask(sock.getsockopt, level, 1)
+
+
+def the_interface_can_be_bound_to(world: World) -> None:
+    sock = world.open()
+    for name in (b"nonesuch", b"h1-eth0", b"h1-eth0\0", b""):
+        world.ask(option, sock, SOL, socket.SO_BINDTODEVICE, name)
+        world.ask(sock.getsockopt, SOL, socket.SO_BINDTODEVICE, 16)
+        world.ask(sock.getsockopt, SOL, socket.SO_BINDTODEVICE, 4)
+
+
+def an_established_connection_takes_another_congestion_control(world: World) -> None:
+    client, server = world.connected()
+    for name in (b"reno", b"cubic", b"nonesuch"):
+        world.ask(option, client, TCP, socket.TCP_CONGESTION, name)
+        world.ask(client.getsockopt, TCP, socket.TCP_CONGESTION, 16)
+        world.ask(client.send, b"x")
+        world.ask(server.recv, 1)
+
+
+def tcp_info_of_what_is_not_connected(world: World) -> None:
+    fresh = world.open()
+    info = fresh.getsockopt(TCP, socket.TCP_INFO, 500)
+    world.answers.append([*info[:8], *struct.unpack_from("=9I", info, 8)])  # up to the times since boot
+    world.answers.append(info[60:])
+    listener, _ = world.listener(7)
+    world.answers.append(listener.getsockopt(TCP, socket.TCP_INFO, 500))
+
+
+def tcp_info_of_a_connection(world: World) -> None:
+    """What does not depend on speed: state, options, MSS, ssthresh, advmss, max_pacing_rate, data counters.
+    (Linux's bytes_acked of the connecting end has one more, for the SYN.)"""
+    client, server = world.connected()
+    for _ in range(3):
+        world.ask(client.send, b"x")
+        world.ask(server.recv, 1)
+    until(lambda: accept_queue(client)[0] == 0)  # of a connection: segments not acknowledged
+    for sock in (client, server):
+        info = sock.getsockopt(TCP, socket.TCP_INFO, 500)
+        u32 = dict(enumerate(struct.unpack_from("=24I", info, 8)))
+        world.answers.append([info[0], info[1], info[5] & 7, u32[2]])
+        world.answers.append([u32[at] for at in (4, 5, 6, 7, 13, 17, 19, 23)])
+        world.answers.append([struct.unpack_from("=Q", info, at) for at in (112, 128)])
+        world.answers.append(struct.unpack_from("=2I", info, 152))  # data_segs_in, data_segs_out
+    for at in (0, 12):  # how long ago data was sent, and received
+        assert struct.unpack_from("=I", server.getsockopt(TCP, socket.TCP_INFO, 200), 44 + at)[0] < 1 << 30
+
+
+OPTIONS = (
+    options_of_one_number,
+    options_of_more_than_a_number,
+    a_tos_brings_a_priority,
+    levels_that_do_not_exist,
+    the_interface_can_be_bound_to,
+    an_established_connection_takes_another_congestion_control,
+    tcp_info_of_what_is_not_connected,
+    tcp_info_of_a_connection,
+)
+
+
+def test_a_sockets_options_are_as_linuxs(network: Network, hosts: tuple[Host, Host]) -> None:
+    answer_alike(network, hosts, OPTIONS)
