@@ -63,13 +63,14 @@ from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError, clean, state_directory
 from topologies.shapes import SHAPES, build
 from topologies.topology import TopologyError
-from workloads.experiment.ranks import ExperimentError
-from workloads.experiment.records import ExperimentConfig, NetworkConfig, RankFailure
+from workloads.experiment.records import ExperimentConfig, ExperimentError, NetworkConfig, RankFailure
 from workloads.registry import PATHS, WORKLOADS
 from workloads.sizes import SizeError, parse_sizes
+from workloads.workload import WorkloadError
 
 _WRONG_OPTIONS = (
-    ImpairmentError, NicModelError, SizeError, TopologyError, UsageError, control.ControlUsage,
+    ImpairmentError, NicModelError, SizeError, TopologyError, UsageError, WorkloadError,
+    control.ControlUsage,
 )  # fmt: skip
 _FAILURES = (
     ExperimentError, FabricError, HostError, InventoryError, LivingError, RankFailure, ResultsError, OSError,
@@ -125,18 +126,16 @@ def run(
         options.check_alone(context)
         return 0
     stop = Stop()
-    default_size = "1M" if workload == "stream" else "1M:16M:x4"
+    kind = WORKLOADS[options.known("workload", workload, WORKLOADS)]
+    given = {"iterations": iters, "warmup": warmup, "duration_s": duration, "bidir": bidir}
     config = ExperimentConfig(
         topology=topology,
         hosts=hosts if hosts is not None else (2 if topology == "pair" else 4),
-        workload=options.known("workload", workload, WORKLOADS),
-        sizes_bytes=tuple(parse_sizes(default_size if size is None else size)),
+        workload=workload,
+        sizes_bytes=tuple(parse_sizes(kind.default_sizes if size is None else size)),
         paths=options.paths(path),
+        options=kind.own_options(given),
         repeat=repeat,
-        iterations=iters,
-        warmup=warmup,
-        duration_s=duration,
-        bidir=bidir,
         mtu=mtu,
         gso_max_bytes=options.super_packet(gso_max),
         rx_queues=queues,

@@ -124,23 +124,14 @@ def check_hosts(config: NetworkConfig) -> None:
 
 
 def check_workload(config: ExperimentConfig) -> None:
-    """Sizes and directions are possible, and there is memory for them. Raises UsageError."""
-    element_bytes = WORKLOADS[config.workload].element_bytes
-    for size in config.sizes_bytes:
-        if size % element_bytes:
-            raise UsageError(
-                f"size {size} is no multiple of the {element_bytes} bytes of an element; round it"
-            )
+    """Sizes are possible, and there is memory for them. Raises UsageError, WorkloadError."""
+    WORKLOADS[config.workload].check_sizes(config.sizes_bytes)
     trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
     iterations = trials * sum(WORKLOADS[config.workload].iterations(config))
     if iterations > _ITERATIONS_MAX:
         raise UsageError(
             f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
             f"{_ITERATIONS_MAX} at most"
-        )
-    if config.bidir and config.workload != "stream":
-        raise UsageError(
-            f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
         )
     needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
     if needed > free:

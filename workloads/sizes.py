@@ -1,7 +1,7 @@
 """Sizes and rates as people write them: `1M`, `1M:16M:x4`, `1M:4M:+1M`, `8,64K`, `2GB/s`.
 
-In: text. Out: bytes. Sizes are binary (K = 1024) as in nccl-tests' -b and -e, rates decimal (GB = 10^9
-bytes) as vendors give them.
+In: text. Out: bytes. Owns nothing. Sizes are binary (K = 1024) as in nccl-tests' -b and -e, rates decimal
+(GB = 10^9 bytes) as vendors give them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B/s", re.IGNORECASE)
 _BINARY = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _DECIMAL = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_MOST = 1000
+_SIZES_MAX = 1000
 
 
 class SizeError(ValueError):
-    """Text that is no size; str() is one sentence."""
+    """Text that is not a size or a rate; str() is one sentence."""
 
 
 def parse_size(text: str) -> int:
@@ -59,8 +59,8 @@ def _range(item: str) -> list[int]:
     found = [size]
     while (size := size * grow[0] + grow[1]) <= last:
         found.append(size)
-        if len(found) > _MOST:
-            raise SizeError(f"size range {item!r} has more than {_MOST} sizes; take a larger step")
+        if len(found) > _SIZES_MAX:
+            raise SizeError(f"size range {item!r} has more than {_SIZES_MAX} sizes; take a larger step")
     return found
 
 
