@@ -46,7 +46,8 @@ def test_sizes_are_whole_elements_of_the_workload() -> None:
 
 
 def test_every_field_of_a_configuration_is_an_option_with_a_help_text() -> None:
-    records: list[type[msgspec.Struct]] = [ExperimentConfig, *(workload.options for workload in WORKLOADS.values())]
+    own = [workload.options for workload in WORKLOADS.values()]
+    records: list[type[msgspec.Struct]] = [ExperimentConfig, *own]
     inherited = {*NetworkConfig.__struct_fields__} - {"mtu", "pcap", "trace"}  # declared by the host's part
     for record in records:
         found = {option.field: option for option in declared(record)}
