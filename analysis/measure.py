@@ -17,7 +17,7 @@ Column = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A bandwidth as it is shown. `per_GB_per_s`: units in a GB/s of bus bandwidth. `decimals`: in a sentence."""
+    """A bandwidth as it is shown. `per_GB_per_s`: units in a GB/s of busbw. `decimals`: in a sentence."""
 
     name: str
     unit: str

@@ -55,7 +55,7 @@ class Collective:
         longer: that is waited for after the clock has stopped."""
         runtime, transport = self._machine.runtime, self._transport
         tickets: list[Ticket | None] = []
-        cpu_s, start_s = runtime.process_time(), runtime.monotonic()
+        cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
         for number, step in enumerate(self._steps):
             self.phase = f"{step.phase} step {number + 1} of {len(self._steps)}"
             send = step.send
@@ -66,7 +66,7 @@ class Collective:
                     transport.wait_reusable(overwritten)
             if step.receive:
                 self._receive(step.receive)
-        end_s, cpu_end_s = runtime.monotonic(), runtime.process_time()
+        end_s, cpu_end_s = runtime.monotonic(), runtime.cpu_s()
         self.phase = "completion of the last sends"
         for last in {ticket.peer: ticket for ticket in tickets if ticket}.values():
             transport.wait_reusable(last)

@@ -23,7 +23,7 @@ _NIOV_BYTES_MAX = 65536  # dma-bufs are a multiple of it, so that every net_iov 
 
 
 class Machine:
-    """`ledger` is written by the rank's own task alone; a sending task has one of its own. Raises HostError
+    """`ledger` is written by the rank's own thread alone; every sending thread has another. Raises HostError
     when no endpoint listens at the host's channel."""
 
     def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime) -> None:

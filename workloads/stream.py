@@ -54,7 +54,7 @@ class Stream:
     def run(self) -> IterationResult:
         runtime, transport, peer = self._machine.runtime, self._transport, self._peer
         duration_s = self._options.duration_s
-        cpu_s, start_s = runtime.process_time(), runtime.monotonic()
+        cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
         self.phase = "streaming"
         ticket = transport.send_stream(peer, self._size, duration_s if self._sends else 0.0)
         received = transport.receive_stream(peer, self._size, self._size, self._check)
@@ -66,7 +66,7 @@ class Stream:
         return IterationResult(
             size_bytes=received.bytes if self._receives else sent,
             time_s=end_s - start_s,
-            app_cpu_s=runtime.process_time() - cpu_s,
+            app_cpu_s=runtime.cpu_s() - cpu_s,
             sent_bytes=sent,
             received_bytes=received.bytes,
         )

@@ -1,7 +1,7 @@
-"""Time, threads and waiting for application code, from one object, so that a simulation can stand in.
+"""What application code needs of the world in order to wait: a clock, sleep, threads and locks.
 
-In: nothing. Out: the clock, and what runs and waits by it. `Runtime` is what code is written against;
-`MachineRuntime` has the machine's CLOCK_MONOTONIC and threads. Owns nothing.
+In: seconds, functions. Out: the time, threads, locks. Owns nothing. workloads/ takes these from a Runtime and
+from nowhere else: so the same code can also run under a simulated clock.
 """
 
 from __future__ import annotations
@@ -13,55 +13,74 @@ from types import TracebackType
 from typing import Protocol
 
 
-class Task(Protocol):
-    """A function that runs beside its caller."""
-
-    def join(self, timeout_s: float | None = None) -> None:
-        """Wait until it has returned, `timeout_s` seconds at most."""
-
-
 class Condition(Protocol):
-    """What the methods of threading.Condition do."""
+    """A lock whose holder can wait until another thread says that something has changed."""
 
-    def __enter__(self) -> bool: ...
+    def __enter__(self) -> object: ...
+
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
-    def wait_for(self, predicate: Callable[[], object], timeout: float | None = None, /) -> object: ...
-    def notify_all(self) -> None: ...
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None, /
+    ) -> bool | None: ...
+
+    def wait_for(self, predicate: Callable[[], object], timeout: float | None = None, /) -> object:
+        """Release the lock and wait until `predicate()` is true; returns its value, which is false when
+        `timeout` seconds have passed."""
+
+    def notify_all(self) -> None:
+        """Something has changed: every waiting thread looks at its predicate."""
+
+
+class Thread(Protocol):
+    def join(self, timeout_s: float | None = None) -> None:
+        """Return when the thread has ended, or after `timeout_s`."""
 
 
 class Runtime(Protocol):
-    """Clock, sleep, spawn and wait. Times are in seconds."""
+    """Seconds are of one clock that only goes forward."""
 
     def monotonic(self) -> float:
-        """A clock that never goes backwards; only differences mean anything."""
+        """Now."""
 
-    def process_time(self) -> float:
-        """CPU seconds of this process, all its threads together."""
+    def cpu_s(self) -> float:
+        """Seconds of CPU time that the calling process has used."""
 
-    def sleep(self, seconds: float, /) -> None: ...
-    def spawn(self, function: Callable[[], None], name: str) -> Task:
-        """Run `function` beside the caller; it does not keep the process from ending."""
+    def sleep(self, seconds: float) -> None: ...
+
+    def spawn(self, function: Callable[[], None], name: str) -> Thread:
+        """Run `function` in a thread that does not keep the process from ending. `name` is for messages."""
 
     def condition(self) -> Condition: ...
 
 
-class MachineRuntime:
-    """Threads, and CLOCK_MONOTONIC."""
+class MachineThread:
+    """A thread of Python."""
 
-    # The functions themselves: a call costs what theirs costs.
-    monotonic = staticmethod(time.monotonic)
-    process_time = staticmethod(time.process_time)
-    sleep = staticmethod(time.sleep)
-    condition = staticmethod(threading.Condition)
+    def __init__(self, thread: threading.Thread) -> None:
+        self._thread = thread
 
-    def spawn(self, function: Callable[[], None], name: str) -> Task:
-        thread = _Thread(target=function, name=name, daemon=True)
-        thread.start()
-        return thread
-
-
-class _Thread(threading.Thread):
     def join(self, timeout_s: float | None = None) -> None:
-        super().join(timeout_s)
+        self._thread.join(timeout_s)
+
+
+class MachineRuntime:
+    """CLOCK_MONOTONIC and threads of Python."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def cpu_s(self) -> float:
+        return time.process_time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def spawn(self, function: Callable[[], None], name: str) -> MachineThread:
+        thread = threading.Thread(target=function, name=name, daemon=True)
+        thread.start()
+        return MachineThread(thread)
+
+    def condition(self) -> threading.Condition:
+        return threading.Condition()
+
+
+MACHINE = MachineRuntime()

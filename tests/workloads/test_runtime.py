@@ -1,4 +1,4 @@
-"""Workloads take time and tasks from a Runtime, so that a simulated one can stand in its place."""
+"""Workloads take time and threads from a Runtime, so that a simulated one can stand in its place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.client.runtime import Condition, MachineRuntime, Task
+from nodes.client.runtime import MachineRuntime, MachineThread
 from tests.workloads.loopback import LoopbackHost
 from workloads.collective import CollectiveOptions
 from workloads.experiment.rank import Rank
@@ -35,31 +35,21 @@ def test_nothing_outside_the_experiment_asks_the_time_or_starts_a_thread() -> No
     assert {path.name: found for path in sources if (found := FORBIDDEN & set(_imported(path)))} == {}
 
 
-class FastRuntime:
-    """The machine's threads under a clock that runs faster, and the names of the tasks that were spawned."""
+class FastRuntime(MachineRuntime):
+    """The machine's threads under a clock that runs faster, and the names of the threads it was asked for."""
 
     def __init__(self) -> None:
-        self._machine = MachineRuntime()
-        self.tasks: list[str] = []
+        self.threads: list[str] = []
 
     def monotonic(self) -> float:
-        return FASTER * self._machine.monotonic()
+        return FASTER * super().monotonic()
 
-    def process_time(self) -> float:
-        return FASTER * self._machine.process_time()
-
-    def sleep(self, seconds: float, /) -> None:
-        self._machine.sleep(seconds / FASTER)
-
-    def spawn(self, function: Callable[[], None], name: str) -> Task:
-        self.tasks.append(name)
-        return self._machine.spawn(function, name)
-
-    def condition(self) -> Condition:
-        return self._machine.condition()
+    def spawn(self, function: Callable[[], None], name: str) -> MachineThread:
+        self.threads.append(name)
+        return super().spawn(function, name)
 
 
-def test_a_ranks_times_and_tasks_are_those_of_its_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ranks_times_and_threads_are_those_of_its_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
     config = ExperimentConfig("star", 2, "all_reduce", (4096,), ("bounce",), CollectiveOptions(warmup=0))
     runtimes = [FastRuntime(), FastRuntime()]
@@ -76,4 +66,4 @@ def test_a_ranks_times_and_tasks_are_those_of_its_runtime(monkeypatch: pytest.Mo
         rank.close()
     for row in rows:
         assert row.time_s > row.end_s - row.start_s, "of the faster clock"
-    assert [runtime.tasks for runtime in runtimes] == [["send-h1-1"], ["send-h2-0"]]
+    assert [runtime.threads for runtime in runtimes] == [["send-h1-1"], ["send-h2-0"]]

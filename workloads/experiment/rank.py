@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nodes.client.runtime import MachineRuntime, Runtime
+from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.ledger import Totals, totals
 from workloads import expected
 from workloads.experiment.barrier import Barrier
@@ -57,14 +57,14 @@ class _RunningTrial(NamedTuple):
 class Rank:
     """Rank `place.rank`. Every method raises RankFailure, whose text is one sentence."""
 
-    def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime | None = None) -> None:
+    def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime = MACHINE) -> None:
         self._place = place
         self._config = config
         self._type = WORKLOADS[config.workload]
         self._nranks = self._type.ranks(config)
         self._running: _RunningTrial | None = None
         with self._explained("connecting to its host"):
-            self._machine = Machine(place, config, runtime or MachineRuntime())
+            self._machine = Machine(place, config, runtime)
 
     def pid(self) -> int:
         """The process to end if it does not end itself."""

@@ -45,7 +45,7 @@ class ReceivedStream(msgspec.Struct, frozen=True):
 
 
 class Sender(Protocol):
-    """Sends on one connection. `transmit` and `job_ended` run in the connection's sending task, the only
+    """Sends on one connection. `transmit` and `job_ended` run in the connection's sending thread, the only
     one that writes the ledger which the sender was given."""
 
     def transmit(self, offset: int, length: int) -> None:
@@ -59,7 +59,7 @@ class Sender(Protocol):
 
 
 class Receiver(Protocol):
-    """Receives from one connection, in the rank's own task."""
+    """Receives from one connection, in the rank's own thread."""
 
     def receive_into(self, offset: int, length: int) -> None:
         """Put the next `length` bytes into the data dma-buf at byte `offset`."""

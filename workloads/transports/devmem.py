@@ -50,7 +50,7 @@ class ZeroCopySender:
         self._completions = completions
         self._control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, tx_id)]
         self._sends = 0  # successful zero-copy sends
-        self._sends_at: list[int] = [0]  # the same, after each job of the sending task
+        self._sends_at: list[int] = [0]  # the same, after each job of the sending thread
 
     def transmit(self, offset: int, length: int) -> None:
         while length:
@@ -161,7 +161,7 @@ class Devmem:
             memory = undo.enter_context(closing(self._machine.host.memory(_STAGED_BYTES)))
             return StagedSender(self._machine, end, ledger, memory.view)
         end.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
-        # The rank waits for completions while the sending task sends: through a channel of its own.
+        # The rank waits for completions while the sending thread sends: through a channel of its own.
         completions = undo.enter_context(closing(end.dup()))
         completions.settimeout(self._machine.config.timeout_s)
         return ZeroCopySender(end, completions, tx_id)

@@ -44,8 +44,8 @@ class _Segments(NamedTuple):
 
 
 class DerivedTraffic:
-    """What Linux moves through host memory for the payload of one connection in one direction. One task
-    calls `moved`; `ledger` is that task's, `dma` the NIC's route."""
+    """What Linux moves through host memory for the payload of one connection in one direction. One thread
+    calls `moved`; `ledger` is that thread's, `dma` the NIC's route."""
 
     def __init__(self, machine: Machine, ledger: Ledger, dma: int) -> None:
         mss = machine.config.mtu - _IP_TCP_BYTES

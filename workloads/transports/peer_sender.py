@@ -1,7 +1,7 @@
 """Everything that a rank sends to one peer, in the order asked for.
 
-In: places in the data dma-buf. Out: tickets. Owns the sending task of one connection, so that a rank sends to
-several peers, and receives, at the same time.
+In: places in the data dma-buf. Out: tickets. Each connection has a sending thread of its own, so that a rank
+sends to several peers, and receives, at the same time. Owns nothing; the transport closes queue and socket.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from workloads.transports.send_queue import SendQueue
 
 
 class PeerSender:
-    """`ledger` is what the sending task alone writes, and what `sender` was given. `stream_bytes`: payload
+    """`ledger` is what the sending thread alone writes, and what `sender` was given. `stream_bytes`: payload
     of streams sent so far."""
 
     def __init__(

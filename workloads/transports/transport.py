@@ -109,7 +109,7 @@ class Transport(Generic[S]):
         return self._path.staged_bytes(sent, received)
 
     def counters(self, stats: HostStats) -> StackCounters:
-        """What the path's stack has moved and counted so far, and what the sending tasks have moved;
+        """What the path's stack has moved and counted so far, and what the sending threads have moved;
         `stats` are the endpoint's now."""
         stack = self._path.counters(stats)
         sending = (moved for sender in self._senders.values() for moved in sender.ledger.snapshot())

@@ -1,4 +1,4 @@
-"""The task that sends: order, tickets, failures."""
+"""The thread that sends: order, tickets, failures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodes.client.runtime import MachineRuntime
+from nodes.client.runtime import MACHINE
 from workloads.transports.send_queue import SendQueue
 
 
 @pytest.fixture
 def queue() -> Iterator[SendQueue]:
-    found = SendQueue(MachineRuntime(), "test")
+    found = SendQueue(MACHINE, "test")
     yield found
     found.close()
 

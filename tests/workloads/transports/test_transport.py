@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nodes.client.runtime import MachineRuntime
+from nodes.client.runtime import MACHINE
 from nodes.machine.memory import Region
 from tests.workloads.loopback import LoopbackHost
 from workloads.collective import CollectiveOptions
@@ -32,7 +32,7 @@ class Ranks:
         )
         places = [RankPlace(rank, f"h{rank + 1}", "nowhere") for rank in range(NRANKS)]
         self.machines = [
-            stack.enter_context(closing(Machine(place, config, MachineRuntime()))) for place in places
+            stack.enter_context(closing(Machine(place, config, MACHINE))) for place in places
         ]
         self.transports: list[Transport[Any]] = [
             stack.enter_context(closing(Transport(machine, PATHS[path](machine))))
@@ -106,14 +106,14 @@ def test_a_ticket_names_its_peer_and_its_place_among_that_peers_sends(ranks: Ran
     assert [transport.send(peer, 0, 8) for peer in (1, 2, 1)] == [(1, 1), (2, 1), (1, 2)]
 
 
-def test_what_sending_tasks_move_is_counted(ranks: Ranks) -> None:
+def test_what_sending_threads_move_is_counted(ranks: Ranks) -> None:
     transport, machine = ranks.transports[0], ranks.machines[0]
     for ticket in [transport.send(peer, 0, 1000) for peer in (1, 2)]:
         transport.wait_reusable(ticket)
     moved = transport.counters(machine.host.stats()).moved
     copies = [one.bytes for one in moved if (one.route.source, one.route.destination) == ("device", "host")]
     assert copies == [1000, 1000]
-    assert machine.ledger.snapshot() == (), "the rank's own task has moved nothing"
+    assert machine.ledger.snapshot() == (), "the rank's own thread has moved nothing"
 
 
 def test_a_rank_may_only_send_or_only_receive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_rank_may_only_send_or_only_receive(monkeypatch: pytest.MonkeyPatch) -
     with ExitStack() as stack:
         config = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), CollectiveOptions())
         machines = [
-            stack.enter_context(closing(Machine(RankPlace(n, f"h{n}", "-"), config, MachineRuntime())))
+            stack.enter_context(closing(Machine(RankPlace(n, f"h{n}", "-"), config, MACHINE)))
             for n in range(2)
         ]
         sending, receiving = (
