@@ -31,10 +31,10 @@ def spoil_what_is_sent(monkeypatch: pytest.MonkeyPatch, data: Region) -> itertoo
         if next(messages) != AT_MESSAGE:
             honest(self, offset, length)
             return
-        self._end.wait_completions(self._sends)
+        self._sock.wait_completions(self._sends)
         data.view[offset + length // 2] ^= 1
         honest(self, offset, length)
-        self._end.wait_completions(self._sends)
+        self._sock.wait_completions(self._sends)
         data.view[offset + length // 2] ^= 1
 
     monkeypatch.setattr(ZeroCopySender, "transmit", transmit)

@@ -44,7 +44,7 @@ class Barrier:
     def close(self) -> None:
         self._undo.close()
 
-    def _opened(self, end: socket.socket) -> socket.socket:
-        self._undo.enter_context(closing(end))
-        end.settimeout(self._timeout_s)
-        return end
+    def _opened(self, sock: socket.socket) -> socket.socket:
+        self._undo.enter_context(closing(sock))
+        sock.settimeout(self._timeout_s)
+        return sock

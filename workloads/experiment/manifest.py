@@ -49,7 +49,7 @@ class Git(msgspec.Struct, frozen=True):
 
 
 class PathNote(msgspec.Struct, frozen=True):
-    """What every table must say of `path`: a `mark` of a word or two beside its name, and the sentence."""
+    """A restriction of `path` that every table has to state: a `mark` of a word or two, and the sentence."""
 
     path: str
     mark: str

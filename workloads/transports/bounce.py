@@ -32,11 +32,11 @@ class Bounce:
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
         """Host pages take what comes to any port."""
 
-    def sender(self, end: Socket, ledger: Ledger, undo: ExitStack) -> StagedSender:
-        return StagedSender(self._machine, end, ledger, self._staging(undo))
+    def sender(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> StagedSender:
+        return StagedSender(self._machine, sock, ledger, self._staging(undo))
 
-    def receiver(self, end: Socket, undo: ExitStack) -> StagedReceiver:
-        return StagedReceiver(self._machine, end, self._staging(undo))
+    def receiver(self, sock: Socket, undo: ExitStack) -> StagedReceiver:
+        return StagedReceiver(self._machine, sock, self._staging(undo))
 
     def staged_bytes(self, sent: int, received: int) -> int:
         return sent + received

@@ -88,10 +88,10 @@ class DataPath(Protocol[S]):
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
         """Prepare the host for payload that comes to these ports; what takes that back goes on `undo`."""
 
-    def sender(self, end: S, ledger: Ledger, undo: ExitStack) -> Sender:
+    def sender(self, sock: S, ledger: Ledger, undo: ExitStack) -> Sender:
         """For a connected socket; adds to `ledger` what the application moves in order to send."""
 
-    def receiver(self, end: S, undo: ExitStack) -> Receiver:
+    def receiver(self, sock: S, undo: ExitStack) -> Receiver:
         """For a connected socket; adds to the machine's ledger."""
 
     def staged_bytes(self, sent: int, received: int) -> int:

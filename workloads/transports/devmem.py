@@ -45,8 +45,8 @@ class Batch(NamedTuple):
 class ZeroCopySender:
     """Sends from the data dma-buf with MSG_ZEROCOPY; a completion says that the stack has let go of it."""
 
-    def __init__(self, end: Socket, completions: Socket, tx_id: bytes) -> None:
-        self._end = end
+    def __init__(self, sock: Socket, completions: Socket, tx_id: bytes) -> None:
+        self._sock = sock
         self._completions = completions
         self._control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, tx_id)]
         self._sends = 0  # successful zero-copy sends
@@ -55,11 +55,11 @@ class ZeroCopySender:
     def transmit(self, offset: int, length: int) -> None:
         while length:
             try:
-                sent = self._end.sendmsg([(offset, length)], self._control, uapi.MSG_ZEROCOPY)
+                sent = self._sock.sendmsg([(offset, length)], self._control, uapi.MSG_ZEROCOPY)
             except OSError as e:
                 if e.errno != errno.ENOBUFS:
                     raise
-                self._end.wait_completions(self._end.wait_completions(0) + 1)
+                self._sock.wait_completions(self._sock.wait_completions(0) + 1)
                 continue
             self._sends += 1
             offset, length = offset + sent, length - sent
@@ -75,9 +75,9 @@ class DevmemReceiver:
     """Payload lands in the receive dma-buf wherever the NIC puts it; its net_iovs go back as soon as it has
     been unpacked, reduced or checked."""
 
-    def __init__(self, machine: Machine, end: Socket, rx_id: int) -> None:
+    def __init__(self, machine: Machine, sock: Socket, rx_id: int) -> None:
         self._machine = machine
-        self._end = end
+        self._sock = sock
         self._rx_id = rx_id
 
     def receive_into(self, offset: int, length: int) -> None:
@@ -115,8 +115,8 @@ class DevmemReceiver:
             yield batch
 
     def _receive(self, max_bytes: int) -> Batch:
-        """What has come, at most `max_bytes`; no bytes at the end of the stream."""
-        count, control, _, _ = self._end.recvmsg_into([max_bytes], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM)
+        """Receive what is there, at most `max_bytes`; a batch of no bytes is the end of the stream."""
+        count, control, _, _ = self._sock.recvmsg_into([max_bytes], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM)
         frags, tokens, size = [], [], 0
         for _, _, body in control:
             frag = uapi.DmabufCmsg._make(uapi.DMABUF_CMSG.unpack(body))
@@ -133,7 +133,7 @@ class DevmemReceiver:
         for at in range(0, len(tokens), uapi.MAX_DONTNEED_TOKENS):
             some = tokens[at : at + uapi.MAX_DONTNEED_TOKENS]
             packed = b"".join(uapi.DMABUF_TOKEN.pack(token, 1) for token in some)
-            self._end.dontneed(packed)
+            self._sock.dontneed(packed)
 
 
 class Devmem:
@@ -154,20 +154,20 @@ class Devmem:
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
         self._bindings = prepare_nic(self._machine, ports, undo)
 
-    def sender(self, end: Socket, ledger: Ledger, undo: ExitStack) -> Sender:
+    def sender(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> Sender:
         """Zero-copy, or staged where the kernel cannot send from a dma-buf."""
         tx_id = self._bindings.tx_id
         if tx_id is None:
             memory = undo.enter_context(closing(self._machine.host.memory(_STAGED_BYTES)))
-            return StagedSender(self._machine, end, ledger, memory.view)
-        end.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
+            return StagedSender(self._machine, sock, ledger, memory.view)
+        sock.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
         # The rank waits for completions while the sending thread sends: through a channel of its own.
-        completions = undo.enter_context(closing(end.dup()))
+        completions = undo.enter_context(closing(sock.dup()))
         completions.settimeout(self._machine.config.timeout_s)
-        return ZeroCopySender(end, completions, tx_id)
+        return ZeroCopySender(sock, completions, tx_id)
 
-    def receiver(self, end: Socket, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
-        return DevmemReceiver(self._machine, end, self._bindings.rx_id)
+    def receiver(self, sock: Socket, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
+        return DevmemReceiver(self._machine, sock, self._bindings.rx_id)
 
     def staged_bytes(self, sent: int, received: int) -> int:  # noqa: ARG002
         return 0 if self._has_tx else sent

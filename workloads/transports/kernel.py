@@ -73,14 +73,14 @@ class Kernel:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._ends: list[socket.socket] = []
+        self._socks: list[socket.socket] = []
         self._sent: list[DerivedTraffic] = []
         self._received: list[DerivedTraffic] = []
 
     def open_socket(self) -> socket.socket:
-        end = self._machine.host.kernel_socket()
-        end.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_CONGESTION, b"cubic")
-        return end
+        sock = self._machine.host.kernel_socket()
+        sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_CONGESTION, b"cubic")
+        return sock
 
     def address(self) -> str:
         address = self._machine.host.kernel_address
@@ -91,17 +91,17 @@ class Kernel:
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
         """Linux is as it is."""
 
-    def sender(self, end: socket.socket, ledger: Ledger, undo: ExitStack) -> StagedSender:  # noqa: ARG002
+    def sender(self, sock: socket.socket, ledger: Ledger, undo: ExitStack) -> StagedSender:  # noqa: ARG002
         traffic = DerivedTraffic(self._machine, ledger, routes.NIC_HOST_TO_WIRE)
-        self._ends.append(end)
+        self._socks.append(sock)
         self._sent.append(traffic)
-        return StagedSender(self._machine, end, ledger, _staging(), traffic.moved)
+        return StagedSender(self._machine, sock, ledger, _staging(), traffic.moved)
 
-    def receiver(self, end: socket.socket, undo: ExitStack) -> StagedReceiver:  # noqa: ARG002
+    def receiver(self, sock: socket.socket, undo: ExitStack) -> StagedReceiver:  # noqa: ARG002
         traffic = DerivedTraffic(self._machine, self._machine.ledger, routes.NIC_WIRE_TO_HOST)
-        self._ends.append(end)
+        self._socks.append(sock)
         self._received.append(traffic)
-        return StagedReceiver(self._machine, end, _staging(), traffic.moved)
+        return StagedReceiver(self._machine, sock, _staging(), traffic.moved)
 
     def staged_bytes(self, sent: int, received: int) -> int:
         return sent + received
@@ -109,10 +109,10 @@ class Kernel:
     def counters(self, stats: HostStats) -> StackCounters:  # noqa: ARG002  the endpoint carries nothing
         """Headers; payload is in the machine's and the senders' ledgers. Linux counts a connection's wire
         packets and retransmissions; it reports no super-packets."""
-        ends = [_segments(end) for end in self._ends]
-        out, into = sum(end.out for end in ends), sum(end.into for end in ends)
-        acks_out = sum(end.out - end.data_out for end in ends)
-        acks_in = sum(end.into - end.data_in for end in ends)
+        counted = [_segments(sock) for sock in self._socks]
+        out, into = sum(each.out for each in counted), sum(each.into for each in counted)
+        acks_out = sum(each.out - each.data_out for each in counted)
+        acks_in = sum(each.into - each.data_in for each in counted)
         # Short messages may share a packet: never more super-packets than packets.
         sent = min(sum(each.super_packets for each in self._sent) + acks_out, out), out
         received = min(sum(each.super_packets for each in self._received) + acks_in, into), into
@@ -125,7 +125,7 @@ class Kernel:
                 (routes.CPU_HEADER_READ, received),
             )
         )
-        retransmitted = sum(end.retransmitted for end in ends)
+        retransmitted = sum(each.retransmitted for each in counted)
         packets = PacketCounters(tx_wire_packets=out, rx_wire_packets=into, tcp_retrans_segs=retransmitted)
         return StackCounters(headers, packets)
 
@@ -134,6 +134,6 @@ def _staging() -> memoryview:
     return memoryview(bytearray(STAGING_BYTES))
 
 
-def _segments(end: socket.socket) -> _Segments:
-    info = end.getsockopt(uapi.IPPROTO_TCP, uapi.TCP_INFO, _TCP_INFO_BYTES)
+def _segments(sock: socket.socket) -> _Segments:
+    info = sock.getsockopt(uapi.IPPROTO_TCP, uapi.TCP_INFO, _TCP_INFO_BYTES)
     return _Segments(*_SEGS.unpack_from(info), *_TOTAL_RETRANS.unpack_from(info))

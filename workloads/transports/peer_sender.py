@@ -19,11 +19,11 @@ class PeerSender:
     of streams sent so far."""
 
     def __init__(
-        self, runtime: Runtime, queue: SendQueue, end: TcpSocket, sender: Sender, ledger: Ledger
+        self, runtime: Runtime, queue: SendQueue, sock: TcpSocket, sender: Sender, ledger: Ledger
     ) -> None:
         self._runtime = runtime
         self._queue = queue
-        self._end = end
+        self._sock = sock
         self._sender = sender
         self.ledger = ledger
         self.stream_bytes = 0
@@ -47,7 +47,7 @@ class PeerSender:
             while now() < end_at:
                 transmit(0, message_bytes)
                 self.stream_bytes += message_bytes
-            self._end.shutdown(socket.SHUT_WR)
+            self._sock.shutdown(socket.SHUT_WR)
             self._sender.job_ended()
 
         return self._queue.put(job)

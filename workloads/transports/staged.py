@@ -20,7 +20,7 @@ from workloads.stream_check import StreamCheck
 from workloads.transports.data_path import ReceivedStream, TcpSocket, closed_early
 
 # (count, remaining): `count` bytes crossed the socket, of the `remaining` ones of a message.
-Moved = Callable[[int, int], None]
+OnMoved = Callable[[int, int], None]
 
 _FLOAT = np.dtype(np.float32)
 
@@ -42,24 +42,24 @@ class StagedSender:
     def __init__(
         self,
         machine: Machine,
-        end: ByteStream,
+        sock: ByteStream,
         ledger: Ledger,
         staging: memoryview,
-        moved: Moved = ignore_moved,
+        on_moved: OnMoved = ignore_moved,
     ) -> None:
         self._data = machine.data
         self._accelerator = Accelerator(ledger, machine.host.turn)
-        self._end = end
+        self._sock = sock
         self._staging = staging
-        self._moved = moved
+        self._on_moved = on_moved
 
     def transmit(self, offset: int, length: int) -> None:
         size = len(self._staging)
         while length:
             chunk = self._staging[: min(length, size)]
             self._accelerator.copy_to_host(self._data, offset, chunk)
-            self._end.sendall(chunk)
-            self._moved(len(chunk), length)
+            self._sock.sendall(chunk)
+            self._on_moved(len(chunk), length)
             offset, length = offset + len(chunk), length - len(chunk)
 
     def job_ended(self) -> None:
@@ -70,15 +70,15 @@ class StagedSender:
 
 
 class StagedReceiver:
-    """What has come, at most a buffer full at a time."""
+    """Payload comes through the staging buffer, at most a buffer full at a time."""
 
     def __init__(
-        self, machine: Machine, end: ByteStream, staging: memoryview, moved: Moved = ignore_moved
+        self, machine: Machine, sock: ByteStream, staging: memoryview, on_moved: OnMoved = ignore_moved
     ) -> None:
         self._machine = machine
-        self._end = end
+        self._sock = sock
         self._staging = staging
-        self._moved = moved
+        self._on_moved = on_moved
 
     def receive_into(self, offset: int, length: int) -> None:
         while length:
@@ -113,6 +113,6 @@ class StagedReceiver:
 
     def _receive(self, remaining: int) -> int:
         """Receive some of a message's remaining bytes; returns how many, 0 at the end of the stream."""
-        count = self._end.recv_into(self._staging[: min(remaining, len(self._staging))])
-        self._moved(count, remaining)
+        count = self._sock.recv_into(self._staging[: min(remaining, len(self._staging))])
+        self._on_moved(count, remaining)
         return count

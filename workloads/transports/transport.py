@@ -41,8 +41,8 @@ class Transport(Generic[S]):
         self._timeout_s = machine.config.timeout_s
         self._undo = ExitStack()
         self._listeners: dict[int, S] = {}
-        self._ends_to: dict[int, S] = {}
-        self._ends_from: dict[int, S] = {}
+        self._outgoing: dict[int, S] = {}
+        self._incoming: dict[int, S] = {}
         self._senders: dict[int, PeerSender] = {}
         self._receivers: dict[int, Receiver] = {}
 
@@ -64,10 +64,10 @@ class Transport(Generic[S]):
         for peer, address in addresses.items():
             self._connect(peer, address)
         for peer, listener in self._listeners.items():
-            end = self._opened(listener.accept()[0])
-            end.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
-            self._ends_from[peer] = end
-            self._receivers[peer] = self._path.receiver(end, self._undo)
+            sock = self._opened(listener.accept()[0])
+            sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
+            self._incoming[peer] = sock
+            self._receivers[peer] = self._path.receiver(sock, self._undo)
 
     def send(self, peer: int, offset: int, length: int) -> Ticket:
         """Begin to send `length` bytes from byte `offset` on; returns a ticket for `wait_reusable`."""
@@ -100,8 +100,8 @@ class Transport(Generic[S]):
 
     def confirm_stream(self, peer: int) -> None:
         """After the end of the stream from `peer`: until `peer`, too, has taken all that was sent to it."""
-        self._ends_from[peer].shutdown(socket.SHUT_WR)
-        if self._ends_to[peer].recv(1):
+        self._incoming[peer].shutdown(socket.SHUT_WR)
+        if self._outgoing[peer].recv(1):
             raise ConnectionError(f"rank {peer} sent payload on a connection that carries it the other way")
 
     def staged_bytes(self, sent: int, received: int) -> int:
@@ -122,14 +122,14 @@ class Transport(Generic[S]):
         runtime, ledger = self._machine.runtime, Ledger()
         queue = SendQueue(runtime, f"send-{self._machine.place.host}-{peer}")
         self._undo.callback(queue.close)  # after the socket below is closed, which ends a blocked send
-        end = self._opened(self._path.open_socket())
-        end.connect((address.host, address.port))
-        end.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
-        self._ends_to[peer] = end
-        sender = self._path.sender(end, ledger, self._undo)
-        self._senders[peer] = PeerSender(runtime, queue, end, sender, ledger)
+        sock = self._opened(self._path.open_socket())
+        sock.connect((address.host, address.port))
+        sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
+        self._outgoing[peer] = sock
+        sender = self._path.sender(sock, ledger, self._undo)
+        self._senders[peer] = PeerSender(runtime, queue, sock, sender, ledger)
 
-    def _opened(self, end: S) -> S:
-        self._undo.enter_context(closing(end))
-        end.settimeout(self._timeout_s)
-        return end
+    def _opened(self, sock: S) -> S:
+        self._undo.enter_context(closing(sock))
+        sock.settimeout(self._timeout_s)
+        return sock

@@ -21,14 +21,14 @@ def ring(stack: ExitStack, nranks: int, timeout_s: float = 5.0) -> list[Barrier]
 
 @pytest.mark.parametrize("nranks", [2, 3, 5])
 def test_no_rank_leaves_before_all_have_come(nranks: int) -> None:
-    arrived, lock = [0] * 20, threading.Lock()
+    entered, lock = [0] * 20, threading.Lock()
 
     def come_and_go(barrier: Barrier) -> None:
-        for turn in range(len(arrived)):
+        for turn in range(len(entered)):
             with lock:
-                arrived[turn] += 1
+                entered[turn] += 1
             barrier.wait()
-            assert arrived[turn] == nranks
+            assert entered[turn] == nranks
 
     with ExitStack() as stack, ThreadPoolExecutor(nranks) as pool:
         list(pool.map(come_and_go, ring(stack, nranks)))
