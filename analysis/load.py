@@ -1,6 +1,7 @@
-"""In: a results directory (manifest.json, samples.csv). Out: a checked `Run`. Owns the schema of both files.
+"""Reads a results directory and checks it.
 
-Everything after this file may rely on columns being present and typed; a file that breaks the schema is
+In: manifest.json and samples.csv. Out: a checked `Run`. Owns the schema of both files, as far as they are
+read. All other files of analysis/ rely on columns being present and typed. A file that breaks the schema is
 refused here, by one sentence that names the file, the column and the value.
 """
 
