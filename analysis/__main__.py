@@ -1,5 +1,8 @@
-"""In: a results directory on the command line. Out: its table on stdout, everything else redrawn; exit status
-0, 1 when values were wrong, 2 when there is nothing to draw or the words are wrong, said in one sentence.
+"""The command `python -m analysis`: draws the results of a run again.
+
+In: a results directory on the command line. Out: its table on stdout, everything else redrawn; exit status 0,
+1 when values were wrong, 2 with one sentence when there is nothing to draw or the arguments are wrong. Owns
+nothing.
 """
 
 import sys

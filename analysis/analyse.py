@@ -1,4 +1,7 @@
-"""In: a results directory's data files. Out: summary.csv, figures/*.png, report.html. Owns their order."""
+"""From data files to everything that is drawn of them.
+
+In: a results directory's data files. Out: summary.csv, figures/*.png, report.html. Owns their order.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from analysis.table import table_text, wrong_elements
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a run came to. `wrong_elements` counts every row, so a run is good only if it is 0."""
+    """The outcome of a run. `wrong_elements` counts every row, so a run is good only if it is 0."""
 
     summary: pd.DataFrame
     table_text: str
@@ -31,9 +34,7 @@ def analyse(run_dir: Path) -> Analysis:
     run = load(run_dir)
     summary = summarise(run)
     write_csv(summary, run_dir / "summary.csv")
-    ceiling = run.manifest.config.get("host_mem_bw_bytes_per_s")
-    limit = float(ceiling) if isinstance(ceiling, int | float) else None
-    figures = draw(summary, run_dir / "figures", limit)
+    figures = draw(run, summary, run_dir / "figures")
     report = write_report(run, summary, figures)
     return Analysis(
         to_frame(summary),

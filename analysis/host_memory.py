@@ -1,8 +1,9 @@
-"""In: measured rows of one path and size. Out: modelled traffic per payload byte. Owns the closed forms.
+"""Traffic of host memory and PCIe per payload byte, modelled.
 
-All of it is modelled: counts of the ledger, what the emulated hardware would have moved. "Per payload
-byte" means the total over ranks divided by payload bytes sent plus payload bytes received. The closed
-forms say what the same ratio must be by arithmetic alone, so that the two can be held against each other.
+In: measured rows of one path and size. Out: bytes per payload byte. Owns the closed forms. The rows' counts
+are the ledger's: what the emulated hardware would have moved. "Per payload byte" means the total over ranks
+divided by payload bytes sent plus payload bytes received. The closed forms give the same ratio by arithmetic
+alone, so that the two can be compared.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class HostMemory:
     `dram` = `dram_read` + `dram_write`, of which the share `derived` (0 to 1) was not recorded but derived.
     `header` and `header_uncoalesced` are the header part of DRAM traffic, with one header a super-packet
     as moved, and with one a wire packet as without coalescing. `header_per_wire_packet` is DRAM bytes a
-    packet: twice the header, for it is written once and read once.
+    packet: twice the header, which is written once and read once.
     `expected_dram` is the closed form, `deviation_percent` how far `dram` lies above it.
     """
 
@@ -51,7 +52,7 @@ def host_memory(rows: pd.DataFrame) -> HostMemory:
     packets = added(total(rows, "rx_packets"), total(rows, "tx_packets"))
     dram = per(both, payload)
     header = per(total(rows, "header_host_dram_bytes"), payload)
-    # Linux tells no super-packets; its headers are derived themselves.
+    # Linux does not report super-packets; its headers are derived themselves.
     headers = header if packets is None else expected_headers(packets, payload)
     expected = added(expected_staged(total(rows, "payload_staged_bytes"), payload), headers)
     return HostMemory(
@@ -70,10 +71,10 @@ def host_memory(rows: pd.DataFrame) -> HostMemory:
 
 
 def expected_staged(staged: float | None, payload: float | None) -> float | None:
-    """Host DRAM bytes per payload byte but for headers, by closed form: 4 x staged / payload.
+    """Host DRAM bytes per payload byte without headers, by closed form: 4 x staged / payload.
 
     `staged` of the `payload` bytes crossed host memory: none where device memory sends and receives, all
-    where both are staged, those that were sent where the kernel has no devmem TX.
+    where both are staged, the sent ones where the kernel has no devmem TX.
     """
     return per(None if staged is None else ACCESSES_PER_STAGED_BYTE * staged, payload)
 
@@ -90,7 +91,7 @@ def payload_bytes(rows: pd.DataFrame) -> float | None:
 
 
 def total(rows: pd.DataFrame, column: str) -> float | None:
-    """Sum of `column`, or None if any cell is empty: a sum of the rest would understate in silence."""
+    """Sum of `column`, or None if any cell is empty: the sum of the other cells would be too small."""
     values = rows[column]
     return None if values.empty or values.isna().any() else float(values.sum())
 

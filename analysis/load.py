@@ -1,6 +1,7 @@
-"""In: a results directory (manifest.json, samples.csv). Out: a checked `Run`. Owns the schema of both files.
+"""Reads a results directory and checks it.
 
-Everything after this file may rely on columns being present and typed; a file that breaks the schema is
+In: manifest.json and samples.csv. Out: a checked `Run`. Owns the schema of both files, as far as they are
+read. All other files of analysis/ rely on columns being present and typed. A file that breaks the schema is
 refused here, by one sentence that names the file, the column and the value.
 """
 
@@ -12,8 +13,10 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
-SCHEMA_VERSION = 2
-STREAM = "stream"
+from analysis import schema2
+from analysis.measure import Measure
+
+SCHEMA_VERSION = 3
 
 TEXT_COLUMNS = ("path", "workload", "type", "redop", "root", "host")
 IDENTITY_COLUMNS = ("size_bytes", "count_elements", "repetition", "iteration", "warmup", "rank", "nranks")
@@ -41,20 +44,31 @@ class Git(msgspec.Struct, frozen=True):
 
 
 class PathNote(msgspec.Struct, frozen=True):
-    """What every table must say of `path`: a `mark` of a word or two beside its name, and the sentence."""
+    """A restriction of `path` that every table has to state: a `mark` of a word or two, and the sentence."""
 
     path: str
     mark: str
     text: str
 
 
+class Config(msgspec.Struct, frozen=True):
+    """The part of the run's configuration that analysis uses. Units are in the names."""
+
+    topology: str | None = None
+    hosts: int | None = None
+    workload: str | None = None
+    paths: tuple[str, ...] | None = None
+    host_mem_bw_bytes_per_s: float | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True):
-    """manifest.json, schema version 2. Times are ISO 8601 in UTC; `files` maps a name to its SHA-256."""
+    """manifest.json, schema version 3. Times are ISO 8601 in UTC; `files` maps a name to its SHA-256."""
 
     schema_version: int
     run_id: str
     status: Literal["running", "complete", "failed", "interrupted"]
     config: dict[str, object]
+    measure: Measure
     error: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
@@ -66,18 +80,23 @@ class Manifest(msgspec.Struct, frozen=True):
     files: dict[str, str] = {}
 
 
+class _WithConfig(msgspec.Struct, frozen=True):
+    config: Config
+
+
 @dataclass(frozen=True)
 class Run:
     """One results directory, read and checked.
 
     `samples` has every row of samples.csv: text columns as str, the others as float64 or int64, an empty
-    cell as NaN. `measured` has what times are taken from: no warm-up rows, and no iteration of which a
-    rank's row or a stream's every byte is missing (a run that failed in the middle leaves such);
-    `incomplete_iterations` counts those.
+    cell as NaN. `measured` has the rows that times are taken from: no warm-up rows, and no iteration in which
+    a rank's row is missing or, where receivers are timed, no byte was received. A run that failed in the
+    middle leaves such iterations; `incomplete_iterations` counts them.
     """
 
     directory: Path
     manifest: Manifest
+    config: Config
     samples: pd.DataFrame
     measured: pd.DataFrame
     incomplete_iterations: int
@@ -88,19 +107,20 @@ def load(run_dir: Path) -> Run:
 
     A run that is not complete may lack samples.csv: it is read as one without rows.
     """
-    manifest = _manifest(run_dir / "manifest.json")
+    manifest, config = _manifest(run_dir / "manifest.json")
+    measure = manifest.measure
     path = run_dir / "samples.csv"
     if path.is_file():
-        samples = _samples(path)
+        samples = _samples(path, measure)
     elif manifest.status == "complete":
         raise ResultsError(f"{path} is missing although the run is recorded as complete; restore it")
     else:
         samples = _typed(pd.DataFrame(columns=list(REQUIRED_COLUMNS), dtype=str), path)
-    measured, incomplete = _complete_iterations(samples[samples["warmup"] == 0])
-    return Run(run_dir, manifest, samples, measured, incomplete)
+    measured, incomplete = _complete_iterations(samples[samples["warmup"] == 0], measure)
+    return Run(run_dir, manifest, config, samples, measured, incomplete)
 
 
-def _manifest(path: Path) -> Manifest:
+def _manifest(path: Path) -> tuple[Manifest, Config]:
     if not path.is_file():
         raise ResultsError(f"{path} is missing; give a results directory that run.py wrote")
     try:
@@ -108,18 +128,19 @@ def _manifest(path: Path) -> Manifest:
     except msgspec.DecodeError as error:
         raise ResultsError(f"{path} is not JSON ({error}); restore it or repeat the run") from error
     version = document.get("schema_version") if isinstance(document, Mapping) else None
-    if version != SCHEMA_VERSION:
+    if version not in (2, SCHEMA_VERSION):
         raise ResultsError(
-            f"{path} has schema_version {version!r}, this analysis reads {SCHEMA_VERSION}; "
+            f"{path} has schema_version {version!r}, this analysis reads 2 and {SCHEMA_VERSION}; "
             "use the sources that made the run"
         )
     try:
-        return msgspec.convert(document, Manifest)
-    except msgspec.ValidationError as error:
+        current = schema2.upgraded(document) if version == 2 else document
+        return msgspec.convert(current, Manifest), msgspec.convert(current, _WithConfig).config
+    except ValueError as error:
         raise ResultsError(f"{path} breaks its schema: {error}; repeat the run") from error
 
 
-def _samples(path: Path) -> pd.DataFrame:
+def _samples(path: Path, measure: Measure) -> pd.DataFrame:
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
@@ -132,10 +153,9 @@ def _samples(path: Path) -> pd.DataFrame:
     if doubled.any():
         first = samples.loc[doubled, [*ITERATION_KEY, "rank"]].iloc[0].to_dict()
         raise ResultsError(f"{path} has two rows for {first}; a row is one path, size, iteration and rank")
-    collective = samples["workload"] != STREAM
     for name, bad in (
         ("time_s", samples["time_s"] <= 0),
-        ("size_bytes", (samples["size_bytes"] <= 0) & collective),
+        ("size_bytes", (samples["size_bytes"] <= 0) & measure.size_is_key),
         ("nranks", samples["nranks"] < 1),
     ):
         if bad.any():
@@ -171,16 +191,15 @@ def _numbers(text: "pd.Series[str]", name: str, path: Path) -> "pd.Series[float]
     return numbers
 
 
-def _complete_iterations(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _complete_iterations(rows: pd.DataFrame, measure: Measure) -> tuple[pd.DataFrame, int]:
     if rows.empty:
         return rows, 0
-    # A stream's ranks may have moved different sizes, so the size does not name its iteration.
-    size = rows["size_bytes"].where(rows["workload"] != STREAM, 0)
-    keys = [rows["path"], rows["workload"], size, rows["repetition"], rows["iteration"]]
-    ranks_present = rows.groupby(keys)["rank"].transform("nunique")
-    ranks_expected = rows["nranks"].where(rows["workload"] != STREAM, 2)
-    arrived = rows["payload_received_bytes"].groupby(keys).transform("sum")
-    # A stream of which nothing arrived has no goodput.
-    partial = (ranks_present < ranks_expected) | ((rows["workload"] == STREAM) & ~(arrived > 0))
+    # Where the size is a result, the ranks of one iteration may have moved different sizes.
+    names = ITERATION_KEY if measure.size_is_key else [name for name in ITERATION_KEY if name != "size_bytes"]
+    keys = [rows[name] for name in names]
+    partial = rows.groupby(keys)["rank"].transform("nunique") < measure.ranks
+    if measure.timed == "receivers":
+        received = rows["payload_received_bytes"].groupby(keys).transform("sum")
+        partial |= ~(received > 0)  # of which no rate follows
     incomplete = int(rows[partial].groupby([key[partial] for key in keys]).ngroups) if partial.any() else 0
     return rows[~partial], incomplete

@@ -1,6 +1,7 @@
-"""In: summary rows. Out: PNG files. Owns the look of every figure: one colour and marker a path, everywhere.
+"""The figures of a run: one colour and one marker a path, everywhere.
 
-Colours are Okabe and Ito's, told apart with any colour vision; markers and hatches say the same twice.
+In: a run and its summary rows. Out: PNG files. Owns the look of every figure. Colours are Okabe and Ito's,
+told apart with any colour vision; markers and hatches repeat what colours say.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from analysis.load import STREAM
+from analysis.load import Run
+from analysis.measure import Measure
 from analysis.summary import SummaryRow, of_largest_size, paths_of
 
 PATH_COLOURS = {"devmem": "#0072B2", "bounce": "#D55E00", "kernel": "#009E73"}
@@ -59,32 +61,32 @@ class Drawn:
     caption: str
 
 
-def draw(
-    summary: Sequence[SummaryRow], directory: Path, ceiling_bytes_per_s: float | None = None
-) -> tuple[Drawn, ...]:
+def draw(run: Run, summary: Sequence[SummaryRow], directory: Path) -> tuple[Drawn, ...]:
     """Write every figure for which `summary` has the values into `directory`; none for an empty summary.
 
-    `ceiling_bytes_per_s` is the emulated host-memory bandwidth of each host, if the run limited it.
+    The figure of a ceiling is drawn if the run limited the emulated host memory.
     """
     if not summary:
         return ()
     directory.mkdir(parents=True, exist_ok=True)
-    rows = of_largest_size(summary)
+    measure, limit = run.manifest.measure, run.config.host_mem_bw_bytes_per_s
+    rows = of_largest_size(summary, measure)
+    at = _at_size(rows[0], measure)
     drawn = []
     with mpl.rc_context(STYLE):
-        if summary[0].workload == STREAM:
-            drawn.append(_save(directory / "goodput.png", lambda axes: _goodput(axes, rows)))
+        rate = directory / f"{measure.rate}.png"
+        if measure.rate == "goodput":
+            drawn.append(_save(rate, lambda axes: _goodput(axes, rows, measure)))
         elif len({row.size_bytes for row in summary}) > 1:
-            drawn.append(_save(directory / "busbw.png", lambda axes: _busbw(axes, summary)))
+            drawn.append(_save(rate, lambda axes: _busbw(axes, summary)))
         else:
-            drawn.append(_save(directory / "busbw.png", lambda axes: _busbw_of_one_size(axes, rows)))
+            drawn.append(_save(rate, lambda axes: _busbw_of_one_size(axes, rows, at)))
         if any(row.host_dram_bytes_per_payload_byte is not None for row in rows):
-            drawn.append(_save(directory / "host_dram.png", lambda axes: _host_dram(axes, rows)))
-        if ceiling_bytes_per_s and any(_dram_per_busbw_byte(row) for row in rows):
-            limit = ceiling_bytes_per_s
+            drawn.append(_save(directory / "host_dram.png", lambda axes: _host_dram(axes, rows, at)))
+        if limit and any(_dram_per_busbw_byte(row) for row in rows):
             drawn.append(_save(directory / "ceiling.png", lambda axes: _ceiling(axes, rows, limit)))
         if any(row.cpu_s_per_GB is not None for row in rows):
-            drawn.append(_save(directory / "cpu.png", lambda axes: _cpu(axes, rows)))
+            drawn.append(_save(directory / "cpu.png", lambda axes: _cpu(axes, rows, at)))
     return tuple(drawn)
 
 
@@ -143,7 +145,7 @@ def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
     return BUSBW_CAPTION
 
 
-def _goodput(axes: Axes, rows: Sequence[SummaryRow]) -> str:
+def _goodput(axes: Axes, rows: Sequence[SummaryRow], measure: Measure) -> str:
     both = [
         "" if row.both_ways_gbit_per_s == one_way else f"\n(both ways {row.both_ways_gbit_per_s:.2f})"
         for row in rows
@@ -151,17 +153,17 @@ def _goodput(axes: Axes, rows: Sequence[SummaryRow]) -> str:
     ]
     _rate_bars(axes, rows, 8, both)
     axes.set_ylabel("goodput, one direction (Gbit/s)")
-    axes.set_title("Goodput of a single stream, by data path")
+    axes.set_title(measure.figure_title or f"Goodput{_at_size(rows[0], measure)}")
     return (
         "Measured. Payload bits that reached the receiver a second, headers not counted; the median over "
         "repetitions with its 95 % bootstrap interval (none where a single value exists)."
     )
 
 
-def _busbw_of_one_size(axes: Axes, rows: Sequence[SummaryRow]) -> str:
+def _busbw_of_one_size(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     _rate_bars(axes, rows, 1, [""] * len(rows))
     axes.set_ylabel("bus bandwidth (GB/s)")
-    axes.set_title(f"Bus bandwidth{_at_size(rows)}, {rows[0].nranks} ranks")
+    axes.set_title(f"Bus bandwidth{at}, {rows[0].nranks} ranks")
     return BUSBW_CAPTION
 
 
@@ -184,7 +186,7 @@ def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float, more: Sequ
     axes.set_ylim(0, 1.2 * (max(tops) or 1))
 
 
-def _host_dram(axes: Axes, rows: Sequence[SummaryRow]) -> str:
+def _host_dram(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     reads = [row.host_dram_read_bytes_per_payload_byte or 0 for row in rows]
     writes = [row.host_dram_write_bytes_per_payload_byte or 0 for row in rows]
     places = range(len(rows))
@@ -205,7 +207,7 @@ def _host_dram(axes: Axes, rows: Sequence[SummaryRow]) -> str:
     _bar_axes(axes, rows, max(r + w for r, w in zip(reads, writes, strict=True)))
     axes.legend(handles=_dram_legend(rows), loc="upper center", ncols=4, fontsize=9)
     axes.set_ylabel("bytes per payload byte")
-    axes.set_title(f"Host DRAM traffic per payload byte{_at_size(rows)}")
+    axes.set_title(f"Host DRAM traffic per payload byte{at}")
     starred = " * and hatching: derived in closed form, not recorded." if any(r.derived for r in rows) else ""
     return (
         "Modelled: bytes that the ledger says the emulated hardware read from and wrote to host DRAM, over "
@@ -224,7 +226,7 @@ def _dram_legend(rows: Sequence[SummaryRow]) -> list[Artist]:
     return handles
 
 
-def _cpu(axes: Axes, rows: Sequence[SummaryRow]) -> str:
+def _cpu(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     application = [row.app_cpu_s_per_GB or 0 for row in rows]
     endpoint = [row.endpoint_cpu_s_per_GB or 0 for row in rows]
     places = range(len(rows))
@@ -243,7 +245,7 @@ def _cpu(axes: Axes, rows: Sequence[SummaryRow]) -> str:
     ]
     axes.legend(handles=parts, loc="upper center", ncols=2, fontsize=9)
     axes.set_ylabel("CPU seconds per GB")
-    axes.set_title(f"CPU seconds per GB of payload{_at_size(rows)}")
+    axes.set_title(f"CPU seconds per GB of payload{at}")
     return (
         "Measured. CPU time of applications and endpoints over GB of payload sent plus received. On the "
         "kernel path what Linux does in softirq context is charged to neither, so its bar is too low."
@@ -320,5 +322,6 @@ def _lighter(colours: Sequence[str]) -> list[tuple[float, float, float]]:
     return mixed
 
 
-def _at_size(rows: Sequence[SummaryRow]) -> str:
-    return "" if rows[0].workload == STREAM else f", {rows[0].workload} of {size_text(rows[0].size_bytes)}"
+def _at_size(row: SummaryRow, measure: Measure) -> str:
+    """What a title says of workload and size; "" where the size is a result."""
+    return f", {row.workload} of {size_text(row.size_bytes)}" if measure.size_is_key else ""

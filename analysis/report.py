@@ -1,23 +1,33 @@
-"""In: a run, its summary and figures. Out: one self-contained report.html. Owns the report's sentences.
+"""The report of a run, with its figures inside.
 
-Everything it says is computed from the data files, and nothing from the clock: drawing it again from the
-same files gives the same bytes. The page itself is the template next to this file.
+In: a run, its summary and figures. Out: one self-contained report.html. Owns the report's sentences.
+Everything in it is computed from the data files, and nothing from the clock: drawing it again from the same
+files gives the same bytes. The page itself is the template next to this file.
 """
 
 import base64
 import hashlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.host_memory import HEADER_BYTES
-from analysis.load import STREAM, Manifest, Run
+from analysis.load import Manifest, Run
+from analysis.measure import Measure
 from analysis.plots import Drawn, size_text
 from analysis.summary import SummaryRow, of_largest_size
-from analysis.table import STEAL_LIMIT, UNKNOWN, goodput_interval, interval, table_text, wrong_elements
+from analysis.table import (
+    STEAL_LIMIT,
+    UNKNOWN,
+    goodput_interval,
+    interval,
+    shown_columns,
+    table_text,
+    wrong_elements,
+)
 
 REPORT = "report.html"
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -44,17 +54,16 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Sequence[Draw
     pages = Environment(loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, undefined=StrictUndefined)
     pages.filters |= {"number": number, "percent": percent}
     manifest = run.manifest
-    stream = manifest.config.get("workload") == STREAM
     page = pages.get_template(_TEMPLATE.name).render(
-        title=title(manifest),
+        title=title(run),
         manifest=manifest,
         wrong_elements=wrong_elements(run),
         headline=headline(run, summary),
         command=command(manifest),
         sources=_sources(manifest),
         summary=summary,
-        stream=stream,
-        both_ways=any(row.both_ways_gbit_per_s != row.goodput_gbit_per_s for row in summary),
+        columns=shown_columns(summary, manifest.measure),
+        rate=manifest.measure.rate,
         any_derived=any(row.derived for row in summary),
         interval=interval,
         goodput_interval=goodput_interval,
@@ -64,9 +73,11 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Sequence[Draw
         limits=_limits(run, summary),
         steal_limit=STEAL_LIMIT,
         notes=_notes(run),
-        configuration=[(name, _shown(value)) for name, value in manifest.config.items()],
-        environment=[(name, _shown(value)) for name, value in manifest.environment.items()]
-        + [(name, version or "not installed") for name, version in manifest.versions.items()],
+        configuration=list(_flat(manifest.config)),
+        environment=[
+            *_flat(manifest.environment),
+            *((name, version or "not installed") for name, version in manifest.versions.items()),
+        ],
         files=list(_files(run, figures)),
     )
     path = run.directory / REPORT
@@ -74,12 +85,11 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Sequence[Draw
     return path
 
 
-def title(manifest: Manifest) -> str:
+def title(run: Run) -> str:
     """What the report is about, in a line."""
-    config = manifest.config
-    paths = config.get("paths")
-    over = ", ".join(str(path) for path in paths) if isinstance(paths, list) else "unknown paths"
-    return f"{config.get('workload')} on {config.get('topology')}, {config.get('hosts')} hosts: {over}"
+    config = run.config
+    over = "unknown paths" if config.paths is None else ", ".join(config.paths)
+    return f"{config.workload} on {config.topology}, {config.hosts} hosts: {over}"
 
 
 def command(manifest: Manifest) -> str:
@@ -92,7 +102,8 @@ def command(manifest: Manifest) -> str:
 
 def headline(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     """The comparison in sentences, every number computed from the data."""
-    rows = {row.path: row for row in of_largest_size(summary)}
+    measure = run.manifest.measure
+    rows = {row.path: row for row in of_largest_size(summary, measure)}
     if not rows:
         return ["No iteration was completed, so there is nothing to compare."]
     sentences = []
@@ -100,13 +111,13 @@ def headline(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         sentences.append("Wrong values were found: what follows is no result until they are explained.")
     devmem, bounce, kernel = rows.get("devmem"), rows.get("bounce"), rows.get("kernel")
     if devmem and bounce:
-        sentences += [_fair(devmem, bounce), _memory(devmem, bounce)]
+        sentences += [_fair(devmem, bounce, measure), _memory(devmem, bounce)]
     else:
-        sentences += [_alone(row) for row in rows.values() if row is not kernel]
+        sentences += [_alone(row, measure) for row in rows.values() if row is not kernel]
     if kernel and devmem and not kernel.mark:
-        sentences.append(_far(kernel, devmem))
+        sentences.append(_far(kernel, devmem, measure))
     elif kernel and (kernel.mark or not bounce):
-        sentences.append(_alone(kernel))
+        sentences.append(_alone(kernel, measure))
     sentences += [f"{note.path} ({note.mark}): {note.text}." for note in run.manifest.notes]
     return [sentence for sentence in sentences if sentence]
 
@@ -121,14 +132,14 @@ def percent(fraction: float | None) -> str:
     return UNKNOWN if fraction is None else f"{100 * fraction:.1f}"
 
 
-def _fair(devmem: SummaryRow, bounce: SummaryRow) -> str:
+def _fair(devmem: SummaryRow, bounce: SummaryRow, measure: Measure) -> str:
     value = devmem.busbw_ratio_to_bounce
     if value is None:
         return ""
     low, high = devmem.busbw_ratio_to_bounce_ci_low, devmem.busbw_ratio_to_bounce_ci_high
     claim = (
-        f"{_at(devmem)}, {devmem.label} reached {value:.2f} times the {_rate_name(devmem)} of bounce "
-        f"({_rate(devmem)} against {_rate(bounce)}"
+        f"{_at(devmem, measure)}, {devmem.label} reached {value:.2f} times the {measure.shown_rate.name} of "
+        f"bounce ({_rate(devmem, measure)} against {_rate(bounce, measure)}"
     )
     if low is None or high is None:
         return f"{claim}; a single value each, so nothing is known about chance). {_FAIR}"
@@ -151,7 +162,7 @@ def _memory(devmem: SummaryRow, bounce: SummaryRow) -> str:
     )
 
 
-def _far(kernel: SummaryRow, devmem: SummaryRow) -> str:
+def _far(kernel: SummaryRow, devmem: SummaryRow, measure: Measure) -> str:
     value = devmem.busbw_ratio_to_kernel
     if value is None:
         return ""
@@ -159,12 +170,13 @@ def _far(kernel: SummaryRow, devmem: SummaryRow) -> str:
     spread = "" if low is None or high is None else f" (95 % interval {low:.2f} to {high:.2f})"
     return (
         f"kernel is Linux TCP, written in C: devmem's Python stack reached {value:.2f} times its "
-        f"{_rate(kernel)}{spread}. That ratio sets Python against C, so it says nothing about copies."
+        f"{_rate(kernel, measure)}{spread}. That ratio sets Python against C, so it says nothing about "
+        "copies."
     )
 
 
-def _alone(row: SummaryRow) -> str:
-    text = f"{_at(row)}, {row.label} reached {_rate(row)} of {_rate_name(row)}"
+def _alone(row: SummaryRow, measure: Measure) -> str:
+    text = f"{_at(row, measure)}, {row.label} reached {_rate(row, measure)} of {measure.shown_rate.name}"
     dram = row.host_dram_bytes_per_payload_byte
     if dram is None:
         return text + "."
@@ -172,18 +184,14 @@ def _alone(row: SummaryRow) -> str:
     return f"{text} and moved {dram:.4f} bytes of host DRAM traffic per payload byte ({how})."
 
 
-def _at(row: SummaryRow) -> str:
-    return "As a stream" if row.workload == STREAM else f"At {size_text(row.size_bytes)}"
+def _at(row: SummaryRow, measure: Measure) -> str:
+    return measure.headline or f"At {size_text(row.size_bytes)}"
 
 
-def _rate_name(row: SummaryRow) -> str:
-    return "goodput" if row.workload == STREAM else "bus bandwidth"
-
-
-def _rate(row: SummaryRow) -> str:
-    if row.goodput_gbit_per_s is not None:
-        return f"{row.goodput_gbit_per_s:.2f} Gbit/s"
-    return f"{row.busbw_GB_per_s:.3f} GB/s"
+def _rate(row: SummaryRow, measure: Measure) -> str:
+    rate = measure.shown_rate
+    value = row.busbw_GB_per_s if row.goodput_gbit_per_s is None else row.goodput_gbit_per_s
+    return f"{value:.{rate.decimals}f} {rate.unit}"
 
 
 def _repetitions(row: SummaryRow) -> str:
@@ -202,8 +210,7 @@ def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
         )
     else:
         said.append(f"Stolen CPU time stayed at or below {100 * max(steal):.1f} %.")
-    ceiling = run.manifest.config.get("host_mem_bw_bytes_per_s")
-    if isinstance(ceiling, int | float) and ceiling:
+    if ceiling := run.config.host_mem_bw_bytes_per_s:
         said.append(f"Each host's emulated memory was limited to {ceiling / 1e9:g} GB/s.")
     return " ".join(said)
 
@@ -227,6 +234,15 @@ def _sources(manifest: Manifest) -> str:
         return "The sources' commit was not recorded."
     changed = ", with changes that are not in it" if manifest.git.dirty else ""
     return f"Sources: commit {manifest.git.commit}{changed}."
+
+
+def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Names and values as text; a record within is shown as its own fields."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value)
+        else:
+            yield name, _shown(value)
 
 
 def _shown(value: object) -> str:

@@ -1,8 +1,9 @@
-"""In: measured values, grouped by repetition. Out: median, spread, bootstrap interval. Owns nothing.
+"""Medians, and how certain they are.
 
-Iterations of one repetition share that minute's machine, so they are not independent. The bootstrap
-therefore draws repetitions first and iterations within them second. It is seeded: the same data give the
-same interval. Few repetitions (three, say) make any such interval approximate, as a rule too narrow.
+In: measured values, grouped by repetition. Out: median, spread, bootstrap interval. Owns nothing. The
+iterations of one repetition ran under the same conditions, so they are not independent. The bootstrap
+therefore draws repetitions first and iterations within them second. It is seeded: the same data give the same
+interval. With few repetitions (three, say) any such interval is approximate, as a rule too narrow.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""In: a loaded `Run`. Out: one `SummaryRow` a path and size, and summary.csv. Owns the summary's columns.
+"""One row a path and size: what tables, figures and report show.
 
-Times come from complete, timed iterations only; wrong values are counted in warm-up iterations too, for
-data that arrived wrong is wrong whenever it did.
+In: a loaded `Run`. Out: `SummaryRow`s, and summary.csv. Owns the summary's columns. Times come from complete,
+timed iterations only. Wrong values are counted in warm-up iterations too: wrong data is wrong at any time.
 """
 
 import csv
@@ -12,21 +12,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.bandwidth import GB, busbw_factor, directions, seconds_per_byte
+from analysis.bandwidth import GB, directions, seconds_per_byte
 from analysis.host_memory import HostMemory, added, host_memory, payload_bytes, per, total
-from analysis.load import STREAM, Run
-from analysis.statistics import Ratio, Repetitions, estimate, ratio
+from analysis.load import Run
+from analysis.measure import Measure
+from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
     """One path at one size. Units are in the names; None where something needed was not recorded.
 
-    Bandwidths are per direction; `both_ways_gbit_per_s` adds a stream's directions. ci_low and ci_high
+    Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
     bound the 95 % interval of the median. Bytes per payload byte are modelled, seconds are measured.
-    `mark` is what a table must say of the path beside its name, '' if nothing.
-    `checked_share` (0 to 1) of a stream's received bytes were compared by content; a collective's results
-    always are, all of them. A ratio is this row's busbw over the named path's at the same size.
+    `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
+    `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
+    always is. A ratio is this row's busbw over the named path's at the same size.
     """
 
     workload: str
@@ -87,9 +88,9 @@ class SummaryRow:
 
 
 def summarise(run: Run) -> tuple[SummaryRow, ...]:
-    """Rows by size, then by path in the order asked for; empty if no iteration was completed."""
+    """Rows by size, then by path in the order of the configuration; empty if no iteration is complete."""
     groups = dict(_groups(run))
-    paces = {key: seconds_per_byte(rows) for key, rows in groups.items()}
+    paces = {key: seconds_per_byte(rows, run.manifest.measure) for key, rows in groups.items()}
     summary = []
     for (size, path), rows in groups.items():
         row = _row(run, rows, path, paces[size, path])
@@ -123,11 +124,12 @@ def labels_of(summary: Sequence[SummaryRow]) -> dict[str, str]:
     return {row.path: row.label for row in summary}
 
 
-def of_largest_size(summary: Sequence[SummaryRow]) -> tuple[SummaryRow, ...]:
-    """The rows a comparison of paths is made of: each path's at the largest size that all paths have."""
+def of_largest_size(summary: Sequence[SummaryRow], measure: Measure) -> tuple[SummaryRow, ...]:
+    """The rows that paths are compared by: each path's at the largest size that all paths have, or its only
+    row where the size is a result."""
     if not summary:
         return ()
-    if summary[0].workload == STREAM:
+    if not measure.size_is_key:
         return tuple(summary)
     sizes = [{row.size_bytes for row in summary if row.path == path} for path in paths_of(summary)]
     shared = set.intersection(*sizes)
@@ -137,12 +139,11 @@ def of_largest_size(summary: Sequence[SummaryRow]) -> tuple[SummaryRow, ...]:
 
 def _groups(run: Run) -> Iterator[tuple[tuple[int, str], pd.DataFrame]]:
     rows = run.measured
-    asked = run.manifest.config.get("paths")
-    order = [str(path) for path in asked] if isinstance(asked, list) else []
+    order = list(run.config.paths or ())
     seen = list(dict.fromkeys(rows["path"]))
     paths = [path for path in order if path in seen] + [path for path in seen if path not in order]
-    # A stream moves what it moves in its time: every row has another size, so size is no key there.
-    key = rows["size_bytes"].where(rows["workload"] != STREAM, 0)
+    # Where the size is a result every row has another.
+    key = rows["size_bytes"] * run.manifest.measure.size_is_key
     for size in sorted(set(key)):
         for path in paths:
             group = rows[(key == size) & (rows["path"] == path)]
@@ -151,16 +152,11 @@ def _groups(run: Run) -> Iterator[tuple[tuple[int, str], pd.DataFrame]]:
 
 
 def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryRow:
-    first = rows.iloc[0]
-    workload, nranks = str(first["workload"]), int(first["nranks"])
-    stream = workload == STREAM
+    first, measure = rows.iloc[0], run.manifest.measure
     spread = estimate(pace)
     size = round(float(rows["size_bytes"].median()))
-    factor = busbw_factor(workload, nranks)
-    goodput = 8 / spread.median / GB if stream else None
-    memory = host_memory(rows)
     return SummaryRow(
-        workload=workload,
+        workload=str(first["workload"]),
         size_bytes=size,
         count_elements=round(float(rows["count_elements"].median())),
         type=str(first["type"]),
@@ -168,27 +164,35 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         root=str(first["root"]),
         path=path,
         mark=", ".join(note.mark for note in run.manifest.notes if note.path == path),
-        nranks=nranks,
+        nranks=int(first["nranks"]),
         repetitions=len(pace),
         iterations=spread.count,
         time_us=spread.median * size * 1e6,
         time_min_us=spread.minimum * size * 1e6,
         time_max_us=spread.maximum * size * 1e6,
         algbw_GB_per_s=1 / spread.median / GB,
-        busbw_GB_per_s=factor / spread.median / GB,
-        busbw_ci_low_GB_per_s=per(factor / GB, spread.high),
-        busbw_ci_high_GB_per_s=per(factor / GB, spread.low),
-        goodput_gbit_per_s=goodput,
-        both_ways_gbit_per_s=None if goodput is None else goodput * directions(rows),
+        busbw_GB_per_s=measure.bandwidth_factor / spread.median / GB,
+        **_rate_columns(spread, measure, directions(rows, measure)),
         wrong_elements=_wrong(run, rows, path),
-        checked_share=_checked_share(rows) if stream else None,
-        **_memory_columns(memory),
+        checked_share=_checked_share(rows) if measure.checked == "sample" else None,
+        **_memory_columns(host_memory(rows)),
         busiest_host_payload_bytes=_busiest_host(rows),
         **_cpu_columns(rows, path),
         steal_fraction_max=steal_fraction(rows, run.manifest.environment.get("cpu_count")),
         tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
         rx_alloc_fail=_count(rows, "rx_alloc_fail"),
     )
+
+
+def _rate_columns(spread: Estimate, measure: Measure, directions: int) -> Mapping[str, float | None]:
+    factor = measure.bandwidth_factor
+    goodput = 8 / spread.median / GB if measure.rate == "goodput" else None
+    return {
+        "busbw_ci_low_GB_per_s": per(factor / GB, spread.high),
+        "busbw_ci_high_GB_per_s": per(factor / GB, spread.low),
+        "goodput_gbit_per_s": goodput,
+        "both_ways_gbit_per_s": None if goodput is None else goodput * directions,
+    }
 
 
 def _memory_columns(memory: HostMemory) -> Mapping[str, float | None]:
@@ -264,7 +268,7 @@ def _busiest_host(rows: pd.DataFrame) -> float | None:
 
 def _wrong(run: Run, rows: pd.DataFrame, path: str) -> int | None:
     everything = run.samples[run.samples["path"] == path]
-    if str(rows["workload"].iloc[0]) != STREAM:
+    if run.manifest.measure.size_is_key:
         everything = everything[everything["size_bytes"] == rows["size_bytes"].iloc[0]]
     checked = everything["wrong_elements"].dropna()
     return None if checked.empty else int(checked.sum())

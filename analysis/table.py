@@ -1,42 +1,41 @@
-"""In: summary rows. Out: the nccl-tests-style text table. Owns its columns and the form of numbers.
+"""The text table of a run, in the manner of nccl-tests.
 
-Plain text without colour or wrapping, at most 120 columns wide, so that a pipe and a terminal show the same.
+In: summary rows, and what the workload measures. Out: the table with legend and footer. Owns the columns and
+the form of numbers. Plain text without colour or wrapping, at most 120 columns wide, so that a pipe and a
+terminal show the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import StringIO
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from analysis.load import STREAM, Run
+from analysis.load import Run
+from analysis.measure import Column, Measure
 from analysis.summary import SummaryRow, labels_of, paths_of
 
 STEAL_LIMIT = 0.02
 UNKNOWN = "n/a"
 _PRINT_WIDTH = 400  # wide enough that rich neither wraps nor cuts; the table takes only what it needs
 
-_LEFT = "left"
-_RIGHT = "right"
-_COLLECTIVE_COLUMNS = (
-    ("size\n(B)", _RIGHT), ("count\n(elements)", _RIGHT), ("type\n", _RIGHT), ("redop\n", _RIGHT),
-    ("root\n", _RIGHT), ("path\n", _LEFT), ("time\n(us)", _RIGHT), ("algbw\n(GB/s)", _RIGHT),
-    ("busbw\n(GB/s)", _RIGHT), ("busbw 95 %\n(GB/s)", _RIGHT), ("#wrong\n", _RIGHT),
-    ("   DRAM\n  (B/B)", _LEFT),
-)  # fmt: skip
-# A stream's elements are bytes, so its count is its size; its algbw and busbw are its goodput in other units.
-_STREAM_COLUMNS = (
-    _COLLECTIVE_COLUMNS[0], _COLLECTIVE_COLUMNS[2], *_COLLECTIVE_COLUMNS[5:7], ("goodput\n(Gbit/s)", _RIGHT),
-    ("goodput 95 %\n(Gbit/s)", _RIGHT), ("retr\n", _RIGHT), *_COLLECTIVE_COLUMNS[-2:],
-)  # fmt: skip
-_BOTH_WAYS = ("both ways\n(Gbit/s)", _RIGHT)
+
+@dataclass(frozen=True, slots=True)
+class _Printed:
+    """A column's header, its text for a row, and on which side of the column that stands."""
+
+    header: str
+    text: Callable[[SummaryRow], str]
+    side: Literal["left", "right"] = "right"
 
 
 def table_text(run: Run, summary: Sequence[SummaryRow]) -> str:
     """The table with its legend and footer, each line ended by a newline."""
     lines = _head(run, summary)
     if summary:
-        lines += _body(summary)
+        lines += _body(summary, run.manifest.measure)
     else:
         lines.append("# No iteration was completed: there is nothing to show.")
     return "\n".join([*lines, *_footer(run, summary)]) + "\n"
@@ -58,7 +57,7 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def goodput_interval(row: SummaryRow) -> str:
-    """A stream's busbw is its goodput."""
+    """The interval of busbw in units of goodput: where goodput is shown, the two are the same rate."""
     low, high = row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s
     return interval(None if low is None else 8 * low, None if high is None else 8 * high)
 
@@ -73,9 +72,42 @@ def per_byte(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.4f}"
 
 
+def shown_columns(summary: Sequence[SummaryRow], measure: Measure) -> tuple[Column, ...]:
+    """The measure's columns, without `both_ways` where every row has one direction only."""
+    both = any(row.both_ways_gbit_per_s != row.goodput_gbit_per_s for row in summary)
+    return tuple(name for name in measure.columns if both or name != "both_ways")
+
+
+def _dram(row: SummaryRow) -> str:
+    """The mark stands behind the column, so that digits stay under each other."""
+    return per_byte(row.host_dram_bytes_per_payload_byte).rjust(7) + ("*" if row.derived else "")
+
+
+_PRINTED: dict[Column, _Printed] = {
+    "size": _Printed("size\n(B)", lambda row: str(row.size_bytes)),
+    "count": _Printed("count\n(elements)", lambda row: str(row.count_elements)),
+    "type": _Printed("type\n", lambda row: row.type),
+    "redop": _Printed("redop\n", lambda row: row.redop),
+    "root": _Printed("root\n", lambda row: row.root),
+    "path": _Printed("path\n", lambda row: row.label, "left"),
+    "time": _Printed("time\n(us)", lambda row: f"{row.time_us:.1f}"),
+    "algbw": _Printed("algbw\n(GB/s)", lambda row: rate(row.algbw_GB_per_s)),
+    "busbw": _Printed("busbw\n(GB/s)", lambda row: rate(row.busbw_GB_per_s)),
+    "busbw_interval": _Printed(
+        "busbw 95 %\n(GB/s)", lambda row: interval(row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s)
+    ),
+    "goodput": _Printed("goodput\n(Gbit/s)", lambda row: rate(row.goodput_gbit_per_s)),
+    "both_ways": _Printed("both ways\n(Gbit/s)", lambda row: rate(row.both_ways_gbit_per_s)),
+    "goodput_interval": _Printed("goodput 95 %\n(Gbit/s)", goodput_interval),
+    "retransmits": _Printed("retr\n", lambda row: count(row.tcp_retrans_segs)),
+    "wrong": _Printed("#wrong\n", lambda row: count(row.wrong_elements)),
+    "dram": _Printed("   DRAM\n  (B/B)", _dram, "left"),
+}
+
+
 def _head(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
-    config = run.manifest.config
-    line = f"# {config.get('workload')} on {config.get('topology')}, {config.get('hosts')} hosts"
+    config = run.config
+    line = f"# {config.workload} on {config.topology}, {config.hosts} hosts"
     if summary:
         repetitions = summary[0].repetitions
         line += f", {summary[0].nranks} ranks, {repetitions} repetition{'' if repetitions == 1 else 's'}"
@@ -86,39 +118,16 @@ def _head(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     return lines
 
 
-def _body(summary: Sequence[SummaryRow]) -> list[str]:
-    both = _has_both_ways(summary)
-    columns = list(_STREAM_COLUMNS if summary[0].workload == STREAM else _COLLECTIVE_COLUMNS)
-    if both:
-        columns.insert(5, _BOTH_WAYS)
+def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
+    columns = [_PRINTED[name] for name in shown_columns(summary, measure)]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for header, side in columns:
-        table.add_column(header, justify="right" if side == _RIGHT else "left", no_wrap=True)
+    for column in columns:
+        table.add_column(column.header, justify=column.side, no_wrap=True)
     for row in summary:
-        table.add_row(*_cells(row, both))
+        table.add_row(*(column.text(row) for column in columns))
     page = StringIO()
     Console(file=page, width=_PRINT_WIDTH, color_system=None, force_terminal=False).print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]
-
-
-def _cells(row: SummaryRow, both: bool) -> list[str]:
-    # The mark stands behind the column, so that digits stay under each other.
-    dram = per_byte(row.host_dram_bytes_per_payload_byte).rjust(7) + ("*" if row.derived else "")
-    size, path, time = str(row.size_bytes), row.label, f"{row.time_us:.1f}"
-    if row.workload == STREAM:
-        shown = [size, row.type, path, time, rate(row.goodput_gbit_per_s)]
-        if both:
-            shown.append(rate(row.both_ways_gbit_per_s))
-        shown += [goodput_interval(row), count(row.tcp_retrans_segs)]
-    else:
-        shown = [size, str(row.count_elements), row.type, row.redop, row.root, path, time]
-        shown += [rate(row.algbw_GB_per_s), rate(row.busbw_GB_per_s)]
-        shown.append(interval(row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s))
-    return [*shown, count(row.wrong_elements), dram]
-
-
-def _has_both_ways(summary: Sequence[SummaryRow]) -> bool:
-    return any(row.both_ways_gbit_per_s != row.goodput_gbit_per_s for row in summary)
 
 
 def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
@@ -134,7 +143,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     )
     lines += _sampled(summary)
     if summary:
-        lines.append(_average(summary))
+        lines.append(_average(summary, run.manifest.measure))
     if {"devmem", "bounce"} <= set(paths_of(summary)):
         lines.append("# devmem against bounce is like against like (one stack, one language); kernel is C")
     elif "kernel" in paths_of(summary) and len(paths_of(summary)) > 1:
@@ -151,18 +160,17 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
 
 
 def _sampled(summary: Sequence[SummaryRow]) -> list[str]:
-    """How much of a stream was looked at."""
+    """How much of the received bytes was compared, where that is a sample."""
     shares = [
         f"{row.label} {100 * row.checked_share:.1f} %" for row in summary if row.checked_share is not None
     ]
     return [f"# Compared by content  : {', '.join(shares)} of what arrived, a sample"] if shares else []
 
 
-def _average(summary: Sequence[SummaryRow]) -> str:
-    stream = summary[0].workload == STREAM
+def _average(summary: Sequence[SummaryRow], measure: Measure) -> str:
+    shown = measure.shown_rate
     found = []
     for path, label in labels_of(summary).items():
         rates = [row.busbw_GB_per_s for row in summary if row.path == path]
-        found.append(f"{label} {rate((8 if stream else 1) * sum(rates) / len(rates))}")
-    what, unit = ("Avg goodput         ", "Gbit/s") if stream else ("Avg bus bandwidth   ", "GB/s")
-    return f"# {what} : {', '.join(found)} {unit}"
+        found.append(f"{label} {rate(shown.per_GB_per_s * sum(rates) / len(rates))}")
+    return f"# {'Avg ' + shown.name:<20} : {', '.join(found)} {shown.unit}"

@@ -16,6 +16,7 @@ from topologies.shapes import build
 from topologies.topology import Topology, TopologyError
 from workloads.experiment.records import ExperimentConfig, NetworkConfig
 from workloads.registry import WORKLOADS
+from workloads.workload import WorkloadError
 
 _ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
@@ -46,23 +47,17 @@ def niov_bytes(asked: int | None, options: HostOptions) -> int:
 
 
 def check_workload(config: ExperimentConfig) -> None:
-    """Sizes and directions are possible, and there is memory for them. Raises UsageError."""
-    element_bytes = WORKLOADS[config.workload].element_bytes
-    for size in config.sizes_bytes:
-        if size % element_bytes:
-            raise UsageError(
-                f"size {size} is no multiple of the {element_bytes} bytes of an element; round it"
-            )
+    """Sizes are possible, and there is memory for them. Raises UsageError."""
+    try:
+        WORKLOADS[config.workload].check_sizes(config.sizes_bytes)
+    except WorkloadError as reason:
+        raise UsageError(str(reason)) from None
     trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
     iterations = trials * sum(WORKLOADS[config.workload].iterations(config))
     if iterations > _ITERATIONS_MAX:
         raise UsageError(
             f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
             f"{_ITERATIONS_MAX} at most"
-        )
-    if config.bidir and config.workload != "stream":
-        raise UsageError(
-            f"--bidir does not go with {config.workload}, which uses both directions; leave it out"
         )
     needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
     if needed > free:

@@ -18,8 +18,9 @@ from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
 from topologies.topology import Topology
 from workloads.experiment.manifest import ManifestFile
-from workloads.experiment.ranks import ray_session, run_trials
+from workloads.experiment.ray_session import ray_session
 from workloads.experiment.records import ExperimentConfig, RankPlace
+from workloads.experiment.trials import run_trials
 from workloads.registry import WORKLOADS
 
 

@@ -25,15 +25,14 @@ from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
-from workloads.experiment.ranks import ExperimentError
-from workloads.experiment.records import ExperimentConfig, RankFailure, sizes
+from workloads.experiment.records import ExperimentConfig, ExperimentError, RankFailure, sizes
 from workloads.registry import PATHS, WORKLOADS
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
 FAILURES = (ExperimentError, FabricError, HostError, InventoryError, RankFailure, ResultsError)
 
 
-@offers(ExperimentConfig, Place)
+@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place)
 def command(context: typer.Context, given: Given) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
@@ -56,12 +55,15 @@ def _config(given: Given) -> ExperimentConfig:
     asked = given.fields(ExperimentConfig)
     topology = asked.get("topology", "star")
     workload = _known("workload", asked.get("workload", "all_reduce"), WORKLOADS)
+    kind = WORKLOADS[workload]
+    given.check_owner(workload, {name: each.options for name, each in WORKLOADS.items()})
     config = given.record(
         ExperimentConfig,
         topology=topology,
         hosts=asked.get("hosts", 2 if topology == "pair" else 4),
         workload=workload,
-        sizes_bytes=asked.get("sizes_bytes", sizes("1M" if workload == "stream" else "1M:16M:x4")),
+        sizes_bytes=asked.get("sizes_bytes", sizes(kind.default_sizes)),
+        options=given.record(kind.options),
         paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", PATHS)),
     )
     niov = niov_bytes(asked.get("niov_bytes"), config)

@@ -12,14 +12,6 @@ ROOT = Path(__file__).parent.parent
 RUNTIME = "nodes/client/runtime.py"
 NOT_SIMULATED = "workloads/experiment/"  # drives Ray
 FORBIDDEN = {"time", "threading", "_thread", "concurrent", "asyncio", "multiprocessing", "sched", "queue"}
-STILL_TO_CHANGE = {
-    "workloads/collective.py",
-    "workloads/stream.py",
-    "workloads/transports/bounce.py",
-    "workloads/transports/devmem.py",
-    "workloads/transports/kernel.py",
-    "workloads/transports/transport.py",
-}
 SOURCES = sorted(
     str(path.relative_to(ROOT))
     for part in ("nodes/client", "workloads")
@@ -43,7 +35,7 @@ def _modules(tree: ast.AST) -> Iterator[str]:
             yield from (str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
 
 
-@pytest.mark.parametrize("source", [path for path in SOURCES if path not in STILL_TO_CHANGE | {RUNTIME}])
+@pytest.mark.parametrize("source", [path for path in SOURCES if path != RUNTIME])
 def test_application_code_waits_through_a_runtime(source: str) -> None:
     assert waits((ROOT / source).read_text()) == []
 

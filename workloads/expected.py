@@ -1,8 +1,9 @@
-"""What every rank puts in and what must come out, exact in float32.
+"""The data that every rank contributes, and the result that is expected of it, exact in float32.
 
-In: a seed that differs for every iteration, rank, positions. Out: arrays. Rank r contributes r + 1 times a
-pattern of small integers, so sums are exact in any order, a missing, doubled or misplaced contribution
-shows, and so does data left from an earlier iteration. The pattern never is 0, which fresh memory is.
+In: a seed that differs for every iteration, a rank, a number of elements. Out: arrays. Owns nothing. Rank r
+contributes r + 1 times a pattern of small integers. So sums are exact in any order; a missing, doubled or
+misplaced contribution shows, and so does data left from an earlier iteration. The pattern is never 0, as
+fresh memory is.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _MURMUR = np.uint32(0x85EBCA6B)
 
 
 def seed_of(*parts: int | str) -> int:
-    """A 32-bit seed from whatever names an iteration; the same on every rank and every machine."""
+    """A 32-bit seed from the values that identify an iteration; the same on every rank and every machine."""
     return zlib.crc32(repr(parts).encode())
 
 

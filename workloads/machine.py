@@ -1,10 +1,9 @@
-"""What one rank computes with: its accelerator, the ledger of what it moves, and its host's kernel.
+"""What one rank computes with: its accelerator, the ledger of what it moves, its host's kernel and its clock.
 
-In: a rank's place and the experiment's configuration. Out: device memory, staging turns on the host's memory
-bus. Owns the connection to the host, the accelerator and its dma-bufs.
+In: a rank's place and the experiment's configuration. Out: device memory, turns on the host's memory bus,
+time. Owns the connection to the host, the accelerator and its dma-bufs.
 
-The data dma-buf holds `data_bytes` for the collective (twice that for a stream, which may send and receive
-at once).
+The data dma-buf holds the largest size of the experiment twice, for a stream that sends and receives at once.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import functools
 
 from nodes.client.host import Host
+from nodes.client.runtime import Runtime
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
@@ -19,20 +19,21 @@ from workloads.experiment.records import ExperimentConfig, RankPlace
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
 RECEIVE_BYTES = 64 << 20  # udmabuf's default limit, and what the kernel's ncdevmem stays under
-_LARGEST_NIOV = 65536  # dma-bufs are a multiple of it, so that every net_iov size fits
+_NIOV_BYTES_MAX = 65536  # dma-bufs are a multiple of it, so that every net_iov size fits
 
 
 class Machine:
-    """Raises HostError when nobody listens at the host's channel."""
+    """`ledger` is written by the rank's own thread alone; every sending thread has another. Raises HostError
+    when no endpoint listens at the host's channel."""
 
-    def __init__(self, place: RankPlace, config: ExperimentConfig) -> None:
+    def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime) -> None:
         self.place = place
         self.config = config
-        self.host = Host(place.channel)
+        self.runtime = runtime
+        self.host = Host(place.channel, runtime=runtime)
         self.ledger = Ledger()
         self.accelerator = Accelerator(self.ledger, self.host.turn)
-        self.data_bytes = max(config.sizes_bytes)
-        self.data = self.accelerator.alloc(_rounded(2 * self.data_bytes))
+        self.data = self.accelerator.alloc(_rounded(2 * max(config.sizes_bytes)))
 
     @functools.cached_property
     def receive_memory(self) -> Region:
@@ -50,4 +51,4 @@ class Machine:
 
 
 def _rounded(size: int) -> int:
-    return -(-size // _LARGEST_NIOV) * _LARGEST_NIOV
+    return -(-size // _NIOV_BYTES_MAX) * _NIOV_BYTES_MAX

@@ -1,75 +1,122 @@
-"""A stream from rank 0 to rank 1 for some seconds, or both ways at once, timed where it arrives.
+"""A stream from rank 0 to rank 1 for some seconds, or both ways at once, timed by the receiver.
 
-In: a seed. Out: what was timed, and how many bytes are wrong. Owns nothing but the order of things.
-A message of the given size is sent again and again, so nothing has to be computed while the clock runs. A
-sample of what arrives is compared with it on the way (stream_check); all other bytes are counted only.
+In: a seed. Out: what was moved in which time, and how many bytes are wrong. Owns the order of sending and
+receiving. A message of the given size is sent again and again, so nothing has to be computed while the clock
+runs. A sample of what is received is compared with it on the way (stream_check); all other bytes are counted
+only.
 """
 
 from __future__ import annotations
 
-import time
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
+from nodes.option import Option
 from workloads import expected
-from workloads.experiment.records import Checked, ExperimentConfig, Timed
+from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
+from workloads.measure import Measure
+from workloads.options import DAY_S, WorkloadOptions
 from workloads.stream_check import StreamCheck
 from workloads.transports.transport import Transport
+from workloads.workload import CheckResult, IterationResult, WorkloadType
+
+_RANKS = 2
 
 
-class PointToPoint:
-    """`phase` says at any time what is being done, for error messages."""
+class StreamOptions(WorkloadOptions, frozen=True):
+    """How long a stream lasts, and whether rank 1 sends too."""
 
-    description: ClassVar[str] = "rank 0 sends to rank 1 for --duration seconds, with --bidir also back"
-    type: ClassVar[str] = "byte"
-    redop: ClassVar[str] = "none"
-    root: ClassVar[str] = "none"
-    element_bytes: ClassVar[int] = 1
+    duration_s: Annotated[float, Option("Seconds of a stream.", flag="duration", min=0.1, max=DAY_S)] = 5.0
+    bidir: Annotated[bool, Option("Stream both ways at once.")] = False
+
+
+class Stream:
+    """As workload.Workload. Both ranks have a connection to the other, also where one of them sends nothing:
+    the end of the empty stream confirms that everything was received."""
 
     def __init__(self, machine: Machine, transport: Transport[Any], size_bytes: int) -> None:
         self._machine = machine
         self._transport = transport
         self._size = size_bytes
+        self._options = machine.config.options_as(StreamOptions)
         self._rank = machine.place.rank
-        self._sends = self._rank == 0 or machine.config.bidir
-        self._receives = self._rank == 1 or machine.config.bidir
+        self._peer = 1 - self._rank
+        self._sends = self._rank == 0 or self._options.bidir
+        self._receives = self._rank == 1 or self._options.bidir
+        self.send_to: tuple[int, ...] = (self._peer,)
+        self.receive_from: tuple[int, ...] = (self._peer,)
         self.phase = ""
-
-    @staticmethod
-    def ranks(config: ExperimentConfig) -> int:  # noqa: ARG004  as every workload's
-        """The first two hosts take part."""
-        return 2
-
-    @staticmethod
-    def iterations(config: ExperimentConfig) -> tuple[int, int]:  # noqa: ARG004
-        """(warm-up, measured): the seconds of one connection, slow start included."""
-        return 0, 1
 
     def fill(self, seed: int) -> None:
         self._machine.accelerator.fill(self._machine.data, 0, self._message(seed, self._rank))
-        self._check = StreamCheck(self._message(seed, 1 - self._rank))
+        self._check = StreamCheck(self._message(seed, self._peer))
 
-    def run(self) -> Timed:
-        config = self._machine.config
-        cpu_s, start_s = time.process_time(), time.monotonic()
+    def run(self) -> IterationResult:
+        runtime, transport, peer = self._machine.runtime, self._transport, self._peer
+        duration_s = self._options.duration_s
+        cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
         self.phase = "streaming"
-        ticket = self._transport.send_stream(self._size, config.duration_s if self._sends else 0.0)
-        arrived = self._transport.receive_stream(self._size, self._size, self._check)
-        self._transport.wait_reusable(ticket, config.duration_s + config.timeout_s)
-        end_s = arrived.last_at_s if self._receives else time.monotonic()
+        ticket = transport.send_stream(peer, self._size, duration_s if self._sends else 0.0)
+        received = transport.receive_stream(peer, self._size, self._size, self._check)
+        transport.wait_reusable(ticket, duration_s + self._machine.config.timeout_s)
+        end_s = received.last_at_s if self._receives else runtime.monotonic()
         self.phase = "confirming the stream's end"
-        self._transport.confirm_stream()
-        sent = self._transport.stream_sent_bytes
-        return Timed(
-            size_bytes=arrived.bytes if self._receives else sent,
+        transport.confirm_stream(peer)
+        sent = transport.stream_sent_bytes(peer)
+        return IterationResult(
+            size_bytes=received.bytes if self._receives else sent,
             time_s=end_s - start_s,
-            app_cpu_s=time.process_time() - cpu_s,
+            app_cpu_s=runtime.cpu_s() - cpu_s,
             sent_bytes=sent,
-            received_bytes=arrived.bytes,
+            received_bytes=received.bytes,
         )
 
-    def check(self, seed: int) -> Checked:  # noqa: ARG002  it was done on the way
-        return Checked(self._check.checked_bytes, self._check.wrong_bytes)
+    def check(self, seed: int) -> CheckResult:  # noqa: ARG002  it was done on the way
+        return CheckResult(self._check.checked_bytes, self._check.wrong_bytes)
 
     def _message(self, seed: int, sender: int) -> expected.Bytes:
         return expected.message(seed ^ sender, self._size)
+
+
+def _ranks(config: ExperimentConfig) -> int:  # noqa: ARG001  as every workload's
+    """The first two hosts."""
+    return _RANKS
+
+
+def _iterations(config: ExperimentConfig) -> tuple[int, int]:  # noqa: ARG001
+    """The seconds of one connection, slow start included."""
+    return 0, 1
+
+
+def _measure(nranks: int) -> Measure:
+    # An element is a byte, so the count is the size; algbw and busbw are goodput in other units.
+    return Measure(
+        columns=(
+            "size", "type", "path", "time", "goodput", "both_ways", "goodput_interval", "retransmits",
+            "wrong", "dram",
+        ),
+        size_is_key=False,
+        timed="receivers",
+        rate="goodput",
+        bandwidth_factor=1.0,
+        ranks=nranks,
+        checked="sample",
+        headline="As a stream",
+        figure_title="Goodput of a single stream, by data path",
+    )  # fmt: skip
+
+
+STREAM = WorkloadType(
+    name="stream",
+    description="rank 0 sends to rank 1 for --duration seconds, with --bidir also back",
+    type="byte",
+    redop="none",
+    root="none",
+    element_bytes=1,
+    options=StreamOptions,
+    default_sizes="1M",
+    ranks=_ranks,
+    iterations=_iterations,
+    measure=_measure,
+    start=Stream,
+)

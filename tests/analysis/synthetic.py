@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from analysis.load import REQUIRED_COLUMNS
+from analysis.measure import Measure
+from workloads.registry import WORKLOADS
 
 Cell = str | int | float | None
 HEADER_BYTES = 66
@@ -30,6 +34,7 @@ class Made:
         default_factory=lambda: {"devmem": 1.25, "bounce": 1.0, "kernel": 2.0}
     )
     jitter: float = 0.04
+    schema: int = 3
     manifest: dict[str, object] = field(default_factory=dict)
     config: dict[str, object] = field(default_factory=dict)
 
@@ -77,18 +82,32 @@ class Made:
         }  # fmt: skip
         return row | traffic(path, sent, received)
 
+    def measure(self) -> Measure:
+        """What the workload declares for the ranks of this run, as analysis reads it."""
+        declared = WORKLOADS[self.workload].measure(len(self._ranks()))
+        return msgspec.convert(msgspec.to_builtins(declared), Measure)
+
+    def _measure(self) -> dict[str, object]:
+        return {} if self.schema == 2 else {"measure": msgspec.to_builtins(self.measure())}
+
+    def _options(self) -> dict[str, object]:
+        stream: dict[str, object] = {"duration_s": None, "bidir": self.bidir}
+        collective: dict[str, object] = {"iterations": self.iterations, "warmup": 1}
+        if self.schema == 2:  # whose configuration had the options of all workloads
+            return collective | stream
+        return {"options": stream if self.workload == "stream" else collective}
+
     def write(self, directory: Path, rows: list[dict[str, Cell]] | None = None) -> Path:
         """Write manifest.json and samples.csv; `rows` replaces the made ones."""
         directory.mkdir(parents=True, exist_ok=True)
         config = {
             "topology": "star", "hosts": self.nranks, "workload": self.workload,
             "sizes_bytes": list(self.sizes), "paths": list(self.paths), "repeat": self.repetitions,
-            "iterations": self.iterations, "warmup": 1, "mtu": 1500, "gso_max_bytes": SUPER_PACKET_BYTES,
-            "niov_bytes": 65536, "host_mem_bw_bytes_per_s": None, "duration_s": None, "bidir": self.bidir,
-            "seed": 1,
-        } | self.config  # fmt: skip
-        manifest = {
-            "schema_version": 2, "run_id": directory.name, "status": "complete", "error": None,
+            "mtu": 1500, "gso_max_bytes": SUPER_PACKET_BYTES, "niov_bytes": 65536,
+            "host_mem_bw_bytes_per_s": None, "seed": 1,
+        } | self._options() | self.config  # fmt: skip
+        manifest = self._measure() | {
+            "schema_version": self.schema, "run_id": directory.name, "status": "complete", "error": None,
             "started_at": "2026-01-02T03:04:05Z", "finished_at": "2026-01-02T03:05:00Z",
             "argv": ["run.py", "--topology", "star", "--hosts", str(self.nranks)],
             "config": config, "environment": {"kernel": "6.18.0", "cpu_model": "A CPU", "cpu_count": 2},

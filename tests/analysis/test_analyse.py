@@ -133,7 +133,7 @@ def test_a_host_memory_ceiling_gets_its_figure(tmp_path: Path) -> None:
     assert "Each host's emulated memory was limited to 2 GB/s." in _text(analysis)
 
 
-def test_counters_that_nobody_recorded_leave_out_their_figures(tmp_path: Path) -> None:
+def test_counters_that_were_not_recorded_leave_out_their_figures(tmp_path: Path) -> None:
     made = Made(sizes=(MIB,))
     gone = {"host_dram_read_bytes": None, "app_cpu_s": None, "machine_steal_s": None}
     analysis = analyse(made.write(tmp_path / "r", [row | gone for row in made.rows()]))

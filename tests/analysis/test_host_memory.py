@@ -62,7 +62,7 @@ def test_what_a_path_says_it_staged_decides_its_closed_form_and_not_its_name(tmp
 @pytest.mark.parametrize(
     ("path", "unknown"), [("kernel", "header_host_dram_bytes"), ("devmem", "rx_packets")]
 )
-def test_headers_that_nobody_counted_leave_the_closed_form_unknown(
+def test_headers_that_were_not_counted_leave_the_closed_form_unknown(
     tmp_path: Path, path: str, unknown: str
 ) -> None:
     made = Made(paths=(path,), sizes=(16 * MIB,))

@@ -29,17 +29,27 @@ def test_missing_samples_of_a_complete_run_are_named(run_dir: Path) -> None:
         load(run_dir)
 
 
-@pytest.mark.parametrize("version", [1, 3, "2", None])
+@pytest.mark.parametrize("version", [1, 4, "2", "3", None])
 def test_an_unknown_schema_version_is_refused(run_dir: Path, version: object) -> None:
     manifest = json.loads((run_dir / "manifest.json").read_text()) | {"schema_version": version}
     (run_dir / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ResultsError, match=f"schema_version {version!r}, this analysis reads 2"):
+    with pytest.raises(ResultsError, match=f"schema_version {version!r}, this analysis reads 2 and 3"):
         load(run_dir)
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("{", "is not JSON"), ('{"schema_version": 2, "run_id": "r", "status": "odd", "config": {}}', "odd")],
+    [
+        ("{", "is not JSON"),
+        ('{"schema_version": 2, "run_id": "r", "status": "odd", "config": {}}', "odd"),
+        ('{"schema_version": 3, "run_id": "r", "status": "odd", "config": {}}', "odd"),
+        ('{"schema_version": 3, "run_id": "r", "status": "failed", "config": {}}', "`measure`"),
+        ('{"schema_version": 2, "run_id": "r", "status": "failed", "config": {}}', "`measure`"),
+        (
+            '{"schema_version": 2, "run_id": "r", "status": "failed", "config": {"workload": "gossip"}}',
+            "workload 'gossip' is unknown to schema version 2",
+        ),
+    ],
 )
 def test_a_broken_manifest_is_refused(run_dir: Path, text: str, sentence: str) -> None:
     (run_dir / "manifest.json").write_text(text)

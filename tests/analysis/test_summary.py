@@ -11,7 +11,8 @@ from tests.analysis.synthetic import MIB, Made
 
 
 def _by_path(made: Made, directory: Path) -> dict[str, SummaryRow]:
-    return {row.path: row for row in of_largest_size(summarise(load(made.write(directory))))}
+    summary = summarise(load(made.write(directory)))
+    return {row.path: row for row in of_largest_size(summary, made.measure())}
 
 
 def test_rows_come_by_size_and_then_in_the_order_asked_for(run_dir: Path) -> None:
@@ -113,13 +114,13 @@ def test_both_ways_of_a_stream_are_added_and_one_way_is_not(tmp_path: Path) -> N
 
 def test_a_run_without_a_completed_iteration_has_no_rows(tmp_path: Path) -> None:
     assert summarise(load(Made().write(tmp_path / "r", []))) == ()
-    assert of_largest_size(()) == ()
+    assert of_largest_size((), Made().measure()) == ()
 
 
 def test_paths_are_compared_at_a_size_that_all_have(tmp_path: Path) -> None:
     made = Made()
     rows = [row for row in made.rows() if not (row["path"] == "kernel" and row["size_bytes"] == 16 * MIB)]
-    found = of_largest_size(summarise(load(made.write(tmp_path / "r", rows))))
+    found = of_largest_size(summarise(load(made.write(tmp_path / "r", rows))), made.measure())
     assert {row.size_bytes for row in found} == {4 * MIB}
 
 

@@ -24,6 +24,7 @@ from tests.bench import netmem
 from tests.bench.congestion import LINUX, OURS, LongLink, Path, jain
 from tests.bench.network import PROJECT, Network, python
 from workloads.experiment.records import ExperimentConfig, Sample
+from workloads.stream import StreamOptions
 
 MESSAGE = 4 << 20
 STOLEN_MAX = 0.02
@@ -78,7 +79,7 @@ class Bench:
     def config(self, seconds: float) -> ExperimentConfig:
         return ExperimentConfig(
             topology="star", hosts=2, workload="stream", sizes_bytes=(MESSAGE,), paths=("devmem",),
-            duration_s=seconds, timeout_s=20,
+            options=StreamOptions(duration_s=seconds), timeout_s=20,
         )  # fmt: skip
 
     def stream(self, network: Network, path: str) -> tuple[float, list[Sample]]:

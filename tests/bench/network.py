@@ -21,6 +21,7 @@ from topologies import shapes
 from topologies.mininet.fabric import Fabric
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
+from workloads.experiment.rendezvous import rendezvous
 
 PROJECT = Path(__file__).resolve().parents[2]
 _ANSWER_S = 60.0
@@ -67,8 +68,7 @@ class Network:
             places = [RankPlace(rank, host.name, self.channel(host.name)) for rank, host in hosts]
             ranks = [stack.enter_context(closing(RankProcess(place, config))) for place in places]
             trial = Trial(path, config.sizes_bytes[0], 0)
-            addresses = each(ranks, "listen", [trial, trial])
-            each(ranks, "connect", [*addresses[1:], addresses[0]])
+            each(ranks, "connect", rendezvous(each(ranks, "listen", [trial, trial])))
             rows: list[list[Sample]] = each(ranks, "run")
             each(ranks, "disconnect")
         return [sample for samples in rows for sample in samples]

@@ -101,6 +101,8 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["--impair", "loss=2"], "--impair: loss=2 is not a chance from 0 to 1"),
         (["--impair", "delay=3"], "--impair: delay=3 is no duration"),
         (["--bidir"], "--bidir does not go with all_reduce"),
+        (["--duration", "2"], "--duration does not go with all_reduce: it is an option of stream"),
+        (["--workload", "stream", "--iters", "2"], "--iters does not go with stream: it is an option of all"),
         (["--repeat", "0"], "--repeat"),
         (["--frobnicate"], "No such option"),
         (["frobnicate"], "No such command"),

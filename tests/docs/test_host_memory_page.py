@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.bandwidth import busbw_factor
 from analysis.host_memory import (
     ACCESSES_PER_HEADER,
     ACCESSES_PER_STAGED_BYTE,
@@ -15,6 +14,7 @@ from analysis.host_memory import (
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import Ledger, Totals, totals
 from tests.docs import pages
+from workloads.bus_bandwidth import busbw_factor
 from workloads.schedules import ring_all_reduce
 
 PAGE = "docs/host-memory.md"
@@ -109,7 +109,8 @@ def test_the_whole_of_a_mixed_transfer_is_the_sum_of_its_parts() -> None:
 def all_reduce(size: int, nranks: int) -> tuple[int, int]:
     """Bytes that a rank sends and receives."""
     steps = ring_all_reduce(0, nranks, size, 4)
-    return sum(step.send.length for step in steps), sum(step.receive.length for step in steps)
+    sent = sum(step.send.chunk.length for step in steps if step.send is not None)
+    return sent, sum(step.receive.chunk.length for step in steps if step.receive is not None)
 
 
 def test_a_ring_all_reduce_moves_what_its_formula_says() -> None:

@@ -21,10 +21,10 @@ class LoopbackHost:
 
     address = kernel_address = "127.0.0.1"
     bus: MemoryBus | None = None
-    runtime: Runtime = MACHINE
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, runtime: Runtime = MACHINE) -> None:
         self.path = path
+        self.runtime = runtime
 
     def socket(self) -> socket.socket:
         return socket.socket()

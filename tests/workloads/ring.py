@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
+from workloads.experiment.rendezvous import rendezvous
 from workloads.registry import WORKLOADS
 
 T = TypeVar("T")
@@ -29,8 +30,8 @@ class Ring:
 
     def connect(self, repetition: int = 0) -> None:
         trial = Trial(self.asked.paths[0], self.asked.sizes_bytes[0], repetition)
-        addresses = self.each(lambda rank: rank.listen(trial))
-        of = dict(zip(self.ranks, addresses[1:] + addresses[:1], strict=True))
+        peers = rendezvous(self.each(lambda rank: rank.listen(trial)))
+        of = dict(zip(self.ranks, peers, strict=True))
         self.each(lambda rank: rank.connect(of[rank]))
 
     def run(self) -> list[Sample]:

@@ -1,7 +1,8 @@
-"""Until every rank has come here: a ring of its own between the ranks' processes, beside the network.
+"""Makes every rank wait until all have come: a ring of connections between the ranks' processes.
 
-In: the next rank's name. Out: nothing but the wait. Owns two AF_UNIX connections, so that waiting for each
-other moves no byte, no packet and no CPU time of what is measured. Abstract names: no file is left (unix(7)).
+In: the next rank's name. Out: nothing but the wait. Owns two AF_UNIX connections beside the emulated network,
+so that waiting for each other moves no byte, no packet and no CPU time of what is measured. Abstract names:
+no file is left (unix(7)).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import ExitStack, closing
 
 class Barrier:
     """Life: listen, connect, wait any number of times, close. Every wait ends after `timeout_s` with
-    TimeoutError; ConnectionError when another rank has gone."""
+    TimeoutError; ConnectionError when another rank has closed its connection."""
 
     def __init__(self, nranks: int, timeout_s: float) -> None:
         self._nranks = nranks
@@ -27,13 +28,14 @@ class Barrier:
         return bytes(self._listener.getsockname())
 
     def connect(self, next_rank: bytes) -> None:
-        """To the next rank, then from the one before."""
+        """To the next rank, then from the rank before."""
         self._next = self._opened(socket.socket(socket.AF_UNIX))
         self._next.connect(next_rank)
         self._before = self._opened(self._listener.accept()[0])
 
     def wait(self) -> None:
-        """After n-1 exchanges of a byte each has heard of all."""
+        """In each of n-1 rounds a rank sends a byte on and receives one. The k-th byte that it receives says
+        that the k ranks before it have come, so after the last round all have."""
         for _ in range(self._nranks - 1):
             self._next.sendall(b"\0")
             if not self._before.recv(1):
@@ -42,7 +44,7 @@ class Barrier:
     def close(self) -> None:
         self._undo.close()
 
-    def _opened(self, end: socket.socket) -> socket.socket:
-        self._undo.enter_context(closing(end))
-        end.settimeout(self._timeout_s)
-        return end
+    def _opened(self, sock: socket.socket) -> socket.socket:
+        self._undo.enter_context(closing(sock))
+        sock.settimeout(self._timeout_s)
+        return sock

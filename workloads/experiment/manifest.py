@@ -1,6 +1,7 @@
-"""manifest.json: what was run, where and how it ended; written before the run and sealed after it.
+"""manifest.json: what was run, what it measures, where, and how it ended.
 
-In: the command line, the configuration, a status. Out: the file, rewritten whole each time. Owns it.
+In: the command line, the configuration, a status. Out: the file, written before the run, sealed after it, and
+rewritten whole each time. Owns the file and its schema's version.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import psutil
 
 from nodes.kernel_version import VERSIONS
 from workloads.experiment.records import ExperimentConfig
+from workloads.measure import Measure
+from workloads.registry import WORKLOADS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _NAME = "manifest.json"
 _PROJECT = Path(__file__).resolve().parents[2]
 _CLEAN_WIRE = "--impair is in the endpoints' NICs, which Linux's own traffic does not pass: not impaired"
@@ -46,7 +49,7 @@ class Git(msgspec.Struct, frozen=True):
 
 
 class PathNote(msgspec.Struct, frozen=True):
-    """What every table must say of `path`: a `mark` of a word or two beside its name, and the sentence."""
+    """A restriction of `path` that every table has to state: a `mark` of a word or two, and the sentence."""
 
     path: str
     mark: str
@@ -54,11 +57,13 @@ class PathNote(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The file's contents. Times are ISO 8601 in UTC; `files` maps a name to its SHA-256."""
+    """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
+    `files` maps a name to its SHA-256."""
 
     run_id: str
     argv: tuple[str, ...]
     config: ExperimentConfig
+    measure: Measure
     started_at: str
     environment: dict[str, Any]
     versions: dict[str, str]
@@ -72,15 +77,17 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class ManifestFile:
-    """The manifest of the run in `run_dir`, which it makes; FileExistsError if it exists."""
+    """The manifest of the run in `run_dir`, a directory that it makes; FileExistsError if that exists."""
 
     def __init__(self, run_dir: Path, argv: Sequence[str], config: ExperimentConfig) -> None:
         run_dir.mkdir(parents=True)
+        workload = WORKLOADS[config.workload]
         self._dir = run_dir
         self._contents = Manifest(
             run_id=run_dir.name,
             argv=tuple(argv),
             config=config,
+            measure=workload.measure(workload.ranks(config)),
             started_at=_now(),
             environment=_environment(),
             versions={name: metadata.version(name) for name in _PACKAGES},
@@ -90,7 +97,7 @@ class ManifestFile:
         self._write()
 
     def finish(self, status: str, error: str | None = None) -> None:
-        """Record how the run ended: complete, failed or interrupted, the latter two with a sentence."""
+        """Record how the run ended: "complete", or "failed" or "interrupted" with a sentence in `error`."""
         self._contents = msgspec.structs.replace(
             self._contents, status=status, error=error, finished_at=_now()
         )
@@ -138,7 +145,7 @@ def _environment() -> dict[str, Any]:
 
 
 def _git() -> Git | None:
-    """None outside of a checkout or without git: a copy of the sources runs as well."""
+    """None outside of a checkout or without git: a copy of the sources can be run too."""
     try:
         commit = _git_says("rev-parse", "HEAD")
         return Git(commit, dirty=bool(_git_says("status", "--porcelain")))

@@ -1,4 +1,4 @@
-"""One rank: fills its accelerator, takes part in a trial, checks every value, reports a row an iteration.
+"""One rank: fills its accelerator, takes part in trials, checks every value, reports a row an iteration.
 
 In: trials, by calls from outside (Ray's or a test's) between collectives, never within one. Out: Samples.
 Owns the rank's Machine and, during a trial, its Transport.
@@ -16,35 +16,36 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.ledger import Totals, totals
 from workloads import expected
 from workloads.experiment.barrier import Barrier
 from workloads.experiment.records import (
-    Checked,
     ExperimentConfig,
-    Meeting,
+    RankAddresses,
     RankFailure,
     RankPlace,
     Sample,
-    Timed,
     Trial,
 )
 from workloads.machine import Machine
-from workloads.registry import PATHS, WORKLOADS, Workload
-from workloads.transports.transport import Packets, Transport
+from workloads.registry import PATHS, WORKLOADS
+from workloads.transports.counters import PacketCounters
+from workloads.transports.transport import Transport
+from workloads.workload import CheckResult, IterationResult, Workload
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class _Counters(NamedTuple):
-    """Everything that is read before and after an iteration."""
+    """All counters that are read before and after an iteration."""
 
     moved: Totals
-    packets: Packets
+    packets: PacketCounters
     endpoint_cpu_s: float
 
 
-class _Part(NamedTuple):
+class _RunningTrial(NamedTuple):
     """What a rank has during a trial."""
 
     trial: Trial
@@ -56,53 +57,56 @@ class _Part(NamedTuple):
 class Rank:
     """Rank `place.rank`. Every method raises RankFailure, whose text is one sentence."""
 
-    def __init__(self, place: RankPlace, config: ExperimentConfig) -> None:
+    def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime = MACHINE) -> None:
         self._place = place
         self._config = config
-        self._kind = WORKLOADS[config.workload]
-        self._nranks = self._kind.ranks(config)
-        self._part: _Part | None = None
+        self._type = WORKLOADS[config.workload]
+        self._nranks = self._type.ranks(config)
+        self._running: _RunningTrial | None = None
         with self._explained("connecting to its host"):
-            self._machine = Machine(place, config)
+            self._machine = Machine(place, config, runtime)
 
     def pid(self) -> int:
         """The process to end if it does not end itself."""
         return os.getpid()
 
-    def listen(self, trial: Trial) -> Meeting:
-        """Begin a trial; returns where the rank before is to connect."""
+    def listen(self, trial: Trial) -> RankAddresses:
+        """Begin a trial; returns where each peer that sends to this rank is to connect."""
         with self._explained(f"opening path {trial.path}"):
-            transport = PATHS[trial.path](self._machine)
-            workload = self._kind(self._machine, transport, trial.size_bytes)
-            self._part = _Part(trial, transport, workload, Barrier(self._nranks, self._config.timeout_s))
-            return Meeting(transport.listen(), self._part.barrier.listen())
+            transport = Transport(self._machine, PATHS[trial.path](self._machine))
+            workload = self._type.start(self._machine, transport, trial.size_bytes)
+            barrier = Barrier(self._nranks, self._config.timeout_s)
+            self._running = _RunningTrial(trial, transport, workload, barrier)
+            return RankAddresses(transport.listen(workload.receive_from), barrier.listen())
 
-    def connect(self, next_rank: Meeting) -> None:
-        """Connect the rings; returns when both neighbours are connected."""
-        with self._explained(f"connecting to rank {(self._place.rank + 1) % self._nranks}"):
-            self._current().transport.connect(next_rank.payload)
-            self._current().barrier.connect(next_rank.barrier)
+    def connect(self, peers: RankAddresses) -> None:
+        """Connect to the peers that this rank sends to, where they listen for it, and to the next rank's
+        barrier; returns when the peers that send to this rank are connected as well."""
+        running = self._current()
+        with self._explained(f"connecting to {_named(running.workload.send_to)}"):
+            running.transport.connect({peer: peers.payload[peer] for peer in running.workload.send_to})
+            running.barrier.connect(peers.barrier)
 
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so."""
-        warmup, measured = self._kind.iterations(self._config)
+        warmup, measured = self._type.iterations(self._config)
         return [self._iteration(number, number < warmup) for number in range(warmup + measured)]
 
     def disconnect(self) -> None:
         """End the trial."""
-        if self._part is not None:
+        if self._running is not None:
             with self._explained("disconnecting"):
-                self._part.barrier.close()
-                self._part.transport.close()
-            self._part = None
+                self._running.barrier.close()
+                self._running.transport.close()
+            self._running = None
 
     def close(self) -> None:
         self.disconnect()
         self._machine.close()
 
     def _iteration(self, number: int, warmup: bool) -> Sample:
-        """Counters are read outside two barriers, so no neighbour's traffic escapes them; the barriers
-        themselves are beside the network."""
+        """Counters are read before the first barrier and after the second, so every peer's traffic of this
+        iteration is between them; the barriers themselves are beside the network."""
         trial, transport, workload, barrier = self._current()
         seed = expected.seed_of(self._config.seed, trial.path, trial.size_bytes, trial.repetition, number)
         with self._explained(f"preparing iteration {number}"):
@@ -112,7 +116,7 @@ class Rank:
             barrier.wait()
         start_s, stolen_s = time.time(), _stolen_s()
         with self._explained(f"running iteration {number}"):
-            timed = workload.run()
+            result = workload.run()
         end_s, stolen_s = time.time(), _stolen_s() - stolen_s
         with self._explained(f"waiting for all ranks after iteration {number}"):
             barrier.wait()
@@ -121,8 +125,8 @@ class Rank:
             checked = workload.check(seed)
         return Sample(
             **self._identity(number, warmup),
-            **self._found(timed, checked),
-            **_counted(before, after),
+            **self._result_columns(result, checked),
+            **_counter_columns(before, after),
             machine_steal_s=stolen_s,
             start_s=start_s,
             end_s=end_s,
@@ -130,20 +134,19 @@ class Rank:
 
     def _counters(self, transport: Transport[Any]) -> _Counters:
         stats = self._machine.host.stats()
-        stack = transport.counted(stats)
+        stack = transport.counters(stats)
         moved = totals((*stack.moved, *self._machine.ledger.snapshot()))
         return _Counters(moved, stack.packets, stats.cpu_s)
 
     def _identity(self, number: int, warmup: bool) -> dict[str, Any]:
-        """The columns that say whose row it is."""
-        trial, _, workload, _ = self._current()
+        """The columns that identify a row."""
         return {
-            "path": trial.path,
+            "path": self._current().trial.path,
             "workload": self._config.workload,
-            "type": workload.type,
-            "redop": workload.redop,
-            "root": workload.root,
-            "repetition": trial.repetition,
+            "type": self._type.type,
+            "redop": self._type.redop,
+            "root": self._type.root,
+            "repetition": self._current().trial.repetition,
             "iteration": number,
             "warmup": int(warmup),
             "rank": self._place.rank,
@@ -151,45 +154,51 @@ class Rank:
             "nranks": self._nranks,
         }
 
-    def _found(self, timed: Timed, checked: Checked) -> dict[str, Any]:
-        """The columns that the workload itself found."""
-        sent, received = timed.sent_bytes, timed.received_bytes
+    def _result_columns(self, result: IterationResult, checked: CheckResult) -> dict[str, Any]:
+        """The columns that the workload itself determines."""
+        sent, received = result.sent_bytes, result.received_bytes
         return {
-            "size_bytes": timed.size_bytes,
-            "count_elements": timed.size_bytes // self._kind.element_bytes,
-            "time_s": timed.time_s,
+            "size_bytes": result.size_bytes,
+            "count_elements": result.size_bytes // self._type.element_bytes,
+            "time_s": result.time_s,
             "wrong_elements": checked.wrong_elements,
             "checked_bytes": checked.bytes,
             "payload_sent_bytes": sent,
             "payload_received_bytes": received,
             "payload_staged_bytes": self._current().transport.staged_bytes(sent, received),
-            "app_cpu_s": timed.app_cpu_s,
+            "app_cpu_s": result.app_cpu_s,
         }
 
-    def _current(self) -> _Part:
-        if self._part is None:
+    def _current(self) -> _RunningTrial:
+        if self._running is None:
             raise RankFailure(f"rank {self._place.rank} is in no trial; call listen first")
-        return self._part
+        return self._running
 
     @contextlib.contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
-        """Turn whatever goes wrong into a sentence that says who, where and when."""
+        """Turn any exception into a sentence that says which rank failed, where and when."""
         try:
             yield
         except RankFailure:
             raise
         except Exception as failure:
             who = f"rank {self._place.rank} on host {self._place.host}"
-            if self._part is not None:
-                who += f", path {self._part.trial.path}"
-                doing += f" ({self._part.workload.phase})" if self._part.workload.phase else ""
+            if self._running is not None:
+                who += f", path {self._running.trial.path}"
+                doing += f" ({self._running.workload.phase})" if self._running.workload.phase else ""
             reason = str(failure) or type(failure).__name__
             if isinstance(failure, TimeoutError | BlockingIOError):
                 reason = f"no answer within {self._config.timeout_s:g} s"
             raise RankFailure(f"{who}, failed while {doing}: {reason}") from failure
 
 
-def _counted(before: _Counters, after: _Counters) -> dict[str, Any]:
+def _named(ranks: tuple[int, ...]) -> str:
+    """rank 1, ranks 1 and 2, ranks 1, 2 and 3."""
+    *first, last = map(str, ranks or ("none",))
+    return f"ranks {', '.join(first)} and {last}" if first else f"rank {last}"
+
+
+def _counter_columns(before: _Counters, after: _Counters) -> dict[str, Any]:
     """The columns that are differences of counters."""
     columns = msgspec.structs.asdict(after.moved.minus(before.moved))
     for name, count in msgspec.structs.asdict(after.packets).items():

@@ -1,22 +1,33 @@
-"""The records of an experiment: what was asked, who takes part, what each rank measured.
+"""The records of an experiment: what was asked for, which ranks take part, what each rank measured.
 
-They cross processes (Ray pickles them) and end in manifest.json and samples.csv. Units are in the names;
-None is "not known here" and becomes an empty cell.
+In: options, and what ranks find. Out: records that cross processes (Ray pickles them) and end in
+manifest.json and samples.csv. Owns nothing. Units are in the names; None means "not known here" and becomes
+an empty cell.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from nodes.host_config import HostOptions
 from nodes.option import Option
 from nodes.quantity import parse_size
+from workloads.options import DAY_S, WorkloadOptions
 from workloads.sizes import parse_sizes
 
-DAY_S = 86400.0
 SEED_MAX = (1 << 63) - 1  # a number that any reader of manifest.json holds
+
+O = TypeVar("O", bound=WorkloadOptions)  # noqa: E741  options
+
+
+class ExperimentError(RuntimeError):
+    """Ray or one of its processes failed; str() is one sentence."""
+
+
+class RankFailure(RuntimeError):
+    """A rank could not go on; str() is one sentence naming rank, host, path and phase."""
 
 
 class NetworkConfig(HostOptions, frozen=True, kw_only=True):
@@ -38,7 +49,8 @@ def names(text: str) -> tuple[str, ...]:
 
 
 class ExperimentConfig(NetworkConfig, frozen=True):
-    """What was asked for, resolved: manifest.json's `config`."""
+    """What was asked for, with all defaults resolved: manifest.json's `config`. `options` are the
+    workload's own."""
 
     topology: Annotated[str, Option("Shape of the network; see `list`.", default="star")]
     hosts: Annotated[int, Option("Hosts, one rank each.", default="4, pair: 2")]
@@ -61,24 +73,28 @@ class ExperimentConfig(NetworkConfig, frozen=True):
             default="devmem,bounce,kernel",
         ),
     ]
+    options: WorkloadOptions
     repeat: Annotated[int, Option("Repetitions, each with fresh connections.", min=1)] = 3
-    iterations: Annotated[
-        int, Option("Measured iterations a repetition (collectives).", flag="iters", min=1)
-    ] = 3
-    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0)] = 1
-    duration_s: Annotated[float, Option("Seconds of a stream.", flag="duration", min=0.1, max=DAY_S)] = 5.0
-    bidir: Annotated[bool, Option("Stream both ways at once.")] = False
     niov_bytes: Annotated[
         int,
         Option(
             "Bytes of a net_iov, 4K to 64K.",
-            flag="niov-size", parse=parse_size, default="the kernel's largest, 64K or 4K",
+            flag="niov-size",
+            parse=parse_size,
+            default="the kernel's largest, 64K or 4K",
         ),
-    ] = 65536  # fmt: skip
+    ] = 65536
     timeout_s: Annotated[
         float, Option("Seconds a rank waits for another.", flag="timeout", min=0.1, max=DAY_S)
     ] = 10.0
     seed: Annotated[int, Option("Of the data and the order of trials.", min=0, max=SEED_MAX)] = 1
+
+    def options_as(self, record: type[O]) -> O:
+        """`options`, known to be of that workload's record. Raises TypeError if they are another's."""
+        if not isinstance(self.options, record):
+            found = type(self.options).__name__
+            raise TypeError(f"workload {self.workload} has {found}, not {record.__name__}")
+        return self.options
 
 
 class RankPlace(msgspec.Struct, frozen=True):
@@ -98,44 +114,31 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a rank listens for the rank before it."""
+    """Where a rank listens for one peer."""
 
     host: str
     port: int
 
 
-class Meeting(msgspec.Struct, frozen=True):
-    """Where the rank before finds this one: for payload, and in the ring that is the barrier."""
+class RankAddresses(msgspec.Struct, frozen=True):
+    """Where ranks listen: for payload, by rank, and as the AF_UNIX name of a barrier's connection.
 
-    payload: Address
+    What a rank returns from `listen` has its own addresses, by the peer that is to connect there. What it
+    takes in `connect` has those where its peers listen for it, by peer, and the next rank's barrier.
+    """
+
+    payload: dict[int, Address]
     barrier: bytes
-
-
-class Timed(msgspec.Struct, frozen=True):
-    """What the timed part of one iteration found on one rank; bytes are payload."""
-
-    size_bytes: int
-    time_s: float
-    app_cpu_s: float
-    sent_bytes: int
-    received_bytes: int
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """What a rank compared with what had to come out: bytes, and how many elements of them were wrong."""
-
-    bytes: int
-    wrong_elements: int
 
 
 class Sample(msgspec.Struct, frozen=True):
     """One row of samples.csv: one iteration of one rank. Its fields are the columns, in order.
 
-    `checked_bytes` were compared with what had to arrive: of a collective the whole result, of a stream a
+    `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
     sample (workloads.stream_check). `payload_staged_bytes` of what was sent and received had to cross host
-    memory: what the path is, not what the ledger found. DRAM, device and PCIe bytes are modelled by the
-    ledger; seconds are measured. A stream's goodput is that of the rank that received: a sender's `time_s`
-    may end before its last byte arrives.
+    memory: that is what the path is, not what the ledger recorded. DRAM, device and PCIe bytes are modelled
+    by the ledger; seconds are measured. A stream's goodput is the receiving rank's: a sender's `time_s` may
+    end before its last byte is received.
     """
 
     path: str
@@ -177,7 +180,3 @@ class Sample(msgspec.Struct, frozen=True):
     machine_steal_s: float
     start_s: float
     end_s: float
-
-
-class RankFailure(RuntimeError):
-    """A rank could not go on; str() is one sentence naming rank, host, path and phase."""

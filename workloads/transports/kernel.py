@@ -1,26 +1,27 @@
 """The kernel path: Linux's own TCP, with the same staging as bounce.
 
-In and out: as Transport. Owns nothing but what it derives: Linux keeps no ledger, so what it moves through
-host memory follows from closed forms and is marked so. For every payload byte a copy between user and kernel
-memory and the NIC's DMA. For every packet a header of 66 bytes, written once and read once: TCP_INFO counts a
-connection's packets on the wire; how Linux and the NIC coalesced them it does not tell, so "as moved" assumes
-super-packets filled as far as --gso-max lets them be, a message at a time, and every bare ACK alone.
+In and out: as DataPath. Owns what it derives: Linux keeps no ledger, so what it moves through host memory
+follows from closed forms and is marked so. For every payload byte a copy between user and kernel memory and
+the NIC's DMA. For every packet a header of 66 bytes, written once and read once. TCP_INFO counts a
+connection's packets on the wire; it does not report how Linux and the NIC coalesced them. So "as moved"
+assumes that each message is sent in super-packets as full as --gso-max allows, and every bare ACK alone.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-import threading
-from typing import NamedTuple
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import ClassVar, NamedTuple
 
 from nodes.client.host import HostStats
 from nodes.machine import ledger as routes
-from nodes.machine.ledger import ROUTES, Moved
+from nodes.machine.ledger import ROUTES, Ledger, Moved
 from nodes.uapi import socket as uapi
 from workloads.machine import STAGING_BYTES, Machine
-from workloads.transports.bounce import Staged
-from workloads.transports.transport import Counted, Packets
+from workloads.transports.counters import PacketCounters, StackCounters
+from workloads.transports.staged import StagedReceiver, StagedSender
 
 _IP_TCP_BYTES = 20 + 20 + 12  # with the timestamp option, which Linux's default has
 _HEADER_BYTES = 14 + _IP_TCP_BYTES
@@ -33,7 +34,7 @@ _TCP_INFO_BYTES = 192
 
 
 class _Segments(NamedTuple):
-    """A connection's wire packets, those with data among them, and those sent again."""
+    """A connection's wire packets, those with data among them, and retransmitted ones."""
 
     out: int
     into: int
@@ -42,59 +43,79 @@ class _Segments(NamedTuple):
     retransmitted: int
 
 
-class Kernel(Staged[socket.socket]):
-    description = "Linux's own TCP (C) with the same staging; its share of host memory is derived"
+class DerivedTraffic:
+    """What Linux moves through host memory for the payload of one connection in one direction. One thread
+    calls `moved`; `ledger` is that thread's, `dma` the NIC's route."""
+
+    def __init__(self, machine: Machine, ledger: Ledger, dma: int) -> None:
+        mss = machine.config.mtu - _IP_TCP_BYTES
+        self._super_payload = max(1, (machine.config.gso_max_bytes - _IP_TCP_BYTES) // mss) * mss
+        self._turn = machine.host.turn
+        self._ledger = ledger
+        self._dma = dma
+        self.super_packets = 0
+
+    def moved(self, count: int, remaining: int) -> None:
+        """Derive the copy, the DMA and the headers of `count` bytes, of the `remaining` ones of a message."""
+        self._ledger.derive(routes.CPU_HOST_TO_HOST, count)
+        self._ledger.derive(self._dma, count)
+        full = self._super_payload
+        super_packets = -(-remaining // full) + (remaining - count) // -full  # that begin with these bytes
+        self.super_packets += super_packets
+        # The copy reads and writes, the DMA does one of the two; a header is written and read.
+        self._turn(3 * count + 2 * _HEADER_BYTES * super_packets)
+
+
+class Kernel:
+    description: ClassVar[str] = (
+        "Linux's own TCP (C) with the same staging; its share of host memory is derived"
+    )
 
     def __init__(self, machine: Machine) -> None:
-        super().__init__(machine)
-        config = machine.config
-        mss = config.mtu - _IP_TCP_BYTES
-        self._super_payload = max(1, (config.gso_max_bytes - _IP_TCP_BYTES) // mss) * mss
-        self._sent_super_packets = self._received_super_packets = 0
-        # The sending and the receiving thread both derive CPU copies; all other counters have one writer.
-        self._deriving = threading.Lock()
+        self._machine = machine
+        self._socks: list[socket.socket] = []
+        self._sent: list[DerivedTraffic] = []
+        self._received: list[DerivedTraffic] = []
 
-    def _socket(self) -> socket.socket:
-        stream = self._machine.host.kernel_socket()
-        stream.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_CONGESTION, b"cubic")
-        return stream
+    def open_socket(self) -> socket.socket:
+        sock = self._machine.host.kernel_socket()
+        sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_CONGESTION, b"cubic")
+        return sock
 
-    def _address(self) -> str:
+    def address(self) -> str:
         address = self._machine.host.kernel_address
         if address is None:
             raise OSError("the host has no kernel address; start its endpoint with --kernel-address")
         return address
 
-    def _staging(self) -> memoryview:
-        return memoryview(bytearray(STAGING_BYTES))
+    def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
+        """Linux is as it is."""
 
-    def _moved_out(self, count: int, remaining: int) -> None:
-        self._sent_super_packets += self._derive(routes.NIC_HOST_TO_WIRE, count, remaining)
+    def sender(self, sock: socket.socket, ledger: Ledger, undo: ExitStack) -> StagedSender:  # noqa: ARG002
+        traffic = DerivedTraffic(self._machine, ledger, routes.NIC_HOST_TO_WIRE)
+        self._socks.append(sock)
+        self._sent.append(traffic)
+        return StagedSender(self._machine, sock, ledger, _staging(), traffic.moved)
 
-    def _moved_in(self, count: int, remaining: int) -> None:
-        self._received_super_packets += self._derive(routes.NIC_WIRE_TO_HOST, count, remaining)
+    def receiver(self, sock: socket.socket, undo: ExitStack) -> StagedReceiver:  # noqa: ARG002
+        traffic = DerivedTraffic(self._machine, self._machine.ledger, routes.NIC_WIRE_TO_HOST)
+        self._socks.append(sock)
+        self._received.append(traffic)
+        return StagedReceiver(self._machine, sock, _staging(), traffic.moved)
 
-    def _derive(self, dma: int, count: int, remaining: int) -> int:
-        """Record the copy and the DMA of `count` bytes; returns how many super-packets begin with them."""
-        with self._deriving:
-            self._machine.ledger.derive(routes.CPU_HOST_TO_HOST, count)
-            self._machine.ledger.derive(dma, count)
-        most = self._super_payload
-        super_packets = -(-remaining // most) + (remaining - count) // -most
-        # The copy reads and writes, the DMA does one of the two; a header is written and read.
-        self._machine.host.turn(3 * count + 2 * _HEADER_BYTES * super_packets)
-        return super_packets
+    def staged_bytes(self, sent: int, received: int) -> int:
+        return sent + received
 
-    def counted(self, stats: HostStats) -> Counted:  # noqa: ARG002  the endpoint carries nothing
-        """Headers; payload is in the machine's ledger. Linux counts a connection's wire packets and
-        retransmissions; super-packets it does not tell."""
-        ends = self._segments()
-        out, into = sum(end.out for end in ends), sum(end.into for end in ends)
-        acks_out = sum(end.out - end.data_out for end in ends)
-        acks_in = sum(end.into - end.data_in for end in ends)
+    def counters(self, stats: HostStats) -> StackCounters:  # noqa: ARG002  the endpoint carries nothing
+        """Headers; payload is in the machine's and the senders' ledgers. Linux counts a connection's wire
+        packets and retransmissions; it reports no super-packets."""
+        counted = [_segments(sock) for sock in self._socks]
+        out, into = sum(each.out for each in counted), sum(each.into for each in counted)
+        acks_out = sum(each.out - each.data_out for each in counted)
+        acks_in = sum(each.into - each.data_in for each in counted)
         # Short messages may share a packet: never more super-packets than packets.
-        sent = min(self._sent_super_packets + acks_out, out), out
-        received = min(self._received_super_packets + acks_in, into), into
+        sent = min(sum(each.super_packets for each in self._sent) + acks_out, out), out
+        received = min(sum(each.super_packets for each in self._received) + acks_in, into), into
         headers = tuple(
             Moved(ROUTES[route], _HEADER_BYTES * as_moved, _HEADER_BYTES * on_wire, derived=True)
             for route, (as_moved, on_wire) in (
@@ -104,13 +125,15 @@ class Kernel(Staged[socket.socket]):
                 (routes.CPU_HEADER_READ, received),
             )
         )
-        retransmitted = sum(end.retransmitted for end in ends)
-        packets = Packets(tx_wire_packets=out, rx_wire_packets=into, tcp_retrans_segs=retransmitted)
-        return Counted(headers, packets)
+        retransmitted = sum(each.retransmitted for each in counted)
+        packets = PacketCounters(tx_wire_packets=out, rx_wire_packets=into, tcp_retrans_segs=retransmitted)
+        return StackCounters(headers, packets)
 
-    def _segments(self) -> list[_Segments]:
-        infos = [
-            end.getsockopt(uapi.IPPROTO_TCP, uapi.TCP_INFO, _TCP_INFO_BYTES)
-            for end in (self._outgoing, self._incoming)
-        ]
-        return [_Segments(*_SEGS.unpack_from(info), *_TOTAL_RETRANS.unpack_from(info)) for info in infos]
+
+def _staging() -> memoryview:
+    return memoryview(bytearray(STAGING_BYTES))
+
+
+def _segments(sock: socket.socket) -> _Segments:
+    info = sock.getsockopt(uapi.IPPROTO_TCP, uapi.TCP_INFO, _TCP_INFO_BYTES)
+    return _Segments(*_SEGS.unpack_from(info), *_TOTAL_RETRANS.unpack_from(info))

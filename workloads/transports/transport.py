@@ -1,242 +1,135 @@
-"""How payload gets from a rank's device memory to its neighbours': what all data paths have in common.
+"""Carries payload between a rank's device memory and that of its peers, over one data path.
 
-In: spans of the data dma-buf to send to the next rank, spans to fill or reduce from the rank before. Out:
-nothing but the effect. Owns two connections (to the next rank, from the one before), and the thread that
-sends, so that all ranks of a ring may send and receive at once. Every blocking call ends after
-`timeout_s` with an OSError that says what it waited for.
+In: bytes of the data dma-buf to send to a peer, bytes to fill or reduce from a peer. Out: nothing but the
+effect. Owns the rank's TCP connections: one to each peer that it sends to, one from each peer that sends to
+it. A rank listens at a port for each sending peer, so the port tells who connects and no byte is spent on it.
+Every blocking call ends after the configuration's `timeout_s` with an OSError that says what it waited for.
 """
 
 from __future__ import annotations
 
 import socket
-import threading
-import time
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
-
-import msgspec
+from typing import Generic, NamedTuple
 
 from nodes.client.host import HostStats
-from nodes.machine.ledger import Moved
+from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
 from workloads.experiment.records import Address
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
+from workloads.transports.counters import StackCounters
+from workloads.transports.data_path import DataPath, ReceivedStream, Receiver, S
+from workloads.transports.peer_sender import PeerSender
+from workloads.transports.send_queue import SendQueue
 
 
-class Stream(Protocol):
-    """The part of socket.socket that every path's socket has."""
+class Ticket(NamedTuple):
+    """The `number`-th send to `peer`, from 1 on. Sends to one peer complete in order."""
 
-    def bind(self, address: Any, /) -> None: ...
-    def listen(self, backlog: int = ..., /) -> None: ...
-    def accept(self) -> tuple[Any, Any]: ...
-    def connect(self, address: Any, /) -> None: ...
-    def getsockname(self) -> Any: ...
-    def setsockopt(self, level: int, optname: int, value: int, /) -> Any: ...
-    def settimeout(self, value: float | None, /) -> None: ...
-    def recv(self, bufsize: int, /) -> bytes: ...
-    def shutdown(self, how: int, /) -> None: ...
-    def close(self) -> None: ...
+    peer: int
+    number: int
 
 
-S = TypeVar("S", bound=Stream)
+class Transport(Generic[S]):
+    """Life: listen, connect, use, close. Peers are named by rank."""
 
-
-class Arrived(msgspec.Struct, frozen=True):
-    """A stream that has ended: its bytes, and the CLOCK_MONOTONIC second of the last of them."""
-
-    bytes: int
-    last_at_s: float
-
-
-class Packets(msgspec.Struct, frozen=True):
-    """Counters of the stack that carries a path; None for what that stack does not tell. `rx_packets` and
-    `tx_packets` count super-packets, the `wire` ones what a link without segmentation offload carries."""
-
-    rx_packets: int | None = None
-    tx_packets: int | None = None
-    rx_wire_packets: int | None = None
-    tx_wire_packets: int | None = None
-    rx_alloc_fail: int | None = None
-    tcp_retrans_segs: int | None = None
-
-
-class Counted(msgspec.Struct, frozen=True):
-    """A snapshot: what a stack has moved through memory, and its packets."""
-
-    moved: tuple[Moved, ...]
-    packets: Packets
-
-
-class SendQueue:
-    """A thread that does one job after the other; its first failure is raised by whoever asks next."""
-
-    def __init__(self, name: str) -> None:
-        self._jobs: deque[Callable[[], None] | None] = deque()
-        self._changed = threading.Condition()
-        self._put = self._done = 0
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
-
-    def put(self, job: Callable[[], None]) -> int:
-        """Queue a job; returns its ticket, the number of jobs put so far."""
-        with self._changed:
-            self._raise_failure()
-            self._jobs.append(job)
-            self._put += 1
-            self._changed.notify_all()
-            return self._put
-
-    def wait(self, ticket: int, timeout_s: float) -> None:
-        """Until the job with that ticket, and so every earlier one, is done. Raises TimeoutError, or
-        whatever ended the thread."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._done >= ticket or self._failure, timeout_s):
-                raise TimeoutError(f"a send was not accepted within {timeout_s:g} s")
-            self._raise_failure()
-
-    def close(self) -> None:
-        """Let the thread end after the job it is at; it is a daemon, so a stuck one holds nobody up."""
-        with self._changed:
-            self._jobs.clear()
-            self._jobs.append(None)
-            self._changed.notify_all()
-        self._thread.join(timeout=1.0)
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._jobs)
-                job = self._jobs.popleft()
-            if job is None:
-                return
-            try:
-                job()
-            except BaseException as failure:
-                with self._changed:
-                    self._failure = failure
-                    self._changed.notify_all()
-                return
-            with self._changed:
-                self._done += 1
-                self._changed.notify_all()
-
-
-class Transport(ABC, Generic[S]):
-    """One data path between a rank and its neighbours in a ring. Life: listen, connect, use, close."""
-
-    description: ClassVar[str]
-
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, path: DataPath[S]) -> None:
         self._machine = machine
+        self._path = path
         self._timeout_s = machine.config.timeout_s
         self._undo = ExitStack()
-        self.stream_sent_bytes = 0
+        self._listeners: dict[int, S] = {}
+        self._outgoing: dict[int, S] = {}
+        self._incoming: dict[int, S] = {}
+        self._senders: dict[int, PeerSender] = {}
+        self._receivers: dict[int, Receiver] = {}
 
-    @abstractmethod
-    def _socket(self) -> S:
-        """A TCP socket of this path's stack."""
+    def listen(self, peers: Iterable[int]) -> dict[int, Address]:
+        """Open a port for each peer that is going to send; returns where each has to connect."""
+        host, addresses = self._path.address(), {}
+        for peer in peers:
+            listener = self._opened(self._path.open_socket())
+            listener.bind((host, 0))
+            listener.listen(1)
+            self._listeners[peer] = listener
+            addresses[peer] = Address(host, listener.getsockname()[1])
+        self._path.prepare([address.port for address in addresses.values()], self._undo)
+        return addresses
 
-    @abstractmethod
-    def _address(self) -> str:
-        """The IPv4 address of this host in that stack."""
+    def connect(self, addresses: Mapping[int, Address]) -> None:
+        """Connect to each peer that this rank sends to, where that peer listens for this rank; then take
+        the connection of each peer that sends. Returns when all are connected."""
+        for peer, address in addresses.items():
+            self._connect(peer, address)
+        for peer, listener in self._listeners.items():
+            sock = self._opened(listener.accept()[0])
+            sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
+            self._incoming[peer] = sock
+            self._receivers[peer] = self._path.receiver(sock, self._undo)
 
-    @abstractmethod
-    def staged_bytes(self, sent: int, received: int) -> int:
-        """How many of so many payload bytes cross host memory on this path."""
+    def send(self, peer: int, offset: int, length: int) -> Ticket:
+        """Begin to send `length` bytes from byte `offset` on; returns a ticket for `wait_reusable`."""
+        return Ticket(peer, self._senders[peer].send(offset, length))
 
-    @abstractmethod
-    def _transmit(self, offset: int, length: int) -> None:
-        """Send a span of the data dma-buf; runs in the sending thread."""
-
-    @abstractmethod
-    def receive_into(self, offset: int, length: int) -> None:
-        """Fill a span of the data dma-buf with the next `length` bytes."""
-
-    @abstractmethod
-    def receive_reduce(self, offset: int, length: int) -> None:
-        """Add the next `length` bytes to a span of the data dma-buf, as float32."""
-
-    @abstractmethod
-    def receive_stream(self, offset: int, period: int, check: StreamCheck) -> Arrived:
-        """Take everything until the peer's end, and show it to `check`; it repeats itself every `period`
-        bytes. A path that stages puts it at `offset`, each repetition over the one before."""
-
-    def listen(self) -> Address:
-        """Open a port for the rank before."""
-        self._listener = self._opened(self._socket())
-        self._listener.bind((self._address(), 0))
-        self._listener.listen(1)
-        return Address(self._address(), self._listener.getsockname()[1])
-
-    def connect(self, next_rank: Address) -> None:
-        """Connect to the next rank, then take the connection from the one before."""
-        self._queue = SendQueue(f"send-{self._machine.place.host}")
-        self._undo.callback(self._queue.close)  # after the sockets below are closed, which unblocks it
-        self._outgoing = self._opened(self._socket())
-        self._outgoing.connect((next_rank.host, next_rank.port))
-        self._incoming = self._opened(self._listener.accept()[0])
-        for end in (self._outgoing, self._incoming):
-            end.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
-
-    def send(self, offset: int, length: int) -> int:
-        """Begin to send a span; returns a ticket for `wait_reusable`."""
-        return self._begin(lambda: self._transmit(offset, length))
-
-    def send_stream(self, message_bytes: int, duration_s: float) -> int:
+    def send_stream(self, peer: int, message_bytes: int, duration_s: float) -> Ticket:
         """Begin to send the first `message_bytes` again and again for `duration_s` (0: not at all), then
         end the stream."""
-        return self._begin(lambda: self._pump(message_bytes, duration_s))
+        return Ticket(peer, self._senders[peer].send_stream(message_bytes, duration_s))
 
-    def wait_reusable(self, ticket: int, timeout_s: float | None = None) -> None:
-        """Until the memory of that send, and of all before it, may be changed."""
-        self._queue.wait(ticket, timeout_s or self._timeout_s)
+    def stream_sent_bytes(self, peer: int) -> int:
+        """Payload of streams to that peer so far."""
+        return self._senders[peer].stream_bytes
 
-    def confirm_stream(self) -> None:
-        """After the received stream's end: until the next rank, too, has taken all that was sent to it."""
-        self._incoming.shutdown(socket.SHUT_WR)
-        if self._outgoing.recv(1):
-            raise ConnectionError("the next rank sent payload on a connection that carries it the other way")
+    def wait_reusable(self, ticket: Ticket, timeout_s: float | None = None) -> None:
+        """Until the memory of that send, and of all before it to the same peer, may be changed."""
+        self._senders[ticket.peer].wait_reusable(ticket.number, timeout_s or self._timeout_s)
 
-    def counted(self, stats: HostStats) -> Counted:
-        """What this path's stack has moved and counted so far; `stats` are the endpoint's now."""
-        packets = Packets(
-            rx_packets=stats.rx_packets,
-            tx_packets=stats.tx_packets,
-            rx_wire_packets=stats.rx_wire_packets,
-            tx_wire_packets=stats.tx_wire_packets,
-            rx_alloc_fail=stats.rx_alloc_fail,
-            tcp_retrans_segs=stats.tcp_retrans_segs,
-        )
-        return Counted(stats.ledger, packets)
+    def receive_into(self, peer: int, offset: int, length: int) -> None:
+        """Put the next `length` bytes from `peer` into the data dma-buf at byte `offset`."""
+        self._receivers[peer].receive_into(offset, length)
+
+    def receive_reduce(self, peer: int, offset: int, length: int) -> None:
+        """Add the next `length` bytes from `peer`, as float32, to the data dma-buf at byte `offset`."""
+        self._receivers[peer].receive_reduce(offset, length)
+
+    def receive_stream(self, peer: int, offset: int, period: int, check: StreamCheck) -> ReceivedStream:
+        """Take everything from `peer` until it ends the stream; see Receiver.receive_stream."""
+        return self._receivers[peer].receive_stream(offset, period, check)
+
+    def confirm_stream(self, peer: int) -> None:
+        """After the end of the stream from `peer`: until `peer`, too, has taken all that was sent to it."""
+        self._incoming[peer].shutdown(socket.SHUT_WR)
+        if self._outgoing[peer].recv(1):
+            raise ConnectionError(f"rank {peer} sent payload on a connection that carries it the other way")
+
+    def staged_bytes(self, sent: int, received: int) -> int:
+        """How many of so many payload bytes cross host memory on this path."""
+        return self._path.staged_bytes(sent, received)
+
+    def counters(self, stats: HostStats) -> StackCounters:
+        """What the path's stack has moved and counted so far, and what the sending threads have moved;
+        `stats` are the endpoint's now."""
+        stack = self._path.counters(stats)
+        sending = (moved for sender in self._senders.values() for moved in sender.ledger.snapshot())
+        return StackCounters((*stack.moved, *sending), stack.packets)
 
     def close(self) -> None:
         self._undo.close()
 
-    def _begin(self, job: Callable[[], None]) -> int:
-        return self._queue.put(job)
+    def _connect(self, peer: int, address: Address) -> None:
+        runtime, ledger = self._machine.runtime, Ledger()
+        queue = SendQueue(runtime, f"send-{self._machine.place.host}-{peer}")
+        self._undo.callback(queue.close)  # after the socket below is closed, which ends a blocked send
+        sock = self._opened(self._path.open_socket())
+        sock.connect((address.host, address.port))
+        sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
+        self._outgoing[peer] = sock
+        sender = self._path.sender(sock, ledger, self._undo)
+        self._senders[peer] = PeerSender(runtime, queue, sock, sender, ledger)
 
-    def _opened(self, end: S) -> S:
-        self._undo.enter_context(closing(end))
-        end.settimeout(self._timeout_s)
-        return end
-
-    def _pump(self, message_bytes: int, duration_s: float) -> None:
-        end_at = time.monotonic() + duration_s
-        while time.monotonic() < end_at:
-            self._transmit(0, message_bytes)
-            self.stream_sent_bytes += message_bytes
-        self._outgoing.shutdown(socket.SHUT_WR)
-
-
-def ended(missing: int) -> ConnectionError:
-    """What to raise when a peer ends a connection that owes `missing` bytes."""
-    return ConnectionError(f"the peer closed the connection with {missing} bytes still to come")
+    def _opened(self, sock: S) -> S:
+        self._undo.enter_context(closing(sock))
+        sock.settimeout(self._timeout_s)
+        return sock

@@ -1,4 +1,4 @@
-"""Nobody leaves a barrier before all have come; what happens when somebody does not come."""
+"""No rank leaves a barrier before all have come; what happens when one does not come."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ def ring(stack: ExitStack, nranks: int, timeout_s: float = 5.0) -> list[Barrier]
 
 
 @pytest.mark.parametrize("nranks", [2, 3, 5])
-def test_nobody_leaves_before_all_have_come(nranks: int) -> None:
-    arrived, lock = [0] * 20, threading.Lock()
+def test_no_rank_leaves_before_all_have_come(nranks: int) -> None:
+    entered, lock = [0] * 20, threading.Lock()
 
     def come_and_go(barrier: Barrier) -> None:
-        for turn in range(len(arrived)):
+        for turn in range(len(entered)):
             with lock:
-                arrived[turn] += 1
+                entered[turn] += 1
             barrier.wait()
-            assert arrived[turn] == nranks
+            assert entered[turn] == nranks
 
     with ExitStack() as stack, ThreadPoolExecutor(nranks) as pool:
         list(pool.map(come_and_go, ring(stack, nranks)))
 
 
-def test_who_does_not_come_is_given_up_after_the_timeout() -> None:
+def test_a_rank_that_does_not_come_is_given_up_after_the_timeout() -> None:
     with ExitStack() as stack, pytest.raises(TimeoutError):
         ring(stack, 3, timeout_s=0.1)[0].wait()
 
 
-def test_who_has_gone_is_noticed_at_once() -> None:
+def test_a_rank_that_has_closed_is_noticed_at_once() -> None:
     with ExitStack() as stack:
         first, second = ring(stack, 2)
         second.close()

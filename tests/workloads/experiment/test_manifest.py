@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from workloads.collective import CollectiveOptions
 from workloads.experiment.manifest import ManifestFile
 from workloads.experiment.records import ExperimentConfig
 
-CONFIG = ExperimentConfig("star", 4, "all_reduce", (1024,), ("devmem",))
+CONFIG = ExperimentConfig("star", 4, "all_reduce", (1024,), ("devmem",), CollectiveOptions())
 
 
 def test_the_manifest_is_there_before_the_run_and_says_running(tmp_path: Path) -> None:
     ManifestFile(tmp_path / "run", ["run.py", "--hosts", "4"], CONFIG)
     found = json.loads((tmp_path / "run/manifest.json").read_text())
-    assert found["schema_version"] == 2
+    assert found["schema_version"] == 3
     assert (found["run_id"], found["status"], found["error"]) == ("run", "running", None)
     assert found["argv"] == ["run.py", "--hosts", "4"]
     assert found["config"]["sizes_bytes"] == [1024]
@@ -53,7 +54,8 @@ def test_sealing_records_status_and_the_sum_of_every_file(tmp_path: Path) -> Non
 def test_what_a_path_is_not_is_noted_for_every_table(
     tmp_path: Path, kernel: str, impair: str | None, paths: tuple[str, ...], marks: dict[str, str]
 ) -> None:
-    config = ExperimentConfig("star", 4, "all_reduce", (1024,), paths, kernel=kernel, impair=impair)
+    own = CollectiveOptions()
+    config = ExperimentConfig("star", 4, "all_reduce", (1024,), paths, own, kernel=kernel, impair=impair)
     ManifestFile(tmp_path / "run", ["run.py"], config)
     found = json.loads((tmp_path / "run/manifest.json").read_text())
     assert found["config"]["kernel"] == kernel

@@ -13,7 +13,10 @@ from nodes.machine.ceilings import MemoryBus
 from nodes.machine.memory import Region
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
+from workloads.collective import CollectiveOptions
 from workloads.experiment.records import ExperimentConfig, RankFailure, Sample, Trial
+from workloads.experiment.rendezvous import rendezvous
+from workloads.stream import StreamOptions
 from workloads.stream_check import WHOLE_BYTES
 
 STAGED = ("bounce", "kernel")
@@ -25,10 +28,13 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
 
 
+TWICE = CollectiveOptions(iterations=2)
+SHORT = StreamOptions(duration_s=0.2)
+
+
 def config(path: str, size: int, hosts: int = 2, workload: str = "all_reduce") -> ExperimentConfig:
-    return ExperimentConfig(
-        "star", hosts, workload, (size,), (path,), iterations=2, duration_s=0.2, timeout_s=5.0
-    )
+    own = SHORT if workload == "stream" else TWICE
+    return ExperimentConfig("star", hosts, workload, (size,), (path,), own, timeout_s=5.0)
 
 
 def ring(asked: ExperimentConfig) -> list[Sample]:
@@ -57,7 +63,8 @@ def test_every_value_of_an_all_reduce_is_right(path: str, hosts: int, size: int)
 @pytest.mark.parametrize("path", STAGED)
 @pytest.mark.parametrize("bidir", [False, True])
 def test_a_stream_reports_what_arrived(path: str, bidir: bool) -> None:
-    asked = ExperimentConfig("star", 3, "stream", (100_001,), (path,), duration_s=0.2, bidir=bidir)
+    own = StreamOptions(duration_s=0.2, bidir=bidir)
+    asked = ExperimentConfig("star", 3, "stream", (100_001,), (path,), own)
     sender, receiver = ring(asked)
     assert sender.wrong_elements == receiver.wrong_elements == 0
     assert sender.payload_sent_bytes == receiver.payload_received_bytes == receiver.size_bytes > 0
@@ -148,7 +155,7 @@ def test_a_neighbour_that_goes_away_is_reported_in_one_sentence() -> None:
 
 
 def test_a_neighbour_that_says_nothing_is_given_up_after_the_timeout() -> None:
-    asked = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), timeout_s=1.5)
+    asked = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), TWICE, timeout_s=1.5)
     ranks = Ring(asked)
     ranks.connect()
     with pytest.raises(
@@ -158,13 +165,12 @@ def test_a_neighbour_that_says_nothing_is_given_up_after_the_timeout() -> None:
     ranks.each(lambda rank: rank.close())
 
 
-def test_nobody_listening_is_reported_in_one_sentence() -> None:
+def test_a_peer_that_does_not_listen_is_reported_in_one_sentence() -> None:
     ranks = Ring(config("kernel", 4096))
-    address = ranks.ranks[1].listen(Trial("kernel", 4096, 0))
-    ranks.ranks[0].listen(Trial("kernel", 4096, 0))
+    peers = rendezvous([rank.listen(Trial("kernel", 4096, 0)) for rank in ranks.ranks])
     ranks.ranks[1].disconnect()
     with pytest.raises(
         RankFailure, match=r"rank 0 on host h1, path kernel, failed while connecting to rank 1: .*refused"
     ):
-        ranks.ranks[0].connect(address)
+        ranks.ranks[0].connect(peers[0])
     ranks.each(lambda rank: rank.close())

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from workloads.transports.transport import SendQueue
+from nodes.client.runtime import MACHINE
+from workloads.transports.send_queue import SendQueue
 
 
 @pytest.fixture
 def queue() -> Iterator[SendQueue]:
-    found = SendQueue("test")
+    found = SendQueue(MACHINE, "test")
     yield found
     found.close()
 
@@ -25,7 +26,7 @@ def test_jobs_are_done_in_order_and_a_ticket_covers_all_before_it(queue: SendQue
     assert done == list(range(50))
 
 
-def test_a_failure_is_raised_by_whoever_waits_and_by_whoever_puts(queue: SendQueue) -> None:
+def test_a_failure_is_raised_by_the_next_wait_and_by_the_next_put(queue: SendQueue) -> None:
     def fail() -> None:
         raise ConnectionResetError("gone")
 

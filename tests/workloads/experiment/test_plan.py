@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from workloads.experiment.ranks import trials
+from workloads.collective import CollectiveOptions
+from workloads.experiment.plan import trials
 from workloads.experiment.records import ExperimentConfig
 
-CONFIG = ExperimentConfig("star", 4, "all_reduce", (1, 2, 3), ("devmem", "bounce", "kernel"), repeat=5)
+PATHS = ("devmem", "bounce", "kernel")
+CONFIG = ExperimentConfig("star", 4, "all_reduce", (1, 2, 3), PATHS, CollectiveOptions(), repeat=5)
 
 
 def test_every_path_and_size_runs_once_in_every_repetition() -> None:

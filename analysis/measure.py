@@ -1,0 +1,59 @@
+"""What a workload measures, as manifest.json says it: how rows are summed up, what is shown, by which words.
+
+In: manifest.json's `measure`. Out: a checked record. Owns nothing. workloads/measure.py writes the same
+fields; a test holds the two against each other. Analysis asks this record and never a workload's name.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+Column = Literal[
+    "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval",
+    "goodput", "both_ways", "goodput_interval", "retransmits", "wrong", "dram",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A bandwidth as it is shown. `per_GB_per_s`: units in a GB/s of busbw. `decimals`: in a sentence."""
+
+    name: str
+    unit: str
+    per_GB_per_s: int
+    decimals: int
+
+
+RATES = {"busbw": Rate("bus bandwidth", "GB/s", 1, 3), "goodput": Rate("goodput", "Gbit/s", 8, 2)}
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """How the rows of one run are summed up.
+
+    `columns`: those of the printed table, in order. `both_ways` is left out where all bytes went one way.
+    `size_is_key`: rows of equal size belong together; False where the size is itself a result.
+    `timed`: whose time is an iteration's. "mean" is the mean over all ranks, as nccl-tests has it;
+    "receivers" are the ranks that received payload, each with its own bytes and its own time.
+    `rate`: "busbw" is bus bandwidth in GB/s, "goodput" is payload in Gbit/s.
+    `bandwidth_factor`: busbw / algbw for this run's number of ranks.
+    `ranks`: how many ranks' rows make an iteration complete.
+    `checked`: the "whole" result is compared with what was expected, or a "sample" of the received bytes.
+    `headline`: how the report's sentences begin; "" for "At <size>".
+    `figure_title`: title of the rate's figure; "" for one made of workload, size and ranks.
+    """
+
+    columns: tuple[Column, ...]
+    size_is_key: bool
+    timed: Literal["mean", "receivers"]
+    rate: Literal["busbw", "goodput"]
+    bandwidth_factor: float
+    ranks: int
+    checked: Literal["whole", "sample"]
+    headline: str = ""
+    figure_title: str = ""
+
+    @property
+    def shown_rate(self) -> Rate:
+        """The words and the unit of `rate`."""
+        return RATES[self.rate]

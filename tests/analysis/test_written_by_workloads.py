@@ -1,0 +1,77 @@
+"""What analysis reads is what workloads write: columns of samples.csv, fields of manifest.json."""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from analysis import load
+from analysis.measure import Measure
+from analysis.table import _PRINTED
+from workloads import measure as written_measure
+from workloads.collective import CollectiveOptions
+from workloads.experiment import manifest
+from workloads.experiment.manifest import ManifestFile
+from workloads.experiment.records import ExperimentConfig, Sample
+from workloads.options import WorkloadOptions
+from workloads.registry import WORKLOADS
+from workloads.stream import StreamOptions
+
+OPTIONS: dict[str, WorkloadOptions] = {
+    "all_reduce": CollectiveOptions(iterations=5),
+    "stream": StreamOptions(duration_s=1.5, bidir=True),
+}
+
+
+def _fields(record: type[msgspec.Struct]) -> dict[str, object]:
+    hints = typing.get_type_hints(record)
+    return {name: hints[name] for name in record.__struct_fields__}
+
+
+def test_the_columns_that_are_read_are_those_of_a_sample() -> None:
+    assert len(load.REQUIRED_COLUMNS) == len(set(load.REQUIRED_COLUMNS))
+    assert set(load.REQUIRED_COLUMNS) == set(Sample.__struct_fields__)
+
+
+def test_columns_are_read_as_the_types_they_are_written_as() -> None:
+    for name, kind in _fields(Sample).items():
+        assert (kind is str) == (name in load.TEXT_COLUMNS), name
+        if name in load.IDENTITY_COLUMNS:
+            assert kind is int, name
+        if isinstance(kind, types.UnionType):
+            assert name in load.NULLABLE_COLUMNS, f"{name} may be empty"
+
+
+def test_the_manifests_fields_are_those_that_are_written() -> None:
+    assert set(load.Manifest.__struct_fields__) == set(manifest.Manifest.__struct_fields__)
+    for ours, theirs in ((load.Git, manifest.Git), (load.PathNote, manifest.PathNote)):
+        assert _fields(ours) == _fields(theirs)
+    assert set(load.Config.__struct_fields__) <= set(ExperimentConfig.__struct_fields__)
+
+
+def test_a_measures_fields_and_words_are_those_that_are_written() -> None:
+    assert _fields(Measure) == _fields(written_measure.Measure)
+    assert set(typing.get_args(written_measure.Column)) == set(_PRINTED)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_written_manifest_is_read_as_it_was_meant(workload: str, tmp_path: Path) -> None:
+    config = ExperimentConfig(
+        "star", 4, workload, (1024,), ("kernel", "devmem"), OPTIONS[workload], kernel="6.12",
+        impair="loss=0.1", host_mem_bw_bytes_per_s=2e9,
+    )  # fmt: skip
+    ManifestFile(tmp_path / "run", ["run.py", "--hosts", "4"], config).finish("failed", "host h2 died")
+    run = load.load(tmp_path / "run")
+    found = run.manifest
+    assert (found.schema_version, found.status, found.error) == (3, "failed", "host h2 died")
+    declared = WORKLOADS[workload].measure(WORKLOADS[workload].ranks(config))
+    assert msgspec.to_builtins(found.measure) == msgspec.to_builtins(declared)
+    assert run.config == load.Config("star", 4, workload, ("kernel", "devmem"), 2e9)
+    assert found.config == msgspec.to_builtins(config) | {
+        "sizes_bytes": [1024], "paths": ["kernel", "devmem"]
+    }  # fmt: skip
+    assert {note.path: note.mark for note in found.notes} == {"devmem": "RX only", "kernel": "clean wire"}

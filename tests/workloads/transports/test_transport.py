@@ -1,0 +1,139 @@
+"""Any set of peers over one transport a rank: every pair of three ranks, both ways, over loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nodes.client.runtime import MACHINE
+from nodes.machine.memory import Region
+from tests.workloads.loopback import LoopbackHost
+from workloads.collective import CollectiveOptions
+from workloads.experiment.records import Address, ExperimentConfig, RankPlace
+from workloads.machine import Machine
+from workloads.registry import PATHS
+from workloads.transports.transport import Transport
+
+NRANKS, SIZE = 3, 3 << 20  # a message is longer than the staging buffer and than loopback's socket buffers
+STAGED = ("bounce", "kernel")
+
+
+class Ranks:
+    """Three connected transports, each with its machine; `each` calls a function a rank, all at once."""
+
+    def __init__(self, stack: ExitStack, path: str) -> None:
+        config = ExperimentConfig(
+            "star", NRANKS, "all_reduce", (NRANKS * SIZE,), (path,), CollectiveOptions(), timeout_s=10.0
+        )
+        places = [RankPlace(rank, f"h{rank + 1}", "nowhere") for rank in range(NRANKS)]
+        self.machines = [
+            stack.enter_context(closing(Machine(place, config, MACHINE))) for place in places
+        ]
+        self.transports: list[Transport[Any]] = [
+            stack.enter_context(closing(Transport(machine, PATHS[path](machine))))
+            for machine in self.machines
+        ]
+        self._pool = stack.enter_context(ThreadPoolExecutor(NRANKS))
+        listening = self.each(self._listen)
+        self.each(lambda rank: self._connect(rank, listening))
+
+    def each(self, call: Callable[[int], Any]) -> list[Any]:
+        return list(self._pool.map(call, range(NRANKS)))
+
+    def _listen(self, rank: int) -> dict[int, Address]:
+        return self.transports[rank].listen(others(rank))
+
+    def _connect(self, rank: int, listening: list[dict[int, Address]]) -> None:
+        self.transports[rank].connect({peer: listening[peer][rank] for peer in others(rank)})
+
+    def data(self, rank: int) -> Region:
+        return self.machines[rank].data
+
+
+@pytest.fixture(params=STAGED)
+def ranks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ranks]:
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+    with ExitStack() as stack:
+        yield Ranks(stack, request.param)
+
+
+def others(rank: int) -> list[int]:
+    return [peer for peer in range(NRANKS) if peer != rank]
+
+
+def test_every_rank_exchanges_with_every_other_at_once(ranks: Ranks) -> None:
+    """All sends are begun before anything is received: a queue a peer, so none waits for another's."""
+
+    def exchange(rank: int) -> None:
+        transport, view = ranks.transports[rank], ranks.data(rank).view
+        view[:SIZE] = bytes([rank + 1]) * SIZE
+        tickets = [transport.send(peer, 0, SIZE) for peer in others(rank)]
+        for place, peer in enumerate(reversed(others(rank)), 1):
+            transport.receive_into(peer, place * SIZE, SIZE)
+        for ticket in tickets:
+            transport.wait_reusable(ticket)
+
+    ranks.each(exchange)
+    for rank in range(NRANKS):
+        for place, peer in enumerate(reversed(others(rank)), 1):
+            came = ranks.data(rank).view[place * SIZE : (place + 1) * SIZE]
+            assert came == bytes([peer + 1]) * SIZE, f"rank {peer} to {rank}"
+
+
+def test_two_peers_are_reduced_into_the_same_elements(ranks: Ranks) -> None:
+    count = 100_003
+
+    def reduce(rank: int) -> None:
+        machine, transport = ranks.machines[rank], ranks.transports[rank]
+        machine.accelerator.fill(machine.data, 0, np.full(count, 10**rank, np.float32))
+        if rank:
+            transport.wait_reusable(transport.send(0, 0, 4 * count))
+        else:
+            for peer in (2, 1):
+                transport.receive_reduce(peer, 0, 4 * count)
+
+    ranks.each(reduce)
+    assert ranks.machines[0].accelerator.compare(ranks.data(0), 0, np.full(count, 111, np.float32)) == 0
+
+
+def test_a_ticket_names_its_peer_and_its_place_among_that_peers_sends(ranks: Ranks) -> None:
+    transport = ranks.transports[0]
+    assert [transport.send(peer, 0, 8) for peer in (1, 2, 1)] == [(1, 1), (2, 1), (1, 2)]
+
+
+def test_what_sending_threads_move_is_counted(ranks: Ranks) -> None:
+    transport, machine = ranks.transports[0], ranks.machines[0]
+    for ticket in [transport.send(peer, 0, 1000) for peer in (1, 2)]:
+        transport.wait_reusable(ticket)
+    moved = transport.counters(machine.host.stats()).moved
+    copies = [one.bytes for one in moved if (one.route.source, one.route.destination) == ("device", "host")]
+    assert copies == [1000, 1000]
+    assert machine.ledger.snapshot() == (), "the rank's own thread has moved nothing"
+
+
+def test_a_rank_may_only_send_or_only_receive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+    with ExitStack() as stack:
+        config = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), CollectiveOptions())
+        machines = [
+            stack.enter_context(closing(Machine(RankPlace(n, f"h{n}", "-"), config, MACHINE)))
+            for n in range(2)
+        ]
+        sending, receiving = (
+            stack.enter_context(closing(Transport(machine, PATHS["kernel"](machine)))) for machine in machines
+        )
+        assert sending.listen([]) == {}
+        addresses = receiving.listen([0])
+        with ThreadPoolExecutor(1) as pool:
+            connected = pool.submit(receiving.connect, {})
+            sending.connect({1: addresses[0]})
+            connected.result()
+        machines[0].data.view[:5] = b"hello"
+        sending.send(1, 0, 5)
+        receiving.receive_into(0, 100, 5)
+        assert bytes(machines[1].data.view[100:105]) == b"hello"

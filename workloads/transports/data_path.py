@@ -1,0 +1,106 @@
+"""What a data path has to provide, so that a Transport can carry payload over it.
+
+In: connected TCP sockets of the path's stack. Out: a Sender and a Receiver for each. Owns nothing: Protocols
+and records only. devmem.py, bounce.py and kernel.py are the paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+
+from nodes.client.host import HostStats
+from nodes.machine.ledger import Ledger
+from workloads.machine import Machine
+from workloads.stream_check import StreamCheck
+from workloads.transports.counters import StackCounters
+
+
+class TcpSocket(Protocol):
+    """The part of socket.socket that every path's socket has."""
+
+    def bind(self, address: Any, /) -> None: ...
+    def listen(self, backlog: int = ..., /) -> None: ...
+    def accept(self) -> tuple[Any, Any]: ...
+    def connect(self, address: Any, /) -> None: ...
+    def getsockname(self) -> Any: ...
+    def setsockopt(self, level: int, optname: int, value: int, /) -> Any: ...
+    def settimeout(self, value: float | None, /) -> None: ...
+    def recv(self, bufsize: int, /) -> bytes: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=TcpSocket)
+
+
+class ReceivedStream(msgspec.Struct, frozen=True):
+    """A stream that has ended: its payload bytes, and the runtime's time when the last of them came."""
+
+    bytes: int
+    last_at_s: float
+
+
+class Sender(Protocol):
+    """Sends on one connection. `transmit` and `job_ended` run in the connection's sending thread, the only
+    one that writes the ledger which the sender was given."""
+
+    def transmit(self, offset: int, length: int) -> None:
+        """Send these bytes of the data dma-buf; returns when the stack has accepted all of them."""
+
+    def job_ended(self) -> None:
+        """All bytes of one more ticket have been accepted."""
+
+    def wait_reusable(self, ticket: int) -> None:
+        """After that job has ended: until the memory of its bytes may be changed."""
+
+
+class Receiver(Protocol):
+    """Receives from one connection, in the rank's own thread."""
+
+    def receive_into(self, offset: int, length: int) -> None:
+        """Put the next `length` bytes into the data dma-buf at byte `offset`."""
+
+    def receive_reduce(self, offset: int, length: int) -> None:
+        """Add the next `length` bytes, as float32, to the data dma-buf at byte `offset`."""
+
+    def receive_stream(self, offset: int, period: int, check: StreamCheck) -> ReceivedStream:
+        """Take everything until the peer ends the stream, and show it to `check`. The stream repeats the
+        same `period` bytes. A path that stages puts them at `offset`, each repetition over the one before."""
+
+
+class DataPath(Protocol[S]):
+    """One stack and one way between device memory and its sockets."""
+
+    description: ClassVar[str]
+
+    def __init__(self, machine: Machine) -> None: ...
+
+    def open_socket(self) -> S:
+        """A new TCP socket of this path's stack."""
+
+    def address(self) -> str:
+        """This host's IPv4 address in that stack. Raises OSError where it has none."""
+
+    def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
+        """Prepare the host for payload that comes to these ports; what takes that back goes on `undo`."""
+
+    def sender(self, sock: S, ledger: Ledger, undo: ExitStack) -> Sender:
+        """For a connected socket; adds to `ledger` what the application moves in order to send."""
+
+    def receiver(self, sock: S, undo: ExitStack) -> Receiver:
+        """For a connected socket; adds to the machine's ledger."""
+
+    def staged_bytes(self, sent: int, received: int) -> int:
+        """How many of so many payload bytes cross host memory on this path."""
+
+    def counters(self, stats: HostStats) -> StackCounters:
+        """What this path's stack has moved and counted so far; `stats` are the endpoint's now."""
+
+
+def closed_early(missing: int) -> ConnectionError:
+    """What to raise when the peer ends a connection before the last `missing` bytes."""
+    return ConnectionError(f"the peer closed the connection with {missing} bytes still to come")

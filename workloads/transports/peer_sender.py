@@ -1,0 +1,58 @@
+"""Everything that a rank sends to one peer, in the order asked for.
+
+In: places in the data dma-buf. Out: tickets. Each connection has a sending thread of its own, so that a rank
+sends to several peers, and receives, at the same time. Owns nothing; the transport closes queue and socket.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from nodes.client.runtime import Runtime
+from nodes.machine.ledger import Ledger
+from workloads.transports.data_path import Sender, TcpSocket
+from workloads.transports.send_queue import SendQueue
+
+
+class PeerSender:
+    """`ledger` is what the sending thread alone writes, and what `sender` was given. `stream_bytes`: payload
+    of streams sent so far."""
+
+    def __init__(
+        self, runtime: Runtime, queue: SendQueue, sock: TcpSocket, sender: Sender, ledger: Ledger
+    ) -> None:
+        self._runtime = runtime
+        self._queue = queue
+        self._sock = sock
+        self._sender = sender
+        self.ledger = ledger
+        self.stream_bytes = 0
+
+    def send(self, offset: int, length: int) -> int:
+        """Begin to send `length` bytes from byte `offset` on; returns the ticket."""
+
+        def job() -> None:
+            self._sender.transmit(offset, length)
+            self._sender.job_ended()
+
+        return self._queue.put(job)
+
+    def send_stream(self, message_bytes: int, duration_s: float) -> int:
+        """Begin to send the first `message_bytes` again and again for `duration_s` (0: not at all), then
+        end the stream; returns the ticket."""
+
+        def job() -> None:
+            now, transmit = self._runtime.monotonic, self._sender.transmit
+            end_at = now() + duration_s
+            while now() < end_at:
+                transmit(0, message_bytes)
+                self.stream_bytes += message_bytes
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sender.job_ended()
+
+        return self._queue.put(job)
+
+    def wait_reusable(self, ticket: int, timeout_s: float) -> None:
+        """Until the memory of that send, and of all before it, may be changed."""
+        self._queue.wait(ticket, timeout_s)
+        self._sender.wait_reusable(ticket)

@@ -1,0 +1,118 @@
+"""Sending and receiving through a staging buffer in host memory: what `bounce` and `kernel` have in common.
+
+In: a connected socket and a staging buffer of its stack. Out: as data_path.Sender and Receiver. Owns nothing.
+Sending: the accelerator's copy engine writes the staging buffer, the stack copies from it. Receiving: the
+stack copies into it, the copy engine reads it. The application's own copies are recorded here, those of the
+endpoint's stack there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from nodes.machine.accelerator import Accelerator
+from nodes.machine.ledger import Ledger
+from workloads.machine import Machine
+from workloads.stream_check import StreamCheck
+from workloads.transports.data_path import ReceivedStream, TcpSocket, closed_early
+
+# (count, remaining): `count` bytes crossed the socket, of the `remaining` ones of a message.
+OnMoved = Callable[[int, int], None]
+
+_FLOAT = np.dtype(np.float32)
+
+
+class ByteStream(TcpSocket, Protocol):
+    """What a staging buffer is sent from and received into."""
+
+    def sendall(self, data: memoryview, /) -> Any: ...
+    def recv_into(self, buffer: memoryview, /) -> int: ...
+
+
+def ignore_moved(count: int, remaining: int) -> None:
+    """For a stack that keeps its own ledger."""
+
+
+class StagedSender:
+    """A chunk at a time: when sendall has returned the stack has copied it, and the buffer is free."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        sock: ByteStream,
+        ledger: Ledger,
+        staging: memoryview,
+        on_moved: OnMoved = ignore_moved,
+    ) -> None:
+        self._data = machine.data
+        self._accelerator = Accelerator(ledger, machine.host.turn)
+        self._sock = sock
+        self._staging = staging
+        self._on_moved = on_moved
+
+    def transmit(self, offset: int, length: int) -> None:
+        size = len(self._staging)
+        while length:
+            chunk = self._staging[: min(length, size)]
+            self._accelerator.copy_to_host(self._data, offset, chunk)
+            self._sock.sendall(chunk)
+            self._on_moved(len(chunk), length)
+            offset, length = offset + len(chunk), length - len(chunk)
+
+    def job_ended(self) -> None:
+        """Nothing is kept of a send."""
+
+    def wait_reusable(self, ticket: int) -> None:
+        """The stack has its own copy."""
+
+
+class StagedReceiver:
+    """Payload comes through the staging buffer, at most a buffer full at a time."""
+
+    def __init__(
+        self, machine: Machine, sock: ByteStream, staging: memoryview, on_moved: OnMoved = ignore_moved
+    ) -> None:
+        self._machine = machine
+        self._sock = sock
+        self._staging = staging
+        self._on_moved = on_moved
+
+    def receive_into(self, offset: int, length: int) -> None:
+        while length:
+            count = self._receive(length)
+            if not count:
+                raise closed_early(length)
+            self._machine.accelerator.copy_to_device(self._staging[:count], self._machine.data, offset)
+            offset, length = offset + count, length - count
+
+    def receive_reduce(self, offset: int, length: int) -> None:
+        """The copy engine can only copy: payload lands in device memory first, and is reduced there."""
+        accelerator, landing = self._machine.accelerator, self._machine.landing
+        reduction = accelerator.reduction(self._machine.data, offset, _FLOAT, np.add)
+        while length:
+            count = self._receive(length)
+            if not count:
+                raise closed_early(length)
+            accelerator.copy_to_device(self._staging[:count], landing, 0)
+            reduction.add(landing, [(0, count)])
+            length -= count
+
+    def receive_stream(self, offset: int, period: int, check: StreamCheck) -> ReceivedStream:
+        now = self._machine.runtime.monotonic
+        total, last_at_s = 0, now()
+        while count := self._receive(period - total % period):
+            at = offset + total % period
+            self._machine.accelerator.copy_to_device(self._staging[:count], self._machine.data, at)
+            last_at_s = now()
+            check.take(self._machine.data, at, count)
+            total += count
+        return ReceivedStream(total, last_at_s)
+
+    def _receive(self, remaining: int) -> int:
+        """Receive some of a message's remaining bytes; returns how many, 0 at the end of the stream."""
+        count = self._sock.recv_into(self._staging[: min(remaining, len(self._staging))])
+        self._on_moved(count, remaining)
+        return count
