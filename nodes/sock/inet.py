@@ -29,7 +29,7 @@ from nodes.sock.tcp_err import IcmpErrors
 from nodes.sock.timewait import Flow, TimeWaits
 from nodes.tcp.config import WINDOW_MAX, TcpConfig
 from nodes.tcp.connection import Connection, reset_for
-from nodes.tcp.host import TcpHost
+from nodes.tcp.netns import TcpNetns
 from nodes.tcp.segment import Segment
 from nodes.tcp.state import State
 from nodes.wire import ethernet, ip, ipv6, tcp
@@ -70,7 +70,7 @@ class Inet:
         self._connections: dict[Flow, DevmemSocket] = {}
         chance = random.Random(config.seed)
         self._ports = Ports(chance)
-        self.tcp = TcpHost(config.seed)
+        self.tcp = TcpNetns(config.seed)
         self.time_waits = TimeWaits(self._ports, self.tcp.mib, self.xmit_segment)
         self._icmp_errors = IcmpErrors(self._connections, self.time_waits, self.mib, self._after_segments)
         self.link = Link(device, cpu, (self._v4, self._v6), self._icmp_errors.no_neighbour)
@@ -139,7 +139,7 @@ class Inet:
             user_timeout_s=options.user_timeout_ms / 1000,
             ip_header_bytes=family.header_bytes,
             max_pacing_rate=options.max_pacing_rate,
-            host=self.tcp,
+            netns=self.tcp,
         )
 
     def initial_sequence(self, flow: bytes, now: float) -> int:

@@ -61,7 +61,7 @@ class TimeWaits:
         """A segment for `flow`, which is here: it is taken. Or it is a SYN that a new connection may begin
         with, if there is somebody to take it (`reopen`): its ISS; the segment stays the caller's."""
         remnant = self._remnants[flow]
-        iss = remnant.time_wait.reopens_at(segment.header, now) if reopen else None
+        iss = remnant.time_wait.iss_for_reopening(segment.header, now) if reopen else None
         if iss is not None:
             self._end(flow)
             return iss

@@ -94,7 +94,7 @@ def test_timeout_follows_rfc_6298_with_linuxs_floor() -> None:
         rtt.sample(0.0001)
     assert rtt.rto == pytest.approx(0.2, abs=0.001)
     least = rtt.min_rtt
-    rtt.sample_echo(0)  # coarser than the path: no new minimum
+    rtt.sample_ts_ecr(0)  # coarser than the path: no new minimum
     assert rtt.min_rtt == least
     rtt.backoff = 1
     assert rtt.rto == pytest.approx(0.4, abs=0.001)

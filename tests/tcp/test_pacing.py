@@ -43,12 +43,12 @@ def test_a_limit_that_comes_later_holds_from_then_on(ledger: Ledger) -> None:
     ends = TwoEnds(ledger).open()
     ends.a.pending = pattern(4 * MIB)
     ends.run(0.05, until_read=MIB)
-    ends.a.connection.set_max_pacing_rate(1_000_000)
+    ends.a.connection.sockopt.set_max_pacing_rate(1_000_000)
     limited_at = ends.now
     ends.run(1.0)
     later = sum(length for at, length in timeline(ends) if at > limited_at)
     assert 900_000 < later < 1_100_000
-    ends.a.connection.set_max_pacing_rate(UNLIMITED)
+    ends.a.connection.sockopt.set_max_pacing_rate(UNLIMITED)
     ends.run(5.0, until_read=4 * MIB)
     assert bytes(ends.server.read) == pattern(4 * MIB)
     ends.stop()
@@ -69,11 +69,11 @@ def test_nobody_waits_at_a_timer_when_there_is_nothing_to_send(ledger: Ledger) -
 def test_what_waited_and_left_late_catches_up(waiting: bool, late: float, gap: float) -> None:
     """And after a pause there is nothing to catch up but half of what leaves."""
     pacer = Pacer(1_000_000)
-    pacer.sent(1000, 10.0)
+    pacer.on_segment_sent(1000, 10.0)
     departures = [pacer.at]
     for _ in range(4):
-        pacer.wait(waiting)
-        pacer.sent(1000, pacer.at + late)
+        pacer.set_waiting(waiting)
+        pacer.on_segment_sent(1000, pacer.at + late)
         departures.append(pacer.at)
     gaps = [after - before for before, after in pairwise(departures)]
     assert gaps == pytest.approx([gap] * 4)
@@ -83,5 +83,5 @@ def test_what_waited_and_left_late_catches_up(waiting: bool, late: float, gap: f
 def test_no_rate_delays_nothing(rate: int) -> None:
     """A rate of 0 does not either, as in Linux."""
     pacer = Pacer(rate)
-    pacer.sent(1 << 20, 5.0)
+    pacer.on_segment_sent(1 << 20, 5.0)
     assert pacer.at < 5.0

@@ -18,7 +18,7 @@ def seconds(ledger: Ledger, config: TcpConfig, loss: float, seed: int) -> float:
     """How long a transfer takes from when the path has become `WIDE`, whatever it was before."""
     wire = Impairment(cut=True, loss=loss, seed=seed)
     ends = TwoEnds(ledger, wire, config, replace(CONFIG, mss=WIDE)).open()
-    ends.a.connection.path_mtu_expired(WIDE + 40)
+    ends.a.connection.icmp_err.on_path_mtu_expired(WIDE + 40)
     began = ends.now
     ends.a.pending = data = pattern(COUNT)
     ends.run(300, until_read=COUNT)
@@ -52,9 +52,9 @@ def test_a_transfer_goes_on_while_the_path_narrows_and_widens(ledger: Ledger) ->
         in_flight = a.info().unacked > 0
         assert in_flight
         if turn % 2:
-            a.path_mtu(NARROW + 40, a._sender.snd_una & 0xFFFFFFFF, ends.now)
+            a.icmp_err.on_packet_too_big(NARROW + 40, a.tcb.sender.snd_una & 0xFFFFFFFF, ends.now)
         else:
-            a.path_mtu_expired(WIDE + 40)
+            a.icmp_err.on_path_mtu_expired(WIDE + 40)
     began = ends.now
     ends.run(60, until_read=len(data))
     assert bytes(ends.server.read) == data

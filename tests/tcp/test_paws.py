@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nodes.tcp.connection import Connection, State
-from nodes.tcp.host import TcpHost
+from nodes.tcp.netns import TcpNetns
 from nodes.tcp.segment import Segment
-from nodes.tcp.time_wait import Remains, TimeWait
+from nodes.tcp.time_wait import TimeWait, TimewaitTcb
 from nodes.wire.tcp import ACK, SYN, TcpHeader
 from tests.tcp.two_ends import CONFIG, Ledger
 
@@ -48,7 +48,7 @@ def test_and_from_then_on_its_clock_counts(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(("recent", "reopens"), [(0, True), (1, False), (None, True)])
 def test_a_connection_that_ended_with_zero_may_be_opened_again(recent: int | None, reopens: bool) -> None:
-    over = TimeWait(Remains((80, 9), 500, 200, 65535, recent), TcpHost(1), 50.0)
+    over = TimeWait(TimewaitTcb((80, 9), 500, 200, 65535, recent), TcpNetns(1), 50.0)
     syn = TcpHeader(9, 80, 5000, 0, SYN, 65535)
     syn.ts_val = LATER
-    assert (over.reopens_at(syn, 51.0) is not None) is reopens
+    assert (over.iss_for_reopening(syn, 51.0) is not None) is reopens

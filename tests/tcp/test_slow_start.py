@@ -18,8 +18,8 @@ MSS = 1000
 def feed(hystart: HyStart, rtt: float, samples: int = 8) -> bool:
     """A round of samples; whether slow start ends with it."""
     for _ in range(samples):
-        hystart.sample(rtt)
-    return hystart.ends()
+        hystart.on_rtt_sample(rtt)
+    return hystart.on_round_end()
 
 
 def test_slow_start_goes_on_while_round_trips_stay() -> None:
@@ -86,7 +86,7 @@ def test_alpha_follows_the_share_of_marked_bytes() -> None:
     control = Dctcp(MSS, 100 * MSS)
     assert control.alpha == 1.0
     for _ in range(200):
-        control.on_marked(10 * MSS)
+        control.on_ece_acked(10 * MSS)
         control.on_ack(100 * MSS, 0.0, 0.001, False)
         control.on_round(0.0)
     assert control.alpha == pytest.approx(0.1, abs=0.001)

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from nodes.tcp.state import TRANSITIONS, Event, ImpossibleTransition, State, after
+from nodes.tcp.state import TRANSITIONS, Event, ImpossibleTransition, State, next_state
 
 # Pairs that no segment and no call can bring about; the guards in `connection` see to that.
 IMPOSSIBLE = {
@@ -37,7 +37,7 @@ def test_every_state_is_reached_and_every_state_can_end() -> None:
 
 def test_an_impossible_pair_is_named() -> None:
     with pytest.raises(ImpossibleTransition, match="CLOSED cannot see FIN"):
-        after(State.CLOSED, Event.FIN)
+        next_state(State.CLOSED, Event.FIN)
 
 
 def test_values_are_the_kernels() -> None:

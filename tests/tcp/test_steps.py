@@ -341,8 +341,8 @@ def test_a_reduction_before_another_congestion_control_was_chosen_is_final(
     peer.wait()
     assert peer.ranges()[0] == (1, 2 * D)
     assert peer.connection.info().snd_ssthresh == 7
-    peer.connection.set_congestion("cubic")  # as it is: changes nothing
-    peer.connection.set_congestion(control)
+    peer.connection.sockopt.set_congestion("cubic")  # as it is: changes nothing
+    peer.connection.sockopt.set_congestion(control)
     peer.now += 0.001
     peer.get(1, 1 + 9 * D, sack=((1, 1 + 2 * D),))  # all that was resent had arrived
     info = peer.connection.info()

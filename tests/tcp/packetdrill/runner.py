@@ -193,8 +193,8 @@ class Runner:
         header, old = segment.header, self.connection
         opens = self.listening and header.flags & (SYN | ACK | RST) == SYN
         if old is not None and old.state is State.TIME_WAIT and opens:
-            waiting = old.time_wait
-            iss = None if waiting is None else waiting.reopens_at(header, self.now)
+            waiting = old.tcb.time_wait
+            iss = None if waiting is None else waiting.iss_for_reopening(header, self.now)
             if iss is not None:
                 old.abort(self.now)
                 self.origin = Origin(iss, self.origin.irs, self.origin.our_ms, self.origin.peer_ms)
@@ -232,7 +232,7 @@ class Runner:
         if self.connection is not None:
             info = asdict(self.connection.info())
             names |= {f"tcpi_{name}": value for name, value in info.items()}
-            names |= {"state": self.connection.state.name, "mib": self.config.host.mib}
+            names |= {"state": self.connection.state.name, "mib": self.config.netns.mib}
             names["error"] = errno.errorcode.get(self.connection.error, "")
             names["room"] = self.connection.send_room
         shown = {name: value for name, value in names.items() if name in condition}
@@ -293,24 +293,24 @@ class Runner:
             self._living().close(self.now)
 
     def _do_path_mtu(self, mtu: str, seq: str) -> None:
-        self._living().path_mtu(int(mtu), int(seq) + self.origin.iss & MASK, self.now)
+        self._living().icmp_err.on_packet_too_big(int(mtu), int(seq) + self.origin.iss & MASK, self.now)
 
     def _do_path_mtu_expired(self, mtu: str) -> None:
-        self._living().path_mtu_expired(int(mtu))
+        self._living().icmp_err.on_path_mtu_expired(int(mtu))
 
     def _do_setsockopt(self, name: str, value: str) -> None:
         number = int(value)
         if name == "SO_LINGER":
             self.linger = number
         elif name == "TCP_NODELAY":
-            self._living().set_nodelay(bool(number))
+            self._living().sockopt.set_nodelay(bool(number))
         elif name == "TCP_CORK":
-            self._living().set_cork(bool(number))
+            self._living().sockopt.set_cork(bool(number))
         elif name == "TCP_USER_TIMEOUT":
-            self._living().set_user_timeout(number / 1000)
+            self._living().sockopt.set_user_timeout(number / 1000)
         elif name == "SO_MAX_PACING_RATE":
-            self._living().set_max_pacing_rate(number)
+            self._living().sockopt.set_max_pacing_rate(number)
         else:
             self.keepalive[name] = number
             on, idle, interval, count = self.keepalive.values()
-            self._living().set_keepalive(Keepalive(idle, interval, count) if on else None)
+            self._living().sockopt.set_keepalive(Keepalive(idle, interval, count) if on else None)
