@@ -20,12 +20,17 @@ class AckInput:
     """Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_ecn_reduced_until", "_last_dsack", "_mib", "_round_began_at", "_round_delivered", "_round_end",
-        "_sender", "_write_timer", "delivered_ce_bytes", "delivery_rate", "dsack_dups",
+        "_ecn_reduced_until", "_last_dsack", "_mib", "_recovery", "_round_began_at", "_round_delivered",
+        "_round_end", "_rtt", "_scoreboard", "_sender", "_tail_probe", "_write_timer", "delivered_ce_bytes",
+        "delivery_rate", "dsack_dups",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, write_timer: WriteTimer, mib: TcpMib) -> None:
         self._sender = sender
+        self._scoreboard = sender.scoreboard
+        self._recovery = sender.recovery
+        self._rtt = sender.rtt
+        self._tail_probe = sender.tail_probe
         self._write_timer = write_timer
         self._mib = mib
         # A round ends when what was in flight at its beginning is acknowledged.
@@ -56,7 +61,7 @@ class AckInput:
             return
         in_flight = sender.in_flight
         sender.snd_una = ack
-        board, recovery = sender.scoreboard, sender.recovery
+        board, recovery = self._scoreboard, self._recovery
         board.orig_delivered_end = 0
         if board.segments:
             self._sample_rtt(board.segments[0], ts_ecr, now)
@@ -69,13 +74,13 @@ class AckInput:
             sender.fin_acked = True
         timer.retransmits = 0
         timer.waiting_since = now
-        sender.rtt.backoff = 0
+        self._rtt.backoff = 0
         if recovery.phase is not Phase.OPEN:
             sacked += 1  # detect losses below even if this ACK ends the episode
             self._on_ack_in_episode(ack, una, ts_ecr)
         elif recovery.dupacks:
             recovery.reset_dupacks()
-        if sender.tail_probe.on_ack_received(ack, True, False):
+        if self._tail_probe.on_ack_received(ack, True, False):
             self._on_loss_probe_recovery(now)
         if ack >= self._round_end:
             self._end_round(now)
@@ -84,7 +89,7 @@ class AckInput:
             limited = sender.cwnd_limited or (
                 control.cwnd < control.ssthresh and control.cwnd < 2 * in_flight
             )
-            control.on_ack(ack - una, now, sender.rtt.srtt, limited)
+            control.on_ack(ack - una, now, self._rtt.srtt, limited)
         # Segments older than this delivery may be lost, also if the ACK ended an episode or closed a hole.
         if (sacked or recovery.phase is not Phase.OPEN or recovery.reo_timeout_at != inf) and (
             sender.sack_permitted
@@ -105,7 +110,7 @@ class AckInput:
     def _on_ack_in_episode(self, ack: int, una: int, ts_ecr: int) -> None:
         """snd_una advanced from `una` to `ack` inside a recovery episode."""
         sender = self._sender
-        recovery, board = sender.recovery, sender.scoreboard
+        recovery, board = self._recovery, self._scoreboard
         if recovery.eifel_detects_spurious(ts_ecr):
             self._mib.TcpExtTCPFullUndo += 1
             recovery.undo()
@@ -121,10 +126,10 @@ class AckInput:
         if (
             window
             and not sender.snd_wnd
-            and sender.scoreboard.segments
-            and sender.recovery.phase is Phase.LOSS
+            and self._scoreboard.segments
+            and self._recovery.phase is Phase.LOSS
         ):
-            sender.recovery.on_window_reopened()
+            self._recovery.on_window_reopened()
         sender.snd_wnd = window
         sender.snd_wl1 = seq
         if window > sender.max_wnd:
@@ -137,28 +142,28 @@ class AckInput:
         sender = self._sender
         if first.transmissions == 1:
             if not first.sacked:
-                sender.rtt.sample(now - first.sent_at)
+                self._rtt.sample(now - first.sent_at)
                 sender.control.on_rtt(now - first.sent_at)
         elif ts_ecr:
             elapsed_ms = ts_val(now) - ts_ecr & MASK
             if elapsed_ms < HALF:
-                sender.rtt.sample_ts_ecr(elapsed_ms)
+                self._rtt.sample_ts_ecr(elapsed_ms)
 
     def on_duplicate_ack(self, now: float) -> None:
         """A bare ACK changed nothing. It counts if data is in flight and the peer has no SACK."""
         sender = self._sender
         if sender.sack_permitted:
             return
-        if sender.scoreboard.segments:
-            sender.recovery.on_duplicate_ack(now, sender.snd_nxt, sender.mss)
-        if sender.tail_probe.end_seq:
-            sender.tail_probe.on_ack_received(sender.snd_una, False, True)
+        if self._scoreboard.segments:
+            self._recovery.on_duplicate_ack(now, sender.snd_nxt, sender.mss)
+        if self._tail_probe.end_seq:
+            self._tail_probe.on_ack_received(sender.snd_una, False, True)
 
     def on_sack_received(self, blocks: tuple[tuple[int, int], ...], ack: int, now: float) -> None:
         """Take SACK blocks (32 bits, as in the header) of a segment that acknowledges `ack` <= snd_una
         (tcp_sacktag_write_queue)."""
         sender = self._sender
-        una, nxt, recovery, board = sender.snd_una, sender.snd_nxt, sender.recovery, sender.scoreboard
+        una, nxt, recovery, board = sender.snd_una, sender.snd_nxt, self._recovery, self._scoreboard
         ranges = [(unwrap(left, una), unwrap(right, una)) for left, right in blocks]
         left, right = ranges[0]
         inside_second = len(ranges) > 1 and ranges[1][0] <= left and right <= ranges[1][1]
@@ -187,16 +192,16 @@ class AckInput:
         self._last_dsack = (left, right)  # TSO copies one D-SACK onto every packet of a super-segment
         self.dsack_dups += 1
         self._mib.TcpExtTCPDSACKRecv += 1
-        probe = sender.tail_probe
+        probe = self._tail_probe
         if probe.is_retrans and right == probe.end_seq <= ack:
             probe.reset()
         else:
-            sender.recovery.on_dsack_received(left, right, sender.snd_nxt, sender.snd_una)
+            self._recovery.on_dsack_received(left, right, sender.snd_nxt, sender.snd_una)
 
     def _on_loss_probe_recovery(self, now: float) -> None:
         """The tail loss probe repaired a loss: cwnd is reduced for it (RFC 8985 section 7.4.2)."""
         self._mib.TcpExtTCPLossProbeRecovery += 1
-        if self._sender.recovery.phase is Phase.OPEN:
+        if self._recovery.phase is Phase.OPEN:
             self._sender.control.on_loss(now)
 
     def on_ece_received(self, acked: int, now: float) -> None:
@@ -205,7 +210,7 @@ class AckInput:
         sender = self._sender
         self.delivered_ce_bytes += acked
         sender.control.on_ece_acked(acked)
-        if sender.snd_una > self._ecn_reduced_until and sender.recovery.phase is Phase.OPEN:
+        if sender.snd_una > self._ecn_reduced_until and self._recovery.phase is Phase.OPEN:
             self._ecn_reduced_until = sender.snd_nxt
             sender.cwr_due = True
             sender.control.on_ecn(now)

@@ -8,23 +8,27 @@ clock: every method is told `now`, monotonic seconds.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from math import inf
 
 from nodes.tcp.config import TcpConfig
+from nodes.tcp.handshake import Handshake
 from nodes.tcp.icmp_err import IcmpErr
 from nodes.tcp.info import TcpInfo, tcp_info
 from nodes.tcp.input import SegmentInput
 from nodes.tcp.output import reset_for
-from nodes.tcp.segment import Payload, Segment
+from nodes.tcp.segment import CE, Payload, Segment
+from nodes.tcp.seq import HALF, MASK
 from nodes.tcp.sockopt import Sockopt
 from nodes.tcp.state import Event, State
 from nodes.tcp.tcb import FIN_TIMEOUT_S, Tcb
 from nodes.tcp.time_wait import TimeWait
 from nodes.tcp.timer import on_deadline, on_keepalive_timeout
-from nodes.wire.tcp import TcpHeader
+from nodes.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, TcpHeader
 
 __all__ = ["Connection", "State", "TcpConfig", "TcpInfo", "reset_for"]
+
+_DECISIVE = FIN | SYN | RST | ACK | ECE | CWR  # with any of these but ACK, header prediction fails
+_ESTABLISHED = State.ESTABLISHED
 
 
 class Connection:
@@ -36,18 +40,21 @@ class Connection:
     nothing is left to send, the owner may `retire` the connection and keep the small rest of it.
     """
 
-    __slots__ = ("icmp_err", "receive_segment", "received", "sockopt", "tcb")
-
-    # SegmentInput's method, bound here: a forwarding method would be one more call for every segment.
-    receive_segment: Callable[[Segment, float], None]
+    __slots__ = (
+        "_ack", "_input", "_output", "_receiver", "_sender", "_validate", "_write_timer", "icmp_err",
+        "received", "sockopt", "tcb",
+    )  # fmt: skip
 
     def __init__(self, config: TcpConfig, ports: tuple[int, int], iss: int, state: State, now: float) -> None:
         """Use `connect`, `accept` or `from_cookie`. `ports`: local, remote."""
-        self.tcb = Tcb(config, ports, iss, state, now)
-        self.receive_segment = SegmentInput(self.tcb).receive_segment
-        self.received = self.tcb.receiver.received
-        self.sockopt = Sockopt(self.tcb)
-        self.icmp_err = IcmpErr(self.tcb)
+        self.tcb = tcb = Tcb(config, ports, iss, state, now)
+        self._input = SegmentInput(tcb)
+        # Parts that every segment needs, one attribute away.
+        self._sender, self._write_timer, self._ack = tcb.sender, tcb.write_timer, tcb.ack
+        self._receiver, self._output, self._validate = tcb.receiver, tcb.output, tcb.validate
+        self.received = tcb.receiver.received
+        self.sockopt = Sockopt(tcb)
+        self.icmp_err = IcmpErr(tcb)
 
     @classmethod
     def connect(
@@ -95,22 +102,22 @@ class Connection:
     @property
     def fin_received(self) -> bool:
         """Whether the peer's stream has ended and all of it is in `received`."""
-        return self.tcb.receiver.fin_received
+        return self._receiver.fin_received
 
     @property
     def bytes_acked(self) -> int:
         """Payload bytes that the peer has acknowledged since the start."""
-        return self.tcb.sender.bytes_acked
+        return self._sender.bytes_acked
 
     @property
     def unsent_bytes(self) -> int:
         """Payload bytes that are queued and were never sent."""
-        return self.tcb.sender.queue.bytes
+        return self._sender.queue.bytes
 
     @property
     def send_room(self) -> int:
         """Bytes that still fit in the send buffer."""
-        sender = self.tcb.sender
+        sender = self._sender
         return max(0, sender.send_buffer_bytes - sender.accepted_bytes + sender.bytes_acked)
 
     @property
@@ -122,7 +129,7 @@ class Connection:
     @property
     def pacing(self) -> bool:
         """Whether the pacer holds a segment back."""
-        pacer = self.tcb.sender.pacer
+        pacer = self._sender.pacer
         return pacer is not None and pacer.waiting
 
     def info(self, now: float | None = None) -> TcpInfo:
@@ -136,7 +143,7 @@ class Connection:
 
         Raises BrokenPipeError after `shutdown`, as send(2) does; the payload is then released.
         """
-        tcb, sender = self.tcb, self.tcb.sender
+        tcb, sender = self.tcb, self._sender
         if tcb.state is State.CLOSED or sender.fin_queued:
             payload.release()
             if sender.fin_queued:
@@ -151,7 +158,7 @@ class Connection:
     def consumed(self, count: int, now: float) -> None:  # noqa: ARG002
         """The application took `count` bytes out of the receive buffer: the window may grow."""
         if self.tcb.state is not State.CLOSED:
-            self.tcb.receiver.consumed(count)
+            self._receiver.consumed(count)
 
     def shutdown(self, now: float) -> None:
         """A FIN follows what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the connection ends."""
@@ -198,15 +205,68 @@ class Connection:
         self.tcb.end(0)
         return time_wait
 
+    # --- segments in --------------------------------------------------------------------------------
+
+    def receive_segment(self, segment: Segment, now: float) -> None:
+        """Take a segment of this connection and own its payload. The caller checked checksum and ports."""
+        # One long function: every received segment passes here, and each call would cost.
+        header = segment.header
+        receiver = self._receiver
+        nxt = receiver.rcv_nxt
+        payload = segment.payload
+        length = 0
+        if payload is None:
+            receiver.segs_in += 1
+        else:
+            length = len(payload)
+            packets = -(-length // segment.mss) if segment.mss else 1
+            receiver.segs_in += packets
+            receiver.data_segs_in += packets
+            receiver.last_data_at = now
+        # Header prediction (tcp_rcv_established): the next segment of an established connection in which
+        # nothing is unusual changes nothing but what its payload and its ACK say.
+        if (
+            self.tcb.state is _ESTABLISHED
+            and header.flags & _DECISIVE == ACK
+            and header.seq == nxt & MASK
+            and not receiver.reassembly
+            and receiver.fin_seq is None
+            and not header.sack
+            and segment.ecn != CE
+            and not receiver.ece
+            and (
+                not receiver.timestamps
+                or (header.ts_val is not None and header.ts_val - receiver.ts_recent & MASK < HALF)
+            )
+        ):
+            sender = self._sender
+            una = sender.snd_una
+            ack = una + ((header.ack - una + HALF) & MASK) - HALF
+            if una <= ack <= sender.snd_nxt and length <= receiver.rcv_adv - nxt:
+                if header.ts_val is not None and receiver.last_ack_sent == nxt:
+                    receiver.ts_recent = header.ts_val
+                self._validate.rcv_tstamp = now
+                window = header.window << sender.snd_wscale
+                if payload is None:
+                    if ack == una and window == sender.snd_wnd:
+                        self._ack.on_duplicate_ack(now)
+                    self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
+                    return
+                if ack != una or window != sender.snd_wnd:
+                    self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
+                receiver.deliver(payload, length, now)
+                return
+        self._input.receive_segment(segment, now)
+
     # --- time ---------------------------------------------------------------------------------------
 
     def next_timeout(self) -> float | None:
         """When handle_timeout should be called, or None. Process received segments first: a late timer does
         no harm, but a timer handled before an ACK that has already come is a needless retransmission."""
-        tcb = self.tcb
-        at = tcb.write_timer.next_timeout()
-        if tcb.receiver.delayed_ack_at < at:
-            at = tcb.receiver.delayed_ack_at
+        tcb, delayed_ack_at = self.tcb, self._receiver.delayed_ack_at
+        at = self._write_timer.next_timeout()
+        if delayed_ack_at < at:
+            at = delayed_ack_at
         if tcb.deadline < at:
             at = tcb.deadline
         if tcb.keepalive is not None and tcb.keepalive.at < at:
@@ -225,12 +285,13 @@ class Connection:
             return
         if tcb.deadline <= now:
             on_deadline(tcb, now)
-        if tcb.receiver.delayed_ack_at <= now:
-            tcb.receiver.ack_due = True
-            tcb.receiver.delayed_ack_at = inf
+        receiver = self._receiver
+        if receiver.delayed_ack_at <= now:
+            receiver.ack_due = True
+            receiver.delayed_ack_at = inf
         if tcb.keepalive is not None and tcb.keepalive.at <= now:
             on_keepalive_timeout(tcb, tcb.keepalive, now)
-        if not tcb.write_timer.handle_timeout(now):
+        if not self._write_timer.handle_timeout(now):
             tcb.config.netns.mib.TcpExtTCPAbortOnTimeout += 1
             tcb.end(errno.ETIMEDOUT)
 
@@ -240,26 +301,29 @@ class Connection:
         """At most `limit` segments of data, and what else is due. The caller owns their payload
         references."""
         tcb = self.tcb
-        out, output = tcb.replies, tcb.output
+        out = tcb.replies
         if out:
             tcb.replies = []
-            output.count(len(out))
+            self._output.count(len(out))
         else:
             out = []
-        handshake = tcb.handshake
-        if handshake is not None:
-            receiver = tcb.receiver
-            if handshake.syn_due or receiver.ack_due:
-                receiver.ack_due = False
-                seq, ack = tcb.sender.snd_una, receiver.rcv_nxt
-                out.append(handshake.syn(output.ports, seq, ack, receiver.ts_recent, now))
-                output.count(1)
+        if tcb.handshake is not None:
+            self._add_syn(out, tcb.handshake, now)
         elif tcb.state is not State.CLOSED:
-            output.transmit(now, limit, out)
+            self._output.transmit(now, limit, out)
             if tcb.time_wait is not None:
                 out += tcb.time_wait.segments_to_send(now)
             elif tcb.keepalive is not None and tcb.keepalive.probe_due:
                 tcb.keepalive.probe_due = False
-                out.append(output.probe(now))
-                output.count(1)
+                out.append(self._output.probe(now))
+                self._output.count(1)
         return out
+
+    def _add_syn(self, out: list[Segment], handshake: Handshake, now: float) -> None:
+        """Add our SYN or SYN-ACK, if one is due."""
+        receiver, output = self._receiver, self._output
+        if handshake.syn_due or receiver.ack_due:
+            receiver.ack_due = False
+            ack, ts_recent = receiver.rcv_nxt, receiver.ts_recent
+            out.append(handshake.syn(output.ports, self._sender.snd_una, ack, ts_recent, now))
+            output.count(1)

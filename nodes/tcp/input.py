@@ -12,13 +12,11 @@ import errno
 
 from nodes.tcp.output import reset_for
 from nodes.tcp.segment import CE, Segment
-from nodes.tcp.seq import HALF, MASK, unwrap
+from nodes.tcp.seq import MASK, unwrap
 from nodes.tcp.state import FIN_WAIT, Event, State
 from nodes.tcp.tcb import Tcb
-from nodes.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, TcpHeader
+from nodes.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN
 
-_DECISIVE = FIN | SYN | RST | ACK | ECE | CWR  # with any of these but ACK, header prediction fails
-_ESTABLISHED = State.ESTABLISHED
 _ACK_OF_FIN_STATES = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 
@@ -35,54 +33,8 @@ class SegmentInput:
         self._validate = tcb.validate
 
     def receive_segment(self, segment: Segment, now: float) -> None:
-        """Take a segment of this connection and own its payload. The caller has checked checksum and
-        ports."""
-        # One long function: each received segment passes here, and each call would cost.
-        header = segment.header
-        receiver = self._receiver
-        nxt = receiver.rcv_nxt
-        payload = segment.payload
-        length = 0
-        if payload is None:
-            receiver.segs_in += 1
-        else:
-            length = len(payload)
-            packets = -(-length // segment.mss) if segment.mss else 1
-            receiver.segs_in += packets
-            receiver.data_segs_in += packets
-            receiver.last_data_at = now
+        """Take a segment that header prediction did not take, and own its payload."""
         tcb = self._tcb
-        # Header prediction: the next segment of an established connection in which nothing is unusual changes
-        # nothing but what its payload and its ACK say.
-        if (
-            tcb.state is _ESTABLISHED
-            and header.flags & _DECISIVE == ACK
-            and header.seq == nxt & MASK
-            and not receiver.reassembly
-            and receiver.fin_seq is None
-            and not header.sack
-            and segment.ecn != CE
-            and not receiver.ece
-            and (
-                not receiver.timestamps
-                or (header.ts_val is not None and header.ts_val - receiver.ts_recent & MASK < HALF)
-            )
-        ):
-            sender = self._sender
-            una = sender.snd_una
-            ack = una + ((header.ack - una + HALF) & MASK) - HALF
-            if una <= ack <= sender.snd_nxt and length <= receiver.rcv_adv - nxt:
-                if header.ts_val is not None and receiver.last_ack_sent == nxt:
-                    receiver.ts_recent = header.ts_val
-                self._validate.rcv_tstamp = now
-                window = header.window << sender.snd_wscale
-                if payload is None:
-                    self._receive_bare_ack(header, ack, nxt, window, now)
-                    return
-                if ack != una or window != sender.snd_wnd:
-                    self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
-                receiver.deliver(payload, length, now)
-                return
         if tcb.state is State.SYN_SENT:
             self._receive_in_syn_sent(segment, now)
         elif tcb.time_wait is not None:
@@ -93,13 +45,6 @@ class SegmentInput:
             segment.drop()
         else:
             self._receive_in_other_states(segment, now)
-
-    def _receive_bare_ack(self, header: TcpHeader, ack: int, seq: int, window: int, now: float) -> None:
-        """An ACK without payload and FIN: only such an ACK can be a duplicate ACK (RFC 5681 section 2)."""
-        sender = self._sender
-        if ack == sender.snd_una and window == sender.snd_wnd:
-            self._ack.on_duplicate_ack(now)
-        self._ack.on_ack_received(ack, seq, window, header.ts_ecr, now)
 
     def _receive_in_syn_sent(self, segment: Segment, now: float) -> None:
         """RFC 9293 section 3.10.7.3."""
@@ -171,10 +116,10 @@ class SegmentInput:
         before = sender.snd_una
         if ack >= before:
             window = header.window << sender.snd_wscale
-            if segment.payload is None and not header.flags & FIN:
-                self._receive_bare_ack(header, ack, seq, window, now)
-            else:
-                self._ack.on_ack_received(ack, seq, window, header.ts_ecr, now)
+            unchanged = ack == before and window == sender.snd_wnd
+            if unchanged and segment.payload is None and not header.flags & FIN:
+                self._ack.on_duplicate_ack(now)
+            self._ack.on_ack_received(ack, seq, window, header.ts_ecr, now)
         if header.sack and sender.sack_permitted:
             self._ack.on_sack_received(header.sack, ack, now)
         if header.flags & ECE and tcb.output.ecn:

@@ -23,12 +23,17 @@ class WriteTimer:
     `is_tail_probe` says. inf: nothing is in flight."""
 
     __slots__ = (
-        "_mib", "_sender", "at", "busy_s", "busy_since", "is_tail_probe", "retransmits", "total_rto",
-        "waiting_since",
+        "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at", "busy_s",
+        "busy_since", "is_tail_probe", "retransmits", "total_rto", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, mib: TcpMib) -> None:
         self._sender = sender
+        self._scoreboard = sender.scoreboard
+        self._recovery = sender.recovery
+        self._rtt = sender.rtt
+        self._persist = sender.persist
+        self._tail_probe = sender.tail_probe
         self._mib = mib
         self.at = inf
         self.is_tail_probe = False
@@ -41,21 +46,21 @@ class WriteTimer:
     def arm(self, now: float) -> None:
         """Restart the timer: data was sent, new data was acknowledged, or it expired (RFC 6298 section 5)."""
         self.is_tail_probe = False
-        sender = self._sender
-        scoreboard = sender.scoreboard
+        scoreboard = self._scoreboard
         if not scoreboard.segments:
             self.at = inf
             self.busy_s += now - self.busy_since
             return
-        timeout = sender.rtt.rto
+        sender, rtt = self._sender, self._rtt
+        timeout = rtt.rto
         if (
-            sender.recovery.phase is Phase.OPEN
-            and not sender.tail_probe.end_seq
+            self._recovery.phase is Phase.OPEN
+            and not self._tail_probe.end_seq
             and not scoreboard.sacked_bytes
             and sender.sack_permitted
-            and sender.rtt.srtt
+            and rtt.srtt
         ):
-            pto = sender.tail_probe.timeout(sender.rtt.srtt, sender.snd_nxt - sender.snd_una <= sender.mss)
+            pto = self._tail_probe.timeout(rtt.srtt, sender.snd_nxt - sender.snd_una <= sender.mss)
             if pto < timeout:
                 self.is_tail_probe = True
                 timeout = pto
@@ -69,28 +74,28 @@ class WriteTimer:
 
     def next_timeout(self) -> float:
         """The earliest deadline of all the sender's timers; inf without one."""
-        at, sender = self.at, self._sender
-        if sender.pacer is not None and sender.pacer.wake_at < at:
-            at = sender.pacer.wake_at
-        if sender.recovery.reo_timeout_at < at:
-            at = sender.recovery.reo_timeout_at
-        return at if at < sender.persist.at else sender.persist.at
+        at, pacer = self.at, self._sender.pacer
+        if pacer is not None and pacer.wake_at < at:
+            at = pacer.wake_at
+        if self._recovery.reo_timeout_at < at:
+            at = self._recovery.reo_timeout_at
+        return at if at < self._persist.at else self._persist.at
 
     def handle_timeout(self, now: float) -> bool:
         """Act on every deadline that has passed. False: the peer does not answer, the connection ends."""
         sender = self._sender
         if sender.pacer is not None and sender.pacer.wake_at <= now:
             sender.pacer.wake_at = inf
-        if sender.recovery.reo_timeout_at <= now:
-            sender.recovery.detect_losses(now, sender.snd_nxt)
-        if sender.persist.at <= now:
+        if self._recovery.reo_timeout_at <= now:
+            self._recovery.detect_losses(now, sender.snd_nxt)
+        if self._persist.at <= now:
             return self._on_persist_timeout(now)
-        if self.at > now or not sender.scoreboard.segments:
+        if self.at > now or not self._scoreboard.segments:
             return True
         if self.is_tail_probe:
             self._mib.TcpExtTCPLossProbes += 1
-            sender.tail_probe.due = True
-            sender.tail_probe.end_seq = sender.snd_nxt
+            self._tail_probe.due = True
+            self._tail_probe.end_seq = sender.snd_nxt
             self.arm(now)
             return True
         return self._on_retransmission_timeout(now)
@@ -102,16 +107,16 @@ class WriteTimer:
         self._mib.TcpExtTCPTimeouts += 1
         self.total_rto += 1
         self.retransmits += 1
-        sender.rtt.backoff += 1
-        sender.tail_probe.reset()
-        sender.recovery.on_retransmission_timeout(now, sender.snd_nxt, sender.mss)
+        self._rtt.backoff += 1
+        self._tail_probe.reset()
+        self._recovery.on_retransmission_timeout(now, sender.snd_nxt, sender.mss)
         if sender.pacer is not None:
             sender.pacer.timed_out = True
         self.arm(now)
         return True
 
     def _on_persist_timeout(self, now: float) -> bool:
-        sender, persist = self._sender, self._sender.persist
+        sender, persist = self._sender, self._persist
         if persist.probes_out >= PROBES_MAX or self._user_timeout_over(now, persist.started_at):
             return False
         if sender.snd_wnd > sender.snd_nxt - sender.snd_una:
@@ -119,7 +124,7 @@ class WriteTimer:
         else:
             persist.probe_due = True
             persist.probes_out += 1
-        persist.back_off(now, sender.rtt.rto)
+        persist.back_off(now, self._rtt.rto)
         return True
 
     def _user_timeout_over(self, now: float, since: float) -> bool:

@@ -21,10 +21,17 @@ from nodes.tcp.write_timer import WriteTimer
 class Xmit:
     """Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
-    __slots__ = ("_mib", "_sender", "_write_timer")
+    __slots__ = (
+        "_mib", "_persist", "_queue", "_recovery", "_scoreboard", "_sender", "_tail_probe", "_write_timer",
+    )  # fmt: skip
 
     def __init__(self, sender: Sender, write_timer: WriteTimer, mib: TcpMib) -> None:
         self._sender = sender
+        self._queue = sender.queue
+        self._scoreboard = sender.scoreboard
+        self._recovery = sender.recovery
+        self._tail_probe = sender.tail_probe
+        self._persist = sender.persist
         self._write_timer = write_timer
         self._mib = mib
 
@@ -50,9 +57,9 @@ class Xmit:
                 pacer.on_segment_sent(length, now)
         else:
             unsent = (
-                sender.queue.bytes or sender.scoreboard.lost_bytes or sender.fin_queued > sender.fin_sent
+                self._queue.bytes or self._scoreboard.lost_bytes or sender.fin_queued > sender.fin_sent
             )
-            pacer.set_waiting(bool(unsent) or sender.tail_probe.due)
+            pacer.set_waiting(bool(unsent) or self._tail_probe.due)
         if was_idle and len(out) > 1:
             self._write_timer.arm(now)  # more than one segment is in flight: the tail probe may go sooner
         return out
@@ -61,14 +68,14 @@ class Xmit:
         """At most `limit` segments to transmit now; they already count as sent."""
         out: list[SentSegment] = []
         sender = self._sender
-        board, recovery, queue, persist = sender.scoreboard, sender.recovery, sender.queue, sender.persist
+        board, recovery, queue, persist = self._scoreboard, self._recovery, self._queue, self._persist
         if recovery.phase is not Phase.OPEN:
             recovery.update_cwnd(sender.delivered_bytes, sender.in_flight, sender.mss)
             if recovery.send_new_first:
                 self._send_new(now, limit, out)
         if board.lost_bytes and not (out and recovery.send_new_first):
             self._retransmit_lost(now, limit, out)
-        if sender.tail_probe.due:
+        if self._tail_probe.due:
             self._send_tail_probe(now, out)
         if queue.bytes and not board.lost_bytes:
             self._send_new(now, limit, out)
@@ -91,14 +98,14 @@ class Xmit:
 
     def _retransmit_lost(self, now: float, limit: int, out: list[SentSegment]) -> None:
         sender = self._sender
-        recovery, mss = sender.recovery, sender.mss
+        recovery, mss = self._recovery, sender.mss
         while len(out) < limit:
             room = (sender.control.cwnd - sender.in_flight) // mss * mss
             if room < mss:
                 if not recovery.force_retransmit:
                     return
                 room = mss
-            segment = sender.scoreboard.next_lost(min(room, sender.gso_max_bytes))
+            segment = self._scoreboard.next_lost(min(room, sender.gso_max_bytes))
             if segment is None:
                 return
             self._retransmit(segment, now)
@@ -112,12 +119,12 @@ class Xmit:
         sender.total_retrans += packets
         self._mib.TcpRetransSegs += packets
         sender.bytes_retrans += length
-        sender.scoreboard.on_segment_retransmitted(segment, now)
+        self._scoreboard.on_segment_retransmitted(segment, now)
 
     def _send_tail_probe(self, now: float, out: list[SentSegment]) -> None:
         """RFC 8985 section 7.3: a new segment if the window allows it, else the last segment again."""
         sender = self._sender
-        probe, queue, mss, board = sender.tail_probe, sender.queue, sender.mss, sender.scoreboard
+        probe, queue, mss, board = self._tail_probe, self._queue, sender.mss, self._scoreboard
         probe.due = False
         if not board.segments:
             probe.reset()
@@ -139,8 +146,8 @@ class Xmit:
 
     def _send_new(self, now: float, limit: int, out: list[SentSegment]) -> None:
         sender = self._sender
-        mss, queue = sender.mss, sender.queue
-        if not sender.scoreboard.segments:
+        mss, queue = sender.mss, self._queue
+        if not self._scoreboard.segments:
             self._restart_cwnd_after_idle(now)
         cwnd = sender.control.cwnd
         sender.cwnd_limited = False
@@ -192,7 +199,7 @@ class Xmit:
             return False
         sender = self._sender
         if in_flight:
-            return length >= sender.mss and sender.recovery.phase is not Phase.OPEN
+            return length >= sender.mss and self._recovery.phase is not Phase.OPEN
         if length >= sender.mss or (length == usable and 2 * length >= sender.max_wnd):
             return True
         allowed, sender.sws_override = sender.sws_override, False
@@ -200,13 +207,13 @@ class Xmit:
 
     def _send(self, length: int, now: float) -> SentSegment:
         sender = self._sender
-        payload = sender.queue.take(length)
-        segment = sender.scoreboard.on_segment_sent(
+        payload = self._queue.take(length)
+        segment = self._scoreboard.on_segment_sent(
             sender.snd_nxt, payload, self._fin_bit(len(payload)), now
         )
         sender.snd_nxt = segment.end
-        if sender.recovery.prr is not None:
-            sender.recovery.prr.on_bytes_sent(length)
+        if self._recovery.prr is not None:
+            self._recovery.prr.on_bytes_sent(length)
         return segment
 
     def _fin_bit(self, length: int) -> int:
@@ -215,7 +222,7 @@ class Xmit:
         sender = self._sender
         if (
             not sender.fin_queued
-            or sender.queue.bytes
+            or self._queue.bytes
             or sender.snd_nxt + length >= sender.snd_una + sender.snd_wnd
         ):
             return 0
@@ -226,5 +233,5 @@ class Xmit:
         sender = self._sender
         if sender.snd_nxt < sender.snd_una + sender.snd_wnd:
             sender.fin_sent = True
-            out.append(sender.scoreboard.on_segment_sent(sender.snd_nxt, None, 1, now))
+            out.append(self._scoreboard.on_segment_sent(sender.snd_nxt, None, 1, now))
             sender.snd_nxt += 1
