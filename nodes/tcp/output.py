@@ -51,10 +51,11 @@ class SegmentOutput:
     def transmit(self, now: float, limit: int, out: list[Segment]) -> None:
         """Add to `out` all that is due: at most `limit` segments of data, an ACK, a window probe."""
         sender, receiver = self._sender, self._receiver
-        before = len(out)
+        others = 0  # segments without data
         if receiver.ack_due and (receiver.duplicate_sack is not None or receiver.reassembly):
             # SACK blocks leave on a bare ACK: in a data segment they would take room from the payload
             out.append(self.ack(now, receiver.ece))
+            others = 1
         if sender.pacer is None:
             sent = self._xmit.write_xmit(now, limit)
         else:
@@ -65,11 +66,14 @@ class SegmentOutput:
             receiver.on_ack_sent()
         elif receiver.ack_due:
             out.append(self.ack(now, receiver.ece))
+            others += 1
         if sender.persist.probe_due:
             sender.persist.probe_due = False
             out.append(self.probe(now))
-        if len(out) - before != len(sent):
-            self.count(len(out) - before - len(sent))
+            others += 1
+        if others:  # `count`, inlined here and below: it is on the path of every segment
+            self.segs_out += others
+            self._mib.TcpOutSegs += others
 
     def count(self, packets: int) -> None:
         """`packets` wire packets are about to leave."""
@@ -84,7 +88,8 @@ class SegmentOutput:
             flags |= PSH
         mss = sender.mss if length > sender.mss else 0
         packets = -(-length // mss) if mss else 1
-        self.count(packets)
+        self.segs_out += packets
+        self._mib.TcpOutSegs += packets
         if length:
             self.data_segs_out += packets
         segment = Segment(self.header(sent.seq, flags, window, now), sent.clone_payload(), mss)

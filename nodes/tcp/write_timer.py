@@ -79,7 +79,8 @@ class WriteTimer:
             at = pacer.wake_at
         if self._recovery.reo_timeout_at < at:
             at = self._recovery.reo_timeout_at
-        return at if at < self._persist.at else self._persist.at
+        persist_at = self._persist.at
+        return at if at < persist_at else persist_at
 
     def handle_timeout(self, now: float) -> bool:
         """Act on every deadline that has passed. False: the peer does not answer, the connection ends."""

@@ -208,23 +208,18 @@ class Xmit:
     def _send(self, length: int, now: float) -> SentSegment:
         sender = self._sender
         payload = self._queue.take(length)
-        segment = self._scoreboard.on_segment_sent(
-            sender.snd_nxt, payload, self._fin_bit(len(payload)), now
-        )
+        fin = self._fin_bit(len(payload)) if sender.fin_queued else 0
+        segment = self._scoreboard.on_segment_sent(sender.snd_nxt, payload, fin, now)
         sender.snd_nxt = segment.end
         if self._recovery.prr is not None:
             self._recovery.prr.on_bytes_sent(length)
         return segment
 
     def _fin_bit(self, length: int) -> int:
-        """1 if the FIN may leave on a segment of `length` bytes that empties the queue; it then counts as
-        sent."""
+        """1 if the queued FIN may leave on a segment of `length` bytes that empties the queue; it then counts
+        as sent."""
         sender = self._sender
-        if (
-            not sender.fin_queued
-            or self._queue.bytes
-            or sender.snd_nxt + length >= sender.snd_una + sender.snd_wnd
-        ):
+        if self._queue.bytes or sender.snd_nxt + length >= sender.snd_una + sender.snd_wnd:
             return 0
         sender.fin_sent = True
         return 1
