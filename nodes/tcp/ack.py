@@ -45,7 +45,7 @@ class AckInput:
     def on_ack_received(self, ack: int, seq: int, window: int, ts_ecr: int, now: float) -> None:
         """Take snd_una <= ack <= snd_nxt and the window (bytes) of a segment whose sequence number is
         `seq`."""
-        # One function of 45 lines: it runs for every ACK, and each call would cost.
+        # One long function: it runs for every ACK, and each call would cost.
         sender, timer = self._sender, self._write_timer
         una = sender.snd_una
         if (

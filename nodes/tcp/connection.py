@@ -11,7 +11,6 @@ import errno
 from math import inf
 
 from nodes.tcp.config import TcpConfig
-from nodes.tcp.handshake import Handshake
 from nodes.tcp.icmp_err import IcmpErr
 from nodes.tcp.info import TcpInfo, tcp_info
 from nodes.tcp.input import SegmentInput
@@ -308,7 +307,7 @@ class Connection:
         else:
             out = []
         if tcb.handshake is not None:
-            self._add_syn(out, tcb.handshake, now)
+            tcb.add_syn(out, tcb.handshake, now)
         elif tcb.state is not State.CLOSED:
             self._output.transmit(now, limit, out)
             if tcb.time_wait is not None:
@@ -318,12 +317,3 @@ class Connection:
                 out.append(self._output.probe(now))
                 self._output.count(1)
         return out
-
-    def _add_syn(self, out: list[Segment], handshake: Handshake, now: float) -> None:
-        """Add our SYN or SYN-ACK, if one is due."""
-        receiver, output = self._receiver, self._output
-        if handshake.syn_due or receiver.ack_due:
-            receiver.ack_due = False
-            ack, ts_recent = receiver.rcv_nxt, receiver.ts_recent
-            out.append(handshake.syn(output.ports, self._sender.snd_una, ack, ts_recent, now))
-            output.count(1)

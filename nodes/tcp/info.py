@@ -79,7 +79,7 @@ class TcpInfo:
 
 def tcp_info(tcb: Tcb, now: float | None) -> TcpInfo:
     """The snapshot; without `now` the fields that say how long ago something was are 0."""
-    # One expression of 52 lines: a table of fields and where they come from.
+    # One long expression: a table of fields and where they come from.
     sender, receiver, output, ack, timer = tcb.sender, tcb.receiver, tcb.output, tcb.ack, tcb.write_timer
     rtt, board, control, mss = sender.rtt, sender.scoreboard, sender.control, sender.mss
     option_bytes = TIMESTAMP_BYTES * receiver.timestamps

@@ -80,6 +80,15 @@ class Tcb:
         self.sender.snd_wscale = options.snd_wscale
         return handshake
 
+    def add_syn(self, out: list[Segment], handshake: Handshake, now: float) -> None:
+        """Add our SYN or SYN-ACK to `out`, if one is due."""
+        receiver, output = self.receiver, self.output
+        if handshake.syn_due or receiver.ack_due:
+            receiver.ack_due = False
+            ack, ts_recent = receiver.rcv_nxt, receiver.ts_recent
+            out.append(handshake.syn(output.ports, self.sender.snd_una, ack, ts_recent, now))
+            output.count(1)
+
     def establish(self, window: int, now: float) -> None:
         """The handshake is complete: its options take effect (tcp_finish_connect, tcp_init_transfer).
         `window`: bytes."""

@@ -90,7 +90,7 @@ class Xmit:
         if board.segments:
             if persist.at != inf:
                 persist.stop()
-        elif (queue.bytes or sender.fin_queued > sender.fin_sent) and persist.at == inf:
+        elif (queue.bytes or (sender.fin_queued and not sender.fin_sent)) and persist.at == inf:
             persist.start(now, sender.rtt.rto, sender.cork and sender.snd_wnd >= sender.mss)
         return out
 

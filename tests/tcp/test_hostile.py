@@ -1,4 +1,4 @@
-"""Segments that no honest peer sends: nothing raises, nothing leaks, deadlines move on."""
+"""Random segments as an attacker may send them: nothing raises, nothing leaks, deadlines move on."""
 
 from __future__ import annotations
 

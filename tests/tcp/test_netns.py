@@ -1,4 +1,4 @@
-"""What connections of one host share: counters, and the budget of challenge ACKs (RFC 5961 section 7)."""
+"""What the connections of a host share: counters, and the budget of challenge ACKs (RFC 5961 section 7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nodes.wire.tcp import SYN
 from tests.tcp.two_ends import CONFIG, Impairment, Ledger, Scripted, TwoEnds, pattern
 
 
-def test_all_connections_of_a_host_share_its_challenges(ledger: Ledger) -> None:
+def test_all_connections_of_a_host_share_its_challenge_acks(ledger: Ledger) -> None:
     netns = TcpNetns(seed=3, challenge_ack_limit=10)
     peers = [Scripted(ledger, replace(CONFIG, netns=netns)).open() for _ in range(100)]
     for peer in peers:
@@ -20,7 +20,7 @@ def test_all_connections_of_a_host_share_its_challenges(ledger: Ledger) -> None:
     assert netns.mib.TcpExtTCPACKSkippedChallenge == 100 - answers
 
 
-def test_the_budget_differs_from_second_to_second_so_that_nobody_can_count_on_it() -> None:
+def test_the_budget_of_challenge_acks_differs_from_second_to_second() -> None:
     netns = TcpNetns(seed=3, challenge_ack_limit=100)
     budgets = {sum(netns.may_send_challenge_ack(second + 0.5) for _ in range(300)) for second in range(50)}
     assert min(budgets) >= 50
@@ -28,7 +28,7 @@ def test_the_budget_differs_from_second_to_second_so_that_nobody_can_count_on_it
     assert len(budgets) > 20
 
 
-def test_hosts_do_not_share_and_counters_add_up_over_a_transfer(ledger: Ledger) -> None:
+def test_two_hosts_count_apart_and_counters_add_up_over_a_transfer(ledger: Ledger) -> None:
     a, b = (replace(CONFIG, netns=TcpNetns()) for _ in "ab")
     ends = TwoEnds(ledger, Impairment(loss=0.02, cut=True), a, b).open()
     ends.a.pending = pattern(300_000)

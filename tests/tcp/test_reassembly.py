@@ -1,4 +1,4 @@
-"""Random cuts, overlaps, repeats and orders against a reference byte array; queues that cut and join."""
+"""Receiver, send queue and scoreboard against reference byte arrays: random cuts, overlaps and orders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ segments = st.lists(st.tuples(st.integers(0, TOTAL - 1), st.integers(1, 60)), ma
 
 @given(segments, st.integers(1, 400))
 @settings(max_examples=300)
-def test_what_is_delivered_equals_the_reference_whatever_the_cuts(
+def test_delivered_bytes_equal_the_reference_for_any_cuts(
     cuts: list[tuple[int, int]], buffer_bytes: int
 ) -> None:
     ledger, data = Ledger(), pattern(TOTAL)
@@ -87,7 +87,7 @@ def test_payloads_that_do_not_mix_end_a_segment() -> None:
 def test_the_scoreboard_counts_what_a_byte_map_counts(
     blocks: list[tuple[int, int]], acks: list[int]
 ) -> None:
-    """Blocks and ACKs in random order; a third of the time something is marked lost and sent again."""
+    """Blocks and ACKs in random order; at random, segments are marked lost and retransmitted."""
     ledger, board, chance = Ledger(), Scoreboard(), random.Random(len(blocks) * 131 + len(acks))
     for seq in range(0, 100, 20):
         board.on_segment_sent(seq, ledger.payload(pattern(20)), 0, float(seq))
