@@ -1,9 +1,9 @@
 """Segments in; deliveries to the receiver, ACKs to the sender, and events for the state out. Owns nothing.
 
-RFC 9293 section 3.10.7, in its order; net/ipv4/tcp_input.c tcp_rcv_established,
-tcp_rcv_synsent_state_process, tcp_rcv_state_process. Whether a segment is acceptable is decided in
-`validate`, what its ACK means in `ack`, what its payload means in `receiver`, what a new state requires in
-`tcb`. `now`: monotonic seconds.
+RFC 9293 section 3.10.7, in its order; net/ipv4/tcp_input.c tcp_rcv_synsent_state_process,
+tcp_rcv_state_process, and the slow path of tcp_rcv_established (the fast path, header prediction, is in
+`connection`). Whether a segment is acceptable is decided in `validate`, what its ACK means in `ack`, what its
+payload means in `receiver`, what a new state requires in `tcb`. `now`: monotonic seconds.
 """
 
 from __future__ import annotations

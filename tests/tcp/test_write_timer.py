@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from nodes.tcp.connection import State
+from nodes.tcp.keepalive import Keepalive
 from tests.tcp.two_ends import FULL, Ledger, Scripted
 
 
@@ -121,3 +122,11 @@ def test_a_zero_window_with_data_in_flight_reopens_without_a_timer(peer: Scripte
     assert peer.state() is State.ESTABLISHED  # alive: it answers
     peer.get(1, 1, window=60_000)
     assert peer.ranges()[0] == (1, FULL)
+
+
+def test_a_window_update_does_not_cancel_a_keepalive_probe_that_is_due(peer: Scripted) -> None:
+    peer.connection.sockopt.set_keepalive(Keepalive(1.0, 1.0, 3))
+    peer.wait()
+    assert not peer.connection.tcb.sender.persist.probe_due
+    peer.get(1, 1, window=60_000)
+    assert peer.ranges() == [(0, 0)]
