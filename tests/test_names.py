@@ -9,11 +9,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 LONGEST = 75
-# Folders whose names have not been shortened yet.
-EXCEPTIONS = {"tcp", "nic", "netmem", "machine", "wire", "control", "workloads", "analysis"}
-FILES = [
-    path for path in sorted(TESTS.rglob("*.py")) if path.relative_to(TESTS).parts[0] not in EXCEPTIONS
-]
+FILES = sorted(TESTS.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))

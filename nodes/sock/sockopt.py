@@ -77,18 +77,18 @@ class _Option:
 # --- fields of SocketOptions, and how a connection is told of them
 
 _TELL: dict[str, Callable[[Connection, SocketOptions], None]] = {
-    "cork": lambda connection, o: connection.set_cork(o.cork),
-    "nodelay": lambda connection, o: connection.set_nodelay(o.nodelay),
-    "quickack": lambda connection, o: connection.set_quickack(o.quickack),
-    "congestion": lambda connection, o: connection.set_congestion(o.congestion),
-    "keepalive": lambda connection, o: connection.set_keepalive(o.keepalive_times),
-    "keepidle": lambda connection, o: connection.set_keepalive(o.keepalive_times),
-    "keepintvl": lambda connection, o: connection.set_keepalive(o.keepalive_times),
-    "keepcnt": lambda connection, o: connection.set_keepalive(o.keepalive_times),
-    "user_timeout_ms": lambda connection, o: connection.set_user_timeout(o.user_timeout_ms / 1000),
-    "max_pacing_rate": lambda connection, o: connection.set_max_pacing_rate(o.max_pacing_rate),
-    "send_buffer_bytes": lambda connection, o: connection.set_send_buffer(o.send_buffer_bytes),
-    "receive_buffer_bytes": lambda connection, o: connection.set_receive_buffer(
+    "cork": lambda connection, o: connection.sockopt.set_cork(o.cork),
+    "nodelay": lambda connection, o: connection.sockopt.set_nodelay(o.nodelay),
+    "quickack": lambda connection, o: connection.sockopt.set_quickack(o.quickack),
+    "congestion": lambda connection, o: connection.sockopt.set_congestion(o.congestion),
+    "keepalive": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
+    "keepidle": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
+    "keepintvl": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
+    "keepcnt": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
+    "user_timeout_ms": lambda connection, o: connection.sockopt.set_user_timeout(o.user_timeout_ms / 1000),
+    "max_pacing_rate": lambda connection, o: connection.sockopt.set_max_pacing_rate(o.max_pacing_rate),
+    "send_buffer_bytes": lambda connection, o: connection.sockopt.set_send_buffer(o.send_buffer_bytes),
+    "receive_buffer_bytes": lambda connection, o: connection.sockopt.set_receive_buffer(
         min(o.receive_buffer_bytes, WINDOW_MAX)
     ),
 }

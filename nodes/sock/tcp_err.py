@@ -71,7 +71,7 @@ class TcpErrors:
         expired = self._path_mtus.expire(now)
         for sock in self._tables.established.values() if expired else ():
             if sock.remote[0] in expired and sock.connection is not None and sock.device is not None:
-                sock.connection.path_mtu_expired(sock.device.config.mtu)
+                sock.connection.icmp_err.on_path_mtu_expired(sock.device.config.mtu)
 
     def _count_unusable(self, v6: bool) -> None:
         if v6:
@@ -86,14 +86,14 @@ class TcpErrors:
         too_big = (icmpv6.PACKET_TOO_BIG, 0) if v6 else (icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED)
         if (error.type, error.code) == too_big:
             mtu = bounded(sock.remote[0], error.mtu)
-            if not connection.path_mtu(mtu, seq, now):
+            if not connection.icmp_err.on_packet_too_big(mtu, seq, now):
                 return False
             self._path_mtus.learn(sock.remote[0], mtu, now)
         else:
             number = _errno(error, v6)
             if not number:
                 return True
-            if not connection.undeliverable(number, seq):
+            if not connection.icmp_err.on_unreachable(number, seq):
                 return False
             sock.soft_error = number
         self._changed(sock)

@@ -13,7 +13,7 @@ from nodes.inet.route import Route
 from nodes.sock.devmem_socket import SocketOptions
 from nodes.sock.flow import Flow
 from nodes.tcp.config import WINDOW_MAX, TcpConfig
-from nodes.tcp.host import TcpHost
+from nodes.tcp.netns import TcpNetns
 from nodes.wire import ethernet, ipv6, tcp
 
 _PACKET_MAX = 1 << 20
@@ -24,7 +24,7 @@ _MSS_MAX = 65495  # of the largest IPv4 packet
 class ConnectionInit:
     """`ecn` is one of nodes.tcp.config.ECN_CHOICES."""
 
-    def __init__(self, tcp: TcpHost, path_mtus: PathMtus, secret: bytes, ecn: str) -> None:
+    def __init__(self, tcp: TcpNetns, path_mtus: PathMtus, secret: bytes, ecn: str) -> None:
         self._tcp = tcp
         self._path_mtus = path_mtus
         self._secret = secret
@@ -50,7 +50,7 @@ class ConnectionInit:
             user_timeout_s=options.user_timeout_ms / 1000,
             ip_header_bytes=header_bytes,
             max_pacing_rate=options.max_pacing_rate,
-            host=self._tcp,
+            netns=self._tcp,
         )
 
     def initial_sequence(self, flow: Flow, now: float) -> int:

@@ -30,7 +30,7 @@ from nodes.sock.tcp_rcv import TcpRcv
 from nodes.sock.tcp_xmit import TcpXmit
 from nodes.sock.timewait import TimewaitTable
 from nodes.tcp.connection import Connection
-from nodes.tcp.host import TcpHost
+from nodes.tcp.netns import TcpNetns
 from nodes.wire import ip
 
 
@@ -50,7 +50,7 @@ class TcpStack:
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
         self.send_pages = SendPages(cpu, config.send_memory_bytes)
-        self.tcp = TcpHost(config.seed)
+        self.tcp = TcpNetns(config.seed)
         self.inet = Inet(interfaces, cpu, lambda *error_v6_now: self._errors.receive(*error_v6_now))
         chance = random.Random(config.seed)
         ports: BindTable[DevmemSocket] = BindTable(chance)

@@ -54,10 +54,11 @@ class TcpXmit:
                 count += 1
             if count >= _SEGMENTS_PER_TURN:
                 self._waiting[sock] = None
-            if connection.state is State.TIME_WAIT:
+            state = connection.state
+            if state is State.TIME_WAIT:
                 tables.timewait.add(sock.flow, sock, connection.retire(now))
                 self.forget(sock, tables)
-            elif connection.state is State.CLOSED:
+            elif state is State.CLOSED:
                 self.forget(sock, tables)
             else:
                 self.timers.schedule(sock, connection.next_timeout())

@@ -61,7 +61,7 @@ class TimewaitTable:
         ISS when it is a SYN that a new connection may begin with and there is a listener for it (`reopen`);
         the segment then stays the caller's."""
         sock = self._socks[flow]
-        iss = sock.time_wait.reopens_at(segment.header, now) if reopen else None
+        iss = sock.time_wait.iss_for_reopening(segment.header, now) if reopen else None
         if iss is not None:
             self._end(flow)
             return iss

@@ -1,37 +1,38 @@
-"""What a connection is told at birth, checked. Frozen; owns nothing.
+"""The configuration of one connection, given when it is made and checked here. Frozen; owns nothing.
 
-Sizes from the link (mss) and the NIC (max_segment_bytes); buffers as tcp_wmem and tcp_rmem have them.
+Segment sizes come from the link (mss) and the NIC (max_segment_bytes), buffer sizes from the socket (the
+kernel's tcp_wmem and tcp_rmem).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nodes.tcp.host import TcpHost
 from nodes.tcp.keepalive import Keepalive
+from nodes.tcp.netns import TcpNetns
 from nodes.tcp.pacing import UNLIMITED
 
-WINDOW_MAX = 65535 << 14  # RFC 7323 section 2.3
+WINDOW_MAX = 65535 << 14  # bytes, RFC 7323 section 2.3
 ECN_CHOICES = ("off", "ask", "grant")  # sysctl tcp_ecn 0, 1 and 2
 
 
 @dataclass(frozen=True, slots=True)
 class TcpConfig:
-    """Limits and choices of one connection. Raises ValueError on values no connection can work with."""
+    """Limits and choices of one connection. Raises ValueError for values that no connection can work with."""
 
-    mss: int  # announced, and the most sent in one wire packet (before the peer's MSS, minus option bytes)
+    mss: int  # bytes: announced in our SYN, and the maximum that we send in one wire packet
     max_segment_bytes: int  # largest payload of one super-segment (TSO)
     send_buffer_bytes: int = 4 << 20
-    receive_buffer_bytes: int = 6 << 20  # the window; its scale derives from it
+    receive_buffer_bytes: int = 6 << 20  # largest receive window; the window scale follows from it
     congestion: str = "cubic"
     nodelay: bool = True
     cork: bool = False
     ecn: str = "grant"
     keepalive: Keepalive | None = None
-    user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: as many retransmissions as tcp_retries2 has
-    ip_header_bytes: int = 20  # what a path's MTU holds beside TCP; 40 for IPv6
+    user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: give up after tcp_retries2 retransmissions
+    ip_header_bytes: int = 20  # 40 for IPv6; a path's MTU includes it
     max_pacing_rate: int = UNLIMITED  # SO_MAX_PACING_RATE, bytes a second
-    host: TcpHost = field(default_factory=TcpHost, compare=False, repr=False)
+    netns: TcpNetns = field(default_factory=TcpNetns, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 88 <= self.mss <= 65495:

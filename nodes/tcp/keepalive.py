@@ -1,7 +1,8 @@
-"""Silence in; a probe, or the verdict that the peer is gone, out. Owns the keepalive timer of a connection.
+"""Time without a segment from the peer in, a keepalive probe or the end of the connection out.
 
-RFC 9293 section 3.8.4, RFC 1122 section 4.2.3.6; net/ipv4/tcp_timer.c tcp_keepalive_timer. A connection
-without SO_KEEPALIVE has no such object, and the fast path never touches one: it is asked when it expires.
+RFC 9293 section 3.8.4, RFC 1122 section 4.2.3.6; net/ipv4/tcp_timer.c tcp_keepalive_timer. Owns the keepalive
+timer of one connection. Without SO_KEEPALIVE a connection has no such object. Received segments do not touch
+the timer: when it expires it reads when the last one came.
 """
 
 from __future__ import annotations
@@ -20,40 +21,50 @@ class Keepalive:
     probes: int = 9
 
 
-class Verdict(Enum):
-    WAIT = "heard of it lately"
-    PROBE = "ask"
-    DEAD = "asked often enough"
+class KeepaliveAction(Enum):
+    """What to do when the keepalive timer expires."""
+
+    WAIT = "the peer was heard within the idle time, or data is in flight"
+    SEND_PROBE = "the peer was silent for the idle time"
+    ABORT = "the peer answered none of the probes"
 
 
 class KeepaliveTimer:
-    """`at` is when `expire` should be asked, in the seconds of `now`."""
+    """`at`: when `on_timeout` is due, monotonic seconds. `probe_due`: a probe should leave."""
 
-    __slots__ = ("_options", "_probed_at", "at", "sent")
+    __slots__ = ("_options", "_probed_at", "at", "probe_due", "probes_out")
 
-    def __init__(self, options: Keepalive, heard_at: float) -> None:
+    def __init__(self, options: Keepalive, rcv_tstamp: float) -> None:
         self._options = options
-        self.at = heard_at + options.idle_s
-        self.sent = 0  # probes that nobody has answered
+        self.at = rcv_tstamp + options.idle_s
+        self.probe_due = False
+        self.probes_out = 0  # probes without an answer
         self._probed_at = -inf
 
-    def expire(self, now: float, heard_at: float, busy: bool, user_timeout_s: float) -> Verdict:
-        """What to do at `at`; `busy`: data is out or queued, and has a timer of its own."""
+    def on_timeout(
+        self, now: float, rcv_tstamp: float, busy: bool, user_timeout_s: float
+    ) -> KeepaliveAction:
+        """What to do now that `at` has passed; sets the next `at`.
+
+        `rcv_tstamp`: when the peer's last segment came. `busy`: data is in flight or queued, so that the
+        retransmission or persist timer watches the peer.
+        """
         options = self._options
-        if heard_at >= self._probed_at:
-            self.sent = 0
-        silent_until = heard_at + options.idle_s
-        if busy or now < silent_until:
-            self.at = now + options.idle_s if busy else silent_until
-            return Verdict.WAIT
+        if rcv_tstamp >= self._probed_at:
+            self.probes_out = 0
+        idle_until = rcv_tstamp + options.idle_s
+        if busy or now < idle_until:
+            self.at = now + options.idle_s if busy else idle_until
+            return KeepaliveAction.WAIT
         if user_timeout_s:
-            over = self.sent > 0 and now - heard_at >= user_timeout_s
+            gone = self.probes_out > 0 and now - rcv_tstamp >= user_timeout_s
         else:
-            over = self.sent >= options.probes
-        if over:
+            gone = self.probes_out >= options.probes
+        if gone:
             self.at = inf
-            return Verdict.DEAD
-        self.sent += 1
+            return KeepaliveAction.ABORT
+        self.probes_out += 1
         self._probed_at = now
         self.at = now + options.interval_s
-        return Verdict.PROBE
+        self.probe_due = True
+        return KeepaliveAction.SEND_PROBE

@@ -1,7 +1,7 @@
-"""What a host's connections counted, under the kernel's names. Owns the numbers; connections add to them.
+"""The TCP counters of one host, under the kernel's names. Owns the numbers; connections add to them.
 
-/proc/net/snmp and /proc/net/netstat: net/ipv4/proc.c snmp4_tcp_list and snmp4_net_list. Only what is really
-counted is here.
+/proc/net/snmp and /proc/net/netstat: net/ipv4/proc.c snmp4_tcp_list and snmp4_net_list. A counter of the
+kernel's is here only if this stack counts what it counts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class TcpMib:
-    """Counters since the host began; TcpInSegs counts what the NIC coalesced as one, as Linux does."""
+    """Counts since the host began. TcpInSegs counts packets that the NIC coalesced as one, as Linux does."""
 
     TcpActiveOpens: int = 0
     TcpPassiveOpens: int = 0

@@ -1,7 +1,7 @@
-"""What leaves in, when the next may leave out. Owns the earliest departure time of one connection.
+"""Departures in, the time of the next departure out. Owns the earliest departure time of one connection.
 
-net/ipv4/tcp_output.c tcp_update_skb_after_send, tcp_pacing_check, tcp_tso_autosize; tcp_input.c
-tcp_update_pacing_rate. Only sockets that asked for it (SO_MAX_PACING_RATE) have a pacer.
+net/ipv4/tcp_output.c tcp_update_skb_after_send, tcp_pacing_check, tcp_tso_autosize; net/ipv4/tcp_input.c
+tcp_update_pacing_rate. Only a connection with SO_MAX_PACING_RATE has a pacer.
 """
 
 from __future__ import annotations
@@ -9,49 +9,53 @@ from __future__ import annotations
 from math import inf
 
 UNLIMITED = 0xFFFFFFFFFFFFFFFF
-UNPACED_SEGMENTS = 9  # wire packets with payload at the beginning of a connection
+UNPACED_SEGMENTS = 9  # the first wire packets with payload of a connection are not paced
 _SLOW_START_RATIO, _AVOIDANCE_RATIO = 2.0, 1.2  # sysctl tcp_pacing_ss_ratio, tcp_pacing_ca_ratio
-_BURST_SHIFT = 10  # sk_pacing_shift: a super-segment is what a 1024th of a second carries
-_LEAST_SEGMENTS = 2  # sysctl tcp_min_tso_segs
-_LATE_S = 0.01  # the kernel's timers are late by microseconds, a process that others keep waiting by this
+_PACING_SHIFT = 10  # sk_pacing_shift: a super-segment carries 1/1024 of a second's bytes
+_MIN_TSO_SEGMENTS = 2  # sysctl tcp_min_tso_segs
+_MAX_LATE_S = 0.01  # credit for a late departure: the kernel's timers are late by microseconds, a process
+# that shares its CPU by up to this
 
 
-def pacing_rate(window: int, ssthresh: int, cwnd: int, srtt: float, most: int) -> int:
-    """Bytes a second, `most` at most: a `window` (cwnd, or what is out if that is more) a round trip, with
-    room to grow. Without a measured round trip, `most`."""
+def pacing_rate(window: int, ssthresh: int, cwnd: int, srtt: float, max_rate: int) -> int:
+    """Bytes a second, at most `max_rate`: `window` bytes each SRTT, times a factor that lets cwnd grow.
+
+    `window`: cwnd, or the bytes in flight if that is more. Without an SRTT the rate is `max_rate`.
+    """
     if not srtt:
-        return most
+        return max_rate
     ratio = _SLOW_START_RATIO if cwnd < ssthresh / 2 else _AVOIDANCE_RATIO
-    return min(most, int(window / srtt * ratio))
+    return min(max_rate, int(window / srtt * ratio))
 
 
 class Pacer:
-    """`most` as SO_MAX_PACING_RATE has it; `at`: when the next segment may leave, `waiting`: one would;
-    `timed_out`: one may in any case, as a timeout does not ask for the rate (tcp_retransmit_timer)."""
+    """`max_rate`: SO_MAX_PACING_RATE. `rate`: the present rate, bytes a second. `at`: when the next segment
+    may leave. `waiting`: a segment waits for `at`. `timed_out`: the next segment may leave at once, because a
+    retransmission timeout does not ask the pacer (tcp_retransmit_timer). `wake_at`: the timer's deadline."""
 
-    __slots__ = ("at", "most", "rate", "timed_out", "waiting", "wake_at")
+    __slots__ = ("at", "max_rate", "rate", "timed_out", "waiting", "wake_at")
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.rate = most
+    def __init__(self, max_rate: int) -> None:
+        self.max_rate = max_rate
+        self.rate = max_rate
         self.at = -inf
         self.timed_out = False
         self.waiting = False
         self.wake_at = inf
 
-    def burst(self, mss: int) -> int:
-        """Bytes of the largest super-segment. Linux lets paths of less than a millisecond have more."""
-        return max(_LEAST_SEGMENTS, (self.rate >> _BURST_SHIFT) // mss) * mss
+    def max_burst_bytes(self, mss: int) -> int:
+        """Payload bytes of the largest super-segment. (Linux allows more on paths below a millisecond.)"""
+        return max(_MIN_TSO_SEGMENTS, (self.rate >> _PACING_SHIFT) // mss) * mss
 
-    def sent(self, length: int, now: float) -> None:
-        """`length` bytes of payload leave. What waited and was let go late catches up; what comes after a
-        pause does so by half its own time."""
+    def on_segment_sent(self, length: int, now: float) -> None:
+        """`length` bytes of payload leave. A segment that waited and left late shortens the next interval by
+        its lateness; the first segment after a pause shortens its own interval by half."""
         if self.rate in (0, UNLIMITED):
             return
-        start, gap = max(self.at, now), length / self.rate
-        self.at = start + gap - min(start - self.at, _LATE_S if self.waiting else gap / 2)
+        start, interval = max(self.at, now), length / self.rate
+        self.at = start + interval - min(start - self.at, _MAX_LATE_S if self.waiting else interval / 2)
 
-    def wait(self, waiting: bool) -> None:
-        """Whether something is left that the rate alone holds back."""
+    def set_waiting(self, waiting: bool) -> None:
+        """Whether a segment is left that the rate alone holds back."""
         self.waiting = waiting
         self.wake_at = self.at if waiting else inf

@@ -1,6 +1,7 @@
-"""A shut window and silence in, zero-window probes out. Owns the persist timer.
+"""The persist timer: while the peer's window is zero and nothing is in flight, it sends window probes.
 
-RFC 9293 section 3.8.6.1; net/ipv4/tcp_timer.c tcp_probe_timer. Probes back off as retransmissions do.
+RFC 9293 section 3.8.6.1; net/ipv4/tcp_timer.c tcp_probe_timer. Owns the timer's deadline, its back-off and
+the count of unanswered probes. Probes back off as retransmissions do.
 """
 
 from __future__ import annotations
@@ -9,37 +10,38 @@ from math import inf
 
 from nodes.tcp.rtt import RTO_MAX_S
 
-PROBES_MOST = 15  # tcp_retries2
-CORK_S = 0.2  # TCP_CORK holds no byte back for longer, tcp(7)
+PROBES_MAX = 15  # tcp_retries2
+CORK_S = 0.2  # tcp(7): TCP_CORK holds data back for at most 200 ms
 
 
 class PersistTimer:
-    """`at` is its deadline (inf: rests); `due`: a probe should leave; `unanswered` probes so far."""
+    """`at`: its deadline in monotonic seconds, inf while stopped. `probe_due`: a window probe should
+    leave."""
 
-    __slots__ = ("at", "backoff", "due", "since", "unanswered")
+    __slots__ = ("at", "backoff", "probe_due", "probes_out", "started_at")
 
     def __init__(self) -> None:
         self.at = inf
-        self.since = inf  # when it began: data has waited since then
+        self.started_at = inf  # since then queued data could not leave
         self.backoff = 0
-        self.due = False
-        self.unanswered = 0
+        self.probe_due = False
+        self.probes_out = 0  # probes without an answer
 
     def start(self, now: float, rto: float, corked: bool) -> None:
-        """Something waits that may not be sent and nothing is out that could bring news."""
-        if self.since == inf:
-            self.since = now
+        """Data is queued that may not leave, and no data is in flight whose ACK could change that."""
+        if self.started_at == inf:
+            self.started_at = now
         self.at = now + (CORK_S if corked else self._interval(rto))
 
-    def again(self, now: float, rto: float) -> None:
-        """It expired: wait longer."""
+    def back_off(self, now: float, rto: float) -> None:
+        """It expired: start it again with twice the interval."""
         self.backoff += 1
         self.at = now + self._interval(rto)
 
     def _interval(self, rto: float) -> float:
         return min(rto * (1 << min(self.backoff, 16)), RTO_MAX_S)
 
-    def rest(self) -> None:
-        """Data is out, or nothing waits."""
-        self.at = self.since = inf
+    def stop(self) -> None:
+        """Data is in flight, or nothing is queued."""
+        self.at = self.started_at = inf
         self.backoff = 0

@@ -1,36 +1,40 @@
-"""Bytes delivered and sent during recovery in, the window out. Owns the account of one episode.
+"""Proportional Rate Reduction: bytes delivered and sent during recovery in, cwnd out.
 
-RFC 6937 with the slow-start reduction bound; net/ipv4/tcp_input.c tcp_cwnd_reduction. The window sinks with
-what arrives and not at once, so an ACK always lets something leave.
+RFC 6937 with the slow-start reduction bound; net/ipv4/tcp_input.c tcp_cwnd_reduction. Owns the counts of one
+recovery episode. cwnd falls with every delivery and not at once, so an ACK always lets a segment leave.
 """
 
 from __future__ import annotations
 
 
 class ProportionalRate:
-    """One episode of recovery. All in bytes."""
+    """One recovery episode. All values in bytes; the names are the RFC's."""
 
-    __slots__ = ("_delivered", "_flight", "_out", "_total")
+    __slots__ = ("_last_total", "_prr_delivered", "_prr_out", "_recover_fs")
 
-    def __init__(self, flight: int) -> None:
-        self._flight = max(1, flight)  # the RFC's RecoverFS: outstanding when it began
-        self._total = -1  # bytes delivered since the beginning of all, when last asked
-        self._delivered = 0
-        self._out = 0
+    def __init__(self, recover_fs: int) -> None:
+        self._recover_fs = max(1, recover_fs)  # in flight when the episode began
+        self._last_total = -1  # bytes delivered since the connection began, at the last call of `cwnd`
+        self._prr_delivered = 0
+        self._prr_out = 0
 
-    def sent(self, count: int) -> None:
-        """`count` bytes left, new or again."""
-        self._out += count
+    def on_bytes_sent(self, count: int) -> None:
+        """`count` bytes were sent or retransmitted."""
+        self._prr_out += count
 
-    def window(self, total_delivered: int, in_flight: int, ssthresh: int, mss: int) -> int | None:
-        """cwnd from now on; None when nothing has been delivered since it was asked last."""
-        news = total_delivered - self._total if self._total >= 0 else mss  # a segment told of the loss
-        if news <= 0:
+    def cwnd(self, total_delivered: int, in_flight: int, ssthresh: int, mss: int) -> int | None:
+        """The new cwnd, or None when nothing was delivered since the last call.
+
+        `total_delivered`: since the connection began. The first call counts one segment, the one whose SACK
+        reported the loss.
+        """
+        delivered = total_delivered - self._last_total if self._last_total >= 0 else mss
+        if delivered <= 0:
             return None
-        self._total = total_delivered
-        self._delivered += news
+        self._last_total = total_delivered
+        self._prr_delivered += delivered
         if in_flight > ssthresh:
-            allowed = -(-self._delivered * ssthresh // self._flight) - self._out
+            sndcnt = -(-self._prr_delivered * ssthresh // self._recover_fs) - self._prr_out
         else:
-            allowed = min(ssthresh - in_flight, max(self._delivered - self._out, news) + mss)
-        return in_flight + max(allowed, 0 if self._out else mss)
+            sndcnt = min(ssthresh - in_flight, max(self._prr_delivered - self._prr_out, delivered) + mss)
+        return in_flight + max(sndcnt, 0 if self._prr_out else mss)

@@ -1,7 +1,9 @@
-"""Out-of-order payload in, contiguous payload and SACK blocks out. Owns what waits for a hole to fill.
+"""Out-of-order payload in, contiguous payload and SACK blocks out. Owns payload that waits for a hole to
+close.
 
-net/ipv4/tcp_input.c tcp_data_queue_ofo, tcp_sack_new_ofo_skb; RFC 2018 section 4. Bytes accepted first
-stay: a later segment contributes only what is new, so nothing is delivered twice and nothing is replaced.
+The kernel's out_of_order_queue: net/ipv4/tcp_input.c tcp_data_queue_ofo, tcp_sack_new_ofo_skb; RFC 2018
+section 4. The bytes that came first are kept: a later segment contributes only the bytes that are new, so no
+byte is delivered twice and none is replaced.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from operator import attrgetter
 from nodes.tcp.segment import Payload
 
 _END = attrgetter("end")
-_REPORTED = 4  # blocks that a header without timestamps has room for
+_MAX_BLOCKS = 4  # SACK blocks that fit a header without timestamps
 
 
 class _Range:
-    """Contiguous bytes [start, end) beyond a hole, in the pieces in which they came."""
+    """Contiguous bytes [start, end) beyond a hole, as the list of payloads in which they came."""
 
     __slots__ = ("end", "payloads", "start")
 
@@ -27,7 +29,8 @@ class _Range:
 
 
 class Reassembly:
-    """Ranges in order, never touching or overlapping; the last changed first for SACK."""
+    """Ranges in order of sequence that never touch or overlap. `_recent`: the same ranges, the one changed
+    last first, as SACK reports them."""
 
     __slots__ = ("_ranges", "_recent")
 
@@ -40,12 +43,13 @@ class Reassembly:
         return len(self._ranges)
 
     @property
-    def pieces(self) -> int:
-        """Number of payloads that wait."""
+    def payload_count(self) -> int:
+        """Number of payloads that wait (rcv_ooopack)."""
         return sum(len(each.payloads) for each in self._ranges)
 
     def insert(self, start: int, payload: Payload) -> tuple[int, int] | None:
-        """Take ownership of `payload` at `start`; returns the first part of it that was there before."""
+        """Take ownership of `payload` at `start`. Returns the first of its sequence space that was here
+        before, which a D-SACK reports, or None."""
         end = start + len(payload)
         ranges = self._ranges
         first = last = bisect_left(ranges, start, key=_END)
@@ -54,14 +58,14 @@ class Reassembly:
         touched = ranges[first:last]
         merged, duplicate = self._merge(start, end, payload, touched)
         ranges[first:last] = [merged]
-        self._recent = [merged, *(each for each in self._recent if each not in touched)][:_REPORTED]
+        self._recent = [merged, *(each for each in self._recent if each not in touched)][:_MAX_BLOCKS]
         return duplicate
 
     @staticmethod
     def _merge(
         start: int, end: int, payload: Payload, touched: list[_Range]
     ) -> tuple[_Range, tuple[int, int] | None]:
-        """One range out of `payload` and the ranges it touches: their bytes, and its own in their gaps."""
+        """One range of the ranges in `touched` and of the bytes of `payload` that lie in their gaps."""
         if not touched:
             return _Range(start, end, [payload]), None
         payloads: list[Payload] = []
@@ -93,7 +97,7 @@ class Reassembly:
         return first.end, first.payloads
 
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """SACK blocks, the most recently changed first (unwrapped)."""
+        """SACK blocks (unwrapped), the most recently changed first."""
         return tuple((each.start, each.end) for each in self._recent)
 
     def clear(self) -> None:

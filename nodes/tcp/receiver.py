@@ -1,7 +1,8 @@
-"""Payload of segments in, payload in order out. Owns the receive window, what waits for holes, when to ACK.
+"""Payload of segments in, payload in order out. Owns the RCV.* variables and decides when an ACK is due.
 
-RFC 9293 sections 3.8.6.2.2 (silly window) and 3.8.6.3 (delayed ACK), RFC 1122 section 4.2.3.2, RFC 2883;
-net/ipv4/tcp_input.c tcp_data_queue, net/ipv4/tcp_output.c __tcp_select_window.
+RFC 9293 sections 3.3.1, 3.8.6.2.2 (silly window) and 3.8.6.3 (delayed ACK), RFC 1122 section 4.2.3.2, RFC
+2883, RFC 7323 section 4.3 (TS.Recent); net/ipv4/tcp_input.c tcp_data_queue, net/ipv4/tcp_output.c
+__tcp_select_window.
 """
 
 from __future__ import annotations
@@ -13,99 +14,110 @@ from nodes.tcp.reassembly import Reassembly
 from nodes.tcp.segment import Payload
 
 DELAYED_ACK_S = 0.04
-QUICK_ACKS = 16  # at the start, while the peer's window is small, each segment is acknowledged at once
+QUICK_ACKS = 16  # TCP_MAX_QUICKACKS: while the peer's cwnd is small, each segment is acknowledged at once
 
 
 class Receiver:
-    """The receiving half. Sequence numbers unwrapped, windows in bytes, times in seconds."""
+    """The receiving half. Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_first", "_quick", "ack_at", "ack_due", "acked", "buffer_bytes", "data_at", "data_segs_in",
-        "duplicate", "ece", "fin_at", "fin_received", "mss", "rcv_adv", "rcv_nxt", "reassembly", "received",
-        "segs_in", "shift", "unread",
+        "_first_seq", "_quick_acks", "ack_due", "buffer_bytes", "data_segs_in", "delayed_ack_at",
+        "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at", "mss", "rcv_adv",
+        "rcv_nxt", "rcv_wscale", "reassembly", "received", "segs_in", "timestamps", "ts_recent",
+        "unread_bytes",
     )  # fmt: skip
 
     def __init__(self, buffer_bytes: int) -> None:
         self.buffer_bytes = buffer_bytes
         self.rcv_nxt = 0
-        self._first = 0
-        self.rcv_adv = 0  # right edge of the window the peer has been told of: it never moves left
-        self.acked = 0  # the last acknowledgement number sent (RFC 7323's Last.ACK.sent)
-        self.shift = 0
-        self.segs_in = self.data_segs_in = 0  # wire packets that came, and those with payload
-        self.data_at = -inf  # when the last of the latter came
-        self.mss = 536
-        self.received: deque[Payload] = deque()
-        self.unread = 0  # bytes in order that the application has not consumed
+        self._first_seq = 0  # of the peer's first byte
+        self.rcv_adv = 0  # right edge of the advertised window; it never moves left
+        self.last_ack_sent = 0  # RFC 7323's Last.ACK.sent
+        self.rcv_wscale = 0
+        self.timestamps = False  # both SYNs had the timestamps option
+        self.ts_recent = 0  # RFC 7323's TS.Recent
+        self.segs_in = self.data_segs_in = 0  # wire packets received, and those with payload
+        self.last_data_at = -inf  # when payload was last received
+        self.mss = 536  # payload bytes of the wire packets that the peer sends
+        self.received: deque[Payload] = deque()  # in order, for the application to take
+        self.unread_bytes = 0  # in order and not yet consumed by the application
         self.reassembly = Reassembly()
-        self.fin_at: int | None = None
-        self.fin_received = False
-        self.ack_due = False
-        self.ack_at = inf  # when a delayed ACK is due
-        self.duplicate: tuple[int, int] | None = None  # to be reported once (D-SACK)
-        self._quick = QUICK_ACKS
-        self.ece = False  # congestion was experienced: every ACK says so
+        self.fin_seq: int | None = None  # sequence number of the peer's FIN, once seen
+        self.fin_received = False  # the FIN and all data before it
+        self.ack_due = False  # an ACK should leave at once
+        self.delayed_ack_at = inf  # deadline of the delayed ACK
+        self.duplicate_sack: tuple[int, int] | None = None  # to be reported once, as a D-SACK
+        self._quick_acks = QUICK_ACKS
+        self.ece = False  # segments carry ECE: CE was received
 
-    def synchronize(self, irs: int) -> None:
-        """The peer's SYN has been seen, numbered `irs`; nothing but its window in the SYN is promised."""
-        self.rcv_nxt = self._first = self.acked = irs + 1
+    def on_syn_received(self, irs: int) -> None:
+        """The peer's SYN has sequence number `irs`. Until the handshake is complete only the window of our
+        SYN is promised."""
+        self.rcv_nxt = self._first_seq = self.last_ack_sent = irs + 1
         self.rcv_adv = self.rcv_nxt + min(self.buffer_bytes, 65535)
 
-    def begin(self, mss: int, shift: int) -> None:
-        """The options are agreed: `mss` bytes in a wire packet, our window scaled by `shift`."""
+    def on_established(self, mss: int, rcv_wscale: int) -> None:
+        """The handshake is complete: `mss` payload bytes in a wire packet, our window scaled by
+        `rcv_wscale`."""
         self.mss = mss
-        self.shift = shift
-        self.buffer_bytes = min(self.buffer_bytes, 65535 << shift)
+        self.rcv_wscale = rcv_wscale
+        self.buffer_bytes = min(self.buffer_bytes, 65535 << rcv_wscale)
 
-    def resize(self, buffer_bytes: int, opening: bool) -> None:
-        """Another buffer; `opening`: the scale is not agreed yet, `begin` will see to it."""
-        self.buffer_bytes = buffer_bytes if opening else min(buffer_bytes, 65535 << self.shift)
+    def set_buffer(self, buffer_bytes: int, handshake: bool) -> None:
+        """SO_RCVBUF. `handshake`: the window scale is not agreed yet, and `on_established` applies its
+        limit."""
+        self.buffer_bytes = buffer_bytes if handshake else min(buffer_bytes, 65535 << self.rcv_wscale)
         self.consumed(0)  # more room may be worth an ACK
 
-    def set_quick(self, quick: bool) -> None:
+    def set_quickack(self, quick: bool) -> None:
         """TCP_QUICKACK."""
-        self._quick = QUICK_ACKS if quick else 0
-        if quick and self.ack_at != inf:
+        self._quick_acks = QUICK_ACKS if quick else 0
+        if quick and self.delayed_ack_at != inf:
             self.ack_due = True
 
     @property
     def bytes_received(self) -> int:
         """Payload bytes received in order."""
-        return self.rcv_nxt - self._first - self.fin_received
+        return self.rcv_nxt - self._first_seq - self.fin_received
 
-    def marked(self, ce: bool, cwr: bool, precise: bool) -> bool:
-        """A segment came with or without CE, and with or without CWR. `precise` (RFC 8257 section 3.2): ECE
-        says how the last segment came, and True asks for an ACK of the state before, if one is owed."""
-        if precise:
-            owed = ce != self.ece and self.rcv_nxt != self.acked
+    def on_ecn_bits_received(self, ce: bool, cwr: bool, dctcp: bool) -> bool:
+        """A data segment came with or without CE, and with or without CWR (tcp_ecn_check_ce,
+        tcp_ecn_accept_cwr).
+
+        RFC 3168: from CE until CWR every ACK carries ECE. `dctcp` (RFC 8257 section 3.2): an ACK carries ECE
+        if the last segment had CE. Returns True if an ACK with the ECE of before must leave first: CE changed
+        while an ACK was delayed (dctcp_ece_ack_update).
+        """
+        if dctcp:
+            ack_first = ce != self.ece and self.rcv_nxt != self.last_ack_sent
             self.ece = ce
-            return owed
+            return ack_first
         if cwr:
             self.ece = False
-            self.ack_due = True  # its window may be one segment: do not let it wait
+            self.ack_due = True  # the peer's cwnd may be one segment: a delayed ACK would stop it
         self.ece = self.ece or ce
         return False
 
     def deliver(self, payload: Payload, length: int, now: float) -> None:
-        """Take the payload that comes next, wholly inside the window, nothing waiting behind it."""
+        """Take the payload at rcv_nxt. It lies inside the window, and no payload waits behind it."""
         self.rcv_nxt += length
-        self.unread += length
+        self.unread_bytes += length
         self.received.append(payload)
-        if self._quick:
-            self._quick -= 1
+        if self._quick_acks:
+            self._quick_acks -= 1
             self.ack_due = True
-        elif self.rcv_nxt - self.acked >= 2 * self.mss:
+        elif self.rcv_nxt - self.last_ack_sent >= 2 * self.mss:
             self.ack_due = True
-        elif self.ack_at == inf:
-            self.ack_at = now + DELAYED_ACK_S
+        elif self.delayed_ack_at == inf:
+            self.delayed_ack_at = now + DELAYED_ACK_S
 
-    def receive(self, seq: int, payload: Payload, now: float) -> None:
-        """Take payload from anywhere: keep what is new and inside the window, release the rest."""
+    def on_data_received(self, seq: int, payload: Payload, now: float) -> None:
+        """Take payload at any `seq`: keep what is new and inside the window, release the rest."""
         end = seq + len(payload)
-        limit = self.rcv_adv if self.fin_at is None else min(self.rcv_adv, self.fin_at)
+        limit = self.rcv_adv if self.fin_seq is None else min(self.rcv_adv, self.fin_seq)
         start, stop = max(seq, self.rcv_nxt), min(end, limit)
         if seq < self.rcv_nxt:
-            self.duplicate = (seq, min(end, self.rcv_nxt))
+            self.duplicate_sack = (seq, min(end, self.rcv_nxt))
             self.ack_due = True
         if end > limit:
             self.ack_due = True
@@ -121,85 +133,88 @@ class Receiver:
             return
         self.ack_due = True
         duplicate = self.reassembly.insert(start, payload)
-        self.duplicate = self.duplicate or duplicate
+        self.duplicate_sack = self.duplicate_sack or duplicate
         if start == self.rcv_nxt:
-            self._fill()
+            self._deliver_reassembled()
 
-    def _fill(self) -> None:
-        """A hole is closed: what waited for it is in order now."""
+    def _deliver_reassembled(self) -> None:
+        """A hole has closed: the range behind it is in order now (tcp_ofo_queue)."""
         taken = self.reassembly.take(self.rcv_nxt)
         if taken is not None:
             end, payloads = taken
-            self.unread += end - self.rcv_nxt
+            self.unread_bytes += end - self.rcv_nxt
             self.rcv_nxt = end
             self.received.extend(payloads)
 
-    def receive_fin(self, at: int) -> bool:
-        """A FIN numbered `at`, inside the window; True when everything before it has arrived just now."""
+    def on_fin_received(self, seq: int) -> bool:
+        """The peer's FIN has sequence number `seq`, inside the window. Returns whether it is in order."""
         self.ack_due = True
-        if self.fin_at is None and at >= self.rcv_nxt:
-            self.fin_at = at
-        return self.finish()
+        if self.fin_seq is None and seq >= self.rcv_nxt:
+            self.fin_seq = seq
+        return self.take_fin()
 
-    def finish(self) -> bool:
-        """Whether the FIN is next; it is then taken."""
-        if self.fin_at != self.rcv_nxt or self.fin_received:
+    def take_fin(self) -> bool:
+        """Take the FIN if it is next in order; returns whether it was taken now."""
+        if self.fin_seq != self.rcv_nxt or self.fin_received:
             return False
         self.fin_received = True
         self.rcv_nxt += 1
         return True
 
     def consumed(self, count: int) -> None:
-        """The application took `count` bytes; announce the room once it is worth a segment.
-
-        Worth it is twice what the peer still may send, at least two segments, or half the buffer.
-        """
-        self.unread -= count
-        opened = self._edge() - self.rcv_adv
+        """The application took `count` bytes. An ACK is due if the window can grow by enough: by twice what
+        the peer may still send, at least two segments, or by half the buffer."""
+        self.unread_bytes -= count
+        growth = self._window_edge() - self.rcv_adv
         remaining = self.rcv_adv - self.rcv_nxt
-        if opened >= min(max(2 * self.mss, remaining), self.buffer_bytes // 2) and not self.fin_received:
+        if growth >= min(max(2 * self.mss, remaining), self.buffer_bytes // 2) and not self.fin_received:
             self.ack_due = True
 
-    def _edge(self) -> int:
-        return self.rcv_nxt - self.unread + self.buffer_bytes
+    def _window_edge(self) -> int:
+        """The right edge that the buffer has room for."""
+        return self.rcv_nxt - self.unread_bytes + self.buffer_bytes
 
-    def window(self) -> int:
-        """The window field of a header that leaves now, scaled; the edge so promised is remembered."""
-        nxt, edge, shift = self.rcv_nxt, self._edge(), self.shift
-        opened = edge - self.rcv_adv
+    def select_window(self) -> int:
+        """The scaled window field of a header that leaves now; the edge it promises becomes rcv_adv."""
+        nxt, edge, wscale = self.rcv_nxt, self._window_edge(), self.rcv_wscale
+        growth = edge - self.rcv_adv
         right = self.rcv_adv
-        if opened > 0 and (opened >= self.mss or 2 * opened >= self.buffer_bytes):
+        if growth > 0 and (growth >= self.mss or 2 * growth >= self.buffer_bytes):
             right = edge
         field = right - nxt
         if field <= 0:
             return 0
-        # Rounded up, the edge does not move left. It creeps right by less than a unit a segment, so a
-        # peer of tiny segments could stretch the buffer: past an eighth of it, round down (RFC 7323, 2.4).
-        creep = ((field + (1 << shift) - 1) >> shift << shift) + nxt - edge
-        field = field >> shift if creep > self.buffer_bytes >> 3 else (field + (1 << shift) - 1) >> shift
+        # Rounding up keeps the edge from moving left. Each segment then moves the edge right by less than a
+        # scaling unit, so a peer of tiny segments could stretch the window: once it is stretched by an eighth
+        # of the buffer, round down (RFC 7323 section 2.4).
+        stretch = ((field + (1 << wscale) - 1) >> wscale << wscale) + nxt - edge
+        if stretch > self.buffer_bytes >> 3:
+            field = field >> wscale
+        else:
+            field = (field + (1 << wscale) - 1) >> wscale
         if field > 65535:
             field = 65535
-        if nxt + (field << shift) > self.rcv_adv:
-            self.rcv_adv = nxt + (field << shift)
+        if nxt + (field << wscale) > self.rcv_adv:
+            self.rcv_adv = nxt + (field << wscale)
         return field
 
-    def sack_blocks(self, most: int) -> tuple[tuple[int, int], ...]:
-        """Up to `most` blocks (unwrapped): first a duplicate to be reported, then what waits beyond holes."""
+    def sack_blocks(self, max_blocks: int) -> tuple[tuple[int, int], ...]:
+        """Up to `max_blocks` SACK blocks (unwrapped): a D-SACK first, then what waits beyond holes."""
         blocks = self.reassembly.blocks()
-        if self.duplicate is not None:
-            blocks = (self.duplicate, *blocks)
-            self.duplicate = None
-        return blocks[:most]
+        if self.duplicate_sack is not None:
+            blocks = (self.duplicate_sack, *blocks)
+            self.duplicate_sack = None
+        return blocks[:max_blocks]
 
-    def ack_sent(self) -> None:
-        """A segment with the current rcv_nxt has left."""
-        self.acked = self.rcv_nxt
+    def on_ack_sent(self) -> None:
+        """A segment that acknowledges rcv_nxt has left."""
+        self.last_ack_sent = self.rcv_nxt
         self.ack_due = False
-        self.ack_at = inf
+        self.delayed_ack_at = inf
 
     def clear(self) -> None:
-        """Release what waits for holes. What is in order belongs to the application."""
+        """Release what waits for holes. Payload in order belongs to the application."""
         self.reassembly.clear()
-        self.duplicate = None
+        self.duplicate_sack = None
         self.ack_due = False
-        self.ack_at = inf
+        self.delayed_ack_at = inf

@@ -1,8 +1,10 @@
-"""Deliveries and clock in; which records are lost, and what that does to the window, out. Owns the episode.
+"""Deliveries and time in; which segments are lost, and what that means for cwnd, out. Owns the recovery
+episode.
 
-RFC 8985 (RACK: a segment is lost when one sent a reordering window later was delivered), RFC 6675 (episode),
-RFC 6937 (the window meanwhile), RFC 5682 (F-RTO), RFC 4015 and 3708 (undo by timestamps and D-SACK);
-net/ipv4/tcp_recovery.c. Without SACK: RFC 6582 and 3042.
+RFC 8985 (RACK: a segment is lost when a segment sent a reordering window later was delivered), RFC 6675
+(episode), RFC 6937 (cwnd meanwhile), RFC 5682 (F-RTO), RFC 4015 and 3708 (undo by timestamps and by D-SACK);
+net/ipv4/tcp_recovery.c, tcp_fastretrans_alert and tcp_process_loss in net/ipv4/tcp_input.c. Without SACK: RFC
+6582 and 3042.
 """
 
 from __future__ import annotations
@@ -14,22 +16,22 @@ from nodes.tcp.congestion.control import CongestionControl
 from nodes.tcp.mib import TcpMib
 from nodes.tcp.prr import ProportionalRate
 from nodes.tcp.rtt import RttEstimator
-from nodes.tcp.sack import Record, Scoreboard
-from nodes.tcp.seq import precedes
-from nodes.tcp.stamp import stamp
+from nodes.tcp.sack import Scoreboard, SentSegment
+from nodes.tcp.seq import precedes, ts_val
 
-# Links that hop between processors reorder by hundreds of microseconds on paths of tens: a quarter of the
-# least round trip alone, as the RFC has it, would take that for loss. Linux's timers have this grain too.
-REORDERING_LEAST_S = 0.001
-_REORDERING_KEPT = 16  # recoveries for which a widened reordering window persists
-_DUPLICATES = 3
-# Of the least round trip: what comes back sooner answers something else. Timestamps cannot tell of a SACK,
-# as the ACK of an out-of-order segment echoes an older one.
-_NO_ROUND_TRIP = 0.9
+# A path whose packets move between processors reorders by hundreds of microseconds at round trips of tens. A
+# quarter of the minimum RTT alone, as the RFC has it, would take that for loss. Linux's timers have this
+# granularity too.
+REORDERING_MIN_S = 0.001
+_REO_WND_PERSIST = 16  # TCP_RACK_RECOVERY_THRESH: recoveries for which a wider reordering window is kept
+_DUPACK_THRESHOLD = 3
+# Fraction of the minimum RTT: an ACK that comes sooner is not of the retransmission. For SACK timestamps
+# cannot tell, since the ACK of an out-of-order segment echoes an older TSval.
+_MIN_RTT_FRACTION = 0.9
 
 
 class Phase(IntEnum):
-    """The kernel's tcp_ca_state numbers."""
+    """tcp_ca_state, with the kernel's numbers."""
 
     OPEN = 0
     RECOVERY = 3
@@ -37,224 +39,247 @@ class Phase(IntEnum):
 
 
 class Recovery:
-    """One connection's loss detection. Times in seconds, sequence numbers unwrapped."""
+    """Loss detection and recovery of one connection. Times in seconds, sequence numbers unwrapped."""
 
     __slots__ = (
-        "_board", "_frto", "_kept", "_mib", "_mult", "_mult_until", "_rack_end", "_rack_rtt",
-        "_rack_sent_at", "_resent_stamp", "_rtt", "_undo_bytes", "_undo_from", "control", "duplicates",
-        "force", "phase", "point", "prefer_new", "prr", "reo_at",
+        "_frto", "_mib", "_rack_end_seq", "_rack_rtt", "_rack_sent_at", "_reo_wnd_persist", "_reo_wnd_round",
+        "_reo_wnd_steps", "_retrans_stamp", "_rtt", "_scoreboard", "_undo_marker", "_undo_retrans", "control",
+        "dupacks", "force_retransmit", "phase", "prr", "recovery_point", "reo_timeout_at", "send_new_first",
     )  # fmt: skip
 
-    def __init__(self, board: Scoreboard, rtt: RttEstimator, control: CongestionControl, mib: TcpMib) -> None:
-        self._board = board
+    def __init__(
+        self, scoreboard: Scoreboard, rtt: RttEstimator, control: CongestionControl, mib: TcpMib
+    ) -> None:
+        self._scoreboard = scoreboard
         self._mib = mib
         self._rtt = rtt
         self.control = control
         self.phase = Phase.OPEN
-        self.point = 0  # the episode ends when this is acknowledged
-        self.reo_at = inf  # when a record now within the reordering window will count as lost
-        self.force = False  # one retransmission is due whatever cwnd says (RFC 6675 section 5, step 4.3)
-        self.prr: ProportionalRate | None = None  # while in RECOVERY
-        self.prefer_new = False  # send new data now and not the old again (RFC 5682 section 2.1, step 2b)
-        self._frto = False  # the timeout may have been spurious; not yet told
+        self.recovery_point = 0  # the episode ends when this is acknowledged (high_seq)
+        self.reo_timeout_at = inf  # when a segment inside the reordering window becomes lost
+        self.force_retransmit = False  # one retransmission despite cwnd (RFC 6675 section 5, step 4.3)
+        self.prr: ProportionalRate | None = None  # in Phase.RECOVERY
+        self.send_new_first = False  # new data before retransmissions (RFC 5682 section 2.1, step 2b)
+        self._frto = False  # the timeout may have been spurious: F-RTO waits for ACKs that tell
         self._rack_sent_at = -inf
-        self._rack_end = 0
+        self._rack_end_seq = 0
         self._rack_rtt = 0.0
-        self._mult = 1  # reordering windows in units of min_rtt / 4 (section 6.2, step 4)
-        self._mult_until = 0
-        self._kept = 0
-        self.duplicates = 0  # duplicate ACKs, counted only where SACK is not to be had
-        self._undo_from = 0
-        self._undo_bytes = 0  # retransmitted in this episode and not yet reported as a duplicate
-        self._resent_stamp: int | None = None  # TSval of the episode's first retransmission
+        self._reo_wnd_steps = 1  # reordering window in units of min_rtt / 4 (section 6.2, step 4)
+        self._reo_wnd_round = 0  # no further step before this is acknowledged
+        self._reo_wnd_persist = 0
+        self.dupacks = 0  # duplicate ACKs, counted only without SACK
+        self._undo_marker = 0  # snd_una when the episode began
+        self._undo_retrans = 0  # bytes retransmitted in this episode and not reported as duplicates
+        self._retrans_stamp: int | None = None  # TSval of the episode's first retransmission
 
-    def delivered(self, record: Record, now: float, ts_ecr: int = 0) -> None:
-        """Learn from a record that arrived (section 6.2, step 2); `ts_ecr` of a cumulative ACK, else 0."""
-        rtt = now - record.sent_at
-        if record.transmissions > 1:
-            early = ts_ecr and precedes(ts_ecr, stamp(record.sent_at))
-            if early or rtt < _NO_ROUND_TRIP * self._rtt.min_rtt:
-                return  # an earlier transmission arrived, not the one we would be timing
-        sent_at = record.sent_at
-        if sent_at > self._rack_sent_at or (sent_at == self._rack_sent_at and record.end > self._rack_end):
+    # --- detection --------------------------------------------------------------------------------
+
+    def on_segment_delivered(self, segment: SentSegment, now: float, ts_ecr: int = 0) -> None:
+        """An ACK or SACK reports `segment` (section 6.2, step 2). `ts_ecr`: of a cumulative ACK, else 0."""
+        rtt = now - segment.sent_at
+        if segment.transmissions > 1:
+            early = ts_ecr and precedes(ts_ecr, ts_val(segment.sent_at))
+            if early or rtt < _MIN_RTT_FRACTION * self._rtt.min_rtt:
+                return  # an earlier transmission arrived, and `sent_at` is of the last one
+        sent_at = segment.sent_at
+        if sent_at > self._rack_sent_at or (
+            sent_at == self._rack_sent_at and segment.end > self._rack_end_seq
+        ):
             self._rack_sent_at = sent_at
-            self._rack_end = record.end
+            self._rack_end_seq = segment.end
             self._rack_rtt = rtt
 
     @property
     def reordering_window(self) -> float:
-        """Seconds by which a segment may arrive late and not be lost."""
-        least = self._rtt.min_rtt / 4
-        window = self._mult * (least if REORDERING_LEAST_S < least < inf else REORDERING_LEAST_S)
-        return min(window, max(self._rtt.srtt, REORDERING_LEAST_S * self._mult))
+        """Seconds by which a segment may be late without being lost."""
+        quarter = self._rtt.min_rtt / 4
+        window = self._reo_wnd_steps * (quarter if REORDERING_MIN_S < quarter < inf else REORDERING_MIN_S)
+        return min(window, max(self._rtt.srtt, REORDERING_MIN_S * self._reo_wnd_steps))
 
-    def detect(self, now: float, snd_nxt: int) -> None:
-        """Mark as lost what was sent a reordering window before something that has arrived."""
-        self.reo_at = inf
-        late = self._rack_rtt + self.reordering_window
-        latest, board, marked = self._rack_sent_at, self._board, False
-        for record in board.records:
-            if record.sacked or record.lost:
+    def detect_losses(self, now: float, snd_nxt: int) -> None:
+        """Mark segments lost that were sent a reordering window before one that was delivered
+        (tcp_rack_mark_lost)."""
+        self.reo_timeout_at = inf
+        timeout = self._rack_rtt + self.reordering_window
+        rack_sent_at, scoreboard, marked = self._rack_sent_at, self._scoreboard, False
+        for segment in scoreboard.segments:
+            if segment.sacked or segment.lost:
                 continue
-            if record.sent_at > latest or (record.sent_at == latest and record.end >= self._rack_end):
-                if record.transmissions == 1:
-                    break  # first transmissions lie in order of time: none behind this one is older
+            if segment.sent_at > rack_sent_at or (
+                segment.sent_at == rack_sent_at and segment.end >= self._rack_end_seq
+            ):
+                if segment.transmissions == 1:
+                    break  # first transmissions are in order of time: none behind this one is older
                 continue
-            deadline = record.sent_at + late
-            if deadline <= now:
-                board.mark_lost(record)
+            lost_at = segment.sent_at + timeout
+            if lost_at <= now:
+                scoreboard.mark_lost(segment)
                 marked = True
-            elif deadline < self.reo_at:
-                self.reo_at = deadline
+            elif lost_at < self.reo_timeout_at:
+                self.reo_timeout_at = lost_at
         if marked and self.phase is Phase.OPEN:
-            self._begin(Phase.RECOVERY, now, snd_nxt)
+            self._enter(Phase.RECOVERY, now, snd_nxt)
 
-    def duplicate(self, now: float, snd_nxt: int, mss: int) -> None:
+    def on_duplicate_ack(self, now: float, snd_nxt: int, mss: int) -> None:
         """A duplicate ACK from a peer without SACK (RFC 6582 section 3.2)."""
-        self._frto = self.prefer_new = False  # RFC 5682 section 2.1, steps 2a and 3a: a loss like any other
-        self.duplicates += 1
-        board = self._board
-        board.reno_bytes = min(board.reno_bytes + mss, max(0, snd_nxt - board.records[0].seq - mss))
-        if self.duplicates == _DUPLICATES and self.phase is Phase.OPEN:
-            self._mark_head(mss)
-            self._begin(Phase.RECOVERY, now, snd_nxt)
+        # RFC 5682 section 2.1, steps 2a and 3a: the timeout was not spurious
+        self._frto = self.send_new_first = False
+        self.dupacks += 1
+        scoreboard = self._scoreboard
+        scoreboard.reno_sacked_bytes = min(
+            scoreboard.reno_sacked_bytes + mss, max(0, snd_nxt - scoreboard.segments[0].seq - mss)
+        )
+        if self.dupacks == _DUPACK_THRESHOLD and self.phase is Phase.OPEN:
+            self._mark_head_lost(mss)
+            self._enter(Phase.RECOVERY, now, snd_nxt)
 
-    def forget_duplicates(self) -> None:
-        """snd_una moved outside an episode: duplicates count anew."""
-        self.duplicates = self._board.reno_bytes = 0
+    def reset_dupacks(self) -> None:
+        """snd_una advanced outside an episode: count duplicate ACKs from 0."""
+        self.dupacks = self._scoreboard.reno_sacked_bytes = 0
 
-    def _mark_head(self, mss: int) -> None:
-        board = self._board
-        head = board.records[0]
+    def _mark_head_lost(self, mss: int) -> None:
+        """Mark the first segment of `mss` bytes lost (tcp_mark_head_lost)."""
+        scoreboard = self._scoreboard
+        head = scoreboard.segments[0]
         if head.lost:
             return
         if head.end - head.fin - head.seq > mss:
-            board.split(0, head.seq + mss)
-        board.mark_lost(head)
+            scoreboard.split(0, head.seq + mss)
+        scoreboard.mark_lost(head)
 
-    def advanced(self, ack: int, mss: int, without_sack: bool) -> None:
-        """snd_una moved to `ack` inside an episode: end it, or without SACK resend the next hole."""
-        self.duplicates = 0
-        if ack >= self.point:
-            if self.prr is not None:
-                self.control.cwnd = self.control.ssthresh
-            self._leave()
-            if self._kept:
-                self._kept -= 1
-                if not self._kept:
-                    self._mult = 1
-        elif without_sack and self.phase is Phase.RECOVERY:
-            self._mark_head(mss)
-            self.force = True
-
-    def timed_out(self, now: float, snd_nxt: int, mss: int) -> None:
-        """The retransmission timer expired: all that was not reported is lost (RFC 6298 section 5.4)."""
-        board = self._board
-        if board.records and board.records[0].sacked:
+    def on_retransmission_timeout(self, now: float, snd_nxt: int, mss: int) -> None:
+        """All segments that were not sacked are lost (RFC 6298 section 5.4; tcp_enter_loss)."""
+        scoreboard = self._scoreboard
+        if scoreboard.segments and scoreboard.segments[0].sacked:
             self._mib.TcpExtTCPSACKReneging += 1
-            board.forget_sacks()
-        for record in board.records:
-            if not record.sacked and not record.lost:
-                board.mark_lost(record)
-        self.reo_at = inf
-        self.prefer_new = False
-        board.reno_bytes = 0
-        if self.phase is not Phase.LOSS or board.records[0].transmissions == 1:
-            self._begin(Phase.LOSS, now, snd_nxt)
+            scoreboard.clear_sacked()
+        for segment in scoreboard.segments:
+            if not segment.sacked and not segment.lost:
+                scoreboard.mark_lost(segment)
+        self.reo_timeout_at = inf
+        self.send_new_first = False
+        scoreboard.reno_sacked_bytes = 0
+        if self.phase is not Phase.LOSS or scoreboard.segments[0].transmissions == 1:
+            self._enter(Phase.LOSS, now, snd_nxt)
             self._frto = True
         else:
-            self.control.cwnd = mss  # RFC 5681 section 3.1: the threshold stays for a repeated timeout
-        self.force = True
+            self.control.cwnd = mss  # RFC 5681 section 3.1: a repeated timeout leaves ssthresh as it is
+        self.force_retransmit = True
 
-    def reopened(self) -> None:
-        """A window that was shut while data was out has opened: what the peer dropped goes again at once."""
-        head = self._board.records[0]
+    def on_window_reopened(self) -> None:
+        """The peer's window was zero with data in flight and has opened: retransmit what the peer dropped
+        without waiting for a timer."""
+        head = self._scoreboard.segments[0]
         if not head.lost and not head.sacked:
-            self._board.mark_lost(head)
-        self.force = True
+            self._scoreboard.mark_lost(head)
+        self.force_retransmit = True
 
-    def _begin(self, phase: Phase, now: float, snd_nxt: int) -> None:
-        board = self._board
+    # --- the episode ------------------------------------------------------------------------------
+
+    def _enter(self, phase: Phase, now: float, snd_nxt: int) -> None:
+        """Begin an episode: tcp_enter_recovery or tcp_enter_loss."""
+        scoreboard = self._scoreboard
         self.prr, self._frto = None, False
         if phase is Phase.LOSS:
             self.control.on_timeout(now)
         else:
             self.control.on_loss(now)
-            self.force = True
-            flight = snd_nxt - board.records[0].seq - board.sacked_bytes
-            self.prr = ProportionalRate(flight)
-            if board.sacked_bytes:
+            self.force_retransmit = True
+            in_flight = snd_nxt - scoreboard.segments[0].seq - scoreboard.sacked_bytes
+            self.prr = ProportionalRate(in_flight)
+            if scoreboard.sacked_bytes:
                 self._mib.TcpExtTCPSackRecovery += 1
             else:
                 self._mib.TcpExtTCPRenoRecovery += 1
         self.phase = phase
-        self.point = snd_nxt
-        self._undo_from = board.records[0].seq
-        self._undo_bytes = 0
-        self._resent_stamp = None
+        self.recovery_point = snd_nxt
+        self._undo_marker = scoreboard.segments[0].seq
+        self._undo_retrans = 0
+        self._retrans_stamp = None
 
-    def resent(self, record: Record, now: float) -> None:
-        """A record was sent again: remember what could prove that needless."""
-        self.force = False
-        self._undo_bytes += record.end - record.seq
+    def on_segment_retransmitted(self, segment: SentSegment, now: float) -> None:
+        """Note what a later ACK needs to prove this retransmission unnecessary."""
+        self.force_retransmit = False
+        self._undo_retrans += segment.end - segment.seq
         if self.prr is not None:
-            self.prr.sent(record.end - record.seq)
-        if self._resent_stamp is None:
-            self._resent_stamp = stamp(now)
+            self.prr.on_bytes_sent(segment.end - segment.seq)
+        if self._retrans_stamp is None:
+            self._retrans_stamp = ts_val(now)
 
-    def proves_needless(self, ts_ecr: int) -> bool:
-        """Whether new data was acknowledged by a segment that our retransmission cannot have caused."""
-        first = self._resent_stamp
-        return first is not None and ts_ecr != 0 and precedes(ts_ecr, first)
+    def on_snd_una_advanced(self, ack: int, mss: int, without_sack: bool) -> None:
+        """snd_una advanced to `ack` inside an episode: end the episode, or without SACK retransmit the next
+        hole (a partial ACK, RFC 6582 section 3.2)."""
+        self.dupacks = 0
+        if ack >= self.recovery_point:
+            if self.prr is not None:
+                self.control.cwnd = self.control.ssthresh
+            self._leave()
+            if self._reo_wnd_persist:
+                self._reo_wnd_persist -= 1
+                if not self._reo_wnd_persist:
+                    self._reo_wnd_steps = 1
+        elif without_sack and self.phase is Phase.RECOVERY:
+            self._mark_head_lost(mss)
+            self.force_retransmit = True
 
-    def duplicate_reported(self, left: int, right: int, snd_nxt: int, snd_una: int) -> None:
-        """A D-SACK for [left, right): widen the window once a round trip, undo if all was needless."""
-        if snd_una >= self._mult_until:
-            self._mult_until = snd_nxt
-            self._mult = min(self._mult + 1, 64)
-            self._kept = _REORDERING_KEPT
-        if left >= self._undo_from and self._undo_bytes:
-            self._undo_bytes -= right - left
-            if self._undo_bytes <= 0:
+    def update_cwnd(self, delivered_bytes: int, in_flight: int, mss: int) -> None:
+        """Set cwnd inside an episode, before segments are sent (tcp_cwnd_reduction). `delivered_bytes`: since
+        the connection began."""
+        if self.prr is not None:
+            control = self.control
+            cwnd = self.prr.cwnd(delivered_bytes, in_flight, control.ssthresh, mss)
+            if cwnd is not None:
+                control.cwnd = cwnd
+
+    def _leave(self) -> None:
+        self.phase = Phase.OPEN
+        self.force_retransmit = self.send_new_first = self._frto = False
+        self.prr = None
+        self._scoreboard.reno_sacked_bytes = 0
+
+    # --- spurious retransmissions -----------------------------------------------------------------
+
+    def eifel_detects_spurious(self, ts_ecr: int) -> bool:
+        """Whether the ACK of new data echoes a TSval from before our first retransmission (RFC 3522)."""
+        stamp = self._retrans_stamp
+        return stamp is not None and ts_ecr != 0 and precedes(ts_ecr, stamp)
+
+    def frto_detects_spurious(self, snd_una_advanced: bool, with_sack: bool) -> bool:
+        """F-RTO (RFC 5682 section 3.1): whether the ACK reports a segment that was sent before the timeout
+        and not retransmitted. Ask once for each ACK, after the scoreboard has taken it."""
+        if not self._frto:
+            return False
+        scoreboard = self._scoreboard
+        original = 0 < scoreboard.orig_delivered_end <= self.recovery_point and (
+            with_sack or not scoreboard.retrans_acked
+        )
+        if original:
+            self._mib.TcpExtTCPSpuriousRTOs += 1
+            return True
+        if self.send_new_first:
+            self._frto = self.send_new_first = False  # the second ACK did not tell: treat it as a real loss
+        elif snd_una_advanced:
+            self.send_new_first = True
+        return False
+
+    def on_dsack_received(self, left: int, right: int, snd_nxt: int, snd_una: int) -> None:
+        """A D-SACK for [left, right): widen the reordering window once a round trip, and undo the episode if
+        all of its retransmissions were duplicates."""
+        if snd_una >= self._reo_wnd_round:
+            self._reo_wnd_round = snd_nxt
+            self._reo_wnd_steps = min(self._reo_wnd_steps + 1, 64)
+            self._reo_wnd_persist = _REO_WND_PERSIST
+        if left >= self._undo_marker and self._undo_retrans:
+            self._undo_retrans -= right - left
+            if self._undo_retrans <= 0:
                 self._mib.TcpExtTCPDSACKUndo += 1
                 self.undo()
 
     def undo(self) -> None:
-        """The episode rests on a mistake: windows as before, nothing lost."""
-        self._undo_bytes = 0
-        self._resent_stamp = None
-        self._board.forget_losses()
+        """The episode was spurious: restore cwnd and ssthresh, count nothing as lost
+        (tcp_undo_cwnd_reduction)."""
+        self._undo_retrans = 0
+        self._retrans_stamp = None
+        self._scoreboard.clear_lost()
         self.control.undo()
         self._leave()
-
-    def _leave(self) -> None:
-        self.phase = Phase.OPEN
-        self.force = self.prefer_new = self._frto = False
-        self.prr = None
-        self._board.reno_bytes = 0
-
-    def reduce(self, delivered: int, in_flight: int, mss: int) -> None:
-        """The window of an episode, before something is sent; `delivered` bytes in all since the start."""
-        if self.prr is not None:
-            control = self.control
-            cwnd = self.prr.window(delivered, in_flight, control.ssthresh, mss)
-            if cwnd is not None:
-                control.cwnd = cwnd
-
-    def proves_spurious(self, advanced: bool, with_sack: bool) -> bool:
-        """F-RTO (RFC 5682 section 3.1): whether what arrived now was sent before the timeout and only then.
-
-        Ask once an ACK, after the scoreboard has taken it; `advanced`: it moved snd_una.
-        """
-        if not self._frto:
-            return False
-        board = self._board
-        original = 0 < board.first_try_end <= self.point and (with_sack or not board.retried)
-        if original:
-            self._mib.TcpExtTCPSpuriousRTOs += 1
-            return True
-        if self.prefer_new:
-            self._frto = self.prefer_new = False  # the second ACK told nothing: a loss like any other
-        elif advanced:
-            self.prefer_new = True
-        return False

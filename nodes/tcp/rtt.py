@@ -1,7 +1,7 @@
-"""Round-trip times in, retransmission timeout out. Owns srtt, rttvar, the minimum and the back-off.
+"""Round-trip times in, the retransmission timeout out. Owns SRTT, RTTVAR, the minimum and the back-off.
 
-RFC 6298; net/ipv4/tcp_input.c tcp_rtt_estimator. As Linux does, the lower bound of 200 ms is put under the
-variance term and not under the sum, so a peer's delayed ACK never meets the timeout.
+RFC 6298; net/ipv4/tcp_input.c tcp_rtt_estimator. As in Linux the minimum of 200 ms applies to the variance
+term and not to the sum, so that a peer's delayed ACK never causes a timeout.
 """
 
 from __future__ import annotations
@@ -11,31 +11,32 @@ from math import inf
 RTO_MIN_S = 0.2
 RTO_MAX_S = 120.0
 RTO_INITIAL_S = 1.0
-_LEAST_RTT_S = 1e-6  # a clock that did not move between sending and hearing still measured something
+_RTT_MIN_S = 1e-6  # a clock that did not advance between the segment and its ACK counts as this
 
 
 class RttEstimator:
-    """One path's round-trip time, all in seconds."""
+    """The round-trip time of one path, all in seconds."""
 
     __slots__ = ("_rto", "backoff", "min_rtt", "rttvar", "srtt")
 
     def __init__(self) -> None:
-        self.srtt = 0.0  # 0: nothing measured yet
+        self.srtt = 0.0  # 0: no measurement yet
         self.rttvar = 0.0
         self.min_rtt = inf
-        self.backoff = 0  # doublings since the last new acknowledgement
+        self.backoff = 0  # how often RTO was doubled since the last new acknowledgement
         self._rto = RTO_INITIAL_S
 
-    def sample_echo(self, elapsed_ms: int) -> None:
-        """Take what the echo of a timestamp tells: too coarse for the minimum, and 0 means less than 1."""
-        least = self.min_rtt
+    def sample_ts_ecr(self, elapsed_ms: int) -> None:
+        """Take a measurement from an echoed timestamp. Its milliseconds are too coarse for the minimum, and 0
+        means less than 1."""
+        min_rtt = self.min_rtt
         self.sample(max(elapsed_ms, 1) / 1000)
-        self.min_rtt = least
+        self.min_rtt = min_rtt
 
     def sample(self, rtt: float) -> None:
-        """Take one measurement by our own clock. Never one of a retransmitted segment (Karn)."""
-        if rtt < _LEAST_RTT_S:
-            rtt = _LEAST_RTT_S
+        """Take a measurement by our own clock, never of a retransmitted segment (Karn's algorithm)."""
+        if rtt < _RTT_MIN_S:
+            rtt = _RTT_MIN_S
         if rtt < self.min_rtt:
             self.min_rtt = rtt
         if self.srtt == 0.0:

@@ -1,8 +1,9 @@
-"""Acknowledgements and SACK blocks in, what is still in flight out. Owns the records of sent segments.
+"""Transmissions, ACKs and SACK blocks in; which bytes are in flight, sacked or lost out.
 
-RFC 2018, RFC 6675 section 3; net/ipv4/tcp_input.c tcp_clean_rtx_queue, tcp_sacktag_write_queue. One record a
-transmitted super-segment; it is split where a SACK block or a retransmission ends, and parts share the
-payload, so a split copies nothing and touches no payload.
+RFC 2018, RFC 6675 section 3 (the scoreboard); the kernel's rtx queue: net/ipv4/tcp_input.c
+tcp_clean_rtx_queue, tcp_sacktag_write_queue. Owns the segments that were sent and not acknowledged, and their
+payload. A transmitted super-segment is one SentSegment. It is split where a SACK block or a retransmission
+ends; the parts share the payload, so a split copies nothing and reads no payload.
 """
 
 from __future__ import annotations
@@ -13,232 +14,235 @@ from operator import attrgetter
 from nodes.tcp.segment import Payload
 
 _END = attrgetter("end")
-_SEQ = attrgetter("seq")
 
 
-class _Held:
-    """One payload, shared by the records that it was split into."""
+class _SharedPayload:
+    """One payload with a count of the SentSegments that it is part of."""
 
-    __slots__ = ("base", "holders", "payload")
+    __slots__ = ("base", "payload", "users")
 
     def __init__(self, payload: Payload, base: int) -> None:
         self.payload = payload
         self.base = base  # sequence number of its first byte
-        self.holders = 1
+        self.users = 1
 
-    def drop(self) -> None:
-        self.holders -= 1
-        if not self.holders:
+    def put(self) -> None:
+        self.users -= 1
+        if not self.users:
             self.payload.release()
 
 
-class Record:
+class SentSegment:
     """Sequence space [seq, end) that was sent; `fin` is 1 when its last number is the FIN."""
 
-    __slots__ = ("end", "fin", "held", "lost", "sacked", "sent_at", "seq", "transmissions")
+    __slots__ = ("end", "fin", "lost", "sacked", "sent_at", "seq", "shared", "transmissions")
 
-    def __init__(self, seq: int, end: int, fin: int, held: _Held | None, sent_at: float) -> None:
+    def __init__(self, seq: int, end: int, fin: int, shared: _SharedPayload | None, sent_at: float) -> None:
         self.seq = seq
         self.end = end
         self.fin = fin
-        self.held = held
+        self.shared = shared
         self.sent_at = sent_at  # of the last transmission
         self.transmissions = 1
         self.sacked = False
-        self.lost = False  # and not yet sent again
+        self.lost = False  # marked lost and not retransmitted since
 
-    def copy(self) -> Payload | None:
-        """References of its own to the record's bytes, for one transmission."""
-        held = self.held
+    def clone_payload(self) -> Payload | None:
+        """New references to the segment's bytes, for one transmission (skb_clone in __tcp_transmit_skb)."""
+        shared = self.shared
         stop = self.end - self.fin
-        if held is None or self.seq >= stop:
+        if shared is None or self.seq >= stop:
             return None
-        return held.payload.slice(self.seq - held.base, stop - held.base)
+        return shared.payload.slice(self.seq - shared.base, stop - shared.base)
 
 
 class Scoreboard:
-    """Records in order of sequence. Bytes in flight are snd_nxt - snd_una - sacked_bytes - lost_bytes."""
+    """`segments` in order of sequence. In flight are snd_nxt - snd_una - sacked_bytes - lost_bytes bytes."""
 
     __slots__ = (
-        "_lost_from", "_seen", "first_try_end", "lost_bytes", "records", "reno_bytes", "retried",
-        "sacked_bytes",
+        "_retransmit_hint", "_sack_cache", "lost_bytes", "orig_delivered_end", "reno_sacked_bytes",
+        "retrans_acked", "sacked_bytes", "segments",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.segments: list[SentSegment] = []
         self.sacked_bytes = 0
         self.lost_bytes = 0
-        self.reno_bytes = 0  # what duplicate ACKs say has arrived, where SACK is not to be had
-        self.first_try_end = 0  # end of the last record delivered that was sent only once
-        self.retried = False  # the last `acknowledge` covered one that was sent again
-        self._lost_from = 0  # no record before this number is lost
-        self._seen: tuple[tuple[int, int], ...] = ()  # the blocks of the last ACK, marked already
+        self.reno_sacked_bytes = 0  # without SACK: bytes that duplicate ACKs say have arrived
+        # End of the last delivered segment that was sent once (FLAG_ORIG_SACK_ACKED); the caller clears it.
+        self.orig_delivered_end = 0
+        self.retrans_acked = False  # the last ACK covered a retransmitted segment (FLAG_RETRANS_DATA_ACKED)
+        self._retransmit_hint = 0  # no segment before this sequence number is lost
+        self._sack_cache: tuple[tuple[int, int], ...] = ()  # recv_sack_cache: blocks of the last ACK
 
-    def sent(self, seq: int, payload: Payload | None, fin: int, now: float) -> Record:
-        """Record a first transmission; takes ownership of `payload`."""
+    def on_segment_sent(self, seq: int, payload: Payload | None, fin: int, now: float) -> SentSegment:
+        """Add a first transmission; takes ownership of `payload`."""
         if payload is None:
-            record = Record(seq, seq + fin, fin, None, now)
+            segment = SentSegment(seq, seq + fin, fin, None, now)
         else:
-            record = Record(seq, seq + len(payload) + fin, fin, _Held(payload, seq), now)
-        self.records.append(record)
-        return record
+            segment = SentSegment(seq, seq + len(payload) + fin, fin, _SharedPayload(payload, seq), now)
+        self.segments.append(segment)
+        return segment
 
-    def acknowledge(self, ack: int) -> Record | None:
-        """Drop what lies before `ack`; returns, of the records so delivered, the one sent last."""
-        newest: Record | None = None
+    def on_ack_received(self, ack: int) -> SentSegment | None:
+        """Remove what is before `ack`. Returns the newly delivered segment that was sent last, or None."""
+        newest: SentSegment | None = None
         done = 0
-        self.retried = False
-        for record in self.records:
-            if record.seq >= ack:
+        self.retrans_acked = False
+        for segment in self.segments:
+            if segment.seq >= ack:
                 break
-            end = record.end if record.end <= ack else ack
-            if record.sacked:
-                self.sacked_bytes -= end - record.seq
+            end = segment.end if segment.end <= ack else ack
+            if segment.sacked:
+                self.sacked_bytes -= end - segment.seq
             else:
-                if record.lost:
-                    self.lost_bytes -= end - record.seq
-                if newest is None or record.sent_at >= newest.sent_at:
-                    newest = record
-                if record.transmissions == 1:
-                    self.first_try_end = end
+                if segment.lost:
+                    self.lost_bytes -= end - segment.seq
+                if newest is None or segment.sent_at >= newest.sent_at:
+                    newest = segment
+                if segment.transmissions == 1:
+                    self.orig_delivered_end = end
                 else:
-                    self.retried = True
-            if record.end > ack:
-                record.seq = ack
+                    self.retrans_acked = True
+            if segment.end > ack:
+                segment.seq = ack
                 break
-            record.lost = False
+            segment.lost = False
             done += 1
-            if record.held is not None:
-                record.held.drop()
+            if segment.shared is not None:
+                segment.shared.put()
         if done:
-            del self.records[:done]
+            del self.segments[:done]
         return newest
 
-    def mark_sacked(self, blocks: tuple[tuple[int, int], ...]) -> list[Record]:
-        """Mark what `blocks` (unwrapped, within snd_una..snd_nxt) report; returns what that delivered."""
-        delivered: list[Record] = []
+    def on_sack_received(self, blocks: tuple[tuple[int, int], ...]) -> list[SentSegment]:
+        """Mark what `blocks` (unwrapped, inside snd_una..snd_nxt) report; returns the newly sacked
+        segments."""
+        delivered: list[SentSegment] = []
         for block in blocks:
-            if block in self._seen:
+            if block in self._sack_cache:
                 continue
             left, right = block
-            for seen_left, seen_right in self._seen:  # a block that grew: only its growth is news
-                if seen_left <= left < seen_right:
-                    left = seen_right
-                if seen_left < right <= seen_right:
-                    right = seen_left
+            for cached_left, cached_right in self._sack_cache:  # of a block that grew, only the growth is new
+                if cached_left <= left < cached_right:
+                    left = cached_right
+                if cached_left < right <= cached_right:
+                    right = cached_left
             if left < right:
-                self._mark_block(left, right, delivered)
-        self._seen = blocks
+                self._mark_sacked(left, right, delivered)
+        self._sack_cache = blocks
         return delivered
 
-    def _mark_block(self, left: int, right: int, delivered: list[Record]) -> None:
-        records = self.records
-        at = bisect_right(records, left, key=_END)
-        while at < len(records) and records[at].seq < right:
-            record = records[at]
-            if not record.sacked:
-                if record.seq < left:
+    def _mark_sacked(self, left: int, right: int, delivered: list[SentSegment]) -> None:
+        segments = self.segments
+        at = bisect_right(segments, left, key=_END)
+        while at < len(segments) and segments[at].seq < right:
+            segment = segments[at]
+            if not segment.sacked:
+                if segment.seq < left:
                     self.split(at, left)
                     at += 1
-                    record = records[at]
-                if record.end > right:
+                    segment = segments[at]
+                if segment.end > right:
                     self.split(at, right)
-                record.sacked = True
-                self.sacked_bytes += record.end - record.seq
-                if record.lost:
-                    record.lost = False
-                    self.lost_bytes -= record.end - record.seq
-                delivered.append(record)
-                if record.transmissions == 1:
-                    self.first_try_end = record.end
-                if at and self._join(at):
+                segment.sacked = True
+                self.sacked_bytes += segment.end - segment.seq
+                if segment.lost:
+                    segment.lost = False
+                    self.lost_bytes -= segment.end - segment.seq
+                delivered.append(segment)
+                if segment.transmissions == 1:
+                    self.orig_delivered_end = segment.end
+                if at and self._merge_with_previous(at):
                     at -= 1
             at += 1
 
-    def _join(self, at: int) -> bool:
-        """Fuse a sacked record with a sacked neighbour of the same payload: growing blocks leave crumbs."""
-        left, right = self.records[at - 1], self.records[at]
-        if not left.sacked or left.held is None or left.held is not right.held:
+    def _merge_with_previous(self, at: int) -> bool:
+        """Merge two sacked neighbours of the same payload (tcp_shift_skb_data): a block that grows with every
+        ACK would otherwise leave many small segments."""
+        left, right = self.segments[at - 1], self.segments[at]
+        if not left.sacked or left.shared is None or left.shared is not right.shared:
             return False
         left.end, left.fin = right.end, right.fin
-        left.held.drop()
-        del self.records[at]
+        left.shared.put()
+        del self.segments[at]
         return True
 
     def split(self, at: int, seq: int) -> None:
-        """Cut record number `at` in two at `seq`; the first part stays the same object."""
-        left = self.records[at]
-        right = Record(seq, left.end, left.fin, left.held, left.sent_at)
+        """Cut segment number `at` in two at `seq` (tcp_fragment); the first part stays the same object."""
+        left = self.segments[at]
+        right = SentSegment(seq, left.end, left.fin, left.shared, left.sent_at)
         right.transmissions, right.sacked, right.lost = left.transmissions, left.sacked, left.lost
-        if left.held is not None:
-            left.held.holders += 1
+        if left.shared is not None:
+            left.shared.users += 1
         left.end, left.fin = seq, 0
-        self.records.insert(at + 1, right)
+        self.segments.insert(at + 1, right)
 
-    def mark_lost(self, record: Record) -> None:
-        """Take the record out of flight until it is sent again."""
-        record.lost = True
-        self.lost_bytes += record.end - record.seq
-        if record.seq < self._lost_from:
-            self._lost_from = record.seq
+    def mark_lost(self, segment: SentSegment) -> None:
+        """Count the segment as not in flight until it is retransmitted."""
+        segment.lost = True
+        self.lost_bytes += segment.end - segment.seq
+        if segment.seq < self._retransmit_hint:
+            self._retransmit_hint = segment.seq
 
-    def next_lost(self, most: int) -> Record | None:
-        """The first lost record, cut to `most` bytes; None when nothing is lost."""
+    def next_lost(self, max_bytes: int) -> SentSegment | None:
+        """The first lost segment, cut to `max_bytes` of payload; None when nothing is lost."""
         if not self.lost_bytes:
             return None
-        at = bisect_left(self.records, self._lost_from, key=_END)
-        while not self.records[at].lost:
+        at = bisect_left(self.segments, self._retransmit_hint, key=_END)
+        while not self.segments[at].lost:
             at += 1
-        record = self.records[at]
-        if record.end - record.fin - record.seq > most:
-            self.split(at, record.seq + most)
-        self._lost_from = record.seq
-        return record
+        segment = self.segments[at]
+        if segment.end - segment.fin - segment.seq > max_bytes:
+            self.split(at, segment.seq + max_bytes)
+        self._retransmit_hint = segment.seq
+        return segment
 
-    def resent(self, record: Record, now: float) -> None:
-        """The record is in flight again."""
-        if record.lost:
-            record.lost = False
-            self.lost_bytes -= record.end - record.seq
-        record.sent_at = now
-        record.transmissions += 1
+    def on_segment_retransmitted(self, segment: SentSegment, now: float) -> None:
+        """The segment is in flight again."""
+        if segment.lost:
+            segment.lost = False
+            self.lost_bytes -= segment.end - segment.seq
+        segment.sent_at = now
+        segment.transmissions += 1
 
-    def mark_large(self, start: int, most: int) -> int:
-        """What reaches beyond `start` and is longer than `most` bytes is lost; returns its bytes."""
+    def mark_oversized_lost(self, start: int, max_bytes: int) -> int:
+        """Mark segments that reach beyond `start` and carry more than `max_bytes` of payload as lost
+        (tcp_simple_retransmit); returns how many bytes that were."""
         before = self.lost_bytes
-        for record in self.records:
-            if record.end <= start or record.sacked or record.lost:
+        for segment in self.segments:
+            if segment.end <= start or segment.sacked or segment.lost:
                 continue
-            if record.end - record.fin - record.seq > most:
-                self.mark_lost(record)
+            if segment.end - segment.fin - segment.seq > max_bytes:
+                self.mark_lost(segment)
         return self.lost_bytes - before
 
     @property
-    def resent_bytes(self) -> int:
-        """Bytes that were sent again and have not been reported."""
+    def retrans_bytes(self) -> int:
+        """Bytes that were retransmitted and neither sacked nor lost again (retrans_out)."""
         again = (
-            each for each in self.records if each.transmissions > 1 and not each.sacked and not each.lost
+            each for each in self.segments if each.transmissions > 1 and not each.sacked and not each.lost
         )
         return sum(each.end - each.seq for each in again)
 
-    def forget_sacks(self) -> None:
-        """The peer reneged (RFC 2018 section 8): nothing that it reported counts."""
-        for record in self.records:
-            record.sacked = False
+    def clear_sacked(self) -> None:
+        """The peer reneged (RFC 2018 section 8): no SACK block of it counts any more."""
+        for segment in self.segments:
+            segment.sacked = False
         self.sacked_bytes = 0
-        self._seen = ()
+        self._sack_cache = ()
 
-    def forget_losses(self) -> None:
-        """Nothing was lost after all: what was marked and not sent again is in flight."""
-        for record in self.records:
-            record.lost = False
+    def clear_lost(self) -> None:
+        """Nothing was lost: segments that were marked and not retransmitted are in flight (tcp_undo)."""
+        for segment in self.segments:
+            segment.lost = False
         self.lost_bytes = 0
 
     def clear(self) -> None:
         """Release everything."""
-        for record in self.records:
-            if record.held is not None:
-                record.held.drop()
-        self.records.clear()
-        self.sacked_bytes = self.lost_bytes = self.reno_bytes = 0
-        self._seen = ()
+        for segment in self.segments:
+            if segment.shared is not None:
+                segment.shared.put()
+        self.segments.clear()
+        self.sacked_bytes = self.lost_bytes = self.reno_sacked_bytes = 0
+        self._sack_cache = ()

@@ -1,7 +1,7 @@
-"""What TCP exchanges with its neighbours: a header and a payload it cannot read.
+"""What TCP exchanges with the layers around it: a header, and a payload that TCP cannot read.
 
-In from `sock.inet` (parsed), out to `sock.inet` (to be emitted). The payload is opaque, as the
-kernel's unreadable skb is: TCP may ask its length, cut it, join it and give it back, nothing else.
+In: parsed segments from `nodes.sock`. Out: segments for `nodes.sock` to emit. The payload is opaque, as the
+kernel's unreadable skb is: TCP may ask its length, cut it, join it and release it, nothing else.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from nodes.wire.tcp import TcpHeader
 
 
 class Payload(Protocol):
-    """References to bytes that lie elsewhere. Who holds one owes exactly one `release` (or hands it on)."""
+    """References to bytes that are stored elsewhere. Its holder calls `release` exactly once, or passes the
+    object on to another holder."""
 
     def __len__(self) -> int:
         """Length in bytes, never 0."""
 
     def slice(self, start: int, stop: int) -> Self:
-        """A new holder of bytes [start, stop), with references of its own; 0 <= start < stop <= len."""
+        """A new payload of bytes [start, stop) with references of its own; 0 <= start < stop <= len."""
 
     def can_extend(self, other: Self) -> bool:
         """Whether `other` may follow in one segment (readable and unreadable bytes never mix)."""
@@ -28,7 +29,7 @@ class Payload(Protocol):
         """Append `other`'s bytes and take over its references; `other` must not be used again."""
 
     def release(self) -> None:
-        """Give the references back; the holder must not be used again."""
+        """Give the references back; this payload must not be used again."""
 
 
 NOT_ECT, ECT1, ECT0, CE = range(4)  # the IP header's two ECN bits (RFC 3168 section 5)
@@ -36,13 +37,13 @@ NOT_ECT, ECT1, ECT0, CE = range(4)  # the IP header's two ECN bits (RFC 3168 sec
 
 @dataclass(slots=True)
 class Segment:
-    """One segment, or one super-segment that the NIC cuts every `mss` payload bytes (TSO) or has
-    coalesced from such. `payload` is None when there is none; the segment owns it."""
+    """One segment, or one super-segment: the NIC will cut it every `mss` payload bytes (TSO), or has
+    coalesced it from packets of that size (GRO). `payload` is None without payload; the segment owns it."""
 
     header: TcpHeader
     payload: Payload | None = None
-    mss: int = 0  # bytes of payload in one wire packet, 0: not to be cut
-    ecn: int = NOT_ECT  # as the IP header has it or should have it
+    mss: int = 0  # payload bytes of one wire packet; 0: one wire packet carries it all
+    ecn: int = NOT_ECT  # the ECN bits of the IP header that it came with or will leave with
 
     @property
     def length(self) -> int:
@@ -51,7 +52,7 @@ class Segment:
         return (len(self.payload) if self.payload is not None else 0) + (flags & 1) + (flags >> 1 & 1)
 
     def drop(self) -> None:
-        """Give the payload back: nobody takes it."""
+        """Release the payload: it is not delivered."""
         if self.payload is not None:
             self.payload.release()
             self.payload = None

@@ -1,7 +1,8 @@
-"""Payloads of any length in from the application, pieces of a wanted length out. Owns what waits.
+"""The application's payloads in, of any length; pieces of the wanted length out. Owns data that was never
+sent.
 
-net/ipv4/tcp_output.c tcp_fragment and tcp_collapse are its kin. No byte is looked at: payloads are cut and
-joined by their own operations.
+The part of sk_write_queue behind sk_send_head; tcp_fragment and tcp_collapse_retrans in net/ipv4/tcp_output.c
+cut and join as this does. No byte is read: payloads are cut and joined by their own operations.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from nodes.tcp.segment import Payload
 
 
 class SendQueue:
-    """Bytes that were never sent."""
+    """`bytes`: how many are queued."""
 
     __slots__ = ("_offset", "_payloads", "bytes")
 
     def __init__(self) -> None:
         self.bytes = 0
         self._payloads: deque[Payload] = deque()
-        self._offset = 0  # bytes of the first payload that have already been taken
+        self._offset = 0  # bytes of the first payload that were already taken
 
     def append(self, payload: Payload) -> None:
         """Take ownership of `payload`."""
@@ -27,7 +28,8 @@ class SendQueue:
         self._payloads.append(payload)
 
     def take(self, count: int) -> Payload:
-        """The next `count` bytes, 1 <= count <= bytes; fewer where kinds of payload meet that do not mix."""
+        """The next `count` bytes, 1 <= count <= bytes, now the caller's. Fewer where the next payload cannot
+        be joined to the one before it (readable and unreadable bytes do not mix)."""
         head, start = self._payloads[0], self._offset
         length = len(head) - start
         if length > count:
@@ -46,6 +48,7 @@ class SendQueue:
         return head
 
     def _join(self, piece: Payload, wanted: int) -> int:
+        """Append up to `wanted` bytes of the following payloads to `piece`; returns how many."""
         joined = 0
         while joined < wanted and self._payloads and piece.can_extend(self._payloads[0]):
             more = self._payloads[0]

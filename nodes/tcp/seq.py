@@ -1,7 +1,8 @@
-"""Sequence numbers: 32 bits on the wire in and out, unwrapped integers inside. Pure; owns nothing.
+"""Sequence numbers and timestamps: 32 bits on the wire, unwrapped integers inside a connection. Pure
+functions.
 
-RFC 9293 section 3.4. A connection counts on without wrapping, so that everywhere else a plain `<` is
-right; only the edge (parsing, emitting) knows that the wire has 32 bits.
+RFC 9293 section 3.4, RFC 7323 sections 4.1 and 5.2. A connection keeps sequence numbers that never wrap, so a
+plain `<` is right everywhere else; only code that reads or writes a header converts to and from 32 bits.
 """
 
 from __future__ import annotations
@@ -11,10 +12,18 @@ HALF = 0x80000000
 
 
 def unwrap(wire: int, near: int) -> int:
-    """The unwrapped number nearest to `near` that reads `wire` in 32 bits; at most 2**31 away."""
+    """The unwrapped number nearest to `near` whose low 32 bits are `wire`; at most 2**31 away from `near`."""
     return near + ((wire - near + HALF) & MASK) - HALF
 
 
 def precedes(a: int, b: int) -> bool:
-    """Whether the 32-bit value `a` lies before `b` in modular order (timestamps, RFC 7323 section 5.2)."""
+    """Whether the 32-bit value `a` is before `b` in modular order (timestamps, RFC 7323 section 5.2)."""
     return (a - b) & MASK >= HALF
+
+
+def ts_val(now: float) -> int:
+    """TSval of a segment sent at `now` (monotonic seconds): a 32-bit clock of milliseconds.
+
+    The clock starts at 1: peers take a TSecr of 0 for "no timestamp".
+    """
+    return int(now * 1000) + 1 & MASK

@@ -1,8 +1,9 @@
-"""The states of a connection as a table: (state, event) in, state out. Pure; owns nothing.
+"""The states of a connection as a table: (state, event) in, the next state out. Pure; owns nothing.
 
-RFC 9293 section 3.3.2, figure 5; values are the kernel's (include/net/tcp_states.h). LISTEN belongs to
-the socket that listens: a connection begins in SYN_SENT or SYN_RECEIVED. Guards and actions live in
-`arrival`; a pair that the table leaves out cannot happen, and `after` says so.
+RFC 9293 section 3.3.2, figure 5; the numbers are the kernel's (include/net/tcp_states.h). LISTEN belongs to
+the socket that listens: a connection begins in SYN_SENT or SYN_RECEIVED. Guards are in `input`, `timer` and
+`connection`, actions in `tcb`. A pair that is not in the table cannot happen; `next_state` raises for it.
+README.md beside this file draws the table.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ class State(IntEnum):
 
 
 class Event(Enum):
-    """What moves a connection from state to state."""
+    """What moves a connection from one state to another."""
 
-    SYN = "SYN received, ours not acknowledged"
-    SYN_ACK = "SYN received that acknowledges ours"
-    ACK_OF_SYN = "our SYN acknowledged"
-    FIN = "FIN received, all before it too"
-    ACK_OF_FIN = "our FIN acknowledged"
-    CLOSE = "nothing more to send after what is queued"
-    END = "reset, aborted, given up, or waited long enough"
+    SYN = "a SYN was received that does not acknowledge our SYN"
+    SYN_ACK = "a SYN was received that acknowledges our SYN"
+    ACK_OF_SYN = "our SYN was acknowledged"
+    FIN = "a FIN was received, and all data before it"
+    ACK_OF_FIN = "our FIN was acknowledged"
+    CLOSE = "the application sends no more: a FIN follows what is queued"
+    END = "reset, abort, timeout, or TIME_WAIT is over"
 
 
 _S, _E = State, Event
@@ -55,24 +56,24 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 }
 
 SYNCHRONIZED = frozenset(State) - {State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED}
-OPENING = (State.SYN_SENT, State.SYN_RECEIVED)
-FINISHING = (State.FIN_WAIT_1, State.FIN_WAIT_2)  # we have, the peer has not
-CONNECTED = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})  # what TcpCurrEstab counts
-# Where an abort owes the peer a RST (RFC 9293 section 3.10.5).
+HANDSHAKE = (State.SYN_SENT, State.SYN_RECEIVED)
+FIN_WAIT = (State.FIN_WAIT_1, State.FIN_WAIT_2)  # our stream has ended, the peer's has not
+CURR_ESTAB = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})  # what TcpCurrEstab counts
+# States in which ABORT sends a RST to the peer (RFC 9293 section 3.10.5).
 RESET_ON_ABORT = frozenset(
     {State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT}
 )
 
 
 class ImpossibleTransition(RuntimeError):
-    """An event reached a state that cannot see it: a broken invariant, never a peer's doing."""
+    """An event came in a state that has no transition for it: a broken invariant, not the peer's fault."""
 
 
-def after(state: State, event: Event) -> State:
-    """The state that follows; raises ImpossibleTransition for a pair that is not in the table."""
+def next_state(state: State, event: Event) -> State:
+    """The state after `event`. Raises ImpossibleTransition for a pair that is not in the table."""
     try:
         return TRANSITIONS[state, event]
     except KeyError:
         raise ImpossibleTransition(
-            f"TCP state {state.name} cannot see {event.name} ({event.value}): check the guard in arrival"
+            f"TCP state {state.name} cannot see {event.name} ({event.value}): check the guard in input"
         ) from None

@@ -1,50 +1,52 @@
-"""When the tail of what was sent was probed, and how that ended. Owns one probe at a time.
+"""The tail loss probe that is in flight, and what an ACK says about it. Owns one probe at a time.
 
-RFC 8985 section 7; net/ipv4/tcp_output.c tcp_send_loss_probe, tcp_input.c tcp_process_tlp_ack.
+RFC 8985 section 7; net/ipv4/tcp_output.c tcp_send_loss_probe, net/ipv4/tcp_input.c tcp_process_tlp_ack.
 """
 
 from __future__ import annotations
 
-_PEER_DELAY_S = 0.2  # how long a peer may sit on the ACK of a lone segment
-_LEAST_S = 0.01  # a peer that is a Python process pauses this long for no reason at all
+_MAX_ACK_DELAY_S = 0.2  # section 7.2: how long a peer may delay the ACK of a single segment
+_MIN_S = 0.01  # added to 2 * SRTT: a peer that is a Python process can pause for as long as this
 
 
 class TailProbe:
-    """`due`: a probe should leave; `end` is snd_nxt when the probe that is out left, 0 for none."""
+    """`due`: a probe should leave. `end_seq`: TLP.end_seq, SND.NXT after the probe was sent, 0 without
+    one."""
 
-    __slots__ = ("due", "end", "resent")
+    __slots__ = ("due", "end_seq", "is_retrans")
 
     def __init__(self) -> None:
         self.due = False
-        self.end = 0
-        self.resent = False  # the probe was a retransmission
+        self.end_seq = 0
+        self.is_retrans = False  # TLP.is_retrans: the probe was a retransmission
 
     @staticmethod
-    def timeout(srtt: float, lone: bool) -> float:
-        """Seconds to wait for an ACK before probing (section 7.2); `lone`: one segment is out."""
-        return 2 * srtt + (_PEER_DELAY_S if lone else _LEAST_S)
+    def timeout(srtt: float, single: bool) -> float:
+        """Seconds to wait for an ACK before probing (section 7.2); `single`: one segment is in flight."""
+        return 2 * srtt + (_MAX_ACK_DELAY_S if single else _MIN_S)
 
-    def sent(self, end: int, resent: bool) -> None:
-        """A probe has left."""
+    def on_probe_sent(self, end_seq: int, is_retrans: bool) -> None:
+        """A probe has left; `end_seq`: SND.NXT after it."""
         self.due = False
-        self.end = end
-        self.resent = resent
+        self.end_seq = end_seq
+        self.is_retrans = is_retrans
 
-    def forget(self) -> None:
-        """No probe is out."""
-        self.due = self.resent = False
-        self.end = 0
+    def reset(self) -> None:
+        """No probe is in flight."""
+        self.due = self.is_retrans = False
+        self.end_seq = 0
 
-    def acknowledged(self, ack: int, snd_una_advanced: bool, bare_duplicate: bool) -> bool:
-        """Section 7.4.2; True: the probe repaired a loss that nobody else saw.
+    def on_ack_received(self, ack: int, snd_una_advanced: bool, bare_duplicate: bool) -> bool:
+        """Section 7.4.2. True: the probe repaired a loss that no other mechanism detected.
 
-        An ACK of just `end` comes for the probe or for what it copied; once more of it, and both arrived.
+        An ACK of exactly `end_seq` may be for the probe or for the segment that the probe repeated. A second
+        such ACK means that both arrived, so nothing was lost.
         """
-        if not self.end or ack < self.end:
+        if not self.end_seq or ack < self.end_seq:
             return False
-        if not self.resent or (ack == self.end and bare_duplicate):
-            self.forget()
-        elif ack > self.end and snd_una_advanced:
-            self.forget()
+        if not self.is_retrans or (ack == self.end_seq and bare_duplicate):
+            self.reset()
+        elif ack > self.end_seq and snd_una_advanced:
+            self.reset()
             return True
         return False

@@ -80,7 +80,7 @@ RX_ONLY = {"path": "devmem", "mark": "RX only", "text": "no devmem TX"}
 CLEAN = {"path": "kernel", "mark": "clean wire", "text": "not impaired"}
 
 
-def test_a_note_marks_every_row_and_average_of_its_path_and_is_told_in_the_footer(tmp_path: Path) -> None:
+def test_a_note_marks_each_row_and_average_of_its_path_and_ends_the_table(tmp_path: Path) -> None:
     text = _table(Made(manifest={"notes": [RX_ONLY, CLEAN]}), tmp_path / "r")
     assert [line.split("-1 ")[1][:20].strip() for line in _lines(text)[2:]] == [
         "devmem (RX only)", "bounce", "kernel (clean wire)"

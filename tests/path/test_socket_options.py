@@ -48,7 +48,7 @@ def test_another_congestion_control_goes_on_with_the_windows(hosts: TwoHosts) ->
     after = client.connection.info()
     assert (after.congestion, after.snd_cwnd, after.snd_ssthresh) == ("reno", before.snd_cwnd, 0x7FFFFFFF)
     exchange(hosts, client, server, 200_000)
-    sender = client.connection._sender
+    sender = client.connection.tcb.sender
     assert type(sender.control) is NewReno
     assert sender.recovery.control is sender.control
     assert errno_of(set_option, client, TCP, socket.TCP_CONGESTION, b"bbr") == errno.ENOENT
@@ -65,7 +65,7 @@ def test_a_control_chosen_while_connecting_holds(hosts: TwoHosts) -> None:
     hosts.run_until(lambda: bool(listener.accept_queue))
     assert client.connection is not None
     assert client.connection.info().congestion == "reno"
-    assert client.connection._keepalive is not None
+    assert client.connection.tcb.keepalive is not None
 
 
 def test_buffers_of_a_living_connection_change_at_once(hosts: TwoHosts) -> None:
@@ -212,8 +212,8 @@ def test_tcp_info_is_as_long_as_the_kernels_and_counts_wire_packets(name: str) -
 def test_tcp_info_counts_on_after_2_to_the_32_segments(hosts: TwoHosts) -> None:
     client, server = hosts.connect(5000)
     assert client.connection is not None
-    emitter = client.connection._emitter
-    emitter.segs_out = emitter.data_segs_out = (1 << 32) - 1
+    output = client.connection.tcb.output
+    output.segs_out = output.data_segs_out = (1 << 32) - 1
     exchange(hosts, client, server, 4 * 1448)
     raw = get_option(client, TCP, socket.TCP_INFO, 500, hosts.now)
     assert struct.unpack_from("=I", raw, 136) == (3,)

@@ -55,7 +55,7 @@ def test_a_connection_in_time_wait_whose_last_ack_waits_for_the_nic_is_shown(hos
 def test_the_text_has_the_columns_and_names_of_ss(hosts: TwoHosts) -> None:
     client, _ = hosts.connect(5000, family=AF_INET6)
     assert client.connection is not None
-    client.connection.set_max_pacing_rate(10_000_000)
+    client.connection.sockopt.set_max_pacing_rate(10_000_000)
     hosts.a.send(client, bytes(100_000))
     hosts.rest(0.1)
     title, line, details = table(rows(hosts.a)).splitlines()

@@ -268,7 +268,7 @@ def test_what_the_wire_held_up_waits_its_minute_from_when_it_is_alone(hosts: Two
     client.close(hosts.now)
     b = hosts.b
     b.device.tx.ring_size = 0  # it takes no packet
-    hosts.run_until(lambda: server.connection is not None and server.connection.time_wait is not None, 5)
+    hosts.run_until(lambda: server.connection is not None and server.connection.tcb.time_wait is not None, 5)
     hosts.now += 30
     b.device.tx.ring_size = 1
     b.turn()

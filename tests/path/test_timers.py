@@ -11,7 +11,7 @@ def test_requests_between_keepalives_leave_no_entries_behind(hosts: TwoHosts) ->
     client, server = hosts.connect(5000)
     for sock in (client, server):
         assert sock.connection is not None
-        sock.connection.set_keepalive(Keepalive(7200, 75, 9))
+        sock.connection.sockopt.set_keepalive(Keepalive(7200, 75, 9))
     for _ in range(500):
         hosts.a.send(client, b"request")
         hosts.rest(0.25)
@@ -21,14 +21,14 @@ def test_requests_between_keepalives_leave_no_entries_behind(hosts: TwoHosts) ->
     deadline = client.connection.next_timeout()
     assert deadline is not None
     assert hosts.a.stack._xmit.timers._heap[0][0] <= deadline, "and what counts is still among them"
-    client.connection.set_keepalive(None)
+    client.connection.sockopt.set_keepalive(None)
 
 
 def test_forty_sockets_keep_their_deadlines_when_entries_are_thrown_away(hosts: TwoHosts) -> None:
     pairs = [hosts.connect(5000 + number) for number in range(40)]
     for client, _ in pairs:
         assert client.connection is not None
-        client.connection.set_keepalive(Keepalive(1000, 75, 9))
+        client.connection.sockopt.set_keepalive(Keepalive(1000, 75, 9))
     for _ in range(6):
         for client, _ in pairs:
             hosts.a.send(client, b"x")
@@ -39,14 +39,14 @@ def test_forty_sockets_keep_their_deadlines_when_entries_are_thrown_away(hosts: 
     assert hosts.a.stack.tcp.mib.TcpExtTCPKeepAlive == len(pairs)
     for client, _ in pairs:
         assert client.connection is not None
-        client.connection.set_keepalive(None)
+        client.connection.sockopt.set_keepalive(None)
 
 
 def test_only_a_pacer_that_waits_asks_for_fine_timers(hosts: TwoHosts) -> None:
     plain, _ = hosts.connect(5000)
     paced, _ = hosts.connect(5001)
     assert paced.connection is not None
-    paced.connection.set_max_pacing_rate(1_000_000)
+    paced.connection.sockopt.set_max_pacing_rate(1_000_000)
     stack = hosts.a.stack
     for client, length, fine in ((plain, 40_000, False), (paced, 1000, False), (paced, 40_000, True)):
         hosts.rest(5)

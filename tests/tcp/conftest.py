@@ -1,4 +1,4 @@
-"""The ledger of payload references: settled after every test of this folder."""
+"""Fixtures: the ledger of payload references, settled after every test, and an established connection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.tcp.two_ends import Ledger
+from tests.tcp.two_ends import Ledger, Scripted
 
 
 @pytest.fixture
@@ -14,3 +14,8 @@ def ledger() -> Iterator[Ledger]:
     ledger = Ledger()
     yield ledger
     ledger.settle()
+
+
+@pytest.fixture
+def peer(ledger: Ledger) -> Scripted:
+    return Scripted(ledger).open()

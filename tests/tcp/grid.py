@@ -1,7 +1,7 @@
-"""A grid of wires, what two of our stacks make of each, and the table of how fast that was.
+"""A grid of wires, a transfer between two connections over each, and the table of their throughput.
 
-In: nothing but seeds. Out: throughput.json beside this file, by `python -m tests.tcp.grid --write`; the
-test compares with it. The clock is simulated, so a figure changes only when the stack's behaviour does.
+In: seeds. Out: throughput.json beside this file, by `python -m tests.tcp.grid --write`; the test compares
+with it. The clock is simulated, so a figure changes only if the behaviour of TCP changes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DIRECTIONS = ("one way", "both ways")
 
 @dataclass(frozen=True)
 class Cell:
-    """One wire and one use of it."""
+    """One wire and one transfer over it."""
 
     loss: float
     trouble: str
@@ -52,7 +52,7 @@ def cells() -> Iterator[Cell]:
 
 
 def play(cell: Cell, seed: int) -> float:
-    """Transfer, check every byte and every reference; the simulated seconds that it took."""
+    """Transfer, check every byte and every reference; returns the simulated seconds that it took."""
     ledger = Ledger()
     rate, queue = LINKS[cell.link]
     path = Impairment(loss=cell.loss, rate=rate, queue_bytes=queue, delay_s=0.001, cut=True, seed=seed)
@@ -82,7 +82,7 @@ def play(cell: Cell, seed: int) -> float:
 
 
 def throughput(cell: Cell) -> float:
-    """Megabytes a second and direction: the mean over the seeds, weighed by time."""
+    """Megabytes a second in one direction, over all seeds together."""
     return TRANSFER_BYTES * len(SEEDS) / sum(play(cell, seed) for seed in SEEDS) / 1e6
 
 

@@ -1,4 +1,4 @@
-"""Windows of NewReno and CUBIC, and the timeout that round trips give."""
+"""cwnd of NewReno and CUBIC, and the retransmission timeout."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_newreno_grows_a_segment_a_round_trip() -> None:
     assert 17 <= found[-1] - found[0] <= 20
 
 
-def test_cubic_is_back_at_the_old_window_after_k_flat_there_and_then_beyond() -> None:
+def test_cubic_reaches_the_old_window_after_k_is_flat_there_and_goes_beyond() -> None:
     found = rounds("cubic", 90)
     k = (100 * 0.3 / 0.4) ** (1 / 3)
     assert 97 <= found[int(k / RTT)] <= 103
@@ -93,9 +93,9 @@ def test_timeout_follows_rfc_6298_with_linuxs_floor() -> None:
     for _ in range(100):
         rtt.sample(0.0001)
     assert rtt.rto == pytest.approx(0.2, abs=0.001)
-    least = rtt.min_rtt
-    rtt.sample_echo(0)  # coarser than the path: no new minimum
-    assert rtt.min_rtt == least
+    min_rtt = rtt.min_rtt
+    rtt.sample_ts_ecr(0)  # coarser than the path: no new minimum
+    assert rtt.min_rtt == min_rtt
     rtt.backoff = 1
     assert rtt.rto == pytest.approx(0.4, abs=0.001)
     rtt.backoff = 40

@@ -1,4 +1,4 @@
-"""Two of our stacks over every wire of the grid: every byte exact, and no slower than the table says."""
+"""Two connections over every wire of the grid: every byte exact, and no slower than the table says."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def test_every_byte_arrives_and_as_fast_as_before(cell: Cell) -> None:
     expected = json.loads(TABLE.read_text())[cell.name]
     found = throughput(cell)
     assert found >= REGRESSION * expected, (
-        f"{found:.3f} MB/s where {expected} were: if that is meant, python -m tests.tcp.grid --write"
+        f"{found:.3f} MB/s where {expected} were: if this is intended, python -m tests.tcp.grid --write"
     )

@@ -268,6 +268,19 @@ def test_an_overtaken_fin_waits_for_the_data_before_it(ledger: Ledger) -> None:
     assert peer.acks() == [5]
 
 
+def test_a_fin_in_time_wait_is_acknowledged_and_restarts_the_minute(peer: Scripted) -> None:
+    peer.connection.shutdown(peer.now)
+    peer.sent()
+    peer.get(1, 2, flags=FIN | ACK)
+    assert peer.acks() == [2]
+    assert peer.state() is State.TIME_WAIT
+    peer.now += 50
+    peer.get(1, 2, flags=FIN | ACK)
+    assert peer.acks() == [2]
+    assert peer.wait() == pytest.approx(60)
+    assert peer.state() is State.CLOSED
+
+
 def test_config_refuses_what_cannot_work() -> None:
     with pytest.raises(ValueError, match="mss of 20 bytes"):
         TcpConfig(mss=20, max_segment_bytes=100)

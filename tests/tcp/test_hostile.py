@@ -1,4 +1,4 @@
-"""Segments that no honest peer sends: nothing raises, nothing leaks, deadlines move on."""
+"""Random segments as an attacker may send them: nothing raises, nothing leaks, deadlines move on."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def test_no_segment_breaks_a_connection(ledger: Ledger, seed: int) -> None:
         if chance.random() < 0.01 and connection.info().state in (1, 8):
             connection.shutdown(now)
         if chance.random() < 0.02:
-            connection.path_mtu(chance.choice([0, 68, 600, 1400]), near(chance, snd), now)
+            connection.icmp_err.on_packet_too_big(chance.choice([0, 68, 600, 1400]), near(chance, snd), now)
         if chance.random() < 0.02:
-            connection.set_cork(chance.random() < 0.5)
+            connection.sockopt.set_cork(chance.random() < 0.5)
         while connection.received:
             payload = connection.received.popleft()
             connection.consumed(len(payload), now)

@@ -1,4 +1,4 @@
-"""What a connection costs while it does nothing: bytes as the allocator counts them."""
+"""Memory of an idle connection and of one in TIME_WAIT, in bytes as tracemalloc counts them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def bytes_each(before: int) -> float:
 
 
 def established() -> Connection:
-    """One that a peer opened, with every option, and nothing to do."""
+    """A connection that a peer opened, with every option, idle."""
     return Scripted(Ledger()).open().connection
 
 
-def test_an_idle_connection_is_small_and_what_time_wait_leaves_is_tiny() -> None:
+def test_an_idle_connection_is_small_and_one_in_time_wait_tiny() -> None:
     established()
     tracemalloc.start()
     try:
@@ -33,15 +33,15 @@ def test_an_idle_connection_is_small_and_what_time_wait_leaves_is_tiny() -> None
         assert all(each.state is State.ESTABLISHED for each in idle)
         del idle
         before = tracemalloc.get_traced_memory()[0]
-        remains = [over() for _ in range(COUNT)]
+        waiting = [time_wait() for _ in range(COUNT)]
         assert bytes_each(before) < 400
-        assert all(each.state is State.TIME_WAIT for each in remains)
+        assert all(each.state is State.TIME_WAIT for each in waiting)
     finally:
         tracemalloc.stop()
 
 
-def over() -> TimeWait:
-    """What an owner may keep of a connection that closed first."""
+def time_wait() -> TimeWait:
+    """What its owner keeps of a connection that closed first."""
     peer = Scripted(Ledger()).open()
     peer.connection.close(peer.now)
     peer.sent()

@@ -1,4 +1,4 @@
-"""SO_MAX_PACING_RATE: what leaves, leaves evenly; what nobody limited leaves as before."""
+"""SO_MAX_PACING_RATE: segments leave evenly; without a limit they leave as before."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ def test_a_paced_flow_on_a_fast_link_never_exceeds_its_rate(ledger: Ledger, rate
     assert burst <= max(2 * 1460, rate >> 10)
     begun, unpaced = sent[0][0], 10 * 1460
     total = 0
-    for at, length in sent:  # of every moment: what has left is what the rate allows, and a burst
+    for at, length in sent:  # at any time no more has left than the rate allows, and a burst
         total += length
         assert total <= unpaced + 2 * burst + rate * (at - begun)
     if not loss:
-        assert ends.now - begun < (MIB / rate) * 1.1 + 0.1, "and it is used"
+        assert ends.now - begun < (MIB / rate) * 1.1 + 0.1, "the rate is used"
     ends.stop()
 
 
-def test_a_limit_that_comes_later_holds_from_then_on(ledger: Ledger) -> None:
+def test_a_limit_set_on_a_running_connection_holds_from_then_on(ledger: Ledger) -> None:
     ends = TwoEnds(ledger).open()
     ends.a.pending = pattern(4 * MIB)
     ends.run(0.05, until_read=MIB)
-    ends.a.connection.set_max_pacing_rate(1_000_000)
+    ends.a.connection.sockopt.set_max_pacing_rate(1_000_000)
     limited_at = ends.now
     ends.run(1.0)
     later = sum(length for at, length in timeline(ends) if at > limited_at)
     assert 900_000 < later < 1_100_000
-    ends.a.connection.set_max_pacing_rate(UNLIMITED)
+    ends.a.connection.sockopt.set_max_pacing_rate(UNLIMITED)
     ends.run(5.0, until_read=4 * MIB)
     assert bytes(ends.server.read) == pattern(4 * MIB)
     ends.stop()
 
 
-def test_nobody_waits_at_a_timer_when_there_is_nothing_to_send(ledger: Ledger) -> None:
+def test_the_pacer_sets_no_timer_when_nothing_is_queued(ledger: Ledger) -> None:
     ends = TwoEnds(ledger, config_a=replace(CONFIG, max_pacing_rate=100_000)).open()
     ends.a.pending = pattern(50_000)
     ends.run(5, until_read=50_000)
@@ -66,22 +66,22 @@ def test_nobody_waits_at_a_timer_when_there_is_nothing_to_send(ledger: Ledger) -
     (True, 0.0004, 0.001), (True, 0.007, 0.001), (True, 0.013, 0.004),
     (False, 0.0004, 0.001), (False, 0.0007, 0.0012), (False, 10.0, 10.0005),
 ])  # fmt: skip
-def test_what_waited_and_left_late_catches_up(waiting: bool, late: float, gap: float) -> None:
-    """And after a pause there is nothing to catch up but half of what leaves."""
+def test_a_segment_that_waited_and_left_late_catches_up(waiting: bool, late: float, gap: float) -> None:
+    """After a pause only half an interval is caught up."""
     pacer = Pacer(1_000_000)
-    pacer.sent(1000, 10.0)
+    pacer.on_segment_sent(1000, 10.0)
     departures = [pacer.at]
     for _ in range(4):
-        pacer.wait(waiting)
-        pacer.sent(1000, pacer.at + late)
+        pacer.set_waiting(waiting)
+        pacer.on_segment_sent(1000, pacer.at + late)
         departures.append(pacer.at)
     gaps = [after - before for before, after in pairwise(departures)]
     assert gaps == pytest.approx([gap] * 4)
 
 
 @pytest.mark.parametrize("rate", [0, UNLIMITED])
-def test_no_rate_delays_nothing(rate: int) -> None:
-    """A rate of 0 does not either, as in Linux."""
+def test_without_a_rate_nothing_is_delayed(rate: int) -> None:
+    """As in Linux a rate of 0 is no rate."""
     pacer = Pacer(rate)
-    pacer.sent(1 << 20, 5.0)
+    pacer.on_segment_sent(1 << 20, 5.0)
     assert pacer.at < 5.0

@@ -1,4 +1,4 @@
-"""A path whose MTU changes under a living connection: windows stay so many segments, and nothing stalls."""
+"""The path MTU changes during a connection: windows keep their number of segments, and nothing stalls."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ COUNT = 1_000_000
 
 
 def seconds(ledger: Ledger, config: TcpConfig, loss: float, seed: int) -> float:
-    """How long a transfer takes from when the path has become `WIDE`, whatever it was before."""
+    """How long a transfer takes once the path MTU allows segments of `WIDE` bytes."""
     wire = Impairment(cut=True, loss=loss, seed=seed)
     ends = TwoEnds(ledger, wire, config, replace(CONFIG, mss=WIDE)).open()
-    ends.a.connection.path_mtu_expired(WIDE + 40)
+    ends.a.connection.icmp_err.on_path_mtu_expired(WIDE + 40)
     began = ends.now
     ends.a.pending = data = pattern(COUNT)
     ends.run(300, until_read=COUNT)
@@ -30,7 +30,7 @@ def seconds(ledger: Ledger, config: TcpConfig, loss: float, seed: int) -> float:
 
 @pytest.mark.parametrize("loss", [0.0, 0.03])
 @pytest.mark.parametrize("congestion", ["cubic", "reno", "dctcp"])
-def test_a_path_that_became_wide_serves_like_one_that_was(
+def test_a_path_whose_mtu_grew_is_as_fast_as_one_with_that_mtu(
     ledger: Ledger, congestion: str, loss: float
 ) -> None:
     config = replace(CONFIG, congestion=congestion)
@@ -43,7 +43,7 @@ def test_a_path_that_became_wide_serves_like_one_that_was(
     assert sum(took[NARROW]) < 2 * sum(took[WIDE])
 
 
-def test_a_transfer_goes_on_while_the_path_narrows_and_widens(ledger: Ledger) -> None:
+def test_a_transfer_goes_on_while_the_path_mtu_shrinks_and_grows(ledger: Ledger) -> None:
     ends = TwoEnds(ledger, Impairment(cut=True, loss=0.01, seed=5), replace(CONFIG, mss=WIDE)).open()
     a = ends.a.connection
     ends.a.pending = data = pattern(8 * COUNT)
@@ -52,9 +52,9 @@ def test_a_transfer_goes_on_while_the_path_narrows_and_widens(ledger: Ledger) ->
         in_flight = a.info().unacked > 0
         assert in_flight
         if turn % 2:
-            a.path_mtu(NARROW + 40, a._sender.snd_una & 0xFFFFFFFF, ends.now)
+            a.icmp_err.on_packet_too_big(NARROW + 40, a.tcb.sender.snd_una & 0xFFFFFFFF, ends.now)
         else:
-            a.path_mtu_expired(WIDE + 40)
+            a.icmp_err.on_path_mtu_expired(WIDE + 40)
     began = ends.now
     ends.run(60, until_read=len(data))
     assert bytes(ends.server.read) == data
@@ -62,7 +62,7 @@ def test_a_transfer_goes_on_while_the_path_narrows_and_widens(ledger: Ledger) ->
 
 
 @pytest.mark.parametrize("name", ["cubic", "reno", "dctcp"])
-def test_every_window_scales_and_no_limit_stays_none(name: str) -> None:
+def test_every_window_scales_with_the_mss_and_no_limit_stays_none(name: str) -> None:
     control = congestion_control(name, 1000)
     control.set_mss(500)
     assert (control.cwnd, control.ssthresh) == (5000, UNLIMITED_WINDOW)

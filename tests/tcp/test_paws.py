@@ -1,17 +1,17 @@
-"""A peer whose SYN says that its clock stands at 0: what it says later is believed (tcp_paws_check)."""
+"""PAWS with a peer whose SYN has a TSval of 0: any later TSval is accepted (tcp_paws_check)."""
 
 from __future__ import annotations
 
 import pytest
 
 from nodes.tcp.connection import Connection, State
-from nodes.tcp.host import TcpHost
+from nodes.tcp.netns import TcpNetns
 from nodes.tcp.segment import Segment
-from nodes.tcp.time_wait import Remains, TimeWait
+from nodes.tcp.time_wait import TimeWait, TimewaitTcb
 from nodes.wire.tcp import ACK, SYN, TcpHeader
 from tests.tcp.two_ends import CONFIG, Ledger
 
-LATER = 0x90000000  # as serial numbers go, before 0
+LATER = 0x90000000  # before 0 in modular order
 
 
 def segment(ledger: Ledger, seq: int, value: int, data: bytes = b"") -> Segment:
@@ -29,7 +29,7 @@ def opened(ledger: Ledger, value: int) -> Connection:
 
 
 @pytest.mark.parametrize(("value", "established"), [(0, True), (1, False)])
-def test_a_handshake_whose_syn_said_zero_is_completed(
+def test_a_handshake_whose_syn_had_a_tsval_of_zero_completes(
     ledger: Ledger, value: int, established: bool
 ) -> None:
     connection = opened(ledger, value)
@@ -37,7 +37,7 @@ def test_a_handshake_whose_syn_said_zero_is_completed(
     assert (connection.state is State.ESTABLISHED) is established
 
 
-def test_and_from_then_on_its_clock_counts(ledger: Ledger) -> None:
+def test_after_a_tsval_of_zero_later_tsvals_are_checked(ledger: Ledger) -> None:
     connection = opened(ledger, 0)
     connection.receive_segment(segment(ledger, 101, LATER), 50.01)
     connection.receive_segment(segment(ledger, 101, LATER, b"data"), 50.02)
@@ -47,8 +47,8 @@ def test_and_from_then_on_its_clock_counts(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(("recent", "reopens"), [(0, True), (1, False), (None, True)])
-def test_a_connection_that_ended_with_zero_may_be_opened_again(recent: int | None, reopens: bool) -> None:
-    over = TimeWait(Remains((80, 9), 500, 200, 65535, recent), TcpHost(1), 50.0)
+def test_time_wait_with_a_ts_recent_of_zero_may_be_reopened(recent: int | None, reopens: bool) -> None:
+    over = TimeWait(TimewaitTcb((80, 9), 500, 200, 65535, recent), TcpNetns(1), 50.0)
     syn = TcpHeader(9, 80, 5000, 0, SYN, 65535)
     syn.ts_val = LATER
-    assert (over.reopens_at(syn, 51.0) is not None) is reopens
+    assert (over.iss_for_reopening(syn, 51.0) is not None) is reopens

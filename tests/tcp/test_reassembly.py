@@ -1,4 +1,4 @@
-"""Random cuts, overlaps, repeats and orders against a reference byte array; queues that cut and join."""
+"""Receiver, send queue and scoreboard against reference byte arrays: random cuts, overlaps and orders."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ segments = st.lists(st.tuples(st.integers(0, TOTAL - 1), st.integers(1, 60)), ma
 
 @given(segments, st.integers(1, 400))
 @settings(max_examples=300)
-def test_what_is_delivered_equals_the_reference_whatever_the_cuts(
+def test_delivered_bytes_equal_the_reference_for_any_cuts(
     cuts: list[tuple[int, int]], buffer_bytes: int
 ) -> None:
     ledger, data = Ledger(), pattern(TOTAL)
     receiver = Receiver(buffer_bytes)
-    receiver.synchronize(9)
+    receiver.on_syn_received(9)
     expected: set[int] = set()
     for start, length in cuts:
         piece = data[start : start + length]
-        receiver.receive(10 + start, ledger.payload(piece), 0.0)
+        receiver.on_data_received(10 + start, ledger.payload(piece), 0.0)
         expected |= {at for at in range(start, start + len(piece)) if at < buffer_bytes}
         blocks = receiver.reassembly.blocks()
         assert all(left < right and left > receiver.rcv_nxt for left, right in blocks)
@@ -87,31 +87,31 @@ def test_payloads_that_do_not_mix_end_a_segment() -> None:
 def test_the_scoreboard_counts_what_a_byte_map_counts(
     blocks: list[tuple[int, int]], acks: list[int]
 ) -> None:
-    """Blocks and ACKs in random order; a third of the time something is marked lost and sent again."""
+    """Blocks and ACKs in random order; at random, segments are marked lost and retransmitted."""
     ledger, board, chance = Ledger(), Scoreboard(), random.Random(len(blocks) * 131 + len(acks))
     for seq in range(0, 100, 20):
-        board.sent(seq, ledger.payload(pattern(20)), 0, float(seq))
+        board.on_segment_sent(seq, ledger.payload(pattern(20)), 0, float(seq))
     sacked, una = set[int](), 0
     for number, (left, length) in enumerate(blocks):
         left, right = max(left, una), min(left + length, 100)
         if left < right:
-            board.mark_sacked(((left, right),))
+            board.on_sack_received(((left, right),))
             sacked |= set(range(left, right))
         if number < len(acks) and acks[number] > una:
             una = acks[number]
-            board.acknowledge(una)
-        for record in board.records:
-            if not record.sacked and not record.lost and chance.random() < 0.3:
-                board.mark_lost(record)
+            board.on_ack_received(una)
+        for segment in board.segments:
+            if not segment.sacked and not segment.lost and chance.random() < 0.3:
+                board.mark_lost(segment)
         if chance.random() < 0.5 and (lost := board.next_lost(7)):
-            copy = lost.copy()
+            copy = lost.clone_payload()
             assert copy is not None
             assert len(copy) <= 7
             copy.release()
-            board.resent(lost, 200.0)
+            board.on_segment_retransmitted(lost, 200.0)
         assert board.sacked_bytes == len([at for at in sacked if at >= una])
-        assert board.lost_bytes == sum(each.end - each.seq for each in board.records if each.lost)
-        edges = [(each.seq, each.end) for each in board.records]
+        assert board.lost_bytes == sum(each.end - each.seq for each in board.segments if each.lost)
+        edges = [(each.seq, each.end) for each in board.segments]
         assert [left for left, _ in edges[1:]] == [right for _, right in edges[:-1]]
     board.clear()
     assert ledger.live == 0

@@ -1,4 +1,4 @@
-"""HyStart++ (RFC 9406) and DCTCP (RFC 8257): windows fed by hand, and over a bottleneck."""
+"""HyStart++ (RFC 9406) and DCTCP (RFC 8257): fed with samples, and over a bottleneck."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ MSS = 1000
 
 
 def feed(hystart: HyStart, rtt: float, samples: int = 8) -> bool:
-    """A round of samples; whether slow start ends with it."""
+    """One round of samples; returns whether slow start ends with it."""
     for _ in range(samples):
-        hystart.sample(rtt)
-    return hystart.ends()
+        hystart.on_rtt_sample(rtt)
+    return hystart.on_round_end()
 
 
-def test_slow_start_goes_on_while_round_trips_stay() -> None:
+def test_slow_start_goes_on_while_round_trips_do_not_grow() -> None:
     hystart = HyStart()
     assert not any(feed(hystart, 0.05) for _ in range(50))
     assert hystart.growth(8000) == 8000
 
 
-def test_growing_round_trips_slow_it_to_a_quarter_and_five_rounds_later_end_it() -> None:
+def test_growing_round_trips_quarter_the_growth_and_end_it_5_rounds_later() -> None:
     hystart = HyStart()
     feed(hystart, 0.050)
     ends = [feed(hystart, 0.057)]  # 50 / 8 is 6.25 ms
@@ -46,7 +46,7 @@ def test_a_round_trip_that_shrinks_again_was_jitter() -> None:
 
 
 @pytest.mark.parametrize(("before", "after", "slows"), [(0.001, 0.0045, False), (0.001, 0.0055, True)])
-def test_less_than_4_ms_is_never_a_sign(before: float, after: float, slows: bool) -> None:
+def test_growth_of_less_than_4_ms_does_not_count(before: float, after: float, slows: bool) -> None:
     hystart = HyStart()
     feed(hystart, before)
     feed(hystart, after)
@@ -86,7 +86,7 @@ def test_alpha_follows_the_share_of_marked_bytes() -> None:
     control = Dctcp(MSS, 100 * MSS)
     assert control.alpha == 1.0
     for _ in range(200):
-        control.on_marked(10 * MSS)
+        control.on_ece_acked(10 * MSS)
         control.on_ack(100 * MSS, 0.0, 0.001, False)
         control.on_round(0.0)
     assert control.alpha == pytest.approx(0.1, abs=0.001)

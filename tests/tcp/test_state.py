@@ -1,4 +1,4 @@
-"""The state table is complete, and says so when it is not asked rightly."""
+"""The state table is complete, and an impossible pair of state and event raises."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from itertools import product
 
 import pytest
 
-from nodes.tcp.state import TRANSITIONS, Event, ImpossibleTransition, State, after
+from nodes.tcp.state import TRANSITIONS, Event, ImpossibleTransition, State, next_state
 
-# Pairs that no segment and no call can bring about; the guards in `connection` see to that.
+# Pairs that the guards in `input`, `connection` and `timer` exclude.
 IMPOSSIBLE = {
     State.ESTABLISHED: {Event.SYN, Event.SYN_ACK, Event.ACK_OF_SYN, Event.ACK_OF_FIN},
     State.SYN_SENT: {Event.ACK_OF_SYN, Event.FIN, Event.ACK_OF_FIN, Event.CLOSE},
@@ -30,14 +30,14 @@ def test_every_pair_is_a_transition_or_known_to_be_impossible() -> None:
 
 def test_every_state_is_reached_and_every_state_can_end() -> None:
     reached = {State.SYN_SENT}
-    while more := {after for (state, _), after in TRANSITIONS.items() if state in reached} - reached:
+    while more := {new for (old, _), new in TRANSITIONS.items() if old in reached} - reached:
         reached |= more
     assert reached == set(State)
 
 
 def test_an_impossible_pair_is_named() -> None:
     with pytest.raises(ImpossibleTransition, match="CLOSED cannot see FIN"):
-        after(State.CLOSED, Event.FIN)
+        next_state(State.CLOSED, Event.FIN)
 
 
 def test_values_are_the_kernels() -> None:

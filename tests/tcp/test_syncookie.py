@@ -1,4 +1,4 @@
-"""SYN cookies: what went in comes out again, and nothing else opens a connection."""
+"""SYN cookies: the SYN's options come out of the ACK, and no other ACK opens a connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def a_syn(**options: object) -> TcpHeader:
 
 
 def ack_of(answer: Segment) -> TcpHeader:
-    """What an honest peer sends next."""
+    """The ACK with which a peer answers the SYN-ACK."""
     header = answer.header
     ack = TcpHeader(9, 80, header.ack, header.seq + 1 & 0xFFFFFFFF, ACK, 500)
     if header.ts_val is not None:
@@ -68,7 +68,7 @@ def test_the_mss_is_rounded_down_to_a_choice(mss: int | None) -> None:
     assert found[0].mss == wanted
 
 
-def test_a_cookie_lives_for_one_to_two_minutes() -> None:
+def test_a_cookie_is_valid_for_one_to_two_minutes() -> None:
     start = PERIOD_S * 100
     ack = ack_of(JAR.syn_ack(CONFIG, Segment(a_syn()), FLOW, start))
     assert JAR.syn_of(ack, FLOW, start + 1.99 * PERIOD_S) is not None
@@ -90,7 +90,7 @@ def test_guessing_does_not_open_connections() -> None:
     assert sum(JAR.syn_of(guess, FLOW, NOW) is not None for guess in guesses) == 0
 
 
-def test_a_connection_comes_out_of_a_cookie_and_carries_data(ledger: Ledger) -> None:
+def test_a_connection_opened_by_a_cookie_carries_data(ledger: Ledger) -> None:
     answer = JAR.syn_ack(CONFIG, Segment(a_syn()), FLOW, NOW)
     ack = ack_of(answer)
     found = JAR.syn_of(ack, FLOW, NOW + 0.1)

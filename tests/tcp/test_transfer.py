@@ -1,4 +1,4 @@
-"""Two of our stacks over a bad wire: every byte arrives once and in order, and everything is given back."""
+"""Two connections over a bad wire: every byte arrives once and in order, and all payload is released."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_an_advertised_edge_never_moves_left(ledger: Ledger) -> None:
 
 
 def test_jitter_does_not_cut_throughput_to_a_third(ledger: Ledger) -> None:
-    """aioquic 42."""
+    """aioquic issue 42."""
     took = []
     for wire in (Impairment(delay_s=0.002, cut=True), Impairment(delay_s=0.002, reorder=0.2, late_s=0.0006)):
         ends = TwoEnds(ledger, replace(wire, cut=True))

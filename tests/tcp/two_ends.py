@@ -1,7 +1,7 @@
 """Two connections, a manual clock and a seeded wire that loses, reorders, duplicates and cuts.
 
-In: what a test sends. Out: what arrived, byte for byte. Owns the payload ledger: every reference that was
-taken must have been given back when a test ends.
+In: what a test sends. Out: what was received, byte for byte. Owns the ledger of payloads: every reference
+must have been released when a test ends.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from nodes.wire.checksum import internet_checksum
 from nodes.wire.tcp import ACK, CHECKSUM_OFFSET, SYN, TcpHeader, emit
 
 MSS = 1460
+FULL = MSS - 12  # payload bytes of a full wire packet with timestamps
 CONFIG = TcpConfig(mss=MSS, max_segment_bytes=64000, send_buffer_bytes=1 << 20, receive_buffer_bytes=1 << 20)
 NEAR_WRAP = 0xFFFFFFF0
 
 
 class Ledger:
-    """Counts payload holders, and remembers the connections whose death must release theirs."""
+    """Counts payloads that were not released, and the connections that must release theirs when they end."""
 
     def __init__(self) -> None:
         self.live = 0
@@ -43,7 +44,7 @@ class Ledger:
 
 
 class BytesPayload:
-    """Real bytes, counted: using one after its release, or releasing it twice, fails the test."""
+    """A payload with its bytes: using it after its release, or releasing it twice, fails the test."""
 
     def __init__(self, ledger: Ledger, data: bytes) -> None:
         assert data
@@ -103,7 +104,7 @@ class Impairment:
 
 
 class End:
-    """One side with its application: writes what is pending, reads what comes."""
+    """One connection with its application, which writes `pending` and reads what comes."""
 
     def __init__(self, connection: Connection, ledger: Ledger) -> None:
         self.connection = connection
@@ -164,7 +165,7 @@ class TwoEnds:
     def run(
         self, seconds: float, until_read: int = -1, until: Callable[[], bool] = lambda: False
     ) -> None:
-        """Let time pass, or stop when b has read that many bytes, or when `until` says so."""
+        """Let `seconds` pass; stop earlier when b has read `until_read` bytes or `until` returns True."""
         end = self.now + seconds
         while self.now <= end:
             self._work()
@@ -246,7 +247,7 @@ class TwoEnds:
             heapq.heappush(self._flying, (at, self._count, end is self.a, Segment(replace(header), payload)))
 
     def _checksum_finds(self, header: TcpHeader, data: bytes) -> bool:
-        """Flip one bit of the segment as it is on the wire; whether the receiver's checksum tells."""
+        """Flip one bit of the segment as it is on the wire; returns whether the checksum detects it."""
         packet = bytearray(emit(header) + data)
         checksum = internet_checksum(bytes(packet))
         packet[CHECKSUM_OFFSET : CHECKSUM_OFFSET + 2] = checksum.to_bytes(2, "big")
@@ -266,7 +267,7 @@ class TwoEnds:
                 self.b.connection.receive_segment(segment, self.now)
 
     def stop(self) -> None:
-        """Release what is still flying."""
+        """Release the segments that are on the wire."""
         for _, _, _, segment in self._flying:
             if segment.payload is not None:
                 segment.payload.release()
@@ -274,7 +275,8 @@ class TwoEnds:
 
 
 class Scripted:
-    """One connection against a hand-written peer; numbers count from the initial ones, near the wrap."""
+    """One connection and a scripted peer. Sequence numbers are relative to the initial ones, which are near
+    the wrap."""
 
     def __init__(self, ledger: Ledger, config: TcpConfig = CONFIG, *, options: bool = True) -> None:
         self.ledger = ledger
@@ -311,7 +313,7 @@ class Scripted:
         sack: tuple[tuple[int, int], ...] = (),
         ts_ecr: int = 0,
     ) -> None:
-        """The peer's segment arrives."""
+        """Receive a segment of the peer's."""
         header = self.header(seq, ack, flags, window)
         header.ts_ecr = ts_ecr
         header.sack = tuple((self.iss + x & 0xFFFFFFFF, self.iss + y & 0xFFFFFFFF) for x, y in sack)
@@ -323,13 +325,13 @@ class Scripted:
         self.connection.send(self.ledger.payload(pattern(count)), self.now)
 
     def sent(self) -> list[Segment]:
-        """What the connection sends now (payload released: only lengths matter), and then no more."""
+        """What the connection sends now; asked again it sends no more. The caller releases the payload."""
         segments = self.connection.segments_to_send(self.now)
         assert self.connection.segments_to_send(self.now) == []
         return segments
 
     def ranges(self) -> list[tuple[int, int]]:
-        """(relative seq, payload bytes) of what is sent now."""
+        """(relative sequence number, payload bytes) of each segment sent now; payload is released."""
         found = []
         for each in self.sent():
             found.append((each.header.seq - self.iss & 0xFFFFFFFF, len(contents(each.payload))))
@@ -342,11 +344,11 @@ class Scripted:
         return [each.header.ack - self.irs & 0xFFFFFFFF for each in self.sent()]
 
     def state(self) -> State:
-        """The connection's state, asked anew each time."""
+        """The connection's present state. (As a method: mypy would narrow an attribute.)"""
         return self.connection.state
 
     def wait(self) -> float:
-        """Go to the next deadline and handle it; returns the seconds waited."""
+        """Advance to the next deadline and handle it; returns the seconds waited."""
         at = self.connection.next_timeout()
         assert at is not None, "no deadline is set"
         waited = at - self.now
@@ -355,7 +357,7 @@ class Scripted:
         return waited
 
     def read(self) -> bytes:
-        """The application takes all there is."""
+        """The application takes all that is received."""
         data = b""
         while self.connection.received:
             payload = self.connection.received.popleft()

@@ -1,7 +1,7 @@
-"""What every congestion control offers the sender, and the choice of one by name. Owns nothing.
+"""The interface of a congestion control, and the choice of one by name. Owns nothing.
 
-RFC 5681 terms; all windows in bytes. net/ipv4/tcp_cong.c. Growth is by bytes acknowledged and never by a
-count of ACKs, since peers stretch them.
+RFC 5681's terms, all windows in bytes; struct tcp_congestion_ops, net/ipv4/tcp_cong.c. cwnd grows by bytes
+acknowledged and not by a count of ACKs: one ACK may be for many segments.
 """
 
 from __future__ import annotations
@@ -20,45 +20,48 @@ _CHOICES: dict[str, type[NewReno] | type[Cubic] | type[Dctcp]] = {
 
 
 class CongestionControl(Protocol):
-    """A window that reacts to acknowledgements and losses. The sender alone decides what a loss is."""
+    """cwnd and ssthresh, which react to acknowledgements and losses. `recovery` decides what is a loss."""
 
     name: str
     cwnd: int
     ssthresh: int
 
     def set_mss(self, mss: int) -> None:
-        """A wire packet carries `mss` bytes from now on: windows stay so many segments, as Linux counts."""
+        """A wire packet carries `mss` bytes from now on: windows keep their number of segments, as in
+        Linux."""
 
     def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:
-        """`acked` new bytes arrived outside recovery; `limited`: cwnd was what held the sender back."""
+        """`acked` new bytes were acknowledged outside recovery; `limited`: cwnd was what limited the
+        sender."""
 
     def on_rtt(self, rtt: float) -> None:
-        """A round trip was measured, in seconds, on something sent once."""
+        """A round trip in seconds, measured on a segment that was sent once."""
 
     def on_round(self, now: float) -> None:
-        """All that was in flight when the last round began is acknowledged: a round trip is over."""
+        """A round trip is over: all that was in flight when it began is acknowledged."""
 
-    def on_marked(self, acked: int) -> None:
-        """`acked` of the bytes told to `on_ack` next were acknowledged with ECE."""
+    def on_ece_acked(self, acked: int) -> None:
+        """`acked` of the bytes acknowledged in this round came with ECE."""
 
     def on_ecn(self, now: float) -> None:
-        """The network asks for less (RFC 3168): one reduction for a window of data, nothing was lost."""
+        """An ACK carried ECE (RFC 3168): one reduction for a window of data; nothing was lost."""
 
     def on_loss(self, now: float) -> None:
-        """A loss was detected by acknowledgements: one reduction for a window of data."""
+        """A loss was detected by ACKs: one reduction for a window of data."""
 
     def on_timeout(self, now: float) -> None:
         """The retransmission timer expired: restart from one segment."""
 
     def undo(self) -> None:
-        """The last reduction was for nothing (D-SACK, RFC 3708; Eifel, RFC 4015): take it back."""
+        """The last reduction was for a spurious loss (D-SACK, RFC 3708; Eifel, RFC 4015): restore the
+        windows."""
 
 
 def congestion_control(name: str, mss: int, old: CongestionControl | None = None) -> CongestionControl:
-    """The control called `name` ("cubic", "newreno" or its kernel name "reno"), at the initial window or at
-    the windows of `old`; a reduction of that is final, nothing undoes it (tcp_init_congestion_control).
+    """The congestion control called `name`: "cubic", "dctcp", "newreno" or its kernel name "reno".
 
-    Raises ValueError for a name that is not offered.
+    It starts with the initial window, or with cwnd and ssthresh of `old`, whose last reduction cannot be
+    undone any more (tcp_init_congestion_control). Raises ValueError for a name that is not offered.
     """
     if name not in _CHOICES:
         raise ValueError(f"congestion control {name!r} is not offered: choose one of {', '.join(_CHOICES)}")

@@ -1,7 +1,8 @@
-"""Round-trip times in, the pace of slow start out. Owns the rounds of one slow start.
+"""HyStart++: round-trip times in, the growth and the end of slow start out. Owns the rounds of one slow
+start.
 
-RFC 9406 (HyStart++), with its constants but for L, the limit of growth by one ACK: ACKs come for
-super-segments here, and 8 segments would hold all of them back.
+RFC 9406 with its constants, but without L, its limit of 8 segments for the growth by one ACK: here an ACK is
+for a super-segment of more than 8 segments.
 """
 
 from __future__ import annotations
@@ -17,41 +18,41 @@ _CSS_ROUNDS = 5
 
 
 class HyStart:
-    """Slow start, then conservative slow start (CSS) once round trips grow, then its end."""
+    """Slow start, then conservative slow start (CSS) once round trips grow, then the end of slow start."""
 
-    __slots__ = ("_baseline", "_last", "_now", "_rounds", "_samples")
+    __slots__ = ("_css_baseline", "_css_rounds", "_current_min_rtt", "_last_min_rtt", "_sample_count")
 
     def __init__(self) -> None:
-        self._last = inf  # least round trip of the round before
-        self._now = inf  # and of this one
-        self._samples = 0
-        self._baseline = inf  # of the round in which CSS began; inf: not in CSS
-        self._rounds = 0  # of CSS
+        self._last_min_rtt = inf  # of the last round
+        self._current_min_rtt = inf
+        self._sample_count = 0
+        self._css_baseline = inf  # minimum RTT when CSS began; inf: not in CSS
+        self._css_rounds = 0
 
-    def sample(self, rtt: float) -> None:
-        """Take a round trip of this round (section 4.2)."""
-        if rtt < self._now:
-            self._now = rtt
-        self._samples += 1
-        if self._samples < _N_RTT_SAMPLE:
+    def on_rtt_sample(self, rtt: float) -> None:
+        """Take an RTT of this round, in seconds (section 4.2)."""
+        if rtt < self._current_min_rtt:
+            self._current_min_rtt = rtt
+        self._sample_count += 1
+        if self._sample_count < _N_RTT_SAMPLE:
             return
-        if self._baseline == inf:
-            eighth = self._last / _MIN_RTT_DIVISOR
+        if self._css_baseline == inf:
+            eighth = self._last_min_rtt / _MIN_RTT_DIVISOR
             thresh = max(_MIN_RTT_THRESH_S, min(eighth, _MAX_RTT_THRESH_S))
-            if self._last < inf and self._now >= self._last + thresh:
-                self._baseline = self._now
-                self._rounds = 0
-        elif self._now < self._baseline:
-            self._baseline = inf  # it was jitter: slow start goes on
+            if self._last_min_rtt < inf and self._current_min_rtt >= self._last_min_rtt + thresh:
+                self._css_baseline = self._current_min_rtt
+                self._css_rounds = 0
+        elif self._current_min_rtt < self._css_baseline:
+            self._css_baseline = inf  # the growth was jitter: resume slow start
 
     def growth(self, acked: int) -> int:
-        """Bytes by which `acked` bytes open the window."""
-        return acked if self._baseline == inf else acked // _CSS_GROWTH_DIVISOR
+        """Bytes by which cwnd grows when `acked` bytes are acknowledged."""
+        return acked if self._css_baseline == inf else acked // _CSS_GROWTH_DIVISOR
 
-    def ends(self) -> bool:
-        """A round is over; whether slow start is, too."""
-        self._last, self._now, self._samples = self._now, inf, 0
-        if self._baseline == inf:
+    def on_round_end(self) -> bool:
+        """A round is over. Returns whether slow start is over too."""
+        self._last_min_rtt, self._current_min_rtt, self._sample_count = self._current_min_rtt, inf, 0
+        if self._css_baseline == inf:
             return False
-        self._rounds += 1
-        return self._rounds >= _CSS_ROUNDS
+        self._css_rounds += 1
+        return self._css_rounds >= _CSS_ROUNDS

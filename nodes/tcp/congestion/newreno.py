@@ -1,7 +1,7 @@
-"""NewReno's window: acknowledged bytes and losses in, cwnd out. Owns cwnd and ssthresh.
+"""NewReno: acknowledged bytes and losses in, cwnd out. Owns cwnd and ssthresh.
 
-RFC 5681, RFC 3465 (byte counting); net/ipv4/tcp_cong.c tcp_reno_*. Halving is from cwnd, as in Linux: it
-grows only while it is used, so it does not run away from what is in flight.
+RFC 5681, RFC 3465 (byte counting); net/ipv4/tcp_cong.c tcp_reno_*. A loss halves cwnd and not the bytes in
+flight, as in Linux: cwnd grows only while it limits the sender, so it stays close to what is in flight.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ UNLIMITED = 1 << 40
 
 
 def rescaled(window: int, mss: int, before: int) -> int:
-    """Bytes of a `window` that was as many segments of `before` bytes as it is of `mss`."""
+    """A `window` of segments of `before` bytes, as bytes of as many segments of `mss` bytes."""
     return window if window >= UNLIMITED else window * mss // before
 
 
 class NewReno:
-    """Slow start, then one segment a round trip; half on loss."""
+    """Slow start, then one segment a round trip; a loss halves the window."""
 
     __slots__ = ("_credit", "_prior", "cwnd", "mss", "ssthresh")
     name = "reno"
@@ -28,7 +28,7 @@ class NewReno:
         self._prior = (cwnd, ssthresh)
 
     def set_mss(self, mss: int) -> None:
-        """The same windows in segments of `mss` bytes."""
+        """The same number of segments, of `mss` bytes each."""
         before, self.mss = self.mss, mss
         self.cwnd = rescaled(self.cwnd, mss, before)
         self.ssthresh = rescaled(self.ssthresh, mss, before)
@@ -36,7 +36,7 @@ class NewReno:
         self._prior = rescaled(self._prior[0], mss, before), rescaled(self._prior[1], mss, before)
 
     def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:  # noqa: ARG002
-        """Grow by bytes acknowledged: all of them in slow start, then a segment for each cwnd of them."""
+        """Grow by the bytes acknowledged: by all of them in slow start, then by one segment for each cwnd."""
         if not limited:
             return
         if self.cwnd < self.ssthresh:
@@ -49,30 +49,30 @@ class NewReno:
             self.cwnd += self.mss
 
     def on_rtt(self, rtt: float) -> None:
-        """Round trips do not matter here."""
+        """NewReno does not use round-trip times."""
 
     def on_round(self, now: float) -> None:
-        """Nor when one begins."""
+        """NewReno does not count rounds."""
 
-    def on_marked(self, acked: int) -> None:
-        """Nor how many bytes were marked."""
+    def on_ece_acked(self, acked: int) -> None:
+        """NewReno does not count them."""
 
     def on_ecn(self, now: float) -> None:
         """As on a loss (RFC 3168 section 6.1.2)."""
         self.on_loss(now)
 
     def on_loss(self, now: float) -> None:  # noqa: ARG002
-        """Halve."""
+        """Halve cwnd."""
         self._prior = (self.cwnd, self.ssthresh)
         self.ssthresh = self.cwnd = max(self.cwnd // 2, 2 * self.mss)
         self._credit = 0
 
     def on_timeout(self, now: float) -> None:
-        """Halve the threshold, restart at one segment (RFC 5681 section 3.1, equation 4)."""
+        """Halve ssthresh, restart with one segment (RFC 5681 section 3.1, equation 4)."""
         self.on_loss(now)
         self.cwnd = self.mss
 
     def undo(self) -> None:
-        """Back to the windows before the last reduction, or what has grown since."""
+        """The windows before the last reduction, or the present ones where larger."""
         self.cwnd = max(self.cwnd, self._prior[0])
         self.ssthresh = max(self.ssthresh, self._prior[1])

@@ -1,8 +1,8 @@
 """A script's steps in, a failure that quotes the line out. Owns the clock, the peer and the application.
 
-Every step is exact: a segment must leave at the very time that is written, and whatever leaves without
-being expected fails the script. The same script runs with initial sequence numbers and timestamps of
-several kinds, since nothing may depend on where the numbers begin.
+Every step is exact: a segment must leave at the time that the script says, and a segment that the script does
+not expect fails it. Each script runs from several origins of sequence numbers and timestamps, since nothing
+may depend on where the numbers begin.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ORIGINS = (
 
 
 def stream(start: int, count: int) -> bytes:
-    """Bytes [start, start + count) of the one stream that both sides send."""
+    """Bytes [start, start + count) of the stream that both sides send."""
     at = start % len(_BLOCK)
     return (_BLOCK * (count // len(_BLOCK) + 2))[at : at + count]
 
@@ -113,7 +113,7 @@ class Runner:
     # --- time
 
     def _advance(self, to: float) -> None:
-        """Let deadlines pass up to `to`; stops where something is sent."""
+        """Handle deadlines up to `to`; stop at the first segment that is sent."""
         while self.connection is not None and not self.sent:
             at = self.connection.next_timeout()
             if at is None or at > to:
@@ -186,15 +186,16 @@ class Runner:
         header.sack = tuple((left + iss & MASK, right + iss & MASK) for left, right in options.sack)
         data = stream(packet.start - 1, packet.length)
         payload = self.ledger.payload(data) if data else None
-        self._arrive(Segment(header, payload, ecn=packet.ecn or 0))
+        self._receive(Segment(header, payload, ecn=packet.ecn or 0))
 
-    def _arrive(self, segment: Segment) -> None:
-        """What the socket layer does with a segment: a connection's, a listener's, or nobody's."""
+    def _receive(self, segment: Segment) -> None:
+        """What the socket layer does with a segment: it is for a connection, for a listener, or is
+        refused."""
         header, old = segment.header, self.connection
         opens = self.listening and header.flags & (SYN | ACK | RST) == SYN
         if old is not None and old.state is State.TIME_WAIT and opens:
-            waiting = old.time_wait
-            iss = None if waiting is None else waiting.reopens_at(header, self.now)
+            waiting = old.tcb.time_wait
+            iss = None if waiting is None else waiting.iss_for_reopening(header, self.now)
             if iss is not None:
                 old.abort(self.now)
                 self.origin = Origin(iss, self.origin.irs, self.origin.our_ms, self.origin.peer_ms)
@@ -232,7 +233,7 @@ class Runner:
         if self.connection is not None:
             info = asdict(self.connection.info())
             names |= {f"tcpi_{name}": value for name, value in info.items()}
-            names |= {"state": self.connection.state.name, "mib": self.config.host.mib}
+            names |= {"state": self.connection.state.name, "mib": self.config.netns.mib}
             names["error"] = errno.errorcode.get(self.connection.error, "")
             names["room"] = self.connection.send_room
         shown = {name: value for name, value in names.items() if name in condition}
@@ -247,7 +248,7 @@ class Runner:
         if expected is not None:
             assert str(result) == expected, f"returned {result}"
 
-    def _living(self) -> Connection:
+    def _connected(self) -> Connection:
         assert self.connection is not None, "no connection yet"
         return self.connection
 
@@ -260,14 +261,14 @@ class Runner:
 
     def _do_write(self, count: str) -> str:
         try:
-            self._living().send(self.ledger.payload(stream(self.written, int(count))), self.now)
+            self._connected().send(self.ledger.payload(stream(self.written, int(count))), self.now)
         except BrokenPipeError:
             return "EPIPE"
         self.written += int(count)
         return count
 
     def _do_read(self, count: str) -> str:
-        connection, wanted, data = self._living(), int(count), b""
+        connection, wanted, data = self._connected(), int(count), b""
         while connection.received and len(data) < wanted:
             payload = connection.received.popleft()
             taken = min(len(payload), wanted - len(data))
@@ -284,33 +285,33 @@ class Runner:
         return str(len(data)) if data or connection.fin_received else "EAGAIN"
 
     def _do_shutdown(self) -> None:
-        self._living().shutdown(self.now)
+        self._connected().shutdown(self.now)
 
     def _do_close(self) -> None:
         if self.linger == 0:
-            self._living().abort(self.now)
+            self._connected().abort(self.now)
         else:
-            self._living().close(self.now)
+            self._connected().close(self.now)
 
     def _do_path_mtu(self, mtu: str, seq: str) -> None:
-        self._living().path_mtu(int(mtu), int(seq) + self.origin.iss & MASK, self.now)
+        self._connected().icmp_err.on_packet_too_big(int(mtu), int(seq) + self.origin.iss & MASK, self.now)
 
     def _do_path_mtu_expired(self, mtu: str) -> None:
-        self._living().path_mtu_expired(int(mtu))
+        self._connected().icmp_err.on_path_mtu_expired(int(mtu))
 
     def _do_setsockopt(self, name: str, value: str) -> None:
         number = int(value)
         if name == "SO_LINGER":
             self.linger = number
         elif name == "TCP_NODELAY":
-            self._living().set_nodelay(bool(number))
+            self._connected().sockopt.set_nodelay(bool(number))
         elif name == "TCP_CORK":
-            self._living().set_cork(bool(number))
+            self._connected().sockopt.set_cork(bool(number))
         elif name == "TCP_USER_TIMEOUT":
-            self._living().set_user_timeout(number / 1000)
+            self._connected().sockopt.set_user_timeout(number / 1000)
         elif name == "SO_MAX_PACING_RATE":
-            self._living().set_max_pacing_rate(number)
+            self._connected().sockopt.set_max_pacing_rate(number)
         else:
             self.keepalive[name] = number
             on, idle, interval, count = self.keepalive.values()
-            self._living().set_keepalive(Keepalive(idle, interval, count) if on else None)
+            self._connected().sockopt.set_keepalive(Keepalive(idle, interval, count) if on else None)

@@ -75,7 +75,7 @@ def test_a_stream_reports_what_arrived(path: str, bidir: bool) -> None:
     assert (sender.type, sender.redop, sender.root) == ("byte", "none", "none")
 
 
-def test_the_kernel_path_counts_four_accesses_a_byte_of_which_three_are_derived_and_headers() -> None:
+def test_the_kernel_path_has_four_accesses_a_byte_three_derived_and_headers() -> None:
     for row in ring(config("kernel", 1 << 20, 2)):
         payload = row.payload_sent_bytes + row.payload_received_bytes
         total = row.host_dram_read_bytes + row.host_dram_write_bytes

@@ -1,0 +1,41 @@
+"""TCP state that all connections of one host share: the counters and the budget of challenge ACKs.
+
+The kernel keeps it for each network namespace: struct netns_ipv4 (include/net/netns/ipv4.h), used by
+tcp_send_challenge_ack in net/ipv4/tcp_input.c. RFC 5961 section 7. The budget of every second is random: an
+attacker who could count a host's challenge ACKs would learn whether two other hosts have a connection
+(CVE-2016-5696).
+"""
+
+from __future__ import annotations
+
+import random
+
+from nodes.tcp.mib import TcpMib
+
+CHALLENGE_ACK_LIMIT = 1000  # sysctl tcp_challenge_ack_limit, ACKs a second
+
+
+class TcpNetns:
+    """One for each host. A connection finds it in its TcpConfig. `mib`: the host's TCP counters."""
+
+    __slots__ = ("_challenge_ack_limit", "_challenge_budget", "_challenge_second", "_random", "mib")
+
+    def __init__(self, seed: int = 0, challenge_ack_limit: int = CHALLENGE_ACK_LIMIT) -> None:
+        self.mib = TcpMib()
+        self._challenge_ack_limit = challenge_ack_limit
+        self._random = random.Random(seed)
+        self._challenge_second = -1
+        self._challenge_budget = 0
+
+    def may_send_challenge_ack(self, now: float) -> bool:
+        """Take one challenge ACK out of this second's budget; False (and counted) when the budget is
+        spent."""
+        if int(now) != self._challenge_second:
+            limit = self._challenge_ack_limit
+            self._challenge_second = int(now)
+            self._challenge_budget = limit // 2 + self._random.randrange(max(1, limit))
+        if self._challenge_budget <= 0:
+            self.mib.TcpExtTCPACKSkippedChallenge += 1
+            return False
+        self._challenge_budget -= 1
+        return True

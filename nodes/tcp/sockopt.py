@@ -1,0 +1,64 @@
+"""Socket options that the application changes on a connection that exists: values in, changed parts out.
+
+do_tcp_setsockopt (net/ipv4/tcp.c) and sk_setsockopt (net/core/sock.c). Owns nothing. Options that are set
+before the connection exists are in TcpConfig.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nodes.tcp.keepalive import Keepalive
+from nodes.tcp.state import HANDSHAKE
+from nodes.tcp.tcb import Tcb
+
+
+class Sockopt:
+    """One method an option; each takes effect with the next segments_to_send."""
+
+    __slots__ = ("_tcb",)
+
+    def __init__(self, tcb: Tcb) -> None:
+        self._tcb = tcb
+
+    def set_nodelay(self, nodelay: bool) -> None:
+        """TCP_NODELAY: Nagle's algorithm holds nothing back any more."""
+        self._tcb.sender.nodelay = nodelay
+
+    def set_cork(self, cork: bool) -> None:
+        """TCP_CORK: while set, only full segments leave, and what has waited for 200 ms."""
+        sender = self._tcb.sender
+        sender.cork = cork
+        if not cork:
+            sender.push()
+
+    def set_user_timeout(self, seconds: float) -> None:
+        """TCP_USER_TIMEOUT: how long data may stay unacknowledged; 0: as long as tcp_retries2 allows."""
+        self._tcb.sender.user_timeout_s = seconds
+
+    def set_congestion(self, name: str) -> None:
+        """TCP_CONGESTION: cwnd and ssthresh stay. ValueError for a name that is not offered."""
+        tcb = self._tcb
+        tcb.config = replace(tcb.config, congestion=name)
+        tcb.sender.set_congestion(name)
+        tcb.output.all_ect = tcb.output.ecn and name == "dctcp"
+
+    def set_send_buffer(self, size: int) -> None:
+        """SO_SNDBUF, bytes."""
+        self._tcb.sender.send_buffer_bytes = size
+
+    def set_receive_buffer(self, size: int) -> None:
+        """SO_RCVBUF, bytes; at most what the agreed window scale can express."""
+        self._tcb.receiver.set_buffer(size, self._tcb.state in HANDSHAKE)
+
+    def set_quickack(self, quick: bool) -> None:
+        """TCP_QUICKACK: acknowledge each of the next segments at once, or delay ACKs from now on."""
+        self._tcb.receiver.set_quickack(quick)
+
+    def set_max_pacing_rate(self, max_rate: int) -> None:
+        """SO_MAX_PACING_RATE, bytes a second."""
+        self._tcb.sender.set_max_pacing_rate(max_rate)
+
+    def set_keepalive(self, options: Keepalive | None) -> None:
+        """SO_KEEPALIVE with its times, or None to stop."""
+        self._tcb.set_keepalive(options)

@@ -1,0 +1,133 @@
+"""The sender's timers: retransmission and tail loss probe here, RACK, persist and pacing in their parts.
+
+RFC 6298 section 5, RFC 8985 section 7.2, RFC 9293 section 3.8.3 (user timeout); net/ipv4/tcp_timer.c
+tcp_write_timer, tcp_retransmit_timer, tcp_probe_timer, net/ipv4/tcp_input.c tcp_rearm_rto. `now` flows in;
+flags that `xmit` acts on, and whether to give up, flow out. Owns the retransmission timer and how long it has
+waited.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from nodes.tcp.mib import TcpMib
+from nodes.tcp.persist import PROBES_MAX
+from nodes.tcp.recovery import Phase
+from nodes.tcp.sender import Sender
+
+RETRIES2 = 15  # sysctl tcp_retries2
+
+
+class WriteTimer:
+    """`at`: the deadline of the retransmission timer, or of the tail loss probe if that is sooner, which
+    `is_tail_probe` says. inf: nothing is in flight."""
+
+    __slots__ = (
+        "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at", "busy_s",
+        "busy_since", "is_tail_probe", "retransmits", "total_rto", "waiting_since",
+    )  # fmt: skip
+
+    def __init__(self, sender: Sender, mib: TcpMib) -> None:
+        self._sender = sender
+        self._scoreboard = sender.scoreboard
+        self._recovery = sender.recovery
+        self._rtt = sender.rtt
+        self._persist = sender.persist
+        self._tail_probe = sender.tail_probe
+        self._mib = mib
+        self.at = inf
+        self.is_tail_probe = False
+        self.retransmits = 0  # timeouts since the last new acknowledgement
+        self.total_rto = 0
+        self.waiting_since = 0.0  # when snd_una last advanced, or when the data in flight began to be sent
+        self.busy_since = 0.0  # when data was last sent with nothing in flight
+        self.busy_s = 0.0  # for how long data was in flight before that
+
+    def arm(self, now: float) -> None:
+        """Restart the timer: data was sent, new data was acknowledged, or it expired (RFC 6298 section 5)."""
+        self.is_tail_probe = False
+        scoreboard = self._scoreboard
+        if not scoreboard.segments:
+            self.at = inf
+            self.busy_s += now - self.busy_since
+            return
+        sender, rtt = self._sender, self._rtt
+        timeout = rtt.rto
+        if (
+            self._recovery.phase is Phase.OPEN
+            and not self._tail_probe.end_seq
+            and not scoreboard.sacked_bytes
+            and sender.sack_permitted
+            and rtt.srtt
+        ):
+            pto = self._tail_probe.timeout(rtt.srtt, sender.snd_nxt - sender.snd_una <= sender.mss)
+            if pto < timeout:
+                self.is_tail_probe = True
+                timeout = pto
+        self.at = now + timeout
+        if sender.user_timeout_s and not self.is_tail_probe:
+            self.at = min(self.at, max(now, self.waiting_since + sender.user_timeout_s))
+
+    def stop(self) -> None:
+        """The connection is over."""
+        self.at = inf
+
+    def next_timeout(self) -> float:
+        """The earliest deadline of all the sender's timers; inf without one."""
+        at, pacer = self.at, self._sender.pacer
+        if pacer is not None and pacer.wake_at < at:
+            at = pacer.wake_at
+        if self._recovery.reo_timeout_at < at:
+            at = self._recovery.reo_timeout_at
+        persist_at = self._persist.at
+        return at if at < persist_at else persist_at
+
+    def handle_timeout(self, now: float) -> bool:
+        """Act on every deadline that has passed. False: the peer does not answer, the connection ends."""
+        sender = self._sender
+        if sender.pacer is not None and sender.pacer.wake_at <= now:
+            sender.pacer.wake_at = inf
+        if self._recovery.reo_timeout_at <= now:
+            self._recovery.detect_losses(now, sender.snd_nxt)
+        if self._persist.at <= now:
+            return self._on_persist_timeout(now)
+        if self.at > now or not self._scoreboard.segments:
+            return True
+        if self.is_tail_probe:
+            self._mib.TcpExtTCPLossProbes += 1
+            self._tail_probe.due = True
+            self._tail_probe.end_seq = sender.snd_nxt
+            self.arm(now)
+            return True
+        return self._on_retransmission_timeout(now)
+
+    def _on_retransmission_timeout(self, now: float) -> bool:
+        sender = self._sender
+        if self.retransmits >= RETRIES2 or self._user_timeout_over(now, self.waiting_since):
+            return False
+        self._mib.TcpExtTCPTimeouts += 1
+        self.total_rto += 1
+        self.retransmits += 1
+        self._rtt.backoff += 1
+        self._tail_probe.reset()
+        self._recovery.on_retransmission_timeout(now, sender.snd_nxt, sender.mss)
+        if sender.pacer is not None:
+            sender.pacer.timed_out = True
+        self.arm(now)
+        return True
+
+    def _on_persist_timeout(self, now: float) -> bool:
+        sender, persist = self._sender, self._persist
+        if persist.probes_out >= PROBES_MAX or self._user_timeout_over(now, persist.started_at):
+            return False
+        if sender.snd_wnd > sender.snd_nxt - sender.snd_una:
+            sender.sws_override = True  # RFC 9293 section 3.8.6.2.1, rule 4: the window is small but open
+        else:
+            persist.probe_due = True
+            persist.probes_out += 1
+        persist.back_off(now, self._rtt.rto)
+        return True
+
+    def _user_timeout_over(self, now: float, since: float) -> bool:
+        timeout_s = self._sender.user_timeout_s
+        return timeout_s > 0 and now >= since + timeout_s

@@ -1,0 +1,232 @@
+"""Queued payload and time in, segments to transmit out: what may leave now, new or retransmitted.
+
+RFC 9293 sections 3.7.4 and 3.8.4 to 3.8.6 (Nagle, zero window, silly window), RFC 6675, RFC 8985 section 7.3
+(tail loss probe); net/ipv4/tcp_output.c tcp_write_xmit, tcp_xmit_retransmit_queue. `output` adds headers.
+Owns nothing but the rules: what it changes is the sender's.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from nodes.tcp.congestion.control import INITIAL_WINDOW_SEGMENTS
+from nodes.tcp.mib import TcpMib
+from nodes.tcp.pacing import UNPACED_SEGMENTS
+from nodes.tcp.recovery import Phase
+from nodes.tcp.sack import SentSegment
+from nodes.tcp.sender import Sender
+from nodes.tcp.write_timer import WriteTimer
+
+
+class Xmit:
+    """Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
+
+    __slots__ = (
+        "_mib", "_persist", "_queue", "_recovery", "_scoreboard", "_sender", "_tail_probe", "_write_timer",
+    )  # fmt: skip
+
+    def __init__(self, sender: Sender, write_timer: WriteTimer, mib: TcpMib) -> None:
+        self._sender = sender
+        self._queue = sender.queue
+        self._scoreboard = sender.scoreboard
+        self._recovery = sender.recovery
+        self._tail_probe = sender.tail_probe
+        self._persist = sender.persist
+        self._write_timer = write_timer
+        self._mib = mib
+
+    def write_xmit_paced(self, now: float, limit: int, data_segs_out: int) -> list[SentSegment]:
+        """`write_xmit` of a connection with a pacer: only what may leave by now. `data_segs_out`: wire
+        packets with payload that the connection has sent before."""
+        sender, out = self._sender, list[SentSegment]()
+        pacer = sender.pacer
+        assert pacer is not None
+        was_idle = self._write_timer.at == inf
+        pacer.rate = sender.pacing_rate
+        sender.gso_max_bytes = min(sender.whole_segments_bytes(), pacer.max_burst_bytes(sender.mss))
+        while (pacer.at <= now or pacer.timed_out) and len(out) < limit:
+            segments = self.write_xmit(now, 1)
+            pacer.timed_out = False
+            if not segments:
+                pacer.set_waiting(False)
+                break
+            out += segments
+            length = sum(each.end - each.fin - each.seq for each in segments)
+            data_segs_out += -(-length // sender.mss)
+            if data_segs_out > UNPACED_SEGMENTS:
+                pacer.on_segment_sent(length, now)
+        else:
+            unsent = (
+                self._queue.bytes or self._scoreboard.lost_bytes or sender.fin_queued > sender.fin_sent
+            )
+            pacer.set_waiting(bool(unsent) or self._tail_probe.due)
+        if was_idle and len(out) > 1:
+            self._write_timer.arm(now)  # more than one segment is in flight: the tail probe may go sooner
+        return out
+
+    def write_xmit(self, now: float, limit: int) -> list[SentSegment]:
+        """At most `limit` segments to transmit now; they already count as sent."""
+        out: list[SentSegment] = []
+        sender = self._sender
+        board, recovery, queue, persist = self._scoreboard, self._recovery, self._queue, self._persist
+        if recovery.phase is not Phase.OPEN:
+            recovery.update_cwnd(sender.delivered_bytes, sender.in_flight, sender.mss)
+            if recovery.send_new_first:
+                self._send_new(now, limit, out)
+        if board.lost_bytes and not (out and recovery.send_new_first):
+            self._retransmit_lost(now, limit, out)
+        if self._tail_probe.due:
+            self._send_tail_probe(now, out)
+        if queue.bytes and not board.lost_bytes:
+            self._send_new(now, limit, out)
+        if sender.fin_queued and not queue.bytes and not sender.fin_sent:
+            self._send_fin(now, out)
+        if out:
+            timer = self._write_timer
+            if timer.at == inf:
+                timer.waiting_since = timer.busy_since = now
+                timer.arm(now)
+            sender.last_sent_at = now
+        if board.segments:
+            if persist.at != inf:
+                persist.stop()
+        elif (queue.bytes or (sender.fin_queued and not sender.fin_sent)) and persist.at == inf:
+            persist.start(now, sender.rtt.rto, sender.cork and sender.snd_wnd >= sender.mss)
+        return out
+
+    # --- retransmission ---------------------------------------------------------------------------
+
+    def _retransmit_lost(self, now: float, limit: int, out: list[SentSegment]) -> None:
+        sender = self._sender
+        recovery, mss = self._recovery, sender.mss
+        while len(out) < limit:
+            room = (sender.control.cwnd - sender.in_flight) // mss * mss
+            if room < mss:
+                if not recovery.force_retransmit:
+                    return
+                room = mss
+            segment = self._scoreboard.next_lost(min(room, sender.gso_max_bytes))
+            if segment is None:
+                return
+            self._retransmit(segment, now)
+            recovery.on_segment_retransmitted(segment, now)
+            out.append(segment)
+
+    def _retransmit(self, segment: SentSegment, now: float) -> None:
+        sender = self._sender
+        length = segment.end - segment.seq
+        packets = (length + sender.mss - 1) // sender.mss
+        sender.total_retrans += packets
+        self._mib.TcpRetransSegs += packets
+        sender.bytes_retrans += length
+        self._scoreboard.on_segment_retransmitted(segment, now)
+
+    def _send_tail_probe(self, now: float, out: list[SentSegment]) -> None:
+        """RFC 8985 section 7.3: a new segment if the window allows it, else the last segment again."""
+        sender = self._sender
+        probe, queue, mss, board = self._tail_probe, self._queue, sender.mss, self._scoreboard
+        probe.due = False
+        if not board.segments:
+            probe.reset()
+            return
+        room = sender.snd_una + sender.snd_wnd - sender.snd_nxt
+        if queue.bytes and room >= min(mss, queue.bytes):
+            out.append(self._send(min(mss, queue.bytes), now))
+            probe.on_probe_sent(sender.snd_nxt, is_retrans=False)
+            return
+        last = board.segments[-1]
+        if last.end - last.fin - last.seq > mss:
+            board.split(len(board.segments) - 1, last.end - last.fin - mss)
+            last = board.segments[-1]
+        self._retransmit(last, now)
+        probe.on_probe_sent(sender.snd_nxt, is_retrans=True)
+        out.append(last)
+
+    # --- new data ---------------------------------------------------------------------------------
+
+    def _send_new(self, now: float, limit: int, out: list[SentSegment]) -> None:
+        sender = self._sender
+        mss, queue = sender.mss, self._queue
+        if not self._scoreboard.segments:
+            self._restart_cwnd_after_idle(now)
+        cwnd = sender.control.cwnd
+        sender.cwnd_limited = False
+        # The sender waits until a third of the window may leave, and sends no more than that at once: smaller
+        # super-segments cost CPU, larger ones leave nothing in flight that would bring the next ACK.
+        goal = min(sender.gso_max_bytes, max(mss, min(cwnd, sender.snd_wnd) // 3 // mss * mss))
+        while len(out) < limit and queue.bytes:
+            in_flight = sender.in_flight
+            usable = sender.snd_una + sender.snd_wnd - sender.snd_nxt
+            room = cwnd - in_flight
+            wanted = queue.bytes if queue.bytes < goal else goal
+            if room < wanted and room < usable:
+                sender.cwnd_limited = True
+            length = min(wanted, usable, room)
+            if length < wanted and not self._worth_sending(length, usable, in_flight):
+                return
+            if length < queue.bytes and length > mss:
+                length -= length % mss
+            elif length < mss and not self._may_send_small(in_flight):
+                return
+            out.append(self._send(length, now))
+
+    def _restart_cwnd_after_idle(self, now: float) -> None:
+        """Nothing is in flight, and nothing was sent for an RTO: halve cwnd for each RTO that passed, down to
+        the initial window (RFC 5681 section 4.1 with RFC 2861's decay; tcp_cwnd_restart)."""
+        sender = self._sender
+        idle, rto, control = now - sender.last_sent_at, sender.rtt.rto, sender.control
+        if not rto < idle < inf:
+            return
+        restart_cwnd = min(control.cwnd, INITIAL_WINDOW_SEGMENTS * sender.mss)
+        if control.cwnd > restart_cwnd:
+            control.ssthresh = max(control.ssthresh, control.cwnd * 3 // 4)
+            control.cwnd = max(restart_cwnd, control.cwnd >> min(64, int(idle / rto)))
+
+    def _may_send_small(self, in_flight: int) -> bool:
+        """Whether less than a full segment may leave: TCP_CORK, then Nagle (RFC 9293 section 3.7.4)."""
+        sender = self._sender
+        if sender.fin_queued:
+            return True
+        if sender.cork or (in_flight and not sender.nodelay):
+            allowed, sender.sws_override = sender.sws_override, False
+            return allowed
+        return True
+
+    def _worth_sending(self, length: int, usable: int, in_flight: int) -> bool:
+        """Whether to send `length` bytes although more would leave later: silly-window avoidance (RFC 9293
+        section 3.8.6.2.1) and tcp_tso_should_defer."""
+        if length <= 0:
+            return False
+        sender = self._sender
+        if in_flight:
+            return length >= sender.mss and self._recovery.phase is not Phase.OPEN
+        if length >= sender.mss or (length == usable and 2 * length >= sender.max_wnd):
+            return True
+        allowed, sender.sws_override = sender.sws_override, False
+        return allowed
+
+    def _send(self, length: int, now: float) -> SentSegment:
+        sender = self._sender
+        payload = self._queue.take(length)
+        fin = self._fin_bit(len(payload)) if sender.fin_queued else 0
+        segment = self._scoreboard.on_segment_sent(sender.snd_nxt, payload, fin, now)
+        sender.snd_nxt = segment.end
+        if self._recovery.prr is not None:
+            self._recovery.prr.on_bytes_sent(length)
+        return segment
+
+    def _fin_bit(self, length: int) -> int:
+        """1 if the queued FIN may leave on a segment of `length` bytes that empties the queue; it then counts
+        as sent."""
+        sender = self._sender
+        if self._queue.bytes or sender.snd_nxt + length >= sender.snd_una + sender.snd_wnd:
+            return 0
+        sender.fin_sent = True
+        return 1
+
+    def _send_fin(self, now: float, out: list[SentSegment]) -> None:
+        sender = self._sender
+        if sender.snd_nxt < sender.snd_una + sender.snd_wnd:
+            sender.fin_sent = True
+            out.append(self._scoreboard.on_segment_sent(sender.snd_nxt, None, 1, now))
+            sender.snd_nxt += 1

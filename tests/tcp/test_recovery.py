@@ -1,0 +1,112 @@
+"""Loss detection, recovery and undo, against a scripted peer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tcp.two_ends import FULL, MSS, Impairment, Ledger, Scripted, TwoEnds, pattern
+
+
+def test_a_transfer_completes_after_many_losses_in_a_row(ledger: Ledger) -> None:
+    for first in range(1, 12):
+        ends = TwoEnds(ledger, Impairment(cut=True, drop=set(range(first, first + 16)))).open()
+        ends.a.pending = pattern(60_000)
+        ends.run(600.0, until_read=60_000)
+        assert bytes(ends.server.read) == pattern(60_000)
+        ends.stop()
+
+
+def test_a_segment_is_lost_a_reordering_window_after_a_later_one_was_sacked(
+    peer: Scripted,
+) -> None:
+    peer.write(9 * FULL)
+    first, second, third = peer.ranges()
+    assert [first[1], second[1], third[1]] == [3 * FULL] * 3
+    peer.now += 0.01
+    block = (second[0], second[0] + 3 * FULL)
+    peer.get(1, 1, sack=(block,))
+    if peer.ranges():
+        pytest.fail("resent inside the reordering window")
+    assert peer.wait() < 0.02
+    assert peer.ranges()[0] == (1, 2 * FULL)  # one told of the loss, one more by slow start (RFC 6937)
+    info = peer.connection.info()
+    assert (info.ca_state, info.sacked, info.snd_ssthresh) == (3, 3, 7)
+    peer.now += 0.01
+    peer.get(1, 1 + 9 * FULL)
+    info = peer.connection.info()
+    assert (info.ca_state, info.sacked, info.lost, info.unacked) == (0, 0, 0, 0)
+
+
+def test_a_partial_sack_splits_and_only_the_hole_is_retransmitted(peer: Scripted) -> None:
+    peer.write(9 * FULL)
+    peer.ranges()
+    peer.now += 0.01
+    peer.get(1, 1 + FULL, sack=((1 + 2 * FULL, 1 + 9 * FULL),))
+    resent = peer.ranges()
+    if not resent:
+        peer.wait()
+        resent = peer.ranges()
+    assert resent == [(1 + FULL, FULL)]
+    assert peer.connection.info().sacked == 7
+
+
+def test_a_d_sack_for_all_retransmissions_undoes_the_reduction(peer: Scripted) -> None:
+    peer.write(9 * FULL)
+    peer.ranges()
+    peer.now += 0.01
+    peer.get(1, 1, sack=((1 + 3 * FULL, 1 + 6 * FULL),))
+    peer.wait()
+    assert peer.ranges()[0] == (1, 2 * FULL)
+    assert peer.connection.info().snd_ssthresh == 7
+    peer.now += 0.001
+    peer.get(1, 1 + 9 * FULL, sack=((1, 1 + 2 * FULL),))
+    info = peer.connection.info()
+    assert info.snd_cwnd >= 10
+    assert info.dsack_dups == 1
+    peer.get(1, 1 + 9 * FULL, sack=((1, 1 + 2 * FULL),))  # the same report, copied onto each packet by TSO
+    assert peer.connection.info().dsack_dups == 1
+
+
+def test_a_timeout_that_timestamps_prove_spurious_is_undone(peer: Scripted) -> None:
+    peer.write(4 * FULL)
+    sent_at = int(peer.now * 1000) + 1
+    peer.ranges()
+    while peer.wait() < 0.1:
+        peer.ranges()
+    peer.ranges()
+    assert peer.connection.info().snd_cwnd == 1
+    peer.now += 0.001
+    peer.get(1, 1 + 2 * FULL, ts_ecr=sent_at)
+    assert peer.connection.info().snd_cwnd >= 10
+    assert peer.connection.info().ca_state == 0
+
+
+@pytest.mark.parametrize("control", ["cubic", "reno", "dctcp"])
+def test_a_reduction_of_a_replaced_congestion_control_is_final(
+    peer: Scripted, control: str
+) -> None:
+    peer.write(9 * FULL)
+    peer.ranges()
+    peer.now += 0.01
+    peer.get(1, 1, sack=((1 + 3 * FULL, 1 + 6 * FULL),))
+    peer.wait()
+    assert peer.ranges()[0] == (1, 2 * FULL)
+    assert peer.connection.info().snd_ssthresh == 7
+    peer.connection.sockopt.set_congestion("cubic")  # as it is: changes nothing
+    peer.connection.sockopt.set_congestion(control)
+    peer.now += 0.001
+    peer.get(1, 1 + 9 * FULL, sack=((1, 1 + 2 * FULL),))  # all that was resent had arrived
+    info = peer.connection.info()
+    undone = control == "cubic"
+    assert (info.congestion, info.snd_ssthresh == 7, info.snd_cwnd >= 10) == (control, not undone, undone)
+
+
+def test_without_sack_three_duplicate_acks_mean_a_loss(ledger: Ledger) -> None:
+    peer = Scripted(ledger, options=False).open()
+    peer.write(9 * MSS)
+    peer.ranges()
+    for _ in range(2):
+        peer.get(1, 1)
+    assert peer.ranges() == []
+    peer.get(1, 1)
+    assert peer.ranges()[0] == (1, MSS)
