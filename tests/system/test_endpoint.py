@@ -326,58 +326,6 @@ def test_a_closed_host_has_been_unbound(network: Network, hosts: tuple[Host, Hos
         assert "dmabuf" not in h1.netdev.queue_get()[3]
 
 
-@pytest.mark.usefixtures("hosts")
-def test_an_endpoint_stops_at_sigterm_and_removes_its_channel(network: Network) -> None:
-    assert network.fabric.terminate(network.pids["h1"]) == 0
-    assert not Path(network.channel("h1")).exists()
-
-
-def test_an_interface_that_cannot_be_had_is_named_in_one_sentence_with_status_1(network: Network) -> None:
-    argv = [sys.executable, "-m", "nodes.endpoint", "--channel", str(network.directory / "x.sock")]
-    nic = network.nic("h1")
-    of_linux, of_another = "is an address of Linux itself: choose one that", "is used by another endpoint on"
-    with closing(network.host("h1")):
-        for interface, address, more, expected in [
-            ("nope0", "10.0.1.9/16", [], "interface 'nope0' cannot be opened: No such device"),
-            ("lo", "10.0.1.9/16", [], "interface 'lo' is no Ethernet link: give a veth"),
-            (nic.interface, nic.kernel_address, [], f"--address {nic.kernel_address} {of_linux}"),
-            (nic.interface, nic.endpoint_address, [], f"{of_another} {nic.interface}"),
-            (nic.interface, "10.0.1.9/16", ["--address6", nic.kernel_address6], of_linux),
-            (nic.interface, "10.0.1.9/16", ["--address6", nic.endpoint_address6], of_another),
-        ]:
-            words = ["--interface", interface, "--address", address, *more]
-            done = network.fabric.run("h1", [*argv, *words], 20)
-            assert done.status == 1, words
-            assert expected in done.stderr
-            assert done.stderr.startswith("endpoint: ")
-            assert done.stderr.count("\n") == 1
-
-
-def test_a_namespace_without_any_address_has_room_for_an_endpoint(network: Network) -> None:
-    """There, Linux lets a socket be bound to whatever is asked for."""
-    channel = network.channel("alone")
-    command = (
-        "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; "
-        f"exec {sys.executable} -m nodes.endpoint --interface v0 --address 10.9.0.1/16 "
-        f"--address6 fd01::1/64 --channel {channel}"
-    )
-    network.fabric.spawn("h1", ["unshare", "-n", "sh", "-c", command], "alone.log")
-    with closing(network.host("alone")) as host:
-        assert (host.address, host.address6) == ("10.9.0.1", "fd01::1")
-
-
-def test_an_address_in_use_on_the_link_ends_the_second_endpoint(network: Network) -> None:
-    taken = network.nic("h2").endpoint_address
-    argv = [
-        sys.executable, "-m", "nodes.endpoint", "--interface", "h1-eth0", "--address", taken,
-        "--mac", "02:00:00:00:99:01", "--channel", str(network.directory / "second.sock"),
-    ]  # fmt: skip
-    with closing(network.host("h2")):
-        done = network.fabric.run("h1", argv, 20)
-    assert done.status == 1
-    assert f"address {taken.partition('/')[0]} is in use on the link" in done.stderr
-
-
 def test_nonsense_from_an_application_is_refused_and_ends_no_other(hosts: tuple[Host, Host]) -> None:
     h1, h2 = hosts
     with ExitStack() as stack:
@@ -399,31 +347,3 @@ def test_nonsense_from_an_application_is_refused_and_ends_no_other(hosts: tuple[
             other.shutdown(linux.SHUT_RDWR)
         waiting.join(5)
         assert not waiting.is_alive()
-
-
-def test_without_descriptors_left_an_endpoint_refuses_and_goes_on(network: Network) -> None:
-    network.fabric.terminate(network.pids["h2"])
-    nic = network.nic("h2")
-    command = (
-        f"ulimit -n 40; exec {sys.executable} -m nodes.endpoint --interface {nic.interface}"
-        f" --address {nic.endpoint_address} --mac {nic.endpoint_mac} --channel {network.channel('h2')}"
-    )
-    network.fabric.spawn("h2", ["sh", "-c", command], "few.log")
-    with closing(network.host("h2")) as h2, ExitStack() as stack:
-        with pytest.raises(OSError):
-            for _ in range(60):
-                stack.enter_context(closing(h2.socket()))
-        stack.close()
-        wait_until_open(h2)
-
-
-def wait_until_open(host: Host) -> None:
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            host.socket().close()
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return
