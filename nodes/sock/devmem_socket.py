@@ -161,7 +161,7 @@ class DevmemSocket:
 
     @property
     def sharing(self) -> SocketOptions:
-        """The options that say with whom the port may be shared."""
+        """The options by which the port may be shared."""
         return self.options
 
     @property

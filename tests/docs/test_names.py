@@ -40,6 +40,35 @@ def test_every_file_that_is_named_exists(page: str) -> None:
             assert list(ROOT.glob(code)), f"{page} names {code}, which does not exist"
 
 
+NODES = "nodes/README.md"
+
+
+def files_of(code: str) -> list[str]:
+    """`control/{rings,rss}.py` stands for two files."""
+    braces = re.fullmatch(r"(.*)\{(.*)\}(.*)", code)
+    return [f"{braces[1]}{each}{braces[3]}" for each in braces[2].split(",")] if braces else [code]
+
+
+def test_every_file_that_the_way_of_a_byte_names_exists() -> None:
+    text = (ROOT / NODES).read_text()
+    named = {name for code in pages.inline_code(NODES) for name in files_of(code)}
+    named |= set(re.findall(r"^ {4} *\(?([\w/]+\.py)\b", text, re.MULTILINE))
+    files = {name for name in named if name.endswith((".py", "/"))}
+    missing = {name for name in files if not (ROOT / "nodes" / name).exists() and not (ROOT / name).exists()}
+    assert len(files) > 60
+    assert missing == set()
+
+
+def test_the_way_of_a_frame_and_of_a_call_enter_no_file_twice() -> None:
+    """But the wire's file, which is in parentheses the second time: its parser peeks, then its DMA reads."""
+    drawings = re.findall(r"(?:^ {4}.*\n)+", (ROOT / NODES).read_text(), re.MULTILINE)
+    assert len(drawings) == 3
+    for drawing in drawings:
+        entered = re.findall(r"^ {4} *([\w/]+\.py)\b", drawing, re.MULTILINE)
+        assert len(entered) > 5
+        assert len(entered) == len(set(entered))
+
+
 @pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row[0].replace("`", ""))
 def test_our_function_beside_the_kernels_exists(row: list[str]) -> None:
     file, *functions = pages.named(row[1])

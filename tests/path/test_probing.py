@@ -130,7 +130,7 @@ def test_while_it_probes_no_host_hears_that_it_has_the_address(hosts: TwoHosts) 
 
 
 def test_later_whoever_claims_our_address_does_not_get_it(hosts: TwoHosts) -> None:
-    """A probe is answered, and teaches nobody an address of 0."""
+    """A probe is answered, and no address of 0 is learned from it."""
     link = hosts.a.link
     link.probe(hosts.now + 1)
     hosts.rest(1.1)
