@@ -20,9 +20,9 @@ def find_run(run_id: str | None) -> Record:
     if found:
         return found[0]
     if not runs:
-        raise RunningError("no run lives; start one, for example with `run.py up --topology star --hosts 2`")
+        raise RunningError("no run is up; start one, for example with `run.py up --topology star --hosts 2`")
     names = ", ".join(run.run_id for run in runs)
-    raise RunningError(f"no run {run_id!r} lives; choose from {names}")
+    raise RunningError(f"no run {run_id!r} is up; choose from {names}")
 
 
 def find_host(name: str, run_id: str | None) -> RunningHost:

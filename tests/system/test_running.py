@@ -130,4 +130,4 @@ def test_without_a_run_in_progress_the_remedy_is_named() -> None:
     found = command("exec", "h1", "true")
     assert found.returncode == 1
     remedy = "start one, for example with `run.py up --topology star --hosts 2`"
-    assert found.stderr == f"run.py: no run lives; {remedy}\n"
+    assert found.stderr == f"run.py: no run is up; {remedy}\n"
