@@ -14,8 +14,10 @@ import msgspec
 
 from commands.usage import UsageError
 from nodes.option import Option
-from topologies.mininet.fabric import PROJECT, FabricError
+from topologies.mininet.fabric import FabricError
 
+# Not resolved: where `commands` is a link, run.py lies beside the link.
+_BESIDE_RUN_PY = Path(__file__).absolute().parents[1]
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -23,7 +25,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where results go."""
 
     results: Annotated[Path, Option("Where run directories go.", default="results beside run.py")] = (
-        PROJECT / "results"
+        _BESIDE_RUN_PY / "results"
     )
     run_id: Annotated[str | None, Option("Name of the run's directory.", default="date and time")] = None
 
