@@ -6,7 +6,6 @@ status: 1 if a value is wrong. Owns everything that the run starts, for as long 
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,9 +15,11 @@ from pathlib import Path
 from analysis.analyse import analyse
 from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
+from topologies.mininet.enclosure import enclosed
 from topologies.topology import Topology
 from workloads.experiment.manifest import ManifestFile
-from workloads.experiment.ray_session import ray_session
+from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
+from workloads.experiment.ray_session import RayPlace, RaySession
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.experiment.trials import run_trials
 from workloads.registry import WORKLOADS
@@ -66,18 +67,10 @@ def _run(request: RunRequest, stop: Stop, stack: ExitStack) -> None:
     config, run_dir = request.config, request.run_dir
     started = start_network(NetworkRequest(request.network, run_dir, config), stop.check, stack)
     places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
-    ranks = places[: WORKLOADS[config.workload].ranks(config)]
     started.watch()
-    inventory = started.inventory
-    try:
-        session = ray_session(inventory.make_directory(), len(ranks), inventory.add_process)
-        check_ray = stack.enter_context(session)
-    except SystemExit:  # what Ray makes of SIGTERM while it starts
-        raise Interrupted(signal.SIGTERM) from None
-    stop.arm()
-
-    def watch() -> None:
-        started.watch()
-        check_ray()
-
-    run_trials(config, ranks, run_dir / "samples.csv", watch)
+    directory = started.inventory.make_directory()
+    place = RayPlace(enclosed(directory), directory, run_dir / RAY_LOG)
+    ranks = stack.enter_context(RaySession(place, started.watch))
+    started.inventory.add_process(ranks.pid)
+    ranks.start(config, places[: WORKLOADS[config.workload].ranks(config)])
+    run_trials(config, ranks, run_dir / "samples.csv")

@@ -26,10 +26,6 @@ class Stop:
 
     def __init__(self) -> None:
         self._signum = 0
-        self.arm()
-
-    def arm(self) -> None:
-        """Install the handlers; again after Ray has started, which takes SIGTERM for itself."""
         signal.signal(signal.SIGINT, self._note)
         signal.signal(signal.SIGTERM, self._note)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it

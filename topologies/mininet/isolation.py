@@ -1,8 +1,8 @@
 """Linux namespaces, and which process ends with which.
 
-In: a process that is about to build a network. Out: the same program as process 1 of network, mount and pid
-namespaces of its own. When it dies the kernel ends every process and removes every interface in them. Owns
-libc's handle.
+In: a process that is about to build a network, or to start servers. Out: the same program as process 1 of
+network, mount and pid namespaces of its own. When it dies the kernel ends every process and removes every
+interface in them. Owns libc's handle.
 unshare(2), setns(2), prctl(2), pid_namespaces(7).
 """
 
@@ -55,8 +55,9 @@ def network_namespace_of(pid: int) -> Iterator[None]:
             _checked(_libc.setns(home.fileno(), CLONE_NEWNET), "setns home")
 
 
-def become_first_process() -> int:
+def become_first_process(own_sysfs: bool = True) -> int:
     """Go on as process 1 of new network, mount and pid namespaces; the caller's own process waits outside.
+    `own_sysfs`: /sys shows the new network, and no longer what is mounted below it (cgroups).
 
     Returns, in the new process, a descriptor of the outside's /proc. When either process dies, by whatever
     signal, the kernel kills all others in the pid namespace and removes the network with the last of them.
@@ -71,7 +72,8 @@ def become_first_process() -> int:
     signal_at_parents_death(signal.SIGKILL)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("proc", "/proc", "proc", 0)
-    mount("sysfs", "/sys", "sysfs", 0)  # brctl reads /sys, which would still show the outside's bridges
+    if own_sysfs:
+        mount("sysfs", "/sys", "sysfs", 0)  # brctl reads /sys, which would still show the outside's bridges
     return outside_proc
 
 

@@ -1,12 +1,13 @@
 """The ranks of an experiment as Ray actors, one long-lived actor a host.
 
-In: the configuration, the ranks' places, a `watch` that is called all the time and raises when the run has to
-end. Out: a trial's rows. Owns the actors.
+In: the configuration, the ranks' places, an `alive` that is called at least once a second. Out: a trial's
+rows. Owns the actors.
 Ray is the control plane only: a trial costs four calls a rank, none of them within a collective.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,6 @@ from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from workloads.experiment.rank import Rank
-from workloads.experiment.ray_session import SLOT
 from workloads.experiment.records import (
     ExperimentConfig,
     ExperimentError,
@@ -28,24 +28,24 @@ from workloads.experiment.records import (
 )
 from workloads.experiment.rendezvous import rendezvous
 
-_START_S = 60.0
-_POLL_S = 0.2
+SLOT = "devmem_slot"  # the Ray resource of which each rank takes one
+_START_S, _START_S_PER_RANK = 25.0, 2.0
+_ANSWER_S = 25.0  # beside what a rank waits for other ranks
+_POLL_S = 1.0
 
 
 class RankActors:
-    """Started together or not at all. Every method raises RankFailure, ExperimentError or what `watch`
-    raises."""
+    """Started together or not at all. Every method raises RankFailure or ExperimentError."""
 
     def __init__(
-        self, config: ExperimentConfig, places: Sequence[RankPlace], watch: Callable[[], None]
+        self, config: ExperimentConfig, places: Sequence[RankPlace], alive: Callable[[], None]
     ) -> None:
-        self._watch = watch
+        self._alive = alive
         self._places = places
+        self._answer_s = _ANSWER_S + config.timeout_s
+        start_s = _START_S + _START_S_PER_RANK * len(places)
         gang = placement_group([{SLOT: 1}] * len(places))
-        if not gang.wait(timeout_seconds=_START_S):
-            raise ExperimentError(
-                f"Ray did not start {len(places)} ranks within {_START_S:g} s; try fewer hosts"
-            )
+        self._wait_for_gang(gang, start_s)
         actor = ray.remote(Rank)
         self._actors: list[Any] = [
             actor.options(
@@ -58,46 +58,54 @@ class RankActors:
             ).remote(place, config)
             for place in places
         ]
-        self._all("pid")
+        self._all("pid", within_s=start_s)
 
     def run(self, trial: Trial) -> list[Sample]:
         """One trial on all ranks; returns their rows."""
-        listening = self._all("listen", *([trial] * len(self._actors)))
-        self._all("connect", *rendezvous(listening))
-        rows: list[list[Sample]] = self._all("run")
-        self._all("disconnect")
+        listening = self._all("listen", [trial] * len(self._actors), self._answer_s)
+        self._all("connect", rendezvous(listening), self._answer_s)
+        rows: list[list[Sample]] = self._all("run")  # ends when no rank hears of another for timeout_s
+        self._all("disconnect", within_s=self._answer_s)
         return [sample for samples in rows for sample in samples]
 
     def close(self) -> None:
-        self._all("close")
+        self._all("close", within_s=self._answer_s)
 
-    def _all(self, method: str, *arguments: Any) -> list[Any]:
+    def _wait_for_gang(self, gang: Any, within_s: float) -> None:
+        give_up_at = time.monotonic() + within_s
+        while not gang.wait(timeout_seconds=_POLL_S):
+            self._alive()
+            if time.monotonic() > give_up_at:
+                raise ExperimentError(
+                    f"Ray had no place for {len(self._places)} ranks within {within_s:g} s; try fewer hosts"
+                )
+
+    def _all(self, method: str, arguments: Sequence[Any] = (), within_s: float = math.inf) -> list[Any]:
         """Call `method` on every rank at once, with its own argument if there are any; return the answers."""
-        each = zip(arguments, strict=True) if arguments else [()] * len(self._actors)
+        each: Sequence[tuple[Any, ...]] = [(one,) for one in arguments] or [()] * len(self._actors)
         calls = [getattr(actor, method).remote(*own) for actor, own in zip(self._actors, each, strict=True)]
+        give_up_at = time.monotonic() + within_s
         pending = calls
         while pending:
             # All of them, so that it returns at once when they are done, and soon when one has failed.
             done, pending = ray.wait(pending, num_returns=len(pending), timeout=_POLL_S)
-            self._watch()
+            self._alive()
             for call in done:
                 self._raise_failure(call, self._places[calls.index(call)])
+            if pending and time.monotonic() > give_up_at:
+                late = self._places[calls.index(pending[0])]
+                raise ExperimentError(
+                    f"rank {late.rank} (host {late.host}) did not answer {method} within {within_s:g} s; "
+                    "start a new run"
+                )
         return list(ray.get(calls))
 
     def _raise_failure(self, call: Any, place: RankPlace) -> None:
         try:
             ray.get(call)
         except RayTaskError as failure:
-            self._watch_again()
             raise RankFailure(str(failure.cause)) from None
         except RayActorError:
-            self._watch_again()
             raise ExperimentError(
                 f"the process of rank {place.rank} (host {place.host}) ended; start a new run"
             ) from None
-
-    def _watch_again(self) -> None:
-        """A rank often fails because something else failed; when `watch` has learnt of that, it raises the
-        better reason."""
-        time.sleep(_POLL_S)
-        self._watch()

@@ -1,90 +1,178 @@
-"""A Ray of this run's own on this machine, for as long as a context lasts.
+"""A Ray of this run's own on this machine and the ranks in it, from the side of run.py.
 
-In: a directory for its files, how many ranks it has to hold. Out: a function that tells when one of its
-servers has ended. Owns Ray's processes and ends them all.
+In: what to put before a program's words so that it runs in namespaces of its own (see
+topologies.mininet.enclosure), a `watch` that is called all the time and raises when the run has to end. Out:
+a trial's rows. Owns the process that Ray lives in (`workloads.experiment.ray_server`), which takes everything
+of Ray's with it. No wait is without a limit, and a signal of the user's reaches no process of Ray's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import pickle
+import queue
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TypeVar, cast
 
-import psutil
-import ray
+from workloads.experiment import ray_protocol as protocol
+from workloads.experiment.records import (
+    ExperimentConfig,
+    ExperimentError,
+    RankFailure,
+    RankPlace,
+    Sample,
+    Trial,
+)
 
-from workloads.experiment.records import ExperimentError
+LOG_NAME = "ray.log"
+_PROJECT = Path(__file__).resolve().parents[2]
+_SILENCE_S = 28.0  # Ray's process sends Alive more often, also while it starts
+_END_S = 10.0
+_POLL_S = 0.2
+# Of the user's own RAY_ variables none is passed on: they are about another Ray.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else Ray's workers wait for ever below `uv run`
+}
 
-SLOT = "devmem_slot"  # the Ray resource of which each rank takes one
-_SERVERS = ("gcs_server", "raylet")
-_END_S = 3.0
-_OBJECT_STORE_BYTES = 80 << 20  # Ray's minimum is 75 MB; nothing large goes through it
-
-
-@contextlib.contextmanager
-def ray_session(directory: Path, slots: int, started: Callable[[int], None]) -> Iterator[Callable[[], None]]:
-    """`directory` needs a short name, for Ray puts sockets into it; `started` is called with every process's
-    pid. Yields a function that raises ExperimentError when one of Ray's servers has ended, for whose return
-    Ray itself would wait a minute. Raises ExperimentError.
-    """
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", RAY_DEDUP_LOGS="0")
-    others = set(psutil.Process().children(recursive=True))
-    try:
-        _start_ray(directory, slots)
-        processes = set(psutil.Process().children(recursive=True)) - others
-        for process in processes:
-            started(process.pid)
-        servers = [(process, name) for process in processes if (name := _name(process)) in _SERVERS]
-        yield lambda: _check_alive(servers)
-    finally:
-        _end_ray(others)
+_Reply = TypeVar("_Reply", bound=protocol.Reply)
 
 
-def _start_ray(directory: Path, slots: int) -> None:
-    try:
-        ray.init(
-            address="local",
-            num_cpus=1,
-            resources={SLOT: slots},
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(directory),
-        )
-    except (OSError, TimeoutError, ValueError, ray.exceptions.RaySystemError) as failure:
-        raise ExperimentError(f"Ray could not be started ({failure}); see {directory}") from failure
+@dataclass(frozen=True, slots=True)
+class RayPlace:
+    """`prefix`: see `enclosed`. `directory` is for Ray's files and sockets and needs a short name; `log` is
+    for what Ray says."""
+
+    prefix: Sequence[str]
+    directory: Path
+    log: Path
 
 
-def _name(process: psutil.Process) -> str:
-    """"" if it has ended."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.name()
-    return ""
+class RaySession:
+    """From construction to `close()`; also a context manager. The process ends with the thread that
+    constructed it. Every method but `close` raises ExperimentError, RankFailure or what `watch` raises."""
+
+    def __init__(self, place: RayPlace, watch: Callable[[], None]) -> None:
+        self._place = place
+        self._watch = watch
+        self._messages: queue.SimpleQueue[protocol.Message | None] = queue.SimpleQueue()
+        self._process = self._start_process()
+        self._requests = protocol.Outlet(os.dup(_pipe(self._process.stdin).fileno()))
+        _pipe(self._process.stdin).close()
+        self._reader = threading.Thread(target=self._read, name="Ray's answers", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> RaySession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process to kill so that all of Ray's end."""
+        return self._process.pid
+
+    def start(self, config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
+        """Start Ray and a rank at each place."""
+        directory = str(self._place.directory / "ray")  # which Ray opens to all; the one above is closed
+        self._ask(protocol.Start(directory, config, tuple(places)), protocol.Started)
+
+    def run(self, trial: Trial) -> Sequence[Sample]:
+        """One trial on all ranks; returns their rows."""
+        return self._ask(protocol.Run(trial), protocol.Rows).samples
+
+    def close_ranks(self) -> None:
+        """Ranks give back what they hold."""
+        self._ask(protocol.Close(), protocol.Closed)
+
+    def close(self) -> None:
+        """End Ray and everything that it started; raises nothing of its own. Closing the pipe is what does
+        it: nothing in that process has to be ready for it."""
+        self._requests.close()
+        self._wait()
+        self._reader.join()
+
+    def _start_process(self) -> subprocess.Popen[bytes]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        token = secrets.token_hex(32)  # of an environment, which only its user and root can read
+        with open(self._place.log, "ab") as log:
+            return subprocess.Popen(
+                [*self._place.prefix, sys.executable, "-m", "workloads.experiment.ray_server"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=_PROJECT,
+                env=inherited | _ENVIRONMENT | {"RAY_AUTH_TOKEN": token},
+                start_new_session=True,  # so that Ctrl-C of the terminal does not reach it
+                bufsize=0,
+            )
+
+    def _ask(self, request: protocol.Request, kind: type[_Reply]) -> _Reply:
+        with contextlib.suppress(OSError):  # it has ended; what it said last is among the messages
+            self._requests.send(request)
+        give_up_at = time.monotonic() + _SILENCE_S
+        while True:
+            self._watch()
+            try:
+                message = self._messages.get(timeout=_POLL_S)
+            except queue.Empty:
+                if time.monotonic() > give_up_at:
+                    raise ExperimentError(
+                        f"Ray did not answer for {_SILENCE_S:g} s; see {self._place.log} and start a new run"
+                    ) from None
+                continue
+            if message is None or isinstance(message, protocol.Failed):
+                self._raise_failure(message)
+            if not isinstance(message, protocol.Alive):
+                assert isinstance(message, kind), f"{request} was answered by {message}"
+                return message
+            give_up_at = time.monotonic() + _SILENCE_S
+
+    def _raise_failure(self, failed: protocol.Failed | None) -> None:
+        """A rank often fails because something else failed; when `watch` has learnt of that, it raises the
+        better reason. None: the process ended without a word."""
+        time.sleep(_POLL_S)
+        self._watch()
+        if failed is None:
+            raise ExperimentError(self._exit_report())
+        raise (RankFailure if failed.of_rank else ExperimentError)(failed.reason)
+
+    def _wait(self) -> int:
+        """The status of the process, which is killed if it does not end by itself."""
+        try:
+            return self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _exit_report(self) -> str:
+        status = self._wait()
+        number = -status if status < 0 else status - 128  # as Popen has it, as shells and the enclosure do
+        how = f"signal {number}" if number > 0 else f"status {status}"
+        lines = self._place.log.read_text(errors="replace").strip().splitlines()
+        said = f" saying {lines[-1]!r}" if lines else ""
+        return f"Ray's process ended with {how}{said}; see {self._place.log} and start a new run"
+
+    def _read(self) -> None:
+        with protocol.inlet(os.dup(_pipe(self._process.stdout).fileno())) as messages:
+            _pipe(self._process.stdout).close()
+            try:
+                while True:
+                    self._messages.put(messages.recv())
+            except (EOFError, OSError, pickle.UnpicklingError):
+                self._messages.put(None)
 
 
-def _check_alive(servers: Sequence[tuple[psutil.Process, str]]) -> None:
-    for process, name in servers:
-        if _has_ended(process):
-            raise ExperimentError(f"Ray's {name} has ended (process {process.pid}); start a new run")
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _end_ray(others: set[psutil.Process]) -> None:
-    """Shut down, then end by pid what has not ended: an interrupted start leaves processes that no
-    shutdown knows."""
-    remaining = set(psutil.Process().children(recursive=True)) - others
-    ray.shutdown()
-    _, alive = psutil.wait_procs(remaining, timeout=_END_S)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=_END_S)
+def _pipe(end: IO[bytes] | None) -> IO[bytes]:
+    return cast(IO[bytes], end)

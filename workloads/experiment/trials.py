@@ -1,13 +1,12 @@
 """Runs all trials of an experiment and writes samples.csv, a trial at a time.
 
-In: the configuration, the ranks' places, a `watch` that raises when the run has to end. Out: rows appended to
-samples.csv after every trial, progress on stderr. Owns the file while it is written.
+In: the configuration, the ranks. Out: rows appended to samples.csv after every trial, progress on stderr.
+Owns the file while it is written.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,15 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from workloads.experiment.plan import trials
-from workloads.experiment.ranks import RankActors
-from workloads.experiment.records import ExperimentConfig, RankPlace, Sample
+from workloads.experiment.ray_session import RaySession
+from workloads.experiment.records import ExperimentConfig, Sample
 
 
-def run_trials(
-    config: ExperimentConfig, places: Sequence[RankPlace], samples_path: Path, watch: Callable[[], None]
-) -> None:
-    """Run all trials within a Ray session. Raises RankFailure, ExperimentError and what `watch` raises."""
-    ranks = RankActors(config, places, watch)
+def run_trials(config: ExperimentConfig, ranks: RaySession, samples_path: Path) -> None:
+    """Run all trials on ranks that have started. Raises what `ranks` raises."""
     plan = trials(config)
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -39,4 +35,4 @@ def run_trials(
             writer.writerows(msgspec.structs.astuple(sample) for sample in ranks.run(trial))
             file.flush()
             bar.advance(task)
-    ranks.close()
+    ranks.close_ranks()

@@ -1,0 +1,192 @@
+"""Ray in a run: what a signal at any moment leads to, who reaches it, and how one that fails ends the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import PATIENCE_S, processes_with
+from tests.system.test_run import ENDS_WITHIN_S, STREAM, Started, no_directories_left
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+__all__ = ["no_directories_left"]  # a fixture
+
+QUICK = ["--topology", "pair", "--size", "64K", "--repeat", "1", "--iters", "1", "--path", "devmem"]
+NOBODY = 65534
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def test_any_signal_at_any_moment_ends_a_run_in_order(
+    tmp_path: Path, token: str, soak: bool, request: pytest.FixtureRequest
+) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")  # pytest shows it when the test fails
+    chance = random.Random(seed)
+    began = time.monotonic()
+    run = Started(tmp_path / "whole", *QUICK)
+    status, _, said = run.end()
+    assert (status, said) == (0, [])
+    takes_s = time.monotonic() - began
+    if soak:
+        request.node.add_marker(pytest.mark.timeout(0))
+    for number in range(200 if soak else 10):
+        chosen, moment_s = chance.choice(_ENDING), chance.uniform(0.0, takes_s)
+        run = Started(tmp_path / str(number), *QUICK)
+        run.until(lambda: handles(run.process, chosen) or run.process.poll() is not None)  # noqa: B023
+        time.sleep(moment_s)
+        run.process.send_signal(chosen)
+        status, out, said = run.end(ENDS_WITHIN_S + takes_s)
+        what = f"{number}: {chosen.name} after {moment_s:.3f} s: {status}, {said}"
+        assert_in_order(run, chosen, (status, out, said), what)
+        assert_nothing_lives(token, what)
+
+
+def assert_in_order(
+    run: Started, number: signal.Signals, ended: tuple[int, str, list[str]], what: str
+) -> None:
+    """One sentence and the shell's status, or else the run was complete when the signal came."""
+    status, out, said = ended
+    if status == 0:
+        assert said == [], what
+        assert "# Report:" in out, what
+        assert run.manifest["status"] == "complete", what
+        return
+    assert status == 128 + number, what
+    assert len(said) == 1, what
+    assert f"stopped by {number.name}" in said[0], what
+    if run.run_dir.exists():
+        assert run.manifest["status"] in ("interrupted", "complete"), what
+
+
+def handles(process: subprocess.Popen[str], number: signal.Signals) -> bool:
+    """Whether run.py has installed its handler: Python's own start is out of its hands."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(re.findall(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)[0], 16)
+    return bool(caught >> signal.SIGHUP - 1 & caught >> number - 1 & 1)
+
+
+def assert_nothing_lives(token: str, what: str) -> None:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while (left := processes_with(token)) and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    assert not left, f"{what}: left behind: {left}"
+
+
+def process_of_ray(token: str, words: str) -> int:
+    """The newest process whose command line has these words; 0 when there is none."""
+    return max((pid for pid, line in processes_with(token).items() if words in line), default=0)
+
+
+@pytest.fixture
+def raylet(tmp_path: Path, token: str) -> Iterator[int]:
+    """A process of Ray's in a run whose trials run."""
+    started = Started(tmp_path, *STREAM)
+    started.until_trials_run()
+    yield process_of_ray(token, "/raylet/raylet ")
+    started.process.terminate()
+    assert started.end(ENDS_WITHIN_S)[0] == 143
+
+
+def test_another_user_reaches_none_of_rays_servers(raylet: int) -> None:
+    ports = listening(raylet)
+    assert ports  # Ray's servers listen, on every address, in a network of their own
+    assert Path(f"/proc/{raylet}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+    own = {str(address[4][0]) for address in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for address in {"127.0.0.1", *own}:
+        assert as_nobody(CONNECT, address, *map(str, ports)) == ""
+
+
+CONNECT = """
+import errno, socket, sys
+for port in map(int, sys.argv[2:]):
+    with socket.socket() as sock:
+        sock.settimeout(2.0)
+        if sock.connect_ex((sys.argv[1], port)) not in (errno.ECONNREFUSED, errno.EAGAIN):
+            print("connected to", sys.argv[1], port)
+"""
+READ = """
+import os, sys
+for path in sys.argv[1:]:
+    try:
+        print(path, os.listdir(path))
+    except PermissionError:
+        pass
+"""
+
+
+def listening(pid: int) -> list[int]:
+    """TCP ports on which processes of this one's network listen."""
+    text = "".join(Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    rows = [line.split() for line in text.splitlines()]
+    return sorted({int(fields[1].rpartition(":")[2], 16) for fields in rows if fields[3] == "0A"})
+
+
+def as_nobody(program: str, *arguments: str) -> str:
+    """What a Python program of another user prints."""
+    argv = [sys.executable, "-I", "-c", program, *arguments]
+    return subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+    ).stdout
+
+
+def test_another_user_reads_none_of_rays_files(raylet: int) -> None:
+    (record,) = Path(os.environ["DEVMEM_TESTBED_STATE"]).glob("*.json")
+    directories = json.loads(record.read_text())["directories"]
+    inside = Path(f"/proc/{raylet}/root")
+    (of_ray,) = [path for path in directories if (inside / path[1:] / "ray").exists()]
+    assert os.listdir(of_ray) == []  # what Ray writes is in a file system of its own
+    for path in (of_ray, "/dev/shm"):
+        assert (inside / path[1:]).stat().st_mode & 0o777 == 0o700
+    assert as_nobody(READ, *directories, str(inside / of_ray[1:])) == ""
+
+
+@pytest.mark.parametrize("words", ["/gcs/gcs_server ", "/raylet/raylet ", "default_worker.py"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
+def test_a_ray_that_fails_while_it_starts_is_one_sentence(
+    tmp_path: Path, token: str, words: str, number: signal.Signals
+) -> None:
+    run = Started(tmp_path, *QUICK)
+    run.until(lambda: process_of_ray(token, words))
+    os.kill(process_of_ray(token, words), number)
+    status, _, said = run.end(30.0 + ENDS_WITHIN_S)
+    if words == "default_worker.py" and status == 0:
+        assert said == []  # Ray has started another
+        return
+    assert (status, len(said)) == (1, 1), (status, said)
+    assert "Ray" in said[0] or "rank" in said[0]
+    assert run.manifest["status"] == "failed"
+
+
+def test_a_killed_run_takes_all_of_ray_with_it(tmp_path: Path, token: str) -> None:
+    run = Started(tmp_path, *STREAM)
+    run.until(lambda: process_of_ray(token, "/raylet/raylet "))
+    run.process.kill()
+    run.process.communicate()
+    assert_nothing_lives(token, "SIGKILL")
+    clean = [sys.executable, str(Path(__file__).parents[2] / "run.py"), "clean"]
+    subprocess.run(clean, capture_output=True, timeout=60, check=True)
+
+
+def test_a_run_needs_no_loopback_of_its_callers(tmp_path: Path) -> None:
+    where = ["--results", str(tmp_path / "results"), "--run-id", "it"]
+    argv = ["unshare", "--net", sys.executable, str(Path(__file__).parents[2] / "run.py"), *where, *QUICK]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
+    assert ended.returncode == 0, ended.stderr
