@@ -12,6 +12,7 @@ from commands.usage import UsageError
 from nodes.host_config import RX_BUF_LENS, HostOptions
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS, nic_model
+from topologies.mininet.cgroup import Room, room
 from topologies.shapes import build
 from topologies.topology import Topology, TopologyError
 from workloads.experiment.records import ExperimentConfig, NetworkConfig
@@ -20,6 +21,7 @@ from workloads.workload import WorkloadError
 
 _ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
+_PROCESSES, _PROCESSES_PER_HOST = 220, 12  # threads included; mostly Ray's, on a machine with 2 CPUs
 
 
 def topology_of(shape: str, hosts: int, config: NetworkConfig) -> Topology:
@@ -59,10 +61,26 @@ def check_workload(config: ExperimentConfig) -> None:
             f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
             f"{_ITERATIONS_MAX} at most"
         )
+    _check_room(config, room())
+
+
+def _check_room(config: ExperimentConfig, allowed: Room) -> None:
+    """The machine and this process's cgroup have room for it. Raises UsageError."""
     needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
     if needed > free:
         raise UsageError(
             f"these sizes need {needed >> 20} MiB and {free >> 20} are free; ask for smaller ones"
+        )
+    if allowed.memory_bytes is not None and needed > allowed.memory_bytes:
+        raise UsageError(
+            f"these sizes need {needed >> 20} MiB and the cgroup's limit on memory leaves "
+            f"{allowed.memory_bytes >> 20}; ask for smaller ones, or raise the limit"
+        )
+    processes = _PROCESSES + _PROCESSES_PER_HOST * config.hosts
+    if allowed.processes is not None and processes > allowed.processes:
+        raise UsageError(
+            f"{config.hosts} hosts and Ray need {processes} processes and threads and the cgroup's pids.max "
+            f"leaves {allowed.processes}; ask for fewer hosts, or raise the limit"
         )
 
 

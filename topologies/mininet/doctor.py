@@ -13,18 +13,21 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 import msgspec
 import psutil
 
+from topologies.mininet.cgroup import room
 from topologies.mininet.probe import Finding
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROBE_S = 30.0
 STOLEN_FRACTION_MAX = 0.02  # measurements above it are repeated
 MEMORY_BYTES_MIN, TEMPORARY_BYTES_MIN, SHARED_BYTES_MIN = 2 << 30, 1 << 30, 256 << 20
+PROCESSES_MIN = 300  # threads included: what a measuring run with a few hosts has
 SYSTEM_PATH = "/usr/sbin:/sbin"  # where an ordinary user's PATH does not look
 
 # name -> what it is for, and whether nothing works without it
@@ -129,12 +132,22 @@ def _findings() -> list[Finding]:
 def _room() -> list[Check]:
     cpus = len(os.sched_getaffinity(0))
     memory = psutil.virtual_memory().available
+    allowed = room()
     return [
         Check("cpus", cpus >= 2, f"{cpus}", "use at least 2 CPUs for figures that mean anything", False),
         Check("memory", memory >= MEMORY_BYTES_MIN, f"{_gib(memory)} available", "free memory", True),
+        _allowance("cgroup memory", allowed.memory_bytes, MEMORY_BYTES_MIN, _gib),
+        _allowance("cgroup processes", allowed.processes, PROCESSES_MIN, str),
         _disk("/tmp", TEMPORARY_BYTES_MIN),
         _disk("/dev/shm", SHARED_BYTES_MIN),
     ]
+
+
+def _allowance(name: str, left: int | None, minimum: int, words: Callable[[int], str]) -> Check:
+    """What the limits of this process's cgroup leave."""
+    said = "no limit" if left is None else f"{words(left)} left"
+    remedy = f"raise the limit of the cgroup or container: {words(minimum)} are needed"
+    return Check(name, left is None or left >= minimum, said, remedy, True)
 
 
 def _disk(path: str, min_bytes: int) -> Check:
