@@ -41,13 +41,16 @@ def test_any_signal_at_any_moment_ends_a_run_in_order(
     if soak:
         request.node.add_marker(pytest.mark.timeout(0))
     for number in range(200 if soak else 10):
-        chosen, moment_s = chance.choice(_ENDING), chance.uniform(0.0, takes_s)
+        chosen, at_the_end = chance.choice(_ENDING), chance.random() < 0.3
+        moment_s = chance.uniform(0.0, 4.0 if at_the_end else takes_s)
         run = Started(tmp_path / str(number), *QUICK)
-        run.until(lambda: handles(run.process, chosen) or run.process.poll() is not None)  # noqa: B023
+        run.until(lambda: handles(run.process, chosen))  # noqa: B023
+        if at_the_end:
+            run.until((run.run_dir / "samples.csv").exists)
         time.sleep(moment_s)
         run.process.send_signal(chosen)
         status, out, said = run.end(ENDS_WITHIN_S + takes_s)
-        what = f"{number}: {chosen.name} after {moment_s:.3f} s: {status}, {said}"
+        what = f"{number}: {chosen.name} after {moment_s:.3f} s, {at_the_end=}: {status}, {said}"
         assert_in_order(run, chosen, (status, out, said), what)
         assert_nothing_lives(token, what)
 

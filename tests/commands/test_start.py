@@ -1,0 +1,34 @@
+"""Before a command begins a signal ends run.py with the shell's status and one sentence."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+AT_ONCE = "import run, signal; signal.raise_signal({number})"
+IN_BETWEEN = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [{number}])
+os.kill(os.getpid(), {number})
+os.execv(sys.executable, [sys.executable, "run.py", "list"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize("program", [AT_ONCE, IN_BETWEEN], ids=["at once", "while another Python takes over"])
+def test_a_signal_before_the_start_is_a_sentence(program: str, number: signal.Signals) -> None:
+    argv = [sys.executable, "-c", program.format(number=int(number))]
+    ended = subprocess.run(argv, capture_output=True, text=True, cwd=PROJECT, timeout=60, check=False)
+    sentence = f"run.py: stopped by {number.name} before anything was started\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", sentence)
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
+    program = "import signal; signal.signal(1, signal.SIG_IGN); import run; signal.raise_signal(1)"
+    argv = [sys.executable, "-c", program]
+    assert subprocess.run(argv, cwd=PROJECT, timeout=60, check=False).returncode == 0
