@@ -130,7 +130,7 @@ def test_a_table_says_which_path_has_no_devmem_tx_and_which_a_clean_wire(tmp_pat
     status, out, said = run.end()
     assert (status, said) == (0, [])
     assert_closed_form(run.rows(), rx_only=True)
-    for mark in ("devmem (RX only)", "kernel (clean wire)"):
+    for mark in ("devmem(RX-only)", "kernel(clean-wire)"):
         assert f" -1 {mark} " in out
         assert f"\n# {mark}: " in out
     with open(run.run_dir / "summary.csv", newline="", encoding="utf-8") as file:
