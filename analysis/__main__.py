@@ -1,8 +1,8 @@
 """The command `python -m analysis`: draws the results of a run again.
 
 In: a results directory on the command line. Out: its table on stdout, everything else redrawn; exit status 0,
-1 when values were wrong, 2 with one sentence when there is nothing to draw or the arguments are wrong. Owns
-nothing.
+1 when values were wrong, 2 with one sentence when there is nothing to draw, a file cannot be written or the
+arguments are wrong. Owns nothing.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from analysis.analyse import analyse
-from analysis.load import ResultsError
+from analysis.results_error import ResultsError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -24,6 +24,8 @@ def redraw(
     """Redraw table, summary.csv, figures and report.html from manifest.json and samples.csv alone."""
     analysis = analyse(run_dir)
     print(analysis.table_text, end="")
+    if analysis.unwritten:
+        raise OSError("; ".join(analysis.unwritten))
     print(f"# Report: {analysis.report_path}")
     return int(bool(analysis.wrong_elements))
 

@@ -1,6 +1,7 @@
 """From data files to everything that is drawn of them.
 
-In: a results directory's data files. Out: summary.csv, figures/*.png, report.html. Owns their order.
+In: a results directory's data files. Out: summary.csv, figures/*.png, report.html. Owns their order. A file
+that cannot be written costs that file: what was measured is shown all the same.
 """
 
 from dataclasses import dataclass
@@ -10,20 +11,22 @@ import pandas as pd
 
 from analysis.load import load
 from analysis.plots import draw
-from analysis.report import write_report
-from analysis.summary import summarise, to_frame, write_csv
+from analysis.report import REPORT, SUMMARY, write_report
+from analysis.summary import csv_text, summarise, to_frame
 from analysis.table import table_text, wrong_elements
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """The outcome of a run. `wrong_elements` counts every row, so a run is good only if it is 0."""
+    """The outcome of a run. `wrong_elements` counts every row, so a run is good only if it is 0. `unwritten`:
+    why a file could not be written, a sentence each."""
 
     summary: pd.DataFrame
     table_text: str
     report_path: Path
     figure_paths: tuple[Path, ...]
     wrong_elements: int
+    unwritten: tuple[str, ...]
 
 
 def analyse(run_dir: Path) -> Analysis:
@@ -33,13 +36,25 @@ def analyse(run_dir: Path) -> Analysis:
     """
     run = load(run_dir)
     summary = summarise(run)
-    write_csv(summary, run_dir / "summary.csv")
-    figures = draw(run, summary, run_dir / "figures")
-    report = write_report(run, summary, figures)
+    unwritten = []
+    try:
+        run.directory.write(SUMMARY, csv_text(summary).encode("utf-8"))
+    except OSError as failure:
+        unwritten.append(_sentence(failure))
+    figures = draw(run, summary)
+    try:
+        write_report(run, summary, figures)
+    except OSError as failure:
+        unwritten.append(_sentence(failure))
     return Analysis(
         to_frame(summary),
-        table_text(run, summary),
-        report,
-        tuple(figure.path for figure in figures),
+        table_text(run, summary, figures.failed),
+        run_dir / REPORT,
+        tuple(figure.path for figure in figures.drawn),
         wrong_elements(run),
+        tuple(unwritten),
     )
+
+
+def _sentence(failure: OSError) -> str:
+    return f"{failure.filename} cannot be written ({failure.strerror})"

@@ -5,7 +5,7 @@ fields; a test holds the two against each other. Analysis asks this record and n
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -43,12 +43,12 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     `figure_title`: title of the rate's figure; "" for one made of workload, size and ranks.
     """
 
-    columns: tuple[Column, ...]
+    columns: Annotated[tuple[Column, ...], msgspec.Meta(min_length=1, max_length=32)]
     size_is_key: bool
     timed: Literal["mean", "receivers"]
     rate: Literal["busbw", "goodput"]
-    bandwidth_factor: float
-    ranks: int
+    bandwidth_factor: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+    ranks: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     checked: Literal["whole", "sample"]
     headline: str = ""
     figure_title: str = ""

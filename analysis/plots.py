@@ -1,15 +1,19 @@
 """The figures of a run: one colour and one marker a path, everywhere.
 
-In: a run and its summary rows. Out: PNG files. Owns the look of every figure. Colours are Okabe and Ito's,
-told apart with any colour vision; markers and hatches repeat what colours say.
+In: a run and its summary rows. Out: PNG files. Owns the look of every figure, which begins from matplotlib's
+defaults and not from a user's settings. Colours are Okabe and Ito's, told apart with any colour vision;
+markers and hatches repeat what colours say.
 """
 
-from collections.abc import Callable, Sequence
+from analysis.matplotlib_defaults import MATPLOTLIB as mpl
+
+# isort: split
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -61,33 +65,57 @@ class Drawn:
     caption: str
 
 
-def draw(run: Run, summary: Sequence[SummaryRow], directory: Path) -> tuple[Drawn, ...]:
-    """Write every figure for which `summary` has the values into `directory`; none for an empty summary.
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of a run. `failed`: what is said of those that could not be drawn, a sentence each."""
 
-    The figure of a ceiling is drawn if the run limited the emulated host memory.
+    drawn: tuple[Drawn, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+Paint = Callable[[Axes], str]
+
+
+def draw(run: Run, summary: Sequence[SummaryRow]) -> Figures:
+    """Write every figure for which `summary` has the values into figures/; none for an empty summary.
+
+    The figure of a ceiling is drawn if the run limited the emulated host memory. A figure that cannot be
+    drawn or written costs itself and nothing else.
     """
+    drawn, failed = [], []
+    for name, paint in _paints(run, summary):
+        try:
+            # The backend is no part of the defaults; _image draws with its own.
+            with mpl.rc_context():
+                mpl.rcdefaults()
+                mpl.rcParams.update(STYLE)
+                image, caption = _image(paint)
+            drawn.append(Drawn(run.directory.write(f"figures/{name}", image), caption))
+        except Exception as reason:
+            said = " ".join(f"{type(reason).__name__}: {reason}".split())
+            failed.append(f"figures/{name} was not drawn ({said[:300]})")
+    return Figures(tuple(drawn), tuple(failed))
+
+
+def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Paint]]:
     if not summary:
-        return ()
-    directory.mkdir(parents=True, exist_ok=True)
+        return
     measure, limit = run.manifest.measure, run.config.host_mem_bw_bytes_per_s
     rows = of_largest_size(summary, measure)
     at = _at_size(rows[0], measure)
-    drawn = []
-    with mpl.rc_context(STYLE):
-        rate = directory / f"{measure.rate}.png"
-        if measure.rate == "goodput":
-            drawn.append(_save(rate, lambda axes: _goodput(axes, rows, measure)))
-        elif len({row.size_bytes for row in summary}) > 1:
-            drawn.append(_save(rate, lambda axes: _busbw(axes, summary)))
-        else:
-            drawn.append(_save(rate, lambda axes: _busbw_of_one_size(axes, rows, at)))
-        if any(row.host_dram_bytes_per_payload_byte is not None for row in rows):
-            drawn.append(_save(directory / "host_dram.png", lambda axes: _host_dram(axes, rows, at)))
-        if limit and any(_dram_per_busbw_byte(row) for row in rows):
-            drawn.append(_save(directory / "ceiling.png", lambda axes: _ceiling(axes, rows, limit)))
-        if any(row.cpu_s_per_GB is not None for row in rows):
-            drawn.append(_save(directory / "cpu.png", lambda axes: _cpu(axes, rows, at)))
-    return tuple(drawn)
+    rate = f"{measure.rate}.png"
+    if measure.rate == "goodput":
+        yield rate, lambda axes: _goodput(axes, rows, measure)
+    elif len({row.size_bytes for row in summary}) > 1:
+        yield rate, lambda axes: _busbw(axes, summary)
+    else:
+        yield rate, lambda axes: _busbw_of_one_size(axes, rows, at)
+    if any(row.host_dram_bytes_per_payload_byte is not None for row in rows):
+        yield "host_dram.png", lambda axes: _host_dram(axes, rows, at)
+    if limit and any(_dram_per_busbw_byte(row) for row in rows):
+        yield "ceiling.png", lambda axes: _ceiling(axes, rows, limit)
+    if any(row.cpu_s_per_GB is not None for row in rows):
+        yield "cpu.png", lambda axes: _cpu(axes, rows, at)
 
 
 def colour_of(path: str, paths: Sequence[str]) -> str:
@@ -105,14 +133,21 @@ def size_text(size_bytes: float) -> str:
     return f"{size_bytes:.4g} {unit}"
 
 
-def _save(path: Path, paint: Callable[[Axes], str]) -> Drawn:
+def plain(text: str) -> str:
+    """`text` as matplotlib shows it without reading mathematics between dollar signs."""
+    return text.replace("$", r"\$")
+
+
+def _image(paint: Paint) -> tuple[bytes, str]:
+    """A PNG and its caption."""
     margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout=margins)
     FigureCanvasAgg(figure)
     caption = paint(figure.add_subplot())
+    image = BytesIO()
     # Without a version in it, the same data give the same file.
-    figure.savefig(path, metadata={"Software": None})
-    return Drawn(path, caption)
+    figure.savefig(image, format="png", metadata={"Software": None})
+    return image.getvalue(), caption
 
 
 def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
@@ -126,7 +161,7 @@ def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
             yerr=_whiskers(rows, 1),
             color=colour_of(path, paths),
             marker=MARKERS.get(path, "D"),
-            label=rows[0].label,
+            label=plain(rows[0].label),
             capsize=4,
             linewidth=1.8,
         )
@@ -140,7 +175,8 @@ def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
     axes.set_xlabel("message size")
     axes.set_ylabel("bus bandwidth (GB/s)")
     first = summary[0]
-    axes.set_title(f"Bus bandwidth of {first.workload} against message size, {first.nranks} ranks")
+    title = f"Bus bandwidth of {first.workload} against message size, {first.nranks} ranks"
+    axes.set_title(plain(title))
     axes.legend()
     return BUSBW_CAPTION
 
@@ -153,7 +189,7 @@ def _goodput(axes: Axes, rows: Sequence[SummaryRow], measure: Measure) -> str:
     ]
     _rate_bars(axes, rows, 8, both)
     axes.set_ylabel("goodput, one direction (Gbit/s)")
-    axes.set_title(measure.figure_title or f"Goodput{_at_size(rows[0], measure)}")
+    axes.set_title(plain(measure.figure_title) or f"Goodput{_at_size(rows[0], measure)}")
     return (
         "Measured. Payload bits that reached the receiver a second, headers not counted; the median over "
         "repetitions with its 95 % bootstrap interval (none where a single value exists)."
@@ -263,7 +299,7 @@ def _ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float) -
         marker, colour = MARKERS.get(row.path, "D"), colour_of(row.path, paths)
         axes.errorbar(
             [need], [row.busbw_GB_per_s], yerr=_whiskers([row], 1), color=colour, marker=marker,
-            markersize=9, capsize=4, linestyle="none", label=row.label,
+            markersize=9, capsize=4, linestyle="none", label=plain(row.label),
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -287,7 +323,7 @@ def _dram_per_busbw_byte(row: SummaryRow) -> float | None:
 
 
 def _bar_axes(axes: Axes, rows: Sequence[SummaryRow], top: float) -> None:
-    axes.set_xticks(range(len(rows)), [row.label.replace(" (", "\n(") for row in rows], fontsize=11)
+    axes.set_xticks(range(len(rows)), [plain(row.label).replace(" (", "\n(") for row in rows], fontsize=11)
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_ylim(0, (top or 1) * 1.28)  # room for the values above the bars and the legend above those
 
@@ -324,4 +360,4 @@ def _lighter(colours: Sequence[str]) -> list[tuple[float, float, float]]:
 
 def _at_size(row: SummaryRow, measure: Measure) -> str:
     """What a title says of workload and size; "" where the size is a result."""
-    return f", {row.workload} of {size_text(row.size_bytes)}" if measure.size_is_key else ""
+    return f", {plain(row.workload)} of {size_text(row.size_bytes)}" if measure.size_is_key else ""

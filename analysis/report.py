@@ -6,7 +6,6 @@ files gives the same bytes. The page itself is the template next to this file.
 """
 
 import base64
-import hashlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.host_memory import HEADER_BYTES
-from analysis.load import Manifest, Run
+from analysis.load import Run
+from analysis.manifest import Manifest
 from analysis.measure import Measure
-from analysis.plots import Drawn, size_text
+from analysis.plots import Drawn, Figures, size_text
+from analysis.results_error import ResultsError
 from analysis.summary import SummaryRow, of_largest_size
 from analysis.table import (
     STEAL_LIMIT,
@@ -30,8 +31,10 @@ from analysis.table import (
 )
 
 REPORT = "report.html"
+SUMMARY = "summary.csv"
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
-_OURS = ("samples.csv", "summary.csv")
+_FIGURE_BYTES = 16 << 20
+_COMPARED_BYTES = 16 << 30  # of all files together: captures are large, and reading takes time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class _File:
     bad: bool
 
 
-def write_report(run: Run, summary: Sequence[SummaryRow], figures: Sequence[Drawn]) -> Path:
+def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> Path:
     """Write report.html into the run's directory and return its path."""
     pages = Environment(loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, undefined=StrictUndefined)
     pages.filters |= {"number": number, "percent": percent}
@@ -59,6 +62,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Sequence[Draw
         manifest=manifest,
         wrong_elements=wrong_elements(run),
         headline=headline(run, summary),
+        damage=run.damage,
         command=command(manifest),
         sources=_sources(manifest),
         summary=summary,
@@ -67,22 +71,20 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Sequence[Draw
         any_derived=any(row.derived for row in summary),
         interval=interval,
         goodput_interval=goodput_interval,
-        table_text=table_text(run, summary),
-        figures=[_inlined(figure) for figure in figures],
+        table_text=table_text(run, summary, figures.failed),
+        figures=[_inlined(run, figure) for figure in figures.drawn],
         header_bytes=HEADER_BYTES,
         limits=_limits(run, summary),
         steal_limit=STEAL_LIMIT,
-        notes=_notes(run),
+        notes=_notes(run, figures),
         configuration=list(_flat(manifest.config)),
         environment=[
             *_flat(manifest.environment),
             *((name, version or "not installed") for name, version in manifest.versions.items()),
         ],
-        files=list(_files(run, figures)),
+        files=list(_files(run, figures.drawn)),
     )
-    path = run.directory / REPORT
-    path.write_text(page, encoding="utf-8")
-    return path
+    return run.directory.write(REPORT, page.encode("utf-8", "backslashreplace"))
 
 
 def title(run: Run) -> str:
@@ -215,8 +217,8 @@ def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
     return " ".join(said)
 
 
-def _notes(run: Run) -> list[str]:
-    notes = []
+def _notes(run: Run, figures: Figures) -> list[str]:
+    notes = [f"{said}." for said in (*run.damage, *figures.failed)]
     if run.incomplete_iterations:
         notes.append(f"Iterations left out, for want of a rank or of payload: {run.incomplete_iterations}.")
     return [*notes, *_ALWAYS_TRUE]
@@ -231,7 +233,8 @@ _ALWAYS_TRUE = (
 
 def _sources(manifest: Manifest) -> str:
     if manifest.git is None:
-        return "The sources' commit was not recorded."
+        why = f" ({manifest.git_error})" if manifest.git_error else ""
+        return f"The sources' commit was not recorded{why}."
     changed = ", with changes that are not in it" if manifest.git.dirty else ""
     return f"Sources: commit {manifest.git.commit}{changed}."
 
@@ -253,26 +256,40 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _inlined(figure: Drawn) -> _Figure:
-    encoded = base64.b64encode(figure.path.read_bytes()).decode("ascii")
-    return _Figure(f"figures/{figure.path.name}", figure.caption, encoded)
+def _inlined(run: Run, figure: Drawn) -> _Figure:
+    name = f"figures/{figure.path.name}"
+    image = run.directory.read(name, _FIGURE_BYTES) or b""
+    return _Figure(name, figure.caption, base64.b64encode(image).decode("ascii"))
 
 
 def _files(run: Run, figures: Sequence[Drawn]) -> Iterator[_File]:
-    """Every file but the manifest and this report, which cannot hold their own sums."""
-    recorded = run.manifest.files
-    drawn = [f"figures/{figure.path.name}" for figure in figures]
-    for name in sorted({*recorded, *_OURS, *drawn} - {REPORT, "manifest.json"}):
-        path = run.directory / name
-        if not path.is_file():
-            if name in recorded:
-                yield _File(name, recorded[name], "missing", True)
+    """Every file but the manifest and this report, which cannot hold their own sums. What analysis draws is
+    not held against the manifest: it is new each time, and the first time it is not in there yet."""
+    recorded = {name: digest for name, digest in run.manifest.files.items() if not _is_drawn(name)}
+    left_bytes = _COMPARED_BYTES
+    for name in sorted({*recorded, "samples.csv", *_drawn(figures)} - {"manifest.json"}):
+        said = recorded.get(name)
+        try:
+            found = run.directory.digest(name, left_bytes)
+        except (ResultsError, OSError):
+            yield _File(name, said or UNKNOWN, "not read: no regular file, or too large", True)
             continue
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if name not in recorded:
-            yield _File(name, found, "drawn after it was sealed", False)
-        elif found == recorded[name]:
-            yield _File(name, found, "same", False)
+        if found is None:
+            if said is not None:
+                yield _File(name, said, "missing", True)
+            continue
+        digest, length = found
+        left_bytes -= length
+        if said is None:
+            yield _File(name, digest, "drawn" if _is_drawn(name) else "not recorded", False)
         else:
-            # Figures and summary change with this analysis; raw data must not.
-            yield _File(name, found, "differs", name == "samples.csv")
+            yield _File(name, digest, "same" if digest == said else "differs", digest != said)
+
+
+def _drawn(figures: Sequence[Drawn]) -> Iterator[str]:
+    yield SUMMARY
+    yield from (f"figures/{figure.path.name}" for figure in figures)
+
+
+def _is_drawn(name: str) -> bool:
+    return name in (SUMMARY, REPORT) or name.startswith("figures/")

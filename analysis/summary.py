@@ -5,9 +5,10 @@ timed iterations only. Wrong values are counted in warm-up iterations too: wrong
 """
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
-from pathlib import Path
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from analysis.host_memory import HostMemory, added, host_memory, payload_bytes, 
 from analysis.load import Run
 from analysis.measure import Measure
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
+
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,11 @@ class SummaryRow:
         return f"{self.path} ({self.mark})" if self.mark else self.path
 
     @property
+    def word(self) -> str:
+        """The same as one word, so that a line of a table has as many words whatever the mark."""
+        return f"{self.path}({'-'.join(self.mark.split())})" if self.mark else self.path
+
+    @property
     def derived(self) -> bool:
         """Whether part of the host DRAM figure was derived in closed form and not recorded."""
         return bool(self.host_dram_derived_share)
@@ -106,22 +114,30 @@ def to_frame(summary: Sequence[SummaryRow]) -> pd.DataFrame:
     return pd.DataFrame([astuple(row) for row in summary], columns=names)
 
 
-def write_csv(summary: Sequence[SummaryRow], path: Path) -> None:
+def csv_text(summary: Sequence[SummaryRow]) -> str:
     """summary.csv: full precision, an empty cell where a value is unknown."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(SummaryRow)])
-        writer.writerows(astuple(row) for row in summary)  # csv writes None as an empty cell
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(SummaryRow)])
+    writer.writerows(map(_cell, astuple(row)) for row in summary)  # csv writes None as an empty cell
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A word that a spreadsheet would take for a formula begins with an apostrophe; a number stays one."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
 
 
 def paths_of(summary: Sequence[SummaryRow]) -> tuple[str, ...]:
     """The paths that occur, in their order in the summary."""
-    return tuple(labels_of(summary))
+    return tuple(words_of(summary))
 
 
-def labels_of(summary: Sequence[SummaryRow]) -> dict[str, str]:
-    """The same, each with its label."""
-    return {row.path: row.label for row in summary}
+def words_of(summary: Sequence[SummaryRow]) -> dict[str, str]:
+    """The same, each with its word."""
+    return {row.path: row.word for row in summary}
 
 
 def of_largest_size(summary: Sequence[SummaryRow], measure: Measure) -> tuple[SummaryRow, ...]:
@@ -139,16 +155,12 @@ def of_largest_size(summary: Sequence[SummaryRow], measure: Measure) -> tuple[Su
 
 def _groups(run: Run) -> Iterator[tuple[tuple[int, str], pd.DataFrame]]:
     rows = run.measured
-    order = list(run.config.paths or ())
-    seen = list(dict.fromkeys(rows["path"]))
-    paths = [path for path in order if path in seen] + [path for path in seen if path not in order]
+    paths = dict.fromkeys((*(run.config.paths or ()), *rows["path"].unique()))
+    order = {path: place for place, path in enumerate(paths)}
     # Where the size is a result every row has another.
     key = rows["size_bytes"] * run.manifest.measure.size_is_key
-    for size in sorted(set(key)):
-        for path in paths:
-            group = rows[(key == size) & (rows["path"] == path)]
-            if not group.empty:
-                yield (int(size), path), group
+    found = {(int(str(size)), str(path)): group for (size, path), group in rows.groupby([key, rows["path"]])}
+    yield from sorted(found.items(), key=lambda item: (item[0][0], order[item[0][1]]))
 
 
 def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryRow:
@@ -248,7 +260,7 @@ def steal_fraction(rows: pd.DataFrame, cpu_count: object) -> float | None:
     iteration. Every rank reads the same machine's counter over its own start_s to end_s.
     """
     window = rows["end_s"] - rows["start_s"]
-    if not isinstance(cpu_count, int) or cpu_count < 1 or window.isna().any():
+    if not isinstance(cpu_count, int) or not 1 <= cpu_count <= 1_000_000 or window.isna().any():
         return None
     if rows["machine_steal_s"].isna().any():
         return None

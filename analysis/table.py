@@ -2,7 +2,7 @@
 
 In: summary rows, and what the workload measures. Out: the table with legend and footer. Owns the columns and
 the form of numbers. Plain text without colour or wrapping, at most 120 columns wide, so that a pipe and a
-terminal show the same.
+terminal show the same. Every row has as many words as the table has columns.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from analysis.load import Run
 from analysis.measure import Column, Measure
-from analysis.summary import SummaryRow, labels_of, paths_of
+from analysis.summary import SummaryRow, paths_of, words_of
 
 STEAL_LIMIT = 0.02
 UNKNOWN = "n/a"
@@ -31,14 +31,14 @@ class _Printed:
     side: Literal["left", "right"] = "right"
 
 
-def table_text(run: Run, summary: Sequence[SummaryRow]) -> str:
+def table_text(run: Run, summary: Sequence[SummaryRow], failed_figures: Sequence[str] = ()) -> str:
     """The table with its legend and footer, each line ended by a newline."""
     lines = _head(run, summary)
     if summary:
         lines += _body(summary, run.manifest.measure)
     else:
         lines.append("# No iteration was completed: there is nothing to show.")
-    return "\n".join([*lines, *_footer(run, summary)]) + "\n"
+    return "\n".join([*lines, *_footer(run, summary), *(f"# {said}" for said in failed_figures)]) + "\n"
 
 
 def wrong_elements(run: Run) -> int:
@@ -89,7 +89,7 @@ _PRINTED: dict[Column, _Printed] = {
     "type": _Printed("type\n", lambda row: row.type),
     "redop": _Printed("redop\n", lambda row: row.redop),
     "root": _Printed("root\n", lambda row: row.root),
-    "path": _Printed("path\n", lambda row: row.label, "left"),
+    "path": _Printed("path\n", lambda row: row.word, "left"),
     "time": _Printed("time\n(us)", lambda row: f"{row.time_us:.1f}"),
     "algbw": _Printed("algbw\n(GB/s)", lambda row: rate(row.algbw_GB_per_s)),
     "busbw": _Printed("busbw\n(GB/s)", lambda row: rate(row.busbw_GB_per_s)),
@@ -132,7 +132,7 @@ def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
 
 def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     lines = ["# DRAM: host DRAM bytes read and written per payload byte sent or received (modelled)"]
-    lines += [f"# {note.path} ({note.mark}): {note.text}" for note in run.manifest.notes]
+    lines += [f"# {note.path}({'-'.join(note.mark.split())}): {note.text}" for note in run.manifest.notes]
     if any(row.derived for row in summary):
         lines.append("# * derived in closed form, in whole or in part, not recorded by the ledger")
     wrong = wrong_elements(run)
@@ -154,6 +154,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
             f"# Stolen CPU time reached {100 * steal:.1f} % (limit {100 * STEAL_LIMIT:.0f} %): "
             "believe the ratios, not the times, and repeat the run"
         )
+    lines += [f"# {said}" for said in run.damage]
     if run.incomplete_iterations:
         lines.append(f"# Incomplete iterations left out: {run.incomplete_iterations}")
     return lines
@@ -162,7 +163,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
 def _sampled(summary: Sequence[SummaryRow]) -> list[str]:
     """How much of the received bytes was compared, where that is a sample."""
     shares = [
-        f"{row.label} {100 * row.checked_share:.1f} %" for row in summary if row.checked_share is not None
+        f"{row.word} {100 * row.checked_share:.1f} %" for row in summary if row.checked_share is not None
     ]
     return [f"# Compared by content  : {', '.join(shares)} of what arrived, a sample"] if shares else []
 
@@ -170,7 +171,8 @@ def _sampled(summary: Sequence[SummaryRow]) -> list[str]:
 def _average(summary: Sequence[SummaryRow], measure: Measure) -> str:
     shown = measure.shown_rate
     found = []
-    for path, label in labels_of(summary).items():
+    for path, word in words_of(summary).items():
         rates = [row.busbw_GB_per_s for row in summary if row.path == path]
-        found.append(f"{label} {rate(shown.per_GB_per_s * sum(rates) / len(rates))}")
-    return f"# {'Avg ' + shown.name:<20} : {', '.join(found)} {shown.unit}"
+        found.append(f"{word} {rate(shown.per_GB_per_s * sum(rates) / len(rates))}")
+    # Ends with a number, as nccl-tests' line does, which programs take the last word of.
+    return f"# {'Avg ' + shown.name:<20} : ({shown.unit}) {', '.join(found)}"

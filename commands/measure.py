@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.analyse import analyse
+from analysis.analyse import Analysis, analyse
+from analysis.results_error import ResultsError
 from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
 from topologies.mininet.enclosure import enclosed
@@ -20,7 +21,7 @@ from topologies.topology import Topology
 from workloads.experiment.manifest import ManifestFile
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.ray_session import RayPlace, RaySession
-from workloads.experiment.records import ExperimentConfig, RankPlace
+from workloads.experiment.records import ExperimentConfig, ExperimentError, RankPlace, SamplesError
 from workloads.experiment.trials import run_trials
 from workloads.registry import WORKLOADS
 
@@ -44,14 +45,21 @@ def measure(request: RunRequest, stop: Stop) -> int:
     except Interrupted as reason:
         manifest.finish("interrupted", str(reason))
         raise
+    except SamplesError as reason:
+        manifest.finish("failed", str(reason))
+        with suppress(ResultsError, OSError):
+            print(analyse(request.run_dir).table_text, end="")  # what was measured before
+            manifest.seal()
+        raise
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
     manifest.finish("complete")
-    analysis = analyse(request.run_dir)
-    manifest.seal()
+    analysis = _analysed(request.run_dir, manifest)
     stop.check()  # the results are complete, but a script that was stopped must not go on as if it were well
     print(analysis.table_text, end="")
+    if analysis.unwritten:
+        raise ExperimentError("; ".join(analysis.unwritten))
     print(f"# Report: {analysis.report_path}")
     if analysis.wrong_elements:
         where = request.run_dir / "samples.csv"
@@ -60,6 +68,20 @@ def measure(request: RunRequest, stop: Stop) -> int:
             file=sys.stderr,
         )
     return int(bool(analysis.wrong_elements))
+
+
+def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
+    """What is drawn of a complete run, sealed. A run whose results could not be written is not complete."""
+    try:
+        analysis = analyse(run_dir)
+    except BaseException as reason:
+        manifest.finish("failed", str(reason) or type(reason).__name__)
+        raise
+    if analysis.unwritten:
+        manifest.finish("failed", "; ".join(analysis.unwritten))
+    else:
+        manifest.seal()
+    return analysis
 
 
 def _run(request: RunRequest, stop: Stop, stack: ExitStack) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import typer
 
-from analysis.load import ResultsError
+from analysis.results_error import ResultsError
 from commands.checks import check_paths, check_workload, niov_bytes, topology_of
 from commands.measure import RunRequest, measure
 from commands.offer import Given, offers

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from analysis.load import REQUIRED_COLUMNS
 from analysis.measure import Measure
+from analysis.samples import REQUIRED_COLUMNS
 from workloads.registry import WORKLOADS
 
 Cell = str | int | float | None

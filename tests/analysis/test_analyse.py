@@ -3,11 +3,13 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from matplotlib.image import imread
 
@@ -70,7 +72,8 @@ def test_what_is_noted_of_a_path_is_in_the_headline_and_beside_its_name(tmp_path
     text = _text(analyse(Made(manifest={"notes": NOTES}).write(tmp_path / "r")))
     assert "At 16 MiB, kernel (clean wire) reached 3.000 GB/s of bus bandwidth" in text
     assert "Python stack reached" not in text, "another wire is no comparison"
-    assert text.count("kernel (clean wire): a <note>") == 2  # in the headline, and the terminal's table
+    assert text.count("kernel (clean wire): a <note>") == 1  # in the headline
+    assert text.count("kernel(clean-wire): a <note>") == 1  # in the terminal's table
     assert text.count("kernel (clean wire) ") > 3 * 3
 
 
@@ -164,6 +167,72 @@ def test_redrawing_gives_the_same_bytes(run_dir: Path) -> None:
         return {file.name: file.read_bytes() for file in files}
 
     assert written() == written()
+
+
+def test_the_report_is_the_same_before_and_after_the_run_is_sealed(run_dir: Path) -> None:
+    first = analyse(run_dir).report_path.read_bytes()
+    drawn = ["samples.csv", "summary.csv", "report.html", *(f"figures/{name}" for name in FIGURES)]
+    sums = {name: hashlib.sha256((run_dir / name).read_bytes()).hexdigest() for name in drawn}
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    recorded = {"samples.csv": sums["samples.csv"]}
+    (run_dir / "manifest.json").write_text(json.dumps(manifest | {"files": recorded}))
+    before = analyse(run_dir).report_path.read_bytes()
+    (run_dir / "manifest.json").write_text(json.dumps(manifest | {"files": sums}))
+    assert analyse(run_dir).report_path.read_bytes() == before
+    assert before != first, "samples.csv is recorded now"
+
+
+FIGURES = ("busbw.png", "host_dram.png", "cpu.png")
+USERS = "text.usetex: True\naxes.formatter.use_locale: True\nfont.size: 40\nfigure.dpi: 10\nbackend: TkAgg\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "backend"), [(USERS.encode(), "TkAgg"), (b"\xff\xfe: 1", "no_such_backend")]
+)
+def test_a_users_settings_of_matplotlib_change_nothing(
+    run_dir: Path, tmp_path: Path, settings: bytes, backend: str
+) -> None:
+    figures = [path.read_bytes() for path in analyse(run_dir).figure_paths]
+    (tmp_path / "matplotlibrc").write_bytes(settings)
+    environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "analysis", str(run_dir)]
+    done = subprocess.run(  # in whose directory matplotlib finds the settings
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(run_dir / "figures" / name).read_bytes() for name in FIGURES] == figures
+
+
+def test_settings_made_in_the_same_process_change_nothing(run_dir: Path) -> None:
+    figures = [path.read_bytes() for path in analyse(run_dir).figure_paths]
+    with mpl.rc_context({"text.usetex": True, "font.size": 40, "axes.formatter.use_locale": True}):
+        assert [path.read_bytes() for path in analyse(run_dir).figure_paths] == figures
+        assert mpl.rcParams["font.size"] == 40
+
+
+def test_a_figure_that_fails_costs_itself_and_is_said(run_dir: Path) -> None:
+    (run_dir / "figures/cpu.png").mkdir(parents=True)
+    analysis = analyse(run_dir)
+    assert _names(analysis) == ["busbw.png", "host_dram.png"]
+    said = "figures/cpu.png was not drawn (IsADirectoryError: "
+    assert f"\n# {said}" in analysis.table_text
+    assert _text(analysis).count(said) == 2  # in the notes, and in the terminal's table
+
+
+def test_what_cannot_be_written_is_named_and_the_table_is_there(run_dir: Path) -> None:
+    for name in ("summary.csv", "report.html"):
+        (run_dir / name).mkdir()
+    analysis = analyse(run_dir)
+    assert analysis.unwritten == tuple(
+        f"{run_dir / name} cannot be written (Is a directory)" for name in ("summary.csv", "report.html")
+    )
+    assert "# Out of bounds values : 0 OK" in analysis.table_text
+
+
+def test_the_report_says_why_the_commit_is_unknown(tmp_path: Path) -> None:
+    unknown: dict[str, object] = {"git": None, "git_error": "fatal: no git"}
+    text = _text(analyse(Made(manifest=unknown).write(tmp_path / "r")))
+    assert "The sources' commit was not recorded (fatal: no git)." in text
 
 
 def test_the_command_line_redraws_and_tells_by_its_status(run_dir: Path, tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """What load refuses, and with which sentence."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from analysis.load import REQUIRED_COLUMNS, ResultsError, load
+from analysis.load import load
+from analysis.results_error import ResultsError
+from analysis.samples import REQUIRED_COLUMNS
+from analysis.table import table_text
 from tests.analysis.synthetic import Made, write_samples
 
 
@@ -63,7 +67,15 @@ def test_a_broken_manifest_is_refused(run_dir: Path, text: str, sentence: str) -
         ("time_s", "", "line 2 has '' in column time_s"),
         ("time_s", "NaN", "line 2 has 'NaN' in column time_s"),
         ("app_cpu_s", "nan", "column app_cpu_s, which takes a number or an empty cell"),
-        ("time_s", "0", "line 2 has a time_s that is not above 0"),
+        ("time_s", "0", "line 2 has '0' in column time_s, which takes a number from 1e-09 to 1e"),
+        ("time_s", "inf", "line 2 has 'inf' in column time_s, which takes a number from"),
+        ("rx_packets", "1e300", "line 2 has '1e300' in column rx_packets, which takes a number from 0"),
+        ("rx_packets", "-1", "line 2 has '-1' in column rx_packets, which takes a number from 0"),
+        ("size_bytes", "1.5", "line 2 has '1.5' in column size_bytes, which takes a whole number"),
+        ("warmup", "2", "line 2 has '2' in column warmup, which takes a number from 0 to 1"),
+        ("path", "two words", "line 2 has 'two words' in column path, which takes a word"),
+        ("host", "", "line 2 has '' in column host, which takes a word"),
+        ("type", "\x1b[2J", r"line 2 has '\\x1b\[2J' in column type, which takes a word"),
         ("size_bytes", "0", "line 2 has a size_bytes that is not above 0"),
         ("rank", "1", "two rows for"),
     ],
@@ -117,3 +129,56 @@ def test_a_failed_run_may_lack_its_samples(tmp_path: Path) -> None:
     directory = Made(manifest={"status": "failed", "error": "h2 died"}).write(tmp_path / "r")
     (directory / "samples.csv").unlink()
     assert load(directory).measured.empty
+
+
+def test_a_file_cut_in_a_row_loses_that_row_and_says_so(tmp_path: Path) -> None:
+    """At every byte of the last two rows: no figure comes of half a number or half a row."""
+    made = Made(sizes=(1 << 20,), paths=("devmem",), repetitions=2, iterations=1)
+    directory = made.write(tmp_path / "r")
+    samples = directory / "samples.csv"
+    whole = samples.read_bytes()
+    rows = load(directory).samples
+    last = whole.rindex(b"\n", 0, -2) + 1
+    for length in range(last, len(whole)):
+        samples.write_bytes(whole[:length])
+        run = load(directory)
+        assert run.samples.equals(rows.iloc[:-1])
+        line = len(rows) + 1
+        cut = f"samples.csv ends in the middle of line {line}, which is left out"
+        assert run.damage == (() if length == last else (cut,)), length
+
+
+def test_a_cut_file_is_said_in_the_table(run_dir: Path) -> None:
+    samples = run_dir / "samples.csv"
+    samples.write_bytes(samples.read_bytes()[:-5])
+    run = load(run_dir)
+    assert "\n# samples.csv ends in the middle of line 325, which is left out\n" in table_text(run, ())
+
+
+def test_a_file_cut_between_two_rows_is_told_by_its_digest(run_dir: Path) -> None:
+    samples, manifest = run_dir / "samples.csv", run_dir / "manifest.json"
+    digest = hashlib.sha256(samples.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"files": {"samples.csv": digest}}))
+    assert load(run_dir).damage == ()
+    lines = samples.read_bytes().splitlines(keepends=True)
+    samples.write_bytes(b"".join(lines[:-4]))
+    said = "samples.csv is not the file that the run wrote: its SHA-256 is not the manifest's"
+    assert load(run_dir).damage == (said,)
+
+
+@pytest.mark.parametrize("cells", [-1, 1])
+def test_a_row_with_other_cells_than_the_header_is_refused(run_dir: Path, cells: int) -> None:
+    samples = run_dir / "samples.csv"
+    lines = samples.read_text().splitlines()
+    lines[3] = lines[3].rpartition(",")[0] if cells < 0 else lines[3] + ",1"
+    samples.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ResultsError, match=f"line 4 has {39 + cells} cells, the header has 39"):
+        load(run_dir)
+
+
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_failed_run_may_lack_its_header(tmp_path: Path, length: int) -> None:
+    directory = Made(manifest={"status": "failed", "error": "no space"}).write(tmp_path / "r")
+    (directory / "samples.csv").write_bytes((directory / "samples.csv").read_bytes()[:length])
+    run = load(directory)
+    assert (run.samples.empty, run.damage) == (True, ("samples.csv ends before its first row",))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from analysis.load import load
-from analysis.summary import SummaryRow, of_largest_size, summarise, to_frame, write_csv
-from tests.analysis.synthetic import MIB, Made
+from analysis.summary import SummaryRow, csv_text, of_largest_size, summarise, to_frame
+from tests.analysis.synthetic import MIB, Cell, Made
 
 
 def _by_path(made: Made, directory: Path) -> dict[str, SummaryRow]:
@@ -126,7 +126,7 @@ def test_paths_are_compared_at_a_size_that_all_have(tmp_path: Path) -> None:
 
 def test_the_csv_says_what_the_rows_say_and_never_nan(run_dir: Path, tmp_path: Path) -> None:
     rows = summarise(load(run_dir))
-    write_csv(rows, tmp_path / "summary.csv")
+    (tmp_path / "summary.csv").write_text(csv_text(rows))
     text = (tmp_path / "summary.csv").read_text()
     assert "nan" not in text.lower()
     assert "inf" not in text.lower()
@@ -135,3 +135,12 @@ def test_the_csv_says_what_the_rows_say_and_never_nan(run_dir: Path, tmp_path: P
     assert float(read[0]["time_us"]) == rows[0].time_us
     assert read[0]["goodput_gbit_per_s"] == ""
     assert list(to_frame(rows).columns) == list(read[0])
+
+
+def test_a_word_that_a_spreadsheet_would_compute_is_quoted(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem",))
+    words: dict[str, Cell] = {"workload": "=1+1", "type": "@SUM(A1)", "redop": "+cmd", "root": "-1"}
+    run = load(made.write(tmp_path / "r", [row | words for row in made.rows()]))
+    (read,) = csv.DictReader(csv_text(summarise(run)).splitlines())
+    found = [read[name] for name in words]
+    assert found == ["'=1+1", "'@SUM(A1)", "'+cmd", "-1"]

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from analysis.load import load
 from analysis.summary import summarise
 from analysis.table import table_text
@@ -68,7 +70,7 @@ def test_the_text_survives_a_pipe(tmp_path: Path) -> None:
 def test_the_footer_of_a_good_run(tmp_path: Path) -> None:
     text = _table(Made(), tmp_path / "r")
     assert "# Out of bounds values : 0 OK\n" in text
-    assert "# Avg bus bandwidth    : devmem 1.875, bounce 1.500, kernel 3.000 GB/s\n" in text
+    assert "# Avg bus bandwidth    : (GB/s) devmem 1.875, bounce 1.500, kernel 3.000\n" in text
     assert "devmem against bounce is like against like" in text
     assert "kernel is C" in text
     assert "# * derived in closed form" in text
@@ -82,12 +84,29 @@ CLEAN = {"path": "kernel", "mark": "clean wire", "text": "not impaired"}
 
 def test_a_note_marks_each_row_and_average_of_its_path_and_ends_the_table(tmp_path: Path) -> None:
     text = _table(Made(manifest={"notes": [RX_ONLY, CLEAN]}), tmp_path / "r")
-    assert [line.split("-1 ")[1][:20].strip() for line in _lines(text)[2:]] == [
-        "devmem (RX only)", "bounce", "kernel (clean wire)"
+    assert [line.split()[5] for line in _lines(text)[2:]] == [
+        "devmem(RX-only)", "bounce", "kernel(clean-wire)"
     ] * 3  # fmt: skip
-    assert "\n# devmem (RX only): no devmem TX\n# kernel (clean wire): not impaired\n" in text
-    average = "devmem (RX only) 1.875, bounce 1.500, kernel (clean wire) 3.000 GB/s\n"
+    assert "\n# devmem(RX-only): no devmem TX\n# kernel(clean-wire): not impaired\n" in text
+    average = "(GB/s) devmem(RX-only) 1.875, bounce 1.500, kernel(clean-wire) 3.000\n"
     assert f"# Avg bus bandwidth    : {average}" in text
+
+
+@pytest.mark.parametrize("workload", ["all_reduce", "stream"])
+def test_every_row_has_as_many_words_whatever_is_marked(tmp_path: Path, workload: str) -> None:
+    plain = Made(workload=workload, sizes=(10**9,), bidir=True)
+    marked = Made(workload=workload, sizes=(10**9,), bidir=True, manifest={"notes": [RX_ONLY, CLEAN]})
+    gone = [row | {"wrong_elements": None, "tcp_retrans_segs": None} for row in marked.rows()]
+    tables = [_table(plain, tmp_path / "plain"), _table(marked, tmp_path / "marked", gone)]
+    assert len({len(line.split()) for table in tables for line in _lines(table)[2:]}) == 1
+
+
+@pytest.mark.parametrize("workload", ["all_reduce", "stream"])
+def test_the_line_of_the_average_ends_with_a_number(tmp_path: Path, workload: str) -> None:
+    made = Made(workload=workload, sizes=(10**9,), paths=("devmem",), manifest={"notes": [RX_ONLY]})
+    (average,) = (line for line in _table(made, tmp_path / "r").splitlines() if line.startswith("# Avg "))
+    found = float(average.split()[-1])
+    assert found == pytest.approx(1.25 * (8 if workload == "stream" else 1.5))
 
 
 def test_without_derived_values_there_is_no_star(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from analysis import load
+from analysis import load, samples
+from analysis import manifest as read
 from analysis.measure import Measure
 from analysis.table import _PRINTED
 from workloads import measure as written_measure
@@ -33,24 +34,24 @@ def _fields(record: type[msgspec.Struct]) -> dict[str, object]:
 
 
 def test_the_columns_that_are_read_are_those_of_a_sample() -> None:
-    assert len(load.REQUIRED_COLUMNS) == len(set(load.REQUIRED_COLUMNS))
-    assert set(load.REQUIRED_COLUMNS) == set(Sample.__struct_fields__)
+    assert len(samples.REQUIRED_COLUMNS) == len(set(samples.REQUIRED_COLUMNS))
+    assert set(samples.REQUIRED_COLUMNS) == set(Sample.__struct_fields__)
 
 
 def test_columns_are_read_as_the_types_they_are_written_as() -> None:
     for name, kind in _fields(Sample).items():
-        assert (kind is str) == (name in load.TEXT_COLUMNS), name
-        if name in load.IDENTITY_COLUMNS:
+        assert (kind is str) == (name in samples.TEXT_COLUMNS), name
+        if name in samples.IDENTITY_COLUMNS:
             assert kind is int, name
         if isinstance(kind, types.UnionType):
-            assert name in load.NULLABLE_COLUMNS, f"{name} may be empty"
+            assert name in samples.NULLABLE_COLUMNS, f"{name} may be empty"
 
 
 def test_the_manifests_fields_are_those_that_are_written() -> None:
-    assert set(load.Manifest.__struct_fields__) == set(manifest.Manifest.__struct_fields__)
-    for ours, theirs in ((load.Git, manifest.Git), (load.PathNote, manifest.PathNote)):
+    assert set(read.Manifest.__struct_fields__) == set(manifest.Manifest.__struct_fields__)
+    for ours, theirs in ((read.Git, manifest.Git), (read.PathNote, manifest.PathNote)):
         assert _fields(ours) == _fields(theirs)
-    assert set(load.Config.__struct_fields__) <= set(ExperimentConfig.__struct_fields__)
+    assert set(read.Config.__struct_fields__) <= set(ExperimentConfig.__struct_fields__)
 
 
 def test_a_measures_fields_and_words_are_those_that_are_written() -> None:
@@ -70,7 +71,7 @@ def test_a_written_manifest_is_read_as_it_was_meant(workload: str, tmp_path: Pat
     assert (found.schema_version, found.status, found.error) == (3, "failed", "host h2 died")
     declared = WORKLOADS[workload].measure(WORKLOADS[workload].ranks(config))
     assert msgspec.to_builtins(found.measure) == msgspec.to_builtins(declared)
-    assert run.config == load.Config("star", 4, workload, ("kernel", "devmem"), 2e9)
+    assert run.config == read.Config("star", 4, workload, ("kernel", "devmem"), 2e9)
     assert found.config == msgspec.to_builtins(config) | {
         "sizes_bytes": [1024], "paths": ["kernel", "devmem"]
     }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -25,8 +27,9 @@ def test_the_second_command_draws_the_firsts_results_again(tmp_path: Path) -> No
         path.unlink()
     redrawn = typed(redraw, place)
     assert without_place(redrawn) == without_place(measured)
-    assert derived[0].read_bytes() == before[0]
-    assert derived[1].exists()
+    assert [path.read_bytes() for path in derived] == before
+    recorded = json.loads((results / "manifest.json").read_text())["files"]
+    assert [hashlib.sha256(data).hexdigest() for data in before] == [recorded[path.name] for path in derived]
     assert "# Out of bounds values : 0 OK" in measured
     written = {path.name for path in results.iterdir()}
     section = pages.text("docs/results.md").split("\n## ", 1)[0]

@@ -130,7 +130,7 @@ def test_a_table_says_which_path_has_no_devmem_tx_and_which_a_clean_wire(tmp_pat
     status, out, said = run.end()
     assert (status, said) == (0, [])
     assert_closed_form(run.rows(), rx_only=True)
-    for mark in ("devmem (RX only)", "kernel (clean wire)"):
+    for mark in ("devmem(RX-only)", "kernel(clean-wire)"):
         assert f" -1 {mark} " in out
         assert f"\n# {mark}: " in out
     with open(run.run_dir / "summary.csv", newline="", encoding="utf-8") as file:
@@ -318,3 +318,29 @@ def test_doctor_finds_this_machine_fit(tmp_path: Path) -> None:
     lacking = [line.split()[1] for line in found.stdout.splitlines() if line.startswith("missing ")]
     assert {*lacking} <= {"memory", "/tmp", "/dev/shm"}  # of which others may have taken much
     assert "ok       root" in found.stdout
+
+
+def test_a_full_disk_is_named_and_what_was_measured_is_shown(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(results)], check=True)
+    try:
+        run = Started(
+            tmp_path, "--topology", "pair", "--path", "devmem", "--size", "8:512:x2", "--iters", "1",
+            "--warmup", "0", "--repeat", "100",
+        )  # fmt: skip
+        samples = run.run_dir / "samples.csv"
+        run.until(lambda: samples.exists() and samples.stat().st_size > 8192)
+        with pytest.raises(OSError), open(results / "filler", "wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        status, out, said = run.end()
+        assert (status, len(said)) == (1, 1), (status, out, said)
+        assert f"{samples} cannot be written (No space left on device)" in said[0]
+        assert "THIS RUN IS FAILED" in out
+        assert [line for line in out.splitlines() if " devmem " in line and not line.startswith("#")]
+        assert run.manifest["status"] == "failed"
+        assert samples.read_bytes().endswith(b"\n")
+        assert len(run.rows()) % 2 == 0
+    finally:
+        subprocess.run(["umount", "-l", str(results)], check=True)

@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from workloads.registry import WORKLOADS
 
 SCHEMA_VERSION = 3
 _NAME = "manifest.json"
+_OTHER_CHECKOUT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+_ROOM_BYTES = 64 << 10
 _PROJECT = Path(__file__).resolve().parents[2]
 _CLEAN_WIRE = "--impair is in the endpoints' NICs, which Linux's own traffic does not pass: not impaired"
 _PACKAGES = (
@@ -58,7 +61,7 @@ class PathNote(msgspec.Struct, frozen=True):
 
 class Manifest(msgspec.Struct, frozen=True):
     """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
-    `files` maps a name to its SHA-256."""
+    `git_error` says why `git` is None; `files` maps a name to its SHA-256."""
 
     run_id: str
     argv: tuple[str, ...]
@@ -68,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True):
     environment: dict[str, Any]
     versions: dict[str, str]
     git: Git | None
+    git_error: str | None
     schema_version: int = SCHEMA_VERSION
     status: str = "running"
     error: str | None = None
@@ -77,45 +81,63 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class ManifestFile:
-    """The manifest of the run in `run_dir`, a directory that it makes; FileExistsError if that exists."""
+    """The manifest of the run in `run_dir`, a directory that it makes; FileExistsError if that exists.
+
+    Until the run's end a second file keeps room for the next manifest: how a run ended is recorded on a full
+    disk, too.
+    """
 
     def __init__(self, run_dir: Path, argv: Sequence[str], config: ExperimentConfig) -> None:
         run_dir.mkdir(parents=True)
         workload = WORKLOADS[config.workload]
+        git, git_error = sources(_PROJECT)
         self._dir = run_dir
+        self._next = run_dir / f".{_NAME}"
         self._contents = Manifest(
             run_id=run_dir.name,
-            argv=tuple(argv),
+            argv=tuple(map(_utf8, argv)),
             config=config,
             measure=workload.measure(workload.ranks(config)),
             started_at=_now(),
             environment=_environment(),
             versions={name: metadata.version(name) for name in _PACKAGES},
-            git=_git(),
+            git=git,
+            git_error=git_error,
             notes=_notes(config),
         )
         self._write()
+        self._keep_room()
 
     def finish(self, status: str, error: str | None = None) -> None:
-        """Record how the run ended: "complete", or "failed" or "interrupted" with a sentence in `error`."""
+        """Record how the run ended, and the SHA-256 of every file there is: "complete", or "failed" or
+        "interrupted" with a sentence in `error`. A complete run can still fail until it is sealed."""
         self._contents = msgspec.structs.replace(
-            self._contents, status=status, error=error, finished_at=_now()
+            self._contents, status=status, error=None if error is None else _utf8(error), finished_at=_now()
         )
         self.seal()
+        if status == "complete":
+            with suppress(OSError):
+                self._keep_room()
 
     def seal(self) -> None:
-        """Record the SHA-256 of every file there is."""
-        files = sorted(path for path in self._dir.rglob("*") if path.is_file() and path.name != _NAME)
-        sums = {
-            str(path.relative_to(self._dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-        }
+        """Record the SHA-256 of every file there is; of links none. Captures are large: read in pieces."""
+        ours = (self._dir / _NAME, self._next)
+        files = [path for path in self._dir.rglob("*") if path not in ours and not path.is_symlink()]
+        sums = {str(path.relative_to(self._dir)): _sha256(path) for path in sorted(files) if path.is_file()}
         self._contents = msgspec.structs.replace(self._contents, files=sums)
         self._write()
 
     def _write(self) -> None:
-        new = self._dir / f".{_NAME}"
-        new.write_bytes(msgspec.json.format(msgspec.json.encode(self._contents)) + b"\n")
-        os.replace(new, self._dir / _NAME)
+        try:
+            self._next.write_bytes(msgspec.json.format(msgspec.json.encode(self._contents)) + b"\n")
+        except OSError:
+            self._next.unlink(missing_ok=True)
+            raise
+        os.replace(self._next, self._dir / _NAME)
+
+    def _keep_room(self) -> None:
+        with open(self._next, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)
 
 
 def _notes(config: ExperimentConfig) -> tuple[PathNote, ...]:
@@ -144,15 +166,35 @@ def _environment() -> dict[str, Any]:
     }
 
 
-def _git() -> Git | None:
-    """None outside of a checkout or without git: a copy of the sources can be run too."""
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _utf8(text: str) -> str:
+    """`text`, where bytes of a command line that are not UTF-8 are written as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def sources(project: Path) -> tuple[Git | None, str | None]:
+    """The sources' commit; or None, and why: outside of a checkout or without git. A copy of the sources can
+    be run, too."""
     try:
-        commit = _git_says("rev-parse", "HEAD")
-        return Git(commit, dirty=bool(_git_says("status", "--porcelain")))
-    except (OSError, subprocess.SubprocessError):
-        return None
+        commit = _git_says(project, "rev-parse", "HEAD")
+        return Git(commit, dirty=bool(_git_says(project, "status", "--porcelain"))), None
+    except subprocess.CalledProcessError as failure:
+        return None, " ".join(str(failure.stderr).split()) or str(failure)
+    except (OSError, subprocess.SubprocessError) as failure:
+        return None, str(failure)
 
 
-def _git_says(*arguments: str) -> str:
-    command = ["git", "-C", str(_PROJECT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+def _git_says(project: Path, *arguments: str) -> str:
+    """What git prints. It trusts the checkout of any owner, since these very sources are being run; and it
+    leaves the index as it is, which root would else come to own."""
+    trust = ("-c", f"safe.directory={project}")
+    command = ["git", "--no-optional-locks", *trust, "-C", str(project), *arguments]
+    # A git hook's variables would name another checkout.
+    environment = {name: value for name, value in os.environ.items() if name not in _OTHER_CHECKOUT}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=10, env=environment | {"LC_ALL": "C"}
+    ).stdout.strip()

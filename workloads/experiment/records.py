@@ -30,6 +30,10 @@ class RankFailure(RuntimeError):
     """A rank could not go on; str() is one sentence naming rank, host, path and phase."""
 
 
+class SamplesError(ExperimentError):
+    """samples.csv could not be written on; str() is one sentence. It keeps the trials before."""
+
+
 class NetworkConfig(HostOptions, frozen=True, kw_only=True):
     """What a network's links and hosts are like. `pcap` and `trace`: every host writes a file."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from workloads.collective import CollectiveOptions
-from workloads.experiment.manifest import ManifestFile
+from workloads.experiment.manifest import Git, ManifestFile, sources
 from workloads.experiment.records import ExperimentConfig
 
 CONFIG = ExperimentConfig("star", 4, "all_reduce", (1024,), ("devmem",), CollectiveOptions())
@@ -69,3 +71,89 @@ def test_two_runs_never_share_a_directory(tmp_path: Path) -> None:
     ManifestFile(tmp_path / "run", ["run.py"], CONFIG)
     with pytest.raises(FileExistsError):
         ManifestFile(tmp_path / "run", ["run.py"], CONFIG)
+
+
+def _git(directory: Path, *words: str) -> str:
+    identity = ["-c", "user.name=x", "-c", "user.email=x@x"]
+    command = ["git", *identity, "-C", str(directory), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with a commit."""
+    made = tmp_path / "checkout"
+    made.mkdir()
+    _git(made, "init", "-q")
+    (made / "file").write_text("1")
+    _git(made, "add", "file")
+    _git(made, "commit", "-q", "-m", "x")
+    return made
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+def test_a_checkout_of_another_owner_has_its_commit(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, dirty: bool
+) -> None:
+    commit = _git(checkout, "rev-parse", "HEAD")
+    if dirty:
+        (checkout / "file").write_text("2")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own, for its tests
+    with pytest.raises(subprocess.CalledProcessError):
+        _git(checkout, "rev-parse", "HEAD")
+    assert sources(checkout) == (Git(commit, dirty), None)
+
+
+def test_the_variables_of_a_git_hook_name_no_other_checkout(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = _git(checkout, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    assert sources(checkout) == (Git(commit, False), None)
+
+
+def test_the_manifest_says_why_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    found, why = sources(tmp_path)
+    assert found is None
+    assert why is not None
+    assert why.startswith("fatal: not a git repository")
+    monkeypatch.setenv("PATH", "")
+    assert sources(tmp_path) == (None, "[Errno 2] No such file or directory: 'git'")
+
+
+def test_a_link_is_not_followed_into_the_sums(tmp_path: Path) -> None:
+    manifest = ManifestFile(tmp_path / "run", ["run.py"], CONFIG)
+    (tmp_path / "run/h1.log").symlink_to("/etc/passwd")
+    manifest.finish("failed", "h1 died")
+    assert json.loads((tmp_path / "run/manifest.json").read_text())["files"] == {}
+
+
+def test_sealing_takes_a_large_capture_in_pieces(tmp_path: Path) -> None:
+    manifest = ManifestFile(tmp_path / "run", ["run.py"], CONFIG)
+    with open(tmp_path / "run/h1.pcapng", "wb") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        manifest.finish("failed", "h1 died")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_room_for_the_end_is_kept_until_the_end_and_no_longer(tmp_path: Path) -> None:
+    manifest = ManifestFile(tmp_path / "run", ["run.py"], CONFIG)
+    room = tmp_path / "run/.manifest.json"
+    assert room.stat().st_blocks * 512 >= 64 << 10
+    manifest.finish("complete")
+    assert room.stat().st_blocks * 512 >= 64 << 10
+    manifest.finish("failed", "report.html cannot be written")
+    assert not room.exists()
+    found = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert (found["status"], found["files"]) == ("failed", {})
+
+
+def test_a_command_line_that_is_not_utf_8_is_recorded(tmp_path: Path) -> None:
+    ManifestFile(tmp_path / "run", ["run.py", "--results", "/tmp/\udcff"], CONFIG)
+    assert json.loads((tmp_path / "run/manifest.json").read_text())["argv"][2] == "/tmp/\\xff"

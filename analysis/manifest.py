@@ -1,0 +1,132 @@
+"""Reads manifest.json and checks it.
+
+In: the file's bytes. Out: a checked `Manifest`. Owns the schema, as far as it is read. The file may have been
+written by somebody else: what is shown of it has no control characters, numbers are in ranges that arithmetic
+holds, `files` are names inside the directory. What breaks this is refused by one sentence.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from analysis import schema2
+from analysis.measure import Measure
+from analysis.results_error import ResultsError
+from analysis.run_directory import is_inside
+from analysis.samples import is_word
+
+SCHEMA_VERSION = 3
+LIMIT_BYTES = 4 << 20
+
+_DEPTH = 16
+_CHARACTERS = 4096  # a sentence for a table's footer has fewer
+
+Hosts = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Bandwidth = Annotated[float, msgspec.Meta(gt=0, le=1e18)]
+
+
+class Git(msgspec.Struct, frozen=True):
+    """The sources a run was made from."""
+
+    commit: str
+    dirty: bool
+
+
+class PathNote(msgspec.Struct, frozen=True):
+    """A restriction of `path` that every table has to state: a `mark` of a word or two, and the sentence."""
+
+    path: str
+    mark: str
+    text: str
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The part of the run's configuration that analysis uses. Units are in the names."""
+
+    topology: str | None = None
+    hosts: Hosts | None = None
+    workload: str | None = None
+    paths: tuple[str, ...] | None = None
+    host_mem_bw_bytes_per_s: Bandwidth | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """manifest.json, schema version 3. Times are ISO 8601 in UTC; `files` maps a name to its SHA-256."""
+
+    schema_version: int
+    run_id: str
+    status: Literal["running", "complete", "failed", "interrupted"]
+    config: dict[str, object]
+    measure: Measure
+    error: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    argv: list[str] = []
+    environment: dict[str, object] = {}
+    versions: dict[str, str | None] = {}
+    git: Git | None = None
+    git_error: str | None = None
+    notes: list[PathNote] = []
+    files: dict[str, str] = {}
+
+
+class _WithConfig(msgspec.Struct, frozen=True):
+    config: Config
+
+
+def read_manifest(data: bytes, path: Path) -> tuple[Manifest, Config]:
+    """The manifest whose bytes `path` held, and its configuration. Raises ResultsError."""
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise ResultsError(f"{path} is not JSON ({error}); restore it or repeat the run") from error
+    version = document.get("schema_version") if isinstance(document, Mapping) else None
+    if version not in (2, SCHEMA_VERSION):
+        raise ResultsError(
+            f"{path} has schema_version {_plain(version, 0, path)!r}, this analysis reads 2 and "
+            f"{SCHEMA_VERSION}; use the sources that made the run"
+        )
+    try:
+        current = schema2.upgraded(document) if version == 2 else document
+        # The command line alone stays as it was, to be repeated; only the report has it.
+        current = {
+            name: each if name == "argv" else _plain(each, 1, path) for name, each in current.items()
+        }
+        manifest, config = msgspec.convert(current, Manifest), msgspec.convert(current, _WithConfig).config
+    except (ValueError, ArithmeticError) as error:
+        if isinstance(error, ResultsError):
+            raise
+        raise ResultsError(f"{path} breaks its schema: {error}; repeat the run") from error
+    _check_names(manifest, config, path)
+    return manifest, config
+
+
+def _check_names(manifest: Manifest, config: Config, path: Path) -> None:
+    for word in (*(config.paths or ()), *(note.path for note in manifest.notes)):
+        if not is_word(word):
+            raise ResultsError(f"{path} has a path {word[:80]!r}, which is not a word; repeat the run")
+    for name in manifest.files:
+        if not is_inside(name):
+            raise ResultsError(
+                f"{path} names a file {name[:80]!r}, which is not inside the directory; restore the manifest"
+            )
+
+
+def _plain(value: object, depth: int, path: Path) -> object:
+    """`value` with every string as one line that any terminal shows as what it is."""
+    if depth > _DEPTH:
+        raise ResultsError(f"{path} is nested more than {_DEPTH} deep, which no run writes; restore it")
+    if isinstance(value, str):
+        return _line(value)
+    if isinstance(value, Mapping):
+        return {_line(str(name)): _plain(each, depth + 1, path) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each, depth + 1, path) for each in value]
+    return value
+
+
+def _line(text: str) -> str:
+    spaced = text[:_CHARACTERS].replace("\n", " ").replace("\t", " ").strip()
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in spaced)
