@@ -17,12 +17,12 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from nodes.endpoint.interface import InterfaceError, claim, mtu
 from nodes.endpoint.loop import AddressInUse, Loop
 from nodes.endpoint.options import parse
 from nodes.endpoint.platform import LinuxPlatform
+from nodes.endpoint.record_file import RecordFile, Recordings
 from nodes.endpoint.trace import TraceFile
 from nodes.host import Host, NicWire, Surroundings
 from nodes.host_config import HostConfig, NicConfig
@@ -31,8 +31,6 @@ from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
 from nodes.syscall.sessions import Sessions
 from nodes.wire import ethernet, ipv6
-
-_CAPTURE_BUFFER_BYTES = 1 << 20
 
 
 class EndpointError(RuntimeError):
@@ -58,9 +56,10 @@ def run(config: HostConfig) -> None:
         listener = stack.enter_context(_listen(config.channel))
         stack.callback(_unlink, config.channel)
         sockets = [_open_wire(nic, stack) for nic in config.nics]
-        trace = None
+        trace, files = None, []
         if config.trace:
-            trace = TraceFile(stack.enter_context(_writable("--trace", config.trace)), time.monotonic)
+            files.append(_writable("--trace", config.trace, stack))
+            trace = TraceFile(files[-1], time.monotonic)
         seed = secrets.randbits(64) if config.seed is None else config.seed
         wires = [
             NicWire(wire, socket.if_nametoindex(nic.interface), mtu(nic.interface))
@@ -68,12 +67,13 @@ def run(config: HostConfig) -> None:
         ]
         host = Host.build(config, wires, Surroundings(seed, _boottime, trace))
         if config.pcap:
-            file = stack.enter_context(_writable("--pcap", config.pcap))
-            host.capture(Capture(file, time.time() - time.monotonic()), time.monotonic())
+            files.append(_writable("--pcap", config.pcap, stack))
+            host.capture(Capture(files[-1], time.time() - time.monotonic()), time.monotonic())
         bus = MemoryBus.create(config.host_mem_bw_bytes_per_s) if config.host_mem_bw_bytes_per_s else None
         host.calls = sessions = Sessions(host, LinuxPlatform(bus))
         fds = {wire.fileno(): at.ifindex for wire, at in zip(sockets, wires, strict=True)}
-        Loop(host, sessions, fds, listener, bus).run(probe=config.dad)
+        recordings = Recordings(files) if files else None
+        Loop(host, sessions, fds, listener, bus, recordings).run(probe=config.dad)
 
 
 def _open_wire(nic: NicConfig, stack: ExitStack) -> AfPacket:
@@ -94,11 +94,13 @@ def _groups(address6: ipaddress.IPv6Interface | None) -> tuple[bytes, ...]:
     return tuple(ethernet.multicast_of(group) for group in groups)
 
 
-def _writable(option: str, path: str) -> BinaryIO:
+def _writable(option: str, path: str, stack: ExitStack) -> RecordFile:
     try:
-        return open(path, "wb", buffering=_CAPTURE_BUFFER_BYTES)
+        file = RecordFile(option, path)
     except OSError as e:
         raise EndpointError(f"{option} {path!r} cannot be written: {e.strerror}") from None
+    stack.callback(file.close)
+    return file
 
 
 def _boottime() -> float:

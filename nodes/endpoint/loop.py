@@ -18,6 +18,7 @@ from contextlib import ExitStack, suppress
 from types import FrameType
 
 from nodes.endpoint.credentials import has_net_admin
+from nodes.endpoint.record_file import Recordings
 from nodes.host import Host
 from nodes.machine.ceilings import MemoryBus
 from nodes.syscall.session import Session
@@ -45,12 +46,14 @@ class Loop:
         wires: Mapping[int, int],
         listener: socket.socket,
         bus: MemoryBus | None,
+        recordings: Recordings | None = None,
     ) -> None:
         self._host = host
         self._table = sessions
         self._record_buffer = bytearray(RECORD_BYTES)  # of all channels: they are served in turn
         self._wires = wires
         self._bus = bus
+        self._recordings = recordings
         self._listener = listener
         self._listener_fd = listener.fileno()
         self._poll = select.epoll()
@@ -96,6 +99,8 @@ class Loop:
                 elif fd == self._listener_fd:
                     self._accept()
             next_turn = self._host.turn(clock(), readable)
+            if self._recordings is not None:
+                next_turn = self._recordings.turn(clock(), next_turn)
             if readable:
                 self._check_addresses()
             self._refresh()

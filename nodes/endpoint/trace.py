@@ -9,7 +9,7 @@ it. Source for the names: include/trace/events/page_pool.h.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Protocol
 
 import msgspec
 
@@ -29,11 +29,17 @@ class PoolEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     release: int | None = None
 
 
+class LineFile(Protocol):
+    """Where lines go, one `write` each."""
+
+    def write(self, line: bytes, /) -> object: ...
+
+
 class TraceFile:
     """Satisfies netmem.page_pool.PoolTrace. Page pool ids are unique in a host, so all NICs of a host may
     share a file. `clock`: seconds, CLOCK_MONOTONIC for an endpoint."""
 
-    def __init__(self, file: BinaryIO, clock: Callable[[], float]) -> None:
+    def __init__(self, file: LineFile, clock: Callable[[], float]) -> None:
         self._file = file
         self._clock = clock
         self._encode = msgspec.json.Encoder().encode

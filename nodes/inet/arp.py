@@ -39,18 +39,20 @@ class ArpProtocol:
         self._dad = dad
         self._xmit = xmit
 
-    def ask(self, address: int) -> None:
-        """Broadcast the question who has `address`."""
-        self._broadcast(Arp(arp.REQUEST, self._mac, self._address, _UNKNOWN_MAC, address))
+    def ask(self, address: int, mac: bytes | None) -> None:
+        """Ask who has `address`: all hosts, or the one at `mac`, whether it still has it."""
+        question = Arp(arp.REQUEST, self._mac, self._address, _UNKNOWN_MAC, address)
+        self._xmit(arp.emit(question), mac or ethernet.BROADCAST, ethernet.TYPE_ARP)
 
     def probe(self) -> None:
         """Ask whether another host has our address (RFC 5227 section 2.1.1)."""
         if self._address:
-            self._broadcast(Arp(arp.REQUEST, self._mac, 0, _UNKNOWN_MAC, self._address))
+            question = Arp(arp.REQUEST, self._mac, 0, _UNKNOWN_MAC, self._address)
+            self._xmit(arp.emit(question), ethernet.BROADCAST, ethernet.TYPE_ARP)
 
     def receive(self, packet: Arp, now: float) -> None:
-        """Answer a request for our address; learn the sender's MAC from a packet that concerns us. The sender
-        of a probe has the address 0."""
+        """Answer a request for our address; learn the sender's MAC from a request for us, and from any packet
+        of a neighbour that we know or asked for (arp_accept 0). The sender of a probe has the address 0."""
         ours, sender = self._address, packet.sender_ip
         tentative = self._dad.is_tentative(now)
         for_us = ours != 0 and packet.target_ip == ours
@@ -59,11 +61,10 @@ class ArpProtocol:
                 self._dad.on_claim(ours, packet.sender_mac)
             return
         for_us = for_us and not tentative
-        if (for_us and sender) or self._neighbours.mac_of(sender) is not None:
-            self._neighbours.learn(sender, packet.sender_mac)
-        if for_us and packet.operation == arp.REQUEST:
+        asks_us = for_us and packet.operation == arp.REQUEST
+        if (asks_us and sender) or self._neighbours.concerns(sender):
+            answer = for_us and packet.operation == arp.REPLY
+            self._neighbours.learn(sender, packet.sender_mac, now, answer)
+        if asks_us:
             reply = Arp(arp.REPLY, self._mac, ours, packet.sender_mac, sender)
             self._xmit(arp.emit(reply), packet.sender_mac, ethernet.TYPE_ARP)
-
-    def _broadcast(self, packet: Arp) -> None:
-        self._xmit(arp.emit(packet), ethernet.BROADCAST, ethernet.TYPE_ARP)

@@ -1,7 +1,8 @@
 """The IP layer of one host: its links, its routes, and what routers told about paths.
 
 In: skbs from the devices, TCP segments, `now`. Out: TCP packets, (IP header, skb) each; frames. Owns the
-parts below and their timers; `on_error` is told of ICMP errors that concern TCP. Source: net/ipv4/af_inet.c,
+parts below and their timers; `on_error` is told of ICMP errors that concern TCP, and `confirmation` says when
+TCP made progress through a neighbour. Source: net/ipv4/af_inet.c,
 net/ipv6/af_inet6.c.
 """
 
@@ -16,6 +17,7 @@ from nodes.inet.icmp import IcmpInput, OnError
 from nodes.inet.ip_input import IpInput
 from nodes.inet.link import Link
 from nodes.inet.mib import IpMib
+from nodes.inet.neighbour import Confirmation
 from nodes.inet.path_mtu import PathMtus
 from nodes.inet.route import RouteTable
 from nodes.machine.cpu import Cpu
@@ -34,12 +36,16 @@ class Interface:
 
 
 class Inet:
-    def __init__(self, interfaces: Iterable[Interface], cpu: Cpu, on_error: OnError) -> None:
+    def __init__(
+        self, interfaces: Iterable[Interface], cpu: Cpu, on_error: OnError, confirmation: Confirmation
+    ) -> None:
         self.mib = IpMib()
         self.path_mtus = PathMtus()
         self._icmp = IcmpInput(self.mib, on_error)
         self.links: Mapping[int, Link] = {
-            each.device.ifindex: Link(each.device, cpu, _addresses(each), self._icmp.next_hop_unreachable)
+            each.device.ifindex: Link(
+                each.device, cpu, _addresses(each), self._icmp.next_hop_unreachable, confirmation
+            )
             for each in interfaces
         }
         self.routes = RouteTable()

@@ -15,7 +15,7 @@ from nodes.inet.address import IfAddress
 from nodes.inet.arp import ArpProtocol
 from nodes.inet.dad import DuplicateAddressDetection
 from nodes.inet.ndisc import NeighbourDiscovery
-from nodes.inet.neighbour import Neighbours
+from nodes.inet.neighbour import Confirmation, Neighbours
 from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
 from nodes.skb import Skb
@@ -32,6 +32,7 @@ class Link:
         cpu: Cpu,
         addresses: tuple[IfAddress, IfAddress],
         unreachable: Callable[[memoryview, float], None],
+        confirmation: Confirmation,
     ) -> None:
         self.v4, self.v6 = addresses
         self.device = device
@@ -42,7 +43,7 @@ class Link:
         self._mac = device.config.mac
         self.dad = DuplicateAddressDetection()
         self.neighbours = Neighbours(
-            self._ask, self._finish, lambda skb, now: unreachable(skb.header, now)
+            self._ask, self._finish, lambda skb, now: unreachable(skb.header, now), confirmation
         )
         about_us = self._mac, self.neighbours, self.dad, self._xmit_packet
         self.arp = ArpProtocol(self.v4.address, *about_us)
@@ -65,7 +66,7 @@ class Link:
         """Send a TCP packet, whose checksum the NIC fills in, as soon as the MAC of `next_hop` is known."""
         mac = self.neighbours.mac_of(next_hop)
         if mac is None:
-            self.neighbours.wait_for(next_hop, skb, now)
+            self.neighbours.resolve(next_hop, skb, now)
         else:
             self._finish(skb, mac)
 
@@ -88,8 +89,8 @@ class Link:
     def _xmit_packet(self, packet: bytes, mac: bytes, ethertype: int) -> None:
         self.xmit_frame(Skb(memoryview(packet), None), mac, ethertype)
 
-    def _ask(self, address: int) -> None:
+    def _ask(self, address: int, mac: bytes | None) -> None:
         if ip.is_ipv6(address):
-            self.ndisc.ask(address)
+            self.ndisc.ask(address, mac)
         else:
-            self.arp.ask(address)
+            self.arp.ask(address, mac)

@@ -31,10 +31,14 @@ class NeighbourDiscovery:
         self._dad = dad
         self._xmit = xmit
 
-    def ask(self, address: int) -> None:
-        """Solicit the neighbour that has `address`, through its solicited-node group."""
+    def ask(self, address: int, mac: bytes | None) -> None:
+        """Solicit the neighbour that has `address`: through its solicited-node group, or at `mac`, whether it
+        still has it."""
         message = ndisc.emit(ndisc.Solicitation(address, self._mac))
-        self._send_to_group(message, ipv6.solicited_node(address), self._address)
+        if mac is None:
+            self._send_to_group(message, ipv6.solicited_node(address), self._address)
+        else:
+            self._send(message, address, mac, self._address)
 
     def probe(self) -> None:
         """Ask whether another host has our address (RFC 4862 section 5.4.2)."""
@@ -53,17 +57,16 @@ class NeighbourDiscovery:
             if claim and source_mac != self._mac:  # RFC 4862 sections 5.4.3 and 5.4.4
                 self._dad.on_claim(packet.target, source_mac)
         elif isinstance(packet, ndisc.Advertisement):
-            self._receive_advertisement(packet)
+            self._receive_advertisement(packet, now)
         elif packet.target == self._address:
             if header.src and packet.mac is not None:
-                self._neighbours.learn(header.src, packet.mac)
+                self._neighbours.learn(header.src, packet.mac, now)
             self._advertise(header.src, packet.mac or source_mac)
 
-    def _receive_advertisement(self, packet: ndisc.Advertisement) -> None:
+    def _receive_advertisement(self, packet: ndisc.Advertisement, now: float) -> None:
         """An advertisement without the override flag does not replace a cached MAC."""
-        replaces = self._neighbours.mac_of(packet.target) is None or packet.override
-        if packet.mac is not None and replaces and self._neighbours.concerns(packet.target):
-            self._neighbours.learn(packet.target, packet.mac)
+        if packet.mac is not None and self._neighbours.concerns(packet.target):
+            self._neighbours.learn(packet.target, packet.mac, now, packet.solicited, packet.override)
 
     def _advertise(self, to: int, mac: bytes) -> None:
         """Say that we have our address. `to` 0 is a host that probes for the same address: then all nodes

@@ -18,11 +18,14 @@ from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
 from nodes.wire.ethernet import BROADCAST, TYPE_ARP
 
 _SOL_PACKET = 263
+_PACKET_ADD_MEMBERSHIP = 1
 _PACKET_VNET_HDR = 15
 _PACKET_IGNORE_OUTGOING = 23
 _PACKET_STATISTICS = 6
 _ETH_P_ALL = 3
 _ARPHRD_ETHER = 1
+_MR_MULTICAST, _MR_PROMISC, _MR_UNICAST = 0, 1, 3
+_MREQ = struct.Struct("=iHH8s")  # struct packet_mreq: ifindex, type, length of the address, address
 _SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33
 _SO_SNDBUFFORCE = 32
@@ -80,6 +83,9 @@ class AfPacket:
             raise WireError(f"interface {ifname!r} cannot be opened: {e.strerror or e}") from None
         if sock.getsockname()[3] != _ARPHRD_ETHER:
             raise WireError(f"interface {ifname!r} is no Ethernet link: give a veth, a TAP or a NIC")
+        ifindex = socket.if_nametoindex(ifname)
+        for mac in macs:
+            _join(sock, ifindex, mac)
         sock.setblocking(False)
 
     def fileno(self) -> int:
@@ -134,6 +140,17 @@ class AfPacket:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _join(sock: socket.socket, ifindex: int, mac: bytes) -> None:
+    """Have the interface let frames to `mac` through while the socket is open: a NIC filters MACs, and a
+    bridge keeps its own alone. An interface without a list of unicast MACs becomes promiscuous (dev_uc_add);
+    one whose list is full is made so here. A macvlan hears no other MAC than its own in either case."""
+    kind = _MR_MULTICAST if mac[0] & 1 else _MR_UNICAST
+    try:
+        sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _MREQ.pack(ifindex, kind, len(mac), mac))
+    except OSError:
+        sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _MREQ.pack(ifindex, _MR_PROMISC, 0, b""))
 
 
 def _attach_filter(sock: socket.socket, macs: Sequence[bytes]) -> None:

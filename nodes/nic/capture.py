@@ -1,10 +1,10 @@
 """A capture of what crosses between the stack and the NICs of a host, as tcpdump would write it: pcapng.
 
-In: received and sent skbs, `now`. Out: blocks, written to a file that the caller opened and closes. Owns the
-numbers of the interfaces in the file. Payload in device memory is not readable: such a packet is cut after
-its headers, as AF_PACKET does (packet_rcv and tpacket_rcv, net/packet/af_packet.c). Other packets are whole,
-up to SNAPLEN. Super-packets appear as the stack handles them, before TSO and after coalescing. The ledger
-does not count the bytes that a capture reads, so that a capture does not change what is measured.
+In: received and sent skbs, `now`. Out: blocks, one `write` each to a file that the caller opened and closes.
+Owns the numbers of the interfaces in the file. Payload in device memory is not readable: such a packet is cut
+after its headers, as AF_PACKET does (packet_rcv and tpacket_rcv, net/packet/af_packet.c). Other packets are
+whole, up to SNAPLEN. Super-packets appear as the stack handles them, before TSO and after coalescing. The
+ledger does not count the bytes that a capture reads, so that a capture does not change what is measured.
 Format: draft-ietf-opsawg-pcapng. No library writes it: dpkt cannot say that a packet was longer than the
 bytes stored of it.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from typing import BinaryIO
+from typing import Protocol
 
 from nodes.nic.dma import Dma
 from nodes.skb import Skb
@@ -42,11 +42,16 @@ def _block(kind: int, body: bytes) -> bytes:
     return struct.pack("=II", kind, length) + body + struct.pack("=I", length)
 
 
-class Capture:
-    """One file for all interfaces of a host. `epoch`: seconds to add to `now` for the time of day. Of `file`
-    only `write` is called."""
+class CaptureFile(Protocol):
+    """Where blocks go. A file that cannot be written keeps that to itself."""
 
-    def __init__(self, file: BinaryIO, epoch: float) -> None:
+    def write(self, block: bytes, /) -> object: ...
+
+
+class Capture:
+    """One file for all interfaces of a host. `epoch`: seconds to add to `now` for the time of day."""
+
+    def __init__(self, file: CaptureFile, epoch: float) -> None:
         self.write = file.write
         self.timestamp = bytes(8)  # of the packets that follow
         self._epoch = epoch

@@ -23,6 +23,7 @@ from nodes.nic.flow_steering import DROP, FlowSteering
 from nodes.nic.nic_model import GENERIC, NicModel
 from nodes.nic.rings import Rings
 from nodes.nic.rss import Rss
+from nodes.nic.rx_overload import POLLS_IN_ONE, RxOverload
 from nodes.nic.rx_placement import RxPlacement
 from nodes.nic.rx_queue import RxQueue
 from nodes.nic.tx_queue import TxQueue
@@ -103,6 +104,7 @@ class NetDevice:
         pages = HostPages(PAGE_SIZE, config.host_memory_bytes)
         linear_pool = PagePool(pages, context=PoolContext(ids, self.napi))
         self.placement = RxPlacement(wire, self.dma, config.nic, self.rings, linear_pool)
+        self._overload = RxOverload()
         self._queue_of_flow: dict[bytes, RxQueue] = {}
 
     def host_pool(self) -> PagePool:
@@ -144,7 +146,7 @@ class NetDevice:
         return len(self.rx_queues) if self.config.nic.combined else 1
 
     def overruns(self) -> int:
-        """Frames lost so far because the FIFO in front of the rx queues was full."""
+        """Frames lost so far because the FIFO before the rx queues was full, or stood (`rx_overload`)."""
         self._overruns += self.wire.overruns()
         return self._overruns
 
@@ -162,13 +164,21 @@ class NetDevice:
         """Receive up to `budget` packets. The header of an skb is valid until the caller asks for the next
         skb. Payload that is released during the poll goes to the caches of the page pools, as in softirq."""
         self.napi.polling = True
-        receive = self.placement.receive
+        receive, overload = self.placement.receive, self._overload
+        overloaded = overload.begin_poll()
+        if overloaded:
+            budget *= POLLS_IN_ONE
         try:
             for _ in range(budget):
                 frame = self.wire.peek()
                 if frame is None:
+                    overload.standing = 0
                     return
                 parsed = header_split.parse(frame.head, frame.length)
+                if overloaded and overload.refuses(frame.head, parsed):
+                    self.wire.drop()
+                    self._overruns += 1
+                    continue
                 rxq = self._queue_of_flow.get(parsed.flow) or self._choose_queue(parsed.flow)
                 if rxq is None:
                     self.wire.drop()
@@ -180,6 +190,7 @@ class NetDevice:
                 if self._capture is not None:
                     self._capture.received(skb)
                 yield skb
+            overload.standing += budget
         finally:
             self.napi.polling = False
 

@@ -18,6 +18,7 @@ class Hashtables:
 
     def __init__(self, ports: BindTable[DevmemSocket], timewait: TimewaitTable) -> None:
         self.established: dict[_FlowKey, DevmemSocket] = {}
+        self.orphans: set[DevmemSocket] = set()  # closed, and their connections live on
         self.ports = ports
         self.timewait = timewait
 
@@ -29,6 +30,7 @@ class Hashtables:
     def remove(self, sock: DevmemSocket) -> None:
         """The connection of `sock` is over. A socket that is still open keeps a port that bind asked for."""
         flow = sock.flow
+        self.orphans.discard(sock)
         if self.established.get(flow) is sock:
             del self.established[flow]
         if sock.closed or not sock.bound[1]:

@@ -12,9 +12,11 @@ import errno
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from nodes.inet.inet import Inet, Interface
 from nodes.inet.link import Link
+from nodes.inet.neighbour import Confirmation
 from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine.cpu import Cpu
 from nodes.skb import Skb
@@ -32,6 +34,8 @@ from nodes.sock.timewait import TimewaitTable
 from nodes.tcp.connection import Connection
 from nodes.tcp.netns import TcpNetns
 from nodes.wire import ip
+
+MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,10 @@ class TcpStack:
         self.devices = {each.device.ifindex: each.device for each in interfaces}
         self.send_pages = SendPages(cpu, config.send_memory_bytes)
         self.tcp = TcpNetns(config.seed)
-        self.inet = Inet(interfaces, cpu, lambda *error_v6_now: self._errors.receive(*error_v6_now))
+        confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
+        self.inet = Inet(
+            interfaces, cpu, lambda *error_v6_now: self._errors.receive(*error_v6_now), confirmation
+        )
         chance = random.Random(config.seed)
         ports: BindTable[DevmemSocket] = BindTable(chance)
         self._xmit = TcpXmit(self.inet.routes)
@@ -112,11 +119,16 @@ class TcpStack:
         self.forget(sock)
 
     def release(self, sock: DevmemSocket, now: float) -> None:
-        """The application closed `sock`: forget it now, or when its connection ends."""
+        """The application closed `sock`: forget it now, or when its connection ends. Of too many such
+        connections the newest ends by a reset (tcp_check_oom)."""
         self._stop_listening(sock, now)
         if sock.connection is None:
             self._tables.ports.release(sock)
         else:
+            self._tables.orphans.add(sock)
+            if len(self._tables.orphans) > MAX_ORPHANS:
+                self.tcp.mib.TcpExtTCPAbortOnMemory += 1
+                sock.connection.abort(now)
             self.touch(sock)
         self.changed.pop(sock, None)
 
@@ -126,6 +138,20 @@ class TcpStack:
             for child in self._tables.children_of(sock):
                 child.listener = None
                 child.close(now)
+
+    def _progress_at(self, next_hop: int) -> float:
+        """When a connection through that neighbour last made progress, -inf for never (sk_dst_confirm). It is
+        asked for when a neighbour's timer ends, so that an ACK costs nothing."""
+        return max(
+            (
+                sock.connection.progress_at
+                for sock in self._tables.established.values()
+                if sock.connection is not None
+                and sock.route is not None
+                and (sock.route.gateway or sock.remote[0]) == next_hop
+            ),
+            default=-inf,
+        )
 
     # --- a host's turn
 

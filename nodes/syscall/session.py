@@ -45,6 +45,10 @@ BUG = "BUG:"  # as a kernel's log has it
 class ServerChannel(Protocol):
     """The endpoint's end of a channel, non-blocking (nodes.uapi.channel.Channel)."""
 
+    @property
+    def lost_descriptors(self) -> bool:
+        """Whether the last request brought descriptors for which none was free."""
+
     def fileno(self) -> int: ...
 
     def receive_request(self) -> tuple[AnyRequest, list[int]]:
@@ -120,6 +124,10 @@ class Session:
             return
         except msgspec.MsgspecError as e:
             self._send(Failed(errno.EINVAL, f"not a request: {e}"))
+            return
+        if self.channel.lost_descriptors and isinstance(request, TAKES_DESCRIPTOR):
+            text = "the endpoint has no file descriptor left: close sockets, or raise its limit (ulimit -n)"
+            self._send(Failed(errno.EMFILE, text))
             return
         fd = fds.pop(0) if fds and isinstance(request, TAKES_DESCRIPTOR) else -1
         for unwanted in fds:

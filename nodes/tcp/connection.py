@@ -109,6 +109,11 @@ class Connection:
         return self._sender.bytes_acked
 
     @property
+    def progress_at(self) -> float:
+        """When the peer last acknowledged something new, -inf for never."""
+        return self._write_timer.progress_at
+
+    @property
     def unsent_bytes(self) -> int:
         """Payload bytes that are queued and were never sent."""
         return self._sender.queue.bytes
@@ -180,7 +185,7 @@ class Connection:
         is answered by a RST, and FIN_WAIT_2 lasts 60 s.
         """
         tcb = self.tcb
-        tcb.orphan = True
+        tcb.orphan = tcb.write_timer.orphan = True
         if tcb.receiver.unread_bytes and not tcb.receiver.fin_received:
             tcb.config.netns.mib.TcpExtTCPAbortOnClose += 1
             tcb.abort(now)

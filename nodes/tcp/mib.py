@@ -37,6 +37,7 @@ class TcpMib:
     TcpExtTCPKeepAlive: int = 0
     TcpExtTCPAbortOnData: int = 0
     TcpExtTCPAbortOnClose: int = 0
+    TcpExtTCPAbortOnMemory: int = 0
     TcpExtTCPAbortOnTimeout: int = 0
     TcpExtPAWSEstab: int = 0
     TcpExtPAWSTimewait: int = 0

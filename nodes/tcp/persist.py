@@ -10,7 +10,6 @@ from math import inf
 
 from nodes.tcp.rtt import RTO_MAX_S
 
-PROBES_MAX = 15  # tcp_retries2
 CORK_S = 0.2  # tcp(7): TCP_CORK holds data back for at most 200 ms
 
 
@@ -31,14 +30,15 @@ class PersistTimer:
         """Data is queued that may not leave, and no data is in flight whose ACK could change that."""
         if self.started_at == inf:
             self.started_at = now
-        self.at = now + (CORK_S if corked else self._interval(rto))
+        self.at = now + (CORK_S if corked else self.interval(rto))
 
     def back_off(self, now: float, rto: float) -> None:
         """It expired: start it again with twice the interval."""
         self.backoff += 1
-        self.at = now + self._interval(rto)
+        self.at = now + self.interval(rto)
 
-    def _interval(self, rto: float) -> float:
+    def interval(self, rto: float) -> float:
+        """Seconds from one probe to the next."""
         return min(rto * (1 << min(self.backoff, 16)), RTO_MAX_S)
 
     def stop(self) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from math import inf
 
 from nodes.tcp.mib import TcpMib
-from nodes.tcp.persist import PROBES_MAX
 from nodes.tcp.recovery import Phase
+from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.sender import Sender
 
 RETRIES2 = 15  # sysctl tcp_retries2
+ORPHAN_RETRIES = 8  # what tcp_orphan_retries makes of sysctl tcp_orphan_retries 0
 
 
 class WriteTimer:
@@ -24,7 +25,8 @@ class WriteTimer:
 
     __slots__ = (
         "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at", "busy_s",
-        "busy_since", "is_tail_probe", "retransmits", "total_rto", "waiting_since",
+        "busy_since", "earlier_progress_at", "is_tail_probe", "orphan", "retransmits", "total_rto",
+        "waiting_since",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, mib: TcpMib) -> None:
@@ -37,11 +39,19 @@ class WriteTimer:
         self._mib = mib
         self.at = inf
         self.is_tail_probe = False
+        self.orphan = False  # the application has closed
         self.retransmits = 0  # timeouts since the last new acknowledgement
         self.total_rto = 0
         self.waiting_since = 0.0  # when snd_una last advanced, or when the data in flight began to be sent
         self.busy_since = 0.0  # when data was last sent with nothing in flight
+        self.earlier_progress_at = -inf  # when snd_una last advanced before busy_since
         self.busy_s = 0.0  # for how long data was in flight before that
+
+    @property
+    def progress_at(self) -> float:
+        """When snd_una last advanced; -inf for never."""
+        advanced = self.waiting_since > self.busy_since
+        return self.waiting_since if advanced else self.earlier_progress_at
 
     def arm(self, now: float) -> None:
         """Restart the timer: data was sent, new data was acknowledged, or it expired (RFC 6298 section 5)."""
@@ -103,7 +113,8 @@ class WriteTimer:
 
     def _on_retransmission_timeout(self, now: float) -> bool:
         sender = self._sender
-        if self.retransmits >= RETRIES2 or self._user_timeout_over(now, self.waiting_since):
+        retries_max = self._retries_max(self._rtt.rto)
+        if self.retransmits >= retries_max or self._user_timeout_over(now, self.waiting_since):
             return False
         self._mib.TcpExtTCPTimeouts += 1
         self.total_rto += 1
@@ -118,7 +129,8 @@ class WriteTimer:
 
     def _on_persist_timeout(self, now: float) -> bool:
         sender, persist = self._sender, self._persist
-        if persist.probes_out >= PROBES_MAX or self._user_timeout_over(now, persist.started_at):
+        probes_max = self._retries_max(persist.interval(self._rtt.rto))
+        if persist.probes_out >= probes_max or self._user_timeout_over(now, persist.started_at):
             return False
         if sender.snd_wnd > sender.snd_nxt - sender.snd_una:
             sender.sws_override = True  # RFC 9293 section 3.8.6.2.1, rule 4: the window is small but open
@@ -127,6 +139,13 @@ class WriteTimer:
             persist.probes_out += 1
         persist.back_off(now, self._rtt.rto)
         return True
+
+    def _retries_max(self, timeout_s: float) -> int:
+        """tcp_orphan_retries: no process waits for an orphan, so it gives up sooner; at once when its timeout
+        has reached the maximum."""
+        if not self.orphan:
+            return RETRIES2
+        return ORPHAN_RETRIES if timeout_s < RTO_MAX_S else 0
 
     def _user_timeout_over(self, now: float, since: float) -> bool:
         timeout_s = self._sender.user_timeout_s

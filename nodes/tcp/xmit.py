@@ -84,6 +84,7 @@ class Xmit:
         if out:
             timer = self._write_timer
             if timer.at == inf:
+                timer.earlier_progress_at = timer.progress_at
                 timer.waiting_since = timer.busy_since = now
                 timer.arm(now)
             sender.last_sent_at = now

@@ -48,6 +48,7 @@ class Channel:
         # A mapping: only pages that a record was written to take memory, and most records are short.
         self._buffer = mmap.mmap(-1, RECORD_BYTES) if buffer is None else buffer
         self._view = memoryview(self._buffer)
+        self.lost_descriptors = False  # with the last record descriptors came, and none was free for them
 
     @classmethod
     def connect(cls, path: str) -> Channel:
@@ -90,16 +91,17 @@ class Channel:
 
     def _receive(self, decoder: msgspec.msgpack.Decoder[_R]) -> tuple[_R, list[int]]:
         try:
-            count, control, _, _ = self._socket.recvmsg_into(
+            count, control, flags, _ = self._socket.recvmsg_into(
                 [self._buffer], socket.CMSG_SPACE(_MAX_FDS * _FD_BYTES), socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionResetError:
-            count, control = 0, []
+            count, control, flags = 0, [], 0
         if count == 0:
             raise ChannelClosed("the channel is closed")
         fds = array.array("i")
         for _, _, data in control:
             fds.frombytes(data[: len(data) - len(data) % _FD_BYTES])
+        self.lost_descriptors = bool(flags & socket.MSG_CTRUNC) and not fds  # scm_detach_fds
         try:
             return decoder.decode(self._view[:count]), list(fds)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:

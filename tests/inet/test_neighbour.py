@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from math import inf
 
 import pytest
 
 from nodes.inet.address import ipv4_address, ipv6_address
 from nodes.inet.link import Link
-from nodes.inet.neighbour import CACHE_MAX, QUEUE_MAX, SOLICIT_S, SOLICITATIONS
+from nodes.inet.neighbour import (
+    CACHE_MAX,
+    DELAY_PROBE_S,
+    LOCK_S,
+    QUEUE_MAX,
+    SOLICIT_S,
+    SOLICITATIONS,
+    Confirmation,
+    Nud,
+)
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
 from nodes.nic.net_device import DeviceConfig, NetDevice
@@ -32,7 +43,10 @@ class OnWire:
         self.lost: list[tuple[bytes, float]] = []
         ledger = Ledger()
         device = NetDevice(DeviceConfig("eth0", 1, OUR_MAC), self.wire, ledger)
-        self.link = Link(device, Cpu(ledger), (ipv4_address(OUR_IP, 24), ipv6_address(0, 64)), self._lose)
+        self.progress_at = -inf  # of TCP
+        confirmation = Confirmation(lambda _: self.progress_at, random.Random(1))
+        addresses = ipv4_address(OUR_IP, 24), ipv6_address(0, 64)
+        self.link = Link(device, Cpu(ledger), addresses, self._lose, confirmation)
         self.neighbours = self.link.neighbours
         self._payloads = payloads
 
@@ -53,8 +67,26 @@ class OnWire:
     def wait_for(self, address: int, number: int, now: float = 0.0) -> Skb:
         """An skb with payload, told by its number, that must be released some day."""
         skb = Skb(memoryview(number.to_bytes(2, "big")), self._payloads.frags(10))
-        self.neighbours.wait_for(address, skb, now)
+        self.neighbours.resolve(address, skb, now)
         return skb
+
+    def hear(self, operation: int, mac: bytes, now: float, address: int = PEER_IP) -> None:
+        """`address` is said to be at `mac`, in a packet for us."""
+        self.link.arp.receive(Arp(operation, mac, address, OUR_MAC, OUR_IP), now)
+
+    def known(self, address: int = PEER_IP) -> tuple[bytes, Nud] | None:
+        entry = self.neighbours.entry(address)
+        return None if entry is None else (entry.mac, entry.state)
+
+    def send(self, now: float) -> None:
+        """A packet to the peer, as Link.xmit sends it."""
+        if self.neighbours.mac_of(PEER_IP) is None:
+            self.wait_for(PEER_IP, 7, now)
+
+    @property
+    def probes(self) -> int:
+        """The questions that went to the peer alone."""
+        return sum(sent.frame[:6] == PEER_MAC for sent in self.wire.sent if _is_arp(sent.frame))
 
     @property
     def numbers(self) -> list[int]:
@@ -87,8 +119,10 @@ def test_an_answer_sends_what_waits_in_order(link: OnWire) -> None:
         link.wait_for(PEER_IP, number)
     link.link.arp.receive(ANSWER, 0.0)
     assert link.sent == [(bytes([0, number]), PEER_MAC) for number in range(3)]
-    assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
-    assert link.neighbours.next_timeout() is None
+    assert link.known() == (PEER_MAC, Nud.REACHABLE)
+    at = link.neighbours.next_timeout()
+    assert at is not None
+    assert 15.0 <= at <= 45.0  # base_reachable_time 30 s, 0.5 to 1.5 of it
 
 
 def test_addresses_wait_apart(link: OnWire) -> None:
@@ -102,7 +136,7 @@ def test_addresses_wait_apart(link: OnWire) -> None:
 def test_a_question_for_us_is_answered_and_taught_from(link: OnWire) -> None:
     link.link.arp.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP, bytes(6), OUR_IP), 0.0)
     assert link.asked == [Arp(arp.REPLY, OUR_MAC, OUR_IP, PEER_MAC, PEER_IP)]
-    assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
+    assert link.known() == (PEER_MAC, Nud.STALE)
 
 
 def test_a_request_from_the_neighbour_we_ask_counts_as_an_answer(link: OnWire) -> None:
@@ -117,12 +151,15 @@ def test_a_question_for_somebody_else_is_left_alone(link: OnWire) -> None:
     assert link.neighbours.mac_of(PEER_IP) is None
 
 
-def test_a_neighbour_that_moves_is_followed(link: OnWire) -> None:
-    link.link.arp.receive(ANSWER, 0.0)
+def test_an_idle_neighbour_that_moves_is_followed(link: OnWire) -> None:
+    link.hear(arp.REQUEST, PEER_MAC, 0.0)
     moved = bytes.fromhex("02000000ffff")
-    link.link.arp.receive(Arp(arp.REQUEST, moved, PEER_IP, bytes(6), STRANGER_IP), 0.0)  # gratuitous enough
-    assert link.neighbours.mac_of(PEER_IP) == moved
-    assert link.asked == []
+    packet = Arp(arp.REQUEST, moved, PEER_IP, bytes(6), STRANGER_IP)  # not for us
+    link.link.arp.receive(packet, 0.5)
+    assert link.known() == (PEER_MAC, Nud.STALE)  # locktime
+    link.link.arp.receive(packet, LOCK_S)
+    assert link.known() == (moved, Nud.STALE)
+    assert len(link.asked) == 1  # our reply
 
 
 def test_three_questions_then_what_waits_is_lost(link: OnWire) -> None:
@@ -150,12 +187,13 @@ def test_after_giving_up_it_asks_anew(link: OnWire) -> None:
     assert link.numbers == [2]
 
 
-def test_a_late_answer_is_remembered(link: OnWire) -> None:
+def test_an_answer_that_was_not_asked_for_is_not_remembered(link: OnWire) -> None:
+    """arp_accept 0."""
     link.wait_for(PEER_IP, 1)
     for now in (1.0, 2.0, 3.0):
         link.neighbours.handle_timeout(now)
     link.link.arp.receive(ANSWER, 0.0)
-    assert (link.sent, link.neighbours.mac_of(PEER_IP)) == ([], PEER_MAC)
+    assert (link.sent, link.known()) == ([], None)
 
 
 def test_the_oldest_makes_room_when_too_many_wait(link: OnWire) -> None:
@@ -165,11 +203,113 @@ def test_the_oldest_makes_room_when_too_many_wait(link: OnWire) -> None:
     assert link.numbers == list(range(3, QUEUE_MAX + 3))
 
 
-def test_the_cache_is_bounded_and_the_oldest_goes(link: OnWire) -> None:
-    for number in range(CACHE_MAX + 1):
-        link.link.arp.receive(Arp(arp.REQUEST, PEER_MAC, PEER_IP + number, bytes(6), OUR_IP), 0.0)
-    assert link.neighbours.mac_of(PEER_IP) is None
-    assert link.neighbours.mac_of(PEER_IP + CACHE_MAX) == PEER_MAC
+def test_the_cache_is_bounded_and_the_least_recently_used_goes(link: OnWire) -> None:
+    for number in range(CACHE_MAX):
+        link.hear(arp.REQUEST, PEER_MAC, 0.0, PEER_IP + number)
+    link.send(1.0)
+    link.hear(arp.REQUEST, PEER_MAC, 2.0, PEER_IP + CACHE_MAX)
+    assert link.known() == (PEER_MAC, Nud.DELAY)
+    assert link.known(PEER_IP + 1) is None
+    assert link.known(PEER_IP + CACHE_MAX) == (PEER_MAC, Nud.STALE)
+
+
+def test_a_flood_of_claims_does_not_evict_a_neighbour_in_use(link: OnWire) -> None:
+    link.wait_for(PEER_IP, 1)
+    link.link.arp.receive(ANSWER, 0.0)
+    for number in range(2 * CACHE_MAX):
+        link.hear(arp.REQUEST, STRANGER_MAC, 1.0, STRANGER_IP + number)
+    assert link.neighbours.mac_of(PEER_IP) == PEER_MAC
+
+
+# --- neighbour unreachability detection
+
+
+@pytest.fixture
+def reachable(link: OnWire) -> OnWire:
+    """The peer answered at 0 s."""
+    link.wait_for(PEER_IP, 1)
+    link.link.arp.receive(ANSWER, 0.0)
+    link.wire.sent.clear()
+    return link
+
+
+def expire(link: OnWire) -> float:
+    """The next timer of the cache."""
+    at = link.neighbours.next_timeout()
+    assert at is not None
+    link.neighbours.handle_timeout(at)
+    return at
+
+
+def test_an_unused_neighbour_becomes_stale_and_is_left_alone(reachable: OnWire) -> None:
+    assert 15.0 <= expire(reachable) <= 45.0
+    assert reachable.known() == (PEER_MAC, Nud.STALE)
+    assert (reachable.asked, reachable.neighbours.next_timeout()) == ([], None)
+
+
+def test_a_stale_neighbour_is_sent_to_and_probed_after_5_s(reachable: OnWire) -> None:
+    at = expire(reachable)
+    reachable.send(at)
+    assert reachable.sent == [(b"\0\7", PEER_MAC)]
+    assert reachable.known() == (PEER_MAC, Nud.DELAY)
+    assert expire(reachable) == at + DELAY_PROBE_S
+    assert reachable.known() == (PEER_MAC, Nud.PROBE)
+    assert reachable.probes == 1
+    reachable.link.arp.receive(ANSWER, at + 6)
+    assert reachable.known() == (PEER_MAC, Nud.REACHABLE)
+
+
+def test_a_neighbour_that_does_not_answer_three_probes_is_forgotten(reachable: OnWire) -> None:
+    at = expire(reachable)
+    reachable.send(at)
+    times = [expire(reachable) - at for _ in range(4)]
+    assert times == [5.0, 6.0, 7.0, 8.0]
+    assert (reachable.probes, reachable.known()) == (3, None)
+    reachable.send(at + 9)
+    assert reachable.asked[-1] == QUESTION
+
+
+def test_tcp_progress_keeps_a_neighbour_reachable(reachable: OnWire) -> None:
+    due = reachable.neighbours.next_timeout()
+    assert due is not None
+    reachable.progress_at = 10.0
+    expire(reachable)
+    assert reachable.known() == (PEER_MAC, Nud.REACHABLE)
+    assert reachable.neighbours.next_timeout() == 10.0 + due
+
+
+def test_tcp_progress_confirms_a_delayed_neighbour(reachable: OnWire) -> None:
+    at = expire(reachable)
+    reachable.send(at)
+    reachable.progress_at = at + 0.1
+    expire(reachable)
+    assert (reachable.known(), reachable.asked) == ((PEER_MAC, Nud.REACHABLE), [])
+
+
+def test_progress_before_the_mac_changed_confirms_nothing(link: OnWire) -> None:
+    link.hear(arp.REQUEST, PEER_MAC, 0.0)
+    link.progress_at = 0.9
+    link.hear(arp.REQUEST, STRANGER_MAC, 1.0)
+    link.send(1.0)
+    expire(link)
+    assert link.known() == (STRANGER_MAC, Nud.PROBE)
+
+
+@pytest.mark.parametrize("operation", [arp.REQUEST, arp.REPLY])
+def test_a_claim_makes_a_neighbour_in_use_stale_and_keeps_its_mac(reachable: OnWire, operation: int) -> None:
+    reachable.hear(operation, STRANGER_MAC, 0.5)
+    assert reachable.known() == (PEER_MAC, Nud.REACHABLE)  # locktime: the first of two answers counts
+    reachable.hear(operation, STRANGER_MAC, 2.0)
+    assert reachable.known() == (PEER_MAC, Nud.STALE)
+    reachable.send(2.0)
+    reachable.hear(operation, STRANGER_MAC, 4.0)
+    assert reachable.known() == (PEER_MAC, Nud.DELAY)
+
+
+def test_an_unsolicited_reply_with_the_same_mac_changes_nothing(link: OnWire) -> None:
+    link.hear(arp.REQUEST, PEER_MAC, 0.0)
+    link.hear(arp.REPLY, PEER_MAC, 5.0)
+    assert link.known() == (PEER_MAC, Nud.STALE)
 
 
 def test_questions_without_answers_are_bounded_too(link: OnWire) -> None:

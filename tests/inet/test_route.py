@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from math import inf
+
 import pytest
 
 from nodes.inet.address import ipv4_address, ipv6_address
 from nodes.inet.link import Link
+from nodes.inet.neighbour import Confirmation
 from nodes.inet.route import Route, RouteTable
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
@@ -22,7 +26,8 @@ def make_link(name: str, ifindex: int, v4: str, v6: str) -> Link:
     ledger = Ledger()
     device = NetDevice(DeviceConfig(name, ifindex, bytes((2, 0, 0, 0, 0, ifindex))), FakeWire(), ledger)
     addresses = ipv4_address(number(v4), 24), ipv6_address(number(v6), 64)
-    return Link(device, Cpu(ledger), addresses, lambda *_: None)
+    confirmation = Confirmation(lambda _: -inf, random.Random(1))
+    return Link(device, Cpu(ledger), addresses, lambda *_: None, confirmation)
 
 
 @pytest.fixture

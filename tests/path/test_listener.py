@@ -43,7 +43,7 @@ def flood(hosts: TwoHosts, count: int, family: int = AF_INET) -> None:
     chance = random.Random(7)
     base = ip.address_int("2001:db8::77" if family == AF_INET6 else "10.0.1.77")
     mac = hosts.a.device.config.mac
-    hosts.b.link.neighbours.learn(base, mac)
+    hosts.b.link.neighbours.learn(base, mac, hosts.now)
     for number in range(count):
         syn = TcpHeader(1024 + number, 5000, chance.getrandbits(32), 0, SYN, 65535, mss=1460)
         from_stranger(hosts, syn, base)
@@ -124,7 +124,7 @@ def test_an_invented_cookie_is_answered_with_a_reset(hosts: TwoHosts, to_a: list
     listen(hosts, 1)
     flood(hosts, 10)
     to_a.clear()
-    hosts.b.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac)
+    hosts.b.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac, hosts.now)
     from_stranger(hosts, TcpHeader(999, 5000, 12345, 67890, ACK, 1000), hosts.a.address)
     hosts.rest(0.001)
     assert hosts.b.stack.inet.mib.TcpExtSyncookiesFailed == 1
@@ -134,7 +134,7 @@ def test_an_invented_cookie_is_answered_with_a_reset(hosts: TwoHosts, to_a: list
 
 def test_without_a_flood_no_ack_is_taken_for_a_cookie(hosts: TwoHosts) -> None:
     listen(hosts, 1)
-    hosts.b.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac)
+    hosts.b.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac, hosts.now)
     from_stranger(hosts, TcpHeader(999, 5000, 12345, 67890, ACK, 1000), hosts.a.address)
     hosts.rest(0.001)
     assert hosts.b.stack.inet.mib.TcpExtSyncookiesFailed == 0

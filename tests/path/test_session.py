@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from socket import SOL_SOCKET
 
+import msgspec
 import pytest
 
 from nodes.endpoint.platform import LinuxPlatform
+from nodes.machine import dmabuf
 from nodes.syscall.session import BUG, Session
 from nodes.syscall.sessions import Sessions
 from nodes.uapi import socket as uapi
@@ -37,6 +41,10 @@ class Process:
     def call(self, request: syscalls.AnyRequest) -> syscalls.AnyReply | None:
         """The reply; None of a call that is blocked."""
         self.channel.send(request)
+        return self.call_again()
+
+    def call_again(self) -> syscalls.AnyReply | None:
+        """The reply to a request that was sent."""
         self.session.handle(select.EPOLLIN, self._hosts.now)
         return self.reply()
 
@@ -190,3 +198,49 @@ def test_a_bug_in_a_processs_end_keeps_nothing_else_of_it(
     assert "ZeroDivisionError" in capfd.readouterr().err
     with pytest.raises(ChannelClosed):
         process.reply()
+
+
+def test_a_descriptor_that_finds_no_room_in_the_endpoint_is_emfile(hosts: TwoHosts) -> None:
+    """Not EBADF: the application's descriptor is good."""
+    with ExitStack() as stack:
+        process = Kernel(hosts, hosts.b, stack).process()
+        memory = stack.enter_context(closing(dmabuf.export(4096)))
+        attributes = msgspec.Raw(msgspec.msgpack.encode({"ifindex": hosts.b.device.ifindex, "fd": memory.fd}))
+        request = syscalls.Netlink("netdev", "bind-tx", attributes)
+        process.channel.send(request, (memory.fd,))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(memory.fd)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            process.session.handle(select.EPOLLIN, hosts.now)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        reply = process.reply()
+        assert isinstance(reply, syscalls.Failed)
+        assert reply.number == errno.EMFILE
+        process.channel.send(request, (memory.fd,))
+        assert isinstance(process.call_again(), syscalls.NetlinkReply)
+
+
+def test_any_process_may_send_from_a_dma_buf_that_another_bound(hosts: TwoHosts) -> None:
+    """As in Linux: net_devmem_get_binding looks an id up in one table and checks the device alone."""
+    with ExitStack() as stack:
+        kernel = Kernel(hosts, hosts.b, stack)
+        sender = kernel.connected()
+        other = kernel.process()
+        memory = stack.enter_context(closing(dmabuf.export(4096)))
+        attributes = msgspec.Raw(msgspec.msgpack.encode({"ifindex": hosts.b.device.ifindex, "fd": memory.fd}))
+        other.channel.send(syscalls.Netlink("netdev", "bind-tx", attributes), (memory.fd,))
+        bound = other.call_again()
+        assert isinstance(bound, syscalls.NetlinkReply)
+        dmabuf_id = msgspec.msgpack.decode(bound.result)["id"]
+        option = syscalls.SetSockOpt(SOL_SOCKET, uapi.SO_ZEROCOPY, (1).to_bytes(4, "little"))
+        assert sender.call(option) == syscalls.Done()
+        send = syscalls.SendMsg(uapi.MSG_ZEROCOPY, b"", None, dmabuf_id, ((0, 100),), None)
+        assert sender.call(send) == syscalls.Done(100)
+        other.close()  # its bindings end with it
+        refused = sender.call(send)
+        assert isinstance(refused, syscalls.Failed)
+        assert refused.number == errno.EINVAL
+        hosts.rest(0.1)

@@ -65,14 +65,18 @@ def test_connecting_to_a_closed_port_is_refused(hosts: TwoHosts) -> None:
     assert errno_of(client.connect_result, hosts.now) == errno.ECONNREFUSED
 
 
-def test_connecting_to_a_silent_host_times_out(hosts: TwoHosts) -> None:
+@pytest.mark.parametrize(
+    ("answers_arp", "number"), [(True, errno.ETIMEDOUT), (False, errno.EHOSTUNREACH)]
+)
+def test_connecting_to_a_silent_host_fails(hosts: TwoHosts, answers_arp: bool, number: int) -> None:
+    """A host that is gone does not answer ARP either, and is noticed before the SYN gives up."""
     hosts.connect(5000)
-    hosts.to_b.lose = lambda _: True
+    hosts.to_b.lose = lambda frame: not (answers_arp and frame[12:14] == b"\x08\x06")
     client = hosts.a.socket()
     client.start_connect(hosts.b.address, 80, hosts.now)
     hosts.run_until(lambda: client.connection is not None and client.connection.state is State.CLOSED, 300)
     hosts.to_b.lose = lambda _: False
-    assert errno_of(client.connect_result, hosts.now) == errno.ETIMEDOUT
+    assert errno_of(client.connect_result, hosts.now) == number
 
 
 def test_connecting_to_a_host_that_is_not_there_finds_no_route_in_three_seconds(hosts: TwoHosts) -> None:

@@ -42,9 +42,45 @@ assert wire.peek().length == len(frame)
 print("done")
 """
 
+_ON_A_BRIDGE = """
+import select, socket, subprocess, time
+from nodes.nic.af_packet import AfPacket
+
+def ip(command):
+    subprocess.run(["ip", *command.split()], check=True)
+
+ip("link add v0 type veth peer name v1")
+ip("link add br0 type bridge forward_delay 0")
+ip("link set v0 master br0")
+for name in ("v0", "v1", "br0"):
+    ip(f"link set {name} up")
+mac = bytes.fromhex("020000000001")
+frame = mac + bytes.fromhex("02000000000288b5") + bytes(range(100))
+wire = AfPacket("br0", mac)
+deadline = time.monotonic() + 10
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
+    sender.bind(("v1", 0))
+    while not select.select([wire], [], [], 0.1)[0] and time.monotonic() < deadline:
+        sender.send(frame)
+assert wire.peek().length == len(frame)
+wire.close()
+shown = subprocess.run(["ip", "-d", "link", "show", "br0"], capture_output=True, text=True, check=True).stdout
+assert "promiscuity 0 " in shown
+print("done")
+"""
+
+
+def run_alone(program: str) -> None:
+    """In a network namespace of its own."""
+    command = ["unshare", "-n", sys.executable, "-c", program]
+    place = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=place)
+    assert done.stdout == "done\n", done.stderr
+
 
 def test_a_link_that_goes_down_after_the_peek_costs_no_frame() -> None:
-    command = ["unshare", "-n", sys.executable, "-c", _PROGRAM]
-    place = Path(__file__).resolve().parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=place)
-    assert done.stdout == "done\n", done.stderr
+    run_alone(_PROGRAM)
+
+
+def test_a_bridge_hands_over_frames_to_a_mac_that_is_not_its_own() -> None:
+    run_alone(_ON_A_BRIDGE)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+import struct
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -83,6 +87,34 @@ def test_without_descriptors_left_an_endpoint_refuses_and_goes_on(network: Netwo
                 stack.enter_context(closing(h2.socket()))
         stack.close()
         wait_until_open(h2)
+
+
+def test_a_capture_is_whole_after_sigkill_and_a_full_trace_ends_nothing(network: Network) -> None:
+    network.fabric.terminate(network.pids["h2"])
+    file = network.directory / "h2.pcapng"
+    network.start("h2", "--pcap", str(file), "--trace", "/dev/full")
+    with closing(network.host("h1")) as h1, closing(network.host("h2")) as h2:
+        with closing(h2.socket()) as listener, closing(h1.socket()) as client:
+            listener.bind((network.address("h2"), 5000))
+            listener.listen()
+            client.connect((network.address("h2"), 5000))
+            client.sendall(bytes(5000))
+        log = network.directory / "h2.log"
+        until_at_most(lambda: file.stat().st_size > 1000 and "/dev/full" in log.read_text())
+        os.kill(network.pids["h2"], signal.SIGKILL)
+    assert "'/dev/full' cannot be written any more (No space left on device)" in log.read_text()
+    left = file.read_bytes()
+    while left:
+        (length,) = struct.unpack_from("=I", left, 4)
+        assert struct.unpack_from("=I", left, length - 4) == (length,)
+        left = left[length:]
+
+
+def until_at_most(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def wait_until_open(host: Host) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import struct
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from nodes.endpoint.credentials import has_net_admin
 from tests.system.network import Network
 from topologies.mininet.fabric import PROJECT
 
@@ -51,3 +58,57 @@ def test_the_capability_counts_not_the_user_nor_the_namespace(network: Network) 
         "user 65534 with the capability": [permitted] * 2,
         "user 65534 without it": [refused] * 2,
     }
+
+# Connects as an ordinary user, leaves the socket to a child, and becomes a privileged program.
+TURN_PRIVILEGED = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+sock.connect(sys.argv[1])
+if os.fork() == 0:
+    sock.recv(1)
+    os._exit(0)
+if sys.argv[2:]:
+    os.execv(sys.argv[2], [sys.argv[2], "10"])
+"""
+
+
+@pytest.mark.parametrize("how", ["set-user-id", "file capability", "ended"])
+def test_a_program_that_is_executed_after_connect_gives_no_capability(tmp_path: Path, how: str) -> None:
+    tmp_path.chmod(0o755)
+    for parent in [*tmp_path.parents][:2]:
+        parent.chmod(0o755)
+    program, path = tmp_path / "sleep", tmp_path / "channel"
+    shutil.copy(shutil.which("sleep") or "", program)
+    program.chmod(0o4755 if how == "set-user-id" else 0o755)
+    if how == "file capability":
+        os.setxattr(program, "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 12, 0, 0, 0))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        path.chmod(0o777)
+        listener.listen()
+        user = 0 if how == "ended" else 65534
+        argv = ["setpriv", f"--reuid={user}", "--clear-groups", "--inh-caps=-all", sys.executable, "-c"]
+        argv += [TURN_PRIVILEGED, str(path), *([] if how == "ended" else [str(program)])]
+        with subprocess.Popen(argv) as process:
+            changed = process.wait if how == "ended" else lambda: _becomes(process.pid, program)
+            changed()
+            with listener.accept()[0] as accepted:
+                privileged = has_net_admin(accepted)
+            process.kill()
+    assert not privileged
+
+
+def _becomes(pid: int, program: Path) -> None:
+    deadline = time.monotonic() + 20
+    while os.readlink(f"/proc/{pid}/exe") != str(program):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    status = Path(f"/proc/{pid}/status").read_text()
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    assert int(effective, 16) & 1 << 12  # it has the capability now
+
+
+def test_a_process_of_root_that_is_there_has_the_capability() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        assert has_net_admin(ours)
