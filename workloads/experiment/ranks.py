@@ -17,6 +17,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from workloads.experiment.patience import patience_s
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import (
     ExperimentConfig,
@@ -42,8 +43,8 @@ class RankActors:
     ) -> None:
         self._alive = alive
         self._places = places
-        self._answer_s = _ANSWER_S + config.timeout_s
-        start_s = _START_S + _START_S_PER_RANK * len(places)
+        self._answer_s = patience_s(_ANSWER_S) + config.timeout_s
+        start_s = patience_s(_START_S + _START_S_PER_RANK * len(places))
         gang = placement_group([{SLOT: 1}] * len(places))
         self._wait_for_gang(gang, start_s)
         actor = ray.remote(Rank)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, TypeVar, cast
 
 from workloads.experiment import ray_protocol as protocol
+from workloads.experiment.patience import patience_s
 from workloads.experiment.records import (
     ExperimentConfig,
     ExperimentError,
@@ -121,15 +122,16 @@ class RaySession:
     def _ask(self, request: protocol.Request, kind: type[_Reply]) -> _Reply:
         with contextlib.suppress(OSError):  # it has ended; what it said last is among the messages
             self._requests.send(request)
-        give_up_at = time.monotonic() + _SILENCE_S
+        heard_at = time.monotonic()
         while True:
             self._watch()
             try:
                 message = self._messages.get(timeout=_POLL_S)
             except queue.Empty:
-                if time.monotonic() > give_up_at:
+                silent_s = time.monotonic() - heard_at
+                if silent_s > patience_s(_SILENCE_S):
                     raise ExperimentError(
-                        f"Ray did not answer for {_SILENCE_S:g} s; see {self._place.log} and start a new run"
+                        f"Ray did not answer for {silent_s:.1f} s; see {self._place.log} and start a new run"
                     ) from None
                 continue
             if message is None or isinstance(message, protocol.Failed):
@@ -137,7 +139,7 @@ class RaySession:
             if not isinstance(message, protocol.Alive):
                 assert isinstance(message, kind), f"{request} was answered by {message}"
                 return message
-            give_up_at = time.monotonic() + _SILENCE_S
+            heard_at = time.monotonic()
 
     def _raise_failure(self, failed: protocol.Failed | None) -> None:
         """A rank often fails because something else failed; when `watch` has learnt of that, it raises the
