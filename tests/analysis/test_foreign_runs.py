@@ -172,3 +172,14 @@ def test_results_that_are_links_are_replaced_and_figures_are_left_out(run_dir: P
     assert analysis.table_text.count("figures is a link, where a directory belongs") == 3
     assert {path.read_text() for path in precious.iterdir()} == {"as it was"}
     assert analysis.report_path.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_rows_that_would_fill_memory_or_hours_are_refused(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem",), nranks=2, repetitions=1, iterations=1)
+    ranks = [row for row in made.rows() if row["iteration"] == 1]
+    many_sizes = [row | {"size_bytes": 8 * number} for number in range(1, 10_002) for row in ranks]
+    places = [(number, 1) for number in range(1, 800)] + [(0, number) for number in range(1, 800)]
+    uneven = [row | {"repetition": each, "iteration": at} for each, at in places for row in ranks]
+    for number, rows in enumerate((many_sizes, uneven)):
+        with pytest.raises(ResultsError, match="has more than 10000 paths and sizes, or more than 500000"):
+            load(made.write(tmp_path / str(number), rows))
