@@ -17,6 +17,8 @@ from analysis.load import load
 from analysis.results_error import ResultsError
 from tests.analysis.synthetic import MIB, Cell, Made
 
+pytestmark = pytest.mark.timeout(600)  # figures take long on a busy machine
+
 SMALL = Made(sizes=(MIB,), paths=("devmem", "bounce"), nranks=2, repetitions=2, iterations=1)
 WORDS = [
     "=1+1", "$\\frac{", "$x$", "\\$", "_x", "<script>", "{{1}}", "%s", "../..", "\x00", "\x1b[31m", "\u202e",
@@ -80,7 +82,7 @@ def test_any_change_is_drawn_or_refused_by_one_sentence(tmp_path: Path) -> None:
         ("samples.csv", _changed_cells), ("samples.csv", _changed_column), ("samples.csv", _changed_bytes),
     ]  # fmt: skip
     refusals = []
-    for number in range(int(os.environ.get("FUZZ_RUNS", "60"))):
+    for number in range(int(os.environ.get("FUZZ_RUNS", "24"))):
         directory = SMALL.write(tmp_path / str(number))
         name, change = chance.choice(changes)
         change(directory / name, chance)
