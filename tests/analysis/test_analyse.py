@@ -16,6 +16,8 @@ from matplotlib.image import imread
 from analysis.analyse import Analysis, analyse
 from tests.analysis.synthetic import MIB, Made
 
+pytestmark = pytest.mark.timeout(600)  # figures take long on a busy machine
+
 NOTES = [{"path": "kernel", "mark": "clean wire", "text": "a <note>"}]
 
 

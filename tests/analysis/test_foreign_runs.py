@@ -17,6 +17,8 @@ from analysis.load import load
 from analysis.results_error import ResultsError
 from tests.analysis.synthetic import MIB, Cell, Made
 
+pytestmark = pytest.mark.timeout(600)  # figures take long on a busy machine
+
 SMALL = Made(sizes=(MIB,), paths=("devmem", "bounce"), nranks=2, repetitions=2, iterations=1)
 WORDS = [
     "=1+1", "$\\frac{", "$x$", "\\$", "_x", "<script>", "{{1}}", "%s", "../..", "\x00", "\x1b[31m", "\u202e",
@@ -80,7 +82,7 @@ def test_any_change_is_drawn_or_refused_by_one_sentence(tmp_path: Path) -> None:
         ("samples.csv", _changed_cells), ("samples.csv", _changed_column), ("samples.csv", _changed_bytes),
     ]  # fmt: skip
     refusals = []
-    for number in range(int(os.environ.get("FUZZ_RUNS", "60"))):
+    for number in range(int(os.environ.get("FUZZ_RUNS", "24"))):
         directory = SMALL.write(tmp_path / str(number))
         name, change = chance.choice(changes)
         change(directory / name, chance)
@@ -172,3 +174,14 @@ def test_results_that_are_links_are_replaced_and_figures_are_left_out(run_dir: P
     assert analysis.table_text.count("figures is a link, where a directory belongs") == 3
     assert {path.read_text() for path in precious.iterdir()} == {"as it was"}
     assert analysis.report_path.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_rows_that_would_fill_memory_or_hours_are_refused(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem",), nranks=2, repetitions=1, iterations=1)
+    ranks = [row for row in made.rows() if row["iteration"] == 1]
+    many_sizes = [row | {"size_bytes": 8 * number} for number in range(1, 10_002) for row in ranks]
+    places = [(number, 1) for number in range(1, 800)] + [(0, number) for number in range(1, 800)]
+    uneven = [row | {"repetition": each, "iteration": at} for each, at in places for row in ranks]
+    for number, rows in enumerate((many_sizes, uneven)):
+        with pytest.raises(ResultsError, match="has more than 10000 paths and sizes, or more than 500000"):
+            load(made.write(tmp_path / str(number), rows))
