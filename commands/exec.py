@@ -14,13 +14,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from commands.host_command import PASS_ON, HostName, RunId
-from commands.running import RunningError, find_host
+from commands.running import CHANNEL_VARIABLE, RunningError, check_seen, find_run, host_of
 from commands.usage import UsageError
 from topologies.mininet.inventory import RunningHost, is_alive
 
 CONTEXT_SETTINGS = PASS_ON
 FAILURES = (RunningError,)
-CHANNEL_VARIABLE = "DEVMEM_CHANNEL"  # for the program: the channel of the host it runs in
 
 
 def command(
@@ -32,7 +31,9 @@ def command(
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise UsageError("the command is missing; give it after --")
-    _execute(find_host(host, run), argv)
+    found = find_run(run)
+    check_seen(found)
+    _execute(host_of(found, host), argv)
 
 
 def _execute(host: RunningHost, argv: Sequence[str]) -> NoReturn:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 HostName = Annotated[str, typer.Argument(help="A host of the run.", metavar="HOST")]
-RunId = Annotated[str | None, typer.Option("--run", help="Which run.  [default: the newest]")]
+RunId = Annotated[str | None, typer.Option("--run", help="Which run.  [default: the only one]")]
 # What follows HOST belongs to the command inside, dashes and all.
 PASS_ON: dict[str, Any] = {"allow_interspersed_args": False, "ignore_unknown_options": True}
 

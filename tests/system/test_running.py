@@ -126,8 +126,26 @@ def test_a_signal_that_ends_exec_ends_its_command() -> None:
         assert ours.wait(10) == -signal.SIGTERM
 
 
-def test_without_a_run_in_progress_the_remedy_is_named() -> None:
+def test_without_a_run_in_progress_the_remedy_is_named(tmp_path: Path) -> None:
     found = command("exec", "h1", "true")
     assert found.returncode == 1
     remedy = "start one, for example with `run.py up --topology star --hosts 2`"
-    assert found.stderr == f"run.py: no run is up; {remedy}\n"
+    assert found.stderr == f"run.py: no run is up that is on record in {tmp_path / 'state'}; {remedy}\n"
+
+
+def test_a_run_is_not_destroyed_from_inside_one_of_its_hosts(up: subprocess.Popen[str]) -> None:
+    """Inside, pids are others. What needs no pid works there, without the run's name."""
+    run_py = [sys.executable, str(PROJECT / "run.py")]
+
+    def inside(*words: str) -> subprocess.CompletedProcess[str]:
+        return command("exec", "h1", "--", *run_py, *words)
+
+    assert "run it: left alone: it was started in another process namespace" in inside("clean").stdout
+    assert inside("ethtool", "h2", "-g").stdout == command("ethtool", "h2", "-g").stdout
+    assert inside("ss", "h2").stdout.startswith("State")
+    for words in (("down",), ("exec", "h2", "--", "true")):
+        refused = inside(*words)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "the processes of run it cannot be seen from this process namespace" in refused.stderr
+    assert up.poll() is None
+    assert command("ethtool", "h1", "-g").returncode == 0
