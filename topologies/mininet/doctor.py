@@ -41,7 +41,6 @@ COMMANDS = {
     "tshark": ("a referee of the tests", False),
     "nmap": ("a referee of the tests", False),
     "hping3": ("a referee of the tests", False),
-    "nsenter": ("run.py exec", False),
     "setpriv": ("tests without privileges", False),
 }
 # a question of topologies.mininet.probe -> the remedy, and whether nothing works without it
