@@ -20,6 +20,18 @@ _ENVIRONMENT = Path(__file__).resolve().parent / ".venv"
 _PACKAGES = ("typer", "msgspec", "ray", "mininet", "numpy", "pandas", "matplotlib", "psutil", "jinja2")
 
 
+def _open_standard_files() -> None:
+    """Where stdin, stdout or stderr is closed, /dev/null takes its number; a socket or a log would take it
+    otherwise, and what is printed would go there."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number, which this is
+    if sys.stderr is None:  # print(file=None) would write to stdout
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+
+
 def _quit(signum: int, _frame: FrameType | None) -> None:
     """Until a command begins there is nothing to take down."""
     print(f"run.py: stopped by {signal.Signals(signum).name} before anything was started", file=sys.stderr)
@@ -37,6 +49,7 @@ def _use_environment() -> None:
     os.execv(python, [str(python), *sys.argv])
 
 
+_open_standard_files()
 signal.signal(signal.SIGINT, _quit)
 signal.signal(signal.SIGTERM, _quit)
 _use_environment()

@@ -36,6 +36,7 @@ from topologies.mininet.isolation import become_first_process, pid_outside, sign
 from topologies.mininet.node import FabricHost, FabricSwitch, HostProcess
 from topologies.mininet.orphans import Orphans, reap_orphans
 from topologies.mininet.rtnetlink import LinkSocket
+from topologies.mininet.search_path import extend_path
 from topologies.topology import Topology, TopologyError
 
 COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # the programs that Mininet runs
@@ -328,6 +329,7 @@ def main(parent_pid: int) -> None:
     signal_at_parents_death(signal.SIGTERM)
     if os.getppid() != parent_pid:  # the client died before the line above
         return
+    extend_path()
     if reason := _obstacle():
         _refuse(1, reason)
     try:

@@ -20,12 +20,12 @@ import msgspec
 import psutil
 
 from topologies.mininet.probe import Finding
+from topologies.mininet.search_path import extend_path
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROBE_S = 30.0
 STOLEN_FRACTION_MAX = 0.02  # measurements above it are repeated
 MEMORY_BYTES_MIN, TEMPORARY_BYTES_MIN, SHARED_BYTES_MIN = 2 << 30, 1 << 30, 256 << 20
-SYSTEM_PATH = "/usr/sbin:/sbin"  # where an ordinary user's PATH does not look
 
 # name -> what it is for, and whether nothing works without it
 COMMANDS = {
@@ -85,8 +85,9 @@ def _root() -> Check:
 
 def _commands() -> list[Check]:
     found = []
+    extend_path()
     for name, (purpose, needed) in COMMANDS.items():
-        path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}")
+        path = shutil.which(name)
         said = path or f"missing ({purpose})"
         found.append(Check(name, path is not None, said, "run `make setup`", needed))
     return found

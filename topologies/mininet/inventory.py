@@ -24,6 +24,7 @@ import msgspec
 
 STATE_VARIABLE = "DEVMEM_TESTBED_STATE"
 DIRECTORY_PREFIX = "dmtb-"  # short: Ray's socket paths within are limited to 107 bytes
+_TEMPORARY_BYTES = 24  # Ray adds 76 or so
 _EXIT_S = 3.0  # for killed processes to end
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -113,14 +114,14 @@ class Inventory:
 
     def make_directory(self) -> Path:
         """A new, empty, short-named temporary directory, recorded, for sockets or Ray; removed by `close`."""
-        path = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
+        path = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX, dir=_temporary()))
         self.add_directory(path)
         return path
 
     def add_directory(self, path: Path) -> None:
-        """Record a directory made with `mkdtemp(prefix=DIRECTORY_PREFIX)`. Raises InventoryError for any
-        other."""
-        temporary = Path(tempfile.gettempdir())
+        """Record a directory made with `mkdtemp(prefix=DIRECTORY_PREFIX)` where temporary files go. Raises
+        InventoryError for any other."""
+        temporary = _temporary()
         reason = _not_ours(path)
         if reason is None and path.parent != temporary:
             reason = f"it is not directly below {temporary}"
@@ -266,6 +267,13 @@ def _identify(pid: int) -> ProcessId | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else ProcessId(pid, int(fields[19]))
+
+
+def _temporary() -> Path:
+    """$TMPDIR, but /tmp where its name is too long for sockets below it, or has a space, which Ray's workers
+    do not stand."""
+    named = Path(tempfile.gettempdir())
+    return named if len(str(named)) <= _TEMPORARY_BYTES and " " not in str(named) else Path("/tmp")
 
 
 def _not_ours(path: Path) -> str | None:

@@ -14,10 +14,10 @@ from topologies.topology import TopologyError
 # and no link-local one, and the kernel looks for neither routers nor duplicates. A machine may lack IPv6.
 NO_IPV6 = "for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done 2>/dev/null"
 IPV6 = (
-    "if cd /proc/sys/net/ipv6/conf 2>/dev/null; then "
-    "for f in accept_ra autoconf router_solicitations dad_transmits; do echo 0 > {interface}/$f; done; "
-    "for f in addr_gen_mode keep_addr_on_down; do echo 1 > {interface}/$f; done; "
-    "for f in lo {interface}; do echo 0 > $f/disable_ipv6; done; cd $OLDPWD; "
+    "conf=/proc/sys/net/ipv6/conf; if [ -d $conf ]; then "
+    "for f in accept_ra autoconf router_solicitations dad_transmits; do echo 0 > $conf/{interface}/$f; done; "
+    "for f in addr_gen_mode keep_addr_on_down; do echo 1 > $conf/{interface}/$f; done; "
+    "for f in lo {interface}; do echo 0 > $conf/$f/disable_ipv6; done; "
     "ip -6 addr add {address} dev {interface} nodad; fi"
 )
 

@@ -152,6 +152,16 @@ def test_a_directory_elsewhere_than_tmpdir_now_is_removed_with_its_record(
     assert not directory.exists()
 
 
+@pytest.mark.parametrize("place", ["/tmp/" + "x" * 60, "/tmp/a b"])
+def test_a_tmpdir_that_sockets_or_ray_cannot_use_is_not_used(
+    place: str, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", place)
+    with Inventory.create("r") as inventory:
+        assert inventory.make_directory().parent == Path("/tmp")
+    assert list(state.iterdir()) == []
+
+
 @pytest.mark.parametrize("namespaces", [(), ("pid:[1]",), ("pid:[1]", "time:[2]")])
 def test_a_record_of_another_process_namespace_is_left_alone(
     namespaces: tuple[str, ...], state: Path, bystander: subprocess.Popen[bytes]
