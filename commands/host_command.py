@@ -20,7 +20,7 @@ PASS_ON: dict[str, Any] = {"allow_interspersed_args": False, "ignore_unknown_opt
 def netlink_error(refusal: OSError) -> int:
     """Print errno, reason and attribute as extack has them; returns the exit status."""
     attribute = getattr(refusal, "attribute", "")
-    where = f" (attribute {attribute})" if attribute else ""
+    where = f" (bad-attr: .{attribute})" if attribute else ""  # as the kernel's ynl names it
     names = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}  # Python says ENOTSUP
     number = names.get(refusal.errno or 0, str(refusal.errno))
     print(f"netlink error: {number}: {refusal.strerror or refusal}{where}", file=sys.stderr)

@@ -76,7 +76,7 @@ def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: s
             assert host.netdev.queue_get()[7]["dmabuf"] == 1
             binder.send_signal(signal.SIGINT)
             assert binder.stderr is not None
-            said = "run.py: stopped by SIGINT; everything it had started has been taken down\n"
+            said = "run.py: stopped by SIGINT; the dma-buf and its binding end\n"
             assert binder.stderr.read() == said
             assert binder.wait(10) == 128 + signal.SIGINT
             deadline = time.monotonic() + 10
