@@ -11,15 +11,29 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
 
-_ENVIRONMENT = Path(__file__).resolve().parent / ".venv"
+_PROJECT = Path(__file__).resolve().parent
+_ENVIRONMENT = _PROJECT / ".venv"
 _PACKAGES = ("typer", "msgspec", "ray", "mininet", "numpy", "pandas", "matplotlib", "psutil", "jinja2")
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _open_standard_files() -> None:
+    """Where stdin, stdout or stderr is closed, /dev/null takes its number; a socket or a log would take it
+    otherwise, and what is printed would go there."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number, which this is
+    if sys.stderr is None:  # print(file=None) would write to stdout
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _quit(signum: int, _frame: FrameType | None) -> None:
@@ -30,16 +44,46 @@ def _quit(signum: int, _frame: FrameType | None) -> None:
 
 
 def _use_environment() -> None:
-    """Go on in the project's environment unless this Python has the packages."""
-    if all(importlib.util.find_spec(name) for name in _PACKAGES):
+    """Go on in the project's environment unless this Python has the packages, in versions that will do."""
+    own = Path(sys.prefix).resolve() == _ENVIRONMENT.resolve()
+    missing = not all(importlib.util.find_spec(name) for name in _PACKAGES)
+    unfit = "" if own or missing else _unfit_version(_PROJECT / "pyproject.toml")
+    if not missing and not unfit:
         return
     python = _ENVIRONMENT / "bin" / "python"
-    if Path(sys.prefix).resolve() == _ENVIRONMENT.resolve() or not python.exists():
-        sys.exit("run.py: the Python packages are not installed; run `make setup` once")
+    if own or not python.exists():
+        reason = unfit or "the Python packages are not installed"
+        sys.exit(f"run.py: {reason}; run `make setup` once")
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # what comes now is for the next Python's handlers
     os.execv(python, [str(python), *sys.argv])
 
 
+def _unfit_version(pyproject: Path) -> str:
+    """The first package of `pyproject` whose installed version is out of its bounds, as a clause; "" if there
+    is none."""
+    from importlib import metadata  # takes a moment, and the project's own environment does without
+
+    listed = pyproject.read_text().partition("\ndependencies = [")[2].partition("\n]")[0]
+    for name, bounds in re.findall(r'"([A-Za-z0-9_-]+)([^"]*)"', listed):
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return f"the Python package {name} is not installed"
+        if not all(_holds(version, bound) for bound in bounds.split(",") if bound):
+            return f"this Python's {name} is {version}, and {name}{bounds} is needed"
+    return ""
+
+
+def _holds(version: str, bound: str) -> bool:
+    """Of the bounds that pyproject.toml has: ==, >= and <."""
+    operator, limit = re.fullmatch(r"(==|>=|<)(.+)", bound).groups()  # type: ignore[union-attr]
+    if operator == "==":
+        return version == limit
+    ours, theirs = ([int(part) for part in re.findall(r"\d+", each)][:3] for each in (version, limit))
+    return ours >= theirs if operator == ">=" else ours < theirs
+
+
+_open_standard_files()
 for _number in _ENDING:
     if _number != signal.SIGHUP or signal.getsignal(_number) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(_number, _quit)

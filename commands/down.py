@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from commands.host_command import RunId
-from commands.running import RunningError, find_run
+from commands.running import RunningError, check_seen, find_run
 from topologies.mininet.inventory import is_alive, signal_process
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
@@ -28,7 +28,11 @@ def _take_down(run_id: str | None) -> str:
     """Ask the run's owner to end and wait until it has; returns the run's name. Raises RunningError."""
     run = find_run(run_id)
     if not run.standing:
-        raise RunningError(f"run {run.run_id} is measuring; let it finish, or end it where it was started")
+        raise RunningError(
+            f"run {run.run_id} is measuring; let it finish, end it where it was started, or name another "
+            "with --run"
+        )
+    check_seen(run)
     signal_process(run.owner, signal.SIGTERM)
     give_up_at = time.monotonic() + _END_S
     while is_alive(run.owner):

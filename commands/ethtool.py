@@ -26,7 +26,7 @@ def command(
     words: Annotated[list[str], typer.Argument(help="ethtool's own.", metavar="-l|-L|-g|-G|-k|-K|-n|...")],
     run: RunId = None,
 ) -> int:
-    """ethtool for a host's emulated NIC: -l -L -g -G -k -K -n -N -x -X -S, as ethtool has them."""
+    """ethtool for a host's emulated NIC: -l -L -g -G -k -K -n -N -x -X -S -i, as ethtool has them."""
     with closing(Host(find_host(host, run).channel)) as client:
         try:
             text = ethtool_command.run(client, words)

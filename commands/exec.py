@@ -1,26 +1,25 @@
 """The command exec: any program inside a host of a run in progress.
 
-In: words of a command line. Out: this process becomes the program; its exit status is the command's. Owns
-nothing.
+In: words of a command line. Out: the program runs, with this process's terminal and files; its exit status is
+the command's. Owns nothing: the program is `topologies.mininet.inside`'s.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from commands.host_command import PASS_ON, HostName, RunId
-from commands.running import RunningError, find_host
+from commands.running import CHANNEL_VARIABLE, RunningError, check_seen, find_run, host_of
 from commands.usage import UsageError
+from topologies.mininet.inside import run_inside
 from topologies.mininet.inventory import RunningHost, is_alive
 
 CONTEXT_SETTINGS = PASS_ON
 FAILURES = (RunningError,)
-CHANNEL_VARIABLE = "DEVMEM_CHANNEL"  # for the program: the channel of the host it runs in
 
 
 def command(
@@ -32,22 +31,19 @@ def command(
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise UsageError("the command is missing; give it after --")
-    _execute(find_host(host, run), argv)
+    found = find_run(run)
+    check_seen(found)
+    return _execute(host_of(found, host), argv)
 
 
-def _execute(host: RunningHost, argv: Sequence[str]) -> NoReturn:
-    """Become `argv`, running in the host: its network, and as a process of its namespace, which ends with
-    the run. The working directory and the environment stay. A signal that ends this process is SIGTERM for
-    `argv`. Raises RunningError."""
-    for name in ("nsenter", "setpriv"):
-        if shutil.which(name) is None:
-            raise RunningError(f"the command {name} is missing; install Debian's package util-linux")
+def _execute(host: RunningHost, argv: Sequence[str]) -> int:
+    """Run `argv` in the host: its network, mounts and process namespace, with which it ends. The working
+    directory and the environment stay. Raises RunningError."""
     if not is_alive(host.shell):
         raise RunningError(f"host {host.name} has died; start a new run")
+    try:
+        directory = os.getcwd()
+    except OSError:
+        raise RunningError("the current directory has been removed; change to one that exists") from None
     os.environ[CHANNEL_VARIABLE] = host.channel
-    # nsenter waits outside for a child inside, and passes no signal on.
-    enter = ["nsenter", f"--target={host.shell.pid}", "--net", "--mount", "--pid", "--"]
-    child = ["setpriv", "--pdeathsig=TERM", "--"]
-    # The directory is entered inside, by name: one from outside belongs to another mount namespace.
-    shell = ["/bin/sh", "-c", 'cd "$1" && shift && exec "$@"', "exec", os.getcwd()]
-    os.execvp("nsenter", [*enter, *child, *shell, *argv])
+    return run_inside(host.shell.pid, argv, directory)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 HostName = Annotated[str, typer.Argument(help="A host of the run.", metavar="HOST")]
-RunId = Annotated[str | None, typer.Option("--run", help="Which run.  [default: the newest]")]
+RunId = Annotated[str | None, typer.Option("--run", help="Which run.  [default: the only one]")]
 # What follows HOST belongs to the command inside, dashes and all.
 PASS_ON: dict[str, Any] = {"allow_interspersed_args": False, "ignore_unknown_options": True}
 
@@ -20,7 +20,7 @@ PASS_ON: dict[str, Any] = {"allow_interspersed_args": False, "ignore_unknown_opt
 def netlink_error(refusal: OSError) -> int:
     """Print errno, reason and attribute as extack has them; returns the exit status."""
     attribute = getattr(refusal, "attribute", "")
-    where = f" (attribute {attribute})" if attribute else ""
+    where = f" (bad-attr: .{attribute})" if attribute else ""  # as the kernel's ynl names it
     names = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}  # Python says ENOTSUP
     number = names.get(refusal.errno or 0, str(refusal.errno))
     print(f"netlink error: {number}: {refusal.strerror or refusal}{where}", file=sys.stderr)

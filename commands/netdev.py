@@ -7,6 +7,8 @@ dma-buf that --dmabuf makes, and with it the binding, until Ctrl-C.
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import time
 from contextlib import ExitStack, closing
 from typing import Annotated, Any
@@ -15,7 +17,7 @@ import typer
 
 from commands.host_command import HostName, RunId, netlink_error
 from commands.running import RunningError, find_host
-from commands.stop import Stop
+from commands.stop import Interrupted, Stop
 from commands.usage import UsageError
 from nodes.client.host import Host, HostError
 from nodes.machine import dmabuf
@@ -45,7 +47,6 @@ def command(
         client = stack.enter_context(closing(Host(find_host(host, run).channel)))
         if dmabuf_size is not None:
             stop = Stop()
-            stack.enter_context(stop)
             wanted["fd"] = stack.enter_context(closing(_new_dmabuf(dmabuf_size))).fd
         try:
             reply = client.netdev.dump(dump, wanted) if dump else client.netdev.do(str(do), wanted)
@@ -53,10 +54,20 @@ def command(
             return netlink_error(refusal)
         print(json.dumps(reply, indent=2), flush=True)
         if dmabuf_size is not None:  # a binding ends with the process that made it
-            while True:
-                stop.check()
-                time.sleep(0.1)
+            return _stay(stop)
     return 0
+
+
+def _stay(stop: Stop) -> int:
+    """Until a signal comes; returns the exit status that it means."""
+    try:
+        while True:
+            stop.check()
+            time.sleep(0.1)
+    except Interrupted as stopped:
+        name = signal.Signals(stopped.status - 128).name
+        print(f"run.py: stopped by {name}; the dma-buf and its binding end", file=sys.stderr)
+        return stopped.status
 
 
 def _new_dmabuf(size: int) -> Region:

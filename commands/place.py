@@ -27,11 +27,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     results: Annotated[Path, Option("Where run directories go.", default="results beside run.py")] = (
         _BESIDE_RUN_PY / "results"
     )
-    run_id: Annotated[str | None, Option("Name of the run's directory.", default="date and time")] = None
+    run_id: Annotated[
+        str | None, Option("Name of the run's directory.", default="date, time and process id")
+    ] = None
 
     def run_directory(self, default: str) -> Path:
-        """Directly below `results`: `run_id`, or else `default`. Raises UsageError."""
-        name = default if self.run_id is None else self.run_id
+        """Directly below `results`: `run_id`, or else `default` and this process's id, since several runs may
+        start in one second. Raises UsageError."""
+        name = f"{default}-{os.getpid()}" if self.run_id is None else self.run_id
         if not _RUN_ID.fullmatch(name):
             raise UsageError(
                 f"run id {name!r} cannot name a directory below {self.results}; use letters, digits, dot, _ "

@@ -6,7 +6,11 @@ Owns nothing: the records are `topologies.mininet.inventory`'s.
 
 from __future__ import annotations
 
-from topologies.mininet.inventory import Record, RunningHost, running, state_directory
+import os
+
+from topologies.mininet.inventory import Record, RunningHost, owner_lives, running, state_directory
+
+CHANNEL_VARIABLE = "DEVMEM_CHANNEL"  # for a program that `exec` starts: the channel of the host it runs in
 
 
 class RunningError(RuntimeError):
@@ -14,23 +18,50 @@ class RunningError(RuntimeError):
 
 
 def find_run(run_id: str | None) -> Record:
-    """The run in progress of that name, or the newest. Raises RunningError."""
+    """The run in progress of that name. Without a name, the one that this process is inside of, else the only
+    one. Raises RunningError."""
     runs = running(state_directory())
-    found = [run for run in runs if run_id in (None, run.run_id)]
-    if found:
-        return found[0]
     if not runs:
-        raise RunningError("no run is up; start one, for example with `run.py up --topology star --hosts 2`")
+        raise RunningError(
+            f"no run is up that is on record in {state_directory()}; start one, for example with "
+            "`run.py up --topology star --hosts 2`"
+        )
     names = ", ".join(run.run_id for run in runs)
-    raise RunningError(f"no run {run_id!r} is up; choose from {names}")
+    found = _around_this_process(runs) or runs
+    if run_id is not None:
+        found = [run for run in runs if run.run_id == run_id]
+        if not found:
+            raise RunningError(f"no run {run_id!r} is up; choose from {names}")
+    if len(found) > 1:
+        raise RunningError(f"several runs are up ({names}); name one with --run")
+    return found[0]
 
 
 def find_host(name: str, run_id: str | None) -> RunningHost:
     """A host of the run. Raises RunningError."""
-    run = find_run(run_id)
+    return host_of(find_run(run_id), name)
+
+
+def host_of(run: Record, name: str) -> RunningHost:
+    """The run's host of that name. Raises RunningError."""
     for host in run.hosts:
         if host.name == name:
             return host
     names = ", ".join(host.name for host in run.hosts)
     remedy = f"choose from {names}" if names else "it is still starting, try again in a moment"
     raise RunningError(f"run {run.run_id} has no host {name!r}; {remedy}")
+
+
+def check_seen(run: Record) -> None:
+    """Raises RunningError when the run's processes cannot be reached from this process namespace."""
+    if owner_lives(run) is None:
+        raise RunningError(
+            f"the processes of run {run.run_id} cannot be seen from this process namespace; do this outside "
+            "of it, in a shell like the one that started the run"
+        )
+
+
+def _around_this_process(runs: list[Record]) -> list[Record]:
+    """The run that this process was started in by `exec`, if any."""
+    channel = os.environ.get(CHANNEL_VARIABLE)
+    return [run for run in runs if channel in [host.channel for host in run.hosts]]

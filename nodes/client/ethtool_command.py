@@ -1,4 +1,5 @@
-"""The options of the program ethtool, answered by a host's ethtool family: -l -L -g -G -k -K -n -N -x -X -S.
+"""The options of the program ethtool, answered by a host's ethtool family: -l -L -g -G -k -K -n -N -x -X -S,
+-i -c -a, and none.
 
 In: a Host, and the command line behind the host's name. Out: the text that ethtool would print, or a refusal.
 Owns nothing. The interface's name may follow the option, as in ethtool; without it the option is about the
@@ -7,6 +8,7 @@ host's first NIC. In a mask of -N the bits that are set are ignored, as in ethto
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,7 +23,7 @@ _LONG = {
     "--show-features": "-k", "--show-offload": "-k", "--features": "-K", "--offload": "-K",
     "--show-nfc": "-n", "--show-ntuple": "-n", "-u": "-n", "--config-nfc": "-N", "--config-ntuple": "-N",
     "-U": "-N", "--show-rxfh-indir": "-x", "--show-rxfh": "-x", "--set-rxfh-indir": "-X", "--rxfh": "-X",
-    "--statistics": "-S",
+    "--statistics": "-S", "--driver": "-i", "--show-coalesce": "-c", "--show-pause": "-a",
 }  # fmt: skip
 _SPLIT = {"auto": "unknown", "on": "enabled", "off": "disabled"}
 _ON = {"on": True, "off": False}
@@ -77,6 +79,8 @@ def run(host: Host, argv: list[str]) -> str:
         raise EthtoolUsage(f"what to do is missing; give one of {' '.join(_ACTS)}")
     option, *rest = argv
     act = _ACTS.get(_LONG.get(option, option))
+    if act is None and not option.startswith("-") and not rest:
+        return show.settings(_named(host, option).ifname)
     if act is None:
         raise EthtoolUsage(f"option {option!r} is not known; choose from {' '.join(_ACTS)}")
     words = _Words(rest)
@@ -101,7 +105,24 @@ def _nic(host: Host, words: _Words) -> _Nic:
     return _Nic(host.ifname, host.ethtool)
 
 
+def _named(host: Host, ifname: str) -> _Nic:
+    """Raises OSError, ENODEV."""
+    ifindex = host.ethtool.names().get(ifname)
+    if ifindex is None:
+        raise OSError(errno.ENODEV, f"there is no device {ifname!r}")
+    return _Nic(ifname, host.ethtool.of(ifindex))
+
+
 # --- what each option does
+
+
+def _show_driver(_nic: _Nic, _: _Words) -> str:
+    return show.driver()
+
+
+def _not_supported(nic: _Nic, _: _Words) -> str:
+    """What a driver without get_coalesce and get_pauseparam answers."""
+    raise OSError(errno.EOPNOTSUPP, f"{nic.ifname} has no such parameters")
 
 
 def _show_channels(nic: _Nic, _: _Words) -> str:
@@ -288,4 +309,7 @@ _ACTS: dict[str, Callable[[_Nic, _Words], str]] = {
     "-x": _show_rss,
     "-X": _set_rss,
     "-S": _show_statistics,
+    "-i": _show_driver,
+    "-c": _not_supported,
+    "-a": _not_supported,
 }

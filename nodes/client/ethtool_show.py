@@ -26,6 +26,24 @@ _SPLIT = {"unknown": "n/a", "disabled": "off", "enabled": "on"}
 _PER_LINE = 8
 
 
+DRIVER = "devmem-testbed"
+
+
+def settings(ifname: str) -> str:
+    """Without an option. There is no PHY, and the wire's speed is the emulation's."""
+    return _text([f"Settings for {ifname}:", "\tSpeed: Unknown!", "\tDuplex: Unknown! (255)"])
+
+
+def driver() -> str:
+    """-i"""
+    empty = ("version", "firmware-version", "expansion-rom-version", "bus-info")
+    supports = {
+        "statistics": "yes", "test": "no", "eeprom-access": "no", "register-dump": "no", "priv-flags": "no",
+    }  # fmt: skip
+    lines = [f"driver: {DRIVER}", *(f"{name}: " for name in empty)]
+    return _text([*lines, *(f"supports-{name}: {word}" for name, word in supports.items())])
+
+
 def channels(ifname: str, reply: Attributes) -> str:
     """-l"""
     lines = [f"Channel parameters for {ifname}:"]

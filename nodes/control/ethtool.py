@@ -38,9 +38,9 @@ class Ethtool:
     def rss_get(self, request: netlink.RssContext) -> netlink.Rss:
         return rss.rss_get(self._device(request), request)
 
-    def rss_dump(self, request: netlink.HeaderOnly) -> list[netlink.Rss]:
+    def rss_dump(self, request: netlink.RssDump) -> list[netlink.Rss]:
         devices = self._devices.dumped_by_header(request.header)
-        return [record for device in devices for record in rss.rss_dump(device)]
+        return [record for device in devices for record in rss.rss_dump(device, request.start_context or 0)]
 
     def rss_set(self, request: netlink.Rss) -> None:
         rss.rss_set(self._device(request), request)

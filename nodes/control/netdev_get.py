@@ -109,7 +109,7 @@ class NetdevGet:
         """With scope "queue" a record for each queue in use, else one for each device, whose sums include the
         queues that are not in use. ENODEV for a device that does not exist."""
         devices = self._devices.dumped(request.ifindex)
-        if request.scope == "queue":
+        if request.scope:
             return [row for device in devices for row in _queue_stats(device)]
         return [_device_stats(device) for device in devices]
 

@@ -23,9 +23,9 @@ def rss_get(device: NetDevice, request: netlink.RssContext) -> netlink.Rss:
     return _record_of(device, request.context or 0)
 
 
-def rss_dump(device: NetDevice) -> list[netlink.Rss]:
-    """The device's own table and key, then those of its contexts."""
-    return [_record_of(device, context) for context in (0, *sorted(device.rss_contexts))]
+def rss_dump(device: NetDevice, first: int) -> list[netlink.Rss]:
+    """The device's own table and key, as context 0, then those of its contexts; from context `first` on."""
+    return [_record_of(device, each) for each in (0, *sorted(device.rss_contexts)) if each >= first]
 
 
 def rss_set(device: NetDevice, request: netlink.Rss) -> None:

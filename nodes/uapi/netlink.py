@@ -150,7 +150,7 @@ class PagePoolStats(Attributes, frozen=True):
 
 class QstatsGet(Attributes, frozen=True):
     ifindex: Ifindex | None = None
-    scope: Literal["queue"] | None = None
+    scope: Literal["queue"] | tuple[Literal["queue"], ...] | None = None  # flags, by name or as a list
 
 
 class Qstats(Attributes, frozen=True):
@@ -253,6 +253,12 @@ class RssContext(HeaderOnly, frozen=True):
     context: U32 | None = None
 
 
+class RssDump(HeaderOnly, frozen=True):
+    """Contexts from `start_context` on: 1 leaves out the device's own table and key."""
+
+    start_context: U32 | None = None
+
+
 class Rss(HeaderOnly, frozen=True):
     """`indir` is the indirection table; a shorter one is repeated, an empty one means the default. `equal`
     spreads over the first so many queues (ethtool -X equal N). `hkey` is the hash key in hexadecimal."""
@@ -328,7 +334,7 @@ OPERATIONS: dict[tuple[str, str, Mode], type[Attributes]] = {
     ("ethtool", "channels-get", "do"): HeaderOnly,
     ("ethtool", "channels-set", "do"): Channels,
     ("ethtool", "rss-get", "do"): RssContext,
-    ("ethtool", "rss-get", "dump"): HeaderOnly,
+    ("ethtool", "rss-get", "dump"): RssDump,
     ("ethtool", "rss-set", "do"): Rss,
     ("ethtool", "rss-create-act", "do"): Rss,
     ("ethtool", "rss-delete-act", "do"): RssContext,

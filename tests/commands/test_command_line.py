@@ -155,6 +155,44 @@ def test_list_names_everything_that_can_be_chosen() -> None:
         assert f"  {name}" in found.stdout
 
 
+@pytest.mark.parametrize("words", ["list", "clean", "ethtool h1 -g", "ss", "down", "up --topology blob"])
+def test_a_current_directory_that_is_gone_disturbs_no_command(words: str, tmp_path: Path) -> None:
+    """exec alone needs it."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shell = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    argv = ["sh", "-c", shell, "sh", str(gone), sys.executable, str(PROJECT / "run.py"), *words.split()]
+    environment = {**os.environ, "DEVMEM_TESTBED_STATE": str(tmp_path / "state")}
+    found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert found.returncode == {"list": 0, "clean": 0, "up --topology blob": 2}.get(words, 1)
+    assert found.stderr.count("\n") == (found.returncode != 0), found.stderr
+
+
+@pytest.mark.parametrize(("closed", "words"), [("2>&-", "down --run x"), ("0<&- 1>&- 2>&-", "list")])
+def test_closed_standard_files_change_no_status_and_get_no_text(closed: str, words: str) -> None:
+    shell = f'exec "$@" {closed}'
+    argv = ["sh", "-c", shell, "sh", sys.executable, str(PROJECT / "run.py"), *words.split()]
+    found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (int(words != "list"), "", "")
+
+
+def test_closed_standard_files_are_open_for_what_a_command_starts() -> None:
+    """Else a log, or a socket, would have the number of stderr."""
+    program = "import run, os; print(*(os.readlink(f'/proc/self/fd/{n}') for n in (0, 2)))"
+    argv = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", sys.executable, "-c", program]
+    found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=PROJECT)
+    assert found.stdout == "/dev/null /dev/null\n"
+
+
+def test_matplotlibs_backend_is_a_matter_of_commands_that_draw() -> None:
+    """A notebook sets this one, which is not installed here."""
+    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    argv = [sys.executable, str(PROJECT / "run.py"), "list"]
+    found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "all_reduce" in found.stdout
+
+
 @pytest.mark.skipif(not (PROJECT / ".venv/bin/python").exists(), reason="no environment beside run.py")
 def test_a_python_without_the_packages_hands_over_to_the_environment(tmp_path: Path) -> None:
     bare = _bare_python(tmp_path)

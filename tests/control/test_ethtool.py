@@ -22,6 +22,7 @@ from nodes.uapi.netlink import (
     Rings,
     Rss,
     RssContext,
+    RssDump,
 )
 from tests.control.conftest import ETH0, on_nic
 from tests.control.test_bind import bind
@@ -229,7 +230,9 @@ def test_contexts_are_made_used_and_deleted(ethtool: Ethtool, bench: Bench) -> N
     first = ethtool.rss_create(Rss(ETH0, equal=2)).context
     assert ethtool.rss_create(Rss(ETH0, context=5, indir=(6,), hkey="ab" * 40)).context == 5
     assert first == 1
-    assert [rss.context for rss in ethtool.rss_dump(GET)] == [None, 1, 5]
+    assert [rss.context for rss in ethtool.rss_dump(RssDump(ETH0))] == [None, 1, 5]
+    assert [rss.context for rss in ethtool.rss_dump(RssDump(ETH0, 1))] == [1, 5]
+    assert [rss.context for rss in ethtool.rss_dump(RssDump(ETH0, 2))] == [5]
     ethtool.rss_set(Rss(ETH0, context=1, indir=(4,)))
     assert ethtool.rss_get(RssContext(ETH0, 1)).indir == (4,) * 128
     rule = ethtool.ntuple_insert(Ntuple(ETH0, dst_port=7000, context=5))

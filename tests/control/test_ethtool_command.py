@@ -33,6 +33,18 @@ def test_channels(host: Host) -> None:
     assert "RX:\t\t3" in ethtool(host, "-l")
 
 
+def test_driver_settings_and_what_the_driver_does_not_have(host: Host) -> None:
+    assert ethtool(host, "-i eth0") == ethtool(host, "--driver")
+    assert ethtool(host, "-i").splitlines()[0] == "driver: devmem-testbed"
+    assert ethtool(host, "eth0").splitlines() == [
+        "Settings for eth0:", "\tSpeed: Unknown!", "\tDuplex: Unknown! (255)",
+    ]  # fmt: skip
+    for line, number in (("-c eth0", errno.EOPNOTSUPP), ("-a", errno.EOPNOTSUPP), ("eth9", errno.ENODEV)):
+        with pytest.raises(OSError) as refused:
+            ethtool(host, line)
+        assert refused.value.errno == number
+
+
 @on_nic("combined")
 def test_combined_channels(host: Host) -> None:
     assert ethtool(host, "-L combined 3") == ""

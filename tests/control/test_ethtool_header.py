@@ -25,6 +25,7 @@ from nodes.uapi.netlink import (
     Rings,
     Rss,
     RssContext,
+    RssDump,
 )
 from tests.control.local_host import LocalCalls, local_host
 from tests.control.two_nics import ABSENT, ETH0, ETH1, FIRST, SECOND, bind_rx, refusal, split
@@ -82,7 +83,7 @@ def settings(ethtool: Ethtool, header: Header) -> list[object]:
     """All that ethtool shows of one device but its counters."""
     get = HeaderOnly(header)
     shown: list[object] = [ethtool.rings_get(get), ethtool.channels_get(get), ethtool.features_get(get)]
-    return [*shown, *ethtool.rss_dump(get), *ethtool.ntuple_dump(get)]
+    return [*shown, *ethtool.rss_dump(RssDump(header)), *ethtool.ntuple_dump(get)]
 
 
 def test_settings_are_those_of_the_device_that_the_header_names(ethtool: Ethtool) -> None:
@@ -113,11 +114,11 @@ def test_dumps_cover_the_device_of_their_header_or_every_device(ethtool: Ethtool
     ethtool.rss_create(Rss(ETH1))
     for header in (ETH1, ETH0):
         ethtool.ntuple_insert(Ntuple(header, queue=1))
-    for of_all in (HeaderOnly(), HeaderOnly(Header())):
-        assert [each.header for each in ethtool.rss_dump(of_all)] == [ETH0, ETH1, ETH1]
-        assert [each.header for each in ethtool.ntuple_dump(of_all)] == [ETH0, ETH1]
+    for of_all in (None, Header()):
+        assert [each.header for each in ethtool.rss_dump(RssDump(of_all))] == [ETH0, ETH1, ETH1]
+        assert [each.header for each in ethtool.ntuple_dump(HeaderOnly(of_all))] == [ETH0, ETH1]
     for header in (BY_INDEX, BY_NAME, ETH1):
-        assert [each.context for each in ethtool.rss_dump(HeaderOnly(header))] == [None, 1]
+        assert [each.context for each in ethtool.rss_dump(RssDump(header))] == [None, 1]
         assert [each.header for each in ethtool.ntuple_dump(HeaderOnly(header))] == [ETH1]
     for bad, expected in BAD_HEADERS[2:]:
         request = HeaderOnly(bad)

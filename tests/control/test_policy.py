@@ -11,6 +11,7 @@ import pytest
 from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.families import answers
+from nodes.control.netdev_get import NetdevGet
 from nodes.control.netlink_error import NetlinkError
 from nodes.control.policy import parse
 from nodes.uapi.netlink import (
@@ -39,6 +40,18 @@ def test_the_dictionary_of_the_spec_becomes_a_record() -> None:
 
 def test_an_enumeration_may_be_given_by_number() -> None:
     assert validate({"queues": [{"type": 1, "id": 7}]}, BindRx).queues == (Queue(7, 1),)
+
+
+def test_flags_are_given_by_name_or_as_a_list_of_names(bench: Bench) -> None:
+    """ynl wants a list."""
+    look = NetdevGet(Devices(bench.device))
+    rows = look.qstats_dump(validate({"scope": "queue"}, QstatsGet))
+    assert look.qstats_dump(validate({"scope": ["queue"]}, QstatsGet)) == rows
+    assert len(rows) == 9
+    assert len(look.qstats_dump(validate({"scope": []}, QstatsGet))) == 1
+    with pytest.raises(NetlinkError) as refused:
+        validate({"scope": ["device"]}, QstatsGet)
+    assert refused.value.errno == errno.EINVAL
 
 
 def test_an_absent_attribute_is_none() -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from nodes.client.host import Host
 from tests.system.network import Network
+from tests.system.standing import up as up
 from topologies import shapes
 from topologies.mininet.builder import COMMANDS
 from topologies.mininet.fabric import Fabric

@@ -28,19 +28,28 @@ def place(tmp_path: Path) -> Path:
     return project(tmp_path)
 
 
-def test_the_guides_commands_move_device_memory_and_leave_no_rule(place: Path) -> None:
+def settings() -> tuple[object, ...]:
+    """Rings and RSS of h2's NIC."""
+    with closing(Host(find_host("h2", None).channel)) as h2:
+        return h2.ethtool.rings_get(), h2.ethtool.rss_get(), h2.ethtool.channels_get()
+
+
+def test_the_guides_commands_move_device_memory_and_leave_the_nic_as_it_was(place: Path) -> None:
     up, receive, send = block("docs/devmem.md", "python3 run.py up").splitlines()
     listen, netcat = block("docs/devmem.md", "python3 run.py exec h2 -- .venv").splitlines()
     with standing(up, place):
+        before = settings()
         for _ in range(2):
             with running(receive, place) as receiver:
                 wait_for(receiver, "listening")
                 sent = typed(send, place)
                 assert finish(receiver) == sent == f"{SIZE} {sum(i % 251 for i in range(SIZE))}\n"
+            assert settings() == before
         with running(listen, place) as receiver:
             wait_for(receiver, "Waiting for a connection", on_stderr=True)
             typed(netcat, place)
             assert finish(receiver) == "".join(f"{i}\n" for i in range(1, 10001))
+        assert settings() == before
         with closing(Host(find_host("h2", None).channel)) as h2:
             assert h2.ethtool.ntuple_get() == []
             assert not any("dmabuf" in queue for queue in h2.netdev.queue_get())

@@ -34,6 +34,20 @@ print("up", flush=True)
 time.sleep(600)
 """
 
+# A fabric, then a mount outside of it: $1 is a directory.
+MOUNT = """
+import subprocess, sys
+from pathlib import Path
+from topologies.mininet.fabric import Fabric
+from topologies.shapes import build
+place = Path(sys.argv[1])
+with Fabric(build("pair", 2), place / "run") as fabric:
+    subprocess.run(["mount", "-t", "tmpfs", "later", place], check=True)
+    (place / "seen").touch()
+    print(fabric.run("h1", ["ls", str(place)]).stdout, end="")
+    subprocess.run(["umount", place], check=True)
+"""
+
 
 def eventually(holds: Callable[[], bool]) -> bool:
     """Whether it comes true within PATIENCE_S."""
@@ -74,6 +88,14 @@ def test_every_host_reaches_every_other(shape: str, hosts: int, tmp_path: Path) 
                     pinged = fabric.run(source.name, ping, timeout_s=5)
                     assert pinged.status == 0, pinged.stdout + pinged.stderr
         assert fabric.dead_children() == []
+
+
+def test_a_mount_that_is_made_later_outside_is_seen_inside(tmp_path: Path) -> None:
+    """Where mounts are shared, as systemd has them."""
+    shared = ["unshare", "--mount", "--propagation", "shared"]
+    argv = [*shared, sys.executable, "-c", MOUNT, str(tmp_path)]
+    found = subprocess.run(argv, capture_output=True, text=True, cwd=PROJECT, timeout=60, check=False)
+    assert (found.returncode, found.stdout) == (0, "seen\n"), found.stderr
 
 
 @pytest.mark.parametrize("shape", ["pair", "star"])

@@ -7,9 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,35 +16,9 @@ import pytest
 from commands.running import find_host
 from nodes.client.host import Host
 from tests.docs.pages import block
+from tests.system.standing import PROJECT, command
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-def command(*words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, str(PROJECT / "run.py"), *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
-
-
-@pytest.fixture
-def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
-    """`run.py up`, ready; ended if it still runs."""
-    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as place:
-        monkeypatch.setenv("TMPDIR", place)
-        argv = [sys.executable, str(PROJECT / "run.py"), "up", "--results", str(tmp_path), "--run-id", "it"]
-        argv += ["--queues", "9", "--trace"]
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("run it is up")
-        for i in (1, 2):
-            ours, linux = f"10.0.1.{i}/16 fd00::1:{i}/64", f"10.0.0.{i}/16 fd00::{i}/64"
-            assert " ".join(process.stdout.readline().split()) == f"h{i} {ours} kernel {linux}"
-        yield process
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-        assert not list(Path(place).iterdir()), "a directory is left"
 
 
 def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -104,7 +76,7 @@ def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: s
             assert host.netdev.queue_get()[7]["dmabuf"] == 1
             binder.send_signal(signal.SIGINT)
             assert binder.stderr is not None
-            said = "run.py: stopped by SIGINT; everything it had started has been taken down\n"
+            said = "run.py: stopped by SIGINT; the dma-buf and its binding end\n"
             assert binder.stderr.read() == said
             assert binder.wait(10) == 128 + signal.SIGINT
             deadline = time.monotonic() + 10
@@ -114,20 +86,26 @@ def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: s
     assert up.poll() is None
 
 
-@pytest.mark.usefixtures("up")
-def test_a_signal_that_ends_exec_ends_its_command() -> None:
-    loop = "trap 'echo TERM; exit' TERM; echo up; while :; do sleep 0.05; done"
-    argv = [sys.executable, str(PROJECT / "run.py"), "exec", "h2", "--", "sh", "-c", loop]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as ours:
-        assert ours.stdout is not None
-        assert ours.stdout.readline() == "up\n"
-        ours.terminate()
-        assert ours.stdout.read() == "TERM\n"  # to the end: no process holds it any more
-        assert ours.wait(10) == -signal.SIGTERM
-
-
-def test_without_a_run_in_progress_the_remedy_is_named() -> None:
+def test_without_a_run_in_progress_the_remedy_is_named(tmp_path: Path) -> None:
     found = command("exec", "h1", "true")
     assert found.returncode == 1
     remedy = "start one, for example with `run.py up --topology star --hosts 2`"
-    assert found.stderr == f"run.py: no run is up; {remedy}\n"
+    assert found.stderr == f"run.py: no run is up that is on record in {tmp_path / 'state'}; {remedy}\n"
+
+
+def test_a_run_is_not_destroyed_from_inside_one_of_its_hosts(up: subprocess.Popen[str]) -> None:
+    """Inside, pids are others. What needs no pid works there, without the run's name."""
+    run_py = [sys.executable, str(PROJECT / "run.py")]
+
+    def inside(*words: str) -> subprocess.CompletedProcess[str]:
+        return command("exec", "h1", "--", *run_py, *words)
+
+    assert "run it: left alone: it was started in another process namespace" in inside("clean").stdout
+    assert inside("ethtool", "h2", "-g").stdout == command("ethtool", "h2", "-g").stdout
+    assert inside("ss", "h2").stdout.startswith("State")
+    for words in (("down",), ("exec", "h2", "--", "true")):
+        refused = inside(*words)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "the processes of run it cannot be seen from this process namespace" in refused.stderr
+    assert up.poll() is None
+    assert command("ethtool", "h1", "-g").returncode == 0

@@ -22,76 +22,26 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 from mininet.log import lg
 from mininet.net import Mininet
-from mininet.node import Host
-from mininet.nodelib import LinuxBridge
 from mininet.topo import Topo
 
 from topologies.mininet import protocol
+from topologies.mininet.host_names import give_names
+from topologies.mininet.ipv6 import give_ipv6
 from topologies.mininet.isolation import become_first_process, pid_outside, signal_at_parents_death
+from topologies.mininet.node import FabricHost, FabricSwitch, HostProcess
+from topologies.mininet.orphans import Orphans, reap_orphans
 from topologies.mininet.rtnetlink import LinkSocket
+from topologies.mininet.search_path import extend_path
 from topologies.topology import Topology, TopologyError
 
 COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # the programs that Mininet runs
 GRACE_S = 2.0  # between SIGTERM and SIGKILL
 STOP_S = 10  # Mininet waits for ever for a shell that hangs; after this the kernel cleans up instead
-# IPv6 sends nothing of its own beside the traffic that is measured: an interface has the topology's address
-# and no link-local one, and the kernel looks for neither routers nor duplicates. A machine may lack IPv6.
-NO_IPV6 = "for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done 2>/dev/null"
-IPV6 = (
-    "if cd /proc/sys/net/ipv6/conf 2>/dev/null; then "
-    "for f in accept_ra autoconf router_solicitations dad_transmits; do echo 0 > {interface}/$f; done; "
-    "echo 1 > {interface}/addr_gen_mode; "
-    "for f in lo {interface}; do echo 0 > $f/disable_ipv6; done; cd $OLDPWD; "
-    "ip -6 addr add {address} dev {interface} nodad; fi"
-)
-
-
-class HostProcess(subprocess.Popen[bytes]):
-    """A process that Mininet starts. `pid` is its number in the builder's pid namespace, `outside_pid` that
-    in the client's."""
-
-    outside_proc: ClassVar[int]
-
-    def __init__(self, argv: list[str], **options: Any) -> None:
-        reader, writer = os.pipe()
-        with os.fdopen(reader) as announced:
-            try:
-                super().__init__(argv, preexec_fn=lambda: self._announce(writer), **options)
-            finally:
-                os.close(writer)
-            self.outside_pid = int(announced.read())
-
-    def _announce(self, writer: int) -> None:
-        os.write(writer, str(pid_outside(self.outside_proc)).encode())
-
-
-class _IsolatedNode:
-    """What hosts and switches have in common: their processes are HostProcesses, and IPv6 is off before they
-    have an interface."""
-
-    def _popen(self, cmd: list[str], **params: Any) -> HostProcess:
-        return HostProcess(cmd, **params)
-
-    def startShell(self, mnopts: str | None = None) -> None:
-        super().startShell(mnopts)  # type: ignore[misc]
-        self.cmd(NO_IPV6)  # type: ignore[attr-defined]
-
-
-class FabricHost(_IsolatedNode, Host):  # type: ignore[misc]
-    """A Mininet host."""
-
-
-class FabricSwitch(_IsolatedNode, LinuxBridge):  # type: ignore[misc]
-    """A Linux bridge that forwards from the first frame on (no spanning tree, no multicast snooping)."""
-
-    def start(self, controllers: list[Any]) -> None:
-        super().start(controllers)
-        self.cmd("ip link set", self, "type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
 
 
 class Child(msgspec.Struct, eq=False):
@@ -129,6 +79,8 @@ class Builder:
     def run(self) -> None:
         with ExitStack() as undo:
             self._selector.register(self._requests_fd, selectors.EVENT_READ, self._read_requests)
+            orphans = undo.enter_context(Orphans())
+            self._selector.register(orphans, selectors.EVENT_READ, orphans.drain)
             undo.callback(self._stop_network)
             undo.callback(self._stop_children)
             undo.callback(_ignore_signals)
@@ -138,6 +90,8 @@ class Builder:
     def _turn(self, timeout_s: float | None) -> None:
         for key, _ in self._selector.select(timeout_s):
             key.data()
+        ours = [*(child.process for child in self._children.values()), *self._shells()]
+        reap_orphans({process.pid for process in ours})
         for child in list(self._children.values()):
             if child.deadline_s is not None and time.monotonic() >= child.deadline_s:
                 child.deadline_s = None
@@ -186,6 +140,7 @@ class Builder:
             links.up("lo")
         for switch in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
             switch.write_text("0")  # bridged frames would take a detour through the packet filter
+        give_names(request.topology)
         Mininet.inited = True  # Mininet's init() would change limits of the whole machine for good
         net = Mininet(_mininet_topo(request.topology), FabricSwitch, FabricHost, controller=None)
         net.start()
@@ -194,7 +149,7 @@ class Builder:
         for host in request.topology.hosts:
             for nic in host.nics:
                 if nic.kernel_address6:
-                    _give_ipv6(net[host.name], nic.interface, nic.kernel_address6)
+                    give_ipv6(net[host.name], nic.interface, nic.kernel_address6)
         nodes = [*net.hosts, *net.switches]
         for node in nodes:
             self._expect_to_run(node.name, ("shell", "of", node.name), node.shell)
@@ -337,13 +292,6 @@ def _mininet_topo(topology: Topology) -> Topo:
     return topo
 
 
-def _give_ipv6(node: Any, interface: str, address: str) -> None:
-    """Set the interface's only IPv6 address. Raises TopologyError with what `ip` printed. On a machine
-    without IPv6 nothing is set."""
-    if complaint := node.cmd(IPV6.format(interface=interface, address=address)).strip():
-        raise TopologyError(f"host {node.name} cannot have the address {address}: {complaint}")
-
-
 def _sentence(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
@@ -381,6 +329,7 @@ def main(parent_pid: int) -> None:
     signal_at_parents_death(signal.SIGTERM)
     if os.getppid() != parent_pid:  # the client died before the line above
         return
+    extend_path()
     if reason := _obstacle():
         _refuse(1, reason)
     try:

@@ -22,13 +22,13 @@ import psutil
 
 from topologies.mininet.cgroup import room
 from topologies.mininet.probe import Finding
+from topologies.mininet.search_path import extend_path
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROBE_S = 30.0
 STOLEN_FRACTION_MAX = 0.02  # measurements above it are repeated
 MEMORY_BYTES_MIN, TEMPORARY_BYTES_MIN, SHARED_BYTES_MIN = 2 << 30, 1 << 30, 256 << 20
 PROCESSES_MIN = 300  # threads included: what a measuring run with a few hosts has
-SYSTEM_PATH = "/usr/sbin:/sbin"  # where an ordinary user's PATH does not look
 
 # name -> what it is for, and whether nothing works without it
 COMMANDS = {
@@ -44,7 +44,6 @@ COMMANDS = {
     "tshark": ("a referee of the tests", False),
     "nmap": ("a referee of the tests", False),
     "hping3": ("a referee of the tests", False),
-    "nsenter": ("run.py exec", False),
     "setpriv": ("tests without privileges", False),
 }
 # a question of topologies.mininet.probe -> the remedy, and whether nothing works without it
@@ -89,8 +88,9 @@ def _root() -> Check:
 
 def _commands() -> list[Check]:
     found = []
+    extend_path()
     for name, (purpose, needed) in COMMANDS.items():
-        path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}")
+        path = shutil.which(name)
         said = path or f"missing ({purpose})"
         found.append(Check(name, path is not None, said, "run `make setup`", needed))
     return found

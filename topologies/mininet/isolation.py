@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
-MS_REC, MS_PRIVATE = 0x4000, 0x40000
-PR_SET_PDEATHSIG = 1
+MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,6 +42,16 @@ def mount(source: str, target: str, filesystem: str | None, flags: int) -> None:
 def signal_at_parents_death(number: signal.Signals) -> None:
     """Have the kernel send this process `number` when the thread that started it ends."""
     _checked(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
+def inherit_orphans() -> None:
+    """Descendants of this process that lose their parent become its children."""
+    _checked(_libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
+
+
+def join(namespace: int, kind: int) -> None:
+    """Move this thread (its children, for CLONE_NEWPID) to a namespace by its descriptor. Raises OSError."""
+    _checked(_libc.setns(namespace, kind), "setns")
 
 
 @contextmanager
@@ -70,11 +80,17 @@ def become_first_process(own_sysfs: bool = True) -> int:
     if child:
         os._exit(_wait_outside(child))
     signal_at_parents_death(signal.SIGKILL)
-    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    mount("none", "/", None, MS_REC | MS_SLAVE)  # mounts of the outside come in, none of ours goes out
     mount("proc", "/proc", "proc", 0)
     if own_sysfs:
         mount("sysfs", "/sys", "sysfs", 0)  # brctl reads /sys, which would still show the outside's bridges
     return outside_proc
+
+
+def leave_network() -> None:
+    """Go on in new network and mount namespaces, with a /sys that shows this network. Raises OSError."""
+    unshare(CLONE_NEWNET | CLONE_NEWNS)
+    mount("sysfs", "/sys", "sysfs", 0)
 
 
 def _wait_outside(child: int) -> int:

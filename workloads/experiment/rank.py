@@ -188,7 +188,7 @@ class Rank:
                 doing += f" ({self._running.workload.phase})" if self._running.workload.phase else ""
             reason = str(failure) or type(failure).__name__
             if isinstance(failure, TimeoutError | BlockingIOError):
-                reason = f"no answer within {self._config.timeout_s:g} s"
+                reason = f"no answer within {self._config.timeout_s:g} s; --timeout allows more"
             raise RankFailure(f"{who}, failed while {doing}: {reason}") from failure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from topologies.mininet.inventory import DIRECTORY_PREFIX, Inventory, InventoryError, ProcessId, Record, clean
+from topologies.mininet.inventory import (
+    DIRECTORY_PREFIX,
+    Inventory,
+    InventoryError,
+    ProcessId,
+    Record,
+    clean,
+    owner_lives,
+    running,
+)
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 # A run that records a child and a directory, says so, and then waits to be killed.
@@ -123,9 +133,77 @@ def test_a_directory_outside_the_prefix_is_refused_and_never_removed(state: Path
         inventory.add_directory(precious)
     record = msgspec.structs.replace(_dead_owner(_record(state)), directories=(str(precious),))
     (state / "r.json").write_bytes(msgspec.json.encode(record))
-    kept, _ = clean(state)
+    kept, record_kept = clean(state)
     assert not kept.removed
+    assert not record_kept.removed
+    assert (state / "r.json").exists()
     assert precious.exists()
+
+
+@pytest.mark.usefixtures("bystander")
+def test_a_directory_elsewhere_than_tmpdir_now_is_removed_with_its_record(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    directory = Inventory.create("r").make_directory()
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    (state / "r.json").write_bytes(msgspec.json.encode(_dead_owner(_record(state))))
+    assert [one.what.split()[0] for one in clean(state) if one.removed] == ["directory", "record"]
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize("place", ["/tmp/" + "x" * 60, "/tmp/a b"])
+def test_a_tmpdir_that_sockets_or_ray_cannot_use_is_not_used(
+    place: str, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", place)
+    with Inventory.create("r") as inventory:
+        assert inventory.make_directory().parent == Path("/tmp")
+    assert list(state.iterdir()) == []
+
+
+@pytest.mark.parametrize("namespaces", [(), ("pid:[1]",), ("pid:[1]", "time:[2]")])
+def test_a_record_of_another_process_namespace_is_left_alone(
+    namespaces: tuple[str, ...], state: Path, bystander: subprocess.Popen[bytes]
+) -> None:
+    inventory = Inventory.create("r")
+    inventory.add_process(bystander.pid)
+    record = msgspec.structs.replace(_dead_owner(_record(state)), namespaces=namespaces)
+    (state / "r.json").write_bytes(msgspec.json.encode(record))
+    assert owner_lives(record) is None
+    (found,) = clean(state)
+    assert not found.removed
+    assert f"run `clean` there, or delete {state / 'r.json'}" in found.what
+    assert bystander.poll() is None
+    assert _record(state) == record
+
+
+def test_a_run_of_another_process_namespace_is_up_while_its_endpoint_listens(
+    state: Path, tmp_path: Path
+) -> None:
+    Inventory.create("r").add_host("h1", tmp_path / "h1.sock", os.getpid())
+    record = msgspec.structs.replace(_record(state), namespaces=("pid:[1]",))
+    (state / "r.json").write_bytes(msgspec.json.encode(record))
+    assert running(state) == []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as endpoint:
+        endpoint.bind(str(tmp_path / "h1.sock"))
+        endpoint.listen()
+        assert running(state) == [record]
+
+
+def test_a_proc_of_another_namespace_is_no_place_for_a_record(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `unshare -pf` without --mount-proc leaves it."""
+    read_text = Path.read_text
+
+    def outer_proc(path: Path) -> str:
+        return "NSpid:\t4711\t1\n" if path == Path("/proc/self/status") else read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", outer_proc)
+    with pytest.raises(InventoryError, match="/proc shows another process namespace"):
+        Inventory.create("r")
+    assert not state.exists()
 
 
 def test_a_link_in_place_of_a_directory_is_not_followed(state: Path, tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ def test_a_neighbour_that_says_nothing_is_given_up_after_the_timeout() -> None:
     ranks = Ring(asked)
     ranks.connect()
     with pytest.raises(
-        RankFailure, match=r"failed while waiting for all ranks before iteration 0.*no answer within 1.5 s"
+        RankFailure,
+        match=r"failed while waiting for all ranks before iteration 0.*no answer within 1.5 s; --timeout",
     ):
         ranks.ranks[0].run()
     ranks.each(lambda rank: rank.close())
