@@ -18,6 +18,7 @@ from nodes.client import timeouts
 from nodes.client.address import Address, numeric
 from nodes.client.ancillary import Ancillary
 from nodes.client.blocking_calls import BlockingCalls
+from nodes.client.fork import survives_fork
 from nodes.client.memory import MemoryRegistry
 from nodes.client.receive import Receiver
 from nodes.client.send import Sender
@@ -42,18 +43,24 @@ from nodes.uapi.syscalls import (
 _INT = struct.Struct("=i")
 _INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
 _OPTION_MAX = 1024
+_NO_DETACH = (
+    "a socket of a host is not a file descriptor, so it cannot be detached from one; for TLS, set "
+    "context.sslsocket_class = nodes.client.tls.TlsSocket before context.wrap_socket(sock)"
+)
 
 
 # More than 25 methods: socket.socket has 28 that applications know, and each is here. What they do is in the
 # parts that the socket is composed of: Receiver, Sender, BlockingCalls, SocketCalls.
 class Socket:
-    """Use Host.socket(). Threads may share it. `detach` and inheritance by fork are not there: a socket is
-    reached by channels to its endpoint, not by a descriptor."""
+    """Use Host.socket(). Threads may share it, and a forked child has it as well. It is reached by channels
+    to its endpoint and not by a descriptor, so it cannot be detached from one, nor made of one."""
 
-    def __init__(self, calls: SocketCalls, registry: MemoryRegistry, family: int = AF_INET) -> None:
-        self.family = family
+    def __init__(
+        self, calls: SocketCalls, registry: MemoryRegistry, family: int = AF_INET, proto: int = 0
+    ) -> None:
+        self.family = linux.AddressFamily(family)
         self.type = linux.SOCK_STREAM
-        self.proto = 0
+        self.proto = proto
         self._calls = calls
         self._registry = registry
         self._blocking = BlockingCalls(calls)
@@ -63,10 +70,17 @@ class Socket:
         self._opening_poll_file = calls.runtime.lock()
         self._io_refs = 0  # by this and `_closed` socket.SocketIO keeps a socket open
         self._closed = False
+        survives_fork(self)
+
+    def renew(self) -> None:
+        """In a forked child: the socket attaches by a channel of its own when it is used. It closes when
+        parent and child have closed it."""
+        self._opening_poll_file = self._calls.runtime.lock()
+        self._calls.renew()
 
     def dup(self) -> Socket:
         """The same socket, with a timeout of its own; it closes when both are closed."""
-        return Socket(self._calls.dup(), self._registry, self.family)
+        return Socket(self._calls.dup(), self._registry, self.family, self.proto)
 
     # --- names and connections
 
@@ -80,7 +94,8 @@ class Socket:
         timeout_s = self._blocking.timeout_s
         with timeouts.timed(timeout_s):
             accepted, calls = self._calls.accept(Accept(timeout_s))
-        return Socket(calls, self._registry, self.family), _name(accepted.remote, self.family)
+        sock = Socket(calls, self._registry, self.family, self.proto)
+        return sock, _name(accepted.remote, self.family)
 
     def connect(self, address: Address) -> None:
         """Raises ConnectionRefusedError, TimeoutError (also when the peer does not answer), BlockingIOError
@@ -166,6 +181,16 @@ class Socket:
                 if self._calls.closed:  # meanwhile, by another thread, whose close may have seen no file
                     self._poll_file.close()
         return -1 if self._poll_file is None else self._poll_file.fileno()
+
+    def detach(self) -> int:
+        """Refused with EOPNOTSUPP: a descriptor is not the socket. A caller of detach has taken over the
+        descriptor that `fileno` gave (ssl.SSLSocket has, and closes it when this fails), so it is the
+        caller's from now on, and `fileno` opens another."""
+        with self._opening_poll_file:
+            if self._poll_file is not None:
+                self._poll_file.detach()
+                self._poll_file = None
+        raise OSError(errno.EOPNOTSUPP, _NO_DETACH)
 
     # --- receive
 
