@@ -15,6 +15,7 @@ from nodes.client.calls import Calls
 from nodes.client.ethtool import Ethtool
 from nodes.client.fork import survives_fork
 from nodes.client.memory import MemoryRegistry, UserMemory
+from nodes.client.names import HostNames
 from nodes.client.netdev import Netdev
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.client.socket import Socket
@@ -46,7 +47,7 @@ class Host:
     """`name`; `nics`, and of the first NIC `ifname`, `ifindex`, `mtu`, `address` and `address6` (the
     endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `bus` is the
     host's memory bus where its bandwidth is limited, else None. `runtime` is where its calls, and what an
-    application does with it, wait."""
+    application does with it, wait. `names` knows the hosts of the network."""
 
     def __init__(self, path: str, patience_s: float = _HELLO_S, runtime: Runtime = MACHINE) -> None:
         """Raises HostError when no endpoint listens at `path`, or it does not answer within `patience_s`."""
@@ -60,6 +61,7 @@ class Host:
             ) from None
         welcome, fds = self._hello(patience_s)
         self.name = welcome.name
+        self.names = HostNames(path, welcome, runtime)
         self.kernel_address = welcome.kernel_address or None
         self.nics = welcome.nics
         first = welcome.nics[0]
@@ -109,7 +111,7 @@ class Host:
         if proto not in (0, linux.IPPROTO_TCP):
             raise OSError(errno.EPROTONOSUPPORT, f"protocol {proto}: a host has 0 or IPPROTO_TCP alone")
         calls = SocketCalls.open(self._calls.path, family, self.runtime)
-        sock = Socket(calls, self._registry, family, proto)
+        sock = Socket(calls, self._registry, self.names.resolve, family, proto)
         if type & linux.SOCK_NONBLOCK:
             sock.setblocking(False)
         return sock

@@ -15,12 +15,13 @@ from socket import AF_INET, AF_INET6
 from typing import Any, cast
 
 from nodes.client import timeouts
-from nodes.client.address import Address, numeric
+from nodes.client.address import Address, Resolve, numeric
 from nodes.client.ancillary import Ancillary
 from nodes.client.blocking_calls import BlockingCalls
 from nodes.client.fork import survives_fork
 from nodes.client.memory import MemoryRegistry
 from nodes.client.receive import Receiver
+from nodes.client.runtime import Runtime
 from nodes.client.send import Sender
 from nodes.client.socket_calls import SocketCalls
 from nodes.uapi.syscalls import (
@@ -56,13 +57,15 @@ class Socket:
     to its endpoint and not by a descriptor, so it cannot be detached from one, nor made of one."""
 
     def __init__(
-        self, calls: SocketCalls, registry: MemoryRegistry, family: int = AF_INET, proto: int = 0
-    ) -> None:
+        self, calls: SocketCalls, registry: MemoryRegistry, resolve: Resolve, family: int = AF_INET,
+        proto: int = 0,
+    ) -> None:  # fmt: skip
         self.family = linux.AddressFamily(family)
         self.type = linux.SOCK_STREAM
         self.proto = proto
         self._calls = calls
         self._registry = registry
+        self._resolve = resolve
         self._blocking = BlockingCalls(calls)
         self._receiver = Receiver(self._blocking, registry, family)
         self._sender = Sender(self._blocking, registry)
@@ -78,14 +81,19 @@ class Socket:
         self._opening_poll_file = self._calls.runtime.lock()
         self._calls.renew()
 
+    @property
+    def runtime(self) -> Runtime:
+        """Where its calls wait."""
+        return self._calls.runtime
+
     def dup(self) -> Socket:
         """The same socket, with a timeout of its own; it closes when both are closed."""
-        return Socket(self._calls.dup(), self._registry, self.family, self.proto)
+        return Socket(self._calls.dup(), self._registry, self._resolve, self.family, self.proto)
 
     # --- names and connections
 
     def bind(self, address: Address) -> None:
-        self._calls.call(Bind(*numeric(address, self.family, "bind")), Done)
+        self._calls.call(Bind(*numeric(address, self.family, "bind", self._resolve)), Done)
 
     def listen(self, backlog: int = 128) -> None:
         self._calls.call(Listen(backlog), Done)
@@ -94,13 +102,13 @@ class Socket:
         timeout_s = self._blocking.timeout_s
         with timeouts.timed(timeout_s):
             accepted, calls = self._calls.accept(Accept(timeout_s))
-        sock = Socket(calls, self._registry, self.family, self.proto)
+        sock = Socket(calls, self._registry, self._resolve, self.family, self.proto)
         return sock, _name(accepted.remote, self.family)
 
     def connect(self, address: Address) -> None:
         """Raises ConnectionRefusedError, TimeoutError (also when the peer does not answer), BlockingIOError
         and so on."""
-        host, port = numeric(address, self.family, "connect")
+        host, port = numeric(address, self.family, "connect", self._resolve)
         self._blocking.call(Connect(host, port, self._blocking.timeout_s), Done)
 
     def connect_ex(self, address: Address) -> int:
