@@ -28,6 +28,7 @@ from nodes.uapi.syscalls import (
     Accept,
     Bind,
     Connect,
+    Disconnect,
     Done,
     DontNeed,
     GetNames,
@@ -120,6 +121,11 @@ class Socket:
         except OSError as refused:
             return refused.errno or errno.EAGAIN
         return 0
+
+    def disconnect(self) -> None:
+        """connect(2) with AF_UNSPEC, for which socket.socket has no words: the connection is reset, a
+        listener stops, and the socket may connect or listen again."""
+        self._calls.call(Disconnect(), Done)
 
     def getsockname(self) -> Address:
         return _name(self._calls.call(GetNames(), SocketNames).local, self.family)

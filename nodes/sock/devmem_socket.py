@@ -35,6 +35,8 @@ from nodes.uapi import socket as uapi
 
 _CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
 SOMAXCONN = 4096  # sysctl net.core.somaxconn: the longest accept queue
+# What tcp_disconnect leaves an error after: tcp_need_reset, and SYN_SENT.
+_CUT = (*_CONNECTING, State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2)
 _MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
 
 
@@ -259,6 +261,13 @@ class DevmemSocket:
             self._disconnect(now)
             raise error(number)
         self.socket_state = SocketState.CONNECTED
+
+    def disconnect(self, now: float) -> None:
+        """connect(2) with AF_UNSPEC (tcp_disconnect). ECONNRESET is pending where the connection was cut."""
+        state, pending = self.state, self._error
+        self._disconnect(now)
+        self._error = errno.ECONNRESET if state in _CUT else pending
+        self.stack.touch(self)
 
     def _disconnect(self, now: float) -> None:
         """Return to the state after bind; connections in the accept queue are reset (tcp_disconnect)."""

@@ -136,6 +136,14 @@ class ConnectCall(_SocketCall[syscalls.Connect]):
         return Done()
 
 
+class DisconnectCall(_SocketCall[syscalls.Disconnect]):
+    __slots__ = ()
+
+    def attempt(self, now: float, _wait: bool) -> Done:
+        self._sock.disconnect(now)
+        return Done()
+
+
 class BindCall(_SocketCall[syscalls.Bind]):
     __slots__ = ()
 

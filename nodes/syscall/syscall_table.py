@@ -23,6 +23,7 @@ _SOCKET_CALLS: dict[type, Callable[[DevmemSocket, Any, Caller], SystemCall]] = {
     syscalls.Bind: socket_calls.BindCall,
     syscalls.Listen: socket_calls.ListenCall,
     syscalls.Connect: socket_calls.ConnectCall,
+    syscalls.Disconnect: socket_calls.DisconnectCall,
     syscalls.Accept: socket_calls.AcceptCall,
     syscalls.Shutdown: socket_calls.ShutdownCall,
     syscalls.ReadErrQueue: socket_calls.ReadErrQueueCall,

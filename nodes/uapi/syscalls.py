@@ -214,6 +214,11 @@ class Connect(Request, frozen=True):
     timeout_s: float | None
 
 
+class Disconnect(Request, frozen=True):
+    """connect(2) with AF_UNSPEC -> Done: the connection is reset, a listener stops, and the socket may bind,
+    connect or listen again."""
+
+
 class Accept(Request, frozen=True):
     """-> Accepted, the first connection of the accept queue."""
 
@@ -355,7 +360,7 @@ class Failed(Reply, frozen=True):
 
 AnyRequest = (
     Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | GetStats | GetSnmp | GetSockets | Netlink
-    | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Accept | Shutdown | Watch
+    | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect | Accept | Shutdown | Watch
     | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt | DontNeed | GetSockOpt
 )
 AnyReply = (

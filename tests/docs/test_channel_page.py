@@ -38,7 +38,7 @@ def test_every_request_says_what_answers_it_and_every_part_has_a_meaning() -> No
     assert all(len(meaning) > 3 for meaning in meanings.values())
 
 
-def test_a_record_is_one_packet_an_array_whose_head_is_the_name_as_the_page_says() -> None:
+def test_a_record_is_one_packet_an_array_whose_head_is_its_name() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         channel = Channel(ours)

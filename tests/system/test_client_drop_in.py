@@ -201,7 +201,7 @@ def test_the_drop_in_module_is_the_host_for_tcp_and_linux_for_the_rest(hosts: Ho
             h1.socket(*arguments)
 
 
-def test_an_ssl_context_without_our_class_refuses_and_closes_no_descriptor_of_ours(
+def test_an_ssl_context_without_our_class_refuses_and_closes_nothing_of_ours(
     hosts: Hosts, certificate: Path
 ) -> None:
     _, trust = contexts(certificate)
