@@ -11,6 +11,7 @@ import errno
 import socket as linux
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from socket import AF_INET, AF_INET6
 from typing import Any, cast
 
@@ -43,12 +44,20 @@ from nodes.uapi.syscalls import (
 )
 
 _INT = struct.Struct("=i")
+_LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
 _INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
 _OPTION_MAX = 1024
 _NO_DETACH = (
     "a socket of a host is not a file descriptor, so it cannot be detached from one; for TLS, set "
     "context.sslsocket_class = nodes.client.tls.TlsSocket before context.wrap_socket(sock)"
 )
+
+
+@dataclass(slots=True)
+class Lingering:
+    """Whether SO_LINGER makes the close of a socket wait, for all objects that dup made of it."""
+
+    on: bool = False
 
 
 # More than 25 methods: socket.socket has 28 that applications know, and each is here. What they do is in the
@@ -59,7 +68,7 @@ class Socket:
 
     def __init__(
         self, calls: SocketCalls, registry: MemoryRegistry, resolve: Resolve, family: int = AF_INET,
-        proto: int = 0,
+        proto: int = 0, lingering: Lingering | None = None,
     ) -> None:  # fmt: skip
         self.family = linux.AddressFamily(family)
         self.type = linux.SOCK_STREAM
@@ -72,6 +81,7 @@ class Socket:
         self._sender = Sender(self._blocking, registry)
         self._poll_file: linux.socket | None = None
         self._opening_poll_file = calls.runtime.lock()
+        self._lingering = lingering or Lingering()
         self._io_refs = 0  # by this and `_closed` socket.SocketIO keeps a socket open
         self._closed = False
         survives_fork(self)
@@ -89,7 +99,8 @@ class Socket:
 
     def dup(self) -> Socket:
         """The same socket, with a timeout of its own; it closes when both are closed."""
-        return Socket(self._calls.dup(), self._registry, self._resolve, self.family, self.proto)
+        calls = self._calls.dup()
+        return Socket(calls, self._registry, self._resolve, self.family, self.proto, self._lingering)
 
     # --- names and connections
 
@@ -103,7 +114,8 @@ class Socket:
         timeout_s = self._blocking.timeout_s
         with timeouts.timed(timeout_s):
             accepted, calls = self._calls.accept(Accept(timeout_s))
-        sock = Socket(calls, self._registry, self._resolve, self.family, self.proto)
+        lingering = Lingering(self._lingering.on)
+        sock = Socket(calls, self._registry, self._resolve, self.family, self.proto, lingering)
         return sock, _name(accepted.remote, self.family)
 
     def connect(self, address: Address) -> None:
@@ -140,9 +152,12 @@ class Socket:
         self._calls.call(Shutdown(how), Done)
 
     def close(self) -> None:
-        """A call that another thread is blocked in goes on; files of makefile keep the socket open."""
+        """A call that another thread is blocked in goes on; files of makefile keep the socket open. With
+        SO_LINGER it waits as Linux's close does."""
         self._closed = True
         if self._io_refs <= 0:
+            if self._lingering.on and not self._calls.closed:
+                self._calls.linger()
             self._calls.close()
             if self._poll_file is not None:
                 self._poll_file.close()
@@ -276,7 +291,10 @@ class Socket:
             if not _INT_MIN <= value <= _INT_MAX:
                 raise OverflowError(f"socket option of {value}: an int of 32 bits, or bytes")
             value = _INT.pack(value)
-        return self._calls.call(SetSockOpt(level, option, bytes(value)), Done).value
+        done = self._calls.call(SetSockOpt(level, option, bytes(value)), Done).value
+        if (level, option) == (linux.SOL_SOCKET, linux.SO_LINGER):
+            self._lingering.on = all(_LINGER.unpack_from(value))  # on, and for how many seconds
+        return done
 
     def dontneed(self, tokens: bytes) -> None:
         """SO_DEVMEM_DONTNEED without waiting for an answer: for receives in a pipeline."""

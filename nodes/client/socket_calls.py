@@ -18,6 +18,7 @@ from nodes.uapi.syscalls import (
     Accept,
     Accepted,
     AttachSocket,
+    Close,
     Done,
     OpenSocket,
     Reply,
@@ -134,6 +135,17 @@ class SocketCalls:
             calls.close()
             raise
         return calls
+
+    def linger(self) -> None:
+        """Close as the last holder of a socket with SO_LINGER: wait until the endpoint says that everything
+        is acknowledged, or that the time is over."""
+        calls = self._take()
+        self._close_idle()
+        try:
+            with suppress(OSError):  # the time is over, or the endpoint is
+                calls.call(Close(), Done)
+        finally:
+            self._give_back(calls)
 
     def close(self) -> None:
         """A call that another thread is blocked in goes on, as in Linux; its channel closes after it."""

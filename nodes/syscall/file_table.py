@@ -129,7 +129,8 @@ class FileTable:
 
     def _close(self, file: OpenFile, now: float) -> None:
         del self._by_handle[file.handle], self._by_socket[file.socket]
-        file.socket.close(now)
+        if not file.socket.closed:  # by Close, whose channel ends now
+            file.socket.close(now)
         if file.poll_file is not None:
             file.poll_file.close()
             file.poll_file = None

@@ -31,6 +31,7 @@ _SOCKET_CALLS: dict[type, Callable[[DevmemSocket, Any, Caller], SystemCall]] = {
     syscalls.SetSockOpt: socket_calls.SetSockOptCall,
     syscalls.GetSockOpt: socket_calls.GetSockOptCall,
     syscalls.Watch: file_calls.WatchCall,
+    syscalls.Close: file_calls.CloseCall,
 }
 _PROCESS_CALLS: dict[type, Callable[[Any, Caller], SystemCall]] = {
     syscalls.Hello: process_calls.HelloCall,

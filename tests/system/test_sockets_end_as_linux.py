@@ -1,4 +1,4 @@
-"""connect(2) with AF_UNSPEC on Linux's own sockets and on ours."""
+"""How sockets end, on Linux's own and on ours: connect(2) with AF_UNSPEC, and closes that linger."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nodes.client.host import Host
 from tests.system.both_stacks import (
     CLOSE,
     CLOSED_PORT,
+    CONTENT,
     ESTABLISHED,
     FIN_WAIT_2,
     LISTEN,
@@ -202,3 +203,61 @@ def test_established_is_what_a_disconnect_ends(network: Network, hosts: tuple[Ho
         assert state_of(near) == CLOSE
 
     answer_alike(network, hosts, [script])
+
+
+def filled(world: World) -> tuple[Sock, Sock]:
+    """A connection whose peer does not read, and takes no more."""
+    near, far = world.connected()
+    near.setblocking(False)
+    try:
+        while True:
+            near.send(CONTENT)
+    except BlockingIOError:
+        return near, far
+
+
+def close_took(sock: Sock) -> float:
+    begun = time.monotonic()
+    sock.close()
+    return time.monotonic() - begun
+
+
+def a_lingering_close_waits_for_what_is_not_acknowledged(world: World) -> None:
+    near, _ = filled(world)
+    near.setsockopt(SOL, socket.SO_LINGER, struct.pack("=ii", 1, 1))
+    world.ask(lambda: 0.9 < close_took(near) < PATIENCE_S)
+    near, far = filled(world)
+    near.setsockopt(SOL, socket.SO_LINGER, struct.pack("=ii", 1, 60))
+
+    def read_all() -> None:
+        while far.recv(1 << 20):
+            pass
+
+    reader = threading.Timer(0.3, read_all)
+    reader.start()
+    world.ask(lambda: 0.2 < close_took(near) < PATIENCE_S)
+    reader.join(PATIENCE_S)
+    world.ask(reader.is_alive)
+
+
+def a_close_does_not_wait_without_a_reason(world: World) -> None:
+    near, _ = filled(world)
+    near.setsockopt(SOL, socket.SO_LINGER, struct.pack("=ii", 0, 60))
+    world.ask(lambda: close_took(near) < PATIENCE_S)
+    near, far = world.connected()
+    near.setsockopt(SOL, socket.SO_LINGER, struct.pack("=ii", 1, 60))
+    near.sendall(b"all of it")
+    world.ask(lambda: close_took(near) < PATIENCE_S)
+    world.ask(far.recv, 100)
+    world.ask(far.recv, 100)
+    near, _ = filled(world)
+    near.setsockopt(SOL, socket.SO_LINGER, struct.pack("=ii", 1, 60))
+    other = near.dup()
+    world.ask(lambda: close_took(near) < PATIENCE_S)
+    other.setsockopt(SOL, socket.SO_LINGER, struct.pack("=ii", 1, 1))
+    world.ask(lambda: 0.9 < close_took(other) < PATIENCE_S)
+
+
+def test_close_lingers_as_linux(network: Network, hosts: tuple[Host, Host]) -> None:
+    scripts = [a_lingering_close_waits_for_what_is_not_acknowledged, a_close_does_not_wait_without_a_reason]
+    answer_alike(network, hosts, scripts)
