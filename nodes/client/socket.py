@@ -8,6 +8,7 @@ kernel returns, `wait_completions` blocks for zero-copy sends, `dontneed` return
 from __future__ import annotations
 
 import errno
+import os
 import socket as linux
 import struct
 from collections.abc import Iterable
@@ -136,8 +137,14 @@ class Socket:
 
     def disconnect(self) -> None:
         """connect(2) with AF_UNSPEC, for which socket.socket has no words: the connection is reset, a
-        listener stops, and the socket may connect or listen again."""
+        listener stops, and the socket may connect or listen again. `fileno()` stays; an epoll has to be
+        told of it again."""
         self._calls.call(Disconnect(), Done)
+        with self._opening_poll_file:
+            if self._poll_file is not None:  # the endpoint has opened another where this one shows a hang-up
+                _, (fd,) = self._calls.call_for_fds(Watch(), Done)
+                os.dup2(fd, self._poll_file.fileno(), inheritable=False)
+                os.close(fd)
 
     def getsockname(self) -> Address:
         return _name(self._calls.call(GetNames(), SocketNames).local, self.family)

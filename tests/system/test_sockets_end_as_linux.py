@@ -101,6 +101,22 @@ def a_disconnected_socket_connects_again(world: World) -> None:
         server.close()
 
 
+def a_hang_up_is_over_after_a_disconnect(world: World) -> None:
+    near, far = world.connected()
+    listener, address = world.listener()
+    far.close()
+    near.shutdown(socket.SHUT_WR)
+    until(lambda: bool(polled(near) & select.POLLHUP))
+    disconnect(near)
+    near.getsockopt(SOL, socket.SO_ERROR)
+    near.setblocking(True)
+    near.connect(address)
+    until(lambda: polled(near) == select.POLLOUT)
+    world.ask(polled, near)
+    listener.accept()[0].close()
+    until_ended(near)
+
+
 def a_listener_disconnects_and_its_queue_is_reset(world: World) -> None:
     listener, address = world.listener()
     client = world.open()
@@ -185,7 +201,8 @@ def a_blocked_reader_is_woken(world: World) -> None:
 SCRIPTS = (
     a_fresh_socket_disconnects, an_established_connection_is_reset,
     the_pending_error_of_a_disconnect_meets_the_next_call, a_disconnected_socket_connects_again,
-    a_listener_disconnects_and_its_queue_is_reset, an_attempt_to_connect_is_given_up,
+    a_hang_up_is_over_after_a_disconnect, a_listener_disconnects_and_its_queue_is_reset,
+    an_attempt_to_connect_is_given_up,
     a_half_closed_connection_disconnects, unread_data_and_a_shutdown_are_forgotten,
     a_refused_socket_disconnects, a_blocked_reader_is_woken,
 )  # fmt: skip
