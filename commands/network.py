@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands.channel_access import OWNER_ALONE, ChannelAccess
 from nodes.client.host import Host, HostError
 from nodes.host_config import HostConfig, HostOptions, NicConfig, encode
 from topologies.mininet.fabric import Fabric, FabricError
@@ -44,12 +45,14 @@ class StartedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRequest:
-    """`run_dir` is for logs, captures and traces. `standing`: see inventory.Record."""
+    """`run_dir` is for logs, captures and traces. `standing`: see inventory.Record. `access`: of other users
+    to the channels."""
 
     topology: Topology
     run_dir: Path
     config: NetworkConfig
     standing: bool = False
+    access: ChannelAccess = OWNER_ALONE
 
 
 def start_network(request: NetworkRequest, check: Callable[[], None], stack: ExitStack) -> StartedNetwork:
@@ -78,6 +81,7 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
         inventory.add_process(fabric.spawn(each.name, argv, f"{each.name}.log"))
     hosts = tuple(StartedHost(each.name, each.channel) for each in configs)
     _wait_ready(hosts, watch)
+    request.access.grant(channels)
     for host in hosts:
         inventory.add_host(host.name, Path(host.channel), fabric.shell_pid(host.name))
     return StartedNetwork(hosts, inventory, watch)

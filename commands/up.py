@@ -1,6 +1,7 @@
 """The command up: a network with an endpoint in every host, which measures nothing.
 
-In: words of a command line. Out: the hosts' addresses on stdout. Owns the network until a signal ends it.
+In: words of a command line. Out: the hosts' addresses and channels on stdout. Owns the network until a
+signal ends it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
+from commands.channel_access import ChannelAccess
 from commands.checks import topology_of
 from commands.network import NetworkRequest, start_network
 from commands.offer import Given, offers
@@ -39,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hosts: Annotated[int, Option("How many hosts.")] = 2
 
 
-@offers(Asked, NetworkConfig, Place)
+@offers(Asked, NetworkConfig, Place, ChannelAccess)
 def command(_context: typer.Context, given: Given) -> None:
     """A network with an endpoint in every host, for exec, netdev and ethtool, until Ctrl-C or `down`."""
     stop = Stop()
@@ -49,7 +51,8 @@ def command(_context: typer.Context, given: Given) -> None:
     check_nic_model(config)
     check_place(run_dir)
     with stop:
-        _keep_up(NetworkRequest(network, run_dir, config, standing=True), stop.check)
+        access = given.record(ChannelAccess)
+        _keep_up(NetworkRequest(network, run_dir, config, standing=True, access=access), stop.check)
 
 
 def _keep_up(request: NetworkRequest, check: Callable[[], None]) -> NoReturn:
@@ -58,17 +61,18 @@ def _keep_up(request: NetworkRequest, check: Callable[[], None]) -> NoReturn:
     with ExitStack() as stack:
         started = start_network(request, check, stack)
         print(f"run {name} is up; Ctrl-C or `run.py down --run {name}` ends it")
-        _print_addresses(request.topology)
+        _print_addresses(request.topology, {host.name: host.channel for host in started.hosts})
         while True:
             started.watch()
             time.sleep(_WATCH_S)
 
 
-def _print_addresses(topology: Topology) -> None:
-    """A line a NIC: the endpoint's addresses, then those of Linux's own stack."""
+def _print_addresses(topology: Topology, channels: dict[str, str]) -> None:
+    """A line a NIC: the endpoint's addresses, those of Linux's own stack, and the host's channel."""
     for host in topology.hosts:
         for nic in host.nics:
             label = host.name if len(host.nics) == 1 else nic.interface
             endpoint = f"{nic.endpoint_address:<14} {nic.endpoint_address6:<15}"
             kernel = f"{nic.kernel_address:<14} {nic.kernel_address6}"
-            print(f"{label:<6} {endpoint} kernel {kernel}".rstrip(), flush=True)
+            where = f"channel {channels[host.name]}"
+            print(f"{label:<6} {endpoint} kernel {kernel:<23} {where}", flush=True)

@@ -12,7 +12,9 @@ from __future__ import annotations
 import os
 from typing import TypeVar
 
-from nodes.client.runtime import MACHINE, Runtime
+from nodes.client.bindings import Bindings
+from nodes.client.fork import ReopenedChannel
+from nodes.client.runtime import MACHINE, ClientChannel, Runtime
 from nodes.uapi.channel import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, Failed, Hello, Reply, Request, Welcome
 
@@ -34,11 +36,12 @@ class Calls:
     def __init__(self, path: str, runtime: Runtime = MACHINE) -> None:
         self.path = path
         self.runtime = runtime
-        self._channel = runtime.connect(path)
+        self._channel: ClientChannel = runtime.connect(path)
         self._turn = runtime.lock()
         self.reply_pending = False  # whether a reply may come that no call waits for
         self._discarding = runtime.lock()
         self._discard: object | None = None  # identifies the discarding that has yet to be done
+        self.bindings = Bindings(path)  # what ends with the channel
 
     def hello(self, patience_s: float) -> tuple[Welcome, list[int]]:
         """Ask the endpoint for the host's name and addresses. Raises TimeoutError when it does not answer
@@ -110,8 +113,16 @@ class Calls:
         except OSError:
             pass  # the next call fails in the same way, and says so
 
+    def renew(self) -> None:
+        """This process is a forked child: the channel, and what was bound through it, is the parent's."""
+        self.bindings.forget()
+        self._turn, self._discarding = self.runtime.lock(), self.runtime.lock()
+        self._discard, self.reply_pending = None, False
+        self._channel = ReopenedChannel(self._channel, self.path, self.runtime)
+
     def hang_up(self) -> None:
         """Close, and return when the endpoint has undone what was done through this channel."""
+        self.bindings.forget()
         self._channel.hang_up(_HANG_UP_S)
 
     def close(self) -> None:

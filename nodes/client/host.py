@@ -8,11 +8,14 @@ closes, the endpoint drops what was registered and unbinds what was bound throug
 
 from __future__ import annotations
 
+import errno
 import socket as linux
 
 from nodes.client.calls import Calls
 from nodes.client.ethtool import Ethtool
+from nodes.client.fork import survives_fork
 from nodes.client.memory import MemoryRegistry, UserMemory
+from nodes.client.names import HostNames
 from nodes.client.netdev import Netdev
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.client.socket import Socket
@@ -32,6 +35,7 @@ from nodes.uapi.syscalls import (
 )
 
 _HELLO_S = 10.0
+_TYPE_FLAGS = linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC
 HostStats = Stats  # what Host.stats() returns
 
 
@@ -43,7 +47,7 @@ class Host:
     """`name`; `nics`, and of the first NIC `ifname`, `ifindex`, `mtu`, `address` and `address6` (the
     endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `bus` is the
     host's memory bus where its bandwidth is limited, else None. `runtime` is where its calls, and what an
-    application does with it, wait."""
+    application does with it, wait. `names` knows the hosts of the network."""
 
     def __init__(self, path: str, patience_s: float = _HELLO_S, runtime: Runtime = MACHINE) -> None:
         """Raises HostError when no endpoint listens at `path`, or it does not answer within `patience_s`."""
@@ -57,6 +61,7 @@ class Host:
             ) from None
         welcome, fds = self._hello(patience_s)
         self.name = welcome.name
+        self.names = HostNames(path, welcome, runtime)
         self.kernel_address = welcome.kernel_address or None
         self.nics = welcome.nics
         first = welcome.nics[0]
@@ -67,6 +72,15 @@ class Host:
         self.netdev = Netdev(self._calls)
         self.ethtool = Ethtool(self._calls, self.ifindex)
         self._registry = MemoryRegistry()
+        survives_fork(self)
+
+    def renew(self) -> None:
+        """In a forked child: the object opens a control channel of its own when it is used. Bindings and
+        registered memory stay the parent's."""
+        self._calls.renew()
+        self._registry.clear()
+        if self.bus is not None:
+            self.bus.renew()
 
     def _hello(self, patience_s: float) -> tuple[Welcome, list[int]]:
         path = self._calls.path
@@ -82,10 +96,25 @@ class Host:
             self._calls.close()
             raise HostError(f"the endpoint at {path!r} ended before it answered; see what it said") from None
 
-    def socket(self, family: int = linux.AF_INET) -> Socket:
-        """A new TCP socket of the host's stack, AF_INET or AF_INET6. With AF_INET6 it speaks IPv4 too, to
-        addresses like ::ffff:10.0.0.1, unless IPV6_V6ONLY is set."""
-        return Socket(SocketCalls.open(self._calls.path, family, self.runtime), self._registry, family)
+    @property
+    def path(self) -> str:
+        """Of the system-call channel."""
+        return self._calls.path
+
+    def socket(self, family: int = linux.AF_INET, type: int = linux.SOCK_STREAM, proto: int = 0) -> Socket:
+        """A new TCP socket of the host's stack, with the arguments of socket.socket: AF_INET or AF_INET6,
+        SOCK_STREAM (SOCK_NONBLOCK may be set), 0 or IPPROTO_TCP. With AF_INET6 it speaks IPv4 too, to
+        addresses like ::ffff:10.0.0.1, unless IPV6_V6ONLY is set. Raises OSError EPROTONOSUPPORT and
+        ESOCKTNOSUPPORT for other kinds of sockets."""
+        if type & ~_TYPE_FLAGS != linux.SOCK_STREAM:
+            raise OSError(errno.ESOCKTNOSUPPORT, f"socket type {type}: a host has SOCK_STREAM (TCP) alone")
+        if proto not in (0, linux.IPPROTO_TCP):
+            raise OSError(errno.EPROTONOSUPPORT, f"protocol {proto}: a host has 0 or IPPROTO_TCP alone")
+        calls = SocketCalls.open(self._calls.path, family, self.runtime)
+        sock = Socket(calls, self._registry, self.names.resolve, family, proto)
+        if type & linux.SOCK_NONBLOCK:
+            sock.setblocking(False)
+        return sock
 
     def kernel_socket(self) -> linux.socket:
         """A TCP socket of Linux, made in the host's network namespace: it keeps that namespace in whichever
@@ -124,7 +153,8 @@ class Host:
 
     def close(self) -> None:
         """Unbind and unregister what was bound and registered through this object; that is done when it
-        returns. Sockets stay open: they have channels of their own."""
+        returns. Sockets stay open: they have channels of their own. A forked child ends what the child has
+        bound and registered."""
         self._calls.hang_up()
         if self.bus is not None:
             self.bus.close()

@@ -33,9 +33,10 @@ class UserMemory:
         registry.add(self._address, size, self.id)
 
     def close(self) -> None:
-        """Unregister; sockets no longer recognise its buffers."""
-        self._registry.remove(self._address)
-        self._calls.call(UnregisterMemory(self.id), Done)
+        """Unregister; sockets no longer recognise its buffers. A forked child only unmaps: what is
+        registered is its parent's."""
+        if self._registry.remove(self._address):
+            self._calls.call(UnregisterMemory(self.id), Done)
         self.region.close()
 
 
@@ -50,9 +51,18 @@ class MemoryRegistry:
         bisect.insort(self._starts, address)
         self._regions[address] = (size, memory)
 
-    def remove(self, address: int) -> None:
+    def remove(self, address: int) -> bool:
+        """Returns whether it was there."""
+        if address not in self._regions:
+            return False
         self._starts.remove(address)
         del self._regions[address]
+        return True
+
+    def clear(self) -> None:
+        """In a forked child, whose parent has registered the memory: it is read into inline."""
+        self._starts.clear()
+        self._regions.clear()
 
     def span(self, buffer: memoryview) -> Span | None:
         """Where in registered memory `buffer` lies; None when it lies elsewhere, or is read-only (its address

@@ -17,6 +17,7 @@ from nodes.client.calls import Calls, SystemCallError
 from nodes.uapi.syscalls import Netlink, NetlinkReply
 
 Attributes = dict[str, Any]
+_BINDS = ("bind-rx", "bind-tx")
 
 
 class Family:
@@ -60,10 +61,17 @@ class Family:
 
 
 class Netdev(Family):
-    """A binding ends when the Host that made it is closed, or when its process ends."""
+    """A binding ends when the Host that made it is closed, or when its process ends. It also ends when Host
+    and Netdev are collected, with a ResourceWarning."""
 
     def __init__(self, calls: Calls) -> None:
         super().__init__(calls, "netdev")
+
+    def do(self, operation: str, attributes: Attributes | None = None) -> Any:
+        reply = super().do(operation, attributes)
+        if operation in _BINDS:
+            self._calls.bindings.add(reply["id"])
+        return reply
 
     def bind_rx(self, attributes: Attributes) -> Attributes:
         """Bind a dma-buf to rx queues; returns {"id": dmabuf_id}. Needs CAP_NET_ADMIN."""

@@ -8,24 +8,29 @@ kernel returns, `wait_completions` blocks for zero-copy sends, `dontneed` return
 from __future__ import annotations
 
 import errno
+import os
 import socket as linux
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from socket import AF_INET, AF_INET6
 from typing import Any, cast
 
 from nodes.client import timeouts
-from nodes.client.address import Address, numeric
+from nodes.client.address import Address, Resolve, numeric
 from nodes.client.ancillary import Ancillary
 from nodes.client.blocking_calls import BlockingCalls
+from nodes.client.fork import survives_fork
 from nodes.client.memory import MemoryRegistry
 from nodes.client.receive import Receiver
+from nodes.client.runtime import Runtime
 from nodes.client.send import Sender
 from nodes.client.socket_calls import SocketCalls
 from nodes.uapi.syscalls import (
     Accept,
     Bind,
     Connect,
+    Disconnect,
     Done,
     DontNeed,
     GetNames,
@@ -40,38 +45,68 @@ from nodes.uapi.syscalls import (
 )
 
 _INT = struct.Struct("=i")
+_LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
 _INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
 _OPTION_MAX = 1024
+_NO_DETACH = (
+    "a socket of a host is not a file descriptor, so it cannot be detached from one; for TLS, set "
+    "context.sslsocket_class = nodes.client.tls.TlsSocket before context.wrap_socket(sock)"
+)
+
+
+@dataclass(slots=True)
+class Lingering:
+    """Whether SO_LINGER makes the close of a socket wait, for all objects that dup made of it."""
+
+    on: bool = False
 
 
 # More than 25 methods: socket.socket has 28 that applications know, and each is here. What they do is in the
 # parts that the socket is composed of: Receiver, Sender, BlockingCalls, SocketCalls.
 class Socket:
-    """Use Host.socket(). Threads may share it. `detach` and inheritance by fork are not there: a socket is
-    reached by channels to its endpoint, not by a descriptor."""
+    """Use Host.socket(). Threads may share it, and a forked child has it as well. It is reached by channels
+    to its endpoint and not by a descriptor, so it cannot be detached from one, nor made of one."""
 
-    def __init__(self, calls: SocketCalls, registry: MemoryRegistry, family: int = AF_INET) -> None:
-        self.family = family
+    def __init__(
+        self, calls: SocketCalls, registry: MemoryRegistry, resolve: Resolve, family: int = AF_INET,
+        proto: int = 0, lingering: Lingering | None = None,
+    ) -> None:  # fmt: skip
+        self.family = linux.AddressFamily(family)
         self.type = linux.SOCK_STREAM
-        self.proto = 0
+        self.proto = proto
         self._calls = calls
         self._registry = registry
+        self._resolve = resolve
         self._blocking = BlockingCalls(calls)
         self._receiver = Receiver(self._blocking, registry, family)
         self._sender = Sender(self._blocking, registry)
         self._poll_file: linux.socket | None = None
         self._opening_poll_file = calls.runtime.lock()
+        self._lingering = lingering or Lingering()
         self._io_refs = 0  # by this and `_closed` socket.SocketIO keeps a socket open
         self._closed = False
+        survives_fork(self)
+
+    def renew(self) -> None:
+        """In a forked child: the socket attaches by a channel of its own when it is used. It closes when
+        parent and child have closed it."""
+        self._opening_poll_file = self._calls.runtime.lock()
+        self._calls.renew()
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where its calls wait."""
+        return self._calls.runtime
 
     def dup(self) -> Socket:
         """The same socket, with a timeout of its own; it closes when both are closed."""
-        return Socket(self._calls.dup(), self._registry, self.family)
+        calls = self._calls.dup()
+        return Socket(calls, self._registry, self._resolve, self.family, self.proto, self._lingering)
 
     # --- names and connections
 
     def bind(self, address: Address) -> None:
-        self._calls.call(Bind(*numeric(address, self.family, "bind")), Done)
+        self._calls.call(Bind(*numeric(address, self.family, "bind", self._resolve)), Done)
 
     def listen(self, backlog: int = 128) -> None:
         self._calls.call(Listen(backlog), Done)
@@ -80,12 +115,14 @@ class Socket:
         timeout_s = self._blocking.timeout_s
         with timeouts.timed(timeout_s):
             accepted, calls = self._calls.accept(Accept(timeout_s))
-        return Socket(calls, self._registry, self.family), _name(accepted.remote, self.family)
+        lingering = Lingering(self._lingering.on)
+        sock = Socket(calls, self._registry, self._resolve, self.family, self.proto, lingering)
+        return sock, _name(accepted.remote, self.family)
 
     def connect(self, address: Address) -> None:
         """Raises ConnectionRefusedError, TimeoutError (also when the peer does not answer), BlockingIOError
         and so on."""
-        host, port = numeric(address, self.family, "connect")
+        host, port = numeric(address, self.family, "connect", self._resolve)
         self._blocking.call(Connect(host, port, self._blocking.timeout_s), Done)
 
     def connect_ex(self, address: Address) -> int:
@@ -97,6 +134,17 @@ class Socket:
         except OSError as refused:
             return refused.errno or errno.EAGAIN
         return 0
+
+    def disconnect(self) -> None:
+        """connect(2) with AF_UNSPEC, for which socket.socket has no words: the connection is reset, a
+        listener stops, and the socket may connect or listen again. `fileno()` stays; an epoll has to be
+        told of it again."""
+        self._calls.call(Disconnect(), Done)
+        with self._opening_poll_file:
+            if self._poll_file is not None:  # the endpoint has opened another where this one shows a hang-up
+                _, (fd,) = self._calls.call_for_fds(Watch(), Done)
+                os.dup2(fd, self._poll_file.fileno(), inheritable=False)
+                os.close(fd)
 
     def getsockname(self) -> Address:
         return _name(self._calls.call(GetNames(), SocketNames).local, self.family)
@@ -111,9 +159,12 @@ class Socket:
         self._calls.call(Shutdown(how), Done)
 
     def close(self) -> None:
-        """A call that another thread is blocked in goes on; files of makefile keep the socket open."""
+        """A call that another thread is blocked in goes on; files of makefile keep the socket open. With
+        SO_LINGER it waits as Linux's close does."""
         self._closed = True
         if self._io_refs <= 0:
+            if self._lingering.on and not self._calls.closed:
+                self._calls.linger()
             self._calls.close()
             if self._poll_file is not None:
                 self._poll_file.close()
@@ -166,6 +217,16 @@ class Socket:
                 if self._calls.closed:  # meanwhile, by another thread, whose close may have seen no file
                     self._poll_file.close()
         return -1 if self._poll_file is None else self._poll_file.fileno()
+
+    def detach(self) -> int:
+        """Refused with EOPNOTSUPP: a descriptor is not the socket. A caller of detach has taken over the
+        descriptor that `fileno` gave (ssl.SSLSocket has, and closes it when this fails), so it is the
+        caller's from now on, and `fileno` opens another."""
+        with self._opening_poll_file:
+            if self._poll_file is not None:
+                self._poll_file.detach()
+                self._poll_file = None
+        raise OSError(errno.EOPNOTSUPP, _NO_DETACH)
 
     # --- receive
 
@@ -237,7 +298,10 @@ class Socket:
             if not _INT_MIN <= value <= _INT_MAX:
                 raise OverflowError(f"socket option of {value}: an int of 32 bits, or bytes")
             value = _INT.pack(value)
-        return self._calls.call(SetSockOpt(level, option, bytes(value)), Done).value
+        done = self._calls.call(SetSockOpt(level, option, bytes(value)), Done).value
+        if (level, option) == (linux.SOL_SOCKET, linux.SO_LINGER):
+            self._lingering.on = all(_LINGER.unpack_from(value))  # on, and for how many seconds
+        return done
 
     def dontneed(self, tokens: bytes) -> None:
         """SO_DEVMEM_DONTNEED without waiting for an answer: for receives in a pipeline."""

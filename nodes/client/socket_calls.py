@@ -18,6 +18,7 @@ from nodes.uapi.syscalls import (
     Accept,
     Accepted,
     AttachSocket,
+    Close,
     Done,
     OpenSocket,
     Reply,
@@ -38,8 +39,10 @@ class SocketCalls:
         self.runtime = calls.runtime
         self.handle = handle
         self.closed = False
+        self._open = [calls]  # all channels, those in use by a call included
         self._idle = [calls]  # the last one used is the next
-        # Channels with a reply to come: they hold the socket open until another channel does.
+        # Channels with a reply to come, or the parent's in a forked child: they hold the socket open until
+        # another channel does.
         self._abandoned: list[Calls] = []
 
     @classmethod
@@ -119,7 +122,8 @@ class SocketCalls:
 
     def _another(self, patience_s: float | None = None) -> Calls:
         calls = self._attached(patience_s)
-        _close_all(self._abandoned)
+        self._open.append(calls)
+        self._close_all(self._abandoned)
         return calls
 
     def _attached(self, patience_s: float | None = None) -> Calls:
@@ -132,17 +136,37 @@ class SocketCalls:
             raise
         return calls
 
+    def linger(self) -> None:
+        """Close as the last holder of a socket with SO_LINGER: wait until the endpoint says that everything
+        is acknowledged, or that the time is over."""
+        calls = self._take()
+        self._close_idle()
+        try:
+            with suppress(OSError):  # the time is over, or the endpoint is
+                calls.call(Close(), Done)
+        finally:
+            self._give_back(calls)
+
     def close(self) -> None:
         """A call that another thread is blocked in goes on, as in Linux; its channel closes after it."""
         self.closed = True
         self._close_idle()
 
     def _close_idle(self) -> None:
-        _close_all(self._idle)
-        _close_all(self._abandoned)
+        self._close_all(self._idle)
+        self._close_all(self._abandoned)
 
+    def _close_all(self, channels: list[Calls]) -> None:
+        with suppress(IndexError):
+            while True:
+                calls = channels.pop()
+                with suppress(ValueError):  # a close by another thread was faster
+                    self._open.remove(calls)
+                calls.close()
 
-def _close_all(channels: list[Calls]) -> None:
-    with suppress(IndexError):
-        while True:
-            channels.pop().close()
+    def renew(self) -> None:
+        """This process is a forked child: the next call attaches a channel of its own. The parent's channels
+        hold the socket open until then, and end here as descriptors alone."""
+        self._idle, self._abandoned = [], [*self._open]
+        if self.closed:
+            self._close_idle()

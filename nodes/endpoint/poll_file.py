@@ -114,6 +114,10 @@ class PollFile:
         """The descriptor; to pass it on is to duplicate it."""
         return self._file.fileno()
 
+    @property
+    def ended(self) -> bool:
+        return bool(self._events & (POLLRDHUP | POLLHUP))
+
     def update(self) -> None:
         """Show what the socket is ready for now."""
         self.show(poll_events(self._polled))

@@ -55,6 +55,10 @@ class MemoryBus:
                 fcntl.lockf(self.fd, fcntl.LOCK_UN)
         return float(done_at) - QUEUE_S
 
+    def renew(self) -> None:
+        """This process is a forked child: no thread of its own holds the mutex."""
+        self._mutex = threading.Lock()
+
     def close(self) -> None:
         """Unmap the state and close `fd`; the bus goes on for other processes."""
         self._state.close()

@@ -32,6 +32,8 @@ class What(enum.StrEnum):
 
 
 class Route(msgspec.Struct, frozen=True):
+    """What moved bytes, between which places, and of what kind."""
+
     initiator: Initiator
     source: Place
     destination: Place

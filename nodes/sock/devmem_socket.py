@@ -35,6 +35,8 @@ from nodes.uapi import socket as uapi
 
 _CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
 SOMAXCONN = 4096  # sysctl net.core.somaxconn: the longest accept queue
+# What tcp_disconnect leaves an error after: tcp_need_reset, and SYN_SENT.
+_CUT = (*_CONNECTING, State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2)
 _MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
 
 
@@ -256,12 +258,14 @@ class DevmemSocket:
             raise BlockingIOError(waiting, os.strerror(waiting))
         if self.state is State.CLOSED:
             number = self.take_error() or errno.ECONNABORTED
-            self._disconnect(now)
+            self.disconnect(now)
             raise error(number)
         self.socket_state = SocketState.CONNECTED
 
-    def _disconnect(self, now: float) -> None:
-        """Return to the state after bind; connections in the accept queue are reset (tcp_disconnect)."""
+    def disconnect(self, now: float) -> None:
+        """Return to the state after bind, as connect(2) with AF_UNSPEC does; connections in the accept queue
+        are reset. ECONNRESET is pending where a connection was cut (tcp_disconnect)."""
+        pending = errno.ECONNRESET if self.state in _CUT else self._error
         if self.connection is not None:
             self.connection.abort(now)
             self.absorb()
@@ -271,10 +275,12 @@ class DevmemSocket:
         self.remote, self.local = (0, 0), (self.bound[0], self.local[1])
         self._send_shutdown = self.receive_shutdown = False
         self.route = None
-        self.bytes_sent = self.errqueue.last_end = self.syn_queue_length = self.soft_error = self._error = 0
+        self.bytes_sent = self.errqueue.last_end = self.syn_queue_length = self.soft_error = 0
+        self._error = pending
         self.recv_queue.release_all()
         self._drop_accept_queue(now)
         self.listening = False
+        self.stack.touch(self)
 
     # --- data: see recvmsg and sendmsg
 
@@ -302,9 +308,7 @@ class DevmemSocket:
             self.socket_state = SocketState.DISCONNECTING if failed else SocketState.CONNECTED
         if self.listening or state is State.SYN_SENT:
             if how != socket.SHUT_WR or not self.listening:
-                self._disconnect(now)
-                self._error = errno.ECONNRESET if state is State.SYN_SENT else 0
-                self.stack.touch(self)
+                self.disconnect(now)
             return
         if how != socket.SHUT_WR:
             self.receive_shutdown = True

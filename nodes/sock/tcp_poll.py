@@ -41,6 +41,11 @@ def poll_events(sock: DevmemSocket) -> int:
     return events if sending and not _writable(sock, connection) else events | POLLOUT
 
 
+def is_closing(sock: DevmemSocket) -> bool:
+    """Whether data or the FIN of a closed socket are not acknowledged yet (sk_stream_closing)."""
+    return sock.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+
+
 def _writable(sock: DevmemSocket, connection: Connection) -> bool:
     """Whether a third of the send buffer is free."""
     return 2 * connection.send_room >= sock.bytes_sent - connection.bytes_acked

@@ -10,6 +10,7 @@ import errno
 import socket
 
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.tcp_poll import is_closing
 from nodes.syscall.sockaddr import names_of
 from nodes.syscall.system_call import Caller
 from nodes.uapi import syscalls
@@ -44,6 +45,28 @@ class AttachSocketCall:
 
     def attempt(self, _now: float, _wait: bool) -> syscalls.SocketNames:
         return names_of(self._caller.kernel.files.attach(self._caller, self._handle))
+
+
+class CloseCall:
+    """The last close of a socket that lingers: it waits while the stream is
+    closing (sk_stream_wait_close in net/core/stream.c)."""
+
+    __slots__ = ("_caller", "_sock")
+
+    def __init__(self, sock: DevmemSocket, _request: syscalls.Close, caller: Caller) -> None:
+        self._sock = sock
+        self._caller = caller
+
+    def attempt(self, now: float, _wait: bool) -> Done:
+        sock = self._sock
+        if not sock.closed:
+            file = self._caller.kernel.files.file_of(sock)
+            if not (sock.options.linger and file is not None and len(file.holders) == 1):
+                return Done()
+            sock.close(now)
+        if is_closing(sock):
+            raise BlockingIOError(errno.EAGAIN, "the peer has not acknowledged everything")
+        return Done()
 
 
 class WatchCall:

@@ -23,6 +23,10 @@ class PollFile(Protocol):
     @property
     def fd(self) -> int: ...
 
+    @property
+    def ended(self) -> bool:
+        """Whether it shows POLLRDHUP or POLLHUP, which it cannot take back."""
+
     def update(self) -> None:
         """Show what the socket is ready for now."""
 
@@ -114,6 +118,17 @@ class FileTable:
                 each.poll_file = file.poll_file
         return file.poll_file
 
+    def begin_anew(self, sock: DevmemSocket) -> None:
+        """`sock` was disconnected: a poll file that has shown the end of the connection is given up, and
+        `watch` opens another."""
+        file = self._by_socket[sock]
+        if file.poll_file is not None and file.poll_file.ended:
+            file.poll_file.close()
+            file.poll_file = None
+            self.poll_files -= 1
+            for each in file.holders:
+                each.poll_file = None
+
     def release(self, holder: Holder, now: float) -> None:
         """The channel is closed: its socket closes if no other channel serves it, and so do connections that
         it accepted and that no channel serves."""
@@ -129,7 +144,8 @@ class FileTable:
 
     def _close(self, file: OpenFile, now: float) -> None:
         del self._by_handle[file.handle], self._by_socket[file.socket]
-        file.socket.close(now)
+        if not file.socket.closed:  # by Close, whose channel ends now
+            file.socket.close(now)
         if file.poll_file is not None:
             file.poll_file.close()
             file.poll_file = None

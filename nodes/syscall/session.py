@@ -30,6 +30,7 @@ from nodes.uapi.channel import ChannelClosed
 from nodes.uapi.syscalls import (
     Accept,
     AnyRequest,
+    Close,
     Connect,
     DontNeed,
     Failed,
@@ -248,6 +249,8 @@ def _deadline(request: AnyRequest, sock: DevmemSocket | None, now: float) -> flo
     SO_RCVTIMEO and SO_SNDTIMEO count for a call that sets no timeout of its own (sock_rcvtimeo,
     sock_sndtimeo)."""
     timeout_s: float | None = getattr(request, "timeout_s", 0.0)
+    if isinstance(request, Close) and sock is not None:
+        return now + sock.options.linger_s
     if timeout_s is None and sock is not None:
         if isinstance(request, RecvMsg | Accept):
             timeout_s = sock.options.receive_timeout_s

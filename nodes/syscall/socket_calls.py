@@ -136,6 +136,19 @@ class ConnectCall(_SocketCall[syscalls.Connect]):
         return Done()
 
 
+class DisconnectCall:
+    __slots__ = ("_files", "_sock")
+
+    def __init__(self, sock: DevmemSocket, _request: syscalls.Disconnect, caller: Caller) -> None:
+        self._sock = sock
+        self._files = caller.kernel.files
+
+    def attempt(self, now: float, _wait: bool) -> Done:
+        self._sock.disconnect(now)
+        self._files.begin_anew(self._sock)
+        return Done()
+
+
 class BindCall(_SocketCall[syscalls.Bind]):
     __slots__ = ()
 

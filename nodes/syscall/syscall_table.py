@@ -23,6 +23,7 @@ _SOCKET_CALLS: dict[type, Callable[[DevmemSocket, Any, Caller], SystemCall]] = {
     syscalls.Bind: socket_calls.BindCall,
     syscalls.Listen: socket_calls.ListenCall,
     syscalls.Connect: socket_calls.ConnectCall,
+    syscalls.Disconnect: socket_calls.DisconnectCall,
     syscalls.Accept: socket_calls.AcceptCall,
     syscalls.Shutdown: socket_calls.ShutdownCall,
     syscalls.ReadErrQueue: socket_calls.ReadErrQueueCall,
@@ -30,6 +31,7 @@ _SOCKET_CALLS: dict[type, Callable[[DevmemSocket, Any, Caller], SystemCall]] = {
     syscalls.SetSockOpt: socket_calls.SetSockOptCall,
     syscalls.GetSockOpt: socket_calls.GetSockOptCall,
     syscalls.Watch: file_calls.WatchCall,
+    syscalls.Close: file_calls.CloseCall,
 }
 _PROCESS_CALLS: dict[type, Callable[[Any, Caller], SystemCall]] = {
     syscalls.Hello: process_calls.HelloCall,

@@ -214,6 +214,11 @@ class Connect(Request, frozen=True):
     timeout_s: float | None
 
 
+class Disconnect(Request, frozen=True):
+    """connect(2) with AF_UNSPEC -> Done: the connection is reset, a listener stops, and the socket may bind,
+    connect or listen again."""
+
+
 class Accept(Request, frozen=True):
     """-> Accepted, the first connection of the accept queue."""
 
@@ -331,6 +336,12 @@ class Shutdown(Request, frozen=True):
     how: int
 
 
+class Close(Request, frozen=True):
+    """close(2) of a socket with SO_LINGER -> Done when its data and its FIN are acknowledged; EAGAIN when the
+    time of SO_LINGER has passed. A socket that another channel serves as well stays open, and one without
+    SO_LINGER closes with its channel. Close the channel next."""
+
+
 class Watch(Request, frozen=True):
     """-> Done with the socket's poll file, a descriptor that polls as the socket does: the same one for all
     channels of the socket."""
@@ -355,8 +366,8 @@ class Failed(Reply, frozen=True):
 
 AnyRequest = (
     Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | GetStats | GetSnmp | GetSockets | Netlink
-    | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Accept | Shutdown | Watch
-    | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt | DontNeed | GetSockOpt
+    | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect | Accept | Shutdown | Close
+    | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt | DontNeed | GetSockOpt
 )
 AnyReply = (
     Welcome | Stats | Snmp | Sockets | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value

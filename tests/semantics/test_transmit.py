@@ -80,7 +80,7 @@ def sender(hosts: TwoHosts) -> Sender:
 def unconnected() -> Socket:
     """A client's socket whose endpoint only opens it: the client's own checks refuse the rest."""
     runtime = SimulatedRuntime(lambda request: Done(1) if isinstance(request, OpenSocket) else None)
-    return Socket(SocketCalls.open("simulated", AF_INET, runtime), MemoryRegistry())
+    return Socket(SocketCalls.open("simulated", AF_INET, runtime), MemoryRegistry(), lambda *_: None)
 
 
 @pytest.mark.parametrize("body", [b"", bytes(2), bytes(3), bytes(8)])

@@ -110,3 +110,21 @@ def test_all_holders_share_one_poll_file_that_goes_with_the_socket(
         files.release(channel, hosts.now)
     assert poll_file.closed
     assert files.poll_files == 0
+
+
+def test_a_disconnected_socket_gets_another_poll_file_if_its_own_has_ended(
+    hosts: TwoHosts, files: FileTable
+) -> None:
+    channel, sock = Channel(), hosts.a.socket()
+    files.install(channel, sock)
+    first = files.watch(sock)
+    files.begin_anew(sock)
+    assert files.watch(sock) is first
+    files.hang_up()
+    files.begin_anew(sock)
+    assert isinstance(first, Polled)
+    assert first.closed
+    assert channel.poll_file is None
+    assert files.watch(sock) is channel.poll_file is not first
+    assert files.poll_files == 1
+    files.release(channel, hosts.now)

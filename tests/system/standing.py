@@ -34,7 +34,10 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.P
         assert process.stdout.readline().startswith("run it is up")
         for i in (1, 2):
             ours, linux = f"10.0.1.{i}/16 fd00::1:{i}/64", f"10.0.0.{i}/16 fd00::{i}/64"
-            assert " ".join(process.stdout.readline().split()) == f"h{i} {ours} kernel {linux}"
+            said, _, channel = " ".join(process.stdout.readline().split()).rpartition(" channel ")
+            assert said == f"h{i} {ours} kernel {linux}"
+            assert Path(channel).is_socket()
+            assert Path(channel).parent.stat().st_mode & 0o777 == 0o700
         yield process
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
