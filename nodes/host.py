@@ -153,7 +153,7 @@ class Host:
                 link = links[ifindex]
                 for skb in device.poll(BUDGET):  # frames beyond the budget make the next turn begin at once
                     stack.receive(skb, link, now)
-        stack.end_batch()
+        stack.end_batch(now)
 
     def _next_timeout(self) -> float | None:
         times = [self.stack.next_timeout(), self.calls.next_timeout()]
