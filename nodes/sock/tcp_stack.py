@@ -125,6 +125,8 @@ class TcpStack:
             self._tables.ports.stop_listening(sock)
             for child in self._tables.children_of(sock):
                 child.listener = None
+                if child.in_handshake and child.connection is not None:
+                    child.connection.discard()
                 child.close(now)
 
     # --- a host's turn
