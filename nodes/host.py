@@ -162,6 +162,8 @@ class Host:
                 link = links[ifindex]
                 for skb in device.poll(BUDGET):  # frames beyond the budget make the next turn begin at once
                     stack.receive(skb, link, now)
+                if device.placement.csum_bad:
+                    stack.count_csum_errors(device.placement.take_csum_bad())
         stack.end_batch(now)
 
     def _next_timeout(self) -> float | None:

@@ -147,6 +147,12 @@ class TcpStack:
         if sock.in_handshake:  # at once: the backlog holds within a batch too
             self._absorb(sock)
 
+    def count_csum_errors(self, count: int) -> None:
+        """The NIC dropped so many TCP packets whose checksum is wrong; Linux drops them here."""
+        self.tcp.mib.TcpInSegs += count
+        self.tcp.mib.TcpInErrs += count
+        self.inet.mib.TcpInCsumErrors += count
+
     def end_batch(self, now: float) -> None:
         """The devices have no more frames for now: sockets take what their connections received."""
         received, self._received = self._received, {}
