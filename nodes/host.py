@@ -130,10 +130,19 @@ class Host:
     def turn(self, now: float, readable: Collection[int] | None = None) -> float | None:
         """One turn; returns when the next is due: `now` for at once, None for not before a frame or a call
         arrives. `readable`: the ifindexes of wires that have frames, None for all."""
+        self.receive(now, readable)
+        return self.transmit(now)
+
+    def receive(self, now: float, readable: Collection[int] | None = None) -> None:
+        """The first half of a turn: frames, then timers. Calls that arrived with the frames are made between
+        the halves, so that they meet what the frames brought."""
         if self._capture is not None:
             self._capture.advance(now)
         self._receive(now, readable)
         self.stack.handle_timeouts(now)
+
+    def transmit(self, now: float) -> float | None:
+        """The second half: blocked calls go on, and connections send; returns as `turn` does."""
         self.calls.retry(now)
         more = self.stack.transmit(now)
         if self.stack.changed and self.calls.observed:
@@ -153,7 +162,9 @@ class Host:
                 link = links[ifindex]
                 for skb in device.poll(BUDGET):  # frames beyond the budget make the next turn begin at once
                     stack.receive(skb, link, now)
-        stack.end_batch()
+                if device.placement.csum_bad:
+                    stack.count_csum_errors(device.placement.take_csum_bad())
+        stack.end_batch(now)
 
     def _next_timeout(self) -> float | None:
         times = [self.stack.next_timeout(), self.calls.next_timeout()]

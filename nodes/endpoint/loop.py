@@ -1,8 +1,8 @@
 """The endpoint's loop: the only clock, the only poll, the only sleep of the process.
 
-In: readiness of the wires, of channels and of the listening socket; timers. Out: turns of the host, and calls
-handed to sessions. When the host has a memory ceiling, a turn that moved bytes through host memory ends when
-the memory bus has served them.
+In: readiness of the wires, of channels and of the listening socket; timers. Out: turns of the host; calls,
+which are begun after the frames of the same round, as softirqs receive ahead of system calls. When the host
+has a memory ceiling, a turn that moved bytes through host memory ends when the memory bus has served them.
 """
 
 from __future__ import annotations
@@ -87,24 +87,30 @@ class Loop:
         self._poll.register(awake, select.EPOLLIN)
 
     def _serve(self) -> None:
-        clock = time.monotonic
-        next_turn: float | None = clock()
+        next_turn: float | None = time.monotonic()
         while self._running:
-            readable = []
-            for fd, events in self._ready(_wait_s(next_turn, clock())):
-                if fd in self._sessions:
-                    self._sessions[fd].handle(events, clock())
-                elif fd in self._wires:
-                    readable.append(self._wires[fd])
-                elif fd == self._listener_fd:
-                    self._accept()
-            next_turn = self._host.turn(clock(), readable)
-            if self._recordings is not None:
-                next_turn = self._recordings.turn(clock(), next_turn)
-            if readable:
-                self._check_addresses()
-            self._refresh()
-            self._stall()
+            next_turn = self.serve_round(_wait_s(next_turn, time.monotonic()))
+
+    def serve_round(self, wait_s: float) -> float | None:
+        """Wait at most `wait_s` seconds (-1: without limit), then a turn of the host: frames, timers, the
+        calls that arrived beside the frames, packets out. Returns when the next turn is due."""
+        clock, wires = time.monotonic, self._wires
+        ready = self._ready(wait_s)
+        readable = [wires[fd] for fd, _ in ready if fd in wires]
+        self._host.receive(clock(), readable)
+        for fd, events in ready:
+            if fd in self._sessions:
+                self._sessions[fd].handle(events, clock())
+            elif fd == self._listener_fd:
+                self._accept()
+        next_turn = self._host.transmit(clock())
+        if self._recordings is not None:
+            next_turn = self._recordings.turn(clock(), next_turn)
+        if readable:
+            self._check_addresses()
+        self._refresh()
+        self._stall()
+        return next_turn
 
     def _ready(self, wait_s: float) -> list[tuple[int, int]]:
         """What the poll reports. Pacers and impairments need microseconds, and epoll counts milliseconds: for

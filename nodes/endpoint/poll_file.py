@@ -20,6 +20,7 @@ of `file` is made, and taken back, by an operation of its own:
 
   POLLIN     on: notifier sends file a datagram             off: the endpoint receives it from file
   POLLOUT    on: the endpoint receives sink's datagram      off: file sends sink a datagram
+             again, for a new edge: another datagram comes, and the older one is received
   POLLERR    on: notifier connects to file, file sends it   off: SO_ERROR of file is read
              a datagram, and notifier connects to parking
              with that datagram unread: ECONNRESET for file
@@ -43,6 +44,7 @@ from nodes.sock.tcp_poll import poll_events
 _SEND_BUFFER = 8192  # doubled by the kernel
 _FILLING = bytes(4096)  # more than a quarter of that buffer: no POLLOUT, yet another datagram fits
 _DATAGRAM = b"\0"
+_WAKES_MAX = 64  # of one update: more processes do not wait for one socket
 _DONTWAIT = socket.MSG_DONTWAIT
 _PASS_OVER = suppress(OSError)  # may be entered again, also inside itself
 
@@ -107,6 +109,7 @@ class PollFile:
         self._sink.connect(self._file.getsockname())
         notifier.attach(self._file)
         self._events = POLLOUT  # that the file reports now
+        self._arrivals, self._completed = sock.arrivals, sock.errqueue.completed
         self.update()
 
     @property
@@ -119,13 +122,26 @@ class PollFile:
         return bool(self._events & (POLLRDHUP | POLLHUP))
 
     def update(self) -> None:
-        """Show what the socket is ready for now."""
-        self.show(poll_events(self._polled))
+        """Show what the socket is ready for now. Data, connections and completions that arrived since the
+        last update wake those who wait, though the events stay: a new edge of EPOLLET, and one process of
+        EPOLLEXCLUSIVE for each connection (sock_def_readable, sock_def_error_report)."""
+        sock, before = self._polled, self._events
+        arrived, self._arrivals = sock.arrivals - self._arrivals, sock.arrivals
+        completed, self._completed = sock.errqueue.completed > self._completed, sock.errqueue.completed
+        self.show(poll_events(sock), completed)
+        if arrived and self._events & POLLIN and not self._events & POLLRDHUP:
+            for _ in range(min(arrived - (not before & POLLIN), _WAKES_MAX)):
+                with _PASS_OVER:
+                    self._notifier.make_readable(self._file)
+                    self._file.recv(1, _DONTWAIT)  # the older datagram: one is there at any moment
 
-    def show(self, events: int) -> None:
-        """Report `events` from now on. After POLLHUP only a POLLERR can be taken back, and none be made."""
+    def show(self, events: int, new_error: bool = False) -> None:
+        """Report `events` from now on; with `new_error` POLLERR is a new edge, if it is among them. After
+        POLLHUP only a POLLERR can be taken back, and none be made."""
         changed = events ^ self._events
-        if not changed or (self._events & POLLHUP and not changed & POLLERR):
+        if self._events & POLLHUP and not changed & POLLERR:
+            return
+        if not changed and not (new_error and events & POLLERR):
             return
         with _PASS_OVER:
             if self._events & POLLERR:  # even if it is to stay: the next call on the file would fail with it

@@ -68,13 +68,13 @@ class Inet:
     def next_timeout(self) -> float | None:
         """When handle_timeout has work; the path MTUs have a timeout of their own."""
         times = [link.neighbours.next_timeout() for link in self.links.values()]
-        times.append(self.input.fragments.next_timeout())
+        times.append(self.input.next_timeout())
         return min((at for at in times if at is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
         for link in self.links.values():
             link.neighbours.handle_timeout(now)
-        self.input.fragments.handle_timeout(now)
+        self.input.handle_timeout(now)
 
 
 def _addresses(interface: Interface) -> tuple[IfAddress, IfAddress]:

@@ -10,14 +10,25 @@ from __future__ import annotations
 import bisect
 from dataclasses import dataclass, field
 
+from nodes.inet.link import Link
 from nodes.inet.mib import IpMib
 from nodes.wire import ipv4, ipv6
 from nodes.wire.ip import IpFragment
 
 MEMORY_MAX = 4 << 20
-KEPT_S = 30.0  # IPv6 would allow 60
+KEPT_S, KEPT_V6_S = 30.0, 60.0  # sysctls ipfrag_time and ip6frag_time
 PACKET_MAX = 0xFFFF
 _PIECE_COST = 256  # bytes of bookkeeping a fragment: a flood of tiny ones is bounded too
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFragment:
+    """What an ICMP error must know of the first fragment: the packet, from its IP header on; from which link
+    and MAC it came."""
+
+    packet: bytes
+    link: Link
+    mac: bytes
 
 
 @dataclass(slots=True)
@@ -26,6 +37,7 @@ class _Partial:
 
     expires_at: float
     header: bytes = b""  # the IP header, of the first fragment
+    first: FirstFragment | None = None
     total: int = -1  # payload bytes, known with the last fragment
     have: int = 0
     cost: int = 0
@@ -34,19 +46,25 @@ class _Partial:
 
 
 class IpFragments:
-    def __init__(self, mib: IpMib) -> None:
+    """Of one version of IP. `kept_s`: how long a packet may take to become whole."""
+
+    def __init__(self, mib: IpMib, kept_s: float = KEPT_S) -> None:
         self._mib = mib
+        self._kept_s = kept_s
         self._partial: dict[tuple[int, ...], _Partial] = {}  # the oldest first
         self._cost = 0
 
-    def add(self, fragment: IpFragment, now: float) -> bytes | None:
-        """The whole packet, with an unfragmented header, if this was its last missing fragment."""
+    def add(self, fragment: IpFragment, now: float, first: FirstFragment | None = None) -> bytes | None:
+        """The whole packet, with an unfragmented header, if this was its last missing fragment. `first`: how
+        the fragment with offset 0 came."""
         v6 = fragment.header[0] >> 4 == 6
         self._count("Reqds", v6)
         partial = self._partial.get(fragment.key)
         if partial is None:
-            partial = self._partial[fragment.key] = _Partial(now + KEPT_S)
+            partial = self._partial[fragment.key] = _Partial(now + self._kept_s)
         fits = self._insert(partial, fragment)
+        if fits and first is not None:
+            partial.first = first
         if fits is None:
             return None
         if not fits:
@@ -101,13 +119,18 @@ class IpFragments:
     def next_timeout(self) -> float | None:
         return next(iter(self._partial.values())).expires_at if self._partial else None
 
-    def handle_timeout(self, now: float) -> None:
-        """Drop the packets that were not completed in time."""
+    def handle_timeout(self, now: float) -> list[FirstFragment]:
+        """Drop the packets that were not completed in time; of those whose first fragment came, returns
+        it."""
+        firsts = []
         while self._partial:
             key, partial = next(iter(self._partial.items()))
             if partial.expires_at > now:
-                return
+                break
+            if partial.first is not None:
+                firsts.append(partial.first)
             v6 = len(key) == ipv6.FRAGMENT_KEY_FIELDS
             self._drop(key)
             self._count("Timeout", v6)
             self._count("Fails", v6)
+        return firsts

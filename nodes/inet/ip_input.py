@@ -8,7 +8,7 @@ Source: ip_rcv, ip_local_deliver (net/ipv4/ip_input.c), ipv6_rcv (net/ipv6/ip6_i
 from __future__ import annotations
 
 from nodes.inet.icmp import IcmpInput
-from nodes.inet.ip_fragment import IpFragments
+from nodes.inet.ip_fragment import KEPT_V6_S, FirstFragment, IpFragments
 from nodes.inet.link import Link
 from nodes.inet.mib import IpMib
 from nodes.machine.cpu import Cpu
@@ -30,6 +30,7 @@ class IpInput:
         self._cpu = cpu
         self._mib = mib
         self.fragments = IpFragments(mib)
+        self.fragments6 = IpFragments(mib, KEPT_V6_S)
 
     def receive(self, skb: Skb, link: Link, now: float) -> TcpPacket | None:
         """One frame. The skb that is returned owns its payload; otherwise the payload is released."""
@@ -71,9 +72,8 @@ class IpInput:
             return found, skb
         if ours or found.dst in link.groups:
             if found.protocol != ip.TCP:  # there is no TCP to a group
-                start = _ETHERNET + found.header_bytes
-                message = skb.header[start : start + found.payload_bytes]
-                self._icmp.receive(message, found, link, source_mac, now)
+                end = _ETHERNET + found.header_bytes + found.payload_bytes
+                self._icmp.receive(skb.header[_ETHERNET:end], found, link, source_mac, now)
         elif ip.is_ipv6(found.dst):
             self._mib.Ip6InAddrErrors += 1
         else:
@@ -88,11 +88,12 @@ class IpInput:
         if fragment is None:
             if v6:
                 self._mib.Ip6InHdrErrors += 1
+                self._complain(skb, link, now)
             else:
                 self._mib.IpInHdrErrors += 1
         whole = None
         if fragment is not None and skb.payload is None and fragment.key[1] in self._addresses:
-            whole = self.fragments.add(fragment, now)
+            whole = self._add_fragment(skb.header, fragment, v6, link, now)
         ethernet_header = bytes(skb.header[:_ETHERNET])
         skb.release()
         if whole is None:
@@ -103,3 +104,38 @@ class IpInput:
             return None
         _, source_mac, _ = ethernet.parse(packet)
         return self._deliver(Skb(packet, None, checksum_good=False), found, link, source_mac, now)
+
+    def _add_fragment(
+        self, frame: memoryview, fragment: IpFragment, v6: bool, link: Link, now: float
+    ) -> bytes | None:
+        """The whole packet, if this was its last missing fragment."""
+        packet, source_mac = frame[_ETHERNET:], ethernet.parse(frame)[1]
+        if v6 and (problem := ipv6.fragment_problem(fragment)) is not None:
+            self._mib.Ip6InHdrErrors += 1
+            packet = packet[: ipv6.packet_bytes(packet)]
+            self._icmp.send_problem(problem, packet, link, source_mac, now)
+            return None
+        first = None
+        if not fragment.offset:
+            first = FirstFragment(bytes(packet[: ipv6.MIN_MTU]), link, source_mac)
+        return (self.fragments6 if v6 else self.fragments).add(fragment, now, first)
+
+    def _complain(self, skb: Skb, link: Link, now: float) -> None:
+        """An IPv6 packet whose headers cannot be processed; answered if it is whole and for us."""
+        packet = skb.header[_ETHERNET:]
+        size = ipv6.packet_bytes(packet)
+        if not size or size > len(packet) or skb.payload is not None:
+            return
+        dst = int.from_bytes(packet[24:40], "big")
+        if dst in self._addresses or dst in link.groups:
+            self._icmp.complain(packet[:size], link, ethernet.parse(skb.header)[1], now)
+
+    def next_timeout(self) -> float | None:
+        """When a packet is given up that lacks fragments."""
+        times = self.fragments.next_timeout(), self.fragments6.next_timeout()
+        return min((at for at in times if at is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        for fragments in (self.fragments, self.fragments6):
+            for first in fragments.handle_timeout(now):
+                self._icmp.reassembly_timed_out(first, now)

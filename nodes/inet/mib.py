@@ -40,6 +40,8 @@ class IpMib:
     IcmpInDestUnreachs: int = 0
     IcmpOutMsgs: int = 0
     IcmpOutEchoReps: int = 0
+    IcmpOutDestUnreachs: int = 0
+    IcmpOutTimeExcds: int = 0
     Icmp6InMsgs: int = 0
     Icmp6InErrors: int = 0
     Icmp6InCsumErrors: int = 0
@@ -48,6 +50,13 @@ class IpMib:
     Icmp6InPktTooBigs: int = 0
     Icmp6OutMsgs: int = 0
     Icmp6OutEchoReplies: int = 0
+    Icmp6OutDestUnreachs: int = 0
+    Icmp6OutTimeExcds: int = 0
+    Icmp6OutParmProblems: int = 0
+    UdpNoPorts: int = 0
+    UdpInErrors: int = 0
+    Udp6NoPorts: int = 0
+    Udp6InErrors: int = 0
     TcpInCsumErrors: int = 0
     TcpExtListenOverflows: int = 0
     TcpExtListenDrops: int = 0

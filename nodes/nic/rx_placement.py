@@ -41,6 +41,7 @@ class RxPlacement:
         self._linear_pool = linear_pool
         self._place_split = self._split if nic.exact else self._fixed_split
         self.header_buffer = Region.anonymous(PAGE_SIZE)  # room for headers; `_grow` extends it
+        self.csum_bad = 0  # frames with a wrong TCP checksum since `take_csum_bad`
 
     def receive(self, frame: RxFrame, parsed: Parsed, rxq: RxQueue) -> Skb | None:
         """Take the peeked frame off the wire and place it, counting it in `rxq`. None: it was dropped,
@@ -165,8 +166,14 @@ class RxPlacement:
         if frame.checksum_good or self._dma.tcp_checksum_good(skb.header, parsed.l4_start, views):
             return skb
         rxq.counters.rx_csum_bad += 1
+        self.csum_bad += 1
         skb.release()
         return None
+
+    def take_csum_bad(self) -> int:
+        """How many frames were dropped for a wrong TCP checksum since the last call."""
+        count, self.csum_bad = self.csum_bad, 0
+        return count
 
     def close(self) -> None:
         """Give up the linear pool, which drains as its pages come back."""

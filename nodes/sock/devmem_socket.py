@@ -145,6 +145,7 @@ class DevmemSocket:
         self.listening = False
         self.backlog = 0
         self.accept_queue: deque[DevmemSocket] = deque()
+        self.arrivals = 0  # of data and of connections to accept: each wakes pollers (sk_data_ready)
         self.syn_queue_length = 0  # children whose handshake is not finished
         self.listener: DevmemSocket | None = None  # the parent of a child that was not accepted yet
         self.in_handshake = False  # a child whose handshake is not finished
@@ -363,6 +364,7 @@ class DevmemSocket:
         if connection is None:
             return
         received = connection.received
+        self.arrivals += bool(received)
         while received:
             self.recv_queue.append(cast(Frags, received.popleft()))  # TCP is opaque to what it carries
         self.errqueue.acknowledged(connection.bytes_acked)

@@ -134,4 +134,5 @@ def complete_handshake(child: DevmemSocket) -> DevmemSocket | None:
         child.closed = True
         return None
     listener.accept_queue.append(child)
+    listener.arrivals += 1
     return listener

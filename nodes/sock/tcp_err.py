@@ -35,14 +35,14 @@ _PORTS_SEQ = struct.Struct("!HHI")  # the part of a TCP header that an error mus
 
 
 class TcpErrors:
-    """`changed(socket)` is told of the socket whose connection an error affected."""
+    """`changed(socket, now)` is told of the socket whose connection an error affected."""
 
     def __init__(
         self,
         tables: Hashtables,
         path_mtus: PathMtus,
         mib: IpMib,
-        changed: Callable[[DevmemSocket], None],
+        changed: Callable[[DevmemSocket, float], None],
     ) -> None:
         self._tables = tables
         self._path_mtus = path_mtus
@@ -96,7 +96,7 @@ class TcpErrors:
             if not connection.icmp_err.on_unreachable(number, seq):
                 return False
             sock.soft_error = number
-        self._changed(sock)
+        self._changed(sock, now)
         return True
 
 

@@ -23,7 +23,7 @@ from nodes.wire import ethernet, ip, tcp
 from nodes.wire.checksum import fold, partial_sum, pseudo_header_sum
 from nodes.wire.ip import IpHeader
 
-_HANDSHAKE = tcp.SYN | tcp.ACK | tcp.RST
+_OPENS = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN  # of these a listener takes a SYN alone (TCP_LISTEN's case)
 
 
 class TcpRcv:
@@ -103,7 +103,7 @@ class TcpRcv:
             iss = self._tables.timewait.receive(flow, segment, now, reopen=listener is not None)
             if iss is None:
                 return None
-        if listener is not None and header.flags & _HANDSHAKE == tcp.SYN:
+        if listener is not None and header.flags & _OPENS == tcp.SYN:
             segment.drop()  # data on a SYN may be sent again (RFC 9293 section 3.10.7.2)
             return self._receive_syn(listener, segment, flow, now, iss)
         if listener is not None:

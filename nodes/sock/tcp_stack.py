@@ -29,7 +29,7 @@ from nodes.sock.send_pages import SendPages
 from nodes.sock.tcp_err import TcpErrors
 from nodes.sock.tcp_init import ConnectionInit
 from nodes.sock.tcp_rcv import TcpRcv
-from nodes.sock.tcp_xmit import TcpXmit
+from nodes.sock.tcp_xmit import TcpXmit, is_over
 from nodes.sock.timewait import TimewaitTable
 from nodes.tcp.connection import Connection
 from nodes.tcp.netns import TcpNetns
@@ -137,6 +137,8 @@ class TcpStack:
             self._tables.ports.stop_listening(sock)
             for child in self._tables.children_of(sock):
                 child.listener = None
+                if child.in_handshake and child.connection is not None:
+                    child.connection.discard()
                 child.close(now)
 
     def _progress_at(self, next_hop: int) -> float:
@@ -161,22 +163,37 @@ class TcpStack:
         if packet is None:
             return
         sock = self._rcv.receive(*packet, now)
-        if sock is not None:
-            self._received[sock] = None
-            if sock.in_handshake:  # at once: the backlog holds within a batch too
-                self._absorb(sock)
+        if sock is None:
+            return
+        if sock.connection is None or is_over(sock.connection):
+            self._received.pop(sock, None)
+            self._connection_changed(sock, now)
+            return
+        self._received[sock] = None
+        if sock.in_handshake:  # at once: the backlog holds within a batch too
+            self._absorb(sock)
 
-    def end_batch(self) -> None:
+    def count_csum_errors(self, count: int) -> None:
+        """The NIC dropped so many TCP packets whose checksum is wrong; Linux drops them here."""
+        self.tcp.mib.TcpInSegs += count
+        self.tcp.mib.TcpInErrs += count
+        self.inet.mib.TcpInCsumErrors += count
+
+    def end_batch(self, now: float) -> None:
         """The devices have no more frames for now: sockets take what their connections received."""
         received, self._received = self._received, {}
         for sock in received:
-            self._connection_changed(sock)
+            self._connection_changed(sock, now)
 
-    def _connection_changed(self, sock: DevmemSocket) -> None:
-        """The connection of `sock` received segments, a timer or an error."""
-        if sock.connection is not None:
+    def _connection_changed(self, sock: DevmemSocket, now: float) -> None:
+        """The connection of `sock` received segments, a timer or an error. If that ended it, it leaves the
+        table before the next segment is looked at."""
+        connection = sock.connection
+        if connection is not None:
             self._absorb(sock)
             self.touch(sock)
+            if is_over(connection):
+                self._xmit.finish(sock, self._tables, now)
 
     def _absorb(self, sock: DevmemSocket) -> None:
         sock.absorb()
@@ -196,7 +213,7 @@ class TcpStack:
                 continue
             if due <= now:
                 connection.handle_timeout(now)
-                self._connection_changed(sock)
+                self._connection_changed(sock, now)
             else:
                 self._xmit.timers.schedule(sock, due)
 

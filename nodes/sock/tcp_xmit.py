@@ -45,7 +45,7 @@ class TcpXmit:
             connection, route = sock.connection, sock.route
             if connection is None or route is None:
                 continue
-            if route.link.device.tx.stopped:
+            if route.link.device.tx.stopped and not is_over(connection):
                 self._waiting[sock] = None
                 continue
             count, tos, remote = 0, sock.tos, sock.remote[0]
@@ -54,15 +54,24 @@ class TcpXmit:
                 count += 1
             if count >= _SEGMENTS_PER_TURN:
                 self._waiting[sock] = None
-            state = connection.state
-            if state is State.TIME_WAIT:
-                tables.timewait.add(sock.flow, sock, connection.retire(now))
-                self.forget(sock, tables)
-            elif state is State.CLOSED:
-                self.forget(sock, tables)
+            if is_over(connection):
+                self._leave(sock, connection, tables, now)
             else:
                 self.timers.schedule(sock, connection.next_timeout())
         return any(not _is_stopped(sock) for sock in self._waiting)
+
+    def finish(self, sock: DevmemSocket, tables: Hashtables, now: float) -> None:
+        """The connection of `sock` has ended: its last segments leave, and the table forgets it at once. The
+        next segment of the flow then meets TIME-WAIT, a listener or a reset (tcp_done, tcp_time_wait)."""
+        connection = sock.connection
+        assert connection is not None
+        self.flush(sock, now)
+        self._leave(sock, connection, tables, now)
+
+    def _leave(self, sock: DevmemSocket, connection: Connection, tables: Hashtables, now: float) -> None:
+        if connection.state is State.TIME_WAIT:
+            tables.timewait.add(sock.flow, sock, connection.retire(now))
+        self.forget(sock, tables)
 
     def flush(self, sock: DevmemSocket, now: float) -> None:
         """Send the last segments of a connection that has ended, without a turn."""
@@ -89,6 +98,12 @@ class TcpXmit:
         sock = self.timers.first()
         connection: Connection | None = None if sock is None else sock.connection
         return connection is not None and connection.pacing
+
+
+def is_over(connection: Connection) -> bool:
+    """Whether the connection has ended, or only TIME-WAIT is left of it."""
+    state = connection.state
+    return state is State.CLOSED or state is State.TIME_WAIT
 
 
 def _is_stopped(sock: DevmemSocket) -> bool:

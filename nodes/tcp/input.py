@@ -15,7 +15,7 @@ from nodes.tcp.segment import CE, Segment
 from nodes.tcp.seq import MASK, unwrap
 from nodes.tcp.state import FIN_WAIT, Event, State
 from nodes.tcp.tcb import Tcb
-from nodes.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN
+from nodes.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, TcpHeader
 
 _ACK_OF_FIN_STATES = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
@@ -77,7 +77,9 @@ class SegmentInput:
                 segment.drop()
                 return
             seq, flags = seq + 1, flags & ~SYN  # simultaneous open: the SYN again, with the ACK of ours
-        if not self._validate.validate_incoming(segment, seq, flags, now):
+        if not flags & (ACK | RST | SYN):
+            segment.drop()  # whatever its numbers are: it is not answered
+        elif not self._validate.validate_incoming(segment, seq, flags, now):
             segment.drop()
         elif flags & RST:
             self._on_rst_received(seq, now)
@@ -126,17 +128,20 @@ class SegmentInput:
             self._ack.on_ece_received(max(0, ack - before), now)
         if sender.fin_acked and tcb.state in _ACK_OF_FIN_STATES:
             tcb.fire(Event.ACK_OF_FIN, now)
-        return tcb.state is not State.CLOSED
+        return tcb.state is not State.CLOSED and tcb.time_wait is None
 
     def _process_text(self, segment: Segment, seq: int, flags: int, now: float) -> None:
         """RFC 9293 section 3.10.7.4, sixth to eighth: payload and FIN. Urgent data is ordinary data (RFC
         6093)."""
         tcb, payload, receiver = self._tcb, segment.payload, self._receiver
+        if receiver.fin_received and seq >= receiver.rcv_nxt:
+            segment.drop()  # beyond the end of the peer's stream there is nothing to acknowledge
+            return
         if payload is not None:
             end = seq + len(payload)
-            if end > receiver.rcv_nxt and (tcb.orphan or (tcb.rcv_shutdown and tcb.state in FIN_WAIT)):
+            if end > receiver.rcv_nxt and self._has_no_reader():
                 payload.release()
-                self._abort_on_data(now)
+                self._abort_on_data(segment.header)
                 return
             output = tcb.output
             if output.ecn and receiver.on_ecn_bits_received(
@@ -152,15 +157,22 @@ class SegmentInput:
         if fin_taken:
             tcb.fire(Event.FIN, now)
 
-    def _abort_on_data(self, now: float) -> None:
-        """Payload that no process will read is answered by a RST (RFC 1122 section 4.2.2.13)."""
+    def _has_no_reader(self) -> bool:
+        """Whether new payload would be read by no process: the application has closed, the peer's stream has
+        ended, or both directions were shut down."""
+        tcb = self._tcb
+        return tcb.orphan or self._receiver.fin_received or (tcb.rcv_shutdown and tcb.state in FIN_WAIT)
+
+    def _abort_on_data(self, header: TcpHeader) -> None:
+        """Payload that no process will read is answered by a RST (RFC 1122 section 4.2.2.13) that takes its
+        sequence number from the segment, so that a peer that missed our FIN believes it
+        (tcp_v4_send_reset)."""
         tcb = self._tcb
         tcb.config.netns.mib.TcpExtTCPAbortOnData += 1
+        self._send_reset(Segment(header))
+        tcb.end(errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET)
         if tcb.orphan:
-            tcb.abort(now)
-        else:
-            tcb.replies.append(tcb.output.reset(now))
-            tcb.end(errno.ECONNRESET)
+            tcb.release_received()
 
     def _send_reset(self, segment: Segment) -> None:
         """A RST that answers a segment which does not fit the handshake (tcp_v4_send_reset)."""

@@ -18,7 +18,8 @@ _MAX_BLOCKS = 4  # SACK blocks that fit a header without timestamps
 
 
 class _Range:
-    """Contiguous bytes [start, end) beyond a hole, as the list of payloads in which they came."""
+    """Contiguous bytes [start, end) beyond a hole, as the list of payloads in which they came. The last
+    number may be the FIN's, which has no payload."""
 
     __slots__ = ("end", "payloads", "start")
 
@@ -60,6 +61,21 @@ class Reassembly:
         ranges[first:last] = [merged]
         self._recent = [merged, *(each for each in self._recent if each not in touched)][:_MAX_BLOCKS]
         return duplicate
+
+    def insert_fin(self, seq: int) -> bool:
+        """A FIN beyond a hole is reported by SACK as payload is: it becomes the last number of a range. False
+        if payload from behind it was received, which contradicts it."""
+        ranges = self._ranges
+        last = ranges[-1] if ranges else None
+        if last is not None and last.end > seq:
+            return False
+        if last is not None and last.end == seq:
+            last.end = seq + 1
+        else:
+            last = _Range(seq, seq + 1, [])
+            ranges.append(last)
+        self._recent = [last, *(each for each in self._recent if each is not last)][:_MAX_BLOCKS]
+        return True
 
     @staticmethod
     def _merge(

@@ -142,6 +142,8 @@ class Receiver:
         taken = self.reassembly.take(self.rcv_nxt)
         if taken is not None:
             end, payloads = taken
+            if self.fin_seq is not None:
+                end = min(end, self.fin_seq)  # `take_fin` takes the FIN's number
             self.unread_bytes += end - self.rcv_nxt
             self.rcv_nxt = end
             self.received.extend(payloads)
@@ -150,7 +152,11 @@ class Receiver:
         """The peer's FIN has sequence number `seq`, inside the window. Returns whether it is in order."""
         self.ack_due = True
         if self.fin_seq is None and seq >= self.rcv_nxt:
-            self.fin_seq = seq
+            if seq == self.rcv_nxt or self.reassembly.insert_fin(seq):
+                self.fin_seq = seq
+        elif seq == self.fin_seq:  # again: a D-SACK reports it, together with payload before it
+            first, end = self.duplicate_sack or (seq, seq)
+            self.duplicate_sack = (first if end == seq else seq, seq + 1)
         return self.take_fin()
 
     def take_fin(self) -> bool:
@@ -159,6 +165,7 @@ class Receiver:
             return False
         self.fin_received = True
         self.rcv_nxt += 1
+        self.reassembly.clear()  # what lay behind the FIN, which a sane peer does not send
         return True
 
     def consumed(self, count: int) -> None:

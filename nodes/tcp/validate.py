@@ -68,6 +68,8 @@ class Validate:
             inside = nxt <= seq <= max(nxt, receiver.rcv_adv)
         else:
             inside = seq + length > nxt and (seq < receiver.rcv_adv or seq == nxt)
+            if seq == receiver.rcv_adv and receiver.fin_received and not receiver.unread_bytes:
+                inside = True  # at the edge exactly; behind the peer's FIN it will be ignored
         if inside or flags & RST:
             if inside and not flags & (RST | SYN):
                 self.rcv_tstamp = now
@@ -80,8 +82,8 @@ class Validate:
                 self.rcv_tstamp = now
             self._send_dupack(now, _PROBE_RATELIMIT_S if is_probe else _INVALID_RATELIMIT_S)
             return False
-        if seq < nxt and length > (flags & FIN):
-            receiver.duplicate_sack = (seq, min(nxt, seq + length - (flags & FIN)))
+        if seq < nxt:
+            receiver.duplicate_sack = (seq, min(nxt, seq + length))  # a FIN has its number, too
         receiver.ack_due = True
         return False
 

@@ -9,17 +9,18 @@ from nodes.wire.checksum import internet_checksum
 
 ECHO_REPLY, ECHO_REQUEST = 0, 8
 UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 11, 12
-FRAGMENTATION_NEEDED = 4  # a code of UNREACHABLE
+PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, FRAGMENTATION_NEEDED = 2, 3, 4  # codes of UNREACHABLE
 _ERRORS = frozenset({UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM})
 _HEADER_BYTES = 8  # the quoted packet follows
-QUOTE_MAX = 548 - _HEADER_BYTES  # the IP packet then has at most 576 bytes (RFC 1812 section 4.3.2.3)
+QUOTE_MAX = 576 - 20 - _HEADER_BYTES  # the IP packet then has at most 576 bytes (RFC 1812 section 4.3.2.3)
 
 _ERROR = struct.Struct("!BBHHH")
 
 
 @dataclass(frozen=True, slots=True)
 class IcmpError:
-    """An error of ICMP or ICMPv6. `mtu`: of "fragmentation needed" and "packet too big"; 0: not given.
+    """An error of ICMP or ICMPv6. `mtu`: of "fragmentation needed" and "packet too big"; 0: not given. In an
+    ICMPv6 "parameter problem" that is sent, it is the pointer.
     `quote`: the beginning of the packet that caused the error."""
 
     type: int

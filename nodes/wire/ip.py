@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-ICMP, TCP, ICMPV6 = 1, 6, 58  # values of "protocol" and "next header"
+ICMP, IGMP, TCP, UDP, ICMPV6, NO_NEXT_HEADER = 1, 2, 6, 17, 58, 59  # values of "protocol" and "next header"
 HOP_LIMIT = 64
 _V4_MAPPED = 0xFFFF
 

@@ -14,7 +14,7 @@ from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpFragment, IpHeader, Quoted
 
 __all__ = [
     "HEADER_BYTES", "ICMP", "TCP", "TTL", "address_int", "address_text", "emit", "fragment",
-    "fragments", "parse", "quoted", "unfragmented",
+    "fragments", "is_unicast", "parse", "quoted", "unfragmented",
 ]  # fmt: skip
 
 HEADER_BYTES = 20
@@ -117,6 +117,11 @@ def quoted(data: memoryview) -> Quoted | None:
     if version >> 4 != 4 or header_bytes < HEADER_BYTES or frag & _FRAGMENT_MASK & ~_MORE_FRAGMENTS:
         return None
     return Quoted(src, dst, protocol, header_bytes)
+
+
+def is_unicast(address: int) -> bool:
+    """Whether `address` is neither 0, nor of a group, reserved or the limited broadcast."""
+    return 0 < address < 0xE0000000
 
 
 def address_int(text: str) -> int:

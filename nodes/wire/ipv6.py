@@ -8,6 +8,7 @@ TCP"), as the kernel writes it (ip6_xmit).
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 from nodes.wire.ip import HOP_LIMIT, IpFragment, IpHeader, Quoted
 
@@ -17,7 +18,7 @@ MIN_MTU = 1280
 ALL_NODES = 0xFF02 << 112 | 1
 _SOLICITED_NODE = 0xFF02 << 112 | 0x1FF000000
 
-NEXT_HEADER = 6  # offset of the field in the header
+_PAYLOAD_LENGTH, NEXT_HEADER = 4, 6  # offsets of fields in the header
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 EXTENSIONS = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION})
 _PAD1, _PADN, _JUMBO = 0, 1, 0xC2
@@ -35,6 +36,19 @@ _PADN2 = bytes((_PADN, 2))
 _LINUXS_BEFORE, _OURS_BEFORE = bytes((0, _JUMBO, 4)), bytes((1, _PADN, 2, 0, 0, _JUMBO, 4))
 _FRAGMENT = struct.Struct("!BxHI")  # next header, offset and M flag, identification
 FRAGMENT_KEY_FIELDS = 3  # IpFragment.key: source, destination, identification; IPv4's has the protocol, too
+
+
+ERRONEOUS_HEADER, UNKNOWN_NEXT_HEADER, UNKNOWN_OPTION = 0, 1, 2  # codes of ICMPv6's parameter problem
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A parameter problem: its code, and where in the packet it lies. `to_group`: it may be reported though
+    the packet went to a multicast address (RFC 4443 section 2.4)."""
+
+    code: int
+    pointer: int
+    to_group: bool = False
 
 
 def solicited_node(address: int) -> int:
@@ -137,6 +151,61 @@ def _options_known(options: memoryview) -> bool:
             return False
         at += 2 + options[at + 1]
     return True
+
+
+def packet_bytes(packet: memoryview) -> int:
+    """How long the header says that the packet is; 0: it is not IPv6, or a jumbogram."""
+    if len(packet) < HEADER_BYTES or packet[0] >> 4 != 6:
+        return 0
+    payload_bytes = int.from_bytes(packet[_PAYLOAD_LENGTH:NEXT_HEADER], "big")
+    return payload_bytes and HEADER_BYTES + payload_bytes
+
+
+def parameter_problem(packet: memoryview) -> Problem | None:
+    """What RFC 8200 lets a host complain about in `packet`, which begins with its IPv6 header; None: nothing,
+    or it is a fragment or cut off."""
+    names_next, at, protocol = NEXT_HEADER, HEADER_BYTES, packet[NEXT_HEADER]
+    while protocol in EXTENSIONS:
+        if len(packet) - at < 8:
+            return None
+        size = 8 if protocol == FRAGMENT else 8 + packet[at + 1] * 8
+        if protocol == HOP_BY_HOP and at != HEADER_BYTES:
+            break
+        if protocol == ROUTING and packet[at + 3]:
+            return Problem(ERRONEOUS_HEADER, at + 2)
+        if protocol == FRAGMENT and (packet[at + 2] or packet[at + 3] & ~0x06):
+            return None
+        if protocol in (HOP_BY_HOP, DESTINATION) and (option := _unknown_option(packet, at + 2, at + size)):
+            kind = packet[option]
+            return Problem(UNKNOWN_OPTION, option, kind & 0xC0 == 0x80) if kind & 0x80 else None
+        names_next, protocol, at = at, packet[at], at + size
+    return Problem(UNKNOWN_NEXT_HEADER, names_next)
+
+
+def fragment_problem(piece: IpFragment) -> Problem | None:
+    """What is wrong with a fragment by itself (RFC 8200 section 4.5); it is dropped alone."""
+    end = piece.offset + len(piece.data)
+    if end > PAYLOAD_MAX:
+        return Problem(ERRONEOUS_HEADER, len(piece.header) + 2)
+    return Problem(ERRONEOUS_HEADER, _PAYLOAD_LENGTH) if piece.more and end % 8 else None
+
+
+def _unknown_option(packet: memoryview, at: int, end: int) -> int:
+    """Where the first option is that must not be skipped; 0: there is none, or the options are cut off."""
+    while at < end <= len(packet):
+        if packet[at] & 0xC0:
+            return at
+        at += 1 if packet[at] == _PAD1 else 2 + packet[at + 1] if at + 1 < end else end
+    return 0
+
+
+def upper_layer(packet: memoryview) -> tuple[int, int]:
+    """(protocol, where it begins) behind all extension headers, whatever is in them."""
+    at, protocol = HEADER_BYTES, packet[NEXT_HEADER]
+    while protocol in EXTENSIONS and len(packet) - at >= 8:
+        size = 8 if protocol == FRAGMENT else 8 + packet[at + 1] * 8
+        protocol, at = packet[at], at + size
+    return protocol, at
 
 
 def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:

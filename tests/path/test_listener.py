@@ -169,3 +169,31 @@ def test_closing_a_listener_under_flood_leaves_nothing(hosts: TwoHosts) -> None:
     listener.close(hosts.now)
     hosts.rest(0.01)
     assert hosts.b.stack.sockets() == []
+
+
+@pytest.mark.parametrize("how", ["shutdown", "close"])
+def test_half_open_handshakes_end_in_silence_with_their_listener(
+    hosts: TwoHosts, to_a: list[TcpHeader], how: str
+) -> None:
+    """inet_csk_listen_stop resets what was not accepted; of the others it says nothing."""
+    listener = listen(hosts, 8)
+    stranger = ip.address_int("10.0.1.77")
+    hosts.b.link.neighbours.learn(stranger, hosts.a.device.config.mac)
+    for port in (4000, 4001):
+        from_stranger(hosts, TcpHeader(port, 5000, 1000, 0, SYN, 65535, mss=1460), stranger)
+    hosts.rest(0.01)
+    (iss,) = {each.seq for each in to_a if each.dst_port == 4001}
+    from_stranger(hosts, TcpHeader(4001, 5000, 1001, iss + 1 & 0xFFFFFFFF, ACK, 65535), stranger)
+    hosts.rest(0.01)
+    assert (len(listener.accept_queue), listener.syn_queue_length) == (1, 1)
+    to_a.clear()
+    if how == "close":
+        listener.close(hosts.now)
+    else:
+        listener.shutdown(0, hosts.now)
+    hosts.rest(5.0)
+    assert [(each.dst_port, each.flags) for each in to_a] == [(4001, RST | ACK)]
+    to_a.clear()
+    from_stranger(hosts, TcpHeader(4000, 5000, 1001, 1, ACK, 65535), stranger)
+    hosts.rest(0.01)
+    assert [(each.dst_port, each.flags) for each in to_a] == [(4000, RST)]

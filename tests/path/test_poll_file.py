@@ -6,8 +6,9 @@ import os
 import random
 import select
 import socket
+import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
@@ -182,3 +183,92 @@ def test_the_last_poll_file_takes_the_notifiers_descriptors_along(
         assert polled(files[1]) == select.POLLIN
         files[1].close()
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+def edges(epoll: select.epoll) -> int:
+    """The events of the one file that the epoll watches; 0 without an edge."""
+    return sum(events for _, events in epoll.poll(0))
+
+
+def test_data_that_arrives_while_data_waits_is_a_new_edge(hosts: TwoHosts, notifier: Notifier) -> None:
+    client, server = hosts.connect(5000)
+    with closing(PollFile(notifier, server)) as file, closing(select.epoll()) as epoll:
+        epoll.register(file.fd, select.EPOLLIN | select.EPOLLET)
+        for length in (3, 6, 9):
+            hosts.a.send(client, b"abc")
+            hosts.run_until(lambda: server.recv_queue.length == length, 5)  # noqa: B023
+            file.update()
+            assert edges(epoll) == select.EPOLLIN
+            file.update()
+            assert edges(epoll) == 0
+        assert hosts.b.recv(server, 4) == b"abca"
+        file.update()
+        assert edges(epoll) == 0
+        assert hosts.b.recv(server, 9) == b"bcabc"
+        file.update()
+        assert polled(file) == select.POLLOUT
+
+
+def test_a_second_completion_is_a_new_edge_of_pollerr(hosts: TwoHosts, notifier: Notifier) -> None:
+    client, _ = hosts.connect(5000)
+    client.options.zerocopy = True
+    _, dmabuf_id = hosts.a.bind_tx(b"x" * 4096)
+    with closing(PollFile(notifier, client)) as file, closing(select.epoll()) as epoll:
+        epoll.register(file.fd, select.EPOLLET)
+        for number in (1, 2, 3):
+            hosts.a.send_devmem(client, dmabuf_id, (0, 100))
+            hosts.run_until(lambda: client.errqueue.completed == number, 5)  # noqa: B023
+            file.update()
+            assert edges(epoll) & select.EPOLLERR
+            file.update()
+            assert edges(epoll) == 0
+            assert polled(file) & select.POLLERR
+
+
+def test_each_connection_wakes_one_exclusive_waiter(hosts: TwoHosts, notifier: Notifier) -> None:
+    """Three connections in one batch, four waiters."""
+    listener = hosts.b.socket()
+    listener.bind(0, 5000)
+    listener.listen(8)
+    with closing(PollFile(notifier, listener)) as file, ExitStack() as stack:
+        woken: list[int] = []
+        waiters = [threading.Thread(target=_wait, args=(file.fd, number, woken)) for number in range(4)]
+        for waiter in waiters:
+            waiter.start()
+        stack.callback(_join, waiters, file)
+        for _ in range(500):
+            if _sleeping(waiters) == 4:
+                break
+            threading.Event().wait(0.01)
+        for _ in range(3):
+            hosts.a.socket().start_connect(hosts.b.address, 5000, hosts.now)
+        hosts.run_until(lambda: len(listener.accept_queue) == 3, 5)
+        file.update()
+        for _ in range(200):
+            if len(woken) >= 3:
+                break
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.05)
+        assert len(woken) == 3
+
+
+def _wait(fd: int, number: int, woken: list[int]) -> None:
+    with closing(select.epoll()) as epoll:
+        epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE | select.EPOLLET)
+        epoll.poll()
+        woken.append(number)
+
+
+def _sleeping(threads: list[threading.Thread]) -> int:
+    """How many of the threads sleep in epoll_wait or epoll_pwait, of x86-64 and arm64."""
+    asleep = 0
+    for thread in threads:
+        with suppress(OSError), open(f"/proc/self/task/{thread.native_id}/syscall") as file:
+            asleep += file.read().split()[0] in ("232", "281", "22")
+    return asleep
+
+
+def _join(threads: list[threading.Thread], file: PollFile) -> None:
+    file.hang_up()
+    for thread in threads:
+        thread.join(20)

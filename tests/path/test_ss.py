@@ -88,5 +88,5 @@ def test_counters_have_the_names_of_nstat(hosts: TwoHosts) -> None:
     assert counters["TcpPassiveOpens"] == 1
     assert counters["IpInReceives"] >= 2
     assert {"TcpExtListenDrops", "TcpExtSyncookiesSent", "Icmp6InPktTooBigs"} <= set(counters)
-    name = re.compile(r"(Ip|Ip6|Icmp|Icmp6|Tcp|TcpExt)[A-Z]\w+")
+    name = re.compile(r"(Ip|Ip6|Icmp|Icmp6|Tcp|TcpExt|Udp|Udp6)[A-Z]\w+")
     assert [each for each in counters if not name.fullmatch(each)] == []

@@ -175,6 +175,19 @@ def test_epoll_selectors_and_asyncio_take_our_sockets(hosts: tuple[Host, Host]) 
         assert asyncio.run(asyncio.wait_for(echo(), PATIENCE_S)) == CONTENT
 
 
+def test_edge_triggered_epoll_hears_of_each_arrival(hosts: tuple[Host, Host]) -> None:
+    """Though the data before it was not read."""
+    with both(hosts) as pairs:
+        for pair in pairs:
+            with select.epoll() as epoll:
+                fd = pair.near.fileno()
+                epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+                for _ in range(3):
+                    pair.far.sendall(b"abc")
+                    assert epoll.poll(PATIENCE_S) == [(fd, select.EPOLLIN)]
+                    assert epoll.poll(0) == []
+
+
 def test_polling_leaves_no_descriptor_behind(network: Network, hosts: tuple[Host, Host]) -> None:
     def descriptors() -> int:
         return len(os.listdir(f"/proc/{network.pids['h1']}/fd"))

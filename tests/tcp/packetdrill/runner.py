@@ -17,7 +17,7 @@ from nodes.tcp.config import TcpConfig
 from nodes.tcp.connection import Connection, State, reset_for
 from nodes.tcp.keepalive import Keepalive
 from nodes.tcp.segment import Segment
-from nodes.wire.tcp import ACK, RST, SYN, TcpHeader
+from nodes.wire.tcp import ACK, FIN, RST, SYN, TcpHeader
 from tests.tcp.packetdrill.script import ECN, FLAGS, Options, Packet, Script, Step
 from tests.tcp.two_ends import Ledger, contents
 
@@ -192,7 +192,7 @@ class Runner:
         """What the socket layer does with a segment: it is for a connection, for a listener, or is
         refused."""
         header, old = segment.header, self.connection
-        opens = self.listening and header.flags & (SYN | ACK | RST) == SYN
+        opens = self.listening and header.flags & (SYN | ACK | RST | FIN) == SYN
         if old is not None and old.state is State.TIME_WAIT and opens:
             waiting = old.tcb.time_wait
             iss = None if waiting is None else waiting.iss_for_reopening(header, self.now)
