@@ -138,7 +138,7 @@ class TcpStack:
             for child in self._tables.children_of(sock):
                 child.listener = None
                 if child.in_handshake and child.connection is not None:
-                    child.connection.discard()
+                    child.connection.tcb.end(0)  # without a word to the peer (reqsk_put)
                 child.close(now)
 
     def _progress_at(self, next_hop: int) -> float:

@@ -200,11 +200,6 @@ class Connection:
         `received` too."""
         self.tcb.abort(now)
 
-    def discard(self) -> None:
-        """End without a word to the peer: a handshake whose listener is gone (reqsk_put). A segment that
-        comes later meets no connection."""
-        self.tcb.end(0)
-
     def retire(self, now: float) -> TimeWait:
         """In TIME_WAIT: the part to keep for a minute from now on. The connection ends, as in tcp_time_wait;
         `received` stays."""

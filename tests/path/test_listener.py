@@ -178,7 +178,7 @@ def test_half_open_handshakes_end_in_silence_with_their_listener(
     """inet_csk_listen_stop resets what was not accepted; of the others it says nothing."""
     listener = listen(hosts, 8)
     stranger = ip.address_int("10.0.1.77")
-    hosts.b.link.neighbours.learn(stranger, hosts.a.device.config.mac)
+    hosts.b.link.neighbours.learn(stranger, hosts.a.device.config.mac, hosts.now)
     for port in (4000, 4001):
         from_stranger(hosts, TcpHeader(port, 5000, 1000, 0, SYN, 65535, mss=1460), stranger)
     hosts.rest(0.01)

@@ -60,7 +60,7 @@ class Peer:
 
 @pytest.fixture
 def peer(hosts: TwoHosts) -> Iterator[Peer]:
-    hosts.b.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac)
+    hosts.b.link.neighbours.learn(hosts.a.address, hosts.a.device.config.mac, hosts.now)
     answers: list[TcpHeader] = []
 
     def catch(frame: bytes) -> bool:
