@@ -68,6 +68,10 @@ class Validate:
             inside = nxt <= seq <= max(nxt, receiver.rcv_adv)
         else:
             inside = seq + length > nxt and (seq < receiver.rcv_adv or seq == nxt)
+            # The FIN may reach beyond the window, since some peers do not count it.
+            if inside and seq + length - (flags & FIN) > receiver.rcv_adv and receiver.unread_bytes:
+                self._netns.mib.TcpExtBeyondWindow += 1
+                inside = False
         if inside or flags & RST:
             if inside and not flags & (RST | SYN):
                 self.rcv_tstamp = now
