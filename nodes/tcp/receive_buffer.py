@@ -13,6 +13,7 @@ INIT_WINDOW_SEGMENTS = 10  # TCP_INIT_CWND: what the application is first expect
 _GROWS_FROM = 128  # bytes: smaller segments carry more overhead than payload
 _FLOOR_SEGMENTS = 4  # to which the window may grow again when memory is short (tcp_adjust_rcv_ssthresh)
 _RTT_MIN_S = 1e-6
+_FORGET_S = 10.0  # after which a window that was too large for the memory may double
 
 
 def win_from_space(space: int) -> int:
@@ -35,8 +36,8 @@ class ReceiveBuffer:
     """Bytes and monotonic seconds. `max_bytes`: tcp_rmem's maximum; 0: the size is locked."""
 
     __slots__ = (
-        "_advmss", "_copied", "_copied_since", "_rtt_began_at", "_window_max", "max_bytes", "rcv_space",
-        "rcv_ssthresh", "rtt_end", "rtt_s", "size", "window_clamp",
+        "_advmss", "_copied", "_copied_since", "_rtt_began_at", "_short_at", "_short_clamp", "_window_max",
+        "max_bytes", "rcv_space", "rcv_ssthresh", "rtt_end", "rtt_s", "size", "window_clamp",
     )  # fmt: skip
 
     def __init__(self, size: int, max_bytes: int = 0) -> None:
@@ -50,6 +51,8 @@ class ReceiveBuffer:
         self._rtt_began_at = -1.0
         self._copied = 0  # bytes read since _copied_since
         self._copied_since = 0.0
+        self._short_clamp = 0  # window_clamp when memory was short last, 0: never; and when it was read after
+        self._short_at = -1.0
         self._advmss = 536
         self._window_max = 65535
 
@@ -104,10 +107,10 @@ class ReceiveBuffer:
         if not self.rtt_s or now - self._copied_since < self.rtt_s:
             return
         if self._copied > self.rcv_space:
-            self._grow(self._copied, ofo_bytes)
+            self._grow(self._copied, ofo_bytes, now)
         self._copied, self._copied_since = 0, now
 
-    def _grow(self, copied: int, ofo_bytes: int) -> None:
+    def _grow(self, copied: int, ofo_bytes: int, now: float) -> None:
         """tcp_rcvbuf_grow: what is read now was sent a round trip ago, and in slow start the sender has
         doubled its rate since."""
         before, self.rcv_space = max(self.rcv_space, 1), copied
@@ -117,16 +120,22 @@ class ReceiveBuffer:
         window += 2 * (window * (copied - before) // before) + ofo_bytes
         size = min(space_from_win(window), self.max_bytes)
         self.size = max(self.size, size)
-        self.window_clamp = max(self.window_clamp, min(win_from_space(size), self._window_max))
+        clamp = min(win_from_space(size), self._window_max)
+        if self._short_clamp:
+            if self._short_at < 0:
+                self._short_at = now
+            clamp = min(clamp, int(self._short_clamp * (1 + (now - self._short_at) / _FORGET_S)))
+        self.window_clamp = max(self.window_clamp, clamp)
 
     def on_memory_short(self, segments: int, held: int) -> None:
         """The rx queue that fills this buffer has run short while `held` bytes were in it: offer `segments`,
-        then no more than was found to fit, and grow again as the application reads (tcp_clamp_window,
-        tcp_adjust_rcv_ssthresh)."""
+        then no more than was found to fit, and grow again slowly as the application reads (tcp_clamp_window,
+        tcp_adjust_rcv_ssthresh; Linux forgets at once)."""
         self.rcv_ssthresh = min(self.rcv_ssthresh, segments * self._advmss)
         if self.max_bytes:
             self.window_clamp = min(self.window_clamp, max(held, _FLOOR_SEGMENTS * self._advmss))
             self.rcv_space = min(self.rcv_space, self.window_clamp)
+            self._short_clamp, self._short_at = self.window_clamp, -1.0
 
     def select(self, unread: int, mss: int, current: int, wscale: int) -> int:
         """The window to offer, in bytes, where `current` is what is still promised (__tcp_select_window)."""
