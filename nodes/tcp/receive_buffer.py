@@ -13,7 +13,7 @@ INIT_WINDOW_SEGMENTS = 10  # TCP_INIT_CWND: what the application is first expect
 _GROWS_FROM = 128  # bytes: smaller segments carry more overhead than payload
 _FLOOR_SEGMENTS = 4  # to which the window may grow again when memory is short (tcp_adjust_rcv_ssthresh)
 _RTT_MIN_S = 1e-6
-_FORGET_S = 10.0  # after which a window that was too large for the memory may double
+_FORGET_S = 2.0  # after which a window that was too large for the memory may double
 
 
 def win_from_space(space: int) -> int:
@@ -141,7 +141,8 @@ class ReceiveBuffer:
         """The window to offer, in bytes, where `current` is what is still promised (__tcp_select_window)."""
         full = min(self.window_clamp, self.full_space)
         mss = min(mss, full)
-        free = self.full_space - unread
+        # Where memory was short, what is unread counts against what was found to fit.
+        free = (full if self._short_clamp else self.full_space) - unread
         if free < full >> 1:
             free = free >> wscale << wscale
             if free < full >> 4 or free < mss:

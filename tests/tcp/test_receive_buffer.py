@@ -115,5 +115,6 @@ def test_memory_that_was_short_limits_the_window_until_it_is_read_again() -> Non
     buffer.measure_rtt(1, 1, 1.01)
     buffer.on_read(120_000, 0, 2.0)
     assert buffer.window_clamp == 100_000
-    buffer.on_read(150_000, 0, 12.0)
+    assert buffer.select(90_000, 1448, 9_000, 7) == 9_984  # what is unread counts against it
+    buffer.on_read(150_000, 0, 4.0)
     assert buffer.window_clamp == 200_000  # memory may have become free meanwhile
