@@ -16,7 +16,7 @@ from typing import Protocol
 from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
-from nodes.host_config import HostConfig, NicConfig
+from nodes.host_config import HostConfig, NicConfig, tcp_mem
 from nodes.inet.inet import Interface
 from nodes.kernel_version import VERSIONS
 from nodes.machine.cpu import Cpu
@@ -30,6 +30,7 @@ from nodes.nic.nic_model import nic_model
 from nodes.nic.wire_port import Wire
 from nodes.sock.tcp_stack import StackConfig, TcpStack
 from nodes.tcp.config import ECN_CHOICES
+from nodes.tcp.netns import TcpMem
 
 BUDGET = 64  # frames a NIC and turn (NAPI's weight)
 
@@ -115,7 +116,12 @@ class Host:
             device_config = _device_config(config, nic, at)
             device = NetDevice(device_config, wire, ledger, around.boottime, around.trace, pool_ids)
             interfaces.append(_interface(device, nic))
-        stack_config = StackConfig(around.seed, ECN_CHOICES[config.tcp_ecn], kernel=VERSIONS[config.kernel])
+        stack_config = StackConfig(
+            around.seed,
+            ECN_CHOICES[config.tcp_ecn],
+            kernel=VERSIONS[config.kernel],
+            tcp_rmem=TcpMem(*tcp_mem(config.tcp_rmem)),
+        )
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
         devices = Devices(*(interface.device for interface in interfaces))
         return cls(config, devices, stack, ledger, impairments)

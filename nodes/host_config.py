@@ -24,6 +24,7 @@ from nodes.wire import ethernet
 RX_BUF_LENS = tuple(PAGE_SIZE << shift for shift in range(5))
 GSO_MIN = 1514  # an Ethernet frame
 GSO_MAX = 8 * 65535  # GSO_MAX_SIZE of include/linux/netdevice.h
+TCP_MEM_MIN, TCP_MEM_MAX = 4096, 1 << 30
 HOST_MEM_BW_MIN, HOST_MEM_BW_MAX = 10**6, 10**15
 
 
@@ -52,6 +53,22 @@ def _memory_rate(text: str) -> float:
     if rate < HOST_MEM_BW_MIN:
         raise QuantityError("headers alone would take for ever; ask for 1MB/s or more")
     return rate
+
+
+def tcp_mem(text: str) -> tuple[int, int, int]:
+    """The three sizes of `4096,131072,6M`, in bytes, ascending. QuantityError, OptionError."""
+    sizes = [parse_size(each) for each in text.split(",")]
+    if len(sizes) != 3 or sizes != sorted(sizes) or not TCP_MEM_MIN <= sizes[0] <= sizes[2] <= TCP_MEM_MAX:
+        raise OptionError(
+            f"{text!r} is not three ascending sizes from {TCP_MEM_MIN} to {TCP_MEM_MAX} bytes; write them "
+            "like 4096,131072,6M"
+        )
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _tcp_mem(text: str) -> str:
+    tcp_mem(text)
+    return text
 
 
 def _impairment(text: str) -> str:
@@ -154,6 +171,13 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tcp_ecn: Annotated[
         int, Option("Sysctl tcp_ecn of each endpoint (off, ask, grant if asked).", choices=(0, 1, 2))
     ] = 2
+    tcp_rmem: Annotated[
+        str,
+        Option(
+            "Sysctl tcp_rmem of each endpoint: least, first and largest receive buffer (without SO_RCVBUF).",
+            parse=_tcp_mem, metavar="MIN,FIRST,MAX",
+        ),
+    ] = "4096,131072,25165824"  # fmt: skip
     kernel: Annotated[str, Option("Kernel version whose devmem rules hold.", choices=(*VERSIONS,))] = (
         DEFAULT.name
     )

@@ -101,7 +101,7 @@ class Skb:
     """`header`: a view of a host buffer; the NIC reuses the buffer of a received header. `queue`: the rx
     queue. `gso_size`: payload bytes of each wire packet that the skb stands for; 0: it is one packet.
     `wire_packets`: how many they are. `checksum_good`: false if the TCP checksum was not verified
-    (CHECKSUM_NONE)."""
+    (CHECKSUM_NONE). `scarce`: the payload lies in one of the last buffers of the queue."""
 
     header: memoryview
     payload: Frags | None
@@ -109,6 +109,7 @@ class Skb:
     gso_size: int = 0
     wire_packets: int = 1
     checksum_good: bool = True
+    scarce: bool = False
 
     def release(self) -> None:
         """Release the payload. Idempotent."""

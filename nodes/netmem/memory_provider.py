@@ -17,10 +17,11 @@ PP_ALLOC_BULK = 64  # PP_ALLOC_CACHE_REFILL: how many pages a pool takes from th
 
 
 class MemoryProvider(Protocol):
-    """`size`: bytes of every netmem. `bulk`: how many netmems a page pool takes at once. `dmabuf_id`: 0 for
-    host pages."""
+    """`size`: bytes of every netmem, `total`: how many there are. `bulk`: how many netmems a page pool takes
+    at once. `dmabuf_id`: 0 for host pages."""
 
     size: int
+    total: int
     bulk: int
     dmabuf_id: int
 
@@ -42,7 +43,7 @@ class HostPages:
     def __init__(self, size: int, limit_bytes: int) -> None:
         self.size = size
         self.bulk = PP_ALLOC_BULK if size <= PAGE_SIZE else 1  # the kernel takes high-order pages singly
-        self._left = limit_bytes // size
+        self._left = self.total = limit_bytes // size
         self._free: list[Netmem] = []
         self._pages_per_region = max(1, (1 << 20) // size)
 

@@ -8,7 +8,7 @@ Source: struct net_device and its ethtool_ops; validate_xmit_unreadable_skb (net
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from nodes.kernel_version import DEFAULT, KernelVersion
@@ -106,6 +106,7 @@ class NetDevice:
         self.placement = RxPlacement(wire, self.dma, config.nic, self.rings, linear_pool)
         self._overload = RxOverload()
         self._queue_of_flow: dict[bytes, RxQueue] = {}
+        self._starved: dict[RxQueue, None] = {}
 
     def host_pool(self) -> PagePool:
         """A page pool of host pages, for a queue without a memory provider."""
@@ -186,6 +187,8 @@ class NetDevice:
                     continue
                 skb = receive(frame, parsed, rxq)
                 if skb is None:
+                    if rxq.starved:
+                        self._starved[rxq] = None
                     continue
                 if self._capture is not None:
                     self._capture.received(skb)
@@ -193,6 +196,13 @@ class NetDevice:
             overload.standing += budget
         finally:
             self.napi.polling = False
+
+    def take_starved(self) -> Collection[RxQueue]:
+        """The rx queues that have dropped a frame for want of buffers since the last call."""
+        starved, self._starved = self._starved, {}
+        for rxq in starved:
+            rxq.starved = False
+        return starved
 
     def queue_of(self, flow: bytes) -> RxQueue | None:
         """The rx queue for packets of `flow` (see header_split.Parsed); None: a rule discards them."""

@@ -67,6 +67,7 @@ class RxPlacement:
             return None
         skb.gso_size = gso_size
         skb.wire_packets = wire_packets
+        skb.scarce = rxq.scarce and payload_bytes > 0
         counters = rxq.counters
         counters.rx_packets += 1
         counters.rx_bytes += frame.length

@@ -49,6 +49,14 @@ class RxQueue:
         self.counters = RxCounters()
         self.hsplit = HsplitCounters()
         self._posted: deque[Netmem] = deque()
+        self.scarce = False  # the last payload was placed in one of the last buffers
+        self.starved = False  # a frame was dropped for want of buffers; the reader may set it to False
+
+    @property
+    def reserve(self) -> int:
+        """How many buffers are the last ones, when no others are left: a quarter of the ring or of the
+        memory."""
+        return max(1, min(self.ring_size, self.pool.provider.total) // 4)
 
     @property
     def posted(self) -> int:
@@ -69,11 +77,16 @@ class RxQueue:
         """Posted buffers for a payload of `count_bytes`, each with one reference. None: too few are posted,
         even after a refill; the drop is counted."""
         count = -(-count_bytes // self.pool.provider.size)
-        if len(self._posted) < count:
+        left = len(self._posted) - count
+        self.scarce = False
+        if left < self.ring_size >> 2:
             self.fill()
-            if len(self._posted) < count:
+            left = len(self._posted) - count
+            if left < 0:
                 self.counters.rx_hw_drop_overruns += 1
+                self.starved = True
                 return None
+            self.scarce = left < self.reserve
         pop = self._posted.popleft
         return [pop() for _ in range(count)]
 

@@ -29,6 +29,7 @@ from nodes.sock.send_pages import SendPages
 from nodes.sock.user_frags import UserFrags
 from nodes.tcp.connection import Connection
 from nodes.tcp.keepalive import Keepalive
+from nodes.tcp.netns import TcpNetns
 from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
@@ -45,7 +46,7 @@ class SocketOptions:
     """What setsockopt changed."""
 
     send_buffer_bytes: int = 8 << 20
-    receive_buffer_bytes: int = 12 << 20
+    receive_buffer_bytes: int = 0  # 0: as tcp_rmem has it, and it grows; else SO_RCVBUF has locked it
     congestion: str = "cubic"
     nodelay: bool = False
     zerocopy: bool = False
@@ -89,8 +90,9 @@ class SocketState(Enum):
 
 
 class Stack(Protocol):
-    """What a socket asks of its host's TCP. `devices` by ifindex."""
+    """What a socket asks of its host's TCP. `devices` by ifindex; `tcp`: its sysctls and counters."""
 
+    tcp: TcpNetns
     kernel: KernelVersion
     cpu: Cpu
     send_pages: SendPages

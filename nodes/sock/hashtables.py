@@ -6,6 +6,11 @@ Source: struct inet_hashinfo tcp_hashinfo (include/net/inet_hashtables.h).
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from nodes.nic.header_split import flow_of
+from nodes.nic.net_device import NetDevice
+from nodes.nic.rx_queue import RxQueue
 from nodes.sock.bind_table import BindTable
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.timewait import TimewaitTable
@@ -35,6 +40,14 @@ class Hashtables:
             del self.established[flow]
         if sock.closed or not sock.bound[1]:
             self.ports.release(sock)
+
+    def fed_by(self, device: NetDevice, queues: Collection[RxQueue]) -> list[DevmemSocket]:
+        """The sockets with a connection whose packets `device` puts into one of `queues`."""
+        return [
+            sock
+            for sock in self.established.values()
+            if sock.device is device and device.queue_of(flow_of(sock.remote, sock.local)) in queues
+        ]
 
     def children_of(self, listener: DevmemSocket) -> list[DevmemSocket]:
         """The children that were not accepted, in their handshake or after it."""

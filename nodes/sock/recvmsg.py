@@ -110,8 +110,10 @@ class RecvCall:
     def _worthwhile(self) -> bool:
         """Whether to take from the queue: it holds enough bytes, or a packet that ends the call."""
         queue = self._sock.recv_queue
-        # More than half of the buffer may never be queued at once: the window closes first.
-        if queue.length >= min(self._target() - self._count, self._sock.options.receive_buffer_bytes // 2):
+        # More than half of the window may never be queued at once: it closes first.
+        connection = self._sock.connection
+        most = self._length if connection is None else max(1, connection.readable_bytes)
+        if queue.length >= min(self._target() - self._count, most):
             return True
         if not queue.length or self._flags & uapi.MSG_TRUNC:
             return False

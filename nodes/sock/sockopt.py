@@ -89,7 +89,7 @@ _TELL: dict[str, Callable[[Connection, SocketOptions], None]] = {
     "max_pacing_rate": lambda connection, o: connection.sockopt.set_max_pacing_rate(o.max_pacing_rate),
     "send_buffer_bytes": lambda connection, o: connection.sockopt.set_send_buffer(o.send_buffer_bytes),
     "receive_buffer_bytes": lambda connection, o: connection.sockopt.set_receive_buffer(
-        min(o.receive_buffer_bytes, WINDOW_MAX)
+        min(o.receive_buffer_bytes, 2 * WINDOW_MAX)
     ),
 }
 
@@ -145,12 +145,26 @@ def _buffer(name: str, min_bytes: int, force: bool) -> _Option:
         size = min(max(0, number), _INT_MAX // 2) if force else min(number & 0xFFFFFFFF, _BUFFER_MAX)
         _put(sock, name, max(2 * size, min_bytes))
 
-    return _Option(put, None if force else _field(name))
+    def get(sock: DevmemSocket, _: Look) -> bytes:
+        return _INT.pack(_buffer_bytes(sock, name))
+
+    return _Option(put, None if force else get)
+
+
+def _buffer_bytes(sock: DevmemSocket, name: str) -> int:
+    """The size now: what was set, what the buffer has grown to, or what it will begin with."""
+    size: int = getattr(sock.options, name)
+    if name == "receive_buffer_bytes" and not size:
+        if sock.connection is None:
+            return sock.stack.tcp.tcp_rmem.default
+        return sock.connection.sockopt.receive_buffer_bytes
+    return size
 
 
 def _set_rcvlowat(sock: DevmemSocket, given: Setting) -> None:
     wanted = given.number if given.number >= 0 else _INT_MAX
-    _put(sock, "rcvlowat", max(1, min(wanted, sock.options.receive_buffer_bytes // 2)))
+    limit = sock.options.receive_buffer_bytes or sock.stack.tcp.tcp_rmem.max
+    _put(sock, "rcvlowat", max(1, min(wanted, limit // 2)))
 
 
 def _timeout(name: str) -> _Option:

@@ -33,7 +33,7 @@ def poll_events(sock: DevmemSocket) -> int:
     finished = connection.fin_received or sock.receive_shutdown or (over and not again)
     if finished:
         events |= POLLIN | POLLRDHUP
-    elif over or sock.recv_queue.length >= sock.options.rcvlowat:
+    elif over or sock.recv_queue.length >= min(sock.options.rcvlowat, max(1, connection.readable_bytes)):
         events |= POLLIN
     sending = sock.sending
     if finished and not (sending or again or sock.errqueue.waiting):

@@ -72,7 +72,7 @@ class TcpRcv:
                 return None
             if header_bytes < found.payload_bytes or not skb.checksum_good:
                 return self._linear_segment(skb, found, header, header_bytes)
-        return Segment(header, skb.payload, skb.gso_size, found.tos & 3)
+        return Segment(header, skb.payload, skb.gso_size, found.tos & 3, skb.scarce)
 
     def _linear_segment(
         self, skb: Skb, found: IpHeader, header: tcp.TcpHeader, header_bytes: int

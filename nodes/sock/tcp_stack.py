@@ -32,7 +32,7 @@ from nodes.sock.tcp_rcv import TcpRcv
 from nodes.sock.tcp_xmit import TcpXmit, is_over
 from nodes.sock.timewait import TimewaitTable
 from nodes.tcp.connection import Connection
-from nodes.tcp.netns import TcpNetns
+from nodes.tcp.netns import TCP_RMEM, TcpMem, TcpNetns
 from nodes.wire import ip
 
 MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
@@ -44,6 +44,7 @@ class StackConfig:
 
     seed: int
     ecn: str = "grant"
+    tcp_rmem: TcpMem = TCP_RMEM
     send_memory_bytes: int = 256 << 20
     kernel: KernelVersion = DEFAULT
 
@@ -54,7 +55,7 @@ class TcpStack:
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
         self.send_pages = SendPages(cpu, config.send_memory_bytes)
-        self.tcp = TcpNetns(config.seed)
+        self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem)
         confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
         self.inet = Inet(
             interfaces, cpu, lambda *error_v6_now: self._errors.receive(*error_v6_now), confirmation
@@ -182,6 +183,13 @@ class TcpStack:
     def end_batch(self, now: float) -> None:
         """The devices have no more frames for now: sockets take what their connections received."""
         received, self._received = self._received, {}
+        for device in self.devices.values():
+            starved = device.take_starved()
+            if starved:
+                for sock in self._tables.fed_by(device, starved):
+                    assert sock.connection is not None
+                    sock.connection.prune()
+                    received[sock] = None
         for sock in received:
             self._connection_changed(sock, now)
 

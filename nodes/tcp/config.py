@@ -23,7 +23,8 @@ class TcpConfig:
     mss: int  # bytes: announced in our SYN, and the maximum that we send in one wire packet
     max_segment_bytes: int  # largest payload of one super-segment (TSO)
     send_buffer_bytes: int = 4 << 20
-    receive_buffer_bytes: int = 6 << 20  # largest receive window; the window scale follows from it
+    receive_buffer_bytes: int = 12 << 20  # SO_RCVBUF's size: the window is at most a half
+    receive_buffer_max_bytes: int = 0  # tcp_rmem's maximum, to which it may grow; 0: SO_RCVBUF has locked it
     congestion: str = "cubic"
     nodelay: bool = True
     cork: bool = False
@@ -41,8 +42,13 @@ class TcpConfig:
             raise ValueError(f"ecn {self.ecn!r}: choose one of {', '.join(ECN_CHOICES)}")
         if self.max_segment_bytes < self.mss:
             raise ValueError(f"max_segment_bytes of {self.max_segment_bytes}: give at least mss, {self.mss}")
-        if self.send_buffer_bytes < 1 or not 1 <= self.receive_buffer_bytes <= WINDOW_MAX:
+        if self.send_buffer_bytes < 1 or not 2 <= self.receive_buffer_bytes <= 2 * WINDOW_MAX:
             raise ValueError(
-                f"buffers of {self.send_buffer_bytes} and {self.receive_buffer_bytes} bytes: give at least 1,"
-                f" and at most {WINDOW_MAX} to receive (window scale 14)"
+                f"buffers of {self.send_buffer_bytes} and {self.receive_buffer_bytes} bytes: give at least 2,"
+                f" and at most {2 * WINDOW_MAX} to receive (window scale 14)"
             )
+
+    @property
+    def window_bytes(self) -> int:
+        """The bytes that our window scale must be able to express (tcp_select_initial_window)."""
+        return max(self.receive_buffer_bytes // 2, self.receive_buffer_max_bytes)

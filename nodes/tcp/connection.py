@@ -33,15 +33,17 @@ _ESTABLISHED = State.ESTABLISHED
 class Connection:
     """One TCP connection without a socket, a clock or a wire.
 
-    `received` holds payload in order: the application takes it, then owns it, and reports by `consumed` what
-    it used. `sockopt` changes socket options, `icmp_err` takes ICMP errors, `tcb` is for tests to look at.
+    `prune` is called when the rx queue of this flow had no buffer left for a packet: what waits beyond holes
+    is given back. `received` holds payload in order: the application takes it, then owns it, and reports by
+    `consumed` what it used. `sockopt` changes socket options, `icmp_err` takes ICMP errors, `tcb` is for
+    tests to look at.
     After every batch of segments, calls or timeouts the owner calls `segments_to_send`. In TIME_WAIT, when
     nothing is left to send, the owner may `retire` the connection and keep the small rest of it.
     """
 
     __slots__ = (
         "_ack", "_input", "_output", "_receiver", "_sender", "_validate", "_write_timer", "icmp_err",
-        "received", "sockopt", "tcb",
+        "prune", "received", "sockopt", "tcb",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, ports: tuple[int, int], iss: int, state: State, now: float) -> None:
@@ -52,6 +54,7 @@ class Connection:
         self._sender, self._write_timer, self._ack = tcb.sender, tcb.write_timer, tcb.ack
         self._receiver, self._output, self._validate = tcb.receiver, tcb.output, tcb.validate
         self.received = tcb.receiver.received
+        self.prune = tcb.receiver.prune
         self.sockopt = Sockopt(tcb)
         self.icmp_err = IcmpErr(tcb)
 
@@ -125,6 +128,11 @@ class Connection:
         return max(0, sender.send_buffer_bytes - sender.accepted_bytes + sender.bytes_acked)
 
     @property
+    def readable_bytes(self) -> int:
+        """Unread bytes at which a reader is woken, however much it waits for."""
+        return self._receiver.readable_bytes
+
+    @property
     def handshake_timeouts(self) -> int:
         """How often our SYN or SYN-ACK was retransmitted; 0 once the handshake is over."""
         handshake = self.tcb.handshake
@@ -159,10 +167,10 @@ class Connection:
         sender.accepted_bytes += len(payload)
         sender.queue.append(payload)
 
-    def consumed(self, count: int, now: float) -> None:  # noqa: ARG002
+    def consumed(self, count: int, now: float) -> None:
         """The application took `count` bytes out of the receive buffer: the window may grow."""
         if self.tcb.state is not State.CLOSED:
-            self._receiver.consumed(count)
+            self._receiver.consumed(count, now)
 
     def shutdown(self, now: float) -> None:
         """A FIN follows what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the connection ends."""
@@ -227,6 +235,8 @@ class Connection:
             receiver.segs_in += packets
             receiver.data_segs_in += packets
             receiver.last_data_at = now
+            if (segment.mss or length) > receiver.mss:
+                receiver.measure_mss(segment.mss or length)
         # Header prediction (tcp_rcv_established): the next segment of an established connection in which
         # nothing is unusual changes nothing but what its payload and its ACK say.
         if (
@@ -238,6 +248,7 @@ class Connection:
             and not header.sack
             and segment.ecn != CE
             and not receiver.ece
+            and not segment.scarce
             and (
                 not receiver.timestamps
                 or (header.ts_val is not None and header.ts_val - receiver.ts_recent & MASK < HALF)

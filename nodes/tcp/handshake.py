@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nodes.tcp.config import TcpConfig
+from nodes.tcp.receive_buffer import initial_window
 from nodes.tcp.segment import CE, ECT0, Segment
 from nodes.tcp.seq import MASK, ts_val
 from nodes.wire.tcp import ACK, CWR, ECE, SYN, TcpHeader
@@ -51,7 +52,7 @@ def negotiate(config: TcpConfig, peer: TcpHeader, ect: bool = False) -> Negotiat
         mss=min(config.mss - option_bytes, peer_mss),
         peer_mss=peer_mss,
         snd_wscale=min(peer.wscale or 0, 14),
-        rcv_wscale=window_scale(config.receive_buffer_bytes) if peer.wscale is not None else 0,
+        rcv_wscale=window_scale(config.window_bytes) if peer.wscale is not None else 0,
         timestamps=timestamps,
         sack=peer.sack_permitted,
         ecn=_negotiate_ecn(config, peer, ect),
@@ -102,6 +103,13 @@ class Handshake:
         return True
 
     @property
+    def window_mss(self) -> int:
+        """The segments of which our SYN's window is a multiple; timestamps are agreed on in a SYN-ACK."""
+        options = self.options
+        timestamps = options is not None and options.timestamps
+        return self._config.mss - TIMESTAMP_BYTES * timestamps
+
+    @property
     def max_retries(self) -> int:
         """tcp_syn_retries, or tcp_synack_retries once the peer's SYN is here."""
         return SYN_RETRIES if self.peer is None else SYNACK_RETRIES
@@ -131,10 +139,10 @@ class Handshake:
         """The options of our SYN; in a SYN-ACK only those that the peer's SYN had (tcp_syn_options,
         tcp_synack_options)."""
         config, peer = self._config, self.peer
-        header.window = min(config.receive_buffer_bytes, 65535)
+        header.window = initial_window(config.receive_buffer_bytes, self.window_mss)
         header.mss = config.mss
         header.sack_permitted = peer is None or peer.sack_permitted
         if peer is None or peer.wscale is not None:
-            header.wscale = window_scale(config.receive_buffer_bytes)
+            header.wscale = window_scale(config.window_bytes)
         if peer is None or peer.ts_val is not None:
             header.ts_val, header.ts_ecr = ts_val(now), ts_recent

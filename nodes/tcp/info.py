@@ -45,7 +45,9 @@ class TcpInfo:
     last_data_recv_ms: int
     last_ack_recv_ms: int
     pmtu: int
-    rcv_ssthresh: int  # the largest receive window
+    rcv_ssthresh: int  # what the receive window may be now
+    rcv_rtt_us: int  # as measured by the receiver; 0: not yet
+    rcv_space: int  # what the application reads in a round trip
     advmss: int  # payload bytes that a wire packet to us may carry
     reordering: int
     rtt_us: int
@@ -116,7 +118,9 @@ def tcp_info(tcb: Tcb, now: float | None) -> TcpInfo:
         last_data_recv_ms=ago_ms(receiver.last_data_at),
         last_ack_recv_ms=ago_ms(tcb.validate.rcv_tstamp),
         pmtu=mss + option_bytes + HEADER_BYTES + tcb.config.ip_header_bytes,
-        rcv_ssthresh=receiver.buffer_bytes,
+        rcv_ssthresh=receiver.buffer.rcv_ssthresh,
+        rcv_rtt_us=round(receiver.buffer.rtt_s * 1e6),
+        rcv_space=receiver.buffer.rcv_space,
         advmss=tcb.config.mss - option_bytes,
         reordering=REORDERING,
         rtt_us=round(rtt.srtt * 1e6),

@@ -148,7 +148,7 @@ class SegmentInput:
                 segment.ecn == CE, bool(flags & CWR), output.all_ect
             ):
                 tcb.replies.append(output.ack(now, not receiver.ece))
-            receiver.on_data_received(seq, payload, now)
+            receiver.on_data_received(seq, payload, now, segment.scarce)
             fin_taken = receiver.take_fin()
         else:
             end, fin_taken = seq, False

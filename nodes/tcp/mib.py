@@ -44,6 +44,13 @@ class TcpMib:
     TcpExtTCPACKSkippedChallenge: int = 0
     TcpExtTCPChallengeACK: int = 0
     TcpExtTCPSYNChallenge: int = 0
+    TcpExtPruneCalled: int = 0
+    TcpExtRcvPruned: int = 0
+    TcpExtOfoPruned: int = 0
+    TcpExtTCPRcvQDrop: int = 0
+    TcpExtTCPOFODrop: int = 0
+    TcpExtTCPZeroWindowDrop: int = 0
+    TcpExtBeyondWindow: int = 0
     TcpExtTW: int = 0
     TcpExtTCPACKSkippedTimeWait: int = 0
     TcpExtTCPTimeWaitOverflow: int = 0

@@ -9,19 +9,40 @@ attacker who could count a host's challenge ACKs would learn whether two other h
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from nodes.tcp.mib import TcpMib
 
 CHALLENGE_ACK_LIMIT = 1000  # sysctl tcp_challenge_ack_limit, ACKs a second
 
 
+@dataclass(frozen=True, slots=True)
+class TcpMem:
+    """Sysctls tcp_rmem and tcp_wmem: bytes of a socket's buffer, at least, at first and at most."""
+
+    min: int
+    default: int
+    max: int
+
+
+TCP_RMEM = TcpMem(4096, 131072, 24 << 20)  # Linux's maximum is 6 MiB; here a round trip carries more
+
+
 class TcpNetns:
     """One for each host. A connection finds it in its TcpConfig. `mib`: the host's TCP counters."""
 
-    __slots__ = ("_challenge_ack_limit", "_challenge_budget", "_challenge_second", "_random", "mib")
+    __slots__ = (
+        "_challenge_ack_limit", "_challenge_budget", "_challenge_second", "_random", "mib", "tcp_rmem",
+    )  # fmt: skip
 
-    def __init__(self, seed: int = 0, challenge_ack_limit: int = CHALLENGE_ACK_LIMIT) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        challenge_ack_limit: int = CHALLENGE_ACK_LIMIT,
+        tcp_rmem: TcpMem = TCP_RMEM,
+    ) -> None:
         self.mib = TcpMib()
+        self.tcp_rmem = tcp_rmem
         self._challenge_ack_limit = challenge_ack_limit
         self._random = random.Random(seed)
         self._challenge_second = -1

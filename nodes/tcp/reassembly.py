@@ -48,6 +48,16 @@ class Reassembly:
         """Number of payloads that wait (rcv_ooopack)."""
         return sum(len(each.payloads) for each in self._ranges)
 
+    @property
+    def bytes(self) -> int:
+        """Number of bytes that wait."""
+        return sum(each.end - each.start for each in self._ranges)
+
+    @property
+    def end(self) -> int:
+        """The highest sequence number that waits, plus one. There must be a range."""
+        return self._ranges[-1].end
+
     def insert(self, start: int, payload: Payload) -> tuple[int, int] | None:
         """Take ownership of `payload` at `start`. Returns the first of its sequence space that was here
         before, which a D-SACK reports, or None."""
@@ -111,6 +121,20 @@ class Reassembly:
         first = self._ranges.pop(0)
         self._recent = [each for each in self._recent if each is not first]
         return first.end, first.payloads
+
+    def prune(self, count: int) -> None:
+        """Release at least `count` bytes, or all that there are, the highest sequence numbers first. They
+        are no longer in `blocks`."""
+        while count > 0 and self._ranges:
+            last = self._ranges[-1]
+            while count > 0 and last.payloads:
+                payload = last.payloads.pop()
+                count -= len(payload)
+                last.end -= len(payload)
+                payload.release()
+            if not last.payloads:
+                self._ranges.pop()
+                self._recent = [each for each in self._recent if each is not last]
 
     def blocks(self) -> tuple[tuple[int, int], ...]:
         """SACK blocks (unwrapped), the most recently changed first."""

@@ -1,8 +1,8 @@
 """Payload of segments in, payload in order out. Owns the RCV.* variables and decides when an ACK is due.
 
-RFC 9293 sections 3.3.1, 3.8.6.2.2 (silly window) and 3.8.6.3 (delayed ACK), RFC 1122 section 4.2.3.2, RFC
-2883, RFC 7323 section 4.3 (TS.Recent); net/ipv4/tcp_input.c tcp_data_queue, net/ipv4/tcp_output.c
-__tcp_select_window.
+RFC 9293 sections 3.3.1 and 3.8.6.3 (delayed ACK), RFC 1122 section 4.2.3.2, RFC 2883, RFC 7323 section 4.3
+(TS.Recent); net/ipv4/tcp_input.c tcp_data_queue, tcp_prune_queue, tcp_measure_rcv_mss, net/ipv4/tcp_output.c
+tcp_select_window.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
+from nodes.tcp.mib import TcpMib
 from nodes.tcp.reassembly import Reassembly
+from nodes.tcp.receive_buffer import ReceiveBuffer, initial_window
 from nodes.tcp.segment import Payload
 
 DELAYED_ACK_S = 0.04
@@ -21,14 +23,15 @@ class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_first_seq", "_quick_acks", "ack_due", "buffer_bytes", "data_segs_in", "delayed_ack_at",
-        "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at", "mss", "rcv_adv",
-        "rcv_nxt", "rcv_wscale", "reassembly", "received", "segs_in", "timestamps", "ts_recent",
-        "unread_bytes",
+        "_advmss", "_first_seq", "_mib", "_quick_acks", "ack_due", "buffer", "data_segs_in",
+        "delayed_ack_at", "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at",
+        "memory_short", "mss", "rcv_adv", "rcv_nxt", "rcv_wscale", "reassembly", "received", "segs_in",
+        "timestamps", "ts_recent", "unread_bytes",
     )  # fmt: skip
 
-    def __init__(self, buffer_bytes: int) -> None:
-        self.buffer_bytes = buffer_bytes
+    def __init__(self, buffer: ReceiveBuffer, mib: TcpMib) -> None:
+        self.buffer = buffer
+        self._mib = mib
         self.rcv_nxt = 0
         self._first_seq = 0  # of the peer's first byte
         self.rcv_adv = 0  # right edge of the advertised window; it never moves left
@@ -38,7 +41,9 @@ class Receiver:
         self.ts_recent = 0  # RFC 7323's TS.Recent
         self.segs_in = self.data_segs_in = 0  # wire packets received, and those with payload
         self.last_data_at = -inf  # when payload was last received
-        self.mss = 536  # payload bytes of the wire packets that the peer sends
+        self.mss = 536  # payload bytes of the wire packets that the peer sends (rcv_mss)
+        self._advmss = 536  # of the largest that it may send
+        self.memory_short = False  # a segment was refused for want of memory, and nothing was read since
         self.received: deque[Payload] = deque()  # in order, for the application to take
         self.unread_bytes = 0  # in order and not yet consumed by the application
         self.reassembly = Reassembly()
@@ -50,24 +55,29 @@ class Receiver:
         self._quick_acks = QUICK_ACKS
         self.ece = False  # segments carry ECE: CE was received
 
-    def on_syn_received(self, irs: int) -> None:
+    def on_syn_received(self, irs: int, mss: int) -> None:
         """The peer's SYN has sequence number `irs`. Until the handshake is complete only the window of our
-        SYN is promised."""
+        SYN is promised; `mss`: the segments of which it is a multiple."""
         self.rcv_nxt = self._first_seq = self.last_ack_sent = irs + 1
-        self.rcv_adv = self.rcv_nxt + min(self.buffer_bytes, 65535)
+        self.rcv_adv = self.rcv_nxt + initial_window(self.buffer.size, mss)
 
-    def on_established(self, mss: int, rcv_wscale: int) -> None:
-        """The handshake is complete: `mss` payload bytes in a wire packet, our window scaled by
-        `rcv_wscale`."""
+    def on_established(self, mss: int, advmss: int, rcv_wscale: int, now: float) -> None:
+        """The handshake is complete: `mss` payload bytes in a wire packet as far as is known, at most
+        `advmss`; our window scaled by `rcv_wscale`."""
         self.mss = mss
+        self._advmss = advmss
         self.rcv_wscale = rcv_wscale
-        self.buffer_bytes = min(self.buffer_bytes, 65535 << rcv_wscale)
+        self.buffer.on_established(advmss, self.rcv_adv - self.rcv_nxt, rcv_wscale, now)
 
-    def set_buffer(self, buffer_bytes: int, handshake: bool) -> None:
-        """SO_RCVBUF. `handshake`: the window scale is not agreed yet, and `on_established` applies its
-        limit."""
-        self.buffer_bytes = buffer_bytes if handshake else min(buffer_bytes, 65535 << self.rcv_wscale)
-        self.consumed(0)  # more room may be worth an ACK
+    def measure_mss(self, length: int) -> None:
+        """A wire packet of more than `mss` payload bytes came: the peer's SYN did not tell its MSS
+        (tcp_measure_rcv_mss)."""
+        self.mss = max(self.mss, min(length, self._advmss))
+
+    def set_buffer(self, size: int, now: float) -> None:
+        """SO_RCVBUF, twice of what was asked for."""
+        self.buffer.lock(size)
+        self.consumed(0, now)  # more room may be worth an ACK
 
     def set_quickack(self, quick: bool) -> None:
         """TCP_QUICKACK."""
@@ -103,6 +113,11 @@ class Receiver:
         self.rcv_nxt += length
         self.unread_bytes += length
         self.received.append(payload)
+        buffer = self.buffer
+        if buffer.rcv_ssthresh < buffer.window_clamp and buffer.grow_window(length, self.unread_bytes):
+            self._quick_acks = self._quick_acks or 1
+        if self.rcv_nxt >= buffer.rtt_end:
+            buffer.measure_rtt(self.rcv_nxt, self.rcv_adv - self.last_ack_sent, now)
         if self._quick_acks:
             self._quick_acks -= 1
             self.ack_due = True
@@ -111,17 +126,22 @@ class Receiver:
         elif self.delayed_ack_at == inf:
             self.delayed_ack_at = now + DELAYED_ACK_S
 
-    def on_data_received(self, seq: int, payload: Payload, now: float) -> None:
-        """Take payload at any `seq`: keep what is new and inside the window, release the rest."""
+    def on_data_received(self, seq: int, payload: Payload, now: float, scarce: bool = False) -> None:
+        """Take payload at any `seq`: keep what is new, release the rest. What reaches beyond the window came
+        while nothing was queued, and is taken whole (`validate`). `scarce`: it lies in one of the last
+        buffers of its rx queue."""
         end = seq + len(payload)
-        limit = self.rcv_adv if self.fin_seq is None else min(self.rcv_adv, self.fin_seq)
+        limit = end if self.fin_seq is None else self.fin_seq
+        if self.rcv_adv <= self.rcv_nxt:
+            self._mib.TcpExtTCPZeroWindowDrop += 1
+            limit = self.rcv_nxt
         start, stop = max(seq, self.rcv_nxt), min(end, limit)
         if seq < self.rcv_nxt:
             self.duplicate_sack = (seq, min(end, self.rcv_nxt))
             self.ack_due = True
         if end > limit:
             self.ack_due = True
-        if start >= stop:
+        if start >= stop or (scarce and self._refuses(start)):
             payload.release()
             return
         if start > seq or stop < end:
@@ -129,13 +149,47 @@ class Receiver:
             payload.release()
             payload = kept
         if start == self.rcv_nxt and not self.reassembly:
+            ssthresh = self.buffer.rcv_ssthresh
             self.deliver(payload, stop - start, now)
+            if scarce:
+                self.buffer.rcv_ssthresh = ssthresh
             return
         self.ack_due = True
+        self.buffer.grow_window(stop - start, self.unread_bytes)
         duplicate = self.reassembly.insert(start, payload)
         self.duplicate_sack = self.duplicate_sack or duplicate
         if start == self.rcv_nxt:
             self._deliver_reassembled()
+
+    def _refuses(self, start: int) -> bool:
+        """Whether payload in one of the last buffers is dropped: beyond a hole always; in order if two
+        segments wait for the application. So a segment at rcv_nxt finds a buffer as long as the application
+        reads (tcp_data_queue, tcp_data_queue_ofo, where tcp_try_rmem_schedule fails)."""
+        self.ack_due = True
+        self._on_memory_short(2)
+        if start == self.rcv_nxt and self.unread_bytes < 2 * self._advmss:
+            return False
+        if start == self.rcv_nxt:
+            self._mib.TcpExtTCPRcvQDrop += 1
+        else:
+            self._mib.TcpExtTCPOFODrop += 1
+        return True
+
+    def _on_memory_short(self, segments: int) -> None:
+        self.memory_short = self.unread_bytes > 0
+        self.buffer.on_memory_short(segments, self.unread_bytes + self.reassembly.bytes)
+
+    def prune(self) -> None:
+        """The rx queue had no buffer left for a packet: give back half of what waits beyond holes, the
+        highest sequence numbers first, whatever SACK reported (tcp_prune_queue, tcp_prune_ofo_queue)."""
+        mib = self._mib
+        mib.TcpExtPruneCalled += 1
+        self._on_memory_short(1)
+        if self.reassembly:
+            self.reassembly.prune((self.reassembly.bytes + 1) // 2)
+            mib.TcpExtOfoPruned += 1
+        elif self.unread_bytes:
+            mib.TcpExtRcvPruned += 1
 
     def _deliver_reassembled(self) -> None:
         """A hole has closed: the range behind it is in order now (tcp_ofo_queue)."""
@@ -168,34 +222,49 @@ class Receiver:
         self.reassembly.clear()  # what lay behind the FIN, which a sane peer does not send
         return True
 
-    def consumed(self, count: int) -> None:
+    def consumed(self, count: int, now: float) -> None:
         """The application took `count` bytes. An ACK is due if the window can grow by enough: by twice what
-        the peer may still send, at least two segments, or by half the buffer."""
+        the peer may still send, at least two segments, or by half the buffer (tcp_cleanup_rbuf)."""
         self.unread_bytes -= count
-        growth = self._window_edge() - self.rcv_adv
+        buffer = self.buffer
+        if count:
+            self.ack_due = self.ack_due or self.memory_short  # the peer was told to wait
+            self.memory_short = False
+            ofo = self.reassembly.end - self.rcv_nxt if self.reassembly else 0
+            buffer.on_read(count, ofo, now)
         remaining = self.rcv_adv - self.rcv_nxt
-        if growth >= min(max(2 * self.mss, remaining), self.buffer_bytes // 2) and not self.fin_received:
+        growth = buffer.select(self.unread_bytes, self.mss, remaining, self.rcv_wscale) - remaining
+        half = min(buffer.window_clamp, buffer.full_space) // 2
+        if growth >= min(max(2 * self.mss, remaining), half) and not self.fin_received:
             self.ack_due = True
 
-    def _window_edge(self) -> int:
-        """The right edge that the buffer has room for."""
-        return self.rcv_nxt - self.unread_bytes + self.buffer_bytes
+    @property
+    def readable_bytes(self) -> int:
+        """Unread bytes at which a reader is woken that waits for more: more may not fit the window, or not
+        come while memory is short (tcp_epollin_ready)."""
+        return 1 if self.memory_short else min(self.buffer.window_clamp, self.buffer.rcv_ssthresh) // 2
 
     def select_window(self) -> int:
-        """The scaled window field of a header that leaves now; the edge it promises becomes rcv_adv."""
-        nxt, edge, wscale = self.rcv_nxt, self._window_edge(), self.rcv_wscale
-        growth = edge - self.rcv_adv
-        right = self.rcv_adv
-        if growth > 0 and (growth >= self.mss or 2 * growth >= self.buffer_bytes):
-            right = edge
-        field = right - nxt
+        """The scaled window field of a header that leaves now; the edge it promises becomes rcv_adv. The edge
+        moves left only if a segment was refused for want of memory: the window is 0 then, so that the peer
+        does not count its retransmissions as a dead path's (ICSK_ACK_NOMEM)."""
+        nxt, wscale = self.rcv_nxt, self.rcv_wscale
+        if self.memory_short:
+            self.rcv_adv = nxt
+            return 0
+        remaining = self.rcv_adv - nxt
+        buffer = self.buffer
+        field = buffer.select(self.unread_bytes, self.mss, remaining, wscale)
+        if field < remaining:
+            field = remaining
         if field <= 0:
             return 0
+        edge = nxt - self.unread_bytes + buffer.full_space
         # Rounding up keeps the edge from moving left. Each segment then moves the edge right by less than a
         # scaling unit, so a peer of tiny segments could stretch the window: once it is stretched by an eighth
         # of the buffer, round down (RFC 7323 section 2.4).
         stretch = ((field + (1 << wscale) - 1) >> wscale << wscale) + nxt - edge
-        if stretch > self.buffer_bytes >> 3:
+        if stretch > buffer.full_space >> 3:
             field = field >> wscale
         else:
             field = (field + (1 << wscale) - 1) >> wscale

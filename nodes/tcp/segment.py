@@ -44,6 +44,7 @@ class Segment:
     payload: Payload | None = None
     mss: int = 0  # payload bytes of one wire packet; 0: one wire packet carries it all
     ecn: int = NOT_ECT  # the ECN bits of the IP header that it came with or will leave with
+    scarce: bool = False  # it lies in one of the last buffers of its rx queue (as skb->pfmemalloc tells)
 
     @property
     def length(self) -> int:

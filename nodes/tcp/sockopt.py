@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nodes.tcp.keepalive import Keepalive
-from nodes.tcp.state import HANDSHAKE
 from nodes.tcp.tcb import Tcb
 
 
@@ -48,8 +47,16 @@ class Sockopt:
         self._tcb.sender.send_buffer_bytes = size
 
     def set_receive_buffer(self, size: int) -> None:
-        """SO_RCVBUF, bytes; at most what the agreed window scale can express."""
-        self._tcb.receiver.set_buffer(size, self._tcb.state in HANDSHAKE)
+        """SO_RCVBUF, bytes: the buffer does not grow any more. The window stays what the agreed window scale
+        can express."""
+        tcb = self._tcb
+        tcb.config = replace(tcb.config, receive_buffer_bytes=size, receive_buffer_max_bytes=0)
+        tcb.receiver.set_buffer(size, 0.0)
+
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """SO_RCVBUF: the size that the receive buffer has grown to."""
+        return self._tcb.receiver.buffer.size
 
     def set_quickack(self, quick: bool) -> None:
         """TCP_QUICKACK: acknowledge each of the next segments at once, or delay ACKs from now on."""

@@ -12,9 +12,10 @@ from math import inf
 
 from nodes.tcp.ack import AckInput
 from nodes.tcp.config import TcpConfig
-from nodes.tcp.handshake import Handshake
+from nodes.tcp.handshake import TIMESTAMP_BYTES, Handshake
 from nodes.tcp.keepalive import Keepalive, KeepaliveTimer
 from nodes.tcp.output import SegmentOutput
+from nodes.tcp.receive_buffer import ReceiveBuffer
 from nodes.tcp.receiver import Receiver
 from nodes.tcp.segment import Segment
 from nodes.tcp.sender import Sender
@@ -54,7 +55,8 @@ class Tcb:
         self.write_timer = WriteTimer(self.sender, netns.mib)
         self.xmit = Xmit(self.sender, self.write_timer, netns.mib)
         self.ack = AckInput(self.sender, self.write_timer, netns.mib)
-        self.receiver = Receiver(config.receive_buffer_bytes)
+        buffer = ReceiveBuffer(config.receive_buffer_bytes, config.receive_buffer_max_bytes)
+        self.receiver = Receiver(buffer, netns.mib)
         self.output = SegmentOutput(ports, self.sender, self.receiver, self.xmit, netns.mib)
         self.validate = Validate(self.receiver, netns, now)
         self.handshake: Handshake | None = Handshake(config, now)  # None once established
@@ -74,7 +76,9 @@ class Tcb:
         handshake, header = self.handshake, segment.header
         assert handshake is not None
         options = handshake.on_syn_received(segment)
-        self.receiver.on_syn_received(header.seq)
+        # As connector the window was promised in our SYN, whose segments had no timestamps.
+        mss = self.config.mss if self.state is State.SYN_SENT else handshake.window_mss
+        self.receiver.on_syn_received(header.seq, mss)
         self.receiver.timestamps = options.timestamps
         self.receiver.ts_recent = header.ts_val or 0
         self.sender.snd_wscale = options.snd_wscale
@@ -100,11 +104,13 @@ class Tcb:
         sender.mss_clamp = options.peer_mss
         irs = unwrap(handshake.peer.seq, self.receiver.rcv_nxt)
         sender.on_established(options.mss, options.sack, window, irs)
-        self.receiver.on_established(options.mss, options.rcv_wscale)
+        advmss = self.config.mss - TIMESTAMP_BYTES * options.timestamps
+        self.receiver.on_established(options.mss, advmss, options.rcv_wscale, now)
         output.ecn = options.ecn
         output.all_ect = options.ecn and self.config.congestion == "dctcp"
         if not handshake.retries:
             sender.rtt.sample(now - handshake.started_at)
+            self.receiver.buffer.rtt_s = now - handshake.started_at
         elif handshake.retries > 1:
             sender.control.cwnd = options.mss  # RFC 5681 section 3.1: the path loses even SYNs
         self.handshake = None

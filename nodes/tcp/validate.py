@@ -70,6 +70,10 @@ class Validate:
             inside = seq + length > nxt and (seq < receiver.rcv_adv or seq == nxt)
             if seq == receiver.rcv_adv and receiver.fin_received and not receiver.unread_bytes:
                 inside = True  # at the edge exactly; behind the peer's FIN it will be ignored
+            # The FIN may reach beyond the window, since some peers do not count it.
+            if inside and seq + length - (flags & FIN) > receiver.rcv_adv and receiver.unread_bytes:
+                self._netns.mib.TcpExtBeyondWindow += 1
+                inside = False
         if inside or flags & RST:
             if inside and not flags & (RST | SYN):
                 self.rcv_tstamp = now

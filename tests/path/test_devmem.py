@@ -237,7 +237,7 @@ def test_sending_from_a_dmabuf_is_refused_as_the_kernel_does(hosts: TwoHosts) ->
 
 
 def test_unbound_memory_stays_until_all_tokens_and_packets_are_back(hosts: TwoHosts) -> None:
-    content = random.Random(9).randbytes(100_000)
+    content = random.Random(9).randbytes(60_000)
     _, tx_id = hosts.a.bind_tx(content)
     memory = hosts.b.bind_rx(MIB)
     client, server = hosts.connect(DEVMEM_PORT)

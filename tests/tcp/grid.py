@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.tcp.two_ends import CONFIG, Impairment, Ledger, TwoEnds, pattern
+from tests.tcp.two_ends import CONFIG, FULL, Impairment, Ledger, TwoEnds, pattern
 
 TABLE = Path(__file__).with_name("throughput.json")
 TRANSFER_BYTES = 700_000
@@ -65,7 +65,7 @@ def play(cell: Cell, seed: int) -> float:
         corrupt=trouble.corrupt,
     )
     size = BUFFERS[cell.buffer]
-    config = replace(CONFIG, send_buffer_bytes=size, receive_buffer_bytes=size)
+    config = replace(CONFIG, send_buffer_bytes=size, receive_buffer_bytes=2 * (size + FULL))
     ends = TwoEnds(ledger, wire, config, config).open()
     there = pattern(TRANSFER_BYTES, seed)
     back = pattern(TRANSFER_BYTES, -seed) if cell.direction == "both ways" else b""

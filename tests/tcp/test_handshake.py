@@ -23,7 +23,7 @@ def one(segments: list[Segment]) -> TcpHeader:
 
 
 def test_syn_offers_mss_sack_timestamps_and_the_scale_of_the_buffer(ledger: Ledger) -> None:
-    syn = one(client(ledger, replace(CONFIG, receive_buffer_bytes=6 << 20)).segments_to_send(10.0))
+    syn = one(client(ledger, replace(CONFIG, receive_buffer_bytes=12 << 20)).segments_to_send(10.0))
     assert (syn.flags, syn.mss, syn.wscale, syn.sack_permitted, syn.window) == (SYN, 1460, 7, True, 65535)
     assert syn.ts_val
 

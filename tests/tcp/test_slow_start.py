@@ -72,7 +72,7 @@ def test_cubic_leaves_slow_start_where_hystart_ends() -> None:
 
 def test_a_deep_queue_is_left_before_it_overflows(ledger: Ledger) -> None:
     wire = Impairment(rate=12.5e6, queue_bytes=4_000_000, delay_s=0.02, cut=True)
-    config = replace(CONFIG, send_buffer_bytes=8 << 20, receive_buffer_bytes=8 << 20)
+    config = replace(CONFIG, send_buffer_bytes=8 << 20, receive_buffer_bytes=16 << 20)
     ends = TwoEnds(ledger, wire, config, config).open()
     ends.a.pending = pattern(16_000_000)
     ends.run(20.0, until_read=16_000_000)

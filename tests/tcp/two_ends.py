@@ -18,7 +18,7 @@ from nodes.wire.tcp import ACK, CHECKSUM_OFFSET, SYN, TcpHeader, emit
 
 MSS = 1460
 FULL = MSS - 12  # payload bytes of a full wire packet with timestamps
-CONFIG = TcpConfig(mss=MSS, max_segment_bytes=64000, send_buffer_bytes=1 << 20, receive_buffer_bytes=1 << 20)
+CONFIG = TcpConfig(mss=MSS, max_segment_bytes=64000, send_buffer_bytes=1 << 20, receive_buffer_bytes=2 << 20)
 NEAR_WRAP = 0xFFFFFFF0
 
 

@@ -55,7 +55,7 @@ def stream(start: int, count: int) -> bytes:
 def config_of(settings: dict[str, str]) -> TcpConfig:
     """A TcpConfig from `--name=value` lines: Linux's defaults, but no super-segments unless asked for."""
     values: dict[str, object] = {"mss": 1460, "nodelay": False, "send_buffer_bytes": 1 << 20}
-    values["receive_buffer_bytes"] = 65535
+    values["receive_buffer_bytes"] = 131070
     for name, text in settings.items():
         kind = str(_SETTINGS[name])
         values[name] = text if kind == "str" else float(text) if kind == "float" else int(text)

@@ -1,0 +1,153 @@
+"""How large a receive window may be: what arrived and what the application read in, the window to offer out.
+
+Dynamic right-sizing: the buffer begins at tcp_rmem's default and grows as the application reads, up to
+tcp_rmem's maximum; SO_RCVBUF locks it. Owns SO_RCVBUF's size, window_clamp, rcv_ssthresh and rcvq_space.
+net/ipv4/tcp_input.c tcp_init_buffer_space, tcp_grow_window, tcp_rcv_rtt_measure, tcp_rcv_space_adjust,
+tcp_clamp_window; net/ipv4/tcp_output.c tcp_select_initial_window, __tcp_select_window. TCP cannot ask its
+payload how much memory it takes (truesize), so the payload's share is always Linux's first guess, a half.
+"""
+
+from __future__ import annotations
+
+INIT_WINDOW_SEGMENTS = 10  # TCP_INIT_CWND: what the application is first expected to read in a round trip
+_GROWS_FROM = 128  # bytes: smaller segments carry more overhead than payload
+_FLOOR_SEGMENTS = 4  # to which the window may grow again when memory is short (tcp_adjust_rcv_ssthresh)
+_RTT_MIN_S = 1e-6
+_FORGET_S = 2.0  # after which a window that was too large for the memory may double
+
+
+def win_from_space(space: int) -> int:
+    """The payload for which `space` bytes of memory suffice (scaling_ratio, TCP_DEFAULT_SCALING_RATIO)."""
+    return space >> 1
+
+
+def space_from_win(window: int) -> int:
+    """The memory for a window."""
+    return window << 1
+
+
+def initial_window(size: int, mss: int) -> int:
+    """The window of our SYN: whole segments, and unscaled."""
+    space = win_from_space(size)
+    return min(space // mss * mss if space > mss else space, 65535)
+
+
+class ReceiveBuffer:
+    """Bytes and monotonic seconds. `max_bytes`: tcp_rmem's maximum; 0: the size is locked."""
+
+    __slots__ = (
+        "_advmss", "_copied", "_copied_since", "_rtt_began_at", "_short_at", "_short_clamp", "_window_max",
+        "max_bytes", "rcv_space", "rcv_ssthresh", "rtt_end", "rtt_s", "size", "window_clamp",
+    )  # fmt: skip
+
+    def __init__(self, size: int, max_bytes: int = 0) -> None:
+        self.size = size  # sk_rcvbuf
+        self.max_bytes = max_bytes
+        self.window_clamp = win_from_space(size)  # the window never exceeds it
+        self.rcv_ssthresh = initial_window(size, 536)  # what the window may be now
+        self.rcv_space = 0  # what the application reads in a round trip (rcvq_space.space)
+        self.rtt_s = 0.0  # at first the handshake's; 0: not measured yet
+        self.rtt_end = 0  # a sequence number: when it has come, a window has come
+        self._rtt_began_at = -1.0
+        self._copied = 0  # bytes read since _copied_since
+        self._copied_since = 0.0
+        self._short_clamp = 0  # window_clamp when memory was short last, 0: never; and when it was read after
+        self._short_at = -1.0
+        self._advmss = 536
+        self._window_max = 65535
+
+    @property
+    def full_space(self) -> int:
+        """The payload for which there is room when nothing is queued."""
+        return win_from_space(self.size)
+
+    def on_established(self, advmss: int, window: int, rcv_wscale: int, now: float) -> None:
+        """The handshake is complete: `advmss` payload bytes fit a packet to us, `window` was promised
+        (tcp_init_buffer_space)."""
+        self._advmss = advmss
+        self._window_max = 65535 << rcv_wscale
+        self._copied_since = now
+        full = self.full_space
+        # One segment is kept in reserve.
+        clamp = max(2 * advmss, full - advmss) if full > 2 * advmss else full
+        self.window_clamp = min(clamp, self._window_max)
+        self.rcv_ssthresh = min(window, self.window_clamp)
+        self.rcv_space = min(self.rcv_ssthresh, INIT_WINDOW_SEGMENTS * advmss)
+
+    def lock(self, size: int) -> None:
+        """SO_RCVBUF."""
+        self.size = size
+        self.max_bytes = 0
+        self.window_clamp = min(self.full_space, self._window_max)
+        self.rcv_ssthresh = min(max(self.rcv_ssthresh, initial_window(size, self._advmss)), self.window_clamp)
+
+    def grow_window(self, length: int, unread: int) -> bool:
+        """A segment of `length` bytes came: the window may grow by twice as much (tcp_grow_window). Returns
+        whether it was so small that the peer should know at once."""
+        room = min(self.window_clamp, self.full_space - unread) - self.rcv_ssthresh
+        if length < _GROWS_FROM or room <= 0:
+            return False
+        before = self.rcv_ssthresh
+        self.rcv_ssthresh += min(room, 2 * max(length, self._advmss))
+        return before < _FLOOR_SEGMENTS * self._advmss
+
+    def measure_rtt(self, rcv_nxt: int, window: int, now: float) -> None:
+        """A whole window came since the last measurement, so a round trip took at most as long
+        (tcp_rcv_rtt_measure). `window`: what was offered last."""
+        if self._rtt_began_at >= 0:
+            sample = max(now - self._rtt_began_at, _RTT_MIN_S)
+            self.rtt_s = min(self.rtt_s, sample) if self.rtt_s else sample
+        self.rtt_end = rcv_nxt + window
+        self._rtt_began_at = now
+
+    def on_read(self, count: int, ofo_bytes: int, now: float) -> None:
+        """The application took `count` bytes; `ofo_bytes` beyond rcv_nxt wait for a hole to close. Once in a
+        round trip the buffer may grow (tcp_rcv_space_adjust)."""
+        self._copied += count
+        if not self.rtt_s or now - self._copied_since < self.rtt_s:
+            return
+        if self._copied > self.rcv_space:
+            self._grow(self._copied, ofo_bytes, now)
+        self._copied, self._copied_since = 0, now
+
+    def _grow(self, copied: int, ofo_bytes: int, now: float) -> None:
+        """tcp_rcvbuf_grow: what is read now was sent a round trip ago, and in slow start the sender has
+        doubled its rate since."""
+        before, self.rcv_space = max(self.rcv_space, 1), copied
+        if not self.max_bytes:
+            return
+        window = 2 * copied
+        window += 2 * (window * (copied - before) // before) + ofo_bytes
+        size = min(space_from_win(window), self.max_bytes)
+        self.size = max(self.size, size)
+        clamp = min(win_from_space(size), self._window_max)
+        if self._short_clamp:
+            if self._short_at < 0:
+                self._short_at = now
+            clamp = min(clamp, int(self._short_clamp * (1 + (now - self._short_at) / _FORGET_S)))
+        self.window_clamp = max(self.window_clamp, clamp)
+
+    def on_memory_short(self, segments: int, held: int) -> None:
+        """The rx queue that fills this buffer has run short while `held` bytes were in it: offer `segments`,
+        then no more than was found to fit, and grow again slowly as the application reads (tcp_clamp_window,
+        tcp_adjust_rcv_ssthresh; Linux forgets at once)."""
+        self.rcv_ssthresh = min(self.rcv_ssthresh, segments * self._advmss)
+        if self.max_bytes:
+            self.window_clamp = min(self.window_clamp, max(held, _FLOOR_SEGMENTS * self._advmss))
+            self.rcv_space = min(self.rcv_space, self.window_clamp)
+            self._short_clamp, self._short_at = self.window_clamp, -1.0
+
+    def select(self, unread: int, mss: int, current: int, wscale: int) -> int:
+        """The window to offer, in bytes, where `current` is what is still promised (__tcp_select_window)."""
+        full = min(self.window_clamp, self.full_space)
+        mss = min(mss, full)
+        # Where memory was short, what is unread counts against what was found to fit.
+        free = (full if self._short_clamp else self.full_space) - unread
+        if free < full >> 1:
+            free = free >> wscale << wscale
+            if free < full >> 4 or free < mss:
+                return 0  # the silly window syndrome
+        free = min(free, self.rcv_ssthresh)
+        if wscale or current <= free - mss or current > free:
+            return free if wscale else free // mss * mss
+        return free if mss == full and free > current + (full >> 1) else current

@@ -1,0 +1,49 @@
+"""SO_RCVBUF, tcp_rmem and TCP_INFO of the receive window, through a whole host."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+
+from nodes.host_config import tcp_mem
+from nodes.option import OptionError
+from nodes.sock.sockopt import get_option, set_option
+from nodes.uapi import socket as uapi
+from tests.path.two_hosts import TwoHosts
+
+
+def rcvbuf(sock: object) -> int:
+    (value,) = struct.unpack("=i", get_option(sock, socket.SOL_SOCKET, uapi.SO_RCVBUF))  # type: ignore[arg-type]
+    return int(value)
+
+
+def test_so_rcvbuf_tells_what_the_buffer_has_grown_to(hosts: TwoHosts) -> None:
+    client, server = hosts.connect(5000)
+    assert (rcvbuf(hosts.b.socket()), rcvbuf(server)) == (131072, 131072)
+    left = 2 << 20
+    while left:
+        if client.connection is not None and client.connection.send_room and left:
+            left -= hosts.a.send(client, bytes(min(left, 256 << 10)))
+        hosts.step()
+        if server.recv_queue.length:
+            hosts.b.recv(server, 1 << 20)
+    assert rcvbuf(server) > 131072
+    info = get_option(server, socket.IPPROTO_TCP, socket.TCP_INFO, 500, hosts.now)
+    rcv_rtt, rcv_space = struct.unpack_from("=2I", info, 92)
+    assert 0 < rcv_rtt <= 10_000
+    assert rcv_space > 14480
+
+
+def test_so_rcvbuf_is_doubled_and_locked(hosts: TwoHosts) -> None:
+    sock = hosts.b.socket()
+    set_option(sock, socket.SOL_SOCKET, uapi.SO_RCVBUF, struct.pack("=i", 20_000))
+    assert rcvbuf(sock) == 40_000
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "4096,8192", "8192,4096,1M", "4096,131072,2G"])
+def test_tcp_rmem_is_three_ascending_sizes(text: str) -> None:
+    with pytest.raises(OptionError, match="is not three ascending sizes"):
+        tcp_mem(text)
+    assert tcp_mem("4096,131072,6M") == (4096, 131072, 6 << 20)
