@@ -109,7 +109,9 @@ class RequestSocks:
             return False
         if listener.options.defer_accept and ack.payload is None and not flags & tcp.FIN:
             assert child.connection is not None
-            if child.connection.handshake_timeouts < listener.options.defer_accept:
+            handshake = child.connection.tcb.handshake
+            assert handshake is not None  # not before this ACK is taken
+            if handshake.retries < listener.options.defer_accept:
                 self._mib.TcpExtTCPDeferAcceptDrop += 1
                 return True
         if not listener.accept_queue_full:

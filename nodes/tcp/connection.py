@@ -36,7 +36,7 @@ class Connection:
     `prune` is called when the rx queue of this flow had no buffer left for a packet: what waits beyond holes
     is given back. `received` holds payload in order: the application takes it, then owns it, and reports by
     `consumed` what it used. `sockopt` changes socket options, `icmp_err` takes ICMP errors, `tcb` is for
-    tests to look at.
+    the owner to look at.
     After every batch of segments, calls or timeouts the owner calls `segments_to_send`. In TIME_WAIT, when
     nothing is left to send, the owner may `retire` the connection and keep the small rest of it.
     """
@@ -131,12 +131,6 @@ class Connection:
     def readable_bytes(self) -> int:
         """Unread bytes at which a reader is woken, however much it waits for."""
         return self._receiver.readable_bytes
-
-    @property
-    def handshake_timeouts(self) -> int:
-        """How often our SYN or SYN-ACK was retransmitted; 0 once the handshake is over."""
-        handshake = self.tcb.handshake
-        return 0 if handshake is None else handshake.retries
 
     @property
     def pacing(self) -> bool:
