@@ -152,7 +152,17 @@ class Connection:
                 )
             return
         sender.accepted_bytes += len(payload)
+        sender.more_una = -1
         sender.queue.append(payload)
+
+    def end_of_send(self, more: bool, eor: bool) -> None:
+        """The last `send` ended a call with MSG_MORE or MSG_EOR. `more`: its last small segment waits for the
+        next call, the next ACK or 200 ms. `eor`: nothing is joined to it, not in a retransmission either."""
+        sender = self._sender
+        if more:
+            sender.more_una = sender.snd_una
+        if eor:
+            sender.queue.end_record()
 
     def consumed(self, count: int, now: float) -> None:  # noqa: ARG002
         """The application took `count` bytes out of the receive buffer: the window may grow."""
