@@ -101,6 +101,8 @@ class Tcb:
         irs = unwrap(handshake.peer.seq, self.receiver.rcv_nxt)
         sender.on_established(options.mss, options.sack, window, irs)
         self.receiver.on_established(options.mss, options.rcv_wscale)
+        sender.last_sent_at = now  # before any data, TCP_INFO counts from here (tcp_finish_connect)
+        self.receiver.last_data_at = max(self.receiver.last_data_at, now)
         output.ecn = options.ecn
         output.all_ect = options.ecn and self.config.congestion == "dctcp"
         if not handshake.retries:
