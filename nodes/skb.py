@@ -64,11 +64,14 @@ class Frags:
             at = after
         return type(self)(taken)
 
+    def alike(self, other: Frags) -> bool:
+        """Whether both are readable or both unreadable, and both or neither have a linear part."""
+        return self.unreadable == other.unreadable and self.linear == other.linear
+
     def can_extend(self, other: Frags) -> bool:
-        """Whether `other` may be appended: both readable or both unreadable (skb_try_coalesce), both or
-        neither with a linear part, and not more than MAX_SKB_FRAGS fragments."""
-        alike = self.unreadable == other.unreadable and self.linear == other.linear
-        return alike and len(self.frags) < MAX_SKB_FRAGS
+        """Whether `other` may be appended: both are alike (skb_try_coalesce), and there are not more than
+        MAX_SKB_FRAGS fragments."""
+        return self.alike(other) and len(self.frags) < MAX_SKB_FRAGS
 
     def extend(self, other: Frags) -> None:
         """Append `other` and take over its references. Adjacent bytes of one netmem become one fragment."""

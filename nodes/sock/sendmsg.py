@@ -20,6 +20,7 @@ from nodes.tcp.connection import Connection
 from nodes.uapi import socket as uapi
 
 _COPY_BYTES = 1 << 20  # of ordinary data in one entry of the send queue
+_MORE_OR_EOR = uapi.MSG_MORE | uapi.MSG_EOR
 _MAX_TCP_HEADER = 320  # MAX_TCP_HEADER: the kernel takes it off gso_max_size when it sizes an skb
 
 
@@ -81,6 +82,8 @@ def sendmsg(
     except OSError:
         if not taken:
             raise  # otherwise the short count is the answer, and the next call meets the error
+    if request.flags & _MORE_OR_EOR and taken and done + taken == length and not request.more:
+        connection.end_of_send(bool(request.flags & uapi.MSG_MORE), bool(request.flags & uapi.MSG_EOR))
     sock.stack.touch(sock)
     return taken
 

@@ -97,7 +97,8 @@ class TcpXmit:
         """Whether the next timer is a pacer's, which counts microseconds."""
         sock = self.timers.first()
         connection: Connection | None = None if sock is None else sock.connection
-        return connection is not None and connection.pacing
+        pacer = None if connection is None else connection.tcb.sender.pacer
+        return pacer is not None and pacer.waiting
 
 
 def is_over(connection: Connection) -> bool:

@@ -59,13 +59,14 @@ class AckInput:
             timer.retransmits = 0  # a peer that answers with a zero window is alive
         if ack == una:
             return
-        in_flight = sender.in_flight
         sender.snd_una = ack
         board, recovery = self._scoreboard, self._recovery
         board.orig_delivered_end = 0
         if board.segments:
             self._sample_rtt(board.segments[0], ts_ecr, now)
         sacked = board.sacked_bytes
+        if sacked and not recovery.reordering_seen:
+            recovery.reordering_seen = board.fills_hole(ack)
         newest = board.on_ack_received(ack)
         sender.delivered_bytes += ack - una - (sacked - board.sacked_bytes)
         if newest is not None:
@@ -73,7 +74,7 @@ class AckInput:
         if sender.fin_sent and ack == sender.snd_nxt:
             sender.fin_acked = True
         timer.retransmits = 0
-        timer.waiting_since = now
+        timer.progress_at = now
         self._rtt.backoff = 0
         if recovery.phase is not Phase.OPEN:
             sacked += 1  # detect losses below even if this ACK ends the episode
@@ -87,7 +88,7 @@ class AckInput:
         if recovery.phase is not Phase.RECOVERY:
             control = sender.control
             limited = sender.cwnd_limited or (
-                control.cwnd < control.ssthresh and control.cwnd < 2 * in_flight
+                control.cwnd < control.ssthresh and control.cwnd < 2 * sender.max_flight_bytes
             )
             control.on_ack(ack - una, now, self._rtt.srtt, limited)
         # Segments older than this delivery may be lost, also if the ACK ended an episode or closed a hole.
@@ -113,6 +114,8 @@ class AckInput:
         recovery, board = self._recovery, self._scoreboard
         if recovery.eifel_detects_spurious(ts_ecr):
             self._mib.TcpExtTCPFullUndo += 1
+            if recovery.phase is Phase.RECOVERY:
+                recovery.reordering_seen = True  # it came late (tcp_try_undo_partial)
             recovery.undo()
         elif recovery.frto_detects_spurious(True, sender.sack_permitted):
             recovery.undo()
@@ -123,12 +126,7 @@ class AckInput:
     def _update_window(self, window: int, seq: int) -> None:
         """RFC 9293 section 3.10.7.4 (tcp_ack_update_window)."""
         sender = self._sender
-        if (
-            window
-            and not sender.snd_wnd
-            and self._scoreboard.segments
-            and self._recovery.phase is Phase.LOSS
-        ):
+        if window and not sender.snd_wnd and self._scoreboard.segments and self._recovery.phase is Phase.LOSS:
             self._recovery.on_window_reopened()
         sender.snd_wnd = window
         sender.snd_wl1 = seq
@@ -173,8 +171,11 @@ class AckInput:
         valid = tuple(each for each in ranges if una <= each[0] < each[1] <= nxt)
         before = board.sacked_bytes
         board.orig_delivered_end = 0
+        highest = 0 if recovery.reordering_seen else board.highest_sack()
         for segment in board.on_sack_received(valid):
             recovery.on_segment_delivered(segment, now)
+            if segment.seq < highest and segment.transmissions == 1:
+                recovery.reordering_seen = True
         if board.sacked_bytes or recovery.phase is not Phase.OPEN:
             sender.delivered_bytes += board.sacked_bytes - before
             if recovery.frto_detects_spurious(False, True):
@@ -190,8 +191,10 @@ class AckInput:
         if not (oldest <= left and right <= sender.snd_nxt) or (left, right) == self._last_dsack:
             return
         self._last_dsack = (left, right)  # TSO copies one D-SACK onto every packet of a super-segment
-        self.dsack_dups += 1
+        self.dsack_dups += -(-(right - left) // sender.mss)
         self._mib.TcpExtTCPDSACKRecv += 1
+        if self.dsack_dups > sender.total_retrans:
+            return  # the network duplicated it (tcp_dsack_seen)
         probe = self._tail_probe
         if probe.is_retrans and right == probe.end_seq <= ack:
             probe.reset()

@@ -132,12 +132,6 @@ class Connection:
         """Unread bytes at which a reader is woken, however much it waits for."""
         return self._receiver.readable_bytes
 
-    @property
-    def pacing(self) -> bool:
-        """Whether the pacer holds a segment back."""
-        pacer = self._sender.pacer
-        return pacer is not None and pacer.waiting
-
     def info(self, now: float | None = None) -> TcpInfo:
         """TCP_INFO; without `now` the fields that say how long ago something was are 0."""
         return tcp_info(self.tcb, now)
@@ -159,7 +153,17 @@ class Connection:
                 )
             return
         sender.accepted_bytes += len(payload)
+        sender.more_una = -1
         sender.queue.append(payload)
+
+    def end_of_send(self, more: bool, eor: bool) -> None:
+        """The last `send` ended a call with MSG_MORE or MSG_EOR. `more`: its last small segment waits for the
+        next call, the next ACK or 200 ms. `eor`: nothing is joined to it, not in a retransmission either."""
+        sender = self._sender
+        if more:
+            sender.more_una = sender.snd_una
+        if eor:
+            sender.queue.end_record()
 
     def consumed(self, count: int, now: float) -> None:
         """The application took `count` bytes out of the receive buffer: the window may grow."""

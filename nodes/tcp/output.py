@@ -84,9 +84,9 @@ class SegmentOutput:
         sender = self._sender
         length = sent.end - sent.fin - sent.seq
         flags = ACK | FIN if sent.fin else ACK
-        if length and sent.end == sender.snd_nxt and not sender.queue.bytes:
-            flags |= PSH
         mss = sender.mss if length > sender.mss else 0
+        if mss or (length and sent.end == sender.snd_nxt and not sender.queue.bytes):
+            flags |= PSH  # also on a super-segment: the peer's NIC then hands up what it has coalesced
         packets = -(-length // mss) if mss else 1
         self.segs_out += packets
         self._mib.TcpOutSegs += packets

@@ -12,6 +12,7 @@ UNLIMITED = 0xFFFFFFFFFFFFFFFF
 UNPACED_SEGMENTS = 9  # the first wire packets with payload of a connection are not paced
 _SLOW_START_RATIO, _AVOIDANCE_RATIO = 2.0, 1.2  # sysctl tcp_pacing_ss_ratio, tcp_pacing_ca_ratio
 _PACING_SHIFT = 10  # sk_pacing_shift: a super-segment carries 1/1024 of a second's bytes
+TSO_RTT_S = 512e-6  # sysctl tcp_tso_rtt_log, 9: below it the largest super-segments leave
 _MIN_TSO_SEGMENTS = 2  # sysctl tcp_min_tso_segs
 _MAX_LATE_S = 0.01  # credit for a late departure: the kernel's timers are late by microseconds, a process
 # that shares its CPU by up to this
@@ -26,6 +27,15 @@ def pacing_rate(window: int, ssthresh: int, cwnd: int, srtt: float, max_rate: in
         return max_rate
     ratio = _SLOW_START_RATIO if cwnd < ssthresh / 2 else _AVOIDANCE_RATIO
     return min(max_rate, int(window / srtt * ratio))
+
+
+def tso_autosize(rate: int, min_rtt: float, largest: int, mss: int) -> int:
+    """Payload bytes of a super-segment, at most `largest` (tcp_tso_autosize): what leaves in a millisecond at
+    `rate` bytes a second, and half as much of `largest` with every TSO_RTT_S of the minimum RTT, so that a
+    distant peer acknowledges about once a millisecond."""
+    halvings = min_rtt / TSO_RTT_S
+    size = (rate >> _PACING_SHIFT) + (largest >> int(halvings) if halvings < 32 else 0)
+    return min(largest, max(size // mss, _MIN_TSO_SEGMENTS) * mss)
 
 
 class Pacer:

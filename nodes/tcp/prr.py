@@ -1,6 +1,6 @@
 """Proportional Rate Reduction: bytes delivered and sent during recovery in, cwnd out.
 
-RFC 6937 with the slow-start reduction bound; net/ipv4/tcp_input.c tcp_cwnd_reduction. Owns the counts of one
+RFC 9937; net/ipv4/tcp_input.c tcp_cwnd_reduction. Owns the counts of one
 recovery episode. cwnd falls with every delivery and not at once, so an ACK always lets a segment leave.
 """
 
@@ -10,11 +10,13 @@ from __future__ import annotations
 class ProportionalRate:
     """One recovery episode. All values in bytes; the names are the RFC's."""
 
-    __slots__ = ("_last_total", "_prr_delivered", "_prr_out", "_recover_fs")
+    __slots__ = ("_last_total", "_last_una", "_prr_delivered", "_prr_out", "_recover_fs", "new_loss")
 
-    def __init__(self, recover_fs: int) -> None:
+    def __init__(self, recover_fs: int, snd_una: int) -> None:
         self._recover_fs = max(1, recover_fs)  # in flight when the episode began
         self._last_total = -1  # bytes delivered since the connection began, at the last call of `cwnd`
+        self._last_una = snd_una
+        self.new_loss = True  # a loss was detected since the last call of `cwnd`
         self._prr_delivered = 0
         self._prr_out = 0
 
@@ -22,7 +24,7 @@ class ProportionalRate:
         """`count` bytes were sent or retransmitted."""
         self._prr_out += count
 
-    def cwnd(self, total_delivered: int, in_flight: int, ssthresh: int, mss: int) -> int | None:
+    def cwnd(self, total_delivered: int, snd_una: int, in_flight: int, ssthresh: int, mss: int) -> int | None:
         """The new cwnd, or None when nothing was delivered since the last call.
 
         `total_delivered`: since the connection began. The first call counts one segment, the one whose SACK
@@ -36,5 +38,9 @@ class ProportionalRate:
         if in_flight > ssthresh:
             sndcnt = -(-self._prr_delivered * ssthresh // self._recover_fs) - self._prr_out
         else:
-            sndcnt = min(ssthresh - in_flight, max(self._prr_delivered - self._prr_out, delivered) + mss)
+            sndcnt = max(self._prr_delivered - self._prr_out, delivered)
+            if snd_una > self._last_una and not self.new_loss:
+                sndcnt += mss  # SafeACK: the retransmissions arrive, slow start may go on to ssthresh
+            sndcnt = min(ssthresh - in_flight, sndcnt)
+        self._last_una, self.new_loss = snd_una, False
         return in_flight + max(sndcnt, 0 if self._prr_out else mss)

@@ -2,7 +2,7 @@
 episode.
 
 RFC 8985 (RACK: a segment is lost when a segment sent a reordering window later was delivered), RFC 6675
-(episode), RFC 6937 (cwnd meanwhile), RFC 5682 (F-RTO), RFC 4015 and 3708 (undo by timestamps and by D-SACK);
+(episode), RFC 9937 (cwnd meanwhile), RFC 5682 (F-RTO), RFC 4015 and 3708 (undo by timestamps and by D-SACK);
 net/ipv4/tcp_recovery.c, tcp_fastretrans_alert and tcp_process_loss in net/ipv4/tcp_input.c. Without SACK: RFC
 6582 and 3042.
 """
@@ -20,8 +20,8 @@ from nodes.tcp.sack import Scoreboard, SentSegment
 from nodes.tcp.seq import precedes, ts_val
 
 # A path whose packets move between processors reorders by hundreds of microseconds at round trips of tens. A
-# quarter of the minimum RTT alone, as the RFC has it, would take that for loss. Linux's timers have this
-# granularity too.
+# quarter of the minimum RTT alone, as the RFC has it, would take that for loss. In Linux the reordering timer
+# expires no sooner than TCP_TIMEOUT_MIN, two jiffies.
 REORDERING_MIN_S = 0.001
 _REO_WND_PERSIST = 16  # TCP_RACK_RECOVERY_THRESH: recoveries for which a wider reordering window is kept
 _DUPACK_THRESHOLD = 3
@@ -44,7 +44,8 @@ class Recovery:
     __slots__ = (
         "_frto", "_mib", "_rack_end_seq", "_rack_rtt", "_rack_sent_at", "_reo_wnd_persist", "_reo_wnd_round",
         "_reo_wnd_steps", "_retrans_stamp", "_rtt", "_scoreboard", "_undo_marker", "_undo_retrans", "control",
-        "dupacks", "force_retransmit", "phase", "prr", "recovery_point", "reo_timeout_at", "send_new_first",
+        "dupacks", "force_retransmit", "phase", "prr", "recovery_point", "reo_timeout_at", "reordering_seen",
+        "send_new_first",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +65,7 @@ class Recovery:
         self._rack_sent_at = -inf
         self._rack_end_seq = 0
         self._rack_rtt = 0.0
+        self.reordering_seen = False  # what was sent once arrived after what was sent later (reord_seen)
         self._reo_wnd_steps = 1  # reordering window in units of min_rtt / 4 (section 6.2, step 4)
         self._reo_wnd_round = 0  # no further step before this is acknowledged
         self._reo_wnd_persist = 0
@@ -91,7 +93,12 @@ class Recovery:
 
     @property
     def reordering_window(self) -> float:
-        """Seconds by which a segment may be late without being lost."""
+        """Seconds by which a segment may be late without being lost (tcp_rack_reo_wnd). 0 on a path that was
+        never seen to reorder, in an episode or once three segments are sacked."""
+        if not self.reordering_seen and (
+            self.phase is not Phase.OPEN or self._scoreboard.sacks_reach(_DUPACK_THRESHOLD, self.control.mss)
+        ):
+            return 0.0
         quarter = self._rtt.min_rtt / 4
         window = self._reo_wnd_steps * (quarter if REORDERING_MIN_S < quarter < inf else REORDERING_MIN_S)
         return min(window, max(self._rtt.srtt, REORDERING_MIN_S * self._reo_wnd_steps))
@@ -117,8 +124,11 @@ class Recovery:
                 marked = True
             elif lost_at < self.reo_timeout_at:
                 self.reo_timeout_at = lost_at
-        if marked and self.phase is Phase.OPEN:
-            self._enter(Phase.RECOVERY, now, snd_nxt)
+        if marked:
+            if self.phase is Phase.OPEN:
+                self._enter(Phase.RECOVERY, now, snd_nxt)
+            elif self.prr is not None:
+                self.prr.new_loss = True
 
     def on_duplicate_ack(self, now: float, snd_nxt: int, mss: int) -> None:
         """A duplicate ACK from a peer without SACK (RFC 6582 section 3.2)."""
@@ -186,7 +196,7 @@ class Recovery:
             self.control.on_loss(now)
             self.force_retransmit = True
             in_flight = snd_nxt - scoreboard.segments[0].seq - scoreboard.sacked_bytes
-            self.prr = ProportionalRate(in_flight)
+            self.prr = ProportionalRate(in_flight, scoreboard.segments[0].seq)
             if scoreboard.sacked_bytes:
                 self._mib.TcpExtTCPSackRecovery += 1
             else:
@@ -222,12 +232,12 @@ class Recovery:
             self._mark_head_lost(mss)
             self.force_retransmit = True
 
-    def update_cwnd(self, delivered_bytes: int, in_flight: int, mss: int) -> None:
+    def update_cwnd(self, delivered_bytes: int, snd_una: int, in_flight: int, mss: int) -> None:
         """Set cwnd inside an episode, before segments are sent (tcp_cwnd_reduction). `delivered_bytes`: since
         the connection began."""
         if self.prr is not None:
             control = self.control
-            cwnd = self.prr.cwnd(delivered_bytes, in_flight, control.ssthresh, mss)
+            cwnd = self.prr.cwnd(delivered_bytes, snd_una, in_flight, control.ssthresh, mss)
             if cwnd is not None:
                 control.cwnd = cwnd
 
@@ -263,9 +273,9 @@ class Recovery:
         return False
 
     def on_dsack_received(self, left: int, right: int, snd_nxt: int, snd_una: int) -> None:
-        """A D-SACK for [left, right): widen the reordering window once a round trip, and undo the episode if
-        all of its retransmissions were duplicates."""
-        if snd_una >= self._reo_wnd_round:
+        """A D-SACK for [left, right): on a path that reorders, widen the reordering window once a round trip;
+        undo the episode if all of its retransmissions were duplicates."""
+        if self.reordering_seen and snd_una >= self._reo_wnd_round:
             self._reo_wnd_round = snd_nxt
             self._reo_wnd_steps = min(self._reo_wnd_steps + 1, 64)
             self._reo_wnd_persist = _REO_WND_PERSIST

@@ -133,6 +133,24 @@ class Scoreboard:
         self._sack_cache = blocks
         return delivered
 
+    def highest_sack(self) -> int:
+        """Where the last segment that was sacked begins; 0 without one (tcp_highest_sack_seq)."""
+        return next((each.seq for each in reversed(self.segments) if each.sacked), 0)
+
+    def fills_hole(self, ack: int) -> bool:
+        """Whether an ACK of `ack` reports a segment, sent once, before one that was sacked: reordering."""
+        before = min(ack, self.highest_sack())
+        for segment in self.segments:
+            if segment.seq >= before:
+                return False
+            if not segment.sacked and segment.transmissions == 1:
+                return True
+        return False
+
+    def sacks_reach(self, count: int, mss: int) -> bool:
+        """Whether `count` segments of at most `mss` bytes are sacked."""
+        return self.sacked_bytes >= count * mss or sum(each.sacked for each in self.segments) >= count
+
     def _mark_sacked(self, left: int, right: int, delivered: list[SentSegment]) -> None:
         segments = self.segments
         at = bisect_right(segments, left, key=_END)

@@ -22,8 +22,12 @@ class Payload(Protocol):
     def slice(self, start: int, stop: int) -> Self:
         """A new payload of bytes [start, stop) with references of its own; 0 <= start < stop <= len."""
 
+    def alike(self, other: Self) -> bool:
+        """Whether both are of the kind that may lie in one segment (readable and unreadable bytes never
+        mix)."""
+
     def can_extend(self, other: Self) -> bool:
-        """Whether `other` may follow in one segment (readable and unreadable bytes never mix)."""
+        """Whether `other` may follow in one segment: it is alike, and there is room for its fragments."""
 
     def extend(self, other: Self) -> None:
         """Append `other`'s bytes and take over its references; `other` must not be used again."""

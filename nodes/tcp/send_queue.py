@@ -13,23 +13,53 @@ from nodes.tcp.segment import Payload
 
 
 class SendQueue:
-    """`bytes`: how many are queued."""
+    """`bytes`: how many are queued. What MSG_EOR ended is never joined to what follows, nor are readable and
+    unreadable bytes: `_breaks` has these places, counted in bytes since the start."""
 
-    __slots__ = ("_offset", "_payloads", "bytes")
+    __slots__ = ("_breaks", "_offset", "_payloads", "_total", "bytes")
 
     def __init__(self) -> None:
         self.bytes = 0
         self._payloads: deque[Payload] = deque()
+        self._total = 0  # bytes that were ever appended
+        self._breaks: deque[int] = deque()
         self._offset = 0  # bytes of the first payload that were already taken
 
     def append(self, payload: Payload) -> None:
         """Take ownership of `payload`."""
-        self.bytes += len(payload)
+        if self._payloads and not self._payloads[-1].alike(payload):
+            self.end_record()
+        length = len(payload)
+        self.bytes += length
+        self._total += length
         self._payloads.append(payload)
+
+    def end_record(self) -> None:
+        """Nothing that follows is joined to what is queued now (MSG_EOR)."""
+        if self.bytes and not (self._breaks and self._breaks[-1] == self._total):
+            self._breaks.append(self._total)
+
+    @property
+    def run_bytes(self) -> int:
+        """How many bytes may leave in one segment, were it not for their number."""
+        return self._breaks[0] - self._total + self.bytes if self._breaks else self.bytes
+
+    @property
+    def ends_record(self) -> bool:
+        """Whether nothing will be joined to the last byte that is queued."""
+        return bool(self._breaks) and self._breaks[-1] == self._total
 
     def take(self, count: int) -> Payload:
         """The next `count` bytes, 1 <= count <= bytes, now the caller's. Fewer where the next payload cannot
-        be joined to the one before it (readable and unreadable bytes do not mix)."""
+        be joined to the one before it."""
+        if not self._breaks:
+            return self._take(count)
+        piece = self._take(min(count, self.run_bytes))
+        if self._breaks[0] == self._total - self.bytes:
+            self._breaks.popleft()
+        return piece
+
+    def _take(self, count: int) -> Payload:
         head, start = self._payloads[0], self._offset
         length = len(head) - start
         if length > count:
@@ -65,4 +95,5 @@ class SendQueue:
         """Release everything."""
         while self._payloads:
             self._payloads.popleft().release()
+        self._breaks.clear()
         self.bytes = self._offset = 0

@@ -26,10 +26,11 @@ class Sender:
 
     __slots__ = (
         "_first_seq", "_max_segment_bytes", "accepted_bytes", "bytes_retrans", "control", "cork",
-        "cwnd_limited", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued", "fin_sent", "gso_max_bytes",
-        "last_sent_at", "max_wnd", "mss", "mss_clamp", "nodelay", "pacer", "persist", "queue", "recovery",
-        "rtt", "sack_permitted", "scoreboard", "send_buffer_bytes", "snd_nxt", "snd_una", "snd_wl1",
-        "snd_wnd", "snd_wscale", "sws_override", "tail_probe", "total_retrans", "user_timeout_s",
+        "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued", "fin_sent",
+        "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss", "mss_clamp",
+        "nodelay", "pacer", "persist", "push_seq", "queue", "recovery", "rtt", "sack_permitted", "scoreboard",
+        "send_buffer_bytes", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale",
+        "tail_probe", "total_retrans", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -59,8 +60,13 @@ class Sender:
         self.tail_probe = TailProbe()
         self.persist = PersistTimer()
         self.fin_queued = self.fin_sent = self.fin_acked = False
-        self.cwnd_limited = False  # cwnd kept the last transmission from sending more (is_cwnd_limited)
-        self.sws_override = False  # the next small segment may leave (RFC 9293 section 3.8.6.2.1)
+        # Of the window of data that ends at cwnd_usage_seq: whether cwnd kept data from leaving, else the
+        # largest flight.
+        self.cwnd_limited = False
+        self.max_flight_bytes = self.cwnd_usage_seq = 0
+        self.push_seq = 0  # what begins before this may leave in small segments (TCP_NAGLE_PUSH)
+        self.more_una = -1  # MSG_MORE holds small segments while snd_una is this
+        self.snd_sml = 0  # end of the last small segment (Minshall)
         self.cwr_due = False  # the next new segment carries CWR
         self.last_sent_at = -inf
         self.accepted_bytes = 0  # bytes that the application has queued since the start
@@ -127,8 +133,8 @@ class Sender:
         return pacing_rate(window, control.ssthresh, control.cwnd, self.rtt.srtt, max_rate)
 
     def push(self) -> None:
-        """TCP_CORK was cleared: what it held back may leave, however small (tcp_push_pending_frames)."""
-        self.sws_override = bool(self.queue.bytes)
+        """What is queued now may leave, however small; what is queued later may not (TCP_NAGLE_PUSH)."""
+        self.push_seq = self.snd_nxt + self.queue.bytes
 
     def clear(self) -> None:
         """Release all payload and stop the timers of the parts."""

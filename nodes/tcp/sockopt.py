@@ -21,14 +21,19 @@ class Sockopt:
         self._tcb = tcb
 
     def set_nodelay(self, nodelay: bool) -> None:
-        """TCP_NODELAY: Nagle's algorithm holds nothing back any more."""
-        self._tcb.sender.nodelay = nodelay
+        """TCP_NODELAY: Nagle's algorithm holds nothing back any more. Setting it pushes what is queued, also
+        while TCP_CORK is set."""
+        sender = self._tcb.sender
+        sender.nodelay = nodelay
+        if nodelay:
+            sender.push()
 
     def set_cork(self, cork: bool) -> None:
-        """TCP_CORK: while set, only full segments leave, and what has waited for 200 ms."""
+        """TCP_CORK: while set, only full segments leave, and what has waited for 200 ms. Clearing it lets
+        Nagle's algorithm decide, unless TCP_NODELAY is set."""
         sender = self._tcb.sender
         sender.cork = cork
-        if not cork:
+        if not cork and sender.nodelay:
             sender.push()
 
     def set_user_timeout(self, seconds: float) -> None:

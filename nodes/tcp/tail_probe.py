@@ -6,6 +6,7 @@ RFC 8985 section 7; net/ipv4/tcp_output.c tcp_send_loss_probe, net/ipv4/tcp_inpu
 from __future__ import annotations
 
 _MAX_ACK_DELAY_S = 0.2  # section 7.2: how long a peer may delay the ACK of a single segment
+_INITIAL_S = 1.0  # without a measured round trip
 _MIN_S = 0.01  # added to 2 * SRTT: a peer that is a Python process can pause for as long as this
 
 
@@ -23,6 +24,8 @@ class TailProbe:
     @staticmethod
     def timeout(srtt: float, single: bool) -> float:
         """Seconds to wait for an ACK before probing (section 7.2); `single`: one segment is in flight."""
+        if not srtt:
+            return _INITIAL_S
         return 2 * srtt + (_MAX_ACK_DELAY_S if single else _MIN_S)
 
     def on_probe_sent(self, end_seq: int, is_retrans: bool) -> None:

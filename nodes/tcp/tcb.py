@@ -106,6 +106,8 @@ class Tcb:
         sender.on_established(options.mss, options.sack, window, irs)
         advmss = self.config.mss - TIMESTAMP_BYTES * options.timestamps
         self.receiver.on_established(options.mss, advmss, options.rcv_wscale, now)
+        sender.last_sent_at = now  # before any data, TCP_INFO counts from here (tcp_finish_connect)
+        self.receiver.last_data_at = max(self.receiver.last_data_at, now)
         output.ecn = options.ecn
         output.all_ect = options.ecn and self.config.congestion == "dctcp"
         if not handshake.retries:

@@ -25,8 +25,7 @@ class WriteTimer:
 
     __slots__ = (
         "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at", "busy_s",
-        "busy_since", "earlier_progress_at", "is_tail_probe", "orphan", "retransmits", "total_rto",
-        "waiting_since",
+        "busy_since", "is_tail_probe", "orphan", "progress_at", "retrans_stamp", "retransmits", "total_rto",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, mib: TcpMib) -> None:
@@ -42,16 +41,10 @@ class WriteTimer:
         self.orphan = False  # the application has closed
         self.retransmits = 0  # timeouts since the last new acknowledgement
         self.total_rto = 0
-        self.waiting_since = 0.0  # when snd_una last advanced, or when the data in flight began to be sent
+        self.retrans_stamp = 0.0  # when the first of these timeouts expired: TCP_USER_TIMEOUT counts from it
         self.busy_since = 0.0  # when data was last sent with nothing in flight
-        self.earlier_progress_at = -inf  # when snd_una last advanced before busy_since
+        self.progress_at = -inf  # when snd_una last advanced
         self.busy_s = 0.0  # for how long data was in flight before that
-
-    @property
-    def progress_at(self) -> float:
-        """When snd_una last advanced; -inf for never."""
-        advanced = self.waiting_since > self.busy_since
-        return self.waiting_since if advanced else self.earlier_progress_at
 
     def arm(self, now: float) -> None:
         """Restart the timer: data was sent, new data was acknowledged, or it expired (RFC 6298 section 5)."""
@@ -61,22 +54,34 @@ class WriteTimer:
             self.at = inf
             self.busy_s += now - self.busy_since
             return
-        sender, rtt = self._sender, self._rtt
-        timeout = rtt.rto
-        if (
-            self._recovery.phase is Phase.OPEN
-            and not self._tail_probe.end_seq
-            and not scoreboard.sacked_bytes
-            and sender.sack_permitted
-            and rtt.srtt
-        ):
-            pto = self._tail_probe.timeout(rtt.srtt, sender.snd_nxt - sender.snd_una <= sender.mss)
+        sender, timeout = self._sender, self._rtt.rto
+        if self._may_probe_tail():
+            self.is_tail_probe = True
+            pto = self._tail_probe.timeout(self._rtt.srtt, sender.snd_nxt - sender.snd_una <= sender.mss)
             if pto < timeout:
-                self.is_tail_probe = True
                 timeout = pto
         self.at = now + timeout
-        if sender.user_timeout_s and not self.is_tail_probe:
-            self.at = min(self.at, max(now, self.waiting_since + sender.user_timeout_s))
+        if sender.user_timeout_s and self.retransmits:
+            self.at = min(self.at, max(now, self.retrans_stamp + sender.user_timeout_s))
+
+    def arm_tail_probe(self, now: float) -> None:
+        """New data was sent behind other data: the probe waits for its ACK, but no longer than RTO from when
+        the first segment left (tcp_schedule_loss_probe)."""
+        if not self._may_probe_tail():
+            return
+        rtt = self._rtt
+        at = now + self._tail_probe.timeout(rtt.srtt, False)
+        rto_at = self._scoreboard.segments[0].sent_at + rtt.rto
+        self.at = rto_at if now < rto_at < at else at
+        self.is_tail_probe = True
+
+    def _may_probe_tail(self) -> bool:
+        return (
+            self._recovery.phase is Phase.OPEN
+            and not self._tail_probe.end_seq
+            and not self._scoreboard.sacked_bytes
+            and self._sender.sack_permitted
+        )
 
     def stop(self) -> None:
         """The connection is over."""
@@ -113,8 +118,11 @@ class WriteTimer:
 
     def _on_retransmission_timeout(self, now: float) -> bool:
         sender = self._sender
+        if not self.retransmits:
+            self.retrans_stamp = now
         retries_max = self._retries_max(self._rtt.rto)
-        if self.retransmits >= retries_max or self._user_timeout_over(now, self.waiting_since):
+        overdue = self.retransmits and self._user_timeout_over(now, self.retrans_stamp)
+        if self.retransmits >= retries_max or overdue:
             return False
         self._mib.TcpExtTCPTimeouts += 1
         self.total_rto += 1
@@ -133,7 +141,7 @@ class WriteTimer:
         if persist.probes_out >= probes_max or self._user_timeout_over(now, persist.started_at):
             return False
         if sender.snd_wnd > sender.snd_nxt - sender.snd_una:
-            sender.sws_override = True  # RFC 9293 section 3.8.6.2.1, rule 4: the window is small but open
+            sender.push_seq = sender.snd_nxt + 1  # RFC 9293 section 3.8.6.2.1, rule 4: the window is small
         else:
             persist.probe_due = True
             persist.probes_out += 1

@@ -11,11 +11,14 @@ from math import inf
 
 from nodes.tcp.congestion.control import INITIAL_WINDOW_SEGMENTS
 from nodes.tcp.mib import TcpMib
-from nodes.tcp.pacing import UNPACED_SEGMENTS
+from nodes.tcp.pacing import TSO_RTT_S, UNPACED_SEGMENTS, tso_autosize
 from nodes.tcp.recovery import Phase
 from nodes.tcp.sack import SentSegment
 from nodes.tcp.sender import Sender
 from nodes.tcp.write_timer import WriteTimer
+
+_DEFER_S = 0.001  # a segment is deferred for an ACK that is due within this, this long after the last one
+_TSO_WIN_DIVISOR = 3  # sysctl tcp_tso_win_divisor
 
 
 class Xmit:
@@ -41,7 +44,6 @@ class Xmit:
         sender, out = self._sender, list[SentSegment]()
         pacer = sender.pacer
         assert pacer is not None
-        was_idle = self._write_timer.at == inf
         pacer.rate = sender.pacing_rate
         sender.gso_max_bytes = min(sender.whole_segments_bytes(), pacer.max_burst_bytes(sender.mss))
         while (pacer.at <= now or pacer.timed_out) and len(out) < limit:
@@ -56,12 +58,8 @@ class Xmit:
             if data_segs_out > UNPACED_SEGMENTS:
                 pacer.on_segment_sent(length, now)
         else:
-            unsent = (
-                self._queue.bytes or self._scoreboard.lost_bytes or sender.fin_queued > sender.fin_sent
-            )
+            unsent = self._queue.bytes or self._scoreboard.lost_bytes or sender.fin_queued > sender.fin_sent
             pacer.set_waiting(bool(unsent) or self._tail_probe.due)
-        if was_idle and len(out) > 1:
-            self._write_timer.arm(now)  # more than one segment is in flight: the tail probe may go sooner
         return out
 
     def write_xmit(self, now: float, limit: int) -> list[SentSegment]:
@@ -70,7 +68,7 @@ class Xmit:
         sender = self._sender
         board, recovery, queue, persist = self._scoreboard, self._recovery, self._queue, self._persist
         if recovery.phase is not Phase.OPEN:
-            recovery.update_cwnd(sender.delivered_bytes, sender.in_flight, sender.mss)
+            recovery.update_cwnd(sender.delivered_bytes, sender.snd_una, sender.in_flight, sender.mss)
             if recovery.send_new_first:
                 self._send_new(now, limit, out)
         if board.lost_bytes and not (out and recovery.send_new_first):
@@ -84,15 +82,17 @@ class Xmit:
         if out:
             timer = self._write_timer
             if timer.at == inf:
-                timer.earlier_progress_at = timer.progress_at
-                timer.waiting_since = timer.busy_since = now
+                timer.busy_since = now
                 timer.arm(now)
+            elif out[-1].transmissions == 1:
+                timer.arm_tail_probe(now)
             sender.last_sent_at = now
         if board.segments:
             if persist.at != inf:
                 persist.stop()
         elif (queue.bytes or (sender.fin_queued and not sender.fin_sent)) and persist.at == inf:
-            persist.start(now, sender.rtt.rto, sender.cork and sender.snd_wnd >= sender.mss)
+            held = sender.cork or sender.more_una == sender.snd_una
+            persist.start(now, sender.rtt.rto, held and sender.snd_wnd >= sender.mss)
         return out
 
     # --- retransmission ---------------------------------------------------------------------------
@@ -146,30 +146,85 @@ class Xmit:
     # --- new data ---------------------------------------------------------------------------------
 
     def _send_new(self, now: float, limit: int, out: list[SentSegment]) -> None:
-        sender = self._sender
-        mss, queue = sender.mss, self._queue
+        # One long function: it runs for every segment that leaves, and each call would cost.
+        sender, queue, mss = self._sender, self._queue, self._sender.mss
         if not self._scoreboard.segments:
             self._restart_cwnd_after_idle(now)
-        cwnd = sender.control.cwnd
-        sender.cwnd_limited = False
-        # The sender waits until a third of the window may leave, and sends no more than that at once: smaller
-        # super-segments cost CPU, larger ones leave nothing in flight that would bring the next ACK.
-        goal = min(sender.gso_max_bytes, max(mss, min(cwnd, sender.snd_wnd) // 3 // mss * mss))
+        cwnd, limited, largest = sender.control.cwnd, False, self._tso_bytes()
         while len(out) < limit and queue.bytes:
-            in_flight = sender.in_flight
+            run = queue.run_bytes
+            skb = run if run < sender.gso_max_bytes else sender.gso_max_bytes  # the kernel's next skb
+            least = skb if skb < mss else mss
+            room = cwnd - sender.in_flight
             usable = sender.snd_una + sender.snd_wnd - sender.snd_nxt
-            room = cwnd - in_flight
-            wanted = queue.bytes if queue.bytes < goal else goal
-            if room < wanted and room < usable:
-                sender.cwnd_limited = True
-            length = min(wanted, usable, room)
-            if length < wanted and not self._worth_sending(length, usable, in_flight):
-                return
-            if length < queue.bytes and length > mss:
-                length -= length % mss
-            elif length < mss and not self._may_send_small(in_flight):
-                return
+            if room < least:
+                limited = True
+                break
+            if usable < least:
+                if not self._may_fill_window(usable):
+                    break
+                length = usable
+            elif skb <= mss:
+                if skb < mss and skb == queue.bytes and not self._may_send_small():
+                    break
+                length = skb
+            else:
+                if (room < largest or usable < largest) and self._tso_should_defer(
+                    now, skb, room, usable, bool(out)
+                ):
+                    limited = room < usable and room <= skb
+                    break
+                length = largest if largest < room else room - room % mss
+                wanted = skb if skb < usable else usable
+                if wanted < length:
+                    length = wanted  # tcp_mss_split_point: with a small segment at its end, if that may leave
+                    if wanted < skb or (skb == queue.bytes and skb % mss and not self._may_send_small()):
+                        length -= length % mss
             out.append(self._send(length, now))
+        self._cwnd_validate(limited or sender.in_flight >= cwnd, bool(out))
+
+    def _tso_bytes(self) -> int:
+        """Payload bytes of the next super-segments: tcp_tso_autosize, and two in a window, so that one is out
+        while the other is acknowledged (tcp_cwnd_test)."""
+        sender = self._sender
+        mss, half = sender.mss, sender.control.cwnd // 2
+        largest, min_rtt = sender.gso_max_bytes, sender.rtt.min_rtt
+        if largest > mss and min_rtt >= TSO_RTT_S:
+            largest = tso_autosize(sender.pacing_rate, min_rtt, largest, mss)
+        return largest if largest <= half else max(half - half % mss, mss)
+
+    def _tso_should_defer(self, now: float, skb: int, room: int, usable: int, sent: bool) -> bool:
+        """Whether less than a full super-segment should wait for the ACK that is about to come: smaller ones
+        cost CPU. `skb`: bytes that could leave in one, `room` in cwnd, `usable` in the peer's window; `sent`:
+        a segment leaves now."""
+        sender = self._sender
+        if self._recovery.phase is not Phase.OPEN or not (sent or now - sender.last_sent_at <= _DEFER_S):
+            return False
+        least = room if room < usable else usable
+        segments, srtt, last = self._scoreboard.segments, sender.rtt.srtt, skb == self._queue.bytes
+        if not segments or (least >= skb and not last):
+            return False
+        if least >= min(sender.snd_wnd, sender.control.cwnd) // _TSO_WIN_DIVISOR:
+            return False
+        if segments[0].sent_at + srtt - now > min(srtt / 2, _DEFER_S):
+            return False
+        return least <= skb or not (sender.fin_queued or self._queue.ends_record)
+
+    def _cwnd_validate(self, limited: bool, sent: bool) -> None:
+        """Remember whether cwnd limited the sender in this window of data, else the largest flight in it
+        (tcp_cwnd_validate)."""
+        sender = self._sender
+        flight = sender.snd_nxt - sender.snd_una
+        if limited or (
+            sent
+            and (
+                sender.snd_una >= sender.cwnd_usage_seq
+                or (not sender.cwnd_limited and flight > sender.max_flight_bytes)
+            )
+        ):
+            sender.cwnd_limited = limited
+            sender.max_flight_bytes = flight
+            sender.cwnd_usage_seq = sender.snd_nxt
 
     def _restart_cwnd_after_idle(self, now: float) -> None:
         """Nothing is in flight, and nothing was sent for an RTO: halve cwnd for each RTO that passed, down to
@@ -183,35 +238,33 @@ class Xmit:
             control.ssthresh = max(control.ssthresh, control.cwnd * 3 // 4)
             control.cwnd = max(restart_cwnd, control.cwnd >> min(64, int(idle / rto)))
 
-    def _may_send_small(self, in_flight: int) -> bool:
-        """Whether less than a full segment may leave: TCP_CORK, then Nagle (RFC 9293 section 3.7.4)."""
+    def _may_send_small(self) -> bool:
+        """Whether less than a full segment, the last of the queue, may leave: MSG_MORE, TCP_CORK, Nagle with
+        Minshall's modification (tcp_nagle_test; RFC 9293 section 3.7.4)."""
         sender = self._sender
-        if sender.fin_queued:
+        if sender.fin_queued or sender.snd_nxt < sender.push_seq:
             return True
-        if sender.cork or (in_flight and not sender.nodelay):
-            allowed, sender.sws_override = sender.sws_override, False
-            return allowed
-        return True
-
-    def _worth_sending(self, length: int, usable: int, in_flight: int) -> bool:
-        """Whether to send `length` bytes although more would leave later: silly-window avoidance (RFC 9293
-        section 3.8.6.2.1) and tcp_tso_should_defer."""
-        if length <= 0:
+        if sender.cork or sender.more_una == sender.snd_una:
             return False
+        return sender.nodelay or sender.snd_sml <= sender.snd_una
+
+    def _may_fill_window(self, usable: int) -> bool:
+        """Whether to send the `usable` bytes that the peer's window has room for although they are less than
+        a segment: silly-window avoidance (RFC 9293 section 3.8.6.2.1)."""
         sender = self._sender
-        if in_flight:
-            return length >= sender.mss and self._recovery.phase is not Phase.OPEN
-        if length >= sender.mss or (length == usable and 2 * length >= sender.max_wnd):
-            return True
-        allowed, sender.sws_override = sender.sws_override, False
-        return allowed
+        if usable <= 0 or sender.snd_nxt - sender.snd_una:
+            return False
+        return 2 * usable >= sender.max_wnd or sender.snd_nxt < sender.push_seq
 
     def _send(self, length: int, now: float) -> SentSegment:
         sender = self._sender
         payload = self._queue.take(length)
-        fin = self._fin_bit(len(payload)) if sender.fin_queued else 0
+        length = len(payload)
+        fin = self._fin_bit(length) if sender.fin_queued else 0
         segment = self._scoreboard.on_segment_sent(sender.snd_nxt, payload, fin, now)
         sender.snd_nxt = segment.end
+        if length % sender.mss:
+            sender.snd_sml = segment.end
         if self._recovery.prr is not None:
             self._recovery.prr.on_bytes_sent(length)
         return segment

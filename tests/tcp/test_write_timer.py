@@ -77,6 +77,33 @@ def test_the_last_timeout_ends_with_etimedout_and_releases_payload(peer: Scripte
     assert peer.ledger.live == 0
 
 
+def test_before_any_data_its_age_counts_from_the_handshake(peer: Scripted) -> None:
+    peer.now += 3.0
+    info = peer.connection.info(peer.now)
+    assert (info.last_data_sent_ms, info.last_data_recv_ms) == (3000, 3000)
+    peer.write(100)
+    peer.ranges()
+    peer.get(1, 101, b"x")
+    info = peer.connection.info(peer.now)
+    assert (info.last_data_sent_ms, info.last_data_recv_ms) == (0, 0)
+    peer.acks()
+
+
+def test_a_user_timeout_ends_the_connection_only_after_a_retransmission(peer: Scripted) -> None:
+    peer.connection.sockopt.set_user_timeout(0.05)
+    peer.write(FULL)
+    peer.ranges()
+    waits = 0
+    while not peer.connection.info().retransmits:
+        peer.wait()
+        peer.ranges()
+        waits += 1
+        assert waits < 9
+    assert peer.state() is State.ESTABLISHED
+    assert peer.wait() == pytest.approx(0.05)
+    assert peer.connection.error == errno.ETIMEDOUT
+
+
 def test_a_zero_window_is_probed_with_back_off_and_without_retransmissions(peer: Scripted) -> None:
     peer.write(3 * FULL)
     sent = sum(length for _, length in peer.ranges())

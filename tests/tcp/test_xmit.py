@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.tcp.two_ends import CONFIG, FULL, MSS, Ledger, Scripted
+from tests.tcp.two_ends import CONFIG, FULL, MSS, BytesPayload, Ledger, Scripted
 
 
 def test_the_initial_window_is_ten_segments(peer: Scripted) -> None:
@@ -29,6 +29,31 @@ def test_nagle_holds_a_small_segment_until_all_is_acknowledged(ledger: Ledger) -
         assert peer.ranges() == ([(101, 100)] if nodelay else [])
         peer.get(1, 101)
         assert peer.ranges() == ([] if nodelay else [(101, 100)])
+
+
+def test_nagle_holds_only_the_end_of_the_queue(ledger: Ledger) -> None:
+    peer = Scripted(ledger, type(CONFIG)(mss=MSS, max_segment_bytes=64000, nodelay=False)).open()
+    peer.write(100)
+    assert peer.ranges() == [(1, 100)]
+    peer.write(100)
+    assert peer.ranges() == []
+    other = ledger.payload(b"x" * 50)
+    assert isinstance(other, BytesPayload)
+    other.mixes = False  # as device memory behind host memory
+    peer.connection.send(other, peer.now)
+    assert peer.ranges() == [(101, 100)]
+    peer.get(1, 201)
+    assert peer.ranges() == [(201, 50)]
+
+
+def test_what_eor_ended_is_never_joined_to_what_follows(peer: Scripted) -> None:
+    for eor in (True, False, True):
+        peer.write(1000)
+        peer.connection.end_of_send(more=False, eor=eor)
+    assert peer.ranges() == [(1, 1000), (1001, 2000)]
+    while peer.connection.info().total_retrans < 4:
+        peer.wait()
+        assert all(seq + length <= 1001 or seq >= 1001 for seq, length in peer.ranges())
 
 
 def test_small_writes_share_segments(peer: Scripted) -> None:

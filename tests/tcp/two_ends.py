@@ -66,6 +66,9 @@ class BytesPayload:
         assert 0 <= start < stop <= len(self), f"slice [{start}, {stop}) of {len(self)} bytes"
         return BytesPayload(self._ledger, self.data[start:stop])
 
+    def alike(self, other: BytesPayload) -> bool:
+        return self.mixes and other.mixes
+
     def can_extend(self, other: BytesPayload) -> bool:
         return self.mixes and other.mixes
 

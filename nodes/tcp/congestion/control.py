@@ -23,6 +23,7 @@ class CongestionControl(Protocol):
     """cwnd and ssthresh, which react to acknowledgements and losses. `recovery` decides what is a loss."""
 
     name: str
+    mss: int
     cwnd: int
     ssthresh: int
 

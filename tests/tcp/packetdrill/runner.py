@@ -259,12 +259,14 @@ class Runner:
         made = Connection.connect(self.config, 80, 9, self.origin.iss, self.now)
         self.connection = self.ledger.keep(made)
 
-    def _do_write(self, count: str) -> str:
+    def _do_write(self, count: str, flags: str = "") -> str:
         try:
             self._connected().send(self.ledger.payload(stream(self.written, int(count))), self.now)
         except BrokenPipeError:
             return "EPIPE"
         self.written += int(count)
+        if flags:
+            self._connected().end_of_send("MSG_MORE" in flags, "MSG_EOR" in flags)
         return count
 
     def _do_read(self, count: str) -> str:
