@@ -20,7 +20,8 @@ def test_a_run_is_up_in_an_odd_place(tmp_path: Path) -> None:
     checkout = tmp_path / "with space"
     for name in ("commands", "topologies", "nodes", "workloads", "analysis"):
         shutil.copytree(PROJECT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "run.py", checkout)
+    for name in ("run.py", "pyproject.toml"):
+        shutil.copy(PROJECT / name, checkout)
     environment = {**os.environ, "PATH": "/usr/bin:/bin", "TMPDIR": str(checkout)}
     run_py = [sys.executable, str(checkout / "run.py")]
     closed = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh"]
