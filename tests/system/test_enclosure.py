@@ -14,7 +14,7 @@ import pytest
 from tests.system.conftest import processes_with
 from topologies.mininet.enclosure import enclosed
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
 
 PROJECT = Path(__file__).resolve().parents[2]
 ENDS_WITHIN_S = 30.0
@@ -31,6 +31,14 @@ def start(directory: Path, *argv: str) -> subprocess.Popen[str]:
         cwd=PROJECT,
         start_new_session=True,
     )
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    """All that it prints. Its stdin stays open until then, since the end of stdin would end it sooner."""
+    assert process.stdout
+    out = process.stdout.read()
+    process.communicate(timeout=ENDS_WITHIN_S)
+    return out
 
 
 def until_it_sleeps(token: str) -> None:
@@ -52,13 +60,13 @@ def test_the_network_is_a_loopback_that_is_up(tmp_path: Path) -> None:
         "import socket; print(socket.if_nameindex()); s = socket.create_server(('127.0.0.1', 0)); "
         "socket.create_connection(s.getsockname()); print('connected')"
     )
-    out, _ = start(tmp_path, sys.executable, "-c", program).communicate(timeout=ENDS_WITHIN_S)
+    out = output(start(tmp_path, sys.executable, "-c", program))
     assert out == "[(1, 'lo')]\nconnected\n"
 
 
 def test_what_is_written_into_the_directory_stays_inside(tmp_path: Path) -> None:
     script = f"echo secret >{tmp_path}/file; cat {tmp_path}/file; stat -c %a {tmp_path} /dev/shm"
-    out, _ = start(tmp_path, "sh", "-c", script).communicate(timeout=ENDS_WITHIN_S)
+    out = output(start(tmp_path, "sh", "-c", script))
     assert out == "secret\n700\n700\n"
     assert os.listdir(tmp_path) == []
 
