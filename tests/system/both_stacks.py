@@ -46,12 +46,17 @@ class Pair:
 
 
 @contextmanager
-def our_pair(hosts: tuple[Host, Host], family: int = linux.AF_INET) -> Iterator[Pair]:
+def our_pair(
+    hosts: tuple[Host, Host], family: int = linux.AF_INET, rcvbuf_bytes: int = 0
+) -> Iterator[Pair]:
+    """`rcvbuf_bytes`: what `far` holds though nobody reads; a window grows only as an application reads."""
     h1, h2 = hosts
     address = h2.address if family == linux.AF_INET else f"::ffff:{h2.address}"
     with ExitStack() as stack:
         listener = stack.enter_context(h2.socket(family))
         listener.settimeout(PATIENCE_S)
+        if rcvbuf_bytes:
+            listener.setsockopt(linux.SOL_SOCKET, linux.SO_RCVBUF, rcvbuf_bytes)
         listener.bind(("", PORT))
         listener.listen()
         near = stack.enter_context(h1.socket(family))

@@ -41,7 +41,7 @@ def test_msg_waitall_fills_any_buffer_of_any_length(hosts: tuple[Host, Host]) ->
 def test_a_read_gives_all_that_is_there_and_never_more_than_its_buffers_hold(
     hosts: tuple[Host, Host],
 ) -> None:
-    with our_pair(hosts) as pair:
+    with our_pair(hosts, rcvbuf_bytes=1 << 20) as pair:
         for size in (INLINE_BYTES, INLINE_BYTES + 1, 500_000):
             pair.near.sendall(CONTENT[:size])
             all_arrived(hosts[1], pair.far, size)
@@ -55,7 +55,7 @@ def test_a_read_gives_all_that_is_there_and_never_more_than_its_buffers_hold(
 
 
 def test_what_came_before_a_reset_is_returned_and_the_reset_told_next(hosts: tuple[Host, Host]) -> None:
-    with our_pair(hosts) as pair:
+    with our_pair(hosts, rcvbuf_bytes=1 << 20) as pair:
         pair.near.sendall(CONTENT[:300_000])
         all_arrived(hosts[1], pair.far, 300_000)
         reset(pair.near)
@@ -109,7 +109,7 @@ def half_a_second(sock: Any, number: int) -> None:
 def test_so_rcvtimeo_bounds_the_whole_call(hosts: tuple[Host, Host]) -> None:
     """Each part comes in time; all parts together do not."""
     part, parts, over = bytes(INLINE_BYTES), 20, threading.Event()
-    with our_pair(hosts) as pair, ExitStack() as stack:
+    with our_pair(hosts, rcvbuf_bytes=1 << 20) as pair, ExitStack() as stack:
         pair.near.sendall(2 * part)
         all_arrived(hosts[1], pair.far, len(2 * part))
         half_a_second(pair.far, uapi.SO_RCVTIMEO)
