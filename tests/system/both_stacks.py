@@ -222,4 +222,4 @@ def answer_alike(
                 world.answers.clear()
                 script(world)
             theirs, ours = (world.answers for world in worlds)
-            assert ours == theirs, script.__name__
+            assert ours == theirs, f"{script.__name__}: ours {ours}, Linux's {theirs}"

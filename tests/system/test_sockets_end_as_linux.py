@@ -35,6 +35,7 @@ from tests.system.both_stacks import (
 from tests.system.network import Network
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+QUIET_S = 0.3  # after which a send buffer that is still full stays full: ten round trips of a busy machine
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AF_UNSPEC = struct.pack("=H14x", socket.AF_UNSPEC)  # struct sockaddr
 
@@ -223,14 +224,17 @@ def test_established_is_what_a_disconnect_ends(network: Network, hosts: tuple[Ho
 
 
 def filled(world: World) -> tuple[Sock, Sock]:
-    """A connection whose peer does not read, and takes no more."""
+    """A connection whose peer does not read, and takes no more: some of what was sent stays unacknowledged."""
     near, far = world.connected()
     near.setblocking(False)
-    try:
-        while True:
+    taken_at = time.monotonic()
+    while time.monotonic() - taken_at < QUIET_S:
+        try:
             near.send(CONTENT)
-    except BlockingIOError:
-        return near, far
+            taken_at = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.01)  # the send buffer is full; the peer may have room yet
+    return near, far
 
 
 def close_took(sock: Sock) -> float:
