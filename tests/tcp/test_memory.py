@@ -29,7 +29,7 @@ def test_an_idle_connection_is_small_and_one_in_time_wait_tiny() -> None:
     try:
         before = tracemalloc.get_traced_memory()[0]
         idle = [established() for _ in range(COUNT)]
-        assert bytes_each(before) < 6000  # 10,000 of them in 60 MB
+        assert bytes_each(before) < 7000  # 10,000 of them in 70 MB
         assert all(each.state is State.ESTABLISHED for each in idle)
         del idle
         before = tracemalloc.get_traced_memory()[0]
