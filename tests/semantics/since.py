@@ -56,7 +56,7 @@ SINCE: dict[str, Since] = {
     ),
     "B3": Since("6.14", "there was no hds-thresh", _VERSIONS + "test_the_threshold_of_header_split"),
     "D6": Since(
-        "6.12", "no limit", "tests/semantics/test_freeing.py::test_the_kernel_of_v17_has_no_such_limit"
+        "6.12", "no limit", "tests/semantics/test_freeing.py::test_v17_alone_has_no_such_limit"
     ),
     **{f"E{number}": _NO_TX for number in (1, 2, 3, 5, 6, 7, 8, 9)},
     "E4": Since("6.18"),
