@@ -59,13 +59,13 @@ def rings(ifname: str, reply: Attributes) -> str:
     na = "n/a"
     maximums = [
         ("RX", reply["rx-max"]), ("RX Mini", na), ("RX Jumbo", na), ("TX", reply["tx-max"]),
-        ("TX push buff len", na), ("HDS thresh", reply["hds-thresh-max"]),
+        ("TX push buff len", na), ("HDS thresh", reply.get("hds-thresh-max", na)),
     ]  # fmt: skip
     current = [
         ("RX", reply["rx"]), ("RX Mini", na), ("RX Jumbo", na), ("TX", reply["tx"]),
         ("RX Buf Len", reply["rx-buf-len"]), ("CQE Size", na), ("TX Push", "off"), ("RX Push", "off"),
         ("TX push buff len", na), ("TCP data split", _SPLIT[reply["tcp-data-split"]]),
-        ("HDS thresh", reply["hds-thresh"]),
+        ("HDS thresh", reply.get("hds-thresh", na)),
     ]  # fmt: skip
     lines = [f"Ring parameters for {ifname}:"]
     for title, values in (("Pre-set maximums", maximums), ("Current hardware settings", current)):

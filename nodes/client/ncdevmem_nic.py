@@ -41,7 +41,7 @@ class NicConfiguration:
         them."""
         rings = self._ethtool.rings_get()
         # hds-thresh is left out when it is 0: older kernels do not have the attribute.
-        names = [name for name in ("tcp-data-split", "hds-thresh") if rings[name]]
+        names = [name for name in ("tcp-data-split", "hds-thresh") if rings.get(name)]
         before = {name: rings[name] for name in names}
         with uninterrupted():
             self._undo("header split", lambda ethtool: ethtool.rings_set(before))
@@ -51,7 +51,7 @@ class NicConfiguration:
 
     def split_headers(self, on: bool) -> None:
         wanted: Attributes = {"tcp-data-split": "enabled" if on else "disabled"}
-        if self._ethtool.rings_get()["hds-thresh"]:
+        if self._ethtool.rings_get().get("hds-thresh"):
             wanted["hds-thresh"] = 0
         self._ethtool.rings_set(wanted)
         print(f"TCP header split: {'on' if on else 'off'}", file=sys.stderr, flush=True)

@@ -3,7 +3,8 @@ sending.
 
 In: records of nodes.uapi.netlink and descriptors. Out: bindings, NetlinkError. Owns the bindings of one host,
 with ids that are unique in it; the session that bound ends them (`unbind`). The checks come in the order of
-the kernel's bind-rx, and a bind happens whole or not at all. Source: net/core/netdev-genl.c,
+the kernel's bind-rx, and a bind happens whole or not at all. Before 6.18 bind-rx reads its queues one by one
+behind the dma-buf: a queue named twice has a memory provider the second time. Source: net/core/netdev-genl.c,
 net/core/devmem.c, net/core/netdev_rx_queue.c.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import TypeVar
@@ -23,6 +24,7 @@ from nodes.kernel_version import KernelVersion
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.netmem.binding import Binding, RxBinding, TxBinding
+from nodes.netmem.memory_provider import DmabufNetIovs, FreelistNetIovs
 from nodes.nic.net_device import NetDevice
 from nodes.nic.rings import TcpDataSplit
 from nodes.nic.rx_queue import RxQueue
@@ -46,25 +48,30 @@ class Netdev:
         """Bind the dma-buf behind `fd` to rx queues. `fd` is taken over, and closed on failure; -1: the
         request brought no descriptor.
 
-        Table A: EPERM, EINVAL, ENODEV, EOPNOTSUPP, EBADF, EEXIST, ENODATA, E2BIG.
+        Table A: EPERM, ERANGE, EINVAL, ENODEV, EOPNOTSUPP, EBADF, EEXIST, ENODATA, E2BIG.
         """
+        kernel = self.devices.kernel
         with _closed_on_error(fd):
             if not privileged:
                 raise NetlinkError(errno.EPERM, "bind-rx needs CAP_NET_ADMIN")
+            _check_policy(request, kernel)
             ifindex = require(request.ifindex, "ifindex")
             require(request.fd, "fd")
             require(request.queues or None, "queues")
-            niov_size = _niov_size(request.rx_page_size, self.devices.kernel)
+            niov_size = _niov_size(request.rx_page_size)
             device = self.devices.find(ifindex)
-            if not device.config.nic.queue_management:
-                raise NetlinkError(errno.EOPNOTSUPP, "the driver has no queue management", "ifindex")
-            queues = _queues(device, request.queues)
-            _check_dma(device, queues)
+            if kernel.ops_lock:
+                _check_queue_management(device, "ifindex")
+            queues: Iterable[RxQueue] = _queues(device, request.queues)
+            if kernel.queues_first:
+                queues = sorted(set(queues), key=lambda rxq: rxq.id)
+                _check_dma(device, queues)
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
-            bulk = self.devices.kernel.provider_bulk
-            binding = RxBinding(self._next_id, ifindex, region, self._freed, niov_size, bulk)
+            _check_mapping(device, region, niov_size)
+            kind = FreelistNetIovs if kernel.niov_freelist else DmabufNetIovs
+            binding = RxBinding(self._take_id(), ifindex, region, self._freed, niov_size, kind)
             undo.pop_all()
         with ExitStack() as undo:
             undo.callback(self.unbind, binding)
@@ -79,25 +86,32 @@ class Netdev:
     def bind_tx(self, request: netlink.BindTx, fd: int) -> TxBinding:
         """Bind the dma-buf behind `fd` (taken over, as by bind_rx) for sending. EINVAL, ENODEV, EOPNOTSUPP,
         EBADF."""
+        kernel = self.devices.kernel
         with _closed_on_error(fd):
-            if not self.devices.kernel.devmem_tx:
+            if not kernel.devmem_tx:
                 raise NetlinkError(errno.EOPNOTSUPP, "this kernel has no bind-tx")
             ifindex = require(request.ifindex, "ifindex")
             require(request.fd, "fd")
             device = self.devices.find(ifindex)
             if not device.netmem_tx:
                 raise NetlinkError(errno.EOPNOTSUPP, "the driver does not support netmem TX")
-            _check_dma(device, [])
+            if kernel.queues_first:
+                _check_dma(device, [])
         region = _attach(request.fd, fd)
         with ExitStack() as undo:
             undo.callback(region.close)
-            binding = TxBinding(self._next_id, ifindex, region, self._freed)
+            _check_mapping(device, region, PAGE_SIZE)
+            binding = TxBinding(self._take_id(), ifindex, region, self._freed)
             undo.pop_all()
         return self._bound(binding)
 
+    def _take_id(self) -> int:
+        """The next id. A bind that fails later has used it up."""
+        self._next_id += 1
+        return self._next_id - 1
+
     def _bound(self, binding: _B) -> _B:
         self._bindings[binding.dmabuf_id] = binding
-        self._next_id += 1
         return binding
 
     # --- unbind
@@ -128,23 +142,35 @@ class Netdev:
 # --- the checks of a bind
 
 
-def _niov_size(rx_page_size: int | None, kernel: KernelVersion) -> int:
+def _check_policy(request: netlink.BindRx, kernel: KernelVersion) -> None:
+    """What the policy of this kernel's bind-rx says of rx-page-size: EINVAL, ERANGE."""
+    name, size = "rx-page-size", request.rx_page_size
+    if size is None:
+        return
+    if not kernel.rx_page_size:
+        raise NetlinkError(errno.EINVAL, f"there is no attribute {name!r} in this kernel's bind-rx", name)
+    if size < PAGE_SIZE:
+        raise NetlinkError(errno.ERANGE, f"{name} {size} is less than a page of {PAGE_SIZE} bytes", name)
+
+
+def _niov_size(rx_page_size: int | None) -> int:
     """Bytes of a net_iov. EINVAL for a size that a net_iov cannot have."""
     if rx_page_size is None:
         return PAGE_SIZE
-    name = "rx-page-size"
-    if not kernel.rx_page_size:
-        raise NetlinkError(errno.EINVAL, f"there is no attribute {name!r} in this kernel's bind-rx", name)
-    if rx_page_size < PAGE_SIZE or rx_page_size & (rx_page_size - 1):
-        text = f"{name} {rx_page_size} must be a power of 2 and {PAGE_SIZE} at least"
-        raise NetlinkError(errno.EINVAL, text, name)
+    if rx_page_size & (rx_page_size - 1):
+        name = "rx-page-size"
+        raise NetlinkError(errno.EINVAL, f"{name} {rx_page_size} must be a power of 2", name)
     return rx_page_size
 
 
-def _queues(device: NetDevice, wanted: tuple[netlink.Queue, ...]) -> list[RxQueue]:
-    """The queues that the request names, each once, in ascending order (netdev_nl_read_rxq_bitmap)."""
+def _check_queue_management(device: NetDevice, attribute: str = "") -> None:
+    if not device.config.nic.queue_management:
+        raise NetlinkError(errno.EOPNOTSUPP, "the driver has no queue management", attribute)
+
+
+def _queues(device: NetDevice, wanted: tuple[netlink.Queue, ...]) -> Iterator[RxQueue]:
+    """The queues that the request names, one after the other."""
     count, kernel = len(device.rx_queues), device.config.kernel
-    chosen: set[int] = set()
     for at, queue in enumerate(wanted):
         name = f"queues[{at}]"
         queue_id = require(queue.id, f"{name}.id")
@@ -153,11 +179,9 @@ def _queues(device: NetDevice, wanted: tuple[netlink.Queue, ...]) -> list[RxQueu
             raise NetlinkError(errno.EINVAL, text, f"{name}.type")
         if queue_id >= count:
             text = f"rx queue {queue_id} does not exist, the device has {count}"
-            raise NetlinkError(kernel.bad_queue_errno, text, f"{name}.id")
-        if queue_id in chosen and not kernel.duplicate_queue:
-            raise NetlinkError(errno.EEXIST, f"rx queue {queue_id} is named twice", f"{name}.id")
-        chosen.add(queue_id)
-    return [device.rx_queues[i] for i in sorted(chosen)]
+            number = errno.EINVAL if kernel.queues_first else errno.ERANGE
+            raise NetlinkError(number, text, f"{name}.id")
+        yield device.rx_queues[queue_id]
 
 
 def _check_dma(device: NetDevice, queues: list[RxQueue]) -> None:
@@ -171,12 +195,23 @@ def _check_dma(device: NetDevice, queues: list[RxQueue]) -> None:
             raise NetlinkError(errno.EOPNOTSUPP, text)
 
 
+def _check_mapping(device: NetDevice, region: Region, niov_size: int) -> None:
+    """Whether the device can use the dma-buf (net_devmem_bind_dmabuf)."""
+    if not device.config.nic.dma_devices:  # dma_buf_attach() to none
+        raise NetlinkError(errno.EINVAL, "the device does not support DMA: no dma-buf can be attached")
+    if device.config.kernel.whole_niovs and region.size % niov_size:
+        text = f"dma-buf size {region.size} is not a multiple of the net_iov size {niov_size}"
+        raise NetlinkError(errno.EINVAL, text)
+
+
 def _check_queue(device: NetDevice, rxq: RxQueue, niov_size: int) -> None:
-    """Whether this queue may get a memory provider (__net_mp_open_rxq)."""
+    """Whether this queue may get a memory provider (netif_mp_open_rxq), and the driver makes a page pool for
+    it (netdev_rx_queue_restart)."""
     rings, kernel = device.rings, device.config.kernel
-    if rings.tcp_data_split is not TcpDataSplit.ENABLED:
+    split = rings.tcp_data_split is TcpDataSplit.ENABLED
+    if kernel.hds_thresh and not split:
         text = "tcp-data-split is not enabled: set the ring parameter first"
-        raise NetlinkError(kernel.split_off_errno, text)
+        raise NetlinkError(errno.EINVAL, text)
     if rings.hds_thresh:
         raise NetlinkError(errno.EINVAL, f"hds-thresh is {rings.hds_thresh}: set it to 0 first")
     maximum = device.config.nic.rx_page_size_max
@@ -185,6 +220,10 @@ def _check_queue(device: NetDevice, rxq: RxQueue, niov_size: int) -> None:
         raise NetlinkError(errno.EOPNOTSUPP, text)
     if rxq.pool.provider.dmabuf_id:
         raise NetlinkError(errno.EEXIST, f"rx queue {rxq.id} has a memory provider already")
+    _check_queue_management(device)
+    if not split:
+        text = "tcp-data-split is not enabled: the driver makes no page pool of the dma-buf"
+        raise NetlinkError(errno.ENODATA, text)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class NetdevGet:
     def napi_dump(self, request: netlink.IfindexOnly) -> list[netlink.NapiInfo]:
         """Of each device the highest id first, as in the kernel. ENODEV for a device that does not exist."""
         return [
-            netlink.NapiInfo(_napi_id(device, rxq.id), device.ifindex, "disabled", 0, 0, 0)
+            _napi_info(device, rxq.id)
             for device in self._devices.dumped(request.ifindex)
             for rxq in reversed(device.rx_queues)
         ]
@@ -123,6 +123,14 @@ def _device_info(device: NetDevice) -> netlink.Device:
 
 def _napi_id(device: NetDevice, queue_id: int) -> int:
     return device.first_napi_id + queue_id
+
+
+def _napi_info(device: NetDevice, queue_id: int) -> netlink.NapiInfo:
+    kernel, napi_id = device.config.kernel, _napi_id(device, queue_id)
+    if not kernel.napi_settings:
+        return netlink.NapiInfo(napi_id, device.ifindex)
+    threaded = "disabled" if kernel.napi_threaded else None
+    return netlink.NapiInfo(napi_id, device.ifindex, threaded, 0, 0, 0)
 
 
 def _rx_queues(device: NetDevice) -> list[netlink.QueueInfo]:

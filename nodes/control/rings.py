@@ -1,7 +1,9 @@
 """Ring sizes and header split of one device: ethtool -g and -G.
 
 In: a NetDevice, records of nodes.uapi.netlink. Out: records, NetlinkError; a refused request changes nothing.
-Owns nothing: the settings are the device's. Source: net/ethtool/rings.c.
+Owns nothing: the settings are the device's. That header split stays on while a dma-buf is bound holds for
+every kernel version: before 6.14 the core did not ask, and what a driver did then is defined nowhere.
+Source: net/ethtool/rings.c.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ _SPLITS = tuple(TcpDataSplit)
 
 def rings_get(device: NetDevice) -> netlink.RingsInfo:
     r, tx = device.rings, device.tx
+    thresh = (r.hds_thresh, r.hds_thresh_max) if device.config.kernel.hds_thresh else ()
     return netlink.RingsInfo(
         header_of(device), r.rx_max, TX_RING_MAX, r.rx, tx.ring_size, r.rx_buf_len, r.tcp_data_split.value,
-        r.hds_thresh, r.hds_thresh_max,
+        *thresh,
     )  # fmt: skip
 
 

@@ -48,22 +48,22 @@ class Binding:
 
 
 class RxBinding(Binding):
-    """A binding to rx queues. Page pools take `bulk` net_iovs at once. Raises OSError EINVAL for a dma-buf
-    whose size is not a multiple of the net_iov size."""
+    """A binding to rx queues, whose page pools take net_iovs of `niov_size` bytes from a provider of the
+    `kind`."""
 
     def __init__(
-        self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed, niov_size: int, bulk: int = 1
+        self,
+        dmabuf_id: int,
+        ifindex: int,
+        region: Region,
+        freed: Freed,
+        niov_size: int,
+        kind: type[DmabufNetIovs] = DmabufNetIovs,
     ) -> None:
         super().__init__(dmabuf_id, ifindex, region, freed)
-        if region.size % niov_size:
-            raise OSError(
-                errno.EINVAL, f"dma-buf size {region.size} is not a multiple of the net_iov size {niov_size}"
-            )
-        self.provider = DmabufNetIovs(region, niov_size, dmabuf_id, bulk)
+        self.provider = kind(region, niov_size, dmabuf_id)
 
-    def page_pool(
-        self, ring_size: int, context: PoolContext, params: PoolParams = CAPABLE
-    ) -> PagePool:
+    def page_pool(self, ring_size: int, context: PoolContext, params: PoolParams = CAPABLE) -> PagePool:
         """A page pool of this binding's net_iovs for one queue, which keeps the dma-buf mapped until it has
         drained. `context` and `params`: of the queue's device and of its driver.
 
@@ -88,23 +88,14 @@ class TxBinding(Binding):
     """A binding to a device for sending. One net_iov spans the whole buffer; packets in flight hold
     references to it, and so keep the dma-buf mapped. The kernel has a net_iov for each page. An application
     sees no difference, and here adjacent bytes stay one fragment: each fragment takes a microsecond.
-    Raises OSError EINVAL for a dma-buf whose size is not a multiple of PAGE_SIZE."""
+    `sendable_bytes`: those in whole pages. A kernel that takes a dma-buf with bytes behind them reads beyond
+    its table of net_iovs when they are sent."""
 
     def __init__(self, dmabuf_id: int, ifindex: int, region: Region, freed: Freed) -> None:
         super().__init__(dmabuf_id, ifindex, region, freed)
-        if region.size % PAGE_SIZE:
-            raise OSError(
-                errno.EINVAL, f"TX dma-buf size {region.size} is not a multiple of PAGE_SIZE {PAGE_SIZE}"
-            )
-        self._area = NetIov(region, 0, region.size, dmabuf_id)
+        self.sendable_bytes = region.size // PAGE_SIZE * PAGE_SIZE
+        self._area = NetIov(region, 0, self.sendable_bytes, dmabuf_id)
         self._area.owner = self
-
-    def check(self, offset: int, length: int) -> None:
-        """Raises OSError EFAULT for a range that is not within the buffer (net_devmem_get_niov_at)."""
-        if offset < 0 or offset + length > self.region.size:
-            raise OSError(
-                errno.EFAULT, f"bytes {offset} to {offset + length} leave the dma-buf of {self.region.size}"
-            )
 
     def netmem(self) -> Netmem:
         """The net_iov of the whole buffer, with a reference for the caller."""

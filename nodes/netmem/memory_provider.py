@@ -7,13 +7,14 @@ Source: include/net/page_pool/memory_provider.h; mp_dmabuf_devmem_* in net/core/
 
 from __future__ import annotations
 
+import heapq
 from typing import Protocol
 
 from nodes.machine.memory import Region
 from nodes.netmem.netmem import NetIov, Netmem, Page
 from nodes.uapi.socket import PAGE_SIZE
 
-PP_ALLOC_BULK = 64  # PP_ALLOC_CACHE_REFILL: how many pages a pool takes from the page allocator at once
+PP_ALLOC_BULK = 64  # PP_ALLOC_CACHE_REFILL: how many netmems a pool takes at once, where it takes several
 
 
 class MemoryProvider(Protocol):
@@ -62,34 +63,55 @@ class HostPages:
 
 
 class DmabufNetIovs:
-    """The net_iovs of one dma-buf, last in first out; all queues of the binding take from them. A net_iov
-    becomes an object when it is first used, so that binding gigabytes takes no time."""
+    """The net_iovs of one dma-buf, as gen_pool gives them: one at a time, always the lowest that is free. All
+    queues of the binding take from them. A net_iov is an object while a page pool has it, so that binding
+    gigabytes takes no time. What is left behind the last whole net_iov is not used."""
 
-    def __init__(self, region: Region, size: int, dmabuf_id: int, bulk: int = 1) -> None:
+    bulk = 1
+
+    def __init__(self, region: Region, size: int, dmabuf_id: int) -> None:
         self.size = size
-        self.bulk = bulk
         self.dmabuf_id = dmabuf_id
         self.total = region.size // size
         self._region = region
-        self._free: list[Netmem] = []
-        self._unused = 0  # offset of the first net_iov that was never used
+        self._free: list[int] = []  # offsets of the net_iovs that were given back
+        self._unused = range(0, self.total * size, size)  # of those that no pool has had
 
     @property
     def free(self) -> int:
         """How many net_iovs no page pool holds."""
-        return len(self._free) + self.total - self._unused // self.size
+        return len(self._free) + len(self._unused)
 
     def alloc_netmem(self) -> Netmem | None:
         if self._free:
-            return self._free.pop()
-        offset = self._unused
-        if offset >= self._region.size:
+            offset = heapq.heappop(self._free)  # lower than all that were never used
+        elif self._unused:
+            offset, self._unused = self._unused[0], self._unused[1:]
+        else:
             return None
-        self._unused = offset + self.size
         return NetIov(self._region, offset, self.size, self.dmabuf_id)
 
     def release_netmem(self, netmem: Netmem) -> None:
-        self._free.append(netmem)
+        heapq.heappush(self._free, netmem.offset)
+
+
+class FreelistNetIovs(DmabufNetIovs):
+    """The same as a freelist gives them: many at a time, last in first out, the highest first in the
+    beginning."""
+
+    bulk = PP_ALLOC_BULK
+
+    def alloc_netmem(self) -> Netmem | None:
+        if self._free:
+            offset = self._free.pop()
+        elif self._unused:
+            offset, self._unused = self._unused[-1], self._unused[:-1]
+        else:
+            return None
+        return NetIov(self._region, offset, self.size, self.dmabuf_id)
+
+    def release_netmem(self, netmem: Netmem) -> None:
+        self._free.append(netmem.offset)
 
 
 def host_page_size(buffer_bytes: int) -> int:

@@ -26,7 +26,6 @@ class ErrQueue:
         self._notifiers = 0  # of sends that have not completed
         self.completed = 0  # sends completed since the socket was made
         self.last_end = 0  # stream offset where the last zero-copy send ended
-        self.last_code = CODE_COPIED
 
     @property
     def full(self) -> bool:
@@ -49,7 +48,7 @@ class ErrQueue:
         notifiers = 0 if shared and self._sent else 1
         self._sent.append((end_offset, code, notifiers))
         self._notifiers += notifiers
-        self.last_end, self.last_code = end_offset, code
+        self.last_end = end_offset
 
     def acknowledged(self, offset: int) -> bool:
         """The peer acknowledged all bytes before `offset` of the stream; returns whether that completed a

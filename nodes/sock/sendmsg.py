@@ -66,7 +66,7 @@ def sendmsg(
         _check_tail(sock, request, connection)
     reach, cursor = length, None
     if binding is not None:
-        reach = reach_inside(request.iov, binding.region.size, _skb_bytes(sock, connection))
+        reach = reach_inside(request.iov, binding.sendable_bytes, _skb_bytes(sock, connection))
         cursor = _IovCursor(request.iov, done, binding)
     taken = 0
     try:
@@ -172,19 +172,16 @@ def _skb_bytes(sock: DevmemSocket, connection: Connection) -> int:
 
 
 def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection) -> None:
-    """EFAULT when the bytes would join an unsent skb of the other kind, readable or unreadable, which the
-    last zero-copy send left (zerocopy_fill_skb_from_iter, table E10)."""
-    queue, unreadable = sock.errqueue, request.dmabuf_id != 0
-    if queue.last_end != sock.bytes_sent or not connection.unsent_bytes:
+    """EFAULT when a zero-copy send would join an unsent skb of the other kind, readable or unreadable, and
+    this kernel does not begin another one (zerocopy_fill_skb_from_iter and _from_devmem, table E10)."""
+    rule, unreadable, queue = sock.stack.kernel.mixed_skb, request.dmabuf_id != 0, connection.tcb.sender.queue
+    if rule == "parted" or (unreadable and rule == "taken") or queue.tail is None:
         return
-    follows_unreadable = queue.last_code != CODE_COPIED
-    allowed = unreadable and sock.stack.kernel.unreadable_may_follow
-    if follows_unreadable != unreadable and not allowed:
-        room = -connection.unsent_bytes % _skb_bytes(sock, connection)
-        if room:
-            raise error(
-                errno.EFAULT, "unsent device memory lies before host memory, or the reverse, in one packet"
-            )
+    assert isinstance(queue.tail, Frags), "sendmsg queues nothing else"
+    if queue.tail.unreadable != unreadable and queue.tail_bytes % _skb_bytes(sock, connection):
+        raise error(
+            errno.EFAULT, "unsent device memory lies before host memory, or the reverse, in one packet"
+        )
 
 
 def reach_inside(iov: tuple[tuple[int, int], ...], size: int, skb_bytes: int) -> int:
@@ -252,5 +249,5 @@ def _referenced(sock: DevmemSocket, cursor: _IovCursor, room: int) -> Frags:
     if sock.device is not None and not sock.device.sg:
         raise error(errno.EFAULT, "the device has no scatter-gather to send a dma-buf with: ethtool -K sg on")
     if room <= 0:
-        raise error(errno.EFAULT, f"the range leaves the dma-buf of {cursor.binding.region.size} bytes")
+        raise error(errno.EFAULT, f"the range leaves the dma-buf of {cursor.binding.sendable_bytes} bytes")
     return Frags([Frag(cursor.binding.netmem(), *cursor.next(room))])

@@ -49,6 +49,17 @@ class SendQueue:
         """Whether nothing will be joined to the last byte that is queued."""
         return bool(self._breaks) and self._breaks[-1] == self._total
 
+    @property
+    def tail(self) -> Payload | None:
+        """The last payload that is queued, None when there is none."""
+        return self._payloads[-1] if self._payloads else None
+
+    @property
+    def tail_bytes(self) -> int:
+        """How many queued bytes may lie in one segment with the last one: 0 when nothing may be joined to
+        it."""
+        return self._total - self._breaks[-1] if self._breaks else self.bytes
+
     def take(self, count: int) -> Payload:
         """The next `count` bytes, 1 <= count <= bytes, now the caller's. Fewer where the next payload cannot
         be joined to the one before it."""

@@ -97,14 +97,14 @@ class NapiGet(Attributes, frozen=True):
 
 class NapiInfo(Attributes, frozen=True):
     """The NIC has neither interrupts nor a NAPI thread, so irq and pid are absent. Timeouts in
-    nanoseconds."""
+    nanoseconds. None: the kernel version does not have the attribute."""
 
     id: int
     ifindex: int
-    threaded: str
-    defer_hard_irqs: int
-    irq_suspend_timeout: int
-    gro_flush_timeout: int
+    threaded: str | None = None
+    defer_hard_irqs: int | None = None
+    irq_suspend_timeout: int | None = None
+    gro_flush_timeout: int | None = None
 
 
 class PagePoolGet(Attributes, frozen=True):
@@ -213,7 +213,8 @@ class Rings(HeaderOnly, frozen=True):
 
 
 class RingsInfo(Attributes, frozen=True):
-    """rx: buffers posted to each rx queue; tx: packets that may wait in the tx ring; the rest in bytes."""
+    """rx: buffers posted to each rx queue; tx: packets that may wait in the tx ring; the rest in bytes. None:
+    the kernel version does not have the attribute."""
 
     header: Header
     rx_max: int
@@ -222,8 +223,8 @@ class RingsInfo(Attributes, frozen=True):
     tx: int
     rx_buf_len: int
     tcp_data_split: str
-    hds_thresh: int
-    hds_thresh_max: int
+    hds_thresh: int | None = None
+    hds_thresh_max: int | None = None
 
 
 class Channels(HeaderOnly, frozen=True):

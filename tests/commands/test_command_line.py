@@ -77,6 +77,8 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["--path", "devmem, blob"], "there is no path 'blob'"),
         (["--kernel"], "'--kernel' requires an argument"),
         (["--kernel", ""], "there is no kernel ''; choose from v17"),
+        (["--kernel", "newest"], "there is no kernel 'newest'; choose from v17, 6.12, 6.16, 6.18.0,"),
+        (["--kernel", "6.18"], "there is no kernel '6.18'; choose from v17, 6.12, 6.16, 6.18.0, 6.18.55"),
         (["--seed", "9" * 30], "'--seed'"),
         (["--seed", "-1"], "'--seed'"),
         (["--repeat", "1000000000"], "iterations; ask for 1000000 at most"),

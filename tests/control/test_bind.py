@@ -79,6 +79,8 @@ def test_bind_rx_checks_in_the_kernels_order(netdev: Netdev) -> None:
         assert netdev.bindings == ()
 
     refuse(errno.EPERM, "CAP_NET_ADMIN", no_dmabuf(), privileged=False)  # A1
+    refuse(errno.ERANGE, "rx-page-size 3000 is less than a page", no_dmabuf())  # A9, the policy
+    request = fix(request, rx_page_size=5000)
     refuse(errno.EINVAL, "'ifindex' is missing", no_dmabuf())  # A3
     request = fix(request, ifindex=IFINDEX + 1)
     refuse(errno.EINVAL, "'fd' is missing", no_dmabuf())
@@ -105,7 +107,7 @@ def test_bind_rx_checks_in_the_kernels_order(netdev: Netdev) -> None:
     device.rings.hds_thresh = 0
     refuse(errno.EOPNOTSUPP, "does not support an rx-page-size", fd_of())  # A10
     request = fix(request, rx_page_size=8192)
-    assert netdev.bind_rx(request, fd_of(), privileged=True).dmabuf_id == 1
+    assert netdev.bind_rx(request, fd_of(), privileged=True).dmabuf_id == 4  # the last three used one up each
     with refused(errno.EEXIST, "rx queue 7 has a memory provider already"):  # A25
         netdev.bind_rx(request, fd_of(), privileged=True)
 
@@ -118,10 +120,18 @@ def test_a_queue_entry_without_id_or_type_is_einval(netdev: Netdev, queue: Queue
     assert bound_queues(netdev) == {}
 
 
-@pytest.mark.parametrize("size", [0, 1, 2048, 4095, 4097, 12288])
-def test_an_rx_page_size_that_is_no_power_of_two_from_4096_is_einval(netdev: Netdev, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "number", "text"),
+    [
+        *((size, errno.ERANGE, "is less than a page of 4096 bytes") for size in (0, 1, 2048, 4095)),
+        *((size, errno.EINVAL, "must be a power of 2") for size in (4097, 12288)),
+    ],
+)
+def test_an_rx_page_size_below_a_page_is_erange_and_no_power_of_two_is_einval(
+    netdev: Netdev, size: int, number: int, text: str
+) -> None:
     ready(netdev)
-    with refused(errno.EINVAL, f"rx-page-size {size} must be a power of 2"):
+    with refused(number, f"rx-page-size {size} {text}"):
         netdev.bind_rx(BindRx(IFINDEX, 9, (Queue(0, "rx"),), size), fd_of(), privileged=True)
 
 
@@ -166,7 +176,7 @@ def test_bind_tx_checks_in_the_kernels_order(netdev: Netdev) -> None:
     netdev.devices[IFINDEX].netmem_tx = True
     refuse(errno.EBADF, "is not open", 999)
     refuse(errno.EINVAL, "no memfd of that name", no_dmabuf())
-    refuse(errno.EINVAL, "TX dma-buf size 4097", fd_of(4097))  # A19
+    refuse(errno.EINVAL, "dma-buf size 4097", fd_of(4097))  # A19
     assert netdev.bind_tx(request, fd_of()).dmabuf_id == 1  # A2: without privilege
 
 

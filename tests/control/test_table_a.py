@@ -98,12 +98,19 @@ def test_a8_a_queue_named_twice_is_bound_once(netdev: Netdev) -> None:
     assert bound_queues(netdev) == {1: binding.dmabuf_id, 3: binding.dmabuf_id}
 
 
-@pytest.mark.parametrize("size", [0, 1, 2048, 4097, 12288])
-def test_a9_an_rx_page_size_that_is_no_power_of_two_from_a_page_on_is_einval(
-    netdev: Netdev, size: int
+@pytest.mark.parametrize(
+    ("size", "name"), [(0, "ERANGE"), (2048, "ERANGE"), (4095, "ERANGE"), (4097, "EINVAL"), (12288, "EINVAL")]
+)
+def test_a9_an_rx_page_size_below_a_page_is_erange_another_wrong_one_einval(
+    netdev: Netdev, size: int, name: str
 ) -> None:
     request = msgspec.structs.replace(rx_request(1), rx_page_size=size)
-    assert bind_rx(netdev, request) == ("EINVAL", "rx-page-size")
+    assert bind_rx(netdev, request) == (name, "rx-page-size")
+
+
+def test_a9_the_policy_comes_ahead_of_missing_attributes(netdev: Netdev) -> None:
+    assert bind_rx(netdev, BindRx(rx_page_size=1)) == ("ERANGE", "rx-page-size")
+    assert bind_rx(netdev, BindRx(rx_page_size=4097)) == ("EINVAL", "ifindex")
 
 
 def test_a10_an_rx_page_size_beyond_the_devices_is_eopnotsupp(netdev: Netdev) -> None:

@@ -114,9 +114,10 @@ def test_readmes_sample_has_the_tables_columns_and_footer(tmp_path: Path) -> Non
 
 def test_the_document_of_rules_is_made_by_its_command(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    for name in ("__init__.py", "semantics/__init__.py", "semantics/document.py", "semantics/rows.py"):
-        (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "tests" / name, tmp_path / "tests" / name)
+    modules = [f"tests/semantics/{name}.py" for name in ("__init__", "document", "rows", "since")]
+    for name in ("tests/__init__.py", *modules, "nodes/__init__.py", "nodes/kernel_version.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "docs").mkdir()
     subprocess.run(DOCUMENT, shell=True, cwd=tmp_path, check=True, timeout=60)
     assert (tmp_path / "docs" / "semantics.md").read_text() == pages.text("docs/semantics.md")

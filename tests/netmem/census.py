@@ -20,8 +20,7 @@ def assert_conserved(
     held: Iterable[Netmem] = (),
 ) -> None:
     """free + pooled + posted + held = total, each net_iov in exactly one place."""
-    unused = range(provider._unused, provider.total * provider.size, provider.size)
-    free = [*(netmem.offset for netmem in provider._free), *unused]
+    free = [*provider._free, *provider._unused]
     pooled = [netmem.offset for pool in pools for netmem in (*pool._cache, *pool._ring)]
     posted = [netmem.offset for rxq in queues for netmem in rxq._posted]
     out = {netmem.offset for netmem in held if netmem.is_net_iov}

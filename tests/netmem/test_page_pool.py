@@ -9,8 +9,14 @@ from collections.abc import Iterator
 import pytest
 
 from nodes.machine import dmabuf
-from nodes.netmem.memory_provider import DmabufNetIovs, HostPages, MemoryProvider, host_page_size
-from nodes.netmem.netmem import Netmem
+from nodes.netmem.memory_provider import (
+    DmabufNetIovs,
+    FreelistNetIovs,
+    HostPages,
+    MemoryProvider,
+    host_page_size,
+)
+from nodes.netmem.netmem import NetIov, Netmem
 from nodes.netmem.page_pool import (
     PP_ALLOC_CACHE_REFILL,
     PP_ALLOC_CACHE_SIZE,
@@ -35,10 +41,13 @@ class Drained:
         self.calls += 1
 
 
+KINDS = [DmabufNetIovs, FreelistNetIovs]
+
+
 @pytest.fixture
-def provider() -> Iterator[DmabufNetIovs]:
+def provider(request: pytest.FixtureRequest) -> Iterator[DmabufNetIovs]:
     region = dmabuf.export(NIOVS * 4096)
-    yield DmabufNetIovs(region, 4096, 7)
+    yield getattr(request, "param", DmabufNetIovs)(region, 4096, 7)
     region.close()
 
 
@@ -64,13 +73,35 @@ def test_net_iovs_cover_the_dma_buf_once_from_its_start(provider: DmabufNetIovs)
     assert provider.free == 0
 
 
-def test_the_last_net_iov_given_back_is_the_first_taken(provider: DmabufNetIovs) -> None:
-    first, second = provider.alloc_netmem(), provider.alloc_netmem()
-    assert first is not None
-    assert second is not None
-    provider.release_netmem(second)
-    provider.release_netmem(first)
-    assert provider.alloc_netmem() is first
+def offsets(provider: DmabufNetIovs, count: int) -> list[int]:
+    """Which net_iovs the next `count` are."""
+    taken = [provider.alloc_netmem() for _ in range(count)]
+    return [netmem.offset // 4096 for netmem in taken if netmem is not None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "then"),
+    [(DmabufNetIovs, [0, 1, 2], [1, 2, 3]), (FreelistNetIovs, [7, 6, 5], [6, 5, 4])],
+)
+def test_gen_pool_gives_the_lowest_net_iov_a_freelist_the_last_given_back(
+    kind: type[DmabufNetIovs], first: list[int], then: list[int]
+) -> None:
+    region = dmabuf.export(8 * 4096)
+    provider = kind(region, 4096, 1)
+    assert offsets(provider, 3) == first
+    for number in (first[2], first[1]):
+        provider.release_netmem(NetIov(region, number * 4096, 4096, 1))
+    assert offsets(provider, 3) == then
+    region.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_behind_the_last_whole_net_iov_are_not_used(kind: type[DmabufNetIovs]) -> None:
+    region = dmabuf.export(3 * 4096 + 100)
+    provider = kind(region, 4096, 1)
+    assert sorted(offsets(provider, 4)) == [0, 1, 2]
+    assert (provider.total, provider.free) == (3, 0)
+    region.close()
 
 
 def test_host_pages_end_at_their_limit_and_do_not_overlap() -> None:
@@ -193,12 +224,12 @@ def test_host_pages_come_64_at_once_or_high_order_ones_singly(
     assert s.alloc_fast == (2 if slow else 0)
 
 
-@pytest.mark.parametrize(("bulk", "empty", "hold"), [(1, 70, 70), (64, 2, 128)])
+@pytest.mark.parametrize(("kind", "empty", "hold"), [(DmabufNetIovs, 70, 70), (FreelistNetIovs, 2, 128)])
 def test_net_iovs_come_singly_or_64_at_once_as_the_kernel_version_has_it(
-    bulk: int, empty: int, hold: int
+    kind: type[DmabufNetIovs], empty: int, hold: int
 ) -> None:
     region = dmabuf.export(200 * 4096)
-    provider = DmabufNetIovs(region, 4096, 1, bulk)
+    provider = kind(region, 4096, 1)
     pool = PagePool(provider)
     taken = take(pool, 70)
     assert (pool.stats.alloc_empty, pool.hold, provider.free) == (empty, hold, 200 - hold)
@@ -211,7 +242,7 @@ def test_net_iovs_come_singly_or_64_at_once_as_the_kernel_version_has_it(
 
 def test_a_bulk_allocation_takes_what_is_left() -> None:
     region = dmabuf.export(10 * 4096)
-    pool = PagePool(DmabufNetIovs(region, 4096, 1, bulk=64))
+    pool = PagePool(FreelistNetIovs(region, 4096, 1))
     assert len(take(pool, 10)) == 10
     assert pool.alloc_netmem() is None
     region.close()
@@ -326,6 +357,7 @@ def test_no_failure_of_the_nth_allocation_loses_a_net_iov() -> None:
     pytest.fail("some allocation failed in every run")
 
 
+@pytest.mark.parametrize("provider", KINDS, indirect=True)
 @pytest.mark.parametrize("seed", range(5))
 def test_net_iovs_are_conserved_whatever_happens(provider: DmabufNetIovs, seed: int) -> None:
     print(f"seed {seed}")

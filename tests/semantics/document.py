@@ -2,7 +2,8 @@
 
     .venv/bin/python -m tests.semantics.document
 
-In: tests/semantics/rows.py. Out: the file. tests/semantics/test_rows.py fails while the file is out of date.
+In: tests/semantics/rows.py and since.py. Out: the file. tests/semantics/test_rows.py fails while the file is
+out of date.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
+from nodes.kernel_version import DEFAULT
 from tests.semantics.rows import ROWS, Row
+from tests.semantics.since import SINCE
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "semantics.md"
 _TITLES = {
@@ -21,12 +24,13 @@ _TITLES = {
     "E": "Sending",
 }
 _STATUSES = ("holds", "not modelled", "unproven")
-_COLUMNS = "| | Rule | Here | Proved by, or why not |\n|---|---|---|---|"
-_HEAD = """# Which rules of the kernel hold here
+_COLUMNS = "| | Rule | Since | Here | Proved by, or why not |\n|---|---|---|---|---|"
+_HEAD = f"""# Which rules of the kernel hold here
 
 `.venv/bin/python -m tests.semantics.document` makes this page from `tests/semantics/rows.py`; a test
-compares the two. The default is Linux 6.18 with rx-page-size. `nodes/kernel_version.py` has what other
-versions do differently.
+compares the two. The rules are those of Linux {DEFAULT.name}, the default. "Since" is the first release that
+has a rule, and the first of each stable series that took it over; without an entry every version has it.
+[devmem.md](devmem.md#kernel-versions---kernel) has the commits.
 
 The tables are about device memory only. What differs from Linux for ordinary sockets is in
 [devmem.md](devmem.md#ordinary-sockets-what-differs-from-linux).
@@ -40,14 +44,25 @@ def text() -> str:
     parts = [_HEAD, f"{len(ROWS)} rules: {summary}.\n"]
     for letter, rows in groupby(ROWS.items(), key=lambda item: item[0][0]):
         parts += [f"## {letter}. {_TITLES[letter]}\n", _COLUMNS]
-        parts += [f"| {name} | {row.rule} | {row.status} | {_why(row)} |" for name, row in rows]
+        parts += [
+            f"| {name} | {row.rule} | {_since(name)} | {row.status} | {_why(name, row)} |"
+            for name, row in rows
+        ]
         parts.append("")
     return "\n".join(parts)
 
 
-def _why(row: Row) -> str:
-    tests = [f"`{test.strip().partition('::')[2]}`" for test in row.test.split(",") if test.strip()]
-    return "; ".join([*tests, *filter(None, [row.reason])])
+def _since(name: str) -> str:
+    since = SINCE.get(name)
+    if since is None:
+        return ""
+    return f"{since.release} (before: {since.before})" if since.before else since.release
+
+
+def _why(name: str, row: Row) -> str:
+    named = [row.test, SINCE[name].test if name in SINCE else ""]
+    tests = [f"`{test.strip().partition('::')[2]}`" for test in ",".join(named).split(",") if test.strip()]
+    return "; ".join([*dict.fromkeys(tests), *filter(None, [row.reason])])
 
 
 if __name__ == "__main__":

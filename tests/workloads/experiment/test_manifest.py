@@ -48,8 +48,8 @@ def test_sealing_records_status_and_the_sum_of_every_file(tmp_path: Path) -> Non
     [
         ("6.12", None, ("devmem", "bounce"), {"devmem": "RX only"}),
         ("6.12", None, ("bounce",), {}),
-        ("6.18", None, ("devmem", "kernel"), {}),
-        ("6.18", "loss=0.01", ("devmem", "kernel"), {"kernel": "clean wire"}),
+        ("6.18.55", None, ("devmem", "kernel"), {}),
+        ("6.18.55", "loss=0.01", ("devmem", "kernel"), {"kernel": "clean wire"}),
         ("v17", "loss=0.01", ("kernel", "devmem"), {"devmem": "RX only", "kernel": "clean wire"}),
     ],
 )
