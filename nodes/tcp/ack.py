@@ -172,7 +172,7 @@ class AckInput:
         before = board.sacked_bytes
         board.orig_delivered_end = 0
         highest = 0 if recovery.reordering_seen else board.highest_sack()
-        for segment in board.on_sack_received(valid):
+        for segment in board.on_sack_received(valid, sender.mss):
             recovery.on_segment_delivered(segment, now)
             if segment.seq < highest and segment.transmissions == 1:
                 recovery.reordering_seen = True

@@ -115,21 +115,22 @@ class Scoreboard:
             del self.segments[:done]
         return newest
 
-    def on_sack_received(self, blocks: tuple[tuple[int, int], ...]) -> list[SentSegment]:
-        """Mark what `blocks` (unwrapped, inside snd_una..snd_nxt) report; returns the newly sacked
-        segments."""
+    def on_sack_received(self, blocks: tuple[tuple[int, int], ...], mss: int) -> list[SentSegment]:
+        """Mark the wire packets of `mss` bytes that `blocks` (unwrapped, inside snd_una..snd_nxt) report as a
+        whole; returns the newly sacked segments."""
         delivered: list[SentSegment] = []
         for block in blocks:
             if block in self._sack_cache:
                 continue
             left, right = block
-            for cached_left, cached_right in self._sack_cache:  # of a block that grew, only the growth is new
+            # Of a block that grew, only the growth is new, and the packet at the edge where it ended.
+            for cached_left, cached_right in self._sack_cache:
                 if cached_left <= left < cached_right:
-                    left = cached_right
+                    left = max(left, cached_right - mss)
                 if cached_left < right <= cached_right:
-                    right = cached_left
+                    right = min(right, cached_left + mss)
             if left < right:
-                self._mark_sacked(left, right, delivered)
+                self._mark_sacked(left, right, mss, delivered)
         self._sack_cache = blocks
         return delivered
 
@@ -151,18 +152,24 @@ class Scoreboard:
         """Whether `count` segments of at most `mss` bytes are sacked."""
         return self.sacked_bytes >= count * mss or sum(each.sacked for each in self.segments) >= count
 
-    def _mark_sacked(self, left: int, right: int, delivered: list[SentSegment]) -> None:
+    def _mark_sacked(self, left: int, right: int, mss: int, delivered: list[SentSegment]) -> None:
+        """A packet that is reported in part counts as not reported (tcp_match_skb_to_sack)."""
         segments = self.segments
         at = bisect_right(segments, left, key=_END)
         while at < len(segments) and segments[at].seq < right:
             segment = segments[at]
             if not segment.sacked:
                 if segment.seq < left:
-                    self.split(at, left)
+                    before = -(-(left - segment.seq) // mss) * mss
+                    if before < segment.end - segment.fin - segment.seq:
+                        self.split(at, segment.seq + before)
                     at += 1
-                    segment = segments[at]
+                    continue
                 if segment.end > right:
-                    self.split(at, right)
+                    whole = (right - segment.seq) // mss * mss
+                    if not whole:
+                        return
+                    self.split(at, segment.seq + whole)
                 segment.sacked = True
                 self.sacked_bytes += segment.end - segment.seq
                 if segment.lost:
