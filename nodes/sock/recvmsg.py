@@ -73,6 +73,7 @@ class RecvCall:
         queue = self._sock.recv_queue
         wait = wait and not ended and not self._flags & uapi.MSG_DONTWAIT
         if wait and not self._worthwhile():
+            self._consumed(0, now)  # Linux has copied by now what has arrived
             raise BlockingIOError(errno.EAGAIN, f"{self._count + queue.length} bytes have arrived")
         if queue.length and self._length:
             self._take(now)
@@ -135,10 +136,12 @@ class RecvCall:
         self._count += taken
         if taken and not self._flags & uapi.MSG_PEEK:
             queue.consume(taken)
-            connection = self._sock.connection
-            if connection is not None:
-                connection.consumed(taken, now)
-                self._sock.stack.touch(self._sock)
+            self._consumed(taken, now)
+
+    def _consumed(self, count: int, now: float) -> None:
+        connection = self._sock.connection
+        if connection is not None and (connection.consumed(count, now) or count):
+            self._sock.stack.touch(self._sock)
 
     def _copy(self, left: int) -> int:
         """Ordinary data: one copy to user memory, as much as fits there."""

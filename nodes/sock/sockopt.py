@@ -79,6 +79,7 @@ class _Option:
 _TELL: dict[str, Callable[[Connection, SocketOptions], None]] = {
     "cork": lambda connection, o: connection.sockopt.set_cork(o.cork),
     "nodelay": lambda connection, o: connection.sockopt.set_nodelay(o.nodelay),
+    "rcvlowat": lambda connection, o: connection.sockopt.set_rcvlowat(o.rcvlowat),
     "quickack": lambda connection, o: connection.sockopt.set_quickack(o.quickack),
     "congestion": lambda connection, o: connection.sockopt.set_congestion(o.congestion),
     "keepalive": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),

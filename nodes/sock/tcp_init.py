@@ -44,6 +44,7 @@ class ConnectionInit:
             send_buffer_bytes=options.send_buffer_bytes,
             receive_buffer_bytes=min(options.receive_buffer_bytes or rmem.default, 2 * WINDOW_MAX),
             receive_buffer_max_bytes=0 if options.receive_buffer_bytes else rmem.max,
+            rcvlowat=options.rcvlowat,
             congestion=options.congestion,
             nodelay=options.nodelay,
             cork=options.cork,

@@ -25,6 +25,7 @@ class TcpConfig:
     send_buffer_bytes: int = 4 << 20
     receive_buffer_bytes: int = 12 << 20  # SO_RCVBUF's size: the window is at most a half
     receive_buffer_max_bytes: int = 0  # tcp_rmem's maximum, to which it may grow; 0: SO_RCVBUF has locked it
+    rcvlowat: int = 1  # SO_RCVLOWAT, bytes
     congestion: str = "cubic"
     nodelay: bool = True
     cork: bool = False

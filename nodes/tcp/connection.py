@@ -165,10 +165,12 @@ class Connection:
         if eor:
             sender.queue.end_record()
 
-    def consumed(self, count: int, now: float) -> None:
-        """The application took `count` bytes out of the receive buffer: the window may grow."""
+    def consumed(self, count: int, now: float) -> bool:
+        """The application took `count` bytes out of the receive buffer, so the window may grow; or it waits
+        for more. Returns whether an ACK is due."""
         if self.tcb.state is not State.CLOSED:
             self._receiver.consumed(count, now)
+        return self._receiver.ack_due
 
     def shutdown(self, now: float) -> None:
         """A FIN follows what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the connection ends."""

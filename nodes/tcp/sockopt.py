@@ -63,6 +63,10 @@ class Sockopt:
         """SO_RCVBUF: the size that the receive buffer has grown to."""
         return self._tcb.receiver.buffer.size
 
+    def set_rcvlowat(self, rcvlowat: int) -> None:
+        """SO_RCVLOWAT, bytes: while fewer are unread, ACKs wait for no reader."""
+        self._tcb.receiver.rcvlowat = rcvlowat
+
     def set_quickack(self, quick: bool) -> None:
         """TCP_QUICKACK: acknowledge each of the next segments at once, or delay ACKs from now on."""
         self._tcb.receiver.set_quickack(quick)
