@@ -61,6 +61,7 @@ def sendmsg(
     binding = _binding(sock, request, binding_of, zerocopy) if request.dmabuf_id else None
     connection = sock.check_may_send()
     if done < length and connection.send_room <= 0:
+        connection.tcb.sender.nospace = True
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     if zerocopy and length and not begun:
         _check_tail(sock, request, connection)

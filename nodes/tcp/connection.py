@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from math import inf
 
+from nodes.tcp.chrono import Limit
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.icmp_err import IcmpErr
 from nodes.tcp.info import TcpInfo, tcp_info
@@ -124,8 +125,7 @@ class Connection:
     @property
     def send_room(self) -> int:
         """Bytes that still fit in the send buffer."""
-        sender = self._sender
-        return max(0, sender.send_buffer_bytes - sender.accepted_bytes + sender.bytes_acked)
+        return self._sender.buffer_room
 
     @property
     def readable_bytes(self) -> int:
@@ -138,7 +138,7 @@ class Connection:
 
     # --- what the application can do ----------------------------------------------------------------
 
-    def send(self, payload: Payload, now: float) -> None:  # noqa: ARG002
+    def send(self, payload: Payload, now: float) -> None:
         """SEND: queue `payload` and own it; the caller looked at send_room. In CLOSED it is released at once.
 
         Raises BrokenPipeError after `shutdown`, as send(2) does; the payload is then released.
@@ -154,6 +154,8 @@ class Connection:
             return
         sender.accepted_bytes += len(payload)
         sender.more_una = -1
+        if sender.chrono.limit is Limit.IDLE:
+            sender.chrono.set(Limit.BUSY, now)
         sender.queue.append(payload)
 
     def end_of_send(self, more: bool, eor: bool) -> None:

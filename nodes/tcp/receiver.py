@@ -25,8 +25,8 @@ class Receiver:
     __slots__ = (
         "_advmss", "_first_seq", "_mib", "_quick_acks", "ack_due", "buffer", "data_segs_in",
         "delayed_ack_at", "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at",
-        "memory_short", "mss", "rcv_adv", "rcv_nxt", "rcv_wscale", "rcvlowat", "reassembly", "received",
-        "segs_in", "timestamps", "ts_recent", "unread_bytes",
+        "memory_short", "mss", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat", "reassembly",
+        "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
     )  # fmt: skip
 
     def __init__(self, buffer: ReceiveBuffer, mib: TcpMib) -> None:
@@ -40,6 +40,7 @@ class Receiver:
         self.timestamps = False  # both SYNs had the timestamps option
         self.ts_recent = 0  # RFC 7323's TS.Recent
         self.segs_in = self.data_segs_in = 0  # wire packets received, and those with payload
+        self.rcv_ooopack = 0  # those that came before their turn
         self.last_data_at = -inf  # when payload was last received
         self.rcvlowat = 1  # SO_RCVLOWAT: how many bytes the reader waits for
         self.mss = 536  # payload bytes of the wire packets that the peer sends (rcv_mss)
@@ -136,10 +137,12 @@ class Receiver:
         window = self.buffer.select(self.unread_bytes, self.mss, offered, wscale)
         return window + (1 << wscale) > offered
 
-    def on_data_received(self, seq: int, payload: Payload, now: float, scarce: bool = False) -> None:
+    def on_data_received(
+        self, seq: int, payload: Payload, now: float, scarce: bool = False, packets: int = 1
+    ) -> None:
         """Take payload at any `seq`: keep what is new, release the rest. What reaches beyond the window came
         while nothing was queued, and is taken whole (`validate`). `scarce`: it lies in one of the last
-        buffers of its rx queue."""
+        buffers of its rx queue. `packets`: on the wire."""
         end = seq + len(payload)
         limit = end if self.fin_seq is None else self.fin_seq
         if self.rcv_adv <= self.rcv_nxt:
@@ -166,6 +169,8 @@ class Receiver:
             return
         self.ack_due = True
         self.buffer.grow_window(stop - start, self.unread_bytes)
+        if start > self.rcv_nxt:
+            self.rcv_ooopack += packets
         duplicate = self.reassembly.insert(start, payload)
         self.duplicate_sack = self.duplicate_sack or duplicate
         if start == self.rcv_nxt:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from math import inf
 
+from nodes.tcp.chrono import Chrono, Limit
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.congestion.control import CongestionControl, congestion_control
 from nodes.tcp.pacing import UNLIMITED, Pacer, pacing_rate
@@ -25,12 +26,12 @@ class Sender:
     """Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_first_seq", "_max_segment_bytes", "accepted_bytes", "bytes_retrans", "control", "cork",
-        "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued", "fin_sent",
-        "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss", "mss_clamp",
-        "nodelay", "pacer", "persist", "push_seq", "queue", "recovery", "rtt", "sack_permitted", "scoreboard",
-        "send_buffer_bytes", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale",
-        "tail_probe", "total_retrans", "user_timeout_s",
+        "_first_seq", "_max_segment_bytes", "accepted_bytes", "bytes_retrans", "chrono", "control",
+        "cork", "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued",
+        "fin_sent", "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss",
+        "mss_clamp", "nodelay", "nospace", "pacer", "persist", "push_seq", "queue", "recovery", "rtt", "sack_permitted",
+        "scoreboard", "send_buffer_bytes", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
+        "snd_wscale", "tail_probe", "total_retrans", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -67,6 +68,8 @@ class Sender:
         self.push_seq = 0  # what begins before this may leave in small segments (TCP_NAGLE_PUSH)
         self.more_una = -1  # MSG_MORE holds small segments while snd_una is this
         self.snd_sml = 0  # end of the last small segment (Minshall)
+        self.chrono = Chrono()
+        self.nospace = False  # the application waits for room in the send buffer (SOCK_NOSPACE)
         self.cwr_due = False  # the next new segment carries CWR
         self.last_sent_at = -inf
         self.accepted_bytes = 0  # bytes that the application has queued since the start
@@ -121,6 +124,16 @@ class Sender:
         return max(0, self.snd_una - self._first_seq - self.fin_acked)
 
     @property
+    def buffer_room(self) -> int:
+        """Bytes that still fit in the send buffer."""
+        return max(0, self.send_buffer_bytes - self.accepted_bytes + self.bytes_acked)
+
+    @property
+    def writable(self) -> bool:
+        """Whether a third of the send buffer is free (sk_stream_is_writeable)."""
+        return 2 * self.buffer_room >= self.accepted_bytes - self.bytes_acked
+
+    @property
     def bytes_sent(self) -> int:
         """Payload bytes sent, retransmissions included."""
         return self.accepted_bytes - self.queue.bytes + self.bytes_retrans
@@ -140,6 +153,7 @@ class Sender:
         """Release all payload and stop the timers of the parts."""
         self.queue.clear()
         self.scoreboard.clear()
+        self.chrono.limit = Limit.IDLE
         self.recovery.reo_timeout_at = inf
         self.persist.stop()
         self.persist.probe_due = False

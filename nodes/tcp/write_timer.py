@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from math import inf
 
+from nodes.tcp.chrono import Limit
 from nodes.tcp.mib import TcpMib
 from nodes.tcp.recovery import Phase
 from nodes.tcp.rtt import RTO_MAX_S
@@ -24,8 +25,9 @@ class WriteTimer:
     `is_tail_probe` says. inf: nothing is in flight."""
 
     __slots__ = (
-        "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at", "busy_s",
-        "busy_since", "is_tail_probe", "orphan", "progress_at", "retrans_stamp", "retransmits", "total_rto",
+        "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at",
+        "busy_since", "is_tail_probe", "orphan", "progress_at", "retrans_stamp", "retransmits", "rto_stamp",
+        "total_rto", "total_rto_recoveries", "total_rto_s",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, mib: TcpMib) -> None:
@@ -40,11 +42,12 @@ class WriteTimer:
         self.is_tail_probe = False
         self.orphan = False  # the application has closed
         self.retransmits = 0  # timeouts since the last new acknowledgement
-        self.total_rto = 0
+        self.total_rto = self.total_rto_recoveries = 0
+        self.total_rto_s = 0.0  # spent in recoveries from a timeout, the present one not included
+        self.rto_stamp = -inf  # when the present one began; -inf without one
         self.retrans_stamp = 0.0  # when the first of these timeouts expired: TCP_USER_TIMEOUT counts from it
         self.busy_since = 0.0  # when data was last sent with nothing in flight
         self.progress_at = -inf  # when snd_una last advanced
-        self.busy_s = 0.0  # for how long data was in flight before that
 
     def arm(self, now: float) -> None:
         """Restart the timer: data was sent, new data was acknowledged, or it expired (RFC 6298 section 5)."""
@@ -52,7 +55,8 @@ class WriteTimer:
         scoreboard = self._scoreboard
         if not scoreboard.segments:
             self.at = inf
-            self.busy_s += now - self.busy_since
+            if not self._sender.queue.bytes:
+                self._sender.chrono.set(Limit.IDLE, now)
             return
         sender, timeout = self._sender, self._rtt.rto
         if self._may_probe_tail():
@@ -82,6 +86,12 @@ class WriteTimer:
             and not self._scoreboard.sacked_bytes
             and self._sender.sack_permitted
         )
+
+    def end_rto(self, now: float) -> None:
+        """If the recovery from a timeout is over, note how long it took (tcp_update_rto_time)."""
+        if self.rto_stamp != -inf and self._recovery.phase is not Phase.LOSS:
+            self.total_rto_s += now - self.rto_stamp
+            self.rto_stamp = -inf
 
     def stop(self) -> None:
         """The connection is over."""
@@ -125,6 +135,9 @@ class WriteTimer:
         if self.retransmits >= retries_max or overdue:
             return False
         self._mib.TcpExtTCPTimeouts += 1
+        if not self.retransmits:
+            self.total_rto_recoveries += 1
+            self.rto_stamp = now
         self.total_rto += 1
         self.retransmits += 1
         self._rtt.backoff += 1

@@ -121,7 +121,7 @@ def tcp_info_of_what_is_not_connected(world: World) -> None:
 
 
 def tcp_info_of_a_connection(world: World) -> None:
-    """What does not depend on speed: state, options, MSS, ssthresh, advmss, max_pacing_rate, data counters.
+    """What does not depend on speed: state, options, MSS, ssthresh, advmss, reordering, data counters.
     (Linux's bytes_acked of the connecting end has one more, for the SYN.)"""
     client, server = world.connected()
     for _ in range(3):
@@ -132,9 +132,11 @@ def tcp_info_of_a_connection(world: World) -> None:
         info = sock.getsockopt(TCP, socket.TCP_INFO, 500)
         u32 = dict(enumerate(struct.unpack_from("=24I", info, 8)))
         world.answers.append([info[0], info[1], info[5] & 7, u32[2]])
-        world.answers.append([u32[at] for at in (4, 5, 6, 7, 13, 17, 19, 23)])
+        world.answers.append([u32[at] for at in (4, 5, 6, 7, 13, 17, 19, 20, 23)])
         world.answers.append([struct.unpack_from("=Q", info, at) for at in (112, 128)])
         world.answers.append(struct.unpack_from("=2I", info, 152))  # data_segs_in, data_segs_out
+        limited_delivered = struct.unpack_from("=2Q2I", info, 176)  # rwnd_limited, ..., delivered_ce
+        world.answers.append([limited_delivered, *struct.unpack_from("=2I", info, 220)])  # reord_seen, ooopack
     for at in (0, 12):  # how long ago data was sent, and received
         assert struct.unpack_from("=I", server.getsockopt(TCP, socket.TCP_INFO, 200), 44 + at)[0] < 1 << 30
 

@@ -105,7 +105,7 @@ def test_the_scoreboard_counts_what_a_byte_map_counts(
             sacked |= set(range(left, right))
         if number < len(acks) and acks[number] > una:
             una = acks[number]
-            board.on_ack_received(una)
+            board.on_ack_received(una, 1)
         for segment in board.segments:
             if not segment.sacked and not segment.lost and chance.random() < 0.3:
                 board.mark_lost(segment)
