@@ -124,8 +124,8 @@ class Connection:
 
     @property
     def send_room(self) -> int:
-        """Bytes that still fit in the send buffer."""
-        return self._sender.buffer_room
+        """Bytes that may be queued now."""
+        return self._sender.send_room
 
     @property
     def readable_bytes(self) -> int:

@@ -29,9 +29,10 @@ class Sender:
         "_first_seq", "_max_segment_bytes", "accepted_bytes", "bytes_retrans", "chrono", "control",
         "cork", "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued",
         "fin_sent", "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss",
-        "mss_clamp", "nodelay", "nospace", "pacer", "persist", "push_seq", "queue", "recovery", "rtt", "sack_permitted",
-        "scoreboard", "send_buffer_bytes", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
-        "snd_wscale", "tail_probe", "total_retrans", "user_timeout_s",
+        "mss_clamp", "nodelay", "nospace", "notsent_lowat", "pacer", "persist", "push_seq", "queue",
+        "recovery", "rtt", "sack_permitted", "scoreboard", "send_buffer_bytes", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "tail_probe", "thin_linear_timeouts", "total_retrans",
+        "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -49,6 +50,8 @@ class Sender:
         self.send_buffer_bytes = config.send_buffer_bytes
         self.nodelay = config.nodelay
         self.cork = config.cork
+        self.notsent_lowat = config.notsent_lowat
+        self.thin_linear_timeouts = config.thin_linear_timeouts
         self.user_timeout_s = config.user_timeout_s
         self.sack_permitted = False  # both SYNs had the option
         self.queue = SendQueue()
@@ -129,8 +132,22 @@ class Sender:
         return max(0, self.send_buffer_bytes - self.accepted_bytes + self.bytes_acked)
 
     @property
+    def send_room(self) -> int:
+        """Bytes that the application may queue now. With TCP_NOTSENT_LOWAT, whole super-segments until so
+        many bytes wait that could not be sent at once (tcp_stream_memory_free)."""
+        room, lowat = self.buffer_room, self.notsent_lowat
+        if not lowat:
+            return room
+        usable = min(self.control.cwnd - self.in_flight, self.snd_una + self.snd_wnd - self.snd_nxt)
+        left = lowat - self.queue.bytes + max(0, usable)
+        return min(room, max(0, -(-left // self.gso_max_bytes) * self.gso_max_bytes))
+
+    @property
     def writable(self) -> bool:
-        """Whether a third of the send buffer is free (sk_stream_is_writeable)."""
+        """Whether a third of the send buffer is free, and less than half of TCP_NOTSENT_LOWAT is not sent
+        (sk_stream_is_writeable, tcp_stream_memory_free)."""
+        if self.notsent_lowat and 2 * self.queue.bytes >= self.notsent_lowat:
+            return False
         return 2 * self.buffer_room >= self.accepted_bytes - self.bytes_acked
 
     @property

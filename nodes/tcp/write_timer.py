@@ -16,6 +16,7 @@ from nodes.tcp.recovery import Phase
 from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.sender import Sender
 
+_THIN_RETRIES, _THIN_PACKETS = 6, 4  # TCP_THIN_LINEAR_RETRIES; at fewer packets in flight a stream is thin
 RETRIES2 = 15  # sysctl tcp_retries2
 ORPHAN_RETRIES = 8  # what tcp_orphan_retries makes of sysctl tcp_orphan_retries 0
 
@@ -140,9 +141,12 @@ class WriteTimer:
             self.rto_stamp = now
         self.total_rto += 1
         self.retransmits += 1
-        self._rtt.backoff += 1
         self._tail_probe.reset()
         self._recovery.on_retransmission_timeout(now, sender.snd_nxt, sender.mss)
+        if self._is_thin() and self.retransmits <= _THIN_RETRIES:
+            self._rtt.backoff = 0
+        else:
+            self._rtt.backoff += 1
         if sender.pacer is not None:
             sender.pacer.timed_out = True
         self.arm(now)
@@ -160,6 +164,12 @@ class WriteTimer:
             persist.probes_out += 1
         persist.back_off(now, self._rtt.rto)
         return True
+
+    def _is_thin(self) -> bool:
+        """Whether TCP_THIN_LINEAR_TIMEOUTS applies: fewer than four packets are in flight
+        (tcp_stream_is_thin)."""
+        sender = self._sender
+        return sender.thin_linear_timeouts and self._scoreboard.packets(sender.mss)[0] < _THIN_PACKETS
 
     def _retries_max(self, timeout_s: float) -> int:
         """tcp_orphan_retries: no process waits for an orphan, so it gives up sooner; at once when its timeout
