@@ -8,6 +8,8 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.sendmsg import SendRequest, sendmsg
 from nodes.sock.tcp_poll import poll_events
 from nodes.uapi import socket as uapi
 from nodes.wire import ip, ipv4
@@ -50,6 +52,28 @@ def test_a_socket_tells_its_waiters_when_unsent_bytes_have_left(hosts: TwoHosts)
     assert client in hosts.a.stack.changed
     hosts.run_until(lambda: server.recv_queue.length == 500)
     hosts.rest(0.1)
+
+
+def test_msg_more_holds_and_msg_eor_parts_what_a_call_ends_with(hosts: TwoHosts) -> None:
+    client, server = hosts.connect(5000)
+    give(client, TCP, socket.TCP_NODELAY, 1)
+    flagged(hosts, client, uapi.MSG_MORE)
+    hosts.rest(0.05)
+    assert server.recv_queue.length == 0
+    flagged(hosts, client, 0)
+    hosts.rest(0.05)
+    assert server.recv_queue.length == 20
+    assert client.connection is not None
+    before = client.connection.info().data_segs_out
+    for flags in (uapi.MSG_EOR, 0):
+        flagged(hosts, client, flags)
+    hosts.rest(0.05)
+    assert client.connection.info().data_segs_out == before + 2  # one, but for MSG_EOR
+
+
+def flagged(hosts: TwoHosts, sock: DevmemSocket, flags: int) -> None:
+    request = SendRequest(flags, memoryview(bytes(10)))
+    assert sendmsg(sock, request, 0, hosts.a.netdev.tx_binding, hosts.now) == 10
 
 
 @pytest.mark.parametrize(("linear", "least"), [(0, 10.0), (1, 1.0)])
