@@ -47,10 +47,12 @@ class NicWire:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a host takes from the machine that it runs on. `seed`: of ports and initial sequence numbers;
-    `boottime`: seconds of CLOCK_BOOTTIME; `trace`: sees the page pools."""
+    `boottime`: seconds of CLOCK_BOOTTIME; `realtime`: seconds from the host's monotonic clock to
+    CLOCK_REALTIME; `trace`: sees the page pools."""
 
     seed: int
     boottime: Callable[[], float] = float
+    realtime: float = 0.0
     trace: PoolTrace | None = None
 
 
@@ -120,6 +122,7 @@ class Host:
             around.seed,
             ECN_CHOICES[config.tcp_ecn],
             kernel=VERSIONS[config.kernel],
+            realtime=around.realtime,
             tcp_rmem=TcpMem(*tcp_mem(config.tcp_rmem)),
         )
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
@@ -153,6 +156,7 @@ class Host:
         more = self.stack.transmit(now)
         if self.stack.changed and self.calls.observed:
             self.calls.retry(now)
+            more = self.stack.has_more
         return now if more else self._next_timeout()
 
     def _receive(self, now: float, readable: Collection[int] | None) -> None:

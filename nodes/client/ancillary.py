@@ -23,18 +23,24 @@ _ID, _NO_ID = slice(16, 20), bytes(4)  # dmabuf_cmsg.dmabuf_id; 0 marks SCM_DEVM
 _NO_OFFENDER, _NO_OFFENDER6 = bytes(16), bytes(28)  # sockaddr_in, sockaddr_in6: no node has caused it
 
 
-def dmabuf_id(ancdata: Iterable[tuple[int, int, Any]]) -> int:
-    """The id in the last SCM_DEVMEM_DMABUF, 0 without one. Messages of other levels are ignored."""
-    found = 0
+def of_sendmsg(ancdata: Iterable[tuple[int, int, Any]]) -> tuple[int, int]:
+    """The id in the last SCM_DEVMEM_DMABUF, 0 without one; the flags of the last SO_TIMESTAMPING, -1 without
+    one. Messages of other levels are ignored."""
+    found, tsflags = 0, -1
     for level, kind, body in ancdata:
         if level != uapi.SOL_SOCKET:
+            continue
+        if kind == uapi.SO_TIMESTAMPING:
+            if len(body) != uapi.TX_DMABUF_ID.size:
+                raise OSError(errno.EINVAL, f"SO_TIMESTAMPING of {len(body)} bytes: give a u32")
+            (tsflags,) = uapi.TX_DMABUF_ID.unpack(body)
             continue
         if kind != uapi.SCM_DEVMEM_DMABUF:
             raise OSError(errno.EINVAL, f"control message {kind} of SOL_SOCKET is not known")
         if len(body) != uapi.TX_DMABUF_ID.size:
             raise OSError(errno.EINVAL, f"SCM_DEVMEM_DMABUF of {len(body)} bytes: give a u32")
         (found,) = uapi.TX_DMABUF_ID.unpack(body)
-    return found
+    return found, tsflags
 
 
 def dmabuf_range(pair: Any) -> tuple[int, int]:
@@ -51,18 +57,39 @@ def dmabuf_range(pair: Any) -> tuple[int, int]:
     return offset, length
 
 
-def fragments(cmsgs: bytes) -> list[Ancillary]:
-    """One control message for each struct dmabuf_cmsg."""
+def received(cmsgs: bytes, control: Iterable[Ancillary], ancbufsize: int) -> tuple[list[Ancillary], int]:
+    """The control messages of a recvmsg, one for each struct dmabuf_cmsg, then `control` as far as there is
+    room; and recvmsg's flags."""
     bodies = (cmsgs[at : at + _CMSG_BYTES] for at in range(0, len(cmsgs), _CMSG_BYTES))
-    return [(uapi.SOL_SOCKET, _LINEAR if body[_ID] == _NO_ID else _DMABUF, body) for body in bodies]
+    messages = [(uapi.SOL_SOCKET, _LINEAR if body[_ID] == _NO_ID else _DMABUF, body) for body in bodies]
+    if not control:
+        return messages, 0
+    others, flags = _put(control, ancbufsize - len(messages) * uapi.cmsg_space(_CMSG_BYTES))
+    return messages + others, flags
 
 
-def completion(extended_err: bytes, family: int, ancbufsize: int) -> tuple[list[Ancillary], int]:
-    """The control message of a read with MSG_ERRQUEUE, cut to `ancbufsize` bytes, and recvmsg's flags."""
+def completion(
+    extended_err: bytes, control: Iterable[Ancillary], family: int, ancbufsize: int
+) -> tuple[list[Ancillary], int]:
+    """The control messages of a read with MSG_ERRQUEUE, as far as `ancbufsize` has room, and recvmsg's
+    flags."""
     if family == AF_INET6:
-        level, kind, body = uapi.SOL_IPV6, uapi.IPV6_RECVERR, extended_err + _NO_OFFENDER6
+        report = uapi.SOL_IPV6, uapi.IPV6_RECVERR, extended_err + _NO_OFFENDER6
     else:
-        level, kind, body = uapi.SOL_IP, uapi.IP_RECVERR, extended_err + _NO_OFFENDER
-    room = ancbufsize - uapi.cmsg_len(0)
-    flags = uapi.MSG_ERRQUEUE | (uapi.MSG_CTRUNC if room < len(body) else 0)
-    return ([(level, kind, body[:room])] if room >= 0 else []), flags
+        report = uapi.SOL_IP, uapi.IP_RECVERR, extended_err + _NO_OFFENDER
+    messages, flags = _put([*control, report], ancbufsize)
+    return messages, flags | uapi.MSG_ERRQUEUE
+
+
+def _put(messages: Iterable[Ancillary], room: int) -> tuple[list[Ancillary], int]:
+    """put_cmsg: a message for which there is too little room is cut, or left out, and MSG_CTRUNC says so."""
+    put: list[Ancillary] = []
+    flags = 0
+    for level, kind, body in messages:
+        fits = room - uapi.cmsg_len(0)
+        if fits < len(body):
+            flags = uapi.MSG_CTRUNC
+        if fits >= 0:
+            put.append((level, kind, body[:fits]))
+            room -= uapi.cmsg_space(len(body))
+    return put, flags

@@ -62,7 +62,7 @@ class Receiver:
         if flags & uapi.MSG_ERRQUEUE:
             return b"", *self._read_errqueue(ancbufsize), None
         reply = self._receive(bufsize, ancbufsize, flags)
-        return _data(reply, flags), ancillary.fragments(reply.cmsgs), 0, None
+        return _data(reply, flags), *ancillary.received(reply.cmsgs, reply.control, ancbufsize), None
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int, flags: int
@@ -81,7 +81,7 @@ class Receiver:
             room = sum(len(view) for view in views)
             reply = self._receive(room + budget, ancbufsize, flags, room=room)
             _scatter(reply.data, views)
-        return reply.count, ancillary.fragments(reply.cmsgs), 0, None
+        return reply.count, *ancillary.received(reply.cmsgs, reply.control, ancbufsize), None
 
     def _receive_into(self, view: memoryview, budget: int, flags: int, control: int = 0) -> RecvReply:
         """`budget`: bytes that may be received without memory for them."""
@@ -113,13 +113,14 @@ class Receiver:
         while len(parts[-1]) == INLINE_BYTES and count < first.room:
             room, left_s = first.room - count, timeouts.left_s(deadline, blocking.runtime.monotonic())
             request = RecvMsg(first.length, first.control_bytes, first.flags, None, left_s, room, count)
-            parts.append(blocking.calls.call(request, RecvReply).data)
+            reply = blocking.calls.call(request, RecvReply)
+            parts.append(reply.data)
             count += len(parts[-1])
-        return RecvReply(count, b"".join(parts), b"")
+        return RecvReply(count, b"".join(parts), b"", reply.control)
 
     def _read_errqueue(self, ancbufsize: int) -> tuple[list[Ancillary], int]:
-        extended_err = self._blocking.calls.call(ReadErrQueue(), Completion).extended_err
-        return ancillary.completion(extended_err, self._family, ancbufsize)
+        event = self._blocking.calls.call(ReadErrQueue(), Completion)
+        return ancillary.completion(event.extended_err, event.control, self._family, ancbufsize)
 
 
 def _writable(buffer: Any, call: str) -> memoryview:

@@ -40,27 +40,31 @@ class Sender:
                 view = view[self._send(view, flags, timeouts.left_s(deadline, monotonic())) :]
 
     def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[tuple[int, int, Any]], flags: int) -> int:
-        buffers, dmabuf_id = [*buffers], ancillary.dmabuf_id(ancdata)
+        buffers = [*buffers]
+        dmabuf_id, tsflags = ancillary.of_sendmsg(ancdata)
         if len(buffers) > uapi.UIO_MAXIOV:
             raise OSError(errno.EMSGSIZE, f"{len(buffers)} buffers, {uapi.UIO_MAXIOV} at most")
         if not dmabuf_id and not any(isinstance(each, tuple | list) for each in buffers):
-            return self.send(b"".join(buffers), flags)
+            data = memoryview(b"".join(buffers))
+            return self._send(data, flags, self._blocking.wait_s(flags), tsflags)
         iov = tuple(map(ancillary.dmabuf_range, buffers))
-        request = SendMsg(flags, b"", None, dmabuf_id, iov, self._blocking.wait_s(flags))
+        request = SendMsg(flags, b"", None, dmabuf_id, iov, self._blocking.wait_s(flags), tsflags=tsflags)
         return self._blocking.call(request, Done).value
 
-    def _send(self, view: memoryview, flags: int, wait_s: float | None) -> int:
+    def _send(self, view: memoryview, flags: int, wait_s: float | None, tsflags: int = -1) -> int:
         """One call, of as many requests as its inline bytes need."""
         blocking, span = self._blocking, self._registry.span(view)
         if span is not None:
-            return blocking.call(SendMsg(flags, b"", span, 0, (), wait_s), Done).value
+            request = SendMsg(flags, b"", span, 0, (), wait_s, tsflags=tsflags)
+            return blocking.call(request, Done).value
         sent, deadline = 0, math.inf
         if len(view) > INLINE_BYTES:
             deadline = blocking.runtime.monotonic() + blocking.limit_s(wait_s, uapi.SO_SNDTIMEO)
         while True:
             part = bytes(view[sent : sent + INLINE_BYTES])
             more = sent + len(part) < len(view)
-            count = blocking.call(SendMsg(flags, part, None, 0, (), wait_s, sent, more), Done).value
+            request = SendMsg(flags, part, None, 0, (), wait_s, sent, more, tsflags)
+            count = blocking.call(request, Done).value
             sent += count
             if not more or count < len(part):
                 return sent

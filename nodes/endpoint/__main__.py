@@ -65,7 +65,7 @@ def run(config: HostConfig) -> None:
             NicWire(wire, socket.if_nametoindex(nic.interface), mtu(nic.interface))
             for nic, wire in zip(config.nics, sockets, strict=True)
         ]
-        host = Host.build(config, wires, Surroundings(seed, _boottime, trace))
+        host = Host.build(config, wires, Surroundings(seed, _boottime, time.time() - time.monotonic(), trace))
         if config.pcap:
             files.append(_writable("--pcap", config.pcap, stack))
             host.capture(Capture(files[-1], time.time() - time.monotonic()), time.monotonic())

@@ -109,7 +109,7 @@ class PollFile:
         self._sink.connect(self._file.getsockname())
         notifier.attach(self._file)
         self._events = POLLOUT  # that the file reports now
-        self._arrivals, self._completed = sock.arrivals, sock.errqueue.completed
+        self._arrivals, self._completed = sock.arrivals, sock.errqueue.queued
         self.update()
 
     @property
@@ -127,7 +127,7 @@ class PollFile:
         EPOLLEXCLUSIVE for each connection (sock_def_readable, sock_def_error_report)."""
         sock, before = self._polled, self._events
         arrived, self._arrivals = sock.arrivals - self._arrivals, sock.arrivals
-        completed, self._completed = sock.errqueue.completed > self._completed, sock.errqueue.completed
+        completed, self._completed = sock.errqueue.queued > self._completed, sock.errqueue.queued
         self.show(poll_events(sock), completed)
         if arrived and self._events & POLLIN and not self._events & POLLRDHUP:
             for _ in range(min(arrived - (not before & POLLIN), _WAKES_MAX)):

@@ -14,13 +14,17 @@ from nodes.wire.ip import IpHeader
 
 
 def queue_xmit(
-    tcp_header: bytes, payload: Frags | None, mss: int, route: Route, remote: int, tos: int, now: float
-) -> None:
+    tcp_header: bytes, payload: Frags | None, mss: int, route: Route, remote: int, tos: int, now: float,
+    ident: int = 0,
+) -> None:  # fmt: skip
     """Send a TCP segment to `remote` by `route`. The NIC cuts a payload longer than `mss` bytes (0: does not
-    cut). `tos`: DSCP and ECN bits."""
+    cut). `tos`: DSCP and ECN bits. `ident`: of an IPv4 packet that routers may fragment."""
     length = len(payload) if payload is not None else 0
     source = route.source
-    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos)
+    if ident:
+        header = ipv4.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos, ident)
+    else:
+        header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos)
     skb = Skb(memoryview(header + tcp_header), payload)
     if mss and length > mss:
         skb.gso_size = mss

@@ -12,7 +12,6 @@ import errno
 import os
 import socket
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, cast
 
@@ -26,11 +25,11 @@ from nodes.sock.errqueue import ErrQueue
 from nodes.sock.flow import Flow
 from nodes.sock.recv_queue import RecvQueue
 from nodes.sock.send_pages import SendPages
+from nodes.sock.socket_options import SocketOptions
+from nodes.sock.timestamping import Timestamping
 from nodes.sock.user_frags import UserFrags
 from nodes.tcp.connection import Connection
-from nodes.tcp.keepalive import Keepalive
 from nodes.tcp.netns import TcpNetns
-from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
 
@@ -39,45 +38,6 @@ SOMAXCONN = 4096  # sysctl net.core.somaxconn: the longest accept queue
 # What tcp_disconnect leaves an error after: tcp_need_reset, and SYN_SENT.
 _CUT = (*_CONNECTING, State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2)
 _MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
-
-
-@dataclass(slots=True)
-class SocketOptions:
-    """What setsockopt changed."""
-
-    send_buffer_bytes: int = 8 << 20
-    receive_buffer_bytes: int = 0  # 0: as tcp_rmem has it, and it grows; else SO_RCVBUF has locked it
-    congestion: str = "cubic"
-    nodelay: bool = False
-    zerocopy: bool = False
-    rcvlowat: int = 1
-    reuse_address: bool = False
-    reuse_port: bool = False
-    v6only: bool = False
-    cork: bool = False
-    keepalive: bool = False  # SO_KEEPALIVE; the next two in seconds
-    keepidle: int = 7200
-    keepintvl: int = 75
-    keepcnt: int = 9
-    user_timeout_ms: int = 0
-    max_pacing_rate: int = UNLIMITED  # bytes a second
-    linger: bool = False  # SO_LINGER; on with 0 s close resets
-    linger_s: int = 0
-    receive_timeout_s: float | None = None  # SO_RCVTIMEO, SO_SNDTIMEO: of calls that block; None: for ever
-    send_timeout_s: float | None = None
-    quickack: bool = True
-    defer_accept: int = 0  # TCP_DEFER_ACCEPT, in timeouts of the SYN-ACK: an ACK without data does not count
-    maxseg: int = 0  # TCP_MAXSEG of the next connection; 0: as the link has it
-    tos: int = 0  # IP_TOS and IPV6_TCLASS without the ECN bits
-    tclass: int = 0
-    priority: int = 0  # SO_PRIORITY and SO_MARK: no queue and no rule here looks at them
-    mark: int = 0
-    bound_device: str = ""  # SO_BINDTODEVICE: the name of one of the host's devices, or ""
-
-    @property
-    def keepalive_times(self) -> Keepalive | None:
-        """What a connection is told: None without SO_KEEPALIVE."""
-        return Keepalive(self.keepidle, self.keepintvl, self.keepcnt) if self.keepalive else None
 
 
 class SocketState(Enum):
@@ -90,10 +50,12 @@ class SocketState(Enum):
 
 
 class Stack(Protocol):
-    """What a socket asks of its host's TCP. `devices` by ifindex; `tcp`: its sysctls and counters."""
+    """What a socket asks of its host's TCP. `devices` by ifindex; `tcp`: its sysctls and counters;
+    `realtime`: seconds from its monotonic clock to CLOCK_REALTIME."""
 
     tcp: TcpNetns
     kernel: KernelVersion
+    realtime: float
     cpu: Cpu
     send_pages: SendPages
     devices: dict[int, NetDevice]
@@ -142,6 +104,7 @@ class DevmemSocket:
         self.recv_queue = RecvQueue()
         self.user_frags = UserFrags()
         self.errqueue = ErrQueue()
+        self.timestamping = Timestamping(self.errqueue, stack.realtime)
         self.bytes_sent = 0  # payload bytes given to the connection: the stream offset of the next byte
         self.closed = False  # by the application; the connection may live on
         self.listening = False
@@ -271,7 +234,8 @@ class DevmemSocket:
         pending = errno.ECONNRESET if self.state in _CUT else self._error
         if self.connection is not None:
             self.connection.abort(now)
-            self.absorb()
+            self.absorb(now)
+        self.timestamping.clear()
         self.stack.disconnect(self, now)
         self.socket_state = SocketState.UNCONNECTED
         self.connection = None
@@ -360,16 +324,20 @@ class DevmemSocket:
 
     # --- what the connection produced
 
-    def absorb(self) -> None:
+    def absorb(self, now: float) -> None:
         """Segments or timers changed the connection: take its payload, completions and errors."""
         connection = self.connection
         if connection is None:
             return
-        received = connection.received
+        received, before = connection.received, self.recv_queue.total
         self.arrivals += bool(received)
         while received:
             self.recv_queue.append(cast(Frags, received.popleft()))  # TCP is opaque to what it carries
+        stamps = self.timestamping
+        if stamps.flags and self.recv_queue.total > before:
+            stamps.on_received(before, self.recv_queue.total, connection.tcb.receiver.last_data_at)
         self.errqueue.acknowledged(connection.bytes_acked)
+        stamps.on_acknowledged(connection.bytes_acked, now)
         if connection.error and connection.state is State.CLOSED:
             self._error, connection.error = connection.error, 0
             if self._error == errno.ETIMEDOUT and self.soft_error:

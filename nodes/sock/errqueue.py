@@ -1,4 +1,4 @@
-"""Zero-copy completions: which sends the peer has acknowledged, for MSG_ERRQUEUE.
+"""The error queue: zero-copy completions, which sends the peer has acknowledged, and stamps of sends.
 
 In: each successful zero-copy send with the stream offset of its end; how far the peer has acknowledged. Out:
 ranges of send numbers; adjacent ranges are merged, and the first one's code is kept. Owns the notifiers: a
@@ -16,13 +16,17 @@ from nodes.uapi.socket import SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
 
 CODE_COPIED = 1  # SO_EE_CODE_ZEROCOPY_COPIED: the data was copied after all
 # net.core.optmem_max over SKB_TRUESIZE(0) on a 64-bit machine
+_EVENTS_MAX = 512  # what sk_rcvbuf has room for (sock_queue_err_skb), at its default
 NOTIFIERS_MAX = (128 << 10) // 576
 
 
 class ErrQueue:
     def __init__(self) -> None:
         self._sent: deque[tuple[int, int, int]] = deque()  # stream offset of the end, code, notifiers
-        self._ranges: deque[tuple[int, int, int]] = deque()  # (first, last, code) completed, unread
+        # Unread: ranges of completed sends, and stamps with their time.
+        self._queue: deque[tuple[ExtendedErr, float | None]] = deque()
+        self._ranges = 0  # of completed sends in the queue
+        self.queued = 0  # events since the socket was made: each wakes those who poll
         self._notifiers = 0  # of sends that have not completed
         self.completed = 0  # sends completed since the socket was made
         self.last_end = 0  # stream offset where the last zero-copy send ended
@@ -30,12 +34,12 @@ class ErrQueue:
     @property
     def full(self) -> bool:
         """Whether no notifier is left: the application must read completions first."""
-        return self._notifiers + len(self._ranges) >= NOTIFIERS_MAX
+        return self._notifiers + self._ranges >= NOTIFIERS_MAX
 
     @property
     def unread(self) -> bool:
-        """Whether a completion waits to be read."""
-        return bool(self._ranges)
+        """Whether a completion or a stamp waits to be read."""
+        return bool(self._queue)
 
     @property
     def waiting(self) -> bool:
@@ -68,15 +72,24 @@ class ErrQueue:
         number = self.completed
         self.completed += 1
         self._notifiers -= notifiers
-        if self._ranges and self._ranges[-1][1] == number - 1:
-            first, _, code = self._ranges[-1]
-            self._ranges[-1] = (first, number, code)
+        self.queued += 1
+        last = self._queue[-1][0] if self._queue else None
+        if last is not None and last.ee_origin == SO_EE_ORIGIN_ZEROCOPY and last.ee_data == number - 1:
+            self._queue[-1] = last._replace(ee_data=number), None
         else:
-            self._ranges.append((number, number, code))
+            self._ranges += 1
+            self._queue.append((ExtendedErr(0, SO_EE_ORIGIN_ZEROCOPY, 0, code, 0, number, number), None))
 
-    def read(self) -> ExtendedErr | None:
-        """The oldest range, None when there is none."""
-        if not self._ranges:
+    def stamped(self, extended_err: ExtendedErr, at: float) -> None:
+        """A stamp of SO_TIMESTAMPING; it is lost when too many wait."""
+        if len(self._queue) < _EVENTS_MAX:
+            self.queued += 1
+            self._queue.append((extended_err, at))
+
+    def read(self) -> tuple[ExtendedErr, float | None] | None:
+        """The oldest range or stamp with its time, None when there is none."""
+        if not self._queue:
             return None
-        first, last, code = self._ranges.popleft()
-        return ExtendedErr(0, SO_EE_ORIGIN_ZEROCOPY, 0, code, 0, first, last)
+        event = self._queue.popleft()
+        self._ranges -= event[0].ee_origin == SO_EE_ORIGIN_ZEROCOPY
+        return event

@@ -17,6 +17,7 @@ class RecvQueue:
     def __init__(self) -> None:
         self._queue: deque[Frags] = deque()
         self.length = 0
+        self.total = 0  # bytes that were ever appended
         self.fragments = 0  # in all payloads together
         self._boundaries = 0  # between payloads of different kinds
         self._linear = 0  # payloads with a linear part
@@ -28,6 +29,7 @@ class RecvQueue:
         self._linear += payload.linear
         self.fragments += len(payload.frags)
         self.length += len(payload)
+        self.total += len(payload)
         queue.append(payload)
 
     @property

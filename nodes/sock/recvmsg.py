@@ -9,6 +9,7 @@ net/ipv4/tcp.c.
 from __future__ import annotations
 
 import errno
+import struct
 from dataclasses import dataclass
 
 from nodes.skb import Frag
@@ -16,6 +17,7 @@ from nodes.sock.devmem_socket import DevmemSocket, error
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
 
+_INT = struct.Struct("=i")
 _CMSG_ROOM = uapi.cmsg_len(uapi.DMABUF_CMSG.size)
 _CMSG_SPACE = uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 
@@ -37,11 +39,13 @@ class RecvRequest:
 class Received:
     """`count` bytes in all, `copied` of them in the buffer. `cmsgs`: struct dmabuf_cmsg after struct
     dmabuf_cmsg, in stream order. Each is the body of an SCM_DEVMEM_DMABUF; with dmabuf_id 0 it is that of an
-    SCM_DEVMEM_LINEAR, whose frag_size bytes are the next bytes of the buffer."""
+    SCM_DEVMEM_LINEAR, whose frag_size bytes are the next bytes of the buffer. `control`: what follows them:
+    level, type and body of each message."""
 
     count: int
     copied: int = 0
     cmsgs: bytes = b""
+    control: tuple[tuple[int, int, bytes], ...] = ()
 
 
 def recvmsg(sock: DevmemSocket, request: RecvRequest, now: float) -> Received:
@@ -73,6 +77,7 @@ class RecvCall:
         queue = self._sock.recv_queue
         wait = wait and not ended and not self._flags & uapi.MSG_DONTWAIT
         if wait and not self._worthwhile():
+            self._consumed(0, now)  # Linux has copied by now what has arrived
             raise BlockingIOError(errno.EAGAIN, f"{self._count + queue.length} bytes have arrived")
         if queue.length and self._length:
             self._take(now)
@@ -81,7 +86,24 @@ class RecvCall:
                 raise BlockingIOError(errno.EAGAIN, f"{self._count} bytes have arrived")
         elif not self._count and not ended and not queue.length:
             raise BlockingIOError(errno.EAGAIN, "nothing to read")
-        return Received(self._count - self._before, self._copied, b"".join(self._cmsgs))
+        cmsgs = b"".join(self._cmsgs)
+        return Received(self._count - self._before, self._copied, cmsgs, self._control_after())
+
+    def _control_after(self) -> tuple[tuple[int, int, bytes], ...]:
+        """A stamp and the number of unread bytes, as far as the options ask for them (tcp_recv_timestamp,
+        tcp_inq_hint)."""
+        sock = self._sock
+        control: tuple[tuple[int, int, bytes], ...] = ()
+        if sock.timestamping.flags and self._count:
+            peek = bool(self._flags & uapi.MSG_PEEK)
+            offset = sock.recv_queue.total - sock.recv_queue.length + (self._count if peek else 0)
+            control = sock.timestamping.control(sock.timestamping.received_at(offset, peek))
+        if sock.options.inq:
+            connection, unread = sock.connection, sock.recv_queue.length
+            ended = connection is not None and connection.fin_received
+            body = _INT.pack(unread or ended)
+            control += ((uapi.IPPROTO_TCP, uapi.TCP_CM_INQ, body),)
+        return control
 
     def _ended(self) -> bool:
         """Whether no more data will arrive."""
@@ -135,10 +157,12 @@ class RecvCall:
         self._count += taken
         if taken and not self._flags & uapi.MSG_PEEK:
             queue.consume(taken)
-            connection = self._sock.connection
-            if connection is not None:
-                connection.consumed(taken, now)
-                self._sock.stack.touch(self._sock)
+            self._consumed(taken, now)
+
+    def _consumed(self, count: int, now: float) -> None:
+        connection = self._sock.connection
+        if connection is not None and (connection.consumed(count, now) or count):
+            self._sock.stack.touch(self._sock)
 
     def _copy(self, left: int) -> int:
         """Ordinary data: one copy to user memory, as much as fits there."""

@@ -93,6 +93,7 @@ class RequestSocks:
         child = DevmemSocket(listener.stack, listener.family)
         child.local, child.remote, child.route = flow.local, flow.remote, route
         child.options = copy.copy(listener.options)
+        child.timestamping.flags = listener.timestamping.flags
         child.listener = listener
         child.in_handshake = True
         listener.syn_queue_length += 1

@@ -36,6 +36,7 @@ class SendRequest:
     iov: tuple[tuple[int, int], ...] = ()
     before: int = 0
     more: bool = False
+    tsflags: int = -1  # SO_TIMESTAMPING of this call; -1: as the socket has it
 
     @property
     def length(self) -> int:
@@ -61,6 +62,7 @@ def sendmsg(
     binding = _binding(sock, request, binding_of, zerocopy) if request.dmabuf_id else None
     connection = sock.check_may_send()
     if done < length and connection.send_room <= 0:
+        connection.tcb.sender.nospace = True
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     if zerocopy and length and not begun:
         _check_tail(sock, request, connection)
@@ -126,7 +128,11 @@ class SendCall:
 
 
 def sent(sock: DevmemSocket, request: SendRequest, total: int) -> None:
-    """The call is over and took `total` bytes: a zero-copy send gets its number."""
+    """The call is over and took `total` bytes: its last one is stamped, and a zero-copy send gets its
+    number."""
+    flags = sock.timestamping.flags if request.tsflags < 0 else request.tsflags
+    if total and flags:
+        sock.timestamping.on_send(sock.bytes_sent, flags)
     if total and _notifies(sock, request):
         queue, connection = sock.errqueue, sock.connection
         unsent = 0 if connection is None else connection.unsent_bytes

@@ -85,6 +85,8 @@ class TcpErrors:
         assert connection is not None
         too_big = (icmpv6.PACKET_TOO_BIG, 0) if v6 else (icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED)
         if (error.type, error.code) == too_big:
+            if not sock.options.accepts_path_mtu(v6):
+                return True
             mtu = bounded(sock.remote[0], error.mtu)
             if not connection.icmp_err.on_packet_too_big(mtu, seq, now):
                 return False

@@ -12,8 +12,9 @@ from dataclasses import asdict
 
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.congestion.control import INITIAL_WINDOW_SEGMENTS
-from nodes.tcp.info import INFINITE_SSTHRESH, REORDERING
+from nodes.tcp.info import INFINITE_SSTHRESH
 from nodes.tcp.pacing import UNLIMITED
+from nodes.tcp.recovery import REORDERING
 from nodes.tcp.state import State
 
 _TYPES = "BBBBBBBB" "IIIIIIIIIIIIIIIIIIIIIIII" "QQQQ" "IIIIII" "QQQQ" "II" "QQ" "IIIIII" "HHI"

@@ -10,8 +10,8 @@ import hashlib
 
 from nodes.inet.path_mtu import PathMtus
 from nodes.inet.route import Route
-from nodes.sock.devmem_socket import SocketOptions
 from nodes.sock.flow import Flow
+from nodes.sock.socket_options import SocketOptions
 from nodes.tcp.config import WINDOW_MAX, TcpConfig
 from nodes.tcp.netns import TcpNetns
 from nodes.wire import ethernet, ipv6, tcp
@@ -44,7 +44,10 @@ class ConnectionInit:
             send_buffer_bytes=options.send_buffer_bytes,
             receive_buffer_bytes=min(options.receive_buffer_bytes or rmem.default, 2 * WINDOW_MAX),
             receive_buffer_max_bytes=0 if options.receive_buffer_bytes else rmem.max,
+            rcvlowat=options.rcvlowat,
             congestion=options.congestion,
+            notsent_lowat=options.notsent_lowat,
+            thin_linear_timeouts=options.thin_linear_timeouts,
             nodelay=options.nodelay,
             cork=options.cork,
             ecn=self._ecn,

@@ -40,18 +40,21 @@ MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
 
 @dataclass(frozen=True, slots=True)
 class StackConfig:
-    """`seed`: of the secrets of RFC 6528 and 6056; `ecn`: one of nodes.tcp.config.ECN_CHOICES."""
+    """`seed`: of the secrets of RFC 6528 and 6056; `ecn`: one of nodes.tcp.config.ECN_CHOICES; `realtime`: of
+    CLOCK_REALTIME when the monotonic clock is 0."""
 
     seed: int
     ecn: str = "grant"
     tcp_rmem: TcpMem = TCP_RMEM
     send_memory_bytes: int = 256 << 20
     kernel: KernelVersion = DEFAULT
+    realtime: float = 0.0
 
 
 class TcpStack:
     def __init__(self, interfaces: Sequence[Interface], cpu: Cpu, config: StackConfig) -> None:
         self.kernel = config.kernel
+        self.realtime = config.realtime
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
         self.send_pages = SendPages(cpu, config.send_memory_bytes)
@@ -172,7 +175,7 @@ class TcpStack:
             return
         self._received[sock] = None
         if sock.in_handshake:  # at once: the backlog holds within a batch too
-            self._absorb(sock)
+            self._absorb(sock, now)
 
     def count_csum_errors(self, count: int) -> None:
         """The NIC dropped so many TCP packets whose checksum is wrong; Linux drops them here."""
@@ -198,13 +201,13 @@ class TcpStack:
         table before the next segment is looked at."""
         connection = sock.connection
         if connection is not None:
-            self._absorb(sock)
+            self._absorb(sock, now)
             self.touch(sock)
             if is_over(connection):
                 self._xmit.finish(sock, self._tables, now)
 
-    def _absorb(self, sock: DevmemSocket) -> None:
-        sock.absorb()
+    def _absorb(self, sock: DevmemSocket, now: float) -> None:
+        sock.absorb(now)
         if sock.in_handshake:
             listener = complete_handshake(sock)
             if listener is not None:
@@ -228,6 +231,11 @@ class TcpStack:
     def transmit(self, now: float) -> bool:
         """Let connections send while the devices take frames; whether any has more to send."""
         return self._xmit.transmit(self._tables, now)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a connection has more to send now."""
+        return self._xmit.has_more
 
     def next_timeout(self) -> float | None:
         times = (

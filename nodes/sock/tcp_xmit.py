@@ -31,6 +31,7 @@ class TcpXmit:
         self.changed: dict[DevmemSocket, None] = {}
         self.timers: TimerHeap[DevmemSocket] = TimerHeap()
         self._routes = routes
+        self._ident = 1
         self._waiting: dict[DevmemSocket, None] = {}
 
     def touch(self, sock: DevmemSocket) -> None:
@@ -49,16 +50,35 @@ class TcpXmit:
                 self._waiting[sock] = None
                 continue
             count, tos, remote = 0, sock.tos, sock.remote[0]
+            fragile = remote <= 0xFFFFFFFF and not sock.options.dont_fragment
             for segment in connection.segments_to_send(now, _SEGMENTS_PER_TURN):
-                xmit_segment(segment, route, remote, tos, now)
+                xmit_segment(segment, route, remote, tos, now, self._next_ident(segment) if fragile else 0)
                 count += 1
+            if sock.timestamping.waits:
+                sock.timestamping.on_transmitted(sock.bytes_sent - connection.unsent_bytes, now)
+                self.changed[sock] = None
+            if count and sock.options.notsent_lowat:
+                self.changed[sock] = None  # less is unsent now
             if count >= _SEGMENTS_PER_TURN:
                 self._waiting[sock] = None
             if is_over(connection):
                 self._leave(sock, connection, tables, now)
             else:
                 self.timers.schedule(sock, connection.next_timeout())
+        return self.has_more
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a connection has more to send that its device would take."""
         return any(not _is_stopped(sock) for sock in self._waiting)
+
+    def _next_ident(self, segment: Segment) -> int:
+        """The identification of an IPv4 packet; of a super-segment, the first of as many as it will be cut
+        into (__ip_select_ident)."""
+        ident = self._ident
+        packets = -(-segment.length // segment.mss) if segment.mss else 1
+        self._ident = ident + packets if ident + packets <= 0xFFFF else 1
+        return ident
 
     def finish(self, sock: DevmemSocket, tables: Hashtables, now: float) -> None:
         """The connection of `sock` has ended: its last segments leave, and the table forgets it at once. The
@@ -111,8 +131,10 @@ def _is_stopped(sock: DevmemSocket) -> bool:
     return sock.device is not None and sock.device.tx.stopped
 
 
-def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, now: float) -> None:
-    """`tos`: the DSCP bits, at their place beside the ECN bits."""
+def xmit_segment(
+    segment: Segment, route: Route, remote: int, tos: int, now: float, ident: int = 0
+) -> None:
+    """`tos`: the DSCP bits, at their place beside the ECN bits. `ident`: of an IPv4 packet without DF."""
     payload = segment.payload
     assert payload is None or isinstance(payload, Frags)
     length = len(payload) if payload is not None else 0
@@ -121,4 +143,4 @@ def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, now: flo
     checksum = pseudo_header_sum(route.source.address, remote, ip.TCP, len(header) + length)
     at = tcp.CHECKSUM_OFFSET
     header = header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
-    ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos | segment.ecn, now)
+    ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos | segment.ecn, now, ident)

@@ -52,7 +52,7 @@ class RecvMsgCall:
             recv.buffer = memoryview(bytearray(self._inline_max))
         got = recv.attempt(now, wait)
         data = bytes(recv.buffer[: got.copied]) if inline else b""
-        return syscalls.RecvReply(got.count, data, got.cmsgs)
+        return syscalls.RecvReply(got.count, data, got.cmsgs, got.control)
 
 
 class SendMsgCall:
@@ -68,7 +68,12 @@ class SendMsgCall:
             raise OSError(errno.EMSGSIZE, f"sendmsg of {len(iov)} ranges: give {uapi.UIO_MAXIOV} at most")
         kernel, span = caller.kernel, request.source
         data = memoryview(request.data) if span is None else kernel.memory.view(span)
-        parsed = SendRequest(request.flags, data, request.dmabuf_id, iov, request.before, request.more)
+        tsflags = request.tsflags
+        if tsflags >= 0 and tsflags & ~uapi.SOF_TIMESTAMPING_TX_RECORD_MASK:
+            raise OSError(errno.EINVAL, f"SO_TIMESTAMPING {tsflags:#x} in sendmsg: TX flags alone")
+        parsed = SendRequest(
+            request.flags, data, request.dmabuf_id, iov, request.before, request.more, tsflags
+        )
         self._send = SendCall(sock, parsed, kernel.host.netdev.tx_binding)
 
     def attempt(self, now: float, wait: bool) -> Done:
@@ -206,10 +211,11 @@ class ReadErrQueueCall(_SocketCall[syscalls.ReadErrQueue]):
     __slots__ = ()
 
     def attempt(self, _now: float, _wait: bool) -> syscalls.Completion:
-        completion = self._sock.errqueue.read()
-        if completion is None:
+        event = self._sock.errqueue.read()
+        if event is None:
             raise BlockingIOError(errno.EAGAIN, "no completion waits")
-        return syscalls.Completion(uapi.EXTENDED_ERR.pack(*completion))
+        extended_err, at = event
+        return syscalls.Completion(uapi.EXTENDED_ERR.pack(*extended_err), self._sock.timestamping.control(at))
 
 
 class WaitCompletionsCall(_SocketCall[syscalls.WaitCompletions]):

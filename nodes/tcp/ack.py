@@ -21,7 +21,7 @@ class AckInput:
 
     __slots__ = (
         "_ecn_reduced_until", "_last_dsack", "_mib", "_recovery", "_round_began_at", "_round_delivered",
-        "_round_end", "_rtt", "_scoreboard", "_sender", "_tail_probe", "_write_timer", "delivered_ce_bytes",
+        "_round_end", "_rtt", "_scoreboard", "_sender", "_tail_probe", "_write_timer", "delivered_ce",
         "delivery_rate", "dsack_dups",
     )  # fmt: skip
 
@@ -39,7 +39,7 @@ class AckInput:
         self.delivery_rate = 0.0  # of the last round, bytes a second
         self.dsack_dups = 0
         self._last_dsack = (0, 0)
-        self.delivered_ce_bytes = 0
+        self.delivered_ce = 0  # wire packets that ACKs with ECE delivered
         self._ecn_reduced_until = sender.snd_una  # no second reduction before this is acknowledged
 
     def on_ack_received(self, ack: int, seq: int, window: int, ts_ecr: int, now: float) -> None:
@@ -65,9 +65,9 @@ class AckInput:
         if board.segments:
             self._sample_rtt(board.segments[0], ts_ecr, now)
         sacked = board.sacked_bytes
-        if sacked and not recovery.reordering_seen:
-            recovery.reordering_seen = board.fills_hole(ack)
-        newest = board.on_ack_received(ack)
+        if sacked:
+            recovery.on_reordering(*board.filled_hole(ack))
+        newest = board.on_ack_received(ack, sender.mss)
         sender.delivered_bytes += ack - una - (sacked - board.sacked_bytes)
         if newest is not None:
             recovery.on_segment_delivered(newest, now, ts_ecr)
@@ -79,6 +79,7 @@ class AckInput:
         if recovery.phase is not Phase.OPEN:
             sacked += 1  # detect losses below even if this ACK ends the episode
             self._on_ack_in_episode(ack, una, ts_ecr)
+            timer.end_rto(now)
         elif recovery.dupacks:
             recovery.reset_dupacks()
         if self._tail_probe.on_ack_received(ack, True, False):
@@ -115,7 +116,7 @@ class AckInput:
         if recovery.eifel_detects_spurious(ts_ecr):
             self._mib.TcpExtTCPFullUndo += 1
             if recovery.phase is Phase.RECOVERY:
-                recovery.reordering_seen = True  # it came late (tcp_try_undo_partial)
+                recovery.on_reordering(una, board.highest_sack() or ack)  # tcp_try_undo_partial
             recovery.undo()
         elif recovery.frto_detects_spurious(True, sender.sack_permitted):
             recovery.undo()
@@ -171,16 +172,18 @@ class AckInput:
         valid = tuple(each for each in ranges if una <= each[0] < each[1] <= nxt)
         before = board.sacked_bytes
         board.orig_delivered_end = 0
-        highest = 0 if recovery.reordering_seen else board.highest_sack()
-        for segment in board.on_sack_received(valid):
+        late = highest = board.highest_sack()
+        for segment in board.on_sack_received(valid, sender.mss):
             recovery.on_segment_delivered(segment, now)
-            if segment.seq < highest and segment.transmissions == 1:
-                recovery.reordering_seen = True
+            if segment.seq < late and segment.transmissions == 1:
+                late = segment.seq
+        recovery.on_reordering(late, highest)
         if board.sacked_bytes or recovery.phase is not Phase.OPEN:
             sender.delivered_bytes += board.sacked_bytes - before
             if recovery.frto_detects_spurious(False, True):
                 recovery.undo()
             recovery.detect_losses(now, nxt)
+            self._write_timer.end_rto(now)
             if self._write_timer.is_tail_probe:
                 self._write_timer.arm(now)
 
@@ -207,11 +210,11 @@ class AckInput:
         if self._recovery.phase is Phase.OPEN:
             self._sender.control.on_loss(now)
 
-    def on_ece_received(self, acked: int, now: float) -> None:
-        """An ACK of `acked` new bytes carried ECE (RFC 3168 section 6.1.2): one reduction a window of
-        data."""
+    def on_ece_received(self, acked: int, packets: int, now: float) -> None:
+        """An ACK of `acked` new bytes, which delivered `packets`, carried ECE (RFC 3168 section 6.1.2): one
+        reduction a window of data."""
         sender = self._sender
-        self.delivered_ce_bytes += acked
+        self.delivered_ce += packets
         sender.control.on_ece_acked(acked)
         if sender.snd_una > self._ecn_reduced_until and self._recovery.phase is Phase.OPEN:
             self._ecn_reduced_until = sender.snd_nxt

@@ -25,7 +25,10 @@ class TcpConfig:
     send_buffer_bytes: int = 4 << 20
     receive_buffer_bytes: int = 12 << 20  # SO_RCVBUF's size: the window is at most a half
     receive_buffer_max_bytes: int = 0  # tcp_rmem's maximum, to which it may grow; 0: SO_RCVBUF has locked it
+    rcvlowat: int = 1  # SO_RCVLOWAT, bytes
     congestion: str = "cubic"
+    notsent_lowat: int = 0  # TCP_NOTSENT_LOWAT, bytes; 0: no limit but the send buffer
+    thin_linear_timeouts: bool = False
     nodelay: bool = True
     cork: bool = False
     ecn: str = "grant"

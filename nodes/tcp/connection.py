@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from math import inf
 
+from nodes.tcp.chrono import Limit
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.icmp_err import IcmpErr
 from nodes.tcp.info import TcpInfo, tcp_info
@@ -123,9 +124,8 @@ class Connection:
 
     @property
     def send_room(self) -> int:
-        """Bytes that still fit in the send buffer."""
-        sender = self._sender
-        return max(0, sender.send_buffer_bytes - sender.accepted_bytes + sender.bytes_acked)
+        """Bytes that may be queued now."""
+        return self._sender.send_room
 
     @property
     def readable_bytes(self) -> int:
@@ -138,7 +138,7 @@ class Connection:
 
     # --- what the application can do ----------------------------------------------------------------
 
-    def send(self, payload: Payload, now: float) -> None:  # noqa: ARG002
+    def send(self, payload: Payload, now: float) -> None:
         """SEND: queue `payload` and own it; the caller looked at send_room. In CLOSED it is released at once.
 
         Raises BrokenPipeError after `shutdown`, as send(2) does; the payload is then released.
@@ -154,6 +154,8 @@ class Connection:
             return
         sender.accepted_bytes += len(payload)
         sender.more_una = -1
+        if sender.chrono.limit is Limit.IDLE:
+            sender.chrono.set(Limit.BUSY, now)
         sender.queue.append(payload)
 
     def end_of_send(self, more: bool, eor: bool) -> None:
@@ -165,10 +167,12 @@ class Connection:
         if eor:
             sender.queue.end_record()
 
-    def consumed(self, count: int, now: float) -> None:
-        """The application took `count` bytes out of the receive buffer: the window may grow."""
+    def consumed(self, count: int, now: float) -> bool:
+        """The application took `count` bytes out of the receive buffer, so the window may grow; or it waits
+        for more. Returns whether an ACK is due."""
         if self.tcb.state is not State.CLOSED:
             self._receiver.consumed(count, now)
+        return self._receiver.ack_due
 
     def shutdown(self, now: float) -> None:
         """A FIN follows what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the connection ends."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from nodes.tcp.chrono import Limit
 from nodes.tcp.congestion.control import UNLIMITED_WINDOW
 from nodes.tcp.handshake import TIMESTAMP_BYTES
 from nodes.tcp.pacing import UNLIMITED
@@ -18,7 +19,6 @@ from nodes.tcp.tcb import Tcb
 from nodes.wire.tcp import HEADER_BYTES
 
 INFINITE_SSTHRESH = 0x7FFFFFFF  # TCP_INFINITE_SSTHRESH: no loss was detected yet
-REORDERING = 3  # sysctl tcp_reordering; RACK does not use it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class TcpInfo:
     rcv_rtt_us: int  # as measured by the receiver; 0: not yet
     rcv_space: int  # what the application reads in a round trip
     advmss: int  # payload bytes that a wire packet to us may carry
-    reordering: int
+    reordering: int  # packets
+    reord_seen: int
     rtt_us: int
     rttvar_us: int
     min_rtt_us: int
@@ -60,10 +61,14 @@ class TcpInfo:
     dsack_dups: int
     pacing_rate: int  # bytes a second; only with a max_pacing_rate is anything paced
     max_pacing_rate: int
-    delivered: int
+    delivered: int  # packets, the SYN included
     delivered_ce: int
-    busy_time_us: int  # while data was in flight
+    busy_time_us: int  # while data was queued or in flight
+    rwnd_limited_us: int
+    sndbuf_limited_us: int
     total_rto: int
+    total_rto_recoveries: int
+    total_rto_time_ms: int
     bytes_acked: int
     bytes_received: int
     bytes_sent: int
@@ -86,8 +91,7 @@ def tcp_info(tcb: Tcb, now: float | None) -> TcpInfo:
     rtt, board, control, mss = sender.rtt, sender.scoreboard, sender.control, sender.mss
     option_bytes = TIMESTAMP_BYTES * receiver.timestamps
 
-    def packets(count: int) -> int:
-        return (count + mss - 1) // mss
+    out, sacked, lost, again = board.packets(mss)
 
     def ago_ms(at: float) -> int:
         return 0 if now is None or at == -inf else max(0, int((now - at) * 1000))
@@ -110,10 +114,10 @@ def tcp_info(tcb: Tcb, now: float | None) -> TcpInfo:
         ato_us=round(DELAYED_ACK_S * 1e6),
         snd_mss=mss,
         rcv_mss=receiver.mss,
-        unacked=packets(sender.snd_nxt - sender.snd_una),
-        sacked=packets(board.sacked_bytes),
-        lost=packets(board.lost_bytes),
-        retrans=packets(board.retrans_bytes),
+        unacked=out or (tcb.handshake is not None),
+        sacked=sacked,
+        lost=lost,
+        retrans=again,
         last_data_sent_ms=ago_ms(sender.last_sent_at),
         last_data_recv_ms=ago_ms(receiver.last_data_at),
         last_ack_recv_ms=ago_ms(tcb.validate.rcv_tstamp),
@@ -122,21 +126,26 @@ def tcp_info(tcb: Tcb, now: float | None) -> TcpInfo:
         rcv_rtt_us=round(receiver.buffer.rtt_s * 1e6),
         rcv_space=receiver.buffer.rcv_space,
         advmss=tcb.config.mss - option_bytes,
-        reordering=REORDERING,
+        reordering=sender.recovery.reordering,
+        reord_seen=sender.recovery.reord_seen,
         rtt_us=round(rtt.srtt * 1e6),
         rttvar_us=round(rtt.rttvar * 1e6),
         min_rtt_us=0 if rtt.min_rtt == inf else round(rtt.min_rtt * 1e6),
         snd_cwnd=max(1, control.cwnd // mss),
         snd_ssthresh=INFINITE_SSTHRESH if control.ssthresh >= UNLIMITED_WINDOW else control.ssthresh // mss,
         total_retrans=sender.total_retrans,
-        rcv_ooopack=receiver.reassembly.payload_count,
+        rcv_ooopack=receiver.rcv_ooopack,
         dsack_dups=ack.dsack_dups,
         pacing_rate=sender.pacing_rate,
         max_pacing_rate=UNLIMITED if sender.pacer is None else sender.pacer.max_rate,
-        delivered=packets(sender.delivered_bytes),
-        delivered_ce=packets(ack.delivered_ce_bytes),
-        busy_time_us=round(timer.busy_s * 1e6),
+        delivered=board.delivered + (tcb.handshake is None),
+        delivered_ce=ack.delivered_ce,
+        busy_time_us=round(sender.chrono.seconds(now, Limit.BUSY, Limit.RWND, Limit.SNDBUF) * 1e6),
+        rwnd_limited_us=round(sender.chrono.seconds(now, Limit.RWND) * 1e6),
+        sndbuf_limited_us=round(sender.chrono.seconds(now, Limit.SNDBUF) * 1e6),
         total_rto=timer.total_rto,
+        total_rto_recoveries=timer.total_rto_recoveries,
+        total_rto_time_ms=round(timer.total_rto_s * 1000) + ago_ms(timer.rto_stamp),
         bytes_acked=sender.bytes_acked,
         bytes_received=receiver.bytes_received,
         bytes_sent=sender.bytes_sent,
@@ -146,7 +155,7 @@ def tcp_info(tcb: Tcb, now: float | None) -> TcpInfo:
         delivery_rate=round(ack.delivery_rate),
         notsent_bytes=sender.queue.bytes,
         snd_wnd=sender.snd_wnd,
-        rcv_wnd=max(0, receiver.rcv_adv - receiver.rcv_nxt),
+        rcv_wnd=max(0, receiver.rcv_adv - receiver.last_ack_sent),
         segs_in=receiver.segs_in,
         segs_out=output.segs_out,
         congestion=control.name,

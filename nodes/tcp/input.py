@@ -115,7 +115,7 @@ class SegmentInput:
         if ack > sender.snd_nxt or ack < sender.snd_una - max(sender.max_wnd, 65535):
             self._validate.send_challenge_ack(now)
             return False
-        before = sender.snd_una
+        before, delivered = sender.snd_una, sender.scoreboard.delivered
         if ack >= before:
             window = header.window << sender.snd_wscale
             unchanged = ack == before and window == sender.snd_wnd
@@ -125,7 +125,8 @@ class SegmentInput:
         if header.sack and sender.sack_permitted:
             self._ack.on_sack_received(header.sack, ack, now)
         if header.flags & ECE and tcb.output.ecn:
-            self._ack.on_ece_received(max(0, ack - before), now)
+            packets = sender.scoreboard.delivered - delivered
+            self._ack.on_ece_received(max(0, ack - before), packets, now)
         if sender.fin_acked and tcb.state in _ACK_OF_FIN_STATES:
             tcb.fire(Event.ACK_OF_FIN, now)
         return tcb.state is not State.CLOSED and tcb.time_wait is None
@@ -148,7 +149,8 @@ class SegmentInput:
                 segment.ecn == CE, bool(flags & CWR), output.all_ect
             ):
                 tcb.replies.append(output.ack(now, not receiver.ece))
-            receiver.on_data_received(seq, payload, now, segment.scarce)
+            packets = -(-len(payload) // segment.mss) if segment.mss else 1
+            receiver.on_data_received(seq, payload, now, segment.scarce, packets)
             fin_taken = receiver.take_fin()
         else:
             end, fin_taken = seq, False

@@ -44,11 +44,6 @@ class Reassembly:
         return len(self._ranges)
 
     @property
-    def payload_count(self) -> int:
-        """Number of payloads that wait (rcv_ooopack)."""
-        return sum(len(each.payloads) for each in self._ranges)
-
-    @property
     def bytes(self) -> int:
         """Number of bytes that wait."""
         return sum(each.end - each.start for each in self._ranges)

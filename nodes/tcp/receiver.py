@@ -25,8 +25,8 @@ class Receiver:
     __slots__ = (
         "_advmss", "_first_seq", "_mib", "_quick_acks", "ack_due", "buffer", "data_segs_in",
         "delayed_ack_at", "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at",
-        "memory_short", "mss", "rcv_adv", "rcv_nxt", "rcv_wscale", "reassembly", "received", "segs_in",
-        "timestamps", "ts_recent", "unread_bytes",
+        "memory_short", "mss", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat", "reassembly",
+        "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
     )  # fmt: skip
 
     def __init__(self, buffer: ReceiveBuffer, mib: TcpMib) -> None:
@@ -40,7 +40,9 @@ class Receiver:
         self.timestamps = False  # both SYNs had the timestamps option
         self.ts_recent = 0  # RFC 7323's TS.Recent
         self.segs_in = self.data_segs_in = 0  # wire packets received, and those with payload
+        self.rcv_ooopack = 0  # those that came before their turn
         self.last_data_at = -inf  # when payload was last received
+        self.rcvlowat = 1  # SO_RCVLOWAT: how many bytes the reader waits for
         self.mss = 536  # payload bytes of the wire packets that the peer sends (rcv_mss)
         self._advmss = 536  # of the largest that it may send
         self.memory_short = False  # a segment was refused for want of memory, and nothing was read since
@@ -121,15 +123,26 @@ class Receiver:
         if self._quick_acks:
             self._quick_acks -= 1
             self.ack_due = True
-        elif self.rcv_nxt - self.last_ack_sent >= 2 * self.mss:
+        elif self.rcv_nxt - self.last_ack_sent > self.mss and self._keeps_window():
             self.ack_due = True
         elif self.delayed_ack_at == inf:
             self.delayed_ack_at = now + DELAYED_ACK_S
 
-    def on_data_received(self, seq: int, payload: Payload, now: float, scarce: bool = False) -> None:
+    def _keeps_window(self) -> bool:
+        """Whether an ACK now would offer as much as the last one did, or the reader waits for more. Else the
+        ACK waits until the application reads, so that it moves the window as well (__tcp_ack_snd_check)."""
+        if self.unread_bytes < self.rcvlowat:
+            return True
+        offered, wscale = self.rcv_adv - self.last_ack_sent, self.rcv_wscale
+        window = self.buffer.select(self.unread_bytes, self.mss, offered, wscale)
+        return window + (1 << wscale) > offered
+
+    def on_data_received(
+        self, seq: int, payload: Payload, now: float, scarce: bool = False, packets: int = 1
+    ) -> None:
         """Take payload at any `seq`: keep what is new, release the rest. What reaches beyond the window came
         while nothing was queued, and is taken whole (`validate`). `scarce`: it lies in one of the last
-        buffers of its rx queue."""
+        buffers of its rx queue. `packets`: on the wire."""
         end = seq + len(payload)
         limit = end if self.fin_seq is None else self.fin_seq
         if self.rcv_adv <= self.rcv_nxt:
@@ -156,6 +169,8 @@ class Receiver:
             return
         self.ack_due = True
         self.buffer.grow_window(stop - start, self.unread_bytes)
+        if start > self.rcv_nxt:
+            self.rcv_ooopack += packets
         duplicate = self.reassembly.insert(start, payload)
         self.duplicate_sack = self.duplicate_sack or duplicate
         if start == self.rcv_nxt:
@@ -223,9 +238,12 @@ class Receiver:
         return True
 
     def consumed(self, count: int, now: float) -> None:
-        """The application took `count` bytes. An ACK is due if the window can grow by enough: by twice what
-        the peer may still send, at least two segments, or by half the buffer (tcp_cleanup_rbuf)."""
+        """The application took `count` bytes, or waits for more. An ACK is due for more than a segment, or if
+        the window can grow by enough: by twice what the peer may still send, at least two segments, or by
+        half the buffer (tcp_cleanup_rbuf)."""
         self.unread_bytes -= count
+        if self.delayed_ack_at != inf and self.rcv_nxt - self.last_ack_sent > self.mss:
+            self.ack_due = True
         buffer = self.buffer
         if count:
             self.ack_due = self.ack_due or self.memory_short  # the peer was told to wait

@@ -25,6 +25,7 @@ from nodes.tcp.seq import precedes, ts_val
 REORDERING_MIN_S = 0.001
 _REO_WND_PERSIST = 16  # TCP_RACK_RECOVERY_THRESH: recoveries for which a wider reordering window is kept
 _DUPACK_THRESHOLD = 3
+REORDERING, _REORDERING_MAX = 3, 300  # sysctls tcp_reordering, tcp_max_reordering
 # Fraction of the minimum RTT: an ACK that comes sooner is not of the retransmission. For SACK timestamps
 # cannot tell, since the ACK of an out-of-order segment echoes an older TSval.
 _MIN_RTT_FRACTION = 0.9
@@ -44,8 +45,8 @@ class Recovery:
     __slots__ = (
         "_frto", "_mib", "_rack_end_seq", "_rack_rtt", "_rack_sent_at", "_reo_wnd_persist", "_reo_wnd_round",
         "_reo_wnd_steps", "_retrans_stamp", "_rtt", "_scoreboard", "_undo_marker", "_undo_retrans", "control",
-        "dupacks", "force_retransmit", "phase", "prr", "recovery_point", "reo_timeout_at", "reordering_seen",
-        "send_new_first",
+        "dupacks", "force_retransmit", "phase", "prr", "recovery_point", "reo_timeout_at", "reord_seen",
+        "reordering", "send_new_first",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +66,8 @@ class Recovery:
         self._rack_sent_at = -inf
         self._rack_end_seq = 0
         self._rack_rtt = 0.0
-        self.reordering_seen = False  # what was sent once arrived after what was sent later (reord_seen)
+        self.reord_seen = 0  # how often what was sent once arrived after what was sent later
+        self.reordering = REORDERING  # packets by which it was late, at most
         self._reo_wnd_steps = 1  # reordering window in units of min_rtt / 4 (section 6.2, step 4)
         self._reo_wnd_round = 0  # no further step before this is acknowledged
         self._reo_wnd_persist = 0
@@ -91,11 +93,19 @@ class Recovery:
             self._rack_end_seq = segment.end
             self._rack_rtt = rtt
 
+    def on_reordering(self, seq: int, highest: int) -> None:
+        """`seq` was sent once and arrived after `highest`, which was sent later (tcp_check_sack_reordering).
+        RACK asks only whether the path reorders; by how much is told by TCP_INFO."""
+        if seq < highest:
+            self.reord_seen += 1
+            packets = -(-(highest - seq) // self.control.mss)
+            self.reordering = max(self.reordering, min(packets, _REORDERING_MAX))
+
     @property
     def reordering_window(self) -> float:
         """Seconds by which a segment may be late without being lost (tcp_rack_reo_wnd). 0 on a path that was
         never seen to reorder, in an episode or once three segments are sacked."""
-        if not self.reordering_seen and (
+        if not self.reord_seen and (
             self.phase is not Phase.OPEN or self._scoreboard.sacks_reach(_DUPACK_THRESHOLD, self.control.mss)
         ):
             return 0.0
@@ -275,7 +285,7 @@ class Recovery:
     def on_dsack_received(self, left: int, right: int, snd_nxt: int, snd_una: int) -> None:
         """A D-SACK for [left, right): on a path that reorders, widen the reordering window once a round trip;
         undo the episode if all of its retransmissions were duplicates."""
-        if self.reordering_seen and snd_una >= self._reo_wnd_round:
+        if self.reord_seen and snd_una >= self._reo_wnd_round:
             self._reo_wnd_round = snd_nxt
             self._reo_wnd_steps = min(self._reo_wnd_steps + 1, 64)
             self._reo_wnd_persist = _REO_WND_PERSIST

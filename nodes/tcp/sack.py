@@ -47,6 +47,10 @@ class SentSegment:
         self.sacked = False
         self.lost = False  # marked lost and not retransmitted since
 
+    def packets(self, mss: int) -> int:
+        """How many wire packets of `mss` bytes it is (tcp_skb_pcount)."""
+        return -(-(self.end - self.fin - self.seq) // mss) or 1
+
     def clone_payload(self) -> Payload | None:
         """New references to the segment's bytes, for one transmission (skb_clone in __tcp_transmit_skb)."""
         shared = self.shared
@@ -60,14 +64,15 @@ class Scoreboard:
     """`segments` in order of sequence. In flight are snd_nxt - snd_una - sacked_bytes - lost_bytes bytes."""
 
     __slots__ = (
-        "_retransmit_hint", "_sack_cache", "lost_bytes", "orig_delivered_end", "reno_sacked_bytes",
-        "retrans_acked", "sacked_bytes", "segments",
+        "_retransmit_hint", "_sack_cache", "delivered", "lost_bytes", "orig_delivered_end",
+        "reno_sacked_bytes", "retrans_acked", "sacked_bytes", "segments",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.segments: list[SentSegment] = []
         self.sacked_bytes = 0
         self.lost_bytes = 0
+        self.delivered = 0  # wire packets acknowledged or sacked since the start
         self.reno_sacked_bytes = 0  # without SACK: bytes that duplicate ACKs say have arrived
         # End of the last delivered segment that was sent once (FLAG_ORIG_SACK_ACKED); the caller clears it.
         self.orig_delivered_end = 0
@@ -84,8 +89,9 @@ class Scoreboard:
         self.segments.append(segment)
         return segment
 
-    def on_ack_received(self, ack: int) -> SentSegment | None:
-        """Remove what is before `ack`. Returns the newly delivered segment that was sent last, or None."""
+    def on_ack_received(self, ack: int, mss: int) -> SentSegment | None:
+        """Remove what is before `ack`; wire packets are of `mss` bytes. Returns the newly
+        delivered segment that was sent last, or None."""
         newest: SentSegment | None = None
         done = 0
         self.retrans_acked = False
@@ -96,6 +102,7 @@ class Scoreboard:
             if segment.sacked:
                 self.sacked_bytes -= end - segment.seq
             else:
+                self.delivered += segment.packets(mss)
                 if segment.lost:
                     self.lost_bytes -= end - segment.seq
                 if newest is None or segment.sent_at >= newest.sent_at:
@@ -106,6 +113,8 @@ class Scoreboard:
                     self.retrans_acked = True
             if segment.end > ack:
                 segment.seq = ack
+                if not segment.sacked:
+                    self.delivered -= segment.packets(mss)
                 break
             segment.lost = False
             done += 1
@@ -115,21 +124,22 @@ class Scoreboard:
             del self.segments[:done]
         return newest
 
-    def on_sack_received(self, blocks: tuple[tuple[int, int], ...]) -> list[SentSegment]:
-        """Mark what `blocks` (unwrapped, inside snd_una..snd_nxt) report; returns the newly sacked
-        segments."""
+    def on_sack_received(self, blocks: tuple[tuple[int, int], ...], mss: int) -> list[SentSegment]:
+        """Mark the wire packets of `mss` bytes that `blocks` (unwrapped, inside snd_una..snd_nxt) report as a
+        whole; returns the newly sacked segments."""
         delivered: list[SentSegment] = []
         for block in blocks:
             if block in self._sack_cache:
                 continue
             left, right = block
-            for cached_left, cached_right in self._sack_cache:  # of a block that grew, only the growth is new
+            # Of a block that grew, only the growth is new, and the packet at the edge where it ended.
+            for cached_left, cached_right in self._sack_cache:
                 if cached_left <= left < cached_right:
-                    left = cached_right
+                    left = max(left, cached_right - mss)
                 if cached_left < right <= cached_right:
-                    right = cached_left
+                    right = min(right, cached_left + mss)
             if left < right:
-                self._mark_sacked(left, right, delivered)
+                self._mark_sacked(left, right, mss, delivered)
         self._sack_cache = blocks
         return delivered
 
@@ -137,33 +147,42 @@ class Scoreboard:
         """Where the last segment that was sacked begins; 0 without one (tcp_highest_sack_seq)."""
         return next((each.seq for each in reversed(self.segments) if each.sacked), 0)
 
-    def fills_hole(self, ack: int) -> bool:
-        """Whether an ACK of `ack` reports a segment, sent once, before one that was sacked: reordering."""
-        before = min(ack, self.highest_sack())
+    def filled_hole(self, ack: int) -> tuple[int, int]:
+        """Where the first segment begins that an ACK of `ack` reports, that was sent once and not sacked, and
+        where the last sacked one begins: reordering, if the first number is the smaller one."""
+        highest = self.highest_sack()
+        before = min(ack, highest)
         for segment in self.segments:
             if segment.seq >= before:
-                return False
+                break
             if not segment.sacked and segment.transmissions == 1:
-                return True
-        return False
+                return segment.seq, highest
+        return highest, highest
 
     def sacks_reach(self, count: int, mss: int) -> bool:
         """Whether `count` segments of at most `mss` bytes are sacked."""
         return self.sacked_bytes >= count * mss or sum(each.sacked for each in self.segments) >= count
 
-    def _mark_sacked(self, left: int, right: int, delivered: list[SentSegment]) -> None:
+    def _mark_sacked(self, left: int, right: int, mss: int, delivered: list[SentSegment]) -> None:
+        """A packet that is reported in part counts as not reported (tcp_match_skb_to_sack)."""
         segments = self.segments
         at = bisect_right(segments, left, key=_END)
         while at < len(segments) and segments[at].seq < right:
             segment = segments[at]
             if not segment.sacked:
                 if segment.seq < left:
-                    self.split(at, left)
+                    before = -(-(left - segment.seq) // mss) * mss
+                    if before < segment.end - segment.fin - segment.seq:
+                        self.split(at, segment.seq + before)
                     at += 1
-                    segment = segments[at]
+                    continue
                 if segment.end > right:
-                    self.split(at, right)
+                    whole = (right - segment.seq) // mss * mss
+                    if not whole:
+                        return
+                    self.split(at, segment.seq + whole)
                 segment.sacked = True
+                self.delivered += segment.packets(mss)
                 self.sacked_bytes += segment.end - segment.seq
                 if segment.lost:
                     segment.lost = False
@@ -235,13 +254,17 @@ class Scoreboard:
                 self.mark_lost(segment)
         return self.lost_bytes - before
 
-    @property
-    def retrans_bytes(self) -> int:
-        """Bytes that were retransmitted and neither sacked nor lost again (retrans_out)."""
-        again = (
-            each for each in self.segments if each.transmissions > 1 and not each.sacked and not each.lost
-        )
-        return sum(each.end - each.seq for each in again)
+    def packets(self, mss: int) -> tuple[int, int, int, int]:
+        """Wire packets of `mss` bytes: all; sacked; lost; retransmitted and neither sacked nor lost again
+        (packets_out, sacked_out, lost_out, retrans_out)."""
+        out = sacked = lost = again = 0
+        for each in self.segments:
+            packets = each.packets(mss)
+            out += packets
+            sacked += packets * each.sacked
+            lost += packets * each.lost
+            again += packets * (each.transmissions > 1 and not each.sacked and not each.lost)
+        return out, sacked, lost, again
 
     def clear_sacked(self) -> None:
         """The peer reneged (RFC 2018 section 8): no SACK block of it counts any more."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from math import inf
 
+from nodes.tcp.chrono import Chrono, Limit
 from nodes.tcp.config import TcpConfig
 from nodes.tcp.congestion.control import CongestionControl, congestion_control
 from nodes.tcp.pacing import UNLIMITED, Pacer, pacing_rate
@@ -25,12 +26,13 @@ class Sender:
     """Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_first_seq", "_max_segment_bytes", "accepted_bytes", "bytes_retrans", "control", "cork",
-        "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued", "fin_sent",
-        "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss", "mss_clamp",
-        "nodelay", "pacer", "persist", "push_seq", "queue", "recovery", "rtt", "sack_permitted", "scoreboard",
-        "send_buffer_bytes", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale",
-        "tail_probe", "total_retrans", "user_timeout_s",
+        "_first_seq", "_max_segment_bytes", "accepted_bytes", "bytes_retrans", "chrono", "control",
+        "cork", "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued",
+        "fin_sent", "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss",
+        "mss_clamp", "nodelay", "nospace", "notsent_lowat", "pacer", "persist", "push_seq", "queue",
+        "recovery", "rtt", "sack_permitted", "scoreboard", "send_buffer_bytes", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "tail_probe", "thin_linear_timeouts", "total_retrans",
+        "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -48,6 +50,8 @@ class Sender:
         self.send_buffer_bytes = config.send_buffer_bytes
         self.nodelay = config.nodelay
         self.cork = config.cork
+        self.notsent_lowat = config.notsent_lowat
+        self.thin_linear_timeouts = config.thin_linear_timeouts
         self.user_timeout_s = config.user_timeout_s
         self.sack_permitted = False  # both SYNs had the option
         self.queue = SendQueue()
@@ -67,6 +71,8 @@ class Sender:
         self.push_seq = 0  # what begins before this may leave in small segments (TCP_NAGLE_PUSH)
         self.more_una = -1  # MSG_MORE holds small segments while snd_una is this
         self.snd_sml = 0  # end of the last small segment (Minshall)
+        self.chrono = Chrono()
+        self.nospace = False  # the application waits for room in the send buffer (SOCK_NOSPACE)
         self.cwr_due = False  # the next new segment carries CWR
         self.last_sent_at = -inf
         self.accepted_bytes = 0  # bytes that the application has queued since the start
@@ -121,6 +127,30 @@ class Sender:
         return max(0, self.snd_una - self._first_seq - self.fin_acked)
 
     @property
+    def buffer_room(self) -> int:
+        """Bytes that still fit in the send buffer."""
+        return max(0, self.send_buffer_bytes - self.accepted_bytes + self.bytes_acked)
+
+    @property
+    def send_room(self) -> int:
+        """Bytes that the application may queue now. With TCP_NOTSENT_LOWAT, whole super-segments until so
+        many bytes wait that could not be sent at once (tcp_stream_memory_free)."""
+        room, lowat = self.buffer_room, self.notsent_lowat
+        if not lowat:
+            return room
+        usable = min(self.control.cwnd - self.in_flight, self.snd_una + self.snd_wnd - self.snd_nxt)
+        left = lowat - self.queue.bytes + max(0, usable)
+        return min(room, max(0, -(-left // self.gso_max_bytes) * self.gso_max_bytes))
+
+    @property
+    def writable(self) -> bool:
+        """Whether a third of the send buffer is free, and less than half of TCP_NOTSENT_LOWAT is not sent
+        (sk_stream_is_writeable, tcp_stream_memory_free)."""
+        if self.notsent_lowat and 2 * self.queue.bytes >= self.notsent_lowat:
+            return False
+        return 2 * self.buffer_room >= self.accepted_bytes - self.bytes_acked
+
+    @property
     def bytes_sent(self) -> int:
         """Payload bytes sent, retransmissions included."""
         return self.accepted_bytes - self.queue.bytes + self.bytes_retrans
@@ -140,6 +170,7 @@ class Sender:
         """Release all payload and stop the timers of the parts."""
         self.queue.clear()
         self.scoreboard.clear()
+        self.chrono.limit = Limit.IDLE
         self.recovery.reo_timeout_at = inf
         self.persist.stop()
         self.persist.probe_due = False

@@ -63,6 +63,18 @@ class Sockopt:
         """SO_RCVBUF: the size that the receive buffer has grown to."""
         return self._tcb.receiver.buffer.size
 
+    def set_rcvlowat(self, rcvlowat: int) -> None:
+        """SO_RCVLOWAT, bytes: while fewer are unread, ACKs wait for no reader."""
+        self._tcb.receiver.rcvlowat = rcvlowat
+
+    def set_notsent_lowat(self, lowat: int) -> None:
+        """TCP_NOTSENT_LOWAT: bytes that may be queued and not sent; 0: no limit but the send buffer."""
+        self._tcb.sender.notsent_lowat = lowat
+
+    def set_thin_linear_timeouts(self, linear: bool) -> None:
+        """TCP_THIN_LINEAR_TIMEOUTS: the first six timeouts of a thin stream do not back off."""
+        self._tcb.sender.thin_linear_timeouts = linear
+
     def set_quickack(self, quick: bool) -> None:
         """TCP_QUICKACK: acknowledge each of the next segments at once, or delay ACKs from now on."""
         self._tcb.receiver.set_quickack(quick)

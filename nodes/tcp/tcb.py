@@ -57,6 +57,7 @@ class Tcb:
         self.ack = AckInput(self.sender, self.write_timer, netns.mib)
         buffer = ReceiveBuffer(config.receive_buffer_bytes, config.receive_buffer_max_bytes)
         self.receiver = Receiver(buffer, netns.mib)
+        self.receiver.rcvlowat = config.rcvlowat
         self.output = SegmentOutput(ports, self.sender, self.receiver, self.xmit, netns.mib)
         self.validate = Validate(self.receiver, netns, now)
         self.handshake: Handshake | None = Handshake(config, now)  # None once established

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from math import inf
 
+from nodes.tcp.chrono import Limit
 from nodes.tcp.mib import TcpMib
 from nodes.tcp.recovery import Phase
 from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.sender import Sender
 
+_THIN_RETRIES, _THIN_PACKETS = 6, 4  # TCP_THIN_LINEAR_RETRIES; at fewer packets in flight a stream is thin
 RETRIES2 = 15  # sysctl tcp_retries2
 ORPHAN_RETRIES = 8  # what tcp_orphan_retries makes of sysctl tcp_orphan_retries 0
 
@@ -24,8 +26,9 @@ class WriteTimer:
     `is_tail_probe` says. inf: nothing is in flight."""
 
     __slots__ = (
-        "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at", "busy_s",
-        "busy_since", "is_tail_probe", "orphan", "progress_at", "retrans_stamp", "retransmits", "total_rto",
+        "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at",
+        "busy_since", "is_tail_probe", "orphan", "progress_at", "retrans_stamp", "retransmits", "rto_stamp",
+        "total_rto", "total_rto_recoveries", "total_rto_s",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, mib: TcpMib) -> None:
@@ -40,11 +43,12 @@ class WriteTimer:
         self.is_tail_probe = False
         self.orphan = False  # the application has closed
         self.retransmits = 0  # timeouts since the last new acknowledgement
-        self.total_rto = 0
+        self.total_rto = self.total_rto_recoveries = 0
+        self.total_rto_s = 0.0  # spent in recoveries from a timeout, the present one not included
+        self.rto_stamp = -inf  # when the present one began; -inf without one
         self.retrans_stamp = 0.0  # when the first of these timeouts expired: TCP_USER_TIMEOUT counts from it
         self.busy_since = 0.0  # when data was last sent with nothing in flight
         self.progress_at = -inf  # when snd_una last advanced
-        self.busy_s = 0.0  # for how long data was in flight before that
 
     def arm(self, now: float) -> None:
         """Restart the timer: data was sent, new data was acknowledged, or it expired (RFC 6298 section 5)."""
@@ -52,7 +56,8 @@ class WriteTimer:
         scoreboard = self._scoreboard
         if not scoreboard.segments:
             self.at = inf
-            self.busy_s += now - self.busy_since
+            if not self._sender.queue.bytes:
+                self._sender.chrono.set(Limit.IDLE, now)
             return
         sender, timeout = self._sender, self._rtt.rto
         if self._may_probe_tail():
@@ -82,6 +87,12 @@ class WriteTimer:
             and not self._scoreboard.sacked_bytes
             and self._sender.sack_permitted
         )
+
+    def end_rto(self, now: float) -> None:
+        """If the recovery from a timeout is over, note how long it took (tcp_update_rto_time)."""
+        if self.rto_stamp != -inf and self._recovery.phase is not Phase.LOSS:
+            self.total_rto_s += now - self.rto_stamp
+            self.rto_stamp = -inf
 
     def stop(self) -> None:
         """The connection is over."""
@@ -125,11 +136,17 @@ class WriteTimer:
         if self.retransmits >= retries_max or overdue:
             return False
         self._mib.TcpExtTCPTimeouts += 1
+        if not self.retransmits:
+            self.total_rto_recoveries += 1
+            self.rto_stamp = now
         self.total_rto += 1
         self.retransmits += 1
-        self._rtt.backoff += 1
         self._tail_probe.reset()
         self._recovery.on_retransmission_timeout(now, sender.snd_nxt, sender.mss)
+        if self._is_thin() and self.retransmits <= _THIN_RETRIES:
+            self._rtt.backoff = 0
+        else:
+            self._rtt.backoff += 1
         if sender.pacer is not None:
             sender.pacer.timed_out = True
         self.arm(now)
@@ -147,6 +164,12 @@ class WriteTimer:
             persist.probes_out += 1
         persist.back_off(now, self._rtt.rto)
         return True
+
+    def _is_thin(self) -> bool:
+        """Whether TCP_THIN_LINEAR_TIMEOUTS applies: fewer than four packets are in flight
+        (tcp_stream_is_thin)."""
+        sender = self._sender
+        return sender.thin_linear_timeouts and self._scoreboard.packets(sender.mss)[0] < _THIN_PACKETS
 
     def _retries_max(self, timeout_s: float) -> int:
         """tcp_orphan_retries: no process waits for an orphan, so it gives up sooner; at once when its timeout

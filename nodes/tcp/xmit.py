@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import inf
 
+from nodes.tcp.chrono import Limit
 from nodes.tcp.congestion.control import INITIAL_WINDOW_SEGMENTS
 from nodes.tcp.mib import TcpMib
 from nodes.tcp.pacing import TSO_RTT_S, UNPACED_SEGMENTS, tso_autosize
@@ -25,7 +26,8 @@ class Xmit:
     """Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_mib", "_persist", "_queue", "_recovery", "_scoreboard", "_sender", "_tail_probe", "_write_timer",
+        "_mib", "_persist", "_queue", "_recovery", "_rwnd_limited", "_scoreboard", "_sender", "_tail_probe",
+        "_write_timer",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, write_timer: WriteTimer, mib: TcpMib) -> None:
@@ -37,6 +39,7 @@ class Xmit:
         self._persist = sender.persist
         self._write_timer = write_timer
         self._mib = mib
+        self._rwnd_limited = False  # the peer's window kept data from leaving now
 
     def write_xmit_paced(self, now: float, limit: int, data_segs_out: int) -> list[SentSegment]:
         """`write_xmit` of a connection with a pacer: only what may leave by now. `data_segs_out`: wire
@@ -65,7 +68,7 @@ class Xmit:
     def write_xmit(self, now: float, limit: int) -> list[SentSegment]:
         """At most `limit` segments to transmit now; they already count as sent."""
         out: list[SentSegment] = []
-        sender = self._sender
+        sender, self._rwnd_limited = self._sender, False
         board, recovery, queue, persist = self._scoreboard, self._recovery, self._queue, self._persist
         if recovery.phase is not Phase.OPEN:
             recovery.update_cwnd(sender.delivered_bytes, sender.snd_una, sender.in_flight, sender.mss)
@@ -87,6 +90,8 @@ class Xmit:
             elif out[-1].transmissions == 1:
                 timer.arm_tail_probe(now)
             sender.last_sent_at = now
+        if sender.chrono.limit is not Limit.IDLE:
+            self._update_chrono(bool(out), now)
         if board.segments:
             if persist.at != inf:
                 persist.stop()
@@ -162,6 +167,7 @@ class Xmit:
                 break
             if usable < least:
                 if not self._may_fill_window(usable):
+                    self._rwnd_limited = True
                     break
                 length = usable
             elif skb <= mss:
@@ -173,6 +179,7 @@ class Xmit:
                     now, skb, room, usable, bool(out)
                 ):
                     limited = room < usable and room <= skb
+                    self._rwnd_limited = usable <= room and usable <= skb
                     break
                 length = largest if largest < room else room - room % mss
                 wanted = skb if skb < usable else usable
@@ -225,6 +232,21 @@ class Xmit:
             sender.cwnd_limited = limited
             sender.max_flight_bytes = flight
             sender.cwnd_usage_seq = sender.snd_nxt
+
+    def _update_chrono(self, sent: bool, now: float) -> None:
+        """What the data that is queued or in flight waits for (tcp_write_xmit, tcp_cwnd_validate,
+        tcp_check_space)."""
+        sender = self._sender
+        if sender.nospace and sender.writable:
+            sender.nospace = False
+        limit, chrono = Limit.BUSY, sender.chrono
+        starved = chrono.limit is Limit.SNDBUF or (sent and not sender.cwnd_limited)
+        if self._rwnd_limited:
+            limit = Limit.RWND
+        elif starved and sender.nospace and not self._queue.bytes:
+            limit = Limit.SNDBUF
+        if chrono.limit is not limit:
+            chrono.set(limit, now)
 
     def _restart_cwnd_after_idle(self, now: float) -> None:
         """Nothing is in flight, and nothing was sent for an RTO: halve cwnd for each RTO that passed, down to

@@ -261,17 +261,20 @@ class RecvMsg(Request, frozen=True):
 class RecvReply(Reply, frozen=True):
     """`count` bytes: inline in `data`, written to the span, or described by `cmsgs`. These are consecutive
     struct dmabuf_cmsg, each of one SCM_DEVMEM_DMABUF; or, with dmabuf_id 0, of one SCM_DEVMEM_LINEAR, whose
-    bytes are the next ones of the data."""
+    bytes are the next ones of the data. `control` has the other control messages, which follow: level, type
+    and body of each."""
 
     count: int
     data: bytes
     cmsgs: bytes
+    control: tuple[tuple[int, int, bytes], ...] = ()
 
 
 class SendMsg(Request, frozen=True):
     """Send -> Done(bytes taken): `source`, a span of registered memory; or inline `data`; or `iov`, (offset,
     length) pairs of the dma-buf bound as `dmabuf_id`. A call may make several requests: `before` is how many
-    bytes the earlier ones took, and `more` says that another follows if all of this one is taken."""
+    bytes the earlier ones took, and `more` says that another follows if all of this one is taken. `tsflags`:
+    the body of a control message SO_TIMESTAMPING, -1 without one."""
 
     flags: int
     data: bytes
@@ -281,6 +284,7 @@ class SendMsg(Request, frozen=True):
     timeout_s: float | None
     before: int = 0
     more: bool = False
+    tsflags: int = -1
 
 
 class ReadErrQueue(Request, frozen=True):
@@ -288,9 +292,11 @@ class ReadErrQueue(Request, frozen=True):
 
 
 class Completion(Reply, frozen=True):
-    """One struct sock_extended_err: a range of completed zero-copy sends."""
+    """One struct sock_extended_err: a range of completed zero-copy sends, or a stamp of SO_TIMESTAMPING.
+    `control` has the control messages before it: level, type and body of each."""
 
     extended_err: bytes
+    control: tuple[tuple[int, int, bytes], ...] = ()
 
 
 class WaitCompletions(Request, frozen=True):

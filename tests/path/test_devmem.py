@@ -205,8 +205,9 @@ def test_zero_copy_sends_complete_when_they_are_acknowledged(hosts: TwoHosts) ->
         hosts.a.send_devmem(client, tx_id, (0, 1000))
     assert client.errqueue.read() is None
     hosts.run_until(lambda: client.errqueue.completed == 3)
-    completion = client.errqueue.read()
-    assert completion is not None
+    event = client.errqueue.read()
+    assert event is not None
+    completion, _ = event
     assert (completion.ee_info, completion.ee_data) == (0, 2)
     assert completion.ee_origin == uapi.SO_EE_ORIGIN_ZEROCOPY
     assert client.errqueue.read() is None

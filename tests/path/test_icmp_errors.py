@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 from socket import AF_INET, AF_INET6
 
@@ -12,9 +13,11 @@ from nodes.inet.path_mtu import CACHE_MAX, EXPIRES_S, MIN_V4, PathMtus, bounded
 from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
 from nodes.wire import ethernet, icmp, icmpv6, ip, ipv4, ipv6
 from nodes.wire.icmp import IcmpError
 from tests.path.test_sockets import errno_of
+from tests.path.test_tcp_options import give
 from tests.path.two_hosts import TwoHosts
 
 V4_ERRORS = [
@@ -156,6 +159,25 @@ def test_an_established_connection_goes_on_and_remembers(router: Router) -> None
     hosts.run_until(lambda: state_of(client) is State.CLOSED, 2000)
     router.pass_on()
     assert errno_of(hosts.a.recv, client, 1) == errno.EHOSTUNREACH  # not ETIMEDOUT
+
+
+@pytest.mark.parametrize("family", [AF_INET, AF_INET6])
+def test_a_socket_that_believes_no_router_keeps_its_segment_size(router: Router, family: int) -> None:
+    hosts, v6 = router.hosts, family == AF_INET6
+    client, server = hosts.connect(5000, family=family)
+    if v6:
+        give(client, socket.IPPROTO_IPV6, uapi.IPV6_MTU_DISCOVER, uapi.IP_PMTUDISC_OMIT)
+    else:
+        give(client, socket.IPPROTO_IP, uapi.IP_MTU_DISCOVER, uapi.IP_PMTUDISC_OMIT)
+    router.swallow()
+    hosts.a.send(client, bytes(10_000))
+    hosts.rest(0.01)
+    assert client.connection is not None
+    before = client.connection.info().snd_mss
+    router.complain(*((icmpv6.PACKET_TOO_BIG, 0) if v6 else (icmp.UNREACHABLE, 4)), 1280, frame=0)
+    assert client.connection.info().snd_mss == before
+    router.pass_on()
+    hosts.run_until(lambda: server.recv_queue.length == 10_000, 10)
 
 
 @pytest.mark.parametrize(("family", "mtu", "mss"), [(AF_INET, 1000, 948), (AF_INET6, 1300, 1228)])

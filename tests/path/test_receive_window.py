@@ -9,6 +9,8 @@ import pytest
 
 from nodes.host_config import tcp_mem
 from nodes.option import OptionError
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.recvmsg import RecvCall, RecvRequest
 from nodes.sock.sockopt import get_option, set_option
 from nodes.uapi import socket as uapi
 from tests.path.two_hosts import TwoHosts
@@ -40,6 +42,54 @@ def test_so_rcvbuf_is_doubled_and_locked(hosts: TwoHosts) -> None:
     sock = hosts.b.socket()
     set_option(sock, socket.SOL_SOCKET, uapi.SO_RCVBUF, struct.pack("=i", 20_000))
     assert rcvbuf(sock) == 40_000
+
+
+def filled(hosts: TwoHosts) -> tuple[DevmemSocket, DevmemSocket]:
+    """A connection whose receive window has stopped growing, and whose ACKs are delayed."""
+    client, server = hosts.connect(5000)
+    set_option(server, socket.SOL_SOCKET, uapi.SO_RCVBUF, struct.pack("=i", 100_000))
+    for _ in range(30):
+        hosts.a.send(client, bytes(20_000))
+        hosts.run_until(lambda: server.recv_queue.length == 20_000)
+        hosts.b.recv(server, 20_000)
+    hosts.rest(0.1)
+    return client, server
+
+
+def test_a_reader_that_waits_for_all_delays_no_acknowledgement(hosts: TwoHosts) -> None:
+    """Linux copies meanwhile what has arrived."""
+    client, server = filled(hosts)
+    into = bytearray(90_000)
+    call = RecvCall(server, RecvRequest(len(into), 0, uapi.MSG_WAITALL, memoryview(into)))
+
+    def received() -> bool:
+        try:
+            return call.attempt(hosts.now).count == len(into)
+        except BlockingIOError:
+            hosts.b.turn()  # what the attempt made due
+            return False
+
+    hosts.a.send(client, bytes(40_000))
+    hosts.run_until(lambda: received() or all_acknowledged(client), 0.01)
+    assert server.recv_queue.length == 40_000
+    hosts.a.send(client, bytes(50_000))
+    hosts.run_until(received, 0.01)
+
+
+@pytest.mark.parametrize(("lowat", "soon"), [(1, False), (40_000, True)])
+def test_with_so_rcvlowat_no_acknowledgement_waits_for_a_reader(
+    hosts: TwoHosts, lowat: int, soon: bool
+) -> None:
+    client, server = filled(hosts)
+    set_option(server, socket.SOL_SOCKET, uapi.SO_RCVLOWAT, struct.pack("=i", lowat))
+    begun = hosts.now
+    hosts.a.send(client, bytes(30_000))
+    hosts.run_until(lambda: all_acknowledged(client))
+    assert (hosts.now - begun < 0.01) is soon
+
+
+def all_acknowledged(sock: DevmemSocket) -> bool:
+    return sock.connection is not None and sock.connection.bytes_acked == sock.bytes_sent
 
 
 @pytest.mark.parametrize("text", ["1,2,3", "4096,8192", "8192,4096,1M", "4096,131072,2G"])

@@ -220,6 +220,26 @@ def test_tcp_info_counts_on_after_2_to_the_32_segments(hosts: TwoHosts) -> None:
     assert struct.unpack_from("=2I", raw, 152) == (0, 3)
 
 
+def test_tcp_info_tells_that_the_send_buffer_was_the_limit(hosts: TwoHosts) -> None:
+    client, server = hosts.connect(5000)
+    give(client, SOL, socket.SO_SNDBUF, 5000)
+    assert hosts.a.send(client, bytes(20_000)) == 10_000
+    hosts.rest(0.1)
+    assert limited(hosts, client) == (0, 0)  # nobody has found the buffer full
+    assert hosts.a.send(client, bytes(20_000)) == 10_000
+    assert errno_of(hosts.a.send, client, b"x") == errno.EAGAIN
+    hosts.rest(0.1)
+    rwnd, sndbuf = limited(hosts, client)
+    assert rwnd == 0
+    assert 1_000 <= sndbuf < 50_000  # a round trip takes 1 ms
+    hosts.b.recv(server, 20_000)
+
+
+def limited(hosts: TwoHosts, sock: DevmemSocket) -> tuple[int, ...]:
+    """Microseconds in which the peer's window, and the send buffer, were the limit."""
+    return struct.unpack_from("=2Q", get_option(sock, TCP, socket.TCP_INFO, 500, hosts.now), 176)
+
+
 @pytest.mark.parametrize("seconds", [1 << 62, (1 << 63) - 1])
 @pytest.mark.parametrize("option", [uapi.SO_RCVTIMEO, uapi.SO_SNDTIMEO])
 def test_a_timeout_that_no_clock_counts_is_for_ever(hosts: TwoHosts, option: int, seconds: int) -> None:

@@ -141,4 +141,4 @@ def test_completions_of_host_memory(
     hosts.run_until(lambda: ours[0].errqueue.completed == 3)
     _, control, _, _ = pair[0].recvmsg(0, 200, linux.MSG_ERRQUEUE)
     expected = uapi.ExtendedErr(*uapi.EXTENDED_ERR.unpack(control[0][2][: uapi.EXTENDED_ERR.size]))
-    assert ours[0].errqueue.read() == expected
+    assert ours[0].errqueue.read() == (expected, None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from nodes.sock.errqueue import CODE_COPIED, NOTIFIERS_MAX, ErrQueue
-from nodes.uapi.socket import EXTENDED_ERR, SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
+from nodes.uapi.socket import EXTENDED_ERR, SO_EE_ORIGIN_TIMESTAMPING, SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
 
 
 def read_all(queue: ErrQueue) -> list[tuple[int, int, int]]:
     """(first, last, code) of every range."""
-    return [(e.ee_info, e.ee_data, e.ee_code) for e in iter(queue.read, None)]
+    return [(e.ee_info, e.ee_data, e.ee_code) for e, _ in iter(queue.read, None)]
 
 
 def with_sends(*sends: tuple[int, int]) -> ErrQueue:
@@ -30,7 +30,10 @@ def test_nothing_completes_before_its_last_byte_is_acknowledged() -> None:
 def test_a_completion_is_what_the_kernel_reports() -> None:
     queue = with_sends((1, 0))
     queue.acknowledged(1)
-    found = queue.read()
+    event = queue.read()
+    assert event is not None
+    found, at = event
+    assert at is None
     assert found == ExtendedErr(0, SO_EE_ORIGIN_ZEROCOPY, 0, 0, 0, 0, 0)
     assert len(EXTENDED_ERR.pack(*found)) == 16
 
@@ -96,3 +99,21 @@ def test_numbers_go_on_after_an_abort() -> None:
     queue.sent(20, 0)
     queue.acknowledged(20)
     assert read_all(queue) == [(1, 1, 0)]
+
+
+def test_a_stamp_keeps_its_place_and_completions_do_not_merge_across_it() -> None:
+    queue = with_sends((1, 0), (2, 0))
+    stamp = ExtendedErr(42, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, 7)
+    queue.acknowledged(1)
+    queue.stamped(stamp, 5.0)
+    queue.acknowledged(2)
+    assert queue.queued == 3
+    first, second, third = (queue.read() for _ in range(3))
+    assert second == (stamp, 5.0)
+    assert first is not None
+    assert third is not None
+    assert (first[0].ee_data, third[0].ee_info) == (0, 1)
+    for _ in range(600):
+        queue.stamped(stamp, 5.0)
+    assert len([*iter(queue.read, None)]) == 512
+    assert not queue.unread

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from nodes.client.host import Host
-from nodes.uapi.socket import SO_INCOMING_NAPI_ID, SO_RCVTIMEO, SO_SNDTIMEO
-from tests.system.both_stacks import SOL, TCP, World, accept_queue, answer_alike, option, until
+from nodes.uapi import socket as uapi
+from tests.system.both_stacks import SOL, TCP, Sock, World, accept_queue, answer_alike, option, until
 from tests.system.network import Network
 
 pytestmark = pytest.mark.system
+Message = tuple[bytes, list[tuple[int, int, bytes]], int, Any]  # what recvmsg returns
 NUMBERS = (-1, 0, 1, 4, 7, 88, 300, 5000, 40000)
 NUMBER_OPTIONS = [
     (SOL, socket.SO_TYPE),
@@ -30,7 +34,8 @@ NUMBER_OPTIONS = [
     (SOL, socket.SO_MARK),
     (SOL, socket.SO_SNDBUF),
     (SOL, socket.SO_RCVBUF),
-    (SOL, SO_INCOMING_NAPI_ID),
+    (SOL, uapi.SO_INCOMING_NAPI_ID),
+    (SOL, uapi.SO_INCOMING_CPU),
     (SOL, 12345),
     (TCP, socket.TCP_NODELAY),
     (TCP, socket.TCP_CORK),
@@ -41,8 +46,14 @@ NUMBER_OPTIONS = [
     (TCP, socket.TCP_KEEPINTVL),
     (TCP, socket.TCP_KEEPCNT),
     (TCP, socket.TCP_USER_TIMEOUT),
+    (TCP, uapi.TCP_INQ),
+    (TCP, uapi.TCP_NOTSENT_LOWAT),
+    (TCP, uapi.TCP_THIN_LINEAR_TIMEOUTS),
+    (TCP, uapi.TCP_THIN_DUPACK),
     (TCP, 12345),
     (socket.IPPROTO_IP, socket.IP_TOS),
+    (socket.IPPROTO_IP, socket.IP_RECVTOS),
+    (socket.IPPROTO_IP, uapi.IP_MTU_DISCOVER),
 ]
 TIMEVALS = [(1, 500_000), (0, 0), (-1, 0), (1, 1_000_000), (1, -1), (1, 0), ((1 << 63) - 1, 999_999)]
 DEFAULTS_DIFFER = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
@@ -63,7 +74,7 @@ def options_of_one_number(world: World) -> None:
 
 def options_of_more_than_a_number(world: World) -> None:
     sock = world.open()
-    for number in (SO_RCVTIMEO, SO_SNDTIMEO):
+    for number in (uapi.SO_RCVTIMEO, uapi.SO_SNDTIMEO):
         for timeval in TIMEVALS:
             world.ask(option, sock, SOL, number, struct.pack("=qq", *timeval))
             world.ask(sock.getsockopt, SOL, number, 100)
@@ -121,7 +132,7 @@ def tcp_info_of_what_is_not_connected(world: World) -> None:
 
 
 def tcp_info_of_a_connection(world: World) -> None:
-    """What does not depend on speed: state, options, MSS, ssthresh, advmss, max_pacing_rate, data counters.
+    """What does not depend on speed: state, options, MSS, ssthresh, advmss, reordering, data counters.
     (Linux's bytes_acked of the connecting end has one more, for the SYN.)"""
     client, server = world.connected()
     for _ in range(3):
@@ -132,11 +143,66 @@ def tcp_info_of_a_connection(world: World) -> None:
         info = sock.getsockopt(TCP, socket.TCP_INFO, 500)
         u32 = dict(enumerate(struct.unpack_from("=24I", info, 8)))
         world.answers.append([info[0], info[1], info[5] & 7, u32[2]])
-        world.answers.append([u32[at] for at in (4, 5, 6, 7, 13, 17, 19, 23)])
+        world.answers.append([u32[at] for at in (4, 5, 6, 7, 13, 17, 19, 20, 23)])
         world.answers.append([struct.unpack_from("=Q", info, at) for at in (112, 128)])
         world.answers.append(struct.unpack_from("=2I", info, 152))  # data_segs_in, data_segs_out
+        limited_delivered = struct.unpack_from("=2Q2I", info, 176)  # rwnd_limited, ..., delivered_ce
+        world.answers.append([limited_delivered, *struct.unpack_from("=2I", info, 220)])
     for at in (0, 12):  # how long ago data was sent, and received
         assert struct.unpack_from("=I", server.getsockopt(TCP, socket.TCP_INFO, 200), 44 + at)[0] < 1 << 30
+
+
+def stamps_and_inq_beside_the_data(world: World) -> None:
+    """All but the times. Linux begins to stamp what comes some time after it was asked to."""
+    client, server = world.connected()
+    flags = uapi.SOF_TIMESTAMPING_RX_SOFTWARE | uapi.SOF_TIMESTAMPING_SOFTWARE
+    world.ask(option, server, SOL, uapi.SO_TIMESTAMPING, flags)
+    world.ask(option, server, TCP, uapi.TCP_INQ, 1)
+    until(lambda: client.send(b"x") == 1 and len(server.recvmsg(1, 100)[1]) == 2)
+    keyed = uapi.SOF_TIMESTAMPING_OPT_ID | uapi.SOF_TIMESTAMPING_OPT_TSONLY
+    sends = uapi.SOF_TIMESTAMPING_TX_SCHED | uapi.SOF_TIMESTAMPING_TX_SOFTWARE | uapi.SOF_TIMESTAMPING_TX_ACK
+    world.ask(option, client, SOL, uapi.SO_TIMESTAMPING, sends | keyed | uapi.SOF_TIMESTAMPING_SOFTWARE)
+    for number in range(2):
+        world.ask(client.send, b"x" * 100)
+        world.answers.append(stamps_up_to_the_ack(client))
+        for room in (0, 16, 64, 80, 100) if number else (100,):
+            world.answers.append(without_time(server.recvmsg(10, room)))
+    one = [(SOL, uapi.SO_TIMESTAMPING, struct.pack("=I", uapi.SOF_TIMESTAMPING_TX_ACK))]
+    world.ask(client.sendmsg, [b"abc"], one)
+    world.answers.append(stamps_up_to_the_ack(client))
+    world.ask(client.sendmsg, [b"abc"], [(SOL, uapi.SO_TIMESTAMPING, struct.pack("=I", 1 << 7))])
+    for bad in (1 << 30, uapi.SOF_TIMESTAMPING_OPT_ID_TCP, -1):
+        world.ask(option, server, SOL, uapi.SO_TIMESTAMPING, bad)
+    world.ask(client.getsockopt, SOL, uapi.SO_TIMESTAMPING)
+    world.ask(client.getsockopt, SOL, uapi.SO_TIMESTAMPING, 8)
+    world.ask(option, world.open(), SOL, uapi.SO_TIMESTAMPING, keyed)
+
+
+def stamps_up_to_the_ack(sock: Sock) -> dict[int, object]:
+    """By ee_info. A bridge's port schedules and sends Linux's packet once more."""
+    stamps: dict[int, object] = {}
+
+    def acknowledged() -> bool:
+        with suppress(BlockingIOError):
+            message = sock.recvmsg(0, 200, uapi.MSG_ERRQUEUE)
+            report = uapi.ExtendedErr(*uapi.EXTENDED_ERR.unpack_from(message[1][-1][2]))
+            stamps[report.ee_info] = without_time(message)
+        return uapi.SCM_TSTAMP_ACK in stamps
+
+    until(acknowledged)
+    return stamps
+
+
+def without_time(message: Message) -> object:
+    """A stamp's length, and whether it is of this minute."""
+    data, control, flags, _ = message
+    shown: list[object] = []
+    for level, kind, body in control:
+        stamp = (level, kind) == (SOL, uapi.SCM_TIMESTAMPING)
+        if stamp and len(body) >= 8:
+            assert abs(struct.unpack_from("=q", body)[0] - time.time()) < 60
+        shown.append((level, kind, len(body) if stamp else body))
+    return data, shown, flags
 
 
 OPTIONS = (
@@ -148,6 +214,7 @@ OPTIONS = (
     an_established_connection_takes_another_congestion_control,
     tcp_info_of_what_is_not_connected,
     tcp_info_of_a_connection,
+    stamps_and_inq_beside_the_data,
 )
 
 

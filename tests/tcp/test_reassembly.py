@@ -101,11 +101,11 @@ def test_the_scoreboard_counts_what_a_byte_map_counts(
     for number, (left, length) in enumerate(blocks):
         left, right = max(left, una), min(left + length, 100)
         if left < right:
-            board.on_sack_received(((left, right),))
+            board.on_sack_received(((left, right),), 1)
             sacked |= set(range(left, right))
         if number < len(acks) and acks[number] > una:
             una = acks[number]
-            board.on_ack_received(una)
+            board.on_ack_received(una, 1)
         for segment in board.segments:
             if not segment.sacked and not segment.lost and chance.random() < 0.3:
                 board.mark_lost(segment)

@@ -231,7 +231,7 @@ class Runner:
     def _check(self, condition: str) -> None:
         names: dict[str, object] = {"inf": float("inf")}
         if self.connection is not None:
-            info = asdict(self.connection.info())
+            info = asdict(self.connection.info(self.now))
             names |= {f"tcpi_{name}": value for name, value in info.items()}
             names |= {"state": self.connection.state.name, "mib": self.config.netns.mib}
             names["error"] = errno.errorcode.get(self.connection.error, "")

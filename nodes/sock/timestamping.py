@@ -1,0 +1,107 @@
+"""SO_TIMESTAMPING: when bytes came, left and were acknowledged, in software.
+
+In: stream offsets with the time at which something happened to them. Out: stamps for recvmsg's control
+messages and for the error queue. Owns the bytes that wait for a stamp. A stamp of a send is that of its last
+byte; each kind is given once, a retransmission gives none.
+Source: tcp_tx_timestamp, tcp_recv_timestamp (net/ipv4/tcp.c), tcp_ack_tstamp (net/ipv4/tcp_input.c),
+__skb_tstamp_tx (net/core/skbuff.c), sock_set_timestamping (net/core/sock.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections import deque
+
+from nodes.sock.errqueue import ErrQueue
+from nodes.uapi import socket as uapi
+from nodes.uapi.socket import ExtendedErr
+
+_SCM = struct.Struct("=6q")  # struct scm_timestamping: software, unused, hardware
+_NS = 1_000_000_000
+
+
+class Timestamping:
+    """Stream offsets count payload bytes; times are the host's monotonic seconds, and `realtime` added to
+    them gives CLOCK_REALTIME."""
+
+    __slots__ = ("_acks", "_errqueue", "_received", "_sends", "flags", "key", "realtime")
+
+    def __init__(self, errqueue: ErrQueue, realtime: float) -> None:
+        self.flags = 0  # SOF_TIMESTAMPING_*
+        self.key = 0  # with OPT_ID stamps are numbered by bytes from this offset on (sk_tskey)
+        self.realtime = realtime
+        self._errqueue = errqueue
+        self._sends: deque[tuple[int, int]] = deque()  # end, flags: not yet transmitted
+        self._acks: deque[int] = deque()  # end: not yet acknowledged
+        self._received: deque[tuple[int, int, float]] = deque()  # start, end, when
+
+    def clear(self) -> None:
+        """The connection is over."""
+        self._sends.clear()
+        self._acks.clear()
+        self._received.clear()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a send waits for the stamp of its transmission."""
+        return bool(self._sends)
+
+    # --- sending
+
+    def on_send(self, end: int, flags: int) -> None:
+        """A call's last byte was queued at `end`; `flags`: the call's own, else the socket's."""
+        if flags & uapi.SOF_TIMESTAMPING_TX_ACK:
+            self._acks.append(end)
+        if flags & (uapi.SOF_TIMESTAMPING_TX_SCHED | uapi.SOF_TIMESTAMPING_TX_SOFTWARE):
+            self._sends.append((end, flags))
+
+    def on_transmitted(self, offset: int, now: float) -> None:
+        """All bytes before `offset` have left."""
+        while self._sends and self._sends[0][0] <= offset:
+            end, flags = self._sends.popleft()
+            if flags & uapi.SOF_TIMESTAMPING_TX_SCHED:
+                self._queue(uapi.SCM_TSTAMP_SCHED, end, now)
+            if flags & uapi.SOF_TIMESTAMPING_TX_SOFTWARE:
+                self._queue(uapi.SCM_TSTAMP_SND, end, now)
+
+    def on_acknowledged(self, offset: int, now: float) -> None:
+        """The peer has acknowledged all bytes before `offset`."""
+        while self._acks and self._acks[0] <= offset:
+            self._queue(uapi.SCM_TSTAMP_ACK, self._acks.popleft(), now)
+
+    def _queue(self, kind: int, end: int, now: float) -> None:
+        key = end - 1 - self.key & 0xFFFFFFFF if self.flags & uapi.SOF_TIMESTAMPING_OPT_ID else 0
+        self._errqueue.stamped(
+            ExtendedErr(errno.ENOMSG, uapi.SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, kind, key), now
+        )
+
+    # --- receiving
+
+    def on_received(self, start: int, end: int, at: float) -> None:
+        """The bytes from `start` to `end` came at `at`."""
+        if self.flags & uapi.SOF_TIMESTAMPING_RX_SOFTWARE:
+            self._received.append((start, end, at))
+
+    def received_at(self, offset: int, peek: bool) -> float | None:
+        """When the byte before `offset` came; None without a stamp. What is before it is forgotten, unless
+        the call was a peek."""
+        found = None
+        for start, end, at in self._received:
+            if start < offset <= end:
+                found = at
+            if end >= offset:
+                break
+        while not peek and self._received and self._received[0][1] <= offset:
+            self._received.popleft()
+        return found
+
+    # --- control messages
+
+    def control(self, at: float | None) -> tuple[tuple[int, int, bytes], ...]:
+        """The control message that tells `at`, if the application wants software stamps and there is one."""
+        if at is None or not self.flags & uapi.SOF_TIMESTAMPING_SOFTWARE:
+            return ()
+        nanoseconds = round((at + self.realtime) * 1e9)
+        body = _SCM.pack(nanoseconds // _NS, nanoseconds % _NS, 0, 0, 0, 0)
+        return ((uapi.SOL_SOCKET, uapi.SCM_TIMESTAMPING, body),)
