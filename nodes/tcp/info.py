@@ -13,7 +13,7 @@ from math import inf
 from nodes.tcp.congestion.control import UNLIMITED_WINDOW
 from nodes.tcp.handshake import TIMESTAMP_BYTES
 from nodes.tcp.pacing import UNLIMITED
-from nodes.tcp.receiver import DELAYED_ACK_S
+from nodes.tcp.quick_ack import DELAYED_ACK_S
 from nodes.tcp.tcb import Tcb
 from nodes.wire.tcp import HEADER_BYTES
 
