@@ -21,9 +21,9 @@ class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "data_segs_in",
-        "delayed_ack_at", "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at",
-        "memory_short", "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_wscale", "reassembly", "received", "segs_in",
+        "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "data_segs_in", "delayed_ack_at",
+        "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at", "memory_short",
+        "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_wscale", "reassembly", "received", "segs_in",
         "timestamps", "ts_recent", "unread_bytes",
     )  # fmt: skip
 
