@@ -166,17 +166,17 @@ class NetDevice:
         skb. Payload that is released during the poll goes to the caches of the page pools, as in softirq."""
         self.napi.polling = True
         receive, overload = self.placement.receive, self._overload
-        overloaded = overload.begin_poll()
-        if overloaded:
+        stands, emptied = overload.begin_poll(), False
+        if overload.dropping:
             budget *= POLLS_IN_ONE
         try:
             for _ in range(budget):
                 frame = self.wire.peek()
                 if frame is None:
-                    overload.standing = 0
+                    emptied = True
                     return
                 parsed = header_split.parse(frame.head, frame.length)
-                if overloaded and overload.refuses(frame.head, parsed):
+                if stands and overload.refuses(frame.head, parsed):
                     self.wire.drop()
                     self._overruns += 1
                     continue
@@ -193,8 +193,8 @@ class NetDevice:
                 if self._capture is not None:
                     self._capture.received(skb)
                 yield skb
-            overload.standing += budget
         finally:
+            overload.end_poll(emptied)
             self.napi.polling = False
 
     def take_starved(self) -> Collection[RxQueue]:

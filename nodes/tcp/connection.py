@@ -23,7 +23,7 @@ from nodes.tcp.state import Event, State
 from nodes.tcp.tcb import FIN_TIMEOUT_S, Tcb
 from nodes.tcp.time_wait import TimeWait
 from nodes.tcp.timer import on_deadline, on_keepalive_timeout
-from nodes.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, TcpHeader
+from nodes.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpHeader
 
 __all__ = ["Connection", "State", "TcpConfig", "TcpInfo", "reset_for"]
 
@@ -236,9 +236,14 @@ class Connection:
             packets = -(-length // segment.mss) if segment.mss else 1
             receiver.segs_in += packets
             receiver.data_segs_in += packets
+            if now - receiver.last_data_at > self._sender.rtt.rto:
+                receiver.quick_ack.enter(receiver.rcv_adv - nxt, receiver.mss)  # the peer restarts its cwnd
             receiver.last_data_at = now
-            if (segment.mss or length) > receiver.mss:
-                receiver.measure_mss(segment.mss or length)
+            packet = segment.mss or length
+            if packet > receiver.mss:
+                receiver.measure_mss(packet)
+            if header.flags & PSH or packet < receiver.mss:
+                receiver.quick_ack.on_push(packet < receiver.mss)
         # Header prediction (tcp_rcv_established): the next segment of an established connection in which
         # nothing is unusual changes nothing but what its payload and its ACK say.
         if (
@@ -306,6 +311,7 @@ class Connection:
         if receiver.delayed_ack_at <= now:
             receiver.ack_due = True
             receiver.delayed_ack_at = inf
+            receiver.quick_ack.on_delayed_ack()
         if tcb.keepalive is not None and tcb.keepalive.at <= now:
             on_keepalive_timeout(tcb, tcb.keepalive, now)
         if not self._write_timer.handle_timeout(now):

@@ -14,7 +14,7 @@ from nodes.tcp.chrono import Limit
 from nodes.tcp.congestion.control import UNLIMITED_WINDOW
 from nodes.tcp.handshake import TIMESTAMP_BYTES
 from nodes.tcp.pacing import UNLIMITED
-from nodes.tcp.receiver import DELAYED_ACK_S
+from nodes.tcp.quick_ack import DELAYED_ACK_S
 from nodes.tcp.tcb import Tcb
 from nodes.wire.tcp import HEADER_BYTES
 

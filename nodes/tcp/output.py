@@ -64,6 +64,8 @@ class SegmentOutput:
             window = receiver.select_window()
             out += [self._data_segment(each, window, now) for each in sent]
             receiver.on_ack_sent()
+            if receiver.data_segs_in:
+                receiver.quick_ack.on_data_sent(now - receiver.last_data_at)
         elif receiver.ack_due:
             out.append(self.ack(now, receiver.ece))
             others += 1

@@ -11,21 +11,19 @@ from collections import deque
 from math import inf
 
 from nodes.tcp.mib import TcpMib
+from nodes.tcp.quick_ack import DELAYED_ACK_S, QuickAck
 from nodes.tcp.reassembly import Reassembly
 from nodes.tcp.receive_buffer import ReceiveBuffer, initial_window
 from nodes.tcp.segment import Payload
-
-DELAYED_ACK_S = 0.04
-QUICK_ACKS = 16  # TCP_MAX_QUICKACKS: while the peer's cwnd is small, each segment is acknowledged at once
 
 
 class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_advmss", "_first_seq", "_mib", "_quick_acks", "ack_due", "buffer", "data_segs_in",
-        "delayed_ack_at", "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at",
-        "memory_short", "mss", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat", "reassembly",
+        "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "data_segs_in", "delayed_ack_at",
+        "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at", "memory_short",
+        "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat", "reassembly",
         "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
     )  # fmt: skip
 
@@ -54,7 +52,7 @@ class Receiver:
         self.ack_due = False  # an ACK should leave at once
         self.delayed_ack_at = inf  # deadline of the delayed ACK
         self.duplicate_sack: tuple[int, int] | None = None  # to be reported once, as a D-SACK
-        self._quick_acks = QUICK_ACKS
+        self.quick_ack = QuickAck()
         self.ece = False  # segments carry ECE: CE was received
 
     def on_syn_received(self, irs: int, mss: int) -> None:
@@ -83,7 +81,7 @@ class Receiver:
 
     def set_quickack(self, quick: bool) -> None:
         """TCP_QUICKACK."""
-        self._quick_acks = QUICK_ACKS if quick else 0
+        self.quick_ack.set(quick)
         if quick and self.delayed_ack_at != inf:
             self.ack_due = True
 
@@ -115,13 +113,13 @@ class Receiver:
         self.rcv_nxt += length
         self.unread_bytes += length
         self.received.append(payload)
-        buffer = self.buffer
+        buffer, quick = self.buffer, self.quick_ack
         if buffer.rcv_ssthresh < buffer.window_clamp and buffer.grow_window(length, self.unread_bytes):
-            self._quick_acks = self._quick_acks or 1
+            quick.left = quick.left or 1
         if self.rcv_nxt >= buffer.rtt_end:
             buffer.measure_rtt(self.rcv_nxt, self.rcv_adv - self.last_ack_sent, now)
-        if self._quick_acks:
-            self._quick_acks -= 1
+        if quick.left and not quick.pingpong:
+            quick.left -= 1
             self.ack_due = True
         elif self.rcv_nxt - self.last_ack_sent > self.mss and self._keeps_window():
             self.ack_due = True
@@ -150,8 +148,7 @@ class Receiver:
             limit = self.rcv_nxt
         start, stop = max(seq, self.rcv_nxt), min(end, limit)
         if seq < self.rcv_nxt:
-            self.duplicate_sack = (seq, min(end, self.rcv_nxt))
-            self.ack_due = True
+            self.on_duplicate(seq, end)
         if end > limit:
             self.ack_due = True
         if start >= stop or (scarce and self._refuses(start)):
@@ -175,6 +172,14 @@ class Receiver:
         self.duplicate_sack = self.duplicate_sack or duplicate
         if start == self.rcv_nxt:
             self._deliver_reassembled()
+
+    def on_duplicate(self, seq: int, end: int) -> None:
+        """Of [seq, end) what is before rcv_nxt came again: a D-SACK reports it at once, and the next segments
+        are acknowledged at once, too, since the peer's cwnd is small (tcp_send_dupack)."""
+        self.duplicate_sack = (seq, min(end, self.rcv_nxt))
+        self.ack_due = True
+        if end <= self.rcv_nxt:
+            self.quick_ack.enter(self.rcv_adv - self.rcv_nxt, self.mss)
 
     def _refuses(self, start: int) -> bool:
         """Whether payload in one of the last buffers is dropped: beyond a hole always; in order if two
@@ -251,6 +256,8 @@ class Receiver:
             ofo = self.reassembly.end - self.rcv_nxt if self.reassembly else 0
             buffer.on_read(count, ofo, now)
         remaining = self.rcv_adv - self.rcv_nxt
+        if count and self.quick_ack.due_at_read and not self.unread_bytes and not self.reassembly:
+            self.ack_due = self.ack_due or self.rcv_nxt > self.last_ack_sent
         growth = buffer.select(self.unread_bytes, self.mss, remaining, self.rcv_wscale) - remaining
         half = min(buffer.window_clamp, buffer.full_space) // 2
         if growth >= min(max(2 * self.mss, remaining), half) and not self.fin_received:
@@ -305,6 +312,7 @@ class Receiver:
         self.last_ack_sent = self.rcv_nxt
         self.ack_due = False
         self.delayed_ack_at = inf
+        self.quick_ack.pushed = 0
 
     def clear(self) -> None:
         """Release what waits for holes. Payload in order belongs to the application."""

@@ -87,7 +87,7 @@ class Validate:
             self._send_dupack(now, _PROBE_RATELIMIT_S if is_probe else _INVALID_RATELIMIT_S)
             return False
         if seq < nxt:
-            receiver.duplicate_sack = (seq, min(nxt, seq + length))  # a FIN has its number, too
+            receiver.on_duplicate(seq, seq + length)  # a FIN has its number, too
         receiver.ack_due = True
         return False
 

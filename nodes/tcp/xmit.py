@@ -89,6 +89,8 @@ class Xmit:
                 timer.arm(now)
             elif out[-1].transmissions == 1:
                 timer.arm_tail_probe(now)
+            elif out[0] is board.segments[0]:
+                timer.arm(now)  # the head's ACK, too, takes a round trip from now (tcp_xmit_retransmit_queue)
             sender.last_sent_at = now
         if sender.chrono.limit is not Limit.IDLE:
             self._update_chrono(bool(out), now)

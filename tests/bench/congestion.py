@@ -1,6 +1,6 @@
-"""Congestion control on a path with a round trip: a relay in the link, loss by nft, a bottleneck by TBF.
+"""TCP on a path with a round trip: a relay in the link, which may be a bad one, and a bottleneck by TBF.
 
-In: delay, loss, rate. Out: each flow's goodput from h1 to Linux on h2, sent by our stack or by Linux. Owns
+In: delay, impairments, rate. Out: the goodput of each flow from h1 to h2, each end our stack or Linux. Owns
 the network, the relay, and what they were set to: all lives in the builder's namespace and ends with it.
 """
 
@@ -23,15 +23,16 @@ OURS, LINUX = "ours", "linux"
 _OFFLOADS = "tso off gso off gro off tx off rx off sg off"
 _WRITE = 1 << 18
 _PORT = 6000
+_CONNECTS = 10
+_Sock = Socket | linux.socket
 
 
 @dataclass(frozen=True)
 class Path:
-    """`loss`: of every wire packet towards h2. `rate`: as tc writes it, with one bandwidth-delay product of
-    buffer, `buffer_bytes`; none if empty."""
+    """`impairments`: as `--impair` takes them, each for both directions. `rate`: as tc writes it, with one
+    bandwidth-delay product of buffer, `buffer_bytes`; none if empty."""
 
-    one_way_s: float
-    loss: float = 0.0
+    impairments: tuple[str, ...]
     rate: str = ""
     buffer_bytes: int = 0
 
@@ -54,30 +55,25 @@ class LongLink:
         """s1 -- near -- far -- relay -- s1-eth2 -- h2."""
         port = next(e.interface for link in self.network.topology.links for e in link.ends
                     if e.node == "s1" and "h2" in (link.a.node, link.b.node))  # fmt: skip
-        first = next(e.interface for link in self.network.topology.links for e in link.ends
-                     if e.node == "s1" and "h1" in (link.a.node, link.b.node))  # fmt: skip
         self._do(f"ip link set {port} nomaster; ip link add near type veth peer name far")
         self._do(f"ethtool -K near {_OFFLOADS} >/dev/null; ethtool -K far {_OFFLOADS} > /dev/null")
         self._do("ip link set near master s1; ip link set near up; ip link set far up")
-        argv = [*self._inside, sys.executable, "-m", "tests.bench.relay", "far", port, str(path.one_way_s)]
+        argv = [*self._inside, sys.executable, "-m", "tests.bench.relay", "far", port, *path.impairments]
         relay = stack.enter_context(subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE))
         stack.callback(relay.kill)
         assert relay.stdout is not None
         assert relay.stdout.readline() == b"ready\n"
         if path.rate:
             self._do(f"tc qdisc add dev near root tbf rate {path.rate} burst 16k limit {path.buffer_bytes}")
-        if path.loss:
-            chain = f"type filter hook ingress device {first} priority 0;"
-            self._do(f"nft 'add table netdev t; add chain netdev t c {{ {chain} }}'")
-            self._do(f"nft add rule netdev t c numgen random mod 10000 '<' {round(path.loss * 10000)} drop")
 
     def _do(self, command: str) -> None:
         subprocess.run([*self._inside, "sh", "-ec", command], check=True, timeout=10)
 
-    def flows(self, senders: Sequence[str], seconds: float) -> list[float]:
-        """Mb/s of goodput of flows that begin together, one for each of OURS and LINUX in `senders`."""
-        with ExitStack() as stack, ThreadPoolExecutor(2 * len(senders)) as pool:
-            pairs = [self._connect(stack, kind, _PORT + n) for n, kind in enumerate(senders)]
+    def flows(self, flows: Sequence[tuple[str, str]], seconds: float) -> list[float]:
+        """Mb/s of goodput of flows that begin together: of each its sender and its receiver, OURS or
+        LINUX."""
+        with ExitStack() as stack, ThreadPoolExecutor(2 * len(flows)) as pool:
+            pairs = [self._connect(stack, *flow, _PORT + n) for n, flow in enumerate(flows)]
             end = time.monotonic() + seconds
             counts = [pool.submit(_count, receiver, end) for _, receiver in pairs]
             sent = [pool.submit(_fill, sender, end) for sender, _ in pairs]
@@ -89,20 +85,35 @@ class LongLink:
                 each.result()
         return result
 
-    def _connect(self, stack: ExitStack, kind: str, port: int) -> tuple[Socket | linux.socket, linux.socket]:
-        where = (self.network.kernel_address("h2"), port)
-        listener = stack.enter_context(closing(self.h2.kernel_socket()))
+    def _connect(self, stack: ExitStack, sender: str, receiver: str, port: int) -> tuple[_Sock, _Sock]:
+        ours = receiver == OURS
+        listener = stack.enter_context(closing(self.h2.socket() if ours else self.h2.kernel_socket()))
+        address = self.network.topology.host("h2").nics[0]
+        where = (address.endpoint_address if ours else address.kernel_address).partition("/")[0]
         listener.setsockopt(linux.SOL_SOCKET, linux.SO_REUSEADDR, 1)
-        listener.bind(where)
+        listener.bind((where, port))
         listener.listen()
-        sender = stack.enter_context(closing(self.h1.socket() if kind == OURS else self.h1.kernel_socket()))
-        sender.setsockopt(linux.IPPROTO_TCP, linux.TCP_CONGESTION, b"cubic")
-        sender.settimeout(30)
-        sender.connect(where)
-        return sender, stack.enter_context(closing(listener.accept()[0]))
+        client = self._connected(sender, (where, port))
+        return stack.enter_context(closing(client)), stack.enter_context(closing(listener.accept()[0]))
+
+    def _connected(self, sender: str, where: tuple[str, int]) -> _Sock:
+        """A connection to `where`. A bad wire may lose every ARP request of one attempt."""
+        for left in reversed(range(_CONNECTS)):
+            client: _Sock = self.h1.socket() if sender == OURS else self.h1.kernel_socket()
+            client.setsockopt(linux.IPPROTO_TCP, linux.TCP_CONGESTION, b"cubic")
+            client.settimeout(30)
+            try:
+                client.connect(where)
+            except OSError:
+                client.close()
+                if not left:
+                    raise
+            else:
+                return client
+        raise AssertionError
 
 
-def _fill(sender: Socket | linux.socket, end: float) -> None:
+def _fill(sender: _Sock, end: float) -> None:
     block = bytes(_WRITE)
     try:
         while time.monotonic() < end:
@@ -111,7 +122,7 @@ def _fill(sender: Socket | linux.socket, end: float) -> None:
         return  # the receiver has seen enough
 
 
-def _count(receiver: linux.socket, end: float) -> int:
+def _count(receiver: _Sock, end: float) -> int:
     buffer, count = bytearray(_WRITE), 0
     while (left := end - time.monotonic()) > 0:
         receiver.settimeout(left)

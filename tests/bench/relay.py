@@ -1,16 +1,23 @@
-"""A long cable: takes each frame from one interface and puts it on the other a while later, both ways.
+"""A long and bad cable: what one interface sends arrives at the other a while later, both ways.
 
-`python -m tests.bench.relay INTERFACE INTERFACE SECONDS`. For kernels without netem. Frames are single wire
-packets with whole checksums: the offloads of who sends them are off. Stops with its parent or at SIGTERM.
+`python -m tests.bench.relay INTERFACE INTERFACE IMPAIRMENT...`. Each IMPAIRMENT is what `--impair` of an
+endpoint takes: one stands for the delay or for one impaired NIC of the path, two for both. So Linux has the
+very same wire as an endpoint, without netem. Frames are single wire packets with whole checksums: the
+offloads of who sends them are off. Stops with its parent or at SIGTERM.
 """
 
 from __future__ import annotations
 
+import random
 import select
 import socket
 import sys
 import time
-from collections import deque
+from collections.abc import Sequence
+
+from nodes.nic.impairment import ImpairedDirection, ImpairmentConfig, parse
+from nodes.nic.wire_frame import WireFrame
+from nodes.wire import ethernet
 
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING, _ETH_P_ALL = 263, 23, 3
 _SO_RCVBUFFORCE = 33
@@ -28,28 +35,51 @@ def _open(interface: str) -> socket.socket:
     return sock
 
 
-def relay(first: str, second: str, delay_s: float) -> None:
-    """Until the process ends. A frame that the other side refuses is lost."""
-    ends = _open(first), _open(second)
-    under_way: deque[tuple[float, socket.socket, bytes]] = deque()  # one delay: they end as they began
-    print("ready", flush=True)
-    while True:
-        patience = max(0.0, under_way[0][0] - time.monotonic()) if under_way else None
-        for ready in select.select(ends, (), (), patience)[0]:
-            other = ends[ready is ends[0]]
-            for _ in range(_BATCH):
-                try:
-                    under_way.append((time.monotonic() + delay_s, other, ready.recv(_FRAME_BYTES)))
-                except OSError:
-                    break
-        now = time.monotonic()
-        while under_way and under_way[0][0] <= now:
-            _, to, frame = under_way.popleft()
+class _Way:
+    """One direction of the cable: its impairments, one behind the other."""
+
+    def __init__(self, name: str, to: socket.socket, impairments: Sequence[ImpairmentConfig]) -> None:
+        self._to = to
+        self._stages = [
+            ImpairedDirection(each, random.Random(f"{each.seed} {name} {number}"))
+            for number, each in enumerate(impairments)
+        ]
+
+    def put(self, data: bytes, now: float) -> None:
+        self._stages[0].put(WireFrame(data, ethernet.HEADER_BYTES, 0, 0, False), now)
+
+    def pass_on(self, now: float) -> None:
+        """Move what is due. A frame that the other side refuses is lost."""
+        for stage, behind in zip(self._stages, self._stages[1:], strict=False):
+            for frame in stage.take(now):
+                behind.put(frame, now)
+        for frame in self._stages[-1].take(now):
             try:
-                to.send(frame)
+                self._to.send(frame.data)
             except OSError:
                 continue
 
+    def next_timeout(self) -> float | None:
+        return min((at for each in self._stages if (at := each.next_timeout()) is not None), default=None)
+
+
+def relay(first: str, second: str, impairments: Sequence[ImpairmentConfig]) -> None:
+    """Until the process ends."""
+    ends = _open(first), _open(second)
+    ways = {ends[0]: _Way("there", ends[1], impairments), ends[1]: _Way("back", ends[0], impairments)}
+    print("ready", flush=True)
+    while True:
+        due = [at for way in ways.values() if (at := way.next_timeout()) is not None]
+        patience = max(0.0, min(due) - time.monotonic()) if due else None
+        for ready in select.select(ends, (), (), patience)[0]:
+            for _ in range(_BATCH):
+                try:
+                    ways[ready].put(ready.recv(_FRAME_BYTES), time.monotonic())
+                except OSError:
+                    break
+        for way in ways.values():
+            way.pass_on(time.monotonic())
+
 
 if __name__ == "__main__":
-    relay(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    relay(sys.argv[1], sys.argv[2], [parse(each) for each in sys.argv[3:]])

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
 import re
+import select
+import socket as linux
 import statistics
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from nodes.client.host import Host
 from tests.system.network import MIB, OFFLOADS, Network, accept, bind_rx, listen, receive_devmem
 from tests.system.transfer import Peers, both_ways, dropped, rules_at_bridge, shell, until
 from topologies import shapes
@@ -160,6 +165,40 @@ def test_hping3_cannot_predict_initial_sequence_numbers(peers: Peers) -> None:
     assert 0.6 < statistics.pstdev(steps) / (2**32 / 12**0.5) < 1.4  # as even as chance
     rises = sum(b > a for a, b in itertools.pairwise(numbers))
     assert 0.2 < rises / len(steps) < 0.8
+
+
+def test_connections_are_made_beside_a_flood_of_syns(peers: Peers) -> None:
+    """20,000 SYNs a second are more than we can answer, Linux can. A connect sends three SYNs, in 4 s."""
+    with ExitStack() as stack:
+        listen(stack, peers.h2, 7000)
+        command = ["hping3", "-S", "-q", "-i", "u50", "-p", "7000", peers.h2.address]
+        flood = peers.network.fabric.spawn("h1", command, "flood.log")
+        stack.callback(peers.network.fabric.terminate, flood)
+        until(lambda: overruns(peers.h2), 30)
+        waiting = [connecting(stack, peers, 7000) for _ in range(20)]
+        until(lambda: all(ended(each) for each in waiting), 60)
+        errors = [each.getsockopt(linux.SOL_SOCKET, linux.SO_ERROR) for each in waiting]
+    assert errors.count(0) >= 16, errors
+
+
+def overruns(host: Host) -> int:
+    """Frames that the NIC of `host` has dropped before its queues."""
+    return sum(each.get("rx-hw-drop-overruns", 0) for each in host.netdev.qstats_get())
+
+
+def connecting(stack: ExitStack, peers: Peers, port: int) -> linux.socket:
+    """A Linux socket of h1 that sends its first SYN, and two more if it has to."""
+    sock = stack.enter_context(closing(peers.h1.kernel_socket()))
+    sock.setsockopt(linux.IPPROTO_TCP, linux.TCP_SYNCNT, 2)
+    sock.setblocking(False)
+    assert sock.connect_ex((peers.h2.address, port)) == errno.EINPROGRESS
+    time.sleep(0.05)  # so that not all of them meet one poll of the NIC
+    return sock
+
+
+def ended(sock: linux.socket) -> bool:
+    """Whether the connect of `sock` has succeeded or failed."""
+    return bool(select.select((), (sock,), (), 0)[1])
 
 
 def test_a_bad_checksum_gets_no_answer(peers: Peers) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from nodes.tcp.quick_ack import DELAYED_ACK_S, QUICK_ACKS
 from nodes.tcp.segment import Segment
-from tests.tcp.two_ends import CONFIG, FULL, Scripted
+from nodes.wire.tcp import ACK, PSH
+from tests.tcp.two_ends import CONFIG, FULL, Ledger, Scripted
 
 
 def spend_quick_acks(peer: Scripted) -> int:
@@ -13,11 +17,10 @@ def spend_quick_acks(peer: Scripted) -> int:
     for at in range(20):
         peer.get(1 + at, 1, b"x")
         peer.sent()
-    peer.now += 1
-    peer.connection.handle_timeout(peer.now)
+    assert peer.wait() == pytest.approx(DELAYED_ACK_S)
     peer.sent()
     peer.read()
-    peer.sent()
+    assert peer.sent() == []
     return 21
 
 
@@ -33,6 +36,71 @@ def test_the_first_segments_are_acknowledged_at_once_later_ones_in_40_ms(peer: S
     assert peer.wait() == pytest.approx(0.04)
     assert peer.acks() == [18]
     assert peer.connection.next_timeout() is None
+
+
+def quick(peer: Scripted, at: int) -> int:
+    """How many full segments from `at` on are acknowledged at once; the next one waits."""
+    for count in range(QUICK_ACKS + 1):
+        peer.get(at + count * FULL, 1, bytes(FULL))
+        if not peer.acks():
+            return count
+    raise AssertionError(f"more than {QUICK_ACKS} segments were acknowledged at once")
+
+
+def test_after_a_retransmission_segments_are_acknowledged_at_once_again(peer: Scripted) -> None:
+    at = spend_quick_acks(peer)
+    assert quick(peer, at) == 0
+    peer.wait()
+    peer.sent()
+    peer.get(at, 1, bytes(FULL))
+    assert peer.acks() == [at + FULL]
+    assert quick(peer, at + FULL) == QUICK_ACKS
+
+
+def test_after_a_retransmission_to_a_small_window_few_are(ledger: Ledger) -> None:
+    peer = Scripted(ledger, replace(CONFIG, receive_buffer_bytes=20 * FULL))
+    at = spend_quick_acks(peer)
+    peer.get(at - 1, 1, b"x")
+    assert peer.acks() == [at]
+    window = peer.connection.info().rcv_wnd
+    assert quick(peer, at) == window // (2 * FULL) < QUICK_ACKS
+
+
+def test_after_a_silence_of_an_rto_segments_are_acknowledged_at_once(peer: Scripted) -> None:
+    at = spend_quick_acks(peer)
+    peer.now += 0.7 * peer.connection.info().rto_us / 1e6
+    assert quick(peer, at) == 0
+    peer.wait()
+    peer.sent()
+    peer.now += 1.1 * peer.connection.info().rto_us / 1e6
+    assert quick(peer, at + FULL) == QUICK_ACKS
+
+
+@pytest.mark.parametrize(("flags", "length", "acknowledged"), [
+    (ACK, FULL, False), (ACK | PSH, FULL, True), (ACK, FULL - 1, True),
+])  # fmt: skip
+def test_the_end_of_a_write_is_acknowledged_once_it_is_read(
+    peer: Scripted, flags: int, length: int, acknowledged: bool
+) -> None:
+    at = spend_quick_acks(peer)
+    peer.get(at, 1, bytes(length), flags)
+    assert peer.acks() == []
+    peer.read()
+    assert peer.acks() == [at + length] * acknowledged
+
+
+def test_an_acknowledgement_waits_for_the_answer_of_an_application_that_answers(peer: Scripted) -> None:
+    peer.get(1, 1, b"question")
+    assert peer.acks() == [9]
+    peer.connection.send(peer.ledger.payload(b"answer"), peer.now)
+    assert peer.ranges() == [(1, 6)]
+    peer.get(9, 7, b"next question")
+    peer.read()
+    assert peer.acks() == []
+    assert peer.wait() == pytest.approx(DELAYED_ACK_S)  # in vain: there is no answer
+    assert peer.acks() == [22]
+    peer.get(22, 7, b"more")
+    assert peer.acks() == [26]
 
 
 def test_two_segments_worth_are_acknowledged_at_once_and_by_one_ack(peer: Scripted) -> None:
