@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import socket
 
-from nodes.client.runtime import Runtime
 from nodes.machine.ledger import Ledger
+from workloads.machine import Machine
 from workloads.transports.data_path import Sender, TcpSocket
 from workloads.transports.send_queue import SendQueue
 
@@ -19,9 +19,10 @@ class PeerSender:
     of streams sent so far."""
 
     def __init__(
-        self, runtime: Runtime, queue: SendQueue, sock: TcpSocket, sender: Sender, ledger: Ledger
+        self, machine: Machine, queue: SendQueue, sock: TcpSocket, sender: Sender, ledger: Ledger
     ) -> None:
-        self._runtime = runtime
+        self._runtime = machine.runtime
+        self._progress = machine.progress
         self._queue = queue
         self._sock = sock
         self._sender = sender
@@ -52,7 +53,7 @@ class PeerSender:
 
         return self._queue.put(job)
 
-    def wait_reusable(self, ticket: int, timeout_s: float) -> None:
+    def wait_reusable(self, ticket: int) -> None:
         """Until the memory of that send, and of all before it, may be changed."""
-        self._queue.wait(ticket, timeout_s)
+        self._progress.wait(self._queue.wait, ticket, self._progress.timeout_s)
         self._sender.wait_reusable(ticket)

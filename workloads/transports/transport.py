@@ -3,7 +3,7 @@
 In: bytes of the data dma-buf to send to a peer, bytes to fill or reduce from a peer. Out: nothing but the
 effect. Owns the rank's TCP connections: one to each peer that it sends to, one from each peer that sends to
 it. A rank listens at a port for each sending peer, so the port tells who connects and no byte is spent on it.
-Every blocking call ends after the configuration's `timeout_s` with an OSError that says what it waited for.
+Every blocking call ends with TimeoutError when nothing has moved for the configuration's `timeout_s`.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ class Transport(Generic[S]):
         """Payload of streams to that peer so far."""
         return self._senders[peer].stream_bytes
 
-    def wait_reusable(self, ticket: Ticket, timeout_s: float | None = None) -> None:
+    def wait_reusable(self, ticket: Ticket) -> None:
         """Until the memory of that send, and of all before it to the same peer, may be changed."""
-        self._senders[ticket.peer].wait_reusable(ticket.number, timeout_s or self._timeout_s)
+        self._senders[ticket.peer].wait_reusable(ticket.number)
 
     def receive_into(self, peer: int, offset: int, length: int) -> None:
         """Put the next `length` bytes from `peer` into the data dma-buf at byte `offset`."""
@@ -101,7 +101,7 @@ class Transport(Generic[S]):
     def confirm_stream(self, peer: int) -> None:
         """After the end of the stream from `peer`: until `peer`, too, has taken all that was sent to it."""
         self._incoming[peer].shutdown(socket.SHUT_WR)
-        if self._outgoing[peer].recv(1):
+        if self._machine.progress.wait(self._outgoing[peer].recv, 1):
             raise ConnectionError(f"rank {peer} sent payload on a connection that carries it the other way")
 
     def staged_bytes(self, sent: int, received: int) -> int:
@@ -119,15 +119,15 @@ class Transport(Generic[S]):
         self._undo.close()
 
     def _connect(self, peer: int, address: Address) -> None:
-        runtime, ledger = self._machine.runtime, Ledger()
-        queue = SendQueue(runtime, f"send-{self._machine.place.host}-{peer}")
+        machine, ledger = self._machine, Ledger()
+        queue = SendQueue(machine.runtime, f"send-{machine.place.host}-{peer}")
         self._undo.callback(queue.close)  # after the socket below is closed, which ends a blocked send
         sock = self._opened(self._path.open_socket())
         sock.connect((address.host, address.port))
         sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
         self._outgoing[peer] = sock
         sender = self._path.sender(sock, ledger, self._undo)
-        self._senders[peer] = PeerSender(runtime, queue, sock, sender, ledger)
+        self._senders[peer] = PeerSender(machine, queue, sock, sender, ledger)
 
     def _opened(self, sock: S) -> S:
         self._undo.enter_context(closing(sock))

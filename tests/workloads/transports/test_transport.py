@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from nodes.client.runtime import MACHINE
+from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from tests.workloads.loopback import LoopbackHost
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import Address, ExperimentConfig, RankPlace
 from workloads.machine import Machine
 from workloads.registry import PATHS
+from workloads.transports.staged import StagedSender
 from workloads.transports.transport import Transport
 
 NRANKS, SIZE = 3, 3 << 20  # a message is longer than the staging buffer and than loopback's socket buffers
@@ -137,3 +139,37 @@ def test_a_rank_may_only_send_or_only_receive(monkeypatch: pytest.MonkeyPatch) -
         sending.send(1, 0, 5)
         receiving.receive_into(0, 100, 5)
         assert bytes(machines[1].data.view[100:105]) == b"hello"
+
+
+class Trickle:
+    """A socket whose stack takes a little at a time, and every other time nothing within the timeout."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+        self._calls = 0
+
+    def send(self, data: memoryview) -> int:
+        self._calls += 1
+        if self._calls % 2:
+            raise TimeoutError
+        self.taken += data[:100_000]
+        return min(len(data), 100_000)
+
+
+def test_a_send_that_moves_slowly_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut nowhere, and every byte is reported once."""
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+    config = ExperimentConfig("star", 2, "all_reduce", (SIZE,), ("kernel",), CollectiveOptions())
+    with closing(Machine(RankPlace(0, "h1", "-"), config, MACHINE)) as machine:
+        payload = np.random.default_rng(1).bytes(SIZE)
+        machine.data.view[:SIZE] = payload
+        sock, reported = Trickle(), list[tuple[int, int]]()
+        staging = memoryview(bytearray(1 << 20))
+        sender = StagedSender(
+            machine, cast(Any, sock), Ledger(), staging, lambda count, left: reported.append((count, left))
+        )
+        sender.transmit(0, SIZE)
+    assert sock.taken == payload
+    assert sum(count for count, _ in reported) == SIZE
+    counts = [count for count, _ in reported]
+    assert [left for _, left in reported] == [SIZE - sum(counts[:n]) for n in range(len(counts))]
