@@ -13,6 +13,8 @@ from workloads.machine import Machine
 from workloads.transports.data_path import Sender, TcpSocket
 from workloads.transports.send_queue import SendQueue
 
+GREETING_BYTES = 1
+
 
 class PeerSender:
     """`ledger` is what the sending thread alone writes, and what `sender` was given. `stream_bytes`: payload
@@ -28,6 +30,10 @@ class PeerSender:
         self._sender = sender
         self.ledger = ledger
         self.stream_bytes = 0
+
+    def greet(self) -> None:
+        """Send the connection's first byte, and wait until the stack has accepted it. It has no ticket."""
+        self._sender.transmit(0, GREETING_BYTES)
 
     def send(self, offset: int, length: int) -> int:
         """Begin to send `length` bytes from byte `offset` on; returns the ticket."""

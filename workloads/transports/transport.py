@@ -2,7 +2,8 @@
 
 In: bytes of the data dma-buf to send to a peer, bytes to fill or reduce from a peer. Out: nothing but the
 effect. Owns the rank's TCP connections: one to each peer that it sends to, one from each peer that sends to
-it. A rank listens at a port for each sending peer, so the port tells who connects and no byte is spent on it.
+it. A rank listens at a port for each sending peer, so the port tells who connects. The first byte of a
+connection is no payload: a handshake whose last ACK was lost is completed by it, and by nothing else.
 Every blocking call ends with TimeoutError when nothing has moved for the configuration's `timeout_s`.
 """
 
@@ -21,7 +22,7 @@ from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters
 from workloads.transports.data_path import DataPath, ReceivedStream, Receiver, S
-from workloads.transports.peer_sender import PeerSender
+from workloads.transports.peer_sender import GREETING_BYTES, PeerSender
 from workloads.transports.send_queue import SendQueue
 
 
@@ -63,11 +64,13 @@ class Transport(Generic[S]):
         the connection of each peer that sends. Returns when all are connected."""
         for peer, address in addresses.items():
             self._connect(peer, address)
+            self._senders[peer].greet()
         for peer, listener in self._listeners.items():
-            sock = self._opened(listener.accept()[0])
+            sock = self._opened(self._machine.progress.wait(listener.accept)[0])
             sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
             self._incoming[peer] = sock
             self._receivers[peer] = self._path.receiver(sock, self._undo)
+            self._receivers[peer].receive_into(0, GREETING_BYTES)
 
     def send(self, peer: int, offset: int, length: int) -> Ticket:
         """Begin to send `length` bytes from byte `offset` on; returns a ticket for `wait_reusable`."""
@@ -122,12 +125,17 @@ class Transport(Generic[S]):
         machine, ledger = self._machine, Ledger()
         queue = SendQueue(machine.runtime, f"send-{machine.place.host}-{peer}")
         self._undo.callback(queue.close)  # after the socket below is closed, which ends a blocked send
-        sock = self._opened(self._path.open_socket())
-        sock.connect((address.host, address.port))
+        sock = machine.progress.wait(self._connected, (address.host, address.port))
         sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
         self._outgoing[peer] = sock
         sender = self._path.sender(sock, ledger, self._undo)
         self._senders[peer] = PeerSender(machine, queue, sock, sender, ledger)
+
+    def _connected(self, address: tuple[str, int]) -> S:
+        """A socket of its own for each attempt: TCP gives up a SYN that is lost seven times."""
+        sock = self._opened(self._path.open_socket())
+        sock.connect(address)
+        return sock
 
     def _opened(self, sock: S) -> S:
         self._undo.enter_context(closing(sock))
