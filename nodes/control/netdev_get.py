@@ -40,9 +40,12 @@ class NetdevGet:
         return [_device_info(device) for device in self._devices.values()]
 
     def queue_get(self, request: netlink.QueueGet) -> netlink.QueueInfo:
-        """EINVAL when id, type or ifindex is missing or no queue has the id, ENODEV."""
+        """EINVAL when id, type or ifindex is missing or no queue has the id, ENODEV, ENOENT while the device
+        is down."""
         queue_id, kind = require(request.id, "id"), require(request.type, "type")
         device = self._devices.find(require(request.ifindex, "ifindex"))
+        if not device.up:
+            raise NetlinkError(errno.ENOENT, f"{device.name} is down, and has no queues")
         queues = _rx_queues(device) if kind in ("rx", 0) else _tx_queues(device)
         if queue_id >= len(queues):
             text = f"there is no {queues[0].type} queue {queue_id}: there are {len(queues)}"
@@ -50,8 +53,8 @@ class NetdevGet:
         return queues[queue_id]
 
     def queue_dump(self, request: netlink.IfindexOnly) -> list[netlink.QueueInfo]:
-        """ENODEV for a device that does not exist."""
-        devices = self._devices.dumped(request.ifindex)
+        """Of devices that are up. ENODEV for a device that does not exist."""
+        devices = self._up(request.ifindex)
         return [queue for device in devices for queue in (*_rx_queues(device), *_tx_queues(device))]
 
     def napi_get(self, request: netlink.NapiGet) -> netlink.NapiInfo:
@@ -66,9 +69,12 @@ class NetdevGet:
         """Of each device the highest id first, as in the kernel. ENODEV for a device that does not exist."""
         return [
             netlink.NapiInfo(_napi_id(device, rxq.id), device.ifindex, "disabled", 0, 0, 0)
-            for device in self._devices.dumped(request.ifindex)
+            for device in self._up(request.ifindex)
             for rxq in reversed(device.rx_queues)
         ]
+
+    def _up(self, ifindex: int | None) -> list[NetDevice]:
+        return [device for device in self._devices.dumped(ifindex) if device.up]
 
     # --- page pools
 
@@ -94,7 +100,7 @@ class NetdevGet:
 
     def _pools(self) -> Iterator[tuple[NetDevice, PagePool]]:
         for device in self._devices.values():
-            yield from ((device, rxq.pool) for rxq in device.rx_queues)
+            yield from ((device, rxq.pool) for rxq in device.rx_queues if device.up)
             yield from ((device, pool) for pool in device.detached_pools if pool.inflight)
 
     def _pool(self, wanted: int, attribute: str) -> tuple[NetDevice, PagePool]:
@@ -106,11 +112,11 @@ class NetdevGet:
     # --- counters
 
     def qstats_dump(self, request: netlink.QstatsGet) -> list[netlink.Qstats]:
-        """With scope "queue" a record for each queue in use, else one for each device, whose sums include the
-        queues that are not in use. ENODEV for a device that does not exist."""
+        """With scope "queue" a record for each queue in use of the devices that are up, else one for each
+        device, whose sums include the queues that are not in use. ENODEV for a device that does not exist."""
         devices = self._devices.dumped(request.ifindex)
         if request.scope:
-            return [row for device in devices for row in _queue_stats(device)]
+            return [row for device in devices if device.up for row in _queue_stats(device)]
         return [_device_stats(device) for device in devices]
 
 
