@@ -15,11 +15,11 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.host_command import HostName, RunId, netlink_error
+from commands.host_command import HostName, RunId, netlink_error, reach
 from commands.running import RunningError, find_host
 from commands.stop import Interrupted, Stop
 from commands.usage import UsageError
-from nodes.client.host import Host, HostError
+from nodes.client.host import HostError
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 
@@ -44,7 +44,7 @@ def command(
         raise UsageError("give one of --do OPERATION and --dump OPERATION")
     wanted = _object(attributes)
     with ExitStack() as stack:
-        client = stack.enter_context(closing(Host(find_host(host, run).channel)))
+        client = stack.enter_context(closing(reach(find_host(host, run))))
         if dmabuf_size is not None:
             stop = Stop()
             wanted["fd"] = stack.enter_context(closing(_new_dmabuf(dmabuf_size))).fd

@@ -9,6 +9,7 @@ Every blocking call ends with TimeoutError when nothing has moved for the config
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
@@ -132,9 +133,15 @@ class Transport(Generic[S]):
         self._senders[peer] = PeerSender(machine, queue, sock, sender, ledger)
 
     def _connected(self, address: tuple[str, int]) -> S:
-        """A socket of its own for each attempt: TCP gives up a SYN that is lost seven times."""
+        """A socket of its own for each attempt: TCP gives up a SYN that is lost seven times, and an address
+        of which no neighbour answers three requests (EHOSTUNREACH). TimeoutError in both cases."""
         sock = self._opened(self._path.open_socket())
-        sock.connect(address)
+        try:
+            sock.connect(address)
+        except OSError as e:
+            if e.errno == errno.EHOSTUNREACH:
+                raise TimeoutError(str(e)) from None
+            raise
         return sock
 
     def _opened(self, sock: S) -> S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +140,23 @@ def test_the_first_byte_completes_a_handshake_that_nothing_else_completes(
     monkeypatch.setattr(LoopbackHost, "kernel_socket", lambda _host: DeferringSocket())
     with ExitStack() as stack:
         Ranks(stack, "kernel")  # raises TimeoutError unless all are connected
+
+
+def test_an_address_that_cannot_be_reached_yet_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARP gives up after three requests, which a bad wire loses now and then."""
+    failures = iter([errno.EHOSTUNREACH, errno.ETIMEDOUT] * NRANKS)
+
+    class UnluckySocket(socket.socket):
+        def connect(self, address: Any, /) -> None:
+            if number := next(failures, 0):
+                raise OSError(number, "unlucky")
+            super().connect(address)
+
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+    monkeypatch.setattr(LoopbackHost, "kernel_socket", lambda _host: UnluckySocket())
+    with ExitStack() as stack:
+        Ranks(stack, "kernel")
+    assert next(failures, 0) == 0
 
 
 def test_a_rank_may_only_send_or_only_receive(monkeypatch: pytest.MonkeyPatch) -> None:
