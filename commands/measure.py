@@ -72,8 +72,9 @@ def measure(request: RunRequest, stop: Stop) -> int:
 
 def _shown(path: Path) -> Path:
     """From the current directory, if it lies below that."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    with suppress(OSError, ValueError):  # that has been removed; it lies elsewhere
+        return path.relative_to(Path.cwd())
+    return path
 
 
 def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
