@@ -27,6 +27,7 @@ _LONG = {
 }  # fmt: skip
 _SPLIT = {"auto": "unknown", "on": "enabled", "off": "disabled"}
 _ON = {"on": True, "off": False}
+_NUMBERS = {"src-port": 0xFFFF, "dst-port": 0xFFFF, "l4proto": 0xFF}  # fields of a rule: all their bits
 
 
 class EthtoolUsage(ValueError):
@@ -188,7 +189,7 @@ def _set_rules(nic: _Nic, words: _Words) -> str:
         return ""
     if verb != "flow-type":
         raise EthtoolUsage(f"-N takes flow-type or delete, not {verb!r}; begin with one of them")
-    rule: Attributes = {"flow-type": words.choice("flow-type", {"tcp4": "tcp4", "tcp6": "tcp6"})}
+    rule: Attributes = {"flow-type": words.choice("flow-type", {each: each for each in show.FLOW_TYPES})}
     while words:
         _rule_field(words, rule)
     if "queue" not in rule and "context" not in rule:
@@ -203,17 +204,17 @@ def _rule_field(words: _Words, rule: Attributes) -> None:
         if words.peek() == "m":
             words.word("m")
             rule[f"{name}-mask"] = _inverted(words.word("a mask"))
-    elif name in ("src-port", "dst-port"):
+    elif name in _NUMBERS:
         rule[name] = words.number(name)
         if words.peek() == "m":
             words.word("m")
-            rule[f"{name}-mask"] = 0xFFFF ^ words.number("a mask")
+            rule[f"{name}-mask"] = _NUMBERS[name] ^ words.number("a mask")
     elif name in ("action", "queue"):
         rule["queue"] = words.number(name)
     elif name in ("context", "loc"):
         rule["location" if name == "loc" else name] = words.number(name)
     else:
-        known = "src-ip, dst-ip, src-port, dst-port, m, action, queue, context, loc"
+        known = "src-ip, dst-ip, src-port, dst-port, l4proto, m, action, queue, context, loc"
         raise EthtoolUsage(f"field {name!r} is not known; choose from {known}")
 
 
