@@ -52,6 +52,8 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], 
     assert inside.stdout.endswith("/h1.sock\n")
 
     assert "9" in command("ethtool", "h2", "-l").stdout
+    queues = command("exec", "h2", "--", "ls", "/sys/class/net/h2-eth0/queues").stdout.split()
+    assert queues == [*(f"rx-{i}" for i in range(9)), "tx-0"], "as many as netlink says"
     down = command("down")
     assert (down.returncode, down.stdout) == (0, "run it is down\n")
     assert up.wait(10) == 128 + signal.SIGTERM
