@@ -1,5 +1,5 @@
 """The options of the program ethtool, answered by a host's ethtool family: -l -L -g -G -k -K -n -N -x -X -S,
--i -c -a, and none.
+-i -c -a, none, and --json before -l -g -k -x.
 
 In: a Host, and the command line behind the host's name. Out: the text that ethtool would print, or a refusal.
 Owns nothing. The interface's name may follow the option, as in ethtool; without it the option is about the
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from nodes.client import ethtool_json as as_json
 from nodes.client import ethtool_show as show
 from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host
@@ -79,6 +81,8 @@ def run(host: Host, argv: list[str]) -> str:
     if not argv:
         raise EthtoolUsage(f"what to do is missing; give one of {' '.join(_ACTS)}")
     option, *rest = argv
+    if option == "--json":
+        return _json(host, rest)
     act = _ACTS.get(_LONG.get(option, option))
     if act is None and not option.startswith("-") and not rest:
         return show.settings(_named(host, option).ifname)
@@ -89,6 +93,18 @@ def run(host: Host, argv: list[str]) -> str:
     if words:
         raise EthtoolUsage(f"{words.peek()!r} is one word too many after {option}; leave it out")
     return text
+
+
+def _json(host: Host, argv: list[str]) -> str:
+    """What ethtool --json prints: a list with an object for the NIC."""
+    if not argv or _LONG.get(argv[0], argv[0]) not in _JSON:
+        raise EthtoolUsage(f"--json goes with {', '.join(_JSON)}; give one of them behind it")
+    words = _Words(argv[1:])
+    nic = _nic(host, words)
+    shown = _JSON[_LONG.get(argv[0], argv[0])](nic, words)
+    if words:
+        raise EthtoolUsage(f"{words.peek()!r} is one word too many after {argv[0]}; leave it out")
+    return json.dumps([{"ifname": nic.ifname, **shown}], indent=4)
 
 
 def _nic(host: Host, words: _Words) -> _Nic:
@@ -313,4 +329,11 @@ _ACTS: dict[str, Callable[[_Nic, _Words], str]] = {
     "-i": _show_driver,
     "-c": _not_supported,
     "-a": _not_supported,
+}
+
+_JSON: dict[str, Callable[[_Nic, _Words], Attributes]] = {
+    "-l": lambda nic, _: as_json.channels(nic.ethtool.channels_get()),
+    "-g": lambda nic, _: as_json.rings(nic.ethtool.rings_get()),
+    "-k": lambda nic, _: as_json.features(nic.ethtool.features_get()),
+    "-x": lambda nic, words: as_json.rss(nic.ethtool.rss_get(_context(words))),
 }

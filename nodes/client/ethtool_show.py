@@ -23,8 +23,8 @@ FEATURES = (
 )
 # -N's flow types, as -n calls them
 FLOW_TYPES = {"tcp4": "TCP over IPv4", "tcp6": "TCP over IPv6", "ip4": "Raw IPv4", "ip6": "Raw IPv6"}
-_SUBTITLED = ("tx-checksumming", "scatter-gather", "tcp-segmentation-offload")
-_SPLIT = {"unknown": "n/a", "disabled": "off", "enabled": "on"}
+SUBTITLED = ("tx-checksumming", "scatter-gather", "tcp-segmentation-offload")
+SPLIT = {"unknown": "n/a", "disabled": "off", "enabled": "on"}
 _PER_LINE = 8
 
 
@@ -66,7 +66,7 @@ def rings(ifname: str, reply: Attributes) -> str:
     current = [
         ("RX", reply["rx"]), ("RX Mini", na), ("RX Jumbo", na), ("TX", reply["tx"]),
         ("RX Buf Len", reply["rx-buf-len"]), ("CQE Size", na), ("TX Push", "off"), ("RX Push", "off"),
-        ("TX push buff len", na), ("TCP data split", _SPLIT[reply["tcp-data-split"]]),
+        ("TX push buff len", na), ("TCP data split", SPLIT[reply["tcp-data-split"]]),
         ("HDS thresh", reply["hds-thresh"]),
     ]  # fmt: skip
     lines = [f"Ring parameters for {ifname}:"]
@@ -81,7 +81,7 @@ def features(ifname: str, reply: Attributes) -> str:
     for title, _, names in FEATURES:
         words = [_state(name, reply) for name in names]
         lines.append(f"{title}: {words[0]}")
-        if title in _SUBTITLED:
+        if title in SUBTITLED:
             lines += [f"\t{name}: {word}" for name, word in zip(names, words, strict=True)]
     return _text(lines)
 

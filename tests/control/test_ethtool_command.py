@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+from typing import Any
 
 import pytest
 
@@ -194,9 +196,38 @@ def test_statistics(host: Host) -> None:
     assert "     rx_pp_alloc_slow_ho: 0" in lines
 
 
+def shown(host: Host, line: str) -> dict[str, Any]:
+    """The only object of the list."""
+    (nic,) = json.loads(ethtool(host, line))
+    assert nic.pop("ifname") == "eth0"
+    return dict(nic)
+
+
+def test_json_has_ethtools_keys(host: Host, bench: Bench) -> None:
+    ethtool(host, "-G rx 64 tcp-data-split on")
+    ethtool(host, "-X context new equal 2")
+    assert shown(host, "--json -l eth0") == {"rx-max": 8, "tx-max": 1, "rx": 8, "tx": 1}
+    assert shown(host, "--json --show-ring eth0") == {
+        "rx-max": 8192, "tx-max": 4096, "hds-thresh-max": 1023, "rx": 64, "tx": 1, "rx-buf-len": 4096,
+        "tcp-data-split": "on", "hds-thresh": 0, "tx-push": False, "rx-push": False,
+    }  # fmt: skip
+    features = shown(host, "--json -k")
+    assert features["rx-checksumming"] == {"active": True, "fixed": True, "requested": True}
+    assert features["tcp-segmentation-offload"] == {"active": True, "fixed": None, "requested": None}
+    assert features["tx-tcp-segmentation"] == {"active": True, "fixed": False, "requested": True}
+    assert shown(host, "--json -x eth0 context 1") == {
+        "rss-indirection-table": [0, 1] * 64,
+        "rss-hash-key": [*bench.device.rss.key],
+        "rss-hash-function": "toeplitz",
+    }
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
+        ("--json", "--json goes with -l, -g, -k, -x; give one of them"),
+        ("--json -S", "--json goes with -l, -g, -k, -x; give one of them"),
+        ("--json -g eth0 3", "'3' is one word too many after -g"),
         ("", "what to do is missing"),
         ("-Q", "option '-Q' is not known; choose from -l"),
         ("-l rx 3", "'rx' is one word too many after -l"),
