@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from nodes.control.devices import Devices
+from nodes.control.devices import LOOPBACK_IFINDEX, Devices
 from nodes.control.netlink_error import NetlinkError
 from nodes.control.policy import require
 from nodes.netmem.page_pool import PagePool
@@ -21,6 +21,9 @@ from nodes.nic.rx_queue import RxCounters, RxQueue
 from nodes.nic.tx_queue import TxCounters, TxQueue
 from nodes.uapi import netlink
 
+# The loopback device has neither a NAPI nor counters of queues. Dumps of every device leave it out: the host
+# has no such device.
+_LOOPBACK_QUEUES = [netlink.QueueInfo(0, kind, LOOPBACK_IFINDEX) for kind in ("rx", "tx")]
 _QSTATS = frozenset(netlink.Qstats.__struct_fields__)
 
 
@@ -34,7 +37,9 @@ class NetdevGet:
 
     def dev_get(self, request: netlink.IfindexOnly) -> netlink.Device:
         """EINVAL without an ifindex, ENODEV for a device that does not exist."""
-        return _device_info(self._devices.find(require(request.ifindex, "ifindex")))
+        if self._is_loopback(ifindex := require(request.ifindex, "ifindex")):
+            return netlink.Device(ifindex, (), (), ())
+        return _device_info(self._devices.find(ifindex))
 
     def dev_dump(self, _: netlink.Empty) -> list[netlink.Device]:
         return [_device_info(device) for device in self._devices.values()]
@@ -43,17 +48,28 @@ class NetdevGet:
         """EINVAL when id, type or ifindex is missing or no queue has the id, ENODEV, ENOENT while the device
         is down."""
         queue_id, kind = require(request.id, "id"), require(request.type, "type")
-        device = self._devices.find(require(request.ifindex, "ifindex"))
-        if not device.up:
-            raise NetlinkError(errno.ENOENT, f"{device.name} is down, and has no queues")
-        queues = _rx_queues(device) if kind in ("rx", 0) else _tx_queues(device)
+        is_rx, ifindex = kind in ("rx", 0), require(request.ifindex, "ifindex")
+        if self._is_loopback(ifindex):
+            queues = _LOOPBACK_QUEUES[:1] if is_rx else _LOOPBACK_QUEUES[1:]
+        else:
+            queues = self._queues_of(self._devices.find(ifindex), is_rx)
         if queue_id >= len(queues):
             text = f"there is no {queues[0].type} queue {queue_id}: there are {len(queues)}"
             raise NetlinkError(errno.EINVAL, text, "id")
         return queues[queue_id]
 
+    def _is_loopback(self, ifindex: int | None) -> bool:
+        return ifindex == LOOPBACK_IFINDEX and ifindex not in self._devices
+
+    def _queues_of(self, device: NetDevice, is_rx: bool) -> list[netlink.QueueInfo]:
+        if not device.up:
+            raise NetlinkError(errno.ENOENT, f"{device.name} is down, and has no queues")
+        return _rx_queues(device) if is_rx else _tx_queues(device)
+
     def queue_dump(self, request: netlink.IfindexOnly) -> list[netlink.QueueInfo]:
         """Of devices that are up. ENODEV for a device that does not exist."""
+        if self._is_loopback(request.ifindex):
+            return _LOOPBACK_QUEUES
         devices = self._up(request.ifindex)
         return [queue for device in devices for queue in (*_rx_queues(device), *_tx_queues(device))]
 
@@ -74,6 +90,8 @@ class NetdevGet:
         ]
 
     def _up(self, ifindex: int | None) -> list[NetDevice]:
+        if self._is_loopback(ifindex):
+            return []
         return [device for device in self._devices.dumped(ifindex) if device.up]
 
     # --- page pools

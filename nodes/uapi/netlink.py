@@ -89,7 +89,7 @@ class QueueInfo(Attributes, frozen=True):
     id: int
     type: str
     ifindex: int
-    napi_id: int
+    napi_id: int | None = None
     dmabuf: int | None = None
 
 
