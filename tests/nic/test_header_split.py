@@ -40,7 +40,7 @@ def test_a_super_packet_of_512_kib_is_split_by_the_links_length() -> None:
 
 
 @pytest.mark.parametrize("frame", [udp(b"datagram"), udp(bytes(3000)), icmp(b"echo"), icmp(bytes(1472))])
-def test_other_protocols_are_not_split_and_have_a_flow_of_addresses_and_protocol(frame: bytes) -> None:
+def test_other_protocols_are_not_split_and_are_part_of_the_flow(frame: bytes) -> None:
     assert parse(frame) == Parsed(0, len(frame), FLOW + frame[PROTOCOL])
 
 

@@ -174,7 +174,7 @@ def test_readable_payload_is_sent_by_any_device(bench: Bench) -> None:
     assert pages.inflight == 0
 
 
-def test_what_waits_is_lost_when_the_device_is_closed_and_nothing_is_sent_until_it_opens(
+def test_nothing_is_sent_while_the_device_is_closed_and_what_waits_is_lost(
     bench: Bench, sender: Sender
 ) -> None:
     bench.wire.room = 0
