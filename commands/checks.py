@@ -6,6 +6,7 @@ Owns nothing.
 
 from __future__ import annotations
 
+import msgspec
 import psutil
 
 from commands.usage import UsageError
@@ -25,11 +26,20 @@ _PROCESSES, _PROCESSES_PER_HOST = 220, 12  # threads included; mostly Ray's, on 
 
 
 def topology_of(shape: str, hosts: int, config: NetworkConfig) -> Topology:
-    """The network that was asked for. Raises UsageError when it cannot be."""
+    """The network that was asked for, with interfaces of as many queues as the endpoints' NICs. Raises
+    UsageError when it cannot be."""
     try:
-        return build(shape, hosts, config.mtu, config.gso_max_bytes)
+        plain = build(shape, hosts, config.mtu, config.gso_max_bytes)
     except TopologyError as reason:
         raise UsageError(str(reason)) from None
+    rx = config.rx_queues
+    tx = rx if config.nic in MODELS and MODELS[config.nic].combined else 1
+    replace = msgspec.structs.replace
+    with_queues = [
+        replace(host, nics=tuple(replace(nic, rx_queues=rx, tx_queues=tx) for nic in host.nics))
+        for host in plain.hosts
+    ]
+    return replace(plain, hosts=tuple(with_queues))
 
 
 def niov_bytes(asked: int | None, options: HostOptions) -> int:

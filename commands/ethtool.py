@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from commands.host_command import PASS_ON, HostName, RunId, netlink_error
+from commands.host_command import PASS_ON, HostName, RunId, netlink_error, reach
 from commands.running import RunningError, find_host
 from commands.usage import UsageError
 from nodes.client import ethtool_command
 from nodes.client.ethtool_command import EthtoolUsage
-from nodes.client.host import Host, HostError
+from nodes.client.host import HostError
 
 CONTEXT_SETTINGS = PASS_ON
 FAILURES = (HostError, RunningError)
@@ -27,7 +27,7 @@ def command(
     run: RunId = None,
 ) -> int:
     """ethtool for a host's emulated NIC: -l -L -g -G -k -K -n -N -x -X -S -i, as ethtool has them."""
-    with closing(Host(find_host(host, run).channel)) as client:
+    with closing(reach(find_host(host, run))) as client:
         try:
             text = ethtool_command.run(client, words)
         except EthtoolUsage as wrong:

@@ -11,10 +11,27 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.running import RunningError
+from nodes.client.host import Host, HostError
+from topologies.mininet.inventory import RunningHost, listens
+
 HostName = Annotated[str, typer.Argument(help="A host of the run.", metavar="HOST")]
 RunId = Annotated[str | None, typer.Option("--run", help="Which run.  [default: the only one]")]
 # What follows HOST belongs to the command inside, dashes and all.
 PASS_ON: dict[str, Any] = {"allow_interspersed_args": False, "ignore_unknown_options": True}
+
+
+def reach(found: RunningHost) -> Host:
+    """The host's endpoint, as an application reaches it. Raises HostError, RunningError when it is down."""
+    try:
+        return Host(found.channel)
+    except HostError:
+        if listens(found.channel):
+            raise
+        raise RunningError(
+            f"host {found.name} is down, its endpoint has ended; `run.py respawn {found.name}` starts it "
+            "again"
+        ) from None
 
 
 def netlink_error(refusal: OSError) -> int:

@@ -1,4 +1,4 @@
-"""The command list: names that options take."""
+"""The command list: names that options take, and the runs in progress with their hosts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS
+from topologies.mininet.inventory import RunningHost, listens, running, state_directory
 from topologies.shapes import SHAPES
 from workloads.registry import PATHS, WORKLOADS
 
@@ -21,8 +22,17 @@ def command() -> int:
         ("--path", {name: transport.description for name, transport in PATHS.items()}),
         ("--nic (docs/devmem.md says more)", dict.fromkeys(MODELS, "")),
         ("--kernel (likewise)", dict.fromkeys(VERSIONS, "")),
+        ("--run (in progress, with their hosts)", _runs()),
     ):
         print(title)
         for name, description in entries.items():
             print(f"  {name:<12} {description}".rstrip())
     return 0
+
+
+def _runs() -> dict[str, str]:
+    return {run.run_id: ", ".join(map(_state, run.hosts)) for run in running(state_directory())}
+
+
+def _state(host: RunningHost) -> str:
+    return host.name if listens(host.channel) else f"{host.name} (down)"

@@ -60,7 +60,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     print(analysis.table_text, end="")
     if analysis.unwritten:
         raise ExperimentError("; ".join(analysis.unwritten))
-    print(f"# Report: {analysis.report_path}")
+    print(f"# Report: {_shown(analysis.report_path)}")
     if analysis.wrong_elements:
         where = request.run_dir / "samples.csv"
         print(
@@ -68,6 +68,13 @@ def measure(request: RunRequest, stop: Stop) -> int:
             file=sys.stderr,
         )
     return int(bool(analysis.wrong_elements))
+
+
+def _shown(path: Path) -> Path:
+    """From the current directory, if it lies below that."""
+    with suppress(OSError, ValueError):  # that has been removed; it lies elsewhere
+        return path.relative_to(Path.cwd())
+    return path
 
 
 def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:

@@ -15,16 +15,17 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.host_command import HostName, RunId, netlink_error
+from commands.host_command import HostName, RunId, netlink_error, reach
 from commands.running import RunningError, find_host
 from commands.stop import Interrupted, Stop
 from commands.usage import UsageError
-from nodes.client.host import Host, HostError
+from nodes.client.host import HostError
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
 FAILURES = (HostError, RunningError)
+_BINDS = ("bind-rx", "bind-tx")
 
 
 def command(
@@ -36,6 +37,7 @@ def command(
         int | None,
         typer.Option("--dmabuf", help="Bytes of a new dma-buf for `fd`; stay until Ctrl-C.", min=1),
     ] = None,
+    compact: Annotated[bool, typer.Option("--output-json", help="The reply on one line, as ynl's.")] = False,
     run: RunId = None,
 ) -> int:
     """One operation of the netdev netlink family in a host, as Documentation/netlink/specs/netdev.yaml
@@ -44,7 +46,7 @@ def command(
         raise UsageError("give one of --do OPERATION and --dump OPERATION")
     wanted = _object(attributes)
     with ExitStack() as stack:
-        client = stack.enter_context(closing(Host(find_host(host, run).channel)))
+        client = stack.enter_context(closing(reach(find_host(host, run))))
         if dmabuf_size is not None:
             stop = Stop()
             wanted["fd"] = stack.enter_context(closing(_new_dmabuf(dmabuf_size))).fd
@@ -52,21 +54,27 @@ def command(
             reply = client.netdev.dump(dump, wanted) if dump else client.netdev.do(str(do), wanted)
         except OSError as refusal:
             return netlink_error(refusal)
-        print(json.dumps(reply, indent=2), flush=True)
+        print(json.dumps(reply, indent=None if compact else 2), flush=True)
         if dmabuf_size is not None:  # a binding ends with the process that made it
-            return _stay(stop)
+            return _stay(stop, _taken_down(do, reply, dmabuf_size))
     return 0
 
 
-def _stay(stop: Stop) -> int:
-    """Until a signal comes; returns the exit status that it means."""
+def _taken_down(operation: str | None, reply: Any, size: int) -> str:
+    """What ends with this process."""
+    memory = f"the dma-buf of {size} bytes"
+    return f"{memory} and its binding {reply['id']} end" if operation in _BINDS else f"{memory} ends"
+
+
+def _stay(stop: Stop, end: str) -> int:
+    """Until a signal comes, then say that this is the `end`; returns the exit status that it means."""
     try:
         while True:
             stop.check()
             time.sleep(0.1)
     except Interrupted as stopped:
         name = signal.Signals(stopped.status - 128).name
-        print(f"run.py: stopped by {name}; the dma-buf and its binding end", file=sys.stderr)
+        print(f"run.py: stopped by {name}; {end}", file=sys.stderr)
         return stopped.status
 
 

@@ -7,24 +7,19 @@ the record of the run, through the caller's stack.
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from commands.channel_access import OWNER_ALONE, ChannelAccess
-from nodes.client.host import Host, HostError
-from nodes.host_config import HostConfig, HostOptions, NicConfig, encode
+from commands.endpoints import Endpoints, end_of, is_endpoint
+from nodes.host_config import HostConfig, HostOptions, NicConfig
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
 from topologies.topology import Host as TopologyHost
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
-
-_READY_S = 20.0
-_HELLO_S = 1.0  # for one attempt to connect; between two, `watch` is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +31,15 @@ class StartedHost:
 @dataclass(frozen=True, slots=True)
 class StartedNetwork:
     """`watch` raises FabricError when a host, an endpoint or the network has died, and whatever the
-    caller's own check raises."""
+    caller's own check raises. In a standing run an endpoint that has died is in `crashed` instead, by the
+    host's name and with the reason, until `respawn` has started it again: HostError when it does not start,
+    FabricError, what `watch` raises."""
 
     hosts: tuple[StartedHost, ...]
     inventory: Inventory
     watch: Callable[[], None]
+    crashed: Mapping[str, str]
+    respawn: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +63,31 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     for pid in fabric.pids:
         inventory.add_process(pid)
 
+    configs = [host_config(request, host, channels) for host in request.topology.hosts]
+    endpoints = Endpoints(fabric, inventory, configs)
+    started: list[str] = []  # the hosts, when all of them run
+
     def watch() -> None:
         check()
         fabric.check()
         for child in fabric.dead_children():
-            how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
-            what = "endpoint" if "nodes.endpoint" in child.argv else "network"
-            said = _last_line(request.run_dir / f"{child.host}.log")
-            raise FabricError(
-                f"the {what} of host {child.host} ended with {how}{said}; see the logs in {request.run_dir}"
-            )
+            reason = end_of(child, request.run_dir)
+            if not (request.standing and started and is_endpoint(child)):
+                raise FabricError(f"{reason}; see the logs in {request.run_dir}")
+            endpoints.crashed[child.host] = reason
 
-    configs = [host_config(request, host, channels) for host in request.topology.hosts]
-    for each in configs:
-        argv = [sys.executable, "-m", "nodes.endpoint", "--config", encode(each)]
-        inventory.add_process(fabric.spawn(each.name, argv, f"{each.name}.log"))
-    hosts = tuple(StartedHost(each.name, each.channel) for each in configs)
-    _wait_ready(hosts, watch)
+    endpoints.start(watch)
     request.access.grant(channels)
-    for host in hosts:
-        inventory.add_host(host.name, Path(host.channel), fabric.shell_pid(host.name))
-    return StartedNetwork(hosts, inventory, watch)
+    for each in configs:
+        inventory.add_host(each.name, Path(each.channel), fabric.shell_pid(each.name))
+        started.append(each.name)
+
+    def respawn(name: str) -> None:
+        endpoints.respawn(name, watch)
+        request.access.grant(channels)
+
+    hosts = tuple(StartedHost(each.name, each.channel) for each in configs)
+    return StartedNetwork(hosts, inventory, watch, endpoints.crashed, respawn)
 
 
 def host_config(request: NetworkRequest, host: TopologyHost, channels: Path) -> HostConfig:
@@ -109,23 +112,3 @@ def host_config(request: NetworkRequest, host: TopologyHost, channels: Path) -> 
         pcap=str(run_dir / f"{host.name}.pcapng") if config.pcap else "",
         trace=str(run_dir / f"{host.name}.trace.jsonl") if config.trace else "",
     )
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return f" saying {lines[-1]!r}" if lines else ""
-
-
-def _wait_ready(hosts: tuple[StartedHost, ...], watch: Callable[[], None]) -> None:
-    """Wait until every endpoint's channel takes connections. Raises HostError."""
-    give_up_at = time.monotonic() + _READY_S
-    for host in hosts:
-        while True:
-            watch()
-            try:
-                with closing(Host(host.channel, _HELLO_S)):
-                    break
-            except HostError as reason:
-                if time.monotonic() > give_up_at:
-                    raise HostError(f"host {host.name} was not ready in {_READY_S:g} s: {reason}") from None
-                time.sleep(0.05)

@@ -21,6 +21,7 @@ from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.stop import Stop
 from commands.usage import UsageError
+from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from topologies.mininet.fabric import FabricError
@@ -64,6 +65,7 @@ def _config(given: Given) -> ExperimentConfig:
         workload=workload,
         sizes_bytes=asked.get("sizes_bytes", sizes(kind.default_sizes)),
         options=given.record(kind.options),
+        timeout_s=asked.get("timeout_s", wire_patience_s(asked.get("impair"))),
         paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", PATHS)),
     )
     niov = niov_bytes(asked.get("niov_bytes"), config)

@@ -7,6 +7,7 @@ Owns nothing: the records are `topologies.mininet.inventory`'s.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from topologies.mininet.inventory import Record, RunningHost, owner_lives, running, state_directory
 
@@ -50,6 +51,12 @@ def host_of(run: Record, name: str) -> RunningHost:
     names = ", ".join(host.name for host in run.hosts)
     remedy = f"choose from {names}" if names else "it is still starting, try again in a moment"
     raise RunningError(f"run {run.run_id} has no host {name!r}; {remedy}")
+
+
+def respawn_wish(channel: str) -> Path:
+    """The file by which `respawn` asks the process of `up` to start the endpoint of that channel again. Only
+    who may write into the channels' directory can."""
+    return Path(channel).with_suffix(".respawn")
 
 
 def check_seen(run: Record) -> None:

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.host_command import RunId
+from commands.host_command import RunId, reach
 from commands.running import RunningError, find_host, find_run
-from nodes.client.host import Host, HostError
+from nodes.client.host import HostError
 from nodes.client.ss import table
+from topologies.mininet.inventory import listens
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
 FAILURES = (HostError, RunningError)
@@ -26,7 +27,10 @@ def command(
     """Sockets of a run's hosts: state, queues, ends, and what TCP_INFO tells, like `ss -tia`."""
     hosts = [find_host(host, run)] if host is not None else find_run(run).hosts
     for number, each in enumerate(hosts):
-        with closing(Host(each.channel)) as client:
+        if host is None and not listens(each.channel):
+            print(f"{'' if number == 0 else chr(10)}{each.name} is down", flush=True)
+            continue
+        with closing(reach(each)) as client:
             rows = client.sockets()
         if host is None:
             print(f"{'' if number == 0 else chr(10)}{each.name}")

@@ -17,9 +17,10 @@ import typer
 
 from commands.channel_access import ChannelAccess
 from commands.checks import topology_of
-from commands.network import NetworkRequest, start_network
+from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.offer import Given, offers
 from commands.place import Place, check_place
+from commands.running import respawn_wish
 from commands.stop import Stop
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
@@ -41,7 +42,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hosts: Annotated[int, Option("How many hosts.")] = 2
 
 
-@offers(Asked, NetworkConfig, Place, ChannelAccess)
+class CrashOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a host whose endpoint has died."""
+
+    respawn: Annotated[bool, Option("Start an endpoint that has died again, as a host that boots.")] = False
+
+
+@offers(Asked, NetworkConfig, Place, ChannelAccess, CrashOptions)
 def command(_context: typer.Context, given: Given) -> None:
     """A network with an endpoint in every host, for exec, netdev and ethtool, until Ctrl-C or `down`."""
     stop = Stop()
@@ -52,19 +59,61 @@ def command(_context: typer.Context, given: Given) -> None:
     check_place(run_dir)
     with stop:
         access = given.record(ChannelAccess)
-        _keep_up(NetworkRequest(network, run_dir, config, standing=True, access=access), stop.check)
+        request = NetworkRequest(network, run_dir, config, standing=True, access=access)
+        _keep_up(request, stop.check, given.record(CrashOptions).respawn)
 
 
-def _keep_up(request: NetworkRequest, check: Callable[[], None]) -> NoReturn:
+def _keep_up(request: NetworkRequest, check: Callable[[], None], respawn: bool) -> NoReturn:
     """Build the network, say where its hosts are, and keep it until `check` raises."""
     name = request.run_dir.name
     with ExitStack() as stack:
         started = start_network(request, check, stack)
         print(f"run {name} is up; Ctrl-C or `run.py down --run {name}` ends it")
-        _print_addresses(request.topology, {host.name: host.channel for host in started.hosts})
+        channels = {host.name: host.channel for host in started.hosts}
+        _print_addresses(request.topology, channels)
+        crashes = Crashed(started, name, respawn)
         while True:
             started.watch()
+            crashes.attend()
             time.sleep(_WATCH_S)
+
+
+class Crashed:
+    """The hosts whose endpoints have died, and what is done about each: it is told once, and started again at
+    once with --respawn, else when `run.py respawn` wishes it."""
+
+    def __init__(self, started: StartedNetwork, run: str, at_once: bool) -> None:
+        self._started = started
+        self._run = run
+        self._at_once = at_once
+        self._told: set[str] = set()
+
+    def attend(self) -> None:
+        for host in self._started.hosts:
+            if host.name not in self._started.crashed:
+                continue
+            wish = respawn_wish(host.channel)
+            is_new = host.name not in self._told
+            if is_new:
+                self._tell(host.name)
+            if (is_new and self._at_once) or wish.exists():
+                self._start_again(host.name)
+                wish.unlink(missing_ok=True)
+
+    def _tell(self, name: str) -> None:
+        self._told.add(name)
+        again = f"`run.py respawn {name} --run {self._run}` starts it again"
+        reason = self._started.crashed[name]
+        print(f"host {name} is down: {reason}; {'starting it again' if self._at_once else again}", flush=True)
+
+    def _start_again(self, name: str) -> None:
+        try:
+            self._started.respawn(name)
+        except HostError as reason:
+            print(f"host {name} stays down: {reason}", flush=True)
+        else:
+            self._told.discard(name)
+            print(f"host {name} is up again", flush=True)
 
 
 def _print_addresses(topology: Topology, channels: dict[str, str]) -> None:

@@ -33,7 +33,8 @@ class Nic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `kernel_*` belong to the Linux stack of the host's namespace, `endpoint_*` to the endpoint process;
     addresses are IPv4 with a prefix length ("10.0.0.1/16"), those called 6 IPv6 ("fd00::1/64") or "" for
-    none, MACs lower-case hexadecimal.
+    none, MACs lower-case hexadecimal. `rx_queues` and `tx_queues` of the interface are as many as the
+    endpoint's NIC has, so that /sys/class/net shows the same.
     """
 
     interface: str
@@ -43,6 +44,8 @@ class Nic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoint_mac: str
     kernel_address6: str = ""
     endpoint_address6: str = ""
+    rx_queues: int = 1
+    tx_queues: int = 1
 
     def __post_init__(self) -> None:
         _check_interface(self.interface)

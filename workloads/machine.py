@@ -1,7 +1,7 @@
 """What one rank computes with: its accelerator, the ledger of what it moves, its host's kernel and its clock.
 
 In: a rank's place and the experiment's configuration. Out: device memory, turns on the host's memory bus,
-time. Owns the connection to the host, the accelerator and its dma-bufs.
+time, patience with others. Owns the connection to the host, the accelerator and its dma-bufs.
 
 The data dma-buf holds the largest size of the experiment twice, for a stream that sends and receives at once.
 """
@@ -16,6 +16,7 @@ from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from workloads.experiment.records import ExperimentConfig, RankPlace
+from workloads.progress import Progress
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
 RECEIVE_BYTES = 64 << 20  # udmabuf's default limit, and what the kernel's ncdevmem stays under
@@ -31,6 +32,7 @@ class Machine:
         self.config = config
         self.runtime = runtime
         self.host = Host(place.channel, runtime=runtime)
+        self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
         self.accelerator = Accelerator(self.ledger, self.host.turn)
         self.data = self.accelerator.alloc(_rounded(2 * max(config.sizes_bytes)))
@@ -48,6 +50,7 @@ class Machine:
     def close(self) -> None:
         self.host.close()
         self.accelerator.close()
+        self.progress.close()
 
 
 def _rounded(size: int) -> int:

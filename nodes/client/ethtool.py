@@ -67,6 +67,13 @@ class Ethtool(Family):
         """Table and key of the NIC itself, or with {"context": n} those of RSS context n."""
         return dict(self.do("rss-get", attributes))
 
+    def rss_restoring(self) -> Attributes:
+        """What makes rss_set restore the table that the NIC has now. The default table stays the default: it
+        follows the number of queues, and does not keep `ethtool -L` from reducing it."""
+        table, queues = self.rss_get()["indir"], self.rx_queue_count()
+        is_default = table == [at % queues for at in range(len(table))]  # ethtool_rxfh_indir_default
+        return {"indir": [] if is_default else table}
+
     def rss_set(self, attributes: Attributes) -> None:
         """{"equal": n} spreads over the first n queues, {"indir": [...]} sets the table, {"hkey": hex} sets
         the key; with {"context": n} those of RSS context n."""

@@ -1,5 +1,5 @@
 """The options of the program ethtool, answered by a host's ethtool family: -l -L -g -G -k -K -n -N -x -X -S,
--i -c -a, and none.
+-i -c -a, none, and --json before -l -g -k -x.
 
 In: a Host, and the command line behind the host's name. Out: the text that ethtool would print, or a refusal.
 Owns nothing. The interface's name may follow the option, as in ethtool; without it the option is about the
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from nodes.client import ethtool_json as as_json
 from nodes.client import ethtool_show as show
 from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host
@@ -27,6 +29,7 @@ _LONG = {
 }  # fmt: skip
 _SPLIT = {"auto": "unknown", "on": "enabled", "off": "disabled"}
 _ON = {"on": True, "off": False}
+_NUMBERS = {"src-port": 0xFFFF, "dst-port": 0xFFFF, "l4proto": 0xFF}  # fields of a rule: all their bits
 
 
 class EthtoolUsage(ValueError):
@@ -78,6 +81,8 @@ def run(host: Host, argv: list[str]) -> str:
     if not argv:
         raise EthtoolUsage(f"what to do is missing; give one of {' '.join(_ACTS)}")
     option, *rest = argv
+    if option == "--json":
+        return _json(host, rest)
     act = _ACTS.get(_LONG.get(option, option))
     if act is None and not option.startswith("-") and not rest:
         return show.settings(_named(host, option).ifname)
@@ -88,6 +93,18 @@ def run(host: Host, argv: list[str]) -> str:
     if words:
         raise EthtoolUsage(f"{words.peek()!r} is one word too many after {option}; leave it out")
     return text
+
+
+def _json(host: Host, argv: list[str]) -> str:
+    """What ethtool --json prints: a list with an object for the NIC."""
+    if not argv or _LONG.get(argv[0], argv[0]) not in _JSON:
+        raise EthtoolUsage(f"--json goes with {', '.join(_JSON)}; give one of them behind it")
+    words = _Words(argv[1:])
+    nic = _nic(host, words)
+    shown = _JSON[_LONG.get(argv[0], argv[0])](nic, words)
+    if words:
+        raise EthtoolUsage(f"{words.peek()!r} is one word too many after {argv[0]}; leave it out")
+    return json.dumps([{"ifname": nic.ifname, **shown}], indent=4)
 
 
 def _nic(host: Host, words: _Words) -> _Nic:
@@ -188,7 +205,7 @@ def _set_rules(nic: _Nic, words: _Words) -> str:
         return ""
     if verb != "flow-type":
         raise EthtoolUsage(f"-N takes flow-type or delete, not {verb!r}; begin with one of them")
-    rule: Attributes = {"flow-type": words.choice("flow-type", {"tcp4": "tcp4", "tcp6": "tcp6"})}
+    rule: Attributes = {"flow-type": words.choice("flow-type", {each: each for each in show.FLOW_TYPES})}
     while words:
         _rule_field(words, rule)
     if "queue" not in rule and "context" not in rule:
@@ -203,17 +220,17 @@ def _rule_field(words: _Words, rule: Attributes) -> None:
         if words.peek() == "m":
             words.word("m")
             rule[f"{name}-mask"] = _inverted(words.word("a mask"))
-    elif name in ("src-port", "dst-port"):
+    elif name in _NUMBERS:
         rule[name] = words.number(name)
         if words.peek() == "m":
             words.word("m")
-            rule[f"{name}-mask"] = 0xFFFF ^ words.number("a mask")
+            rule[f"{name}-mask"] = _NUMBERS[name] ^ words.number("a mask")
     elif name in ("action", "queue"):
         rule["queue"] = words.number(name)
     elif name in ("context", "loc"):
         rule["location" if name == "loc" else name] = words.number(name)
     else:
-        known = "src-ip, dst-ip, src-port, dst-port, m, action, queue, context, loc"
+        known = "src-ip, dst-ip, src-port, dst-port, l4proto, m, action, queue, context, loc"
         raise EthtoolUsage(f"field {name!r} is not known; choose from {known}")
 
 
@@ -312,4 +329,11 @@ _ACTS: dict[str, Callable[[_Nic, _Words], str]] = {
     "-i": _show_driver,
     "-c": _not_supported,
     "-a": _not_supported,
+}
+
+_JSON: dict[str, Callable[[_Nic, _Words], Attributes]] = {
+    "-l": lambda nic, _: as_json.channels(nic.ethtool.channels_get()),
+    "-g": lambda nic, _: as_json.rings(nic.ethtool.rings_get()),
+    "-k": lambda nic, _: as_json.features(nic.ethtool.features_get()),
+    "-x": lambda nic, words: as_json.rss(nic.ethtool.rss_get(_context(words))),
 }

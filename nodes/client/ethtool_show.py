@@ -21,8 +21,10 @@ FEATURES = (
     ("receive-hashing", "rxhash", ("rx-hashing",)),
     ("rx-gro-hw", "rx-gro-hw", ("rx-gro-hw",)),
 )
-_SUBTITLED = ("tx-checksumming", "scatter-gather", "tcp-segmentation-offload")
-_SPLIT = {"unknown": "n/a", "disabled": "off", "enabled": "on"}
+# -N's flow types, as -n calls them
+FLOW_TYPES = {"tcp4": "TCP over IPv4", "tcp6": "TCP over IPv6", "ip4": "Raw IPv4", "ip6": "Raw IPv6"}
+SUBTITLED = ("tx-checksumming", "scatter-gather", "tcp-segmentation-offload")
+SPLIT = {"unknown": "n/a", "disabled": "off", "enabled": "on"}
 _PER_LINE = 8
 
 
@@ -64,7 +66,7 @@ def rings(ifname: str, reply: Attributes) -> str:
     current = [
         ("RX", reply["rx"]), ("RX Mini", na), ("RX Jumbo", na), ("TX", reply["tx"]),
         ("RX Buf Len", reply["rx-buf-len"]), ("CQE Size", na), ("TX Push", "off"), ("RX Push", "off"),
-        ("TX push buff len", na), ("TCP data split", _SPLIT[reply["tcp-data-split"]]),
+        ("TX push buff len", na), ("TCP data split", SPLIT[reply["tcp-data-split"]]),
         ("HDS thresh", reply.get("hds-thresh", na)),
     ]  # fmt: skip
     lines = [f"Ring parameters for {ifname}:"]
@@ -79,7 +81,7 @@ def features(ifname: str, reply: Attributes) -> str:
     for title, _, names in FEATURES:
         words = [_state(name, reply) for name in names]
         lines.append(f"{title}: {words[0]}")
-        if title in _SUBTITLED:
+        if title in SUBTITLED:
             lines += [f"\t{name}: {word}" for name, word in zip(names, words, strict=True)]
     return _text(lines)
 
@@ -116,12 +118,17 @@ def rule(reply: Attributes) -> str:
 
 
 def _rule(reply: Attributes) -> list[str]:
-    ipv6 = reply.get("flow-type", "tcp4") == "tcp6"
-    lines = [f"Filter: {reply['location']}", f"\tRule Type: TCP over IPv{6 if ipv6 else 4}"]
-    addresses, ports = (("Src", "src-ip"), ("Dest", "dst-ip")), (("Src", "src-port"), ("Dest", "dst-port"))
+    kind = reply.get("flow-type", "tcp4")
+    ipv6 = kind.endswith("6")
+    lines = [f"Filter: {reply['location']}", f"\tRule Type: {FLOW_TYPES[kind]}"]
+    addresses = (("Src", "src-ip"), ("Dest", "dst-ip"))
     lines += [f"\t{_address(title, reply, key, ipv6)}" for title, key in addresses]
     lines.append(f"\t{'Traffic Class' if ipv6 else 'TOS'}: 0x0 mask: 0xff")
-    lines += [f"\t{_port(title, reply, key)}" for title, key in ports]
+    if kind.startswith("ip"):
+        lines += [f"\t{_number('Protocol', reply, 'l4proto', 0xFF)}", "\tL4 bytes: 0x0 mask: 0xffffffff"]
+    else:
+        ports = (("Src port", "src-port"), ("Dest port", "dst-port"))
+        lines += [f"\t{_number(title, reply, key, 0xFFFF)}" for title, key in ports]
     if "context" in reply:
         lines.append(f"\tRSS Context ID: {reply['context']}")
     queue = reply.get("queue", 0)
@@ -138,9 +145,9 @@ def _address(title: str, reply: Attributes, key: str, ipv6: bool) -> str:
     return f"{title} IP addr: {kind(reply.get(key, 0))} mask: {kind(everything ^ compared)}"
 
 
-def _port(title: str, reply: Attributes, key: str) -> str:
-    compared = reply.get(f"{key}-mask", 0xFFFF) if key in reply else 0
-    return f"{title} port: {reply.get(key, 0)} mask: 0x{0xFFFF ^ compared:x}"
+def _number(title: str, reply: Attributes, key: str, bits: int) -> str:
+    compared = reply.get(f"{key}-mask", bits) if key in reply else 0
+    return f"{title}: {reply.get(key, 0)} mask: 0x{bits ^ compared:x}"
 
 
 def _tabbed(name: str, column: int, value: object) -> str:

@@ -1,8 +1,8 @@
 """What ncdevmem changes in a NIC, and how it restores the NIC.
 
 In: queues to keep free, a rule. Out: header split, RSS and steering as device memory needs them. When the
-caller's stack ends, they are as the kernel's tool leaves them: the rule deleted, RSS at its default, the
-rings as they were. Owns the callbacks on that stack.
+caller's stack ends, they are as they were. (The kernel's tool leaves RSS at its default, and no rules.) Owns
+the callbacks on that stack.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 
 from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host, HostError
@@ -46,7 +47,8 @@ class NicConfiguration:
         with uninterrupted():
             self._undo("header split", lambda ethtool: ethtool.rings_set(before))
             self.split_headers(True)
-            self._undo("RSS", lambda ethtool: ethtool.rss_set({"indir": []}))
+            table = self._ethtool.rss_restoring()
+            self._undo("RSS", lambda ethtool: ethtool.rss_set(table))
             self._ethtool.rss_set({"equal": first})
 
     def split_headers(self, on: bool) -> None:
@@ -57,18 +59,19 @@ class NicConfiguration:
         print(f"TCP header split: {'on' if on else 'off'}", file=sys.stderr, flush=True)
 
     def steer(self, rule: Attributes) -> None:
-        """Make `rule` the only rule. The rules before it are not restored; the kernel's tool does not
-        either."""
+        """Make `rule` the only rule, for as long as the stack lasts."""
         for other in self._ethtool.ntuple_get():
-            self._ethtool.ntuple_delete({"location": other["location"]})
+            with uninterrupted():
+                self._undo("a rule", partial(Ethtool.ntuple_insert, attributes=other))
+                self._ethtool.ntuple_delete({"location": other["location"]})
         with uninterrupted():
             location = self._ethtool.ntuple_insert(rule)
             self._undo("steering", lambda ethtool: ethtool.ntuple_delete(location))
 
-    def _undo(self, what: str, change: Callable[[Ethtool], None]) -> None:
+    def _undo(self, what: str, change: Callable[[Ethtool], object]) -> None:
         self._stack.callback(self._restore, what, change)
 
-    def _restore(self, what: str, change: Callable[[Ethtool], None]) -> None:
+    def _restore(self, what: str, change: Callable[[Ethtool], object]) -> None:
         """Uses a new channel: a signal may have interrupted a call on the first one."""
         try:
             with uninterrupted(), closing(Host(self._channel)) as host:

@@ -15,6 +15,8 @@ from nodes.kernel_version import KernelVersion
 from nodes.nic.net_device import NAPI_ID_MIN, NetDevice
 from nodes.uapi.netlink import Header
 
+LOOPBACK_IFINDEX, LOOPBACK_NAME = 1, "lo"  # of every network namespace (include/net/net_namespace.h)
+
 
 class Devices(Mapping[int, NetDevice]):
     """Every device of a host by its ifindex; iterates in ifindex order."""
@@ -51,9 +53,12 @@ class Devices(Mapping[int, NetDevice]):
     # --- the netdev family: by ifindex
 
     def find(self, ifindex: int) -> NetDevice:
-        """Raises NetlinkError ENODEV when no device has `ifindex`."""
+        """Raises NetlinkError ENODEV when no device has `ifindex`, EOPNOTSUPP for the loopback device, whose
+        driver has none of what is asked of NICs."""
         device = self._devices.get(ifindex)
         if device is None:
+            if ifindex == LOOPBACK_IFINDEX:
+                raise NetlinkError(errno.EOPNOTSUPP, f"{LOOPBACK_NAME} does not support this", "ifindex")
             have = "has" if len(self) == 1 else "have"
             theirs = ", ".join(map(str, self))
             text = f"no device has ifindex {ifindex}, this host's {have} {theirs}"
@@ -85,6 +90,8 @@ class Devices(Mapping[int, NetDevice]):
 
     def _named(self, header: Header) -> NetDevice | None:
         """None when the header has neither index nor name. Texts and errnos are the kernel's."""
+        if header.dev_index == LOOPBACK_IFINDEX not in self._devices or header.dev_name == LOOPBACK_NAME:
+            raise NetlinkError(errno.EOPNOTSUPP, f"{LOOPBACK_NAME} does not support this")
         if header.dev_index is not None:
             device = self._devices.get(header.dev_index)
             if device is None:

@@ -25,6 +25,7 @@ from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.netmem.binding import Binding, RxBinding, TxBinding
 from nodes.netmem.memory_provider import DmabufNetIovs, FreelistNetIovs
+from nodes.netmem.page_pool import PagePool
 from nodes.nic.net_device import NetDevice
 from nodes.nic.rings import TcpDataSplit
 from nodes.nic.rx_queue import RxQueue
@@ -124,6 +125,25 @@ class Netdev:
             if rxq.pool.provider.dmabuf_id == binding.dmabuf_id:
                 device.restart_queue(rxq, device.host_pool())
         binding.unbind()
+
+    # --- the device is closed and opened
+
+    def set_link(self, ifindex: int, up: bool) -> None:
+        """IFF_UP has changed. The page pools end with ndo_stop, and drain. The bindings stay: mp_params of
+        the queues do, so that ndo_open makes page pools of the same memory providers."""
+        device = self.devices[ifindex]
+        if up:
+            device.open()
+        elif device.up:
+            for rxq in device.rx_queues:
+                device.restart_queue(rxq, self._pool_again(device, rxq))
+            device.stop()
+
+    def _pool_again(self, device: NetDevice, rxq: RxQueue) -> PagePool:
+        binding = self._bindings.get(rxq.pool.provider.dmabuf_id)
+        if isinstance(binding, RxBinding):
+            return binding.page_pool(rxq.ring_size, device.pool_context, device.config.nic.pools)
+        return device.host_pool()
 
     def _freed(self, binding: Binding) -> None:
         self._bindings.pop(binding.dmabuf_id, None)

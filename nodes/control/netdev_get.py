@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from nodes.control.devices import Devices
+from nodes.control.devices import LOOPBACK_IFINDEX, Devices
 from nodes.control.netlink_error import NetlinkError
 from nodes.control.policy import require
 from nodes.netmem.page_pool import PagePool
@@ -21,6 +21,9 @@ from nodes.nic.rx_queue import RxCounters, RxQueue
 from nodes.nic.tx_queue import TxCounters, TxQueue
 from nodes.uapi import netlink
 
+# The loopback device has neither a NAPI nor counters of queues. Dumps of every device leave it out: the host
+# has no such device.
+_LOOPBACK_QUEUES = [netlink.QueueInfo(0, kind, LOOPBACK_IFINDEX) for kind in ("rx", "tx")]
 _QSTATS = frozenset(netlink.Qstats.__struct_fields__)
 
 
@@ -34,24 +37,40 @@ class NetdevGet:
 
     def dev_get(self, request: netlink.IfindexOnly) -> netlink.Device:
         """EINVAL without an ifindex, ENODEV for a device that does not exist."""
-        return _device_info(self._devices.find(require(request.ifindex, "ifindex")))
+        if self._is_loopback(ifindex := require(request.ifindex, "ifindex")):
+            return netlink.Device(ifindex, (), (), ())
+        return _device_info(self._devices.find(ifindex))
 
     def dev_dump(self, _: netlink.Empty) -> list[netlink.Device]:
         return [_device_info(device) for device in self._devices.values()]
 
     def queue_get(self, request: netlink.QueueGet) -> netlink.QueueInfo:
-        """EINVAL when id, type or ifindex is missing or no queue has the id, ENODEV."""
+        """EINVAL when id, type or ifindex is missing or no queue has the id, ENODEV, ENOENT while the device
+        is down."""
         queue_id, kind = require(request.id, "id"), require(request.type, "type")
-        device = self._devices.find(require(request.ifindex, "ifindex"))
-        queues = _rx_queues(device) if kind in ("rx", 0) else _tx_queues(device)
+        is_rx, ifindex = kind in ("rx", 0), require(request.ifindex, "ifindex")
+        if self._is_loopback(ifindex):
+            queues = _LOOPBACK_QUEUES[:1] if is_rx else _LOOPBACK_QUEUES[1:]
+        else:
+            queues = self._queues_of(self._devices.find(ifindex), is_rx)
         if queue_id >= len(queues):
             text = f"there is no {queues[0].type} queue {queue_id}: there are {len(queues)}"
             raise NetlinkError(errno.EINVAL, text, "id")
         return queues[queue_id]
 
+    def _is_loopback(self, ifindex: int | None) -> bool:
+        return ifindex == LOOPBACK_IFINDEX and ifindex not in self._devices
+
+    def _queues_of(self, device: NetDevice, is_rx: bool) -> list[netlink.QueueInfo]:
+        if not device.up:
+            raise NetlinkError(errno.ENOENT, f"{device.name} is down, and has no queues")
+        return _rx_queues(device) if is_rx else _tx_queues(device)
+
     def queue_dump(self, request: netlink.IfindexOnly) -> list[netlink.QueueInfo]:
-        """ENODEV for a device that does not exist."""
-        devices = self._devices.dumped(request.ifindex)
+        """Of devices that are up. ENODEV for a device that does not exist."""
+        if self._is_loopback(request.ifindex):
+            return _LOOPBACK_QUEUES
+        devices = self._up(request.ifindex)
         return [queue for device in devices for queue in (*_rx_queues(device), *_tx_queues(device))]
 
     def napi_get(self, request: netlink.NapiGet) -> netlink.NapiInfo:
@@ -66,9 +85,14 @@ class NetdevGet:
         """Of each device the highest id first, as in the kernel. ENODEV for a device that does not exist."""
         return [
             _napi_info(device, rxq.id)
-            for device in self._devices.dumped(request.ifindex)
+            for device in self._up(request.ifindex)
             for rxq in reversed(device.rx_queues)
         ]
+
+    def _up(self, ifindex: int | None) -> list[NetDevice]:
+        if self._is_loopback(ifindex):
+            return []
+        return [device for device in self._devices.dumped(ifindex) if device.up]
 
     # --- page pools
 
@@ -94,7 +118,7 @@ class NetdevGet:
 
     def _pools(self) -> Iterator[tuple[NetDevice, PagePool]]:
         for device in self._devices.values():
-            yield from ((device, rxq.pool) for rxq in device.rx_queues)
+            yield from ((device, rxq.pool) for rxq in device.rx_queues if device.up)
             yield from ((device, pool) for pool in device.detached_pools if pool.inflight)
 
     def _pool(self, wanted: int, attribute: str) -> tuple[NetDevice, PagePool]:
@@ -106,11 +130,11 @@ class NetdevGet:
     # --- counters
 
     def qstats_dump(self, request: netlink.QstatsGet) -> list[netlink.Qstats]:
-        """With scope "queue" a record for each queue in use, else one for each device, whose sums include the
-        queues that are not in use. ENODEV for a device that does not exist."""
+        """With scope "queue" a record for each queue in use of the devices that are up, else one for each
+        device, whose sums include the queues that are not in use. ENODEV for a device that does not exist."""
         devices = self._devices.dumped(request.ifindex)
         if request.scope:
-            return [row for device in devices for row in _queue_stats(device)]
+            return [row for device in devices if device.up for row in _queue_stats(device)]
         return [_device_stats(device) for device in devices]
 
 

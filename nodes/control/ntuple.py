@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from typing import Literal
 
 from nodes.control.devices import header_of
 from nodes.control.netlink_error import NetlinkError
@@ -19,7 +18,8 @@ from nodes.nic.net_device import NetDevice
 from nodes.uapi import netlink
 
 FEATURE = "rx-ntuple-filter"
-_BYTES: dict[str, int] = {"tcp4": 4, "tcp6": 16}
+_BYTES: dict[str, int] = {"tcp4": 4, "tcp6": 16, "ip4": 4, "ip6": 16}
+_OF_TCP, _OF_IP = ("src_port", "dst_port"), ("l4proto",)  # beside the addresses
 _FAMILIES = {4: ipaddress.IPv4Address, 16: ipaddress.IPv6Address}
 
 
@@ -79,45 +79,55 @@ def _find(device: NetDevice, request: netlink.Location) -> tuple[int, NtupleRule
 
 
 def _rule_of(request: netlink.Ntuple) -> NtupleRule:
-    """EINVAL for an address of another IP version or none, and for a mask without its field."""
-    n = _BYTES[request.flow_type]
-    for field in ("src_ip", "dst_ip", "src_port", "dst_port"):
+    """EINVAL for an address of another IP version or none, for a mask without its field, and for a field that
+    the flow type does not have (ethtool_rx_flow_spec's union)."""
+    n, any_protocol = _BYTES[request.flow_type], request.flow_type.startswith("ip")
+    for field in ("src_ip", "dst_ip", *_OF_TCP, *_OF_IP):
+        name = field.replace("_", "-")
         if getattr(request, f"{field}_mask") is not None and getattr(request, field) is None:
-            name = field.replace("_", "-")
             raise NetlinkError(errno.EINVAL, f"{name}-mask is given without {name}", f"{name}-mask")
+        if field in (_OF_TCP if any_protocol else _OF_IP) and getattr(request, field) is not None:
+            raise NetlinkError(errno.EINVAL, f"flow-type {request.flow_type} has no {name}", name)
     return NtupleRule(
-        request.queue or 0,
-        _number(request.src_ip, n, "src-ip"),
-        _number(request.dst_ip, n, "dst-ip"),
-        request.src_port,
-        request.dst_port,
-        _number(request.src_ip_mask, n, "src-ip-mask"),
-        _number(request.dst_ip_mask, n, "dst-ip-mask"),
-        request.src_port_mask,
-        request.dst_port_mask,
-        n,
-        request.context or 0,
+        queue=request.queue or 0,
+        src_ip=_number(request.src_ip, n, "src-ip"),
+        dst_ip=_number(request.dst_ip, n, "dst-ip"),
+        src_port=request.src_port,
+        dst_port=request.dst_port,
+        src_ip_mask=_number(request.src_ip_mask, n, "src-ip-mask"),
+        dst_ip_mask=_number(request.dst_ip_mask, n, "dst-ip-mask"),
+        src_port_mask=request.src_port_mask,
+        dst_port_mask=request.dst_port_mask,
+        address_bytes=n,
+        context=request.context or 0,
+        any_protocol=any_protocol,
+        protocol=request.l4proto,
+        protocol_mask=request.l4proto_mask,
     )
 
 
 def _record_of(device: NetDevice, location: int, rule: NtupleRule) -> netlink.Ntuple:
     """The rule as ntuple_insert was given it."""
     n = rule.address_bytes
-    flow_type: Literal["tcp4", "tcp6"] = "tcp4" if n == 4 else "tcp6"
+    flow_type: netlink.FlowType = "tcp4" if n == 4 else "tcp6"
+    if rule.any_protocol:
+        flow_type = "ip4" if n == 4 else "ip6"
     return netlink.Ntuple(
         header_of(device),
         flow_type,
-        _text(rule.src_ip, n),
-        _text(rule.src_ip_mask, n),
-        _text(rule.dst_ip, n),
-        _text(rule.dst_ip_mask, n),
-        rule.src_port,
-        rule.src_port_mask,
-        rule.dst_port,
-        rule.dst_port_mask,
-        None if rule.context else rule.queue,
-        rule.context or None,
-        location,
+        src_ip=_text(rule.src_ip, n),
+        src_ip_mask=_text(rule.src_ip_mask, n),
+        dst_ip=_text(rule.dst_ip, n),
+        dst_ip_mask=_text(rule.dst_ip_mask, n),
+        src_port=rule.src_port,
+        src_port_mask=rule.src_port_mask,
+        dst_port=rule.dst_port,
+        dst_port_mask=rule.dst_port_mask,
+        l4proto=rule.protocol,
+        l4proto_mask=rule.protocol_mask,
+        queue=None if rule.context else rule.queue,
+        context=rule.context or None,
+        location=location,
     )
 
 

@@ -19,6 +19,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from nodes.endpoint.interface import InterfaceError, claim, mtu
+from nodes.endpoint.link_monitor import LinkMonitor
 from nodes.endpoint.loop import AddressInUse, Loop
 from nodes.endpoint.options import parse
 from nodes.endpoint.platform import LinuxPlatform
@@ -73,7 +74,9 @@ def run(config: HostConfig) -> None:
         host.calls = sessions = Sessions(host, LinuxPlatform(bus))
         fds = {wire.fileno(): at.ifindex for wire, at in zip(sockets, wires, strict=True)}
         recordings = Recordings(files) if files else None
-        Loop(host, sessions, fds, listener, bus, recordings).run(probe=config.dad)
+        links = LinkMonitor({nic.interface: at.ifindex for nic, at in zip(config.nics, wires, strict=True)})
+        stack.callback(links.close)
+        Loop(host, sessions, fds, listener, bus, recordings, links).run(probe=config.dad)
 
 
 def _open_wire(nic: NicConfig, stack: ExitStack) -> AfPacket:

@@ -1,8 +1,9 @@
 """The endpoint's loop: the only clock, the only poll, the only sleep of the process.
 
-In: readiness of the wires, of channels and of the listening socket; timers. Out: turns of the host; calls,
-which are begun after the frames of the same round, as softirqs receive ahead of system calls. When the host
-has a memory ceiling, a turn that moved bytes through host memory ends when the memory bus has served them.
+In: readiness of the wires, of channels and of the listening socket; changes of links; timers. Out: turns of
+the host; calls, which are begun after the frames of the same round, as softirqs receive ahead of system
+calls. When the host has a memory ceiling, a turn that moved bytes through host memory ends when the memory
+bus has served them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import ExitStack, suppress
 from types import FrameType
 
 from nodes.endpoint.credentials import has_net_admin
+from nodes.endpoint.link_monitor import LinkMonitor
 from nodes.endpoint.record_file import Recordings
 from nodes.host import Host
 from nodes.machine.ceilings import MemoryBus
@@ -47,6 +49,7 @@ class Loop:
         listener: socket.socket,
         bus: MemoryBus | None,
         recordings: Recordings | None = None,
+        links: LinkMonitor | None = None,
     ) -> None:
         self._host = host
         self._table = sessions
@@ -54,6 +57,7 @@ class Loop:
         self._wires = wires
         self._bus = bus
         self._recordings = recordings
+        self._links = links
         self._listener = listener
         self._listener_fd = listener.fileno()
         self._poll = select.epoll()
@@ -65,6 +69,9 @@ class Loop:
         for fd in wires:
             self._watch(fd, select.EPOLLIN)
         self._watch(self._listener_fd, select.EPOLLIN)
+        if links is not None:
+            self._watch(links.fileno(), select.EPOLLIN)
+            self._follow(links)
 
     def run(self, probe: bool) -> None:
         """Until SIGTERM or SIGINT. `probe`: ask whether another host has our addresses; AddressInUse if
@@ -96,6 +103,8 @@ class Loop:
         calls that arrived beside the frames, packets out. Returns when the next turn is due."""
         clock, wires = time.monotonic, self._wires
         ready = self._ready(wait_s)
+        if self._links is not None and any(fd == self._links.fileno() for fd, _ in ready):
+            self._follow(self._links)
         readable = [wires[fd] for fd, _ in ready if fd in wires]
         self._host.receive(clock(), readable)
         for fd, events in ready:
@@ -111,6 +120,10 @@ class Loop:
         self._refresh()
         self._stall()
         return next_turn
+
+    def _follow(self, links: LinkMonitor) -> None:
+        for ifindex, up in links.changes():
+            self._host.netdev.set_link(ifindex, up)
 
     def _ready(self, wait_s: float) -> list[tuple[int, int]]:
         """What the poll reports. Pacers and impairments need microseconds, and epoll counts milliseconds: for

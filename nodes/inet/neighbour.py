@@ -29,12 +29,13 @@ RANDOMISE_S = 300.0  # how often the time is chosen anew
 DELAY_PROBE_S = 5.0  # delay_first_probe_time
 LOCK_S = 1.0  # locktime: so long after a change no other MAC is believed
 QUEUE_MAX = 101  # skbs waiting for one address (unres_qlen's default)
-CACHE_MAX = 1024  # addresses known (gc_thresh3), and as many asked for
+CACHE_MAX = 1024  # addresses known (gc_thresh3), as many asked for, and as many in NUD_FAILED
+FAILED_S = 60.0  # gc_stale_time: so long a late answer is still taken
 
 
 class Nud(Enum):
-    """The states of an address whose MAC is known. NUD_INCOMPLETE has a class of its own; an entry in
-    NUD_FAILED is forgotten."""
+    """The states of an address whose MAC is known. NUD_INCOMPLETE has a class of its own; of an entry in
+    NUD_FAILED only the time is kept."""
 
     REACHABLE = auto()
     STALE = auto()
@@ -96,6 +97,7 @@ class Neighbours:
         self._usable: dict[int, bytes] = {}  # of the entries that are not STALE
         self._entries: dict[int, Entry] = {}  # the least recently used first
         self._incomplete: dict[int, _Incomplete] = {}
+        self._failed: dict[int, float] = {}  # since when an address has not answered, the oldest first
         self._due = inf  # no later than the first timer
 
     def mac_of(self, address: int) -> bytes | None:
@@ -107,8 +109,8 @@ class Neighbours:
         return self._entries.get(address)
 
     def concerns(self, address: int) -> bool:
-        """Whether `address` is known, or was asked for."""
-        return address in self._entries or address in self._incomplete
+        """Whether `address` is known, or was asked for, though it may have answered too late."""
+        return address in self._entries or address in self._incomplete or address in self._failed
 
     def resolve(self, address: int, skb: Skb, now: float) -> None:
         """Send `skb` to a STALE neighbour, whose MAC is to be confirmed from now on, or keep it until
@@ -138,6 +140,9 @@ class Neighbours:
         entry = self._entries.get(address)
         if entry is None:
             entry = self._insert(address, mac, now)
+            is_late = now < self._failed.pop(address, -inf) + FAILED_S
+            if asked is None and is_late and answer:
+                self._set_state(address, entry, Nud.REACHABLE, now)
             if asked is not None:
                 self._set_state(address, entry, Nud.REACHABLE if answer else Nud.DELAY, now)
                 self._arm()
@@ -226,15 +231,25 @@ class Neighbours:
             self._set_state(address, entry, Nud.PROBE, now)
         if entry.probes >= SOLICITATIONS:
             del self._entries[address], self._usable[address]
+            self._fail(address, now)
             return
         entry.probes += 1
         entry.due = now + SOLICIT_S
         self._ask(address, entry.mac)
 
+    def _fail(self, address: int, now: float) -> None:
+        """NUD_FAILED. Entries that are too old go, and the oldest ones at the limit."""
+        failed = self._failed
+        failed.pop(address, None)
+        failed[address] = now
+        while now >= (oldest := next(iter(failed.values()))) + FAILED_S or len(failed) > CACHE_MAX:
+            del failed[next(each for each, since in failed.items() if since == oldest)]
+
     def _ask_again(self, address: int, asked: _Incomplete, now: float) -> None:
         """Ask again; after the last question the skbs that waited are lost."""
         if asked.asked >= SOLICITATIONS:
             del self._incomplete[address]
+            self._fail(address, now)
             for skb in asked.waiting:
                 self._unreachable(skb, now)
             asked.drop()

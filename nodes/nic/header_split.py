@@ -26,7 +26,8 @@ _L4_START_V6 = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
 class Parsed:
     """`header_bytes`: length of all headers; 0: the frame cannot be split. `frame_bytes`: without the padding
     of short Ethernet frames. `flow`: source address, destination address, source port, destination port as
-    bytes of the frame; without ports if it is not TCP, b'' if it is not IP. `l4_start`: where TCP begins."""
+    bytes of the frame; addresses and protocol if the ports of TCP are not to be found, b'' if it is not IP.
+    `l4_start`: where TCP begins."""
 
     header_bytes: int
     frame_bytes: int
@@ -54,7 +55,7 @@ def parse(head: memoryview, length: int) -> Parsed:
     frame_bytes = ethernet.HEADER_BYTES + total if total else length
     flow = bytes(head[26:34])
     if protocol != ipv4.TCP or fragment & _FRAGMENT_MASK or frame_bytes > length:
-        return Parsed(0, length, flow)
+        return Parsed(0, length, flow + bytes((protocol,)))
     return _parse_tcp(head, l4_start, Parsed(0, frame_bytes, flow), length)
 
 
@@ -70,7 +71,7 @@ def _parse_ipv6(head: memoryview, length: int) -> Parsed:
         protocol, l4_start = head[l4_start] if size else protocol, l4_start + size
     flow, frame_bytes = bytes(head[22:54]), _L4_START_V6 + payload_bytes
     if protocol != ip.TCP or frame_bytes > length:
-        return Parsed(0, length, flow)
+        return Parsed(0, length, flow + bytes((protocol,)))
     return _parse_tcp(head, l4_start, Parsed(0, frame_bytes, flow), length)
 
 
@@ -80,7 +81,7 @@ def _parse_tcp(head: memoryview, l4_start: int, parsed: Parsed, length: int) -> 
     readable = min(parsed.frame_bytes, len(head))
     data_offset = (head[l4_start + 12] >> 4) * 4 if l4_start + tcp.HEADER_BYTES <= readable else 0
     if data_offset < tcp.HEADER_BYTES or l4_start + data_offset > readable:
-        return Parsed(0, length, parsed.flow)
+        return Parsed(0, length, parsed.flow + bytes((ip.TCP,)))
     parsed.header_bytes = l4_start + data_offset
     parsed.flow += bytes(head[l4_start : l4_start + 4])
     parsed.l4_start = l4_start

@@ -77,6 +77,7 @@ class NetDevice:
         self.ifindex = config.ifindex
         self.netmem_tx = config.nic.netmem_tx
         self.wire = wire
+        self.up = True  # IFF_UP
         rx_buf_len = max(config.rx_buf_len, PAGE_SIZE << (config.nic.pools.order or 0))
         self.rings = Rings(rx_buf_len=rx_buf_len)
         self.steering = FlowSteering()
@@ -122,10 +123,24 @@ class NetDevice:
         if old.inflight:
             self.detached_pools[old] = self._boottime()
 
+    def open(self) -> None:
+        """ndo_open: the queues work again, with the page pools that they have."""
+        self.up = True
+
+    def stop(self) -> None:
+        """ndo_stop, once the queues in use have fresh page pools: packets that wait to be sent are lost, and
+        so are frames, until the device is opened again."""
+        self.up = False
+        self.tx.empty()
+        self._lose_frames()
+
     def _reset(self) -> None:
         """Reset the device: every queue loses its posted buffers, and frames on the wire are lost."""
         for rxq in self.all_rx_queues:
             rxq.empty()
+        self._lose_frames()
+
+    def _lose_frames(self) -> None:
         while self.wire.peek() is not None:
             self.wire.drop()
             self.rx_queues[0].counters.rx_hw_drops += 1
@@ -164,6 +179,9 @@ class NetDevice:
     def poll(self, budget: int) -> Iterator[Skb]:
         """Receive up to `budget` packets. The header of an skb is valid until the caller asks for the next
         skb. Payload that is released during the poll goes to the caches of the page pools, as in softirq."""
+        if not self.up:
+            self._lose_frames()
+            return
         self.napi.polling = True
         receive, overload = self.placement.receive, self._overload
         stands, emptied = overload.begin_poll(), False
@@ -232,6 +250,10 @@ class NetDevice:
         device's binding, or if the device has no netmem_tx, or if scatter-gather is off, so that the payload
         would have to be copied. As in the kernel no error is returned: sendmsg has succeeded long before.
         """
+        if not self.up:
+            self.tx.counters.tx_hw_drops += 1
+            skb.release()
+            return
         if skb.payload is not None and skb.payload.unreadable and not self._may_send(skb.payload):
             self.tx_unreadable_drops += 1
             skb.release()

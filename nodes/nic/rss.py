@@ -39,5 +39,7 @@ class Rss:
         self.table = [i % queues for i in range(TABLE_SIZE)]
 
     def queue(self, flow: bytes) -> int:
-        """The queue of `flow` (header_split.Parsed). b'' has no hash: the table's first entry decides."""
-        return self.table[toeplitz(self.key, flow) % len(self.table)] if flow else self.table[0]
+        """The queue of `flow` (header_split.Parsed), by its addresses and ports. b'' has no hash: the table's
+        first entry decides."""
+        hashed = flow[: len(flow) & ~3]  # without the protocol
+        return self.table[toeplitz(self.key, hashed) % len(self.table)] if flow else self.table[0]

@@ -57,6 +57,13 @@ class TxQueue:
             self.counters.tx_stop += not self._waiting
             self._waiting.append((skb, offload))
 
+    def empty(self) -> None:
+        """The packets that wait are lost."""
+        for skb, _ in self._waiting:
+            skb.release()
+        self.counters.tx_hw_drops += len(self._waiting)
+        self._waiting.clear()
+
     def kick(self) -> None:
         """The wire is writable again: send the packets that wait."""
         while self._waiting and self._send(*self._waiting[0]):

@@ -18,6 +18,8 @@ U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
 Id = Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)]
 Ifindex = Annotated[int, msgspec.Meta(ge=1, le=0x7FFFFFFF)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+Protocol = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
+FlowType = Literal["tcp4", "tcp6", "ip4", "ip6"]
 # Enumerations: by name, or by the number that the kernel gives the name
 QueueType = Literal["rx", "tx"] | Annotated[int, msgspec.Meta(ge=0, le=1)]
 Split = Literal["unknown", "disabled", "enabled"] | Annotated[int, msgspec.Meta(ge=0, le=2)]
@@ -87,7 +89,7 @@ class QueueInfo(Attributes, frozen=True):
     id: int
     type: str
     ifindex: int
-    napi_id: int
+    napi_id: int | None = None
     dmabuf: int | None = None
 
 
@@ -271,11 +273,12 @@ class Rss(HeaderOnly, frozen=True):
 
 
 class Ntuple(HeaderOnly, frozen=True):
-    """One rule; an absent field matches everything. Addresses are text. Of a field with a mask only the bits
+    """One rule, for TCP (tcp4, tcp6) by addresses and ports, or for IP (ip4, ip6) by addresses and protocol;
+    an absent field matches everything. Addresses are text. Of a field with a mask only the bits
     that are set in the mask are compared. `queue` -1 drops the packet; with `context` that RSS context
     chooses the queue. `location`: the rule's place in the table; absent: the lowest that is free."""
 
-    flow_type: Literal["tcp4", "tcp6"] = "tcp4"
+    flow_type: FlowType = "tcp4"
     src_ip: str | None = None
     src_ip_mask: str | None = None
     dst_ip: str | None = None
@@ -284,6 +287,8 @@ class Ntuple(HeaderOnly, frozen=True):
     src_port_mask: Port | None = None
     dst_port: Port | None = None
     dst_port_mask: Port | None = None
+    l4proto: Protocol | None = None
+    l4proto_mask: Protocol | None = None
     queue: Annotated[int, msgspec.Meta(ge=-1, le=0xFFFFFFFF)] | None = None
     context: U32 | None = None
     location: U32 | None = None

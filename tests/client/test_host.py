@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from commands import network
+from commands import endpoints
 from nodes.client.host import Host, HostError
+from nodes.host_config import HostConfig, NicConfig
 
 
 @pytest.fixture
@@ -46,16 +47,17 @@ def test_an_endpoint_that_ends_instead_of_answering_is_named(listener: socket.so
 def test_waiting_for_a_host_ends_with_its_name_or_when_the_run_has_to(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "_READY_S", 0.2)
-    monkeypatch.setattr(network, "_HELLO_S", 0.05)
-    hosts = (network.StartedHost("h7", listener.getsockname()),)
+    monkeypatch.setattr(endpoints, "_READY_S", 0.2)
+    monkeypatch.setattr(endpoints, "_HELLO_S", 0.05)
+    nic = NicConfig(interface="h7-eth0", address="10.0.1.7/16")
+    host = HostConfig(nics=(nic,), channel=listener.getsockname(), name="h7")
     looks: list[int] = []
     with pytest.raises(HostError, match=r"^host h7 was not ready in 0\.2 s: the endpoint at .* has not"):
-        network._wait_ready(hosts, lambda: looks.append(1))
+        endpoints._wait_ready(host, lambda: looks.append(1))
     assert len(looks) > 1
 
     def stopped() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        network._wait_ready(hosts, stopped)
+        endpoints._wait_ready(host, stopped)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.results_error import ResultsError
-from commands.measure import _analysed
+from commands.measure import _analysed, _shown
 from tests.analysis.synthetic import MIB, Made, write_samples
 from workloads.collective import CollectiveOptions
 from workloads.experiment.manifest import ManifestFile
@@ -54,3 +54,17 @@ def test_a_run_whose_rows_cannot_be_read_is_not_complete(tmp_path: Path, measure
     with pytest.raises(ResultsError):
         _analysed(tmp_path / "run", measured)
     assert recorded(tmp_path)["status"] == "failed"
+
+
+def test_the_report_is_named_from_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "results/it/report.html"
+    monkeypatch.chdir(tmp_path)
+    assert str(_shown(report)) == "results/it/report.html"
+    assert _shown(Path("results/report.html")) == Path("results/report.html")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert _shown(report) == report
+    (tmp_path / "elsewhere").rmdir()
+    assert _shown(report) == report

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from commands import down, respawn
+from commands import list as list_command
 from commands.place import Place
 from commands.running import CHANNEL_VARIABLE, RunningError, find_host, find_run
 from topologies.mininet.inventory import Inventory
@@ -45,3 +48,32 @@ def test_without_a_run_the_state_directory_is_named(state: Path) -> None:
 def test_runs_that_start_in_one_second_have_names_of_their_own() -> None:
     assert Place().run_directory("up-20261129-200000").name == f"up-20261129-200000-{os.getpid()}"
     assert Place(run_id="mine").run_directory("up-20261129-200000").name == "mine"
+
+
+def test_a_run_that_measures_is_neither_taken_down_nor_respawned() -> None:
+    with ExitStack() as stack:
+        inventory = stack.enter_context(Inventory.create("a"))
+        inventory.add_host("h1", Path("/a/h1.sock"), os.getpid())
+        with pytest.raises(RunningError, match=r"^run a is measuring; let it finish, .* with --run$"):
+            down._take_down(None)
+        with pytest.raises(RunningError, match=r"^run a is measuring, and ends with each of its hosts$"):
+            respawn.command("h1")
+    with ExitStack() as stack:
+        inventory = stack.enter_context(Inventory.create("b", standing=True))
+        inventory.add_host("h1", Path("/b/h1.sock"), os.getpid())
+        with pytest.raises(RunningError, match="has no host 'h2'; choose from h1"):
+            respawn.command("h2")
+
+
+def test_list_shows_runs_and_which_of_their_hosts_are_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ExitStack() as stack:
+        inventory = stack.enter_context(Inventory.create("a"))
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        listening.bind(str(tmp_path / "h1.sock"))
+        listening.listen()
+        for name in ("h1", "h2"):
+            inventory.add_host(name, tmp_path / f"{name}.sock", os.getpid())
+        assert list_command.command() == 0
+    assert capsys.readouterr().out.endswith("in progress, with their hosts)\n  a            h1, h2 (down)\n")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+from typing import Any
 
 import pytest
 
@@ -127,6 +129,45 @@ def test_rules(host: Host, bench: Bench) -> None:
     assert sorted(bench.device.steering.rules) == [0, 1]
 
 
+RAW = """Filter: 0
+\tRule Type: Raw IPv4
+\tSrc IP addr: 10.0.0.2 mask: 0.0.0.0
+\tDest IP addr: 10.0.0.0 mask: 0.0.0.255
+\tTOS: 0x0 mask: 0xff
+\tProtocol: 6 mask: 0x0
+\tL4 bytes: 0x0 mask: 0xffffffff
+\tAction: Direct to queue 3
+
+Filter: 1
+\tRule Type: Raw IPv6
+\tSrc IP addr: :: mask: ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+\tDest IP addr: fc00::1 mask: ::
+\tTraffic Class: 0x0 mask: 0xff
+\tProtocol: 0 mask: 0xff
+\tL4 bytes: 0x0 mask: 0xffffffff
+\tAction: Drop
+"""
+
+
+def test_rules_for_ip_packets_of_any_or_of_one_protocol(host: Host, bench: Bench) -> None:
+    first = "-N flow-type ip4 src-ip 10.0.0.2 dst-ip 10.0.0.0 m 0.0.0.255 l4proto 6 action 3"
+    assert ethtool(host, first) == "Added rule with ID 0"
+    assert ethtool(host, "-N flow-type ip6 dst-ip fc00::1 action -1") == "Added rule with ID 1"
+    assert ethtool(host, "-n").split("\n", 3)[3] == RAW
+    assert bench.device.steering.rules[0].protocol == 6
+    for line, attribute in (
+        ("-N flow-type ip4 dst-port 7000 action 3", "dst-port"),
+        ("-N flow-type tcp4 l4proto 6 action 3", "l4proto"),
+        ("-N flow-type ip4 src-ip fc00::1 action 3", "src-ip"),
+    ):
+        with pytest.raises(OSError) as refused:
+            ethtool(host, line)
+        assert (refused.value.errno, getattr(refused.value, "attribute", "")) == (errno.EINVAL, attribute)
+    with pytest.raises(OSError) as refused:
+        ethtool(host, "-N flow-type ip4 l4proto 256 action 3")
+    assert refused.value.errno == errno.ERANGE
+
+
 def test_the_indirection_table(host: Host, bench: Bench) -> None:
     assert ethtool(host, "-X eth0 equal 7") == ""
     lines = ethtool(host, "-x eth0").splitlines()
@@ -155,9 +196,38 @@ def test_statistics(host: Host) -> None:
     assert "     rx_pp_alloc_slow_ho: 0" in lines
 
 
+def shown(host: Host, line: str) -> dict[str, Any]:
+    """The only object of the list."""
+    (nic,) = json.loads(ethtool(host, line))
+    assert nic.pop("ifname") == "eth0"
+    return dict(nic)
+
+
+def test_json_has_ethtools_keys(host: Host, bench: Bench) -> None:
+    ethtool(host, "-G rx 64 tcp-data-split on")
+    ethtool(host, "-X context new equal 2")
+    assert shown(host, "--json -l eth0") == {"rx-max": 8, "tx-max": 1, "rx": 8, "tx": 1}
+    assert shown(host, "--json --show-ring eth0") == {
+        "rx-max": 8192, "tx-max": 4096, "hds-thresh-max": 1023, "rx": 64, "tx": 1, "rx-buf-len": 4096,
+        "tcp-data-split": "on", "hds-thresh": 0, "tx-push": False, "rx-push": False,
+    }  # fmt: skip
+    features = shown(host, "--json -k")
+    assert features["rx-checksumming"] == {"active": True, "fixed": True, "requested": True}
+    assert features["tcp-segmentation-offload"] == {"active": True, "fixed": None, "requested": None}
+    assert features["tx-tcp-segmentation"] == {"active": True, "fixed": False, "requested": True}
+    assert shown(host, "--json -x eth0 context 1") == {
+        "rss-indirection-table": [0, 1] * 64,
+        "rss-hash-key": [*bench.device.rss.key],
+        "rss-hash-function": "toeplitz",
+    }
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
+        ("--json", "--json goes with -l, -g, -k, -x; give one of them"),
+        ("--json -S", "--json goes with -l, -g, -k, -x; give one of them"),
+        ("--json -g eth0 3", "'3' is one word too many after -g"),
         ("", "what to do is missing"),
         ("-Q", "option '-Q' is not known; choose from -l"),
         ("-l rx 3", "'rx' is one word too many after -l"),
@@ -169,7 +239,7 @@ def test_statistics(host: Host) -> None:
         ("-K colour on", "feature 'colour' is not known"),
         ("-K tso maybe", "tso 'maybe' is none of on, off"),
         ("-N add 3", "-N takes flow-type or delete, not 'add'"),
-        ("-N flow-type udp4", "flow-type 'udp4' is none of tcp4, tcp6"),
+        ("-N flow-type udp4", "flow-type 'udp4' is none of tcp4, tcp6, ip4, ip6"),
         ("-N flow-type tcp4 vlan 3", "field 'vlan' is not known"),
         ("-N flow-type tcp4 src-ip 1.2.3.4 m many", "mask 'many' is not an address"),
         ("-X weight 0 0", "all of them are 0"),

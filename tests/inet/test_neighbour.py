@@ -13,6 +13,7 @@ from nodes.inet.link import Link
 from nodes.inet.neighbour import (
     CACHE_MAX,
     DELAY_PROBE_S,
+    FAILED_S,
     LOCK_S,
     QUEUE_MAX,
     SOLICIT_S,
@@ -189,9 +190,7 @@ def test_after_giving_up_it_asks_anew(link: OnWire) -> None:
 
 def test_an_answer_that_was_not_asked_for_is_not_remembered(link: OnWire) -> None:
     """arp_accept 0."""
-    link.wait_for(PEER_IP, 1)
-    for now in (1.0, 2.0, 3.0):
-        link.neighbours.handle_timeout(now)
+    link.wait_for(STRANGER_IP, 1)
     link.link.arp.receive(ANSWER, 0.0)
     assert (link.sent, link.known()) == ([], None)
 
@@ -320,3 +319,40 @@ def test_questions_without_answers_are_bounded_too(link: OnWire) -> None:
             link.wire.sent.clear()
     assert first.payload is None
     assert not link.neighbours.concerns(PEER_IP)
+
+
+def test_an_answer_that_comes_too_late_is_taken(link: OnWire) -> None:
+    """On a wire whose round trip is longer than the three questions: NUD_FAILED knows that it asked."""
+    link.wait_for(PEER_IP, 1)
+    now = 0.0
+    for _ in range(SOLICITATIONS):
+        now += SOLICIT_S
+        link.neighbours.handle_timeout(now)
+    assert [packet for packet, _ in link.lost]
+    link.hear(arp.REPLY, PEER_MAC, now + 1.0)
+    entry = link.neighbours.entry(PEER_IP)
+    assert entry is not None
+    assert (entry.mac, entry.state) == (PEER_MAC, Nud.REACHABLE)
+    link.hear(arp.REPLY, STRANGER_MAC, now + 1.0, STRANGER_IP)
+    assert link.neighbours.entry(STRANGER_IP) is None, "nobody asked"
+
+
+def test_an_answer_after_a_minute_answers_nothing(link: OnWire) -> None:
+    link.wait_for(PEER_IP, 1)
+    for number in range(1, SOLICITATIONS + 1):
+        link.neighbours.handle_timeout(number * SOLICIT_S)
+    failed_at = SOLICITATIONS * SOLICIT_S
+    link.hear(arp.REPLY, PEER_MAC, failed_at + FAILED_S)
+    entry = link.neighbours.entry(PEER_IP)
+    assert entry is None or entry.state is not Nud.REACHABLE
+
+
+def test_addresses_that_do_not_answer_are_bounded_too(link: OnWire) -> None:
+    first = PEER_IP + 10
+    for begin in (first, first + CACHE_MAX):
+        for address in range(begin, begin + CACHE_MAX):
+            link.wait_for(address, 1)
+        for number in range(1, SOLICITATIONS + 1):
+            link.neighbours.handle_timeout(number * SOLICIT_S)
+    known = [a for a in range(first, first + 2 * CACHE_MAX) if link.neighbours.concerns(a)]
+    assert known == [*range(first + CACHE_MAX, first + 2 * CACHE_MAX)], "the oldest went"

@@ -11,6 +11,7 @@ from nodes.nic.header_split import Parsed
 from tests.nic.frames import OUR_IP, PEER_IP, Tcp, arp_request, fragment, icmp, udp
 
 PEEK = 182  # wire_port.PEEK_BYTES
+PROTOCOL = slice(23, 24)  # of an IPv4 frame
 FLOW = PEER_IP.to_bytes(4, "big") + OUR_IP.to_bytes(4, "big")
 PORTS = (40000).to_bytes(2, "big") + (7000).to_bytes(2, "big")
 LENGTHS = (0, 1, 5, 6, 7, 100, 1460, 65000)
@@ -39,8 +40,8 @@ def test_a_super_packet_of_512_kib_is_split_by_the_links_length() -> None:
 
 
 @pytest.mark.parametrize("frame", [udp(b"datagram"), udp(bytes(3000)), icmp(b"echo"), icmp(bytes(1472))])
-def test_other_protocols_are_not_split_and_have_a_flow_of_addresses(frame: bytes) -> None:
-    assert parse(frame) == Parsed(0, len(frame), FLOW)
+def test_other_protocols_are_not_split_and_are_part_of_the_flow(frame: bytes) -> None:
+    assert parse(frame) == Parsed(0, len(frame), FLOW + frame[PROTOCOL])
 
 
 def test_arp_has_no_flow() -> None:
@@ -50,7 +51,7 @@ def test_arp_has_no_flow() -> None:
 @pytest.mark.parametrize(("offset", "more"), [(0, True), (1480, True), (1480, False)])
 def test_a_fragment_is_not_split(offset: int, more: bool) -> None:
     frame = fragment(offset, more, b"\x50" * 200)  # could be a TCP header
-    assert parse(frame) == Parsed(0, len(frame), FLOW)
+    assert parse(frame) == Parsed(0, len(frame), FLOW + frame[PROTOCOL])
 
 
 @pytest.mark.parametrize("length", range(54 + 8))
@@ -63,12 +64,12 @@ def test_a_frame_cut_in_its_headers_is_not_split(length: int) -> None:
 @pytest.mark.parametrize("length", range(20))
 def test_a_packet_too_short_for_a_tcp_header_is_not_split(length: int) -> None:
     frame = fragment(0, False, b"\x50" * length)[: 34 + length]
-    assert parse(frame) == Parsed(0, len(frame), FLOW)
+    assert parse(frame) == Parsed(0, len(frame), FLOW + frame[PROTOCOL])
 
 
 def test_a_frame_cut_in_its_payload_is_not_split() -> None:
     frame = Tcp(bytes(1000)).frame()[:-1]
-    assert parse(frame) == Parsed(0, len(frame), FLOW)
+    assert parse(frame) == Parsed(0, len(frame), FLOW + frame[PROTOCOL])
 
 
 @pytest.mark.parametrize("words", [0, 1, 4])

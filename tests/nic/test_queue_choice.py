@@ -93,6 +93,13 @@ def chosen(steering: FlowSteering) -> int | None:
         (NtupleRule(3, src_ip=address_int("10.0.1.2"), src_ip_mask=0xFFFFFF00), False),
         (NtupleRule(3, dst_ip=0, dst_ip_mask=0), True),
         (NtupleRule(3, address_bytes=16), False),
+        (NtupleRule(3, any_protocol=True), True),
+        (NtupleRule(3, any_protocol=True, protocol=6), True),
+        (NtupleRule(3, any_protocol=True, protocol=17), False),
+        (NtupleRule(3, any_protocol=True, protocol=7, protocol_mask=0xFE), True),
+        (NtupleRule(3, any_protocol=True, src_ip=address_int("10.0.0.2")), True),
+        (NtupleRule(3, any_protocol=True, dst_ip=address_int("10.0.0.2")), False),
+        (NtupleRule(3, any_protocol=True, address_bytes=16), False),
     ],
 )
 def test_a_rule_matches_a_flow_if_all_its_fields_match(rule: NtupleRule, matches: bool) -> None:
@@ -105,11 +112,37 @@ def test_without_rules_nothing_is_steered() -> None:
     assert FlowSteering().match(FLOW) is None
 
 
-@pytest.mark.parametrize("data", [b"", FLOW[:8]])
-def test_a_flow_without_ports_is_not_steered(data: bytes) -> None:
+UDP_FLOW = FLOW[:8] + b"\x11"
+
+
+@pytest.mark.parametrize("data", [b"", UDP_FLOW])
+def test_a_rule_for_tcp_steers_nothing_else(data: bytes) -> None:
     steering = FlowSteering()
     steering.insert(NtupleRule(3), None)
     assert steering.match(data) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "protocol", "matches"), [(UDP_FLOW, None, True), (UDP_FLOW, 17, True), (UDP_FLOW, 6, False),
+                                      (b"", None, False)],
+)  # fmt: skip
+def test_a_rule_for_ip_steers_by_addresses_and_protocol(
+    data: bytes, protocol: int | None, matches: bool
+) -> None:
+    rule = NtupleRule(3, any_protocol=True, protocol=protocol, src_ip=address_int("10.0.0.2"))
+    steering = FlowSteering()
+    steering.insert(rule, None)
+    assert steering.match(data) == (rule if matches else None)
+    sixteen = FlowSteering()
+    sixteen.insert(NtupleRule(3, any_protocol=True, address_bytes=16), None)
+    assert sixteen.match(b"\xfc" * 32 + b"\x11") is not None
+    assert sixteen.match(data) is None
+
+
+def test_the_protocol_does_not_change_the_hash() -> None:
+    rss = Rss(8)
+    rss.table = list(range(TABLE_SIZE))
+    assert rss.queue(UDP_FLOW) == toeplitz(DEFAULT_KEY, FLOW[:8]) % TABLE_SIZE
 
 
 def test_the_lowest_location_applies_whatever_was_inserted_first() -> None:

@@ -172,3 +172,18 @@ def test_readable_payload_is_sent_by_any_device(bench: Bench) -> None:
     assert len(bench.wire.sent) == 1
     pages.close()
     assert pages.inflight == 0
+
+
+def test_nothing_is_sent_while_the_device_is_closed_and_what_waits_is_lost(
+    bench: Bench, sender: Sender
+) -> None:
+    bench.wire.room = 0
+    bench.device.xmit(sender.skb((0, 1)), 34)
+    bench.device.stop()
+    bench.wire.room = None
+    bench.device.xmit(sender.skb((1, 1)), 34)
+    bench.device.tx.kick()
+    assert (bench.device.tx.counters.tx_hw_drops, sender.references, sent(bench)) == (2, 0, [])
+    bench.device.open()
+    bench.device.xmit(sender.skb((2, 1)), 34)
+    assert sent(bench) == [HEADER + b"\2"]

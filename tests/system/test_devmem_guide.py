@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -38,13 +39,24 @@ def test_the_guides_commands_move_device_memory_and_leave_the_nic_as_it_was(plac
     up, receive, send = block("docs/devmem.md", "python3 run.py up").splitlines()
     listen, netcat = block("docs/devmem.md", "python3 run.py exec h2 -- .venv").splitlines()
     with standing(up, place):
-        before = settings()
-        for _ in range(2):
+        for own_table in (False, True):
+            if own_table:
+                with closing(Host(find_host("h2", None).channel)) as h2:
+                    h2.ethtool.rss_set({"indir": [0, 3, 1, 5]})
+            before = settings()
             with running(receive, place) as receiver:
                 wait_for(receiver, "listening")
                 sent = typed(send, place)
                 assert finish(receiver) == sent == f"{SIZE} {sum(i % 251 for i in range(SIZE))}\n"
             assert settings() == before
+        with running(f"exec {receive}", place) as receiver:
+            wait_for(receiver, "listening")
+            assert settings() != before
+            receiver.terminate()  # `exec` passes it on to all that it runs
+            deadline = time.monotonic() + 60
+            while settings() != before:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
         with running(listen, place) as receiver:
             wait_for(receiver, "Waiting for a connection", on_stderr=True)
             typed(netcat, place)

@@ -217,7 +217,12 @@ def test_the_nic_is_left_as_it_was(network: Network, how: str, status: int) -> N
     before = {"tcp-data-split": "disabled", "hds-thresh": 200}
     with closing(network.host("h2")) as h2:
         h2.ethtool.rings_set(before)
-        spread = h2.ethtool.rss_get()
+        h2.ethtool.rss_set({"indir": [0, 3, 7, 5]})
+        context = h2.ethtool.rss_create({"equal": 3})["context"]
+        for port in (80, 443):
+            h2.ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": port, "context": context})
+        h2.ethtool.ntuple_delete({"location": 0})
+        spread, rules = h2.ethtool.dump("rss-get"), h2.ethtool.ntuple_get()
         with server(network, *(["-v", "7"] if how == "error" else []), at=network.address("h2")) as process:
             assert h2.ethtool.rings_get()["hds-thresh"] == 0
             assert len(h2.ethtool.ntuple_get()) == 1
@@ -232,8 +237,8 @@ def test_the_nic_is_left_as_it_was(network: Network, how: str, status: int) -> N
         assert process.returncode == status, err
         assert b"Traceback" not in err
         assert b"restored" not in err
-        assert h2.ethtool.ntuple_get() == []
-        assert h2.ethtool.rss_get() == spread
+        assert h2.ethtool.ntuple_get() == rules
+        assert h2.ethtool.dump("rss-get") == spread
         assert before.items() <= h2.ethtool.rings_get().items()
         assert not any("dmabuf" in queue for queue in h2.netdev.queue_get())
 

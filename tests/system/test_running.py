@@ -52,6 +52,8 @@ def test_hosts_of_a_standing_run_are_reached_by_name(up: subprocess.Popen[str], 
     assert inside.stdout.endswith("/h1.sock\n")
 
     assert "9" in command("ethtool", "h2", "-l").stdout
+    queues = command("exec", "h2", "--", "ls", "/sys/class/net/h2-eth0/queues").stdout.split()
+    assert queues == [*(f"rx-{i}" for i in range(9)), "tx-0"], "as many as netlink says"
     down = command("down")
     assert (down.returncode, down.stdout) == (0, "run it is down\n")
     assert up.wait(10) == 128 + signal.SIGTERM
@@ -74,11 +76,11 @@ def test_a_binding_made_from_the_command_line_lasts_as_long_as_the_command(up: s
         assert json.loads("".join(binder.stdout.readline() for _ in range(3))) == {"id": 1}
         with closing(Host(find_host("h1", "it").channel)) as host:
             assert host.netdev.queue_get()[7]["dmabuf"] == 1
-            binder.send_signal(signal.SIGINT)
+            binder.send_signal(signal.SIGTERM)
             assert binder.stderr is not None
-            said = "run.py: stopped by SIGINT; the dma-buf and its binding end\n"
+            said = "run.py: stopped by SIGTERM; the dma-buf of 1048576 bytes and its binding 1 end\n"
             assert binder.stderr.read() == said
-            assert binder.wait(10) == 128 + signal.SIGINT
+            assert binder.wait(30) == 128 + signal.SIGTERM
             deadline = time.monotonic() + 10
             while "dmabuf" in host.netdev.queue_get()[7]:
                 assert time.monotonic() < deadline

@@ -33,7 +33,7 @@ from topologies.mininet import protocol
 from topologies.mininet.host_names import give_names
 from topologies.mininet.ipv6 import give_ipv6
 from topologies.mininet.isolation import become_first_process, pid_outside, signal_at_parents_death
-from topologies.mininet.node import FabricHost, FabricSwitch, HostProcess
+from topologies.mininet.node import FabricHost, FabricLink, FabricSwitch, HostProcess
 from topologies.mininet.orphans import Orphans, reap_orphans
 from topologies.mininet.rtnetlink import LinkSocket
 from topologies.mininet.search_path import extend_path
@@ -142,7 +142,8 @@ class Builder:
             switch.write_text("0")  # bridged frames would take a detour through the packet filter
         give_names(request.topology)
         Mininet.inited = True  # Mininet's init() would change limits of the whole machine for good
-        net = Mininet(_mininet_topo(request.topology), FabricSwitch, FabricHost, controller=None)
+        topo = _mininet_topo(request.topology)
+        net = Mininet(topo, FabricSwitch, FabricHost, controller=None, link=FabricLink)
         net.start()
         self._net = net
         self._set_limits(request.topology)
@@ -288,6 +289,7 @@ def _mininet_topo(topology: Topology) -> Topo:
             if nic := nics.get(end.interface):
                 options[f"addr{number}"] = nic.kernel_mac
                 options[f"params{number}"] = {"ip": nic.kernel_address}
+                options[f"queues{number}"] = nic.rx_queues, nic.tx_queues
         topo.addLink(link.a.node, link.b.node, **options)
     return topo
 

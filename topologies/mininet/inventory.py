@@ -184,7 +184,7 @@ def running(state_dir: Path) -> list[Record]:
         except (OSError, msgspec.DecodeError):  # the run has just ended, or `clean` says what is wrong
             continue
         lives = owner_lives(record)
-        if lives or (lives is None and any(_listens(host.channel) for host in record.hosts)):
+        if lives or (lives is None and any(listens(host.channel) for host in record.hosts)):
             found.append(record)
     return sorted(found, key=lambda record: record.owner.start_ticks, reverse=True)
 
@@ -196,6 +196,17 @@ def owner_lives(record: Record) -> bool | None:
     if not record.namespaces or record.namespaces != _namespaces():
         return None
     return is_alive(record.owner)
+
+
+def listens(channel: str) -> bool:
+    """Whether an endpoint takes connections at this channel."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(channel)
+        except OSError:
+            return False
+        return True
 
 
 def is_alive(process: ProcessId) -> bool:
@@ -313,13 +324,3 @@ def _namespaces() -> tuple[str, ...]:
     if Path("/proc/self/ns/time").exists():  # since Linux 5.6
         found.append(os.readlink("/proc/self/ns/time"))
     return tuple(found) if len(pids) == 1 else ()
-
-
-def _listens(channel: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(channel)
-        except OSError:
-            return False
-        return True

@@ -1,7 +1,7 @@
-"""Mininet's hosts and switches as a fabric wants them, and the processes that run in them.
+"""Mininet's hosts, switches and links as a fabric wants them, and the processes that run in them.
 
-In: calls of Mininet. Out: nodes in namespaces of their own, without IPv6 traffic; processes that know their
-pid outside. Owns nothing: the nodes are the Mininet network's.
+In: calls of Mininet. Out: nodes in namespaces of their own, without IPv6 traffic; veth pairs; processes that
+know their pid outside. Owns nothing: the nodes are the Mininet network's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import subprocess
 from typing import Any, ClassVar
 
+from mininet.link import Link
 from mininet.node import Host
 from mininet.nodelib import LinuxBridge
 
@@ -67,3 +68,21 @@ class FabricSwitch(_IsolatedNode, LinuxBridge):  # type: ignore[misc]
     def start(self, controllers: list[Any]) -> None:
         super().start(controllers)
         self.cmd("ip link set", self, "type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
+
+
+class FabricLink(Link):  # type: ignore[misc]
+    """A veth pair. `queues1`, `queues2`: rx and tx queues of each end; a veth has one of each by default."""
+
+    def __init__(
+        self, *nodes: Any, queues1: tuple[int, int] = (1, 1), queues2: tuple[int, int] = (1, 1), **params: Any
+    ) -> None:
+        self._queues = queues1, queues2
+        super().__init__(*nodes, **params)
+
+    def makeIntfPair(self, name1: str, name2: str, *of_both: Any, **options: Any) -> str:
+        """Mininet writes both names into `ip link add name NAME1 ... peer name NAME2 ...`: what stands behind
+        a name there is of that end."""
+        ends = zip((name1, name2), self._queues, strict=True)
+        worded = [f"{name} numrxqueues {rx} numtxqueues {tx}" for name, (rx, tx) in ends]
+        made: str = super().makeIntfPair(*worded, *of_both, **options)
+        return made

@@ -75,7 +75,7 @@ class Rank:
         with self._explained(f"opening path {trial.path}"):
             transport = Transport(self._machine, PATHS[trial.path](self._machine))
             workload = self._type.start(self._machine, transport, trial.size_bytes)
-            barrier = Barrier(self._nranks, self._config.timeout_s)
+            barrier = Barrier(self._place.rank, self._nranks, self._machine.progress)
             self._running = _RunningTrial(trial, transport, workload, barrier)
             return RankAddresses(transport.listen(workload.receive_from), barrier.listen())
 
@@ -188,7 +188,7 @@ class Rank:
                 doing += f" ({self._running.workload.phase})" if self._running.workload.phase else ""
             reason = str(failure) or type(failure).__name__
             if isinstance(failure, TimeoutError | BlockingIOError):
-                reason = f"no answer within {self._config.timeout_s:g} s; --timeout allows more"
+                reason = f"nothing has moved for {self._config.timeout_s:g} s; --timeout allows more"
             raise RankFailure(f"{who}, failed while {doing}: {reason}") from failure
 
 

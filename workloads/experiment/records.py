@@ -89,7 +89,14 @@ class ExperimentConfig(NetworkConfig, frozen=True):
         ),
     ] = 65536
     timeout_s: Annotated[
-        float, Option("Seconds a rank waits for another.", flag="timeout", min=0.1, max=DAY_S)
+        float,
+        Option(
+            "Seconds without any progress after which a rank gives up.",
+            flag="timeout",
+            min=0.1,
+            max=DAY_S,
+            default="10, more on a bad wire",
+        ),
     ] = 10.0
     seed: Annotated[int, Option("Of the data and the order of trials.", min=0, max=SEED_MAX)] = 1
 

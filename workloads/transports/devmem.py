@@ -20,6 +20,7 @@ from nodes.kernel_version import VERSIONS
 from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
 from workloads.machine import Machine
+from workloads.progress import Progress
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters, endpoint_counters
 from workloads.transports.data_path import ReceivedStream, Sender, closed_early
@@ -45,8 +46,9 @@ class Batch(NamedTuple):
 class ZeroCopySender:
     """Sends from the data dma-buf with MSG_ZEROCOPY; a completion says that the stack has let go of it."""
 
-    def __init__(self, sock: Socket, completions: Socket, tx_id: bytes) -> None:
+    def __init__(self, sock: Socket, completions: Socket, tx_id: bytes, progress: Progress) -> None:
         self._sock = sock
+        self._progress = progress
         self._completions = completions
         self._control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, tx_id)]
         self._sends = 0  # successful zero-copy sends
@@ -55,11 +57,13 @@ class ZeroCopySender:
     def transmit(self, offset: int, length: int) -> None:
         while length:
             try:
-                sent = self._sock.sendmsg([(offset, length)], self._control, uapi.MSG_ZEROCOPY)
+                sent = self._progress.wait(
+                    self._sock.sendmsg, [(offset, length)], self._control, uapi.MSG_ZEROCOPY
+                )
             except OSError as e:
                 if e.errno != errno.ENOBUFS:
                     raise
-                self._sock.wait_completions(self._sock.wait_completions(0) + 1)
+                self._progress.wait(self._sock.wait_completions, self._sock.wait_completions(0) + 1)
                 continue
             self._sends += 1
             offset, length = offset + sent, length - sent
@@ -68,7 +72,7 @@ class ZeroCopySender:
         self._sends_at.append(self._sends)
 
     def wait_reusable(self, ticket: int) -> None:
-        self._completions.wait_completions(self._sends_at[ticket])
+        self._progress.wait(self._completions.wait_completions, self._sends_at[ticket])
 
 
 class DevmemReceiver:
@@ -116,7 +120,9 @@ class DevmemReceiver:
 
     def _receive(self, max_bytes: int) -> Batch:
         """Receive what is there, at most `max_bytes`; a batch of no bytes is the end of the stream."""
-        count, control, _, _ = self._sock.recvmsg_into([max_bytes], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM)
+        count, control, _, _ = self._machine.progress.wait(
+            self._sock.recvmsg_into, [max_bytes], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM
+        )
         frags, tokens, size = [], [], 0
         for _, _, body in control:
             frag = uapi.DmabufCmsg._make(uapi.DMABUF_CMSG.unpack(body))
@@ -164,7 +170,7 @@ class Devmem:
         # The rank waits for completions while the sending thread sends: through a channel of its own.
         completions = undo.enter_context(closing(sock.dup()))
         completions.settimeout(self._machine.config.timeout_s)
-        return ZeroCopySender(sock, completions, tx_id)
+        return ZeroCopySender(sock, completions, tx_id, self._machine.progress)
 
     def receiver(self, sock: Socket, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
         return DevmemReceiver(self._machine, sock, self._bindings.rx_id)

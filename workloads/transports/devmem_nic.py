@@ -55,9 +55,9 @@ def _reserve_queue(ethtool: Ethtool, undo: ExitStack) -> int:
         raise OSError(
             "the NIC has one rx queue; devmem needs one more, start the endpoint with --rx-queues 2"
         )
-    before = ethtool.rss_get()["indir"]
+    before = ethtool.rss_restoring()
     ethtool.rss_set({"equal": last})
-    undo.callback(ethtool.rss_set, {"indir": before})
+    undo.callback(ethtool.rss_set, before)
     return last
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import socket
 
-from nodes.client.runtime import Runtime
 from nodes.machine.ledger import Ledger
+from workloads.machine import Machine
 from workloads.transports.data_path import Sender, TcpSocket
 from workloads.transports.send_queue import SendQueue
+
+GREETING_BYTES = 1
 
 
 class PeerSender:
@@ -19,14 +21,19 @@ class PeerSender:
     of streams sent so far."""
 
     def __init__(
-        self, runtime: Runtime, queue: SendQueue, sock: TcpSocket, sender: Sender, ledger: Ledger
+        self, machine: Machine, queue: SendQueue, sock: TcpSocket, sender: Sender, ledger: Ledger
     ) -> None:
-        self._runtime = runtime
+        self._runtime = machine.runtime
+        self._progress = machine.progress
         self._queue = queue
         self._sock = sock
         self._sender = sender
         self.ledger = ledger
         self.stream_bytes = 0
+
+    def greet(self) -> None:
+        """Send the connection's first byte, and wait until the stack has accepted it. It has no ticket."""
+        self._sender.transmit(0, GREETING_BYTES)
 
     def send(self, offset: int, length: int) -> int:
         """Begin to send `length` bytes from byte `offset` on; returns the ticket."""
@@ -52,7 +59,7 @@ class PeerSender:
 
         return self._queue.put(job)
 
-    def wait_reusable(self, ticket: int, timeout_s: float) -> None:
+    def wait_reusable(self, ticket: int) -> None:
         """Until the memory of that send, and of all before it, may be changed."""
-        self._queue.wait(ticket, timeout_s)
+        self._progress.wait(self._queue.wait, ticket, self._progress.timeout_s)
         self._sender.wait_reusable(ticket)

@@ -9,7 +9,7 @@ endpoint's stack there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ _FLOAT = np.dtype(np.float32)
 class ByteStream(TcpSocket, Protocol):
     """What a staging buffer is sent from and received into."""
 
-    def sendall(self, data: memoryview, /) -> Any: ...
+    def send(self, data: memoryview, /) -> int: ...
     def recv_into(self, buffer: memoryview, /) -> int: ...
 
 
@@ -37,7 +37,7 @@ def ignore_moved(count: int, remaining: int) -> None:
 
 
 class StagedSender:
-    """A chunk at a time: when sendall has returned the stack has copied it, and the buffer is free."""
+    """A chunk at a time: what `send` has taken the stack has copied, and that part of the buffer is free."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class StagedSender:
         on_moved: OnMoved = ignore_moved,
     ) -> None:
         self._data = machine.data
+        self._progress = machine.progress
         self._accelerator = Accelerator(ledger, machine.host.turn)
         self._sock = sock
         self._staging = staging
@@ -58,9 +59,11 @@ class StagedSender:
         while length:
             chunk = self._staging[: min(length, size)]
             self._accelerator.copy_to_host(self._data, offset, chunk)
-            self._sock.sendall(chunk)
-            self._on_moved(len(chunk), length)
-            offset, length = offset + len(chunk), length - len(chunk)
+            offset += len(chunk)
+            while chunk:
+                sent = self._progress.wait(self._sock.send, chunk)
+                self._on_moved(sent, length)
+                chunk, length = chunk[sent:], length - sent
 
     def job_ended(self) -> None:
         """Nothing is kept of a send."""
@@ -113,6 +116,7 @@ class StagedReceiver:
 
     def _receive(self, remaining: int) -> int:
         """Receive some of a message's remaining bytes; returns how many, 0 at the end of the stream."""
-        count = self._sock.recv_into(self._staging[: min(remaining, len(self._staging))])
+        into = self._staging[: min(remaining, len(self._staging))]
+        count = self._machine.progress.wait(self._sock.recv_into, into)
         self._on_moved(count, remaining)
         return count

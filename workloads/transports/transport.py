@@ -2,12 +2,14 @@
 
 In: bytes of the data dma-buf to send to a peer, bytes to fill or reduce from a peer. Out: nothing but the
 effect. Owns the rank's TCP connections: one to each peer that it sends to, one from each peer that sends to
-it. A rank listens at a port for each sending peer, so the port tells who connects and no byte is spent on it.
-Every blocking call ends after the configuration's `timeout_s` with an OSError that says what it waited for.
+it. A rank listens at a port for each sending peer, so the port tells who connects. The first byte of a
+connection is no payload: a handshake whose last ACK was lost is completed by it, and by nothing else.
+Every blocking call ends with TimeoutError when nothing has moved for the configuration's `timeout_s`.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
@@ -21,7 +23,7 @@ from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters
 from workloads.transports.data_path import DataPath, ReceivedStream, Receiver, S
-from workloads.transports.peer_sender import PeerSender
+from workloads.transports.peer_sender import GREETING_BYTES, PeerSender
 from workloads.transports.send_queue import SendQueue
 
 
@@ -63,11 +65,13 @@ class Transport(Generic[S]):
         the connection of each peer that sends. Returns when all are connected."""
         for peer, address in addresses.items():
             self._connect(peer, address)
+            self._senders[peer].greet()
         for peer, listener in self._listeners.items():
-            sock = self._opened(listener.accept()[0])
+            sock = self._opened(self._machine.progress.wait(listener.accept)[0])
             sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
             self._incoming[peer] = sock
             self._receivers[peer] = self._path.receiver(sock, self._undo)
+            self._receivers[peer].receive_into(0, GREETING_BYTES)
 
     def send(self, peer: int, offset: int, length: int) -> Ticket:
         """Begin to send `length` bytes from byte `offset` on; returns a ticket for `wait_reusable`."""
@@ -82,9 +86,9 @@ class Transport(Generic[S]):
         """Payload of streams to that peer so far."""
         return self._senders[peer].stream_bytes
 
-    def wait_reusable(self, ticket: Ticket, timeout_s: float | None = None) -> None:
+    def wait_reusable(self, ticket: Ticket) -> None:
         """Until the memory of that send, and of all before it to the same peer, may be changed."""
-        self._senders[ticket.peer].wait_reusable(ticket.number, timeout_s or self._timeout_s)
+        self._senders[ticket.peer].wait_reusable(ticket.number)
 
     def receive_into(self, peer: int, offset: int, length: int) -> None:
         """Put the next `length` bytes from `peer` into the data dma-buf at byte `offset`."""
@@ -101,7 +105,7 @@ class Transport(Generic[S]):
     def confirm_stream(self, peer: int) -> None:
         """After the end of the stream from `peer`: until `peer`, too, has taken all that was sent to it."""
         self._incoming[peer].shutdown(socket.SHUT_WR)
-        if self._outgoing[peer].recv(1):
+        if self._machine.progress.wait(self._outgoing[peer].recv, 1):
             raise ConnectionError(f"rank {peer} sent payload on a connection that carries it the other way")
 
     def staged_bytes(self, sent: int, received: int) -> int:
@@ -119,15 +123,26 @@ class Transport(Generic[S]):
         self._undo.close()
 
     def _connect(self, peer: int, address: Address) -> None:
-        runtime, ledger = self._machine.runtime, Ledger()
-        queue = SendQueue(runtime, f"send-{self._machine.place.host}-{peer}")
+        machine, ledger = self._machine, Ledger()
+        queue = SendQueue(machine.runtime, f"send-{machine.place.host}-{peer}")
         self._undo.callback(queue.close)  # after the socket below is closed, which ends a blocked send
-        sock = self._opened(self._path.open_socket())
-        sock.connect((address.host, address.port))
+        sock = machine.progress.wait(self._connected, (address.host, address.port))
         sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
         self._outgoing[peer] = sock
         sender = self._path.sender(sock, ledger, self._undo)
-        self._senders[peer] = PeerSender(runtime, queue, sock, sender, ledger)
+        self._senders[peer] = PeerSender(machine, queue, sock, sender, ledger)
+
+    def _connected(self, address: tuple[str, int]) -> S:
+        """A socket of its own for each attempt: TCP gives up a SYN that is lost seven times, and an address
+        of which no neighbour answers three requests (EHOSTUNREACH). TimeoutError in both cases."""
+        sock = self._opened(self._path.open_socket())
+        try:
+            sock.connect(address)
+        except OSError as e:
+            if e.errno == errno.EHOSTUNREACH:
+                raise TimeoutError(str(e)) from None
+            raise
+        return sock
 
     def _opened(self, sock: S) -> S:
         self._undo.enter_context(closing(sock))

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from topologies.mininet import doctor
+from topologies.mininet.cgroup import Room
 from topologies.mininet.doctor import COMMANDS, PROBED, Check, checks
 
 
@@ -43,3 +45,23 @@ def test_a_question_that_could_not_be_asked_is_neither_yes_nor_no(found: list[Ch
         assert probed["veth"].ok is None
     else:
         assert all(check.ok is not None for check in probed.values())
+
+
+@pytest.mark.parametrize(
+    ("left", "ok", "said"),
+    [
+        (Room(None, None), (True, True), ("no limit", "no limit")),
+        (Room(1 << 20, 10), (False, False), ("0.0 GiB left", "10 left")),
+        (Room(1 << 40, 100_000), (True, True), ("1024.0 GiB left", "100000 left")),
+    ],
+)
+def test_what_a_cgroup_leaves_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, left: Room, ok: tuple[bool, bool], said: tuple[str, str]
+) -> None:
+    """Its memory and its processes, beside those of the machine."""
+    monkeypatch.setattr(doctor, "room", lambda: left)
+    found = {check.name: check for check in doctor._room()}
+    two = found["cgroup memory"], found["cgroup processes"]
+    assert tuple(check.ok for check in two) == ok
+    assert tuple(check.found for check in two) == said
+    assert all(check.needed for check in two)

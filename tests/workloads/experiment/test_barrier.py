@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import pytest
 
+from nodes.client.runtime import MACHINE
 from workloads.experiment.barrier import Barrier
+from workloads.progress import Progress
 
 
 def ring(stack: ExitStack, nranks: int, timeout_s: float = 5.0) -> list[Barrier]:
-    barriers = [stack.enter_context(closing(Barrier(nranks, timeout_s))) for _ in range(nranks)]
+    progress = [stack.enter_context(closing(Progress(MACHINE, timeout_s))) for _ in range(nranks)]
+    return connected(stack, progress)
+
+
+def connected(stack: ExitStack, progress: list[Progress]) -> list[Barrier]:
+    """A barrier for each rank."""
+    nranks = len(progress)
+    barriers = [
+        stack.enter_context(closing(Barrier(rank, nranks, own))) for rank, own in enumerate(progress)
+    ]
     names = [barrier.listen() for barrier in barriers]
     with ThreadPoolExecutor(nranks) as pool:
         list(pool.map(Barrier.connect, barriers, names[1:] + names[:1]))
@@ -45,3 +57,17 @@ def test_a_rank_that_has_closed_is_noticed_at_once() -> None:
         second.close()
         with pytest.raises(ConnectionError):
             first.wait()
+
+
+def test_a_rank_is_not_given_up_while_another_moves() -> None:
+    """Rank 1 comes long after the timeout, and says meanwhile that it moves; rank 0 waits for it."""
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        progress = [stack.enter_context(closing(Progress(MACHINE, 0.2))) for _ in range(2)]
+        first, second = connected(stack, progress)
+        waiting = pool.submit(first.wait)
+        for _ in range(20):
+            time.sleep(0.05)
+            progress[1].moved()
+        assert not waiting.done()
+        second.wait()
+        waiting.result()

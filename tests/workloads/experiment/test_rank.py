@@ -160,7 +160,7 @@ def test_a_neighbour_that_says_nothing_is_given_up_after_the_timeout() -> None:
     ranks.connect()
     with pytest.raises(
         RankFailure,
-        match=r"failed while waiting for all ranks before iteration 0.*no answer within 1.5 s; --timeout",
+        match=r"waiting for all ranks before iteration 0.*nothing has moved for 1.5 s; --timeout",
     ):
         ranks.ranks[0].run()
     ranks.each(lambda rank: rank.close())

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from nodes.client.runtime import MACHINE
+from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from tests.workloads.loopback import LoopbackHost
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import Address, ExperimentConfig, RankPlace
 from workloads.machine import Machine
 from workloads.registry import PATHS
+from workloads.transports.staged import StagedSender
 from workloads.transports.transport import Transport
 
 NRANKS, SIZE = 3, 3 << 20  # a message is longer than the staging buffer and than loopback's socket buffers
@@ -108,12 +112,51 @@ def test_a_ticket_names_its_peer_and_its_place_among_that_peers_sends(ranks: Ran
 
 def test_what_sending_threads_move_is_counted(ranks: Ranks) -> None:
     transport, machine = ranks.transports[0], ranks.machines[0]
+    before, greetings = copies(transport), machine.ledger.snapshot()
     for ticket in [transport.send(peer, 0, 1000) for peer in (1, 2)]:
         transport.wait_reusable(ticket)
-    moved = transport.counters(machine.host.stats()).moved
-    copies = [one.bytes for one in moved if (one.route.source, one.route.destination) == ("device", "host")]
-    assert copies == [1000, 1000]
-    assert machine.ledger.snapshot() == (), "the rank's own thread has moved nothing"
+    assert [after - was for after, was in zip(copies(transport), before, strict=True)] == [1000, 1000]
+    assert machine.ledger.snapshot() == greetings, "the rank's own thread has moved nothing"
+
+
+def copies(transport: Transport[Any]) -> list[int]:
+    """Bytes that each sending thread has copied from the device."""
+    moved = transport.counters(LoopbackHost("-").stats()).moved
+    return [one.bytes for one in moved if (one.route.source, one.route.destination) == ("device", "host")]
+
+
+class DeferringSocket(socket.socket):
+    """Its stack shows a connection when data has come, as one does that has lost the handshake's last ACK."""
+
+    def listen(self, backlog: int = 1, /) -> None:
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)
+        super().listen(backlog)
+
+
+def test_the_first_byte_completes_a_handshake_that_nothing_else_completes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+    monkeypatch.setattr(LoopbackHost, "kernel_socket", lambda _host: DeferringSocket())
+    with ExitStack() as stack:
+        Ranks(stack, "kernel")  # raises TimeoutError unless all are connected
+
+
+def test_an_address_that_cannot_be_reached_yet_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARP gives up after three requests, which a bad wire loses now and then."""
+    failures = iter([errno.EHOSTUNREACH, errno.ETIMEDOUT] * NRANKS)
+
+    class UnluckySocket(socket.socket):
+        def connect(self, address: Any, /) -> None:
+            if number := next(failures, 0):
+                raise OSError(number, "unlucky")
+            super().connect(address)
+
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+    monkeypatch.setattr(LoopbackHost, "kernel_socket", lambda _host: UnluckySocket())
+    with ExitStack() as stack:
+        Ranks(stack, "kernel")
+    assert next(failures, 0) == 0
 
 
 def test_a_rank_may_only_send_or_only_receive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,3 +180,37 @@ def test_a_rank_may_only_send_or_only_receive(monkeypatch: pytest.MonkeyPatch) -
         sending.send(1, 0, 5)
         receiving.receive_into(0, 100, 5)
         assert bytes(machines[1].data.view[100:105]) == b"hello"
+
+
+class Trickle:
+    """A socket whose stack takes a little at a time, and every other time nothing within the timeout."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+        self._calls = 0
+
+    def send(self, data: memoryview) -> int:
+        self._calls += 1
+        if self._calls % 2:
+            raise TimeoutError
+        self.taken += data[:100_000]
+        return min(len(data), 100_000)
+
+
+def test_a_send_that_moves_slowly_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut nowhere, and every byte is reported once."""
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+    config = ExperimentConfig("star", 2, "all_reduce", (SIZE,), ("kernel",), CollectiveOptions())
+    with closing(Machine(RankPlace(0, "h1", "-"), config, MACHINE)) as machine:
+        payload = np.random.default_rng(1).bytes(SIZE)
+        machine.data.view[:SIZE] = payload
+        sock, reported = Trickle(), list[tuple[int, int]]()
+        staging = memoryview(bytearray(1 << 20))
+        sender = StagedSender(
+            machine, cast(Any, sock), Ledger(), staging, lambda count, left: reported.append((count, left))
+        )
+        sender.transmit(0, SIZE)
+    assert sock.taken == payload
+    assert sum(count for count, _ in reported) == SIZE
+    counts = [count for count, _ in reported]
+    assert [left for _, left in reported] == [SIZE - sum(counts[:n]) for n in range(len(counts))]

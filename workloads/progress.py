@@ -1,0 +1,63 @@
+"""How long a rank waits for another: for as long as anything moves in the experiment.
+
+In: calls that may block, each for at most `timeout_s`; a report of every success. Out: what the calls return,
+or their TimeoutError when nothing has moved for `timeout_s`. A rank that waits behind a slow transfer between
+two others is patient with it. Owns a memfd that all ranks of an experiment map: the time when a byte moved,
+or a rank arrived, last.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from nodes.client.runtime import Runtime
+
+_MOVED_AT = struct.Struct("=d")  # CLOCK_MONOTONIC second, written and read in one piece
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Progress:
+    """One for each rank; `adopt` makes several share their record. Any thread may call it."""
+
+    def __init__(self, runtime: Runtime, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._runtime = runtime
+        self.fd = os.memfd_create("progress", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, _MOVED_AT.size)
+        self._record = mmap.mmap(self.fd, _MOVED_AT.size)
+
+    def adopt(self, fd: int) -> None:
+        """Share another rank's record from now on. Takes `fd` over."""
+        self.close()
+        self.fd = fd
+        self._record = mmap.mmap(fd, _MOVED_AT.size)
+
+    def moved(self) -> None:
+        """Something has moved now."""
+        _MOVED_AT.pack_into(self._record, 0, self._runtime.monotonic())
+
+    def wait(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `call` returns, which has then moved something. `call` raises TimeoutError after `timeout_s`,
+        having done nothing, and is called again while something has moved. Raises what it raises."""
+        began = self._runtime.monotonic()
+        while True:
+            try:
+                result = call(*args, **kwargs)
+            except (TimeoutError, BlockingIOError):
+                (moved_at,) = _MOVED_AT.unpack_from(self._record)
+                if self._runtime.monotonic() - max(began, moved_at) >= self.timeout_s:
+                    raise
+            else:
+                self.moved()
+                return result
+
+    def close(self) -> None:
+        """Safe to call again."""
+        if not self._record.closed:
+            self._record.close()
+            os.close(self.fd)
