@@ -37,7 +37,8 @@ def _open_standard_files() -> None:
 
 
 def _quit(signum: int, _frame: FrameType | None) -> None:
-    """Until a command begins there is nothing to take down."""
+    """Until a command begins there is nothing to take down. One sentence, though more signals may come."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     name = signal.Signals(signum).name
     os.write(2, f"run.py: stopped by {name} before anything was started\n".encode())
     os._exit(128 + signum)

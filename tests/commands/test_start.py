@@ -28,6 +28,27 @@ def test_a_signal_before_the_start_is_a_sentence(program: str, number: signal.Si
     assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", sentence)
 
 
+A_SECOND_ONE = """
+import os, signal, run
+write = os.write
+def slow(*arguments):
+    os.write = write
+    signal.raise_signal(signal.SIGTERM)
+    return write(*arguments)
+os.write = slow
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_second_signal_before_the_start_is_no_second_sentence() -> None:
+    argv = [sys.executable, "-c", A_SECOND_ONE]
+    ended = subprocess.run(argv, capture_output=True, text=True, cwd=PROJECT, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        130,
+        "run.py: stopped by SIGINT before anything was started\n",
+    )
+
+
 def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
     program = "import signal; signal.signal(1, signal.SIG_IGN); import run; signal.raise_signal(1)"
     argv = [sys.executable, "-c", program]
