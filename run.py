@@ -37,7 +37,9 @@ def _open_standard_files() -> None:
 
 
 def _quit(signum: int, _frame: FrameType | None) -> None:
-    """Until a command begins there is nothing to take down."""
+    """Until a command begins there is nothing to take down. One sentence, though more signals may come."""
+    for number in _ENDING:
+        signal.signal(number, lambda *_: None)
     name = signal.Signals(signum).name
     os.write(2, f"run.py: stopped by {name} before anything was started\n".encode())
     os._exit(128 + signum)
@@ -91,9 +93,11 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 _use_environment()
 
 from commands.dispatch import main as main  # tests call run.main
+from commands.dispatch import program
 
 if __name__ == "__main__":
-    _status = main()
-    # The command has ended as its status says; without its handlers Python's own end could be interrupted.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    _status = program()
+    # The command has ended as its status says. Python's end takes handlers away, and a mask is one thread's.
+    for _number in _ENDING:
+        signal.signal(_number, signal.SIG_IGN)
     sys.exit(_status)

@@ -6,6 +6,7 @@ arguments are wrong. Owns nothing.
 """
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,8 @@ def main() -> int:
         sentence = wrong.format_message()
     except (ResultsError, OSError) as error:
         sentence = str(error)
-    print(f"analysis: {' '.join(sentence.split())}", file=sys.stderr)
+    with suppress(OSError):  # a log on a full disk changes no status
+        print(f"analysis: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
 
 

@@ -22,9 +22,16 @@ import typer
 from commands.stop import Interrupted
 from commands.usage import UsageError
 from nodes.option import OptionError
+from nodes.standard_error import standard_error
 
 _RUN = "run"
 _COMMANDS = ("list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "ss")
+
+
+def program() -> int:
+    """`main` of a process of its own. What its standard error does not take is lost and changes no status."""
+    sys.stderr = standard_error()
+    return main()
 
 
 def main() -> int:

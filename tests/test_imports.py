@@ -19,7 +19,7 @@ SOURCES = {
 }
 _NODES = (
     "uapi", "kernel_version", "host_config", "option", "quantity", "machine", "wire", "netmem", "skb", "nic",
-    "inet", "tcp", "sock", "control", "timer_heap",
+    "inet", "tcp", "sock", "control", "timer_heap", "standard_error",
 )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def _nodes(*names: str) -> set[str]:
 
 
 _COMMANDS = {"topologies", "workloads", "analysis"} | _nodes(
-    "client", "machine", "host_config", "option", "quantity", "kernel_version",
+    "client", "machine", "host_config", "option", "quantity", "kernel_version", "standard_error",
     "nic",  # which models there are and what a bad wire may be: refused before anything starts
 )  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nodes.uapi": _nodes("machine"),  # the ledger's records ride in its Stats
     "nodes.host_config": _nodes("kernel_version", "option", "quantity", "nic", "wire", "machine", "uapi"),
     **{f"nodes.{part}": set() for part in ("wire", "machine", "kernel_version", "timer_heap")},
-    **{f"nodes.{part}": set() for part in ("option", "quantity")},
+    **{f"nodes.{part}": set() for part in ("option", "quantity", "standard_error")},
 }
 
 

@@ -30,6 +30,7 @@ from nodes.host_config import HostConfig, NicConfig
 from nodes.machine.ceilings import MemoryBus
 from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
+from nodes.standard_error import standard_error
 from nodes.syscall.sessions import Sessions
 from nodes.wire import ethernet, ipv6
 
@@ -39,6 +40,7 @@ class EndpointError(RuntimeError):
 
 
 def main(argv: list[str] | None = None) -> int:
+    sys.stderr = standard_error()
     config = parse(argv)
     try:
         run(config)

@@ -259,3 +259,5 @@ def test_the_command_line_redraws_and_tells_by_its_status(run_dir: Path, tmp_pat
     ]:
         wrong = run(*words)
         assert (wrong.returncode, wrong.stderr) == (2, sentence)
+    log_on_a_full_disk = ["sh", "-c", 'exec "$0" -m analysis /no/where 2>/dev/full', sys.executable]
+    assert subprocess.run(log_on_a_full_disk, cwd=Path(__file__).parents[2], check=False).returncode == 2

@@ -48,14 +48,18 @@ def test_columns_are_read_as_the_types_they_are_written_as() -> None:
 
 
 def test_the_manifests_fields_are_those_that_are_written() -> None:
+    assert read.SCHEMA_VERSION == manifest.SCHEMA_VERSION
     assert set(read.Manifest.__struct_fields__) == set(manifest.Manifest.__struct_fields__)
     for ours, theirs in ((read.Git, manifest.Git), (read.PathNote, manifest.PathNote)):
         assert _fields(ours) == _fields(theirs)
-    assert set(read.Config.__struct_fields__) <= set(ExperimentConfig.__struct_fields__)
+    written = _fields(ExperimentConfig)
+    for name, kind in _fields(read.Config).items():
+        assert kind == typing.Optional[written[name]], f"{name} was not written by older versions"  # noqa: UP045
 
 
 def test_a_measures_fields_and_words_are_those_that_are_written() -> None:
     assert _fields(Measure) == _fields(written_measure.Measure)
+    assert Measure.__struct_defaults__ == written_measure.Measure.__struct_defaults__
     assert set(typing.get_args(written_measure.Column)) == set(_PRINTED)
 
 
@@ -69,6 +73,8 @@ def test_a_written_manifest_is_read_as_it_was_meant(workload: str, tmp_path: Pat
     run = load.load(tmp_path / "run")
     found = run.manifest
     assert (found.schema_version, found.status, found.error) == (3, "failed", "host h2 died")
+    written = msgspec.json.decode((tmp_path / "run" / "manifest.json").read_bytes())
+    assert msgspec.json.decode(msgspec.json.encode(found)) == written, "every field, as it was written"
     declared = WORKLOADS[workload].measure(WORKLOADS[workload].ranks(config))
     assert msgspec.to_builtins(found.measure) == msgspec.to_builtins(declared)
     assert run.config == read.Config("star", 4, workload, ("kernel", "devmem"), 2e9)

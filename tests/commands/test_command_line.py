@@ -170,12 +170,21 @@ def test_a_current_directory_that_is_gone_disturbs_no_command(words: str, tmp_pa
     assert found.stderr.count("\n") == (found.returncode != 0), found.stderr
 
 
-@pytest.mark.parametrize(("closed", "words"), [("2>&-", "down --run x"), ("0<&- 1>&- 2>&-", "list")])
-def test_closed_standard_files_change_no_status_and_get_no_text(closed: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("closed", "words", "status"),
+    [
+        ("2>&-", "down --run x", 1),
+        ("0<&- 1>&- 2>&-", "list", 0),
+        ("2>/dev/full", "up --topology blob", 2),  # a log on a full disk
+    ],
+)
+def test_closed_standard_files_change_no_status_and_get_no_text(
+    closed: str, words: str, status: int
+) -> None:
     shell = f'exec "$@" {closed}'
     argv = ["sh", "-c", shell, "sh", sys.executable, str(PROJECT / "run.py"), *words.split()]
     found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    assert (found.returncode, found.stdout, found.stderr) == (int(words != "list"), "", "")
+    assert (found.returncode, found.stdout, found.stderr) == (status, "", "")
 
 
 def test_closed_standard_files_are_open_for_what_a_command_starts() -> None:

@@ -11,70 +11,116 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import PATIENCE_S, processes_with
+from tests.system.conftest import PATIENCE_S, interfaces, processes_with
 from tests.system.test_run import ENDS_WITHIN_S, STREAM, Started, no_directories_left
 from workloads.experiment.patience import patience_s
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 __all__ = ["no_directories_left"]  # a fixture
 
+SMALL = ["--topology", "star", "--hosts", "2", "--size", "64K", "--repeat", "1", "--iters", "1"]
 QUICK = ["--topology", "pair", "--size", "64K", "--repeat", "1", "--iters", "1", "--path", "devmem"]
 NOBODY = 65534
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
+# What a run writes in this order, the handlers of signals being there before.
+STAGES = ("", "manifest.json", "fabric.log", "h1.log", "ray.log", "samples.csv", "report.html")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When the signals come, and to whom: the whole group, as from a terminal, or run.py alone. `after_s`:
+    since the run came to `stage`. `then_s`: until the second signal."""
+
+    numbers: tuple[signal.Signals, ...]
+    stage: str
+    after_s: float
+    then_s: float
+    to_group: bool
+
+    @classmethod
+    def any(cls, chance: random.Random) -> Moment:
+        """Stages last for milliseconds or for seconds."""
+        numbers = tuple(chance.choices(_ENDING, k=chance.choice((1, 2))))
+        after_s, then_s = (chance.uniform(0.0, chance.choice((0.01, 0.2, 2.0, 6.0))) for _ in range(2))
+        return cls(numbers, chance.choice(STAGES), after_s, min(then_s, 1.0), chance.random() < 0.5)
+
+    def strike(self, run: Started) -> None:
+        """Wait for it, and send the signals, the second one unless run.py has ended."""
+        run.until(lambda: handles(run.process))
+        run.until((run.run_dir / self.stage).exists if self.stage else lambda: True, 150.0)
+        time.sleep(self.after_s)
+        for number in self.numbers:
+            with suppress(ProcessLookupError):
+                (os.killpg if self.to_group else os.kill)(run.process.pid, number)
+            time.sleep(self.then_s)
+
+
 @pytest.mark.timeout(0)  # each wait has an end of its own
-def test_any_signal_at_any_moment_ends_a_run_in_order(tmp_path: Path, token: str, soak: bool) -> None:
+def test_any_signals_at_any_moment_end_a_run_in_order(tmp_path: Path, token: str, soak: bool) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # pytest shows it when the test fails
     chance = random.Random(seed)
-    began = time.monotonic()
-    run = Started(tmp_path / "whole", *QUICK)
-    status, _, said = run.end()
-    assert (status, said) == (0, [])
-    takes_s = time.monotonic() - began
-    for number in range(200 if soak else 10):
-        chosen, at_the_end = chance.choice(_ENDING), chance.random() < 0.3
-        moment_s = chance.uniform(0.0, 4.0 if at_the_end else takes_s)
-        run = Started(tmp_path / str(number), *QUICK)
-        run.until(lambda: handles(run.process, chosen))  # noqa: B023
-        if at_the_end:
-            run.until((run.run_dir / "samples.csv").exists)
-        time.sleep(moment_s)
-        run.process.send_signal(chosen)
-        status, out, said = run.end(ENDS_WITHIN_S + takes_s)
-        what = f"{number}: {chosen.name} after {moment_s:.3f} s, {at_the_end=}: {status}, {said}"
-        assert_in_order(run, chosen, (status, out, said), what)
-        assert_nothing_lives(token, what)
+    before = places()
+    for count in range(200 if soak else 5):
+        moment = Moment.any(chance)
+        shape, python = chance.choice((QUICK, SMALL)), chance.choice((sys.executable, "/usr/bin/python3"))
+        run = Started(tmp_path / str(count), *shape, python=python)
+        moment.strike(run)
+        status, out, said = run.end()
+        what = f"{count}, {shape[1]}, {moment}: {status}, {said}"
+        print(what)
+        assert_in_order(run, moment.numbers, (status, out, said), what)
+        assert_nothing_left(token, before, what)
 
 
 def assert_in_order(
-    run: Started, number: signal.Signals, ended: tuple[int, str, list[str]], what: str
+    run: Started, numbers: Sequence[signal.Signals], ended: tuple[int, str, list[str]], what: str
 ) -> None:
-    """One sentence and the shell's status, or else the run was complete when the signal came."""
+    """One sentence and the shell's status, or else the run was complete when the signals came."""
     status, out, said = ended
     if status == 0:
         assert said == [], what
         assert "# Report:" in out, what
         assert run.manifest["status"] == "complete", what
         return
-    assert status == 128 + number, what
-    assert len(said) == 1, what
-    assert f"stopped by {number.name}" in said[0], what
+    (sentence,) = said
+    (number,) = {each for each in numbers if status == 128 + each}
+    assert f"stopped by {number.name}" in sentence, what
     if run.run_dir.exists():
         assert run.manifest["status"] in ("interrupted", "complete"), what
 
 
-def handles(process: subprocess.Popen[str], number: signal.Signals) -> bool:
-    """Whether run.py has installed its handler: Python's own start is out of its hands."""
+def handles(process: subprocess.Popen[str]) -> bool:
+    """Whether run.py has installed its handlers, SIGHUP's last: Python's own start is out of its hands."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     caught = int(re.findall(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)[0], 16)
-    return bool(caught >> signal.SIGHUP - 1 & caught >> number - 1 & 1)
+    return all(caught >> number - 1 & 1 for number in _ENDING)
+
+
+def places() -> tuple[list[str], ...]:
+    """What a run could leave where it has no place of its own: named namespaces, interfaces, shared memory,
+    records and temporary directories."""
+    folders = "/run/netns", "/dev/shm", os.environ["DEVMEM_TESTBED_STATE"], os.environ["TMPDIR"]
+    found = [sorted(os.listdir(folder)) if os.path.isdir(folder) else [] for folder in folders]
+    return sorted(interfaces()), *found
+
+
+def assert_nothing_left(token: str, before: tuple[list[str], ...], what: str) -> None:
+    """Of processes nothing, their namespaces then being gone, and no more in `places` than before."""
+    assert_nothing_lives(token, what)
+    give_up_at = time.monotonic() + PATIENCE_S
+    while (left := places()) != before and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    assert left == before, what
 
 
 def assert_nothing_lives(token: str, what: str) -> None:

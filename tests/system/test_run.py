@@ -38,11 +38,11 @@ def no_directories_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 class Started:
     """A run.py in a session of its own, as a terminal's foreground group is."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, python: str = sys.executable) -> None:
         self.run_dir = directory / "results" / "it"
         where = ["--results", str(directory / "results"), "--run-id", "it"]
         self.process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "run.py"), *where, *options],
+            [python, str(PROJECT / "run.py"), *where, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -178,10 +178,12 @@ def _utf8(text: str) -> str:
 
 def sources(project: Path) -> tuple[Git | None, str | None]:
     """The sources' commit; or None, and why: outside of a checkout or without git. A copy of the sources can
-    be run, too."""
+    be run, too, also one that lies in a checkout of something else."""
     try:
         commit = _git_says(project, "rev-parse", "HEAD")
-        return Git(commit, dirty=bool(_git_says(project, "status", "--porcelain"))), None
+        if not _git_says(project, "ls-files"):
+            return None, f"the repository that {project} lies in does not have these sources"
+        return Git(commit, dirty=bool(_git_says(project, "status", "--porcelain", "."))), None
     except subprocess.CalledProcessError as failure:
         return None, " ".join(str(failure.stderr).split()) or str(failure)
     except (OSError, subprocess.SubprocessError) as failure:

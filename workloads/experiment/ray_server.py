@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import threading
 import time
 from typing import NoReturn
@@ -112,7 +111,6 @@ def _end(messages: protocol.Outlet, failed: protocol.Failed) -> NoReturn:
     try:
         messages.send(failed)
     finally:
-        sys.stderr.flush()
         os._exit(1)
 
 

@@ -112,6 +112,17 @@ def test_the_variables_of_a_git_hook_name_no_other_checkout(
     assert sources(checkout) == (Git(commit, False), None)
 
 
+def test_a_repository_around_a_copy_of_the_sources_is_not_theirs(checkout: Path) -> None:
+    copy = checkout / "copy"
+    copy.mkdir()
+    (copy / "file").write_text("1")
+    assert sources(copy) == (None, f"the repository that {copy} lies in does not have these sources")
+    _git(checkout, "add", "copy")
+    _git(checkout, "commit", "-q", "-m", "vendored")
+    (checkout / "file").write_text("2")
+    assert sources(copy) == (Git(_git(checkout, "rev-parse", "HEAD"), False), None)
+
+
 def test_the_manifest_says_why_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     found, why = sources(tmp_path)
