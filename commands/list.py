@@ -6,7 +6,7 @@ from typing import Any
 
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS
-from topologies.shapes import SHAPES
+from topologies.shapes.registry import SHAPES
 from workloads.registry import PATHS, WORKLOADS
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
@@ -24,5 +24,5 @@ def command() -> int:
     ):
         print(title)
         for name, description in entries.items():
-            print(f"  {name:<12} {description}".rstrip())
+            print(f"  {name:<14} {description}".rstrip())
     return 0

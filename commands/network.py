@@ -17,9 +17,9 @@ from pathlib import Path
 from commands.channel_access import OWNER_ALONE, ChannelAccess
 from nodes.client.host import Host, HostError
 from nodes.host_config import HostConfig, HostOptions, NicConfig, encode
+from topologies.host import Host as TopologyHost
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
-from topologies.topology import Host as TopologyHost
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
 

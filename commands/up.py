@@ -16,7 +16,7 @@ import msgspec
 import typer
 
 from commands.channel_access import ChannelAccess
-from commands.checks import topology_of
+from commands.checks import fewest_hosts, topology_of
 from commands.network import NetworkRequest, start_network
 from commands.offer import Given, offers
 from commands.place import Place, check_place
@@ -38,7 +38,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Which network."""
 
     topology: Annotated[str, Option("Shape of the network; see `list`.")] = "star"
-    hosts: Annotated[int, Option("How many hosts.")] = 2
+    hosts: Annotated[int | None, Option("How many hosts.", default="the shape's fewest, of star 2")] = None
 
 
 @offers(Asked, NetworkConfig, Place, ChannelAccess)
@@ -46,7 +46,8 @@ def command(_context: typer.Context, given: Given) -> None:
     """A network with an endpoint in every host, for exec, netdev and ethtool, until Ctrl-C or `down`."""
     stop = Stop()
     asked, config = given.record(Asked), given.record(NetworkConfig)
-    network = topology_of(asked.topology, asked.hosts, config)
+    hosts = fewest_hosts(asked.topology) if asked.hosts is None else asked.hosts
+    network = topology_of(asked.topology, hosts, config)
     run_dir = given.record(Place).run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     check_nic_model(config)
     check_place(run_dir)

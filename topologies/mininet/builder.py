@@ -37,7 +37,8 @@ from topologies.mininet.node import FabricHost, FabricSwitch, HostProcess
 from topologies.mininet.orphans import Orphans, reap_orphans
 from topologies.mininet.rtnetlink import LinkSocket
 from topologies.mininet.search_path import extend_path
-from topologies.topology import Topology, TopologyError
+from topologies.topology import Topology
+from topologies.topology_error import TopologyError
 
 COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # the programs that Mininet runs
 GRACE_S = 2.0  # between SIGTERM and SIGKILL
@@ -280,8 +281,8 @@ def _mininet_topo(topology: Topology) -> Topo:
     nics = {nic.interface: nic for host in topology.hosts for nic in host.nics}
     for host in topology.hosts:
         topo.addHost(host.name, ip=host.nics[0].kernel_address)  # of the first interface, again
-    for switch in topology.switches:
-        topo.addSwitch(switch.name)
+    for number, switch in enumerate(topology.switches, 1):
+        topo.addSwitch(switch.name, dpid=f"{number:x}")  # not from a number in the name
     for link in topology.links:
         options: dict[str, Any] = {"intfName1": link.a.interface, "intfName2": link.b.interface}
         for number, end in enumerate(link.ends, 1):

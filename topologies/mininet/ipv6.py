@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from topologies.topology import TopologyError
+from topologies.topology_error import TopologyError
 
 # IPv6 sends nothing of its own beside the traffic that is measured: an interface has the topology's address
 # and no link-local one, and the kernel looks for neither routers nor duplicates. A machine may lack IPv6.
