@@ -10,10 +10,10 @@ import os
 import subprocess
 from typing import Any, ClassVar
 
-from mininet.node import Host
+from mininet.node import Host, Switch
 from mininet.nodelib import LinuxBridge
 
-from topologies.mininet.ipv6 import NO_IPV6
+from topologies.mininet import sysctl
 from topologies.mininet.isolation import leave_network, pid_outside
 
 SHELL_IN_NAMESPACE = "-cdn"  # mnexec's options for the shell of a host, mininet.node.Node.startShell
@@ -54,7 +54,7 @@ class _IsolatedNode:
 
     def startShell(self, mnopts: str | None = None) -> None:
         super().startShell(mnopts)  # type: ignore[misc]
-        self.cmd(NO_IPV6)  # type: ignore[attr-defined]
+        sysctl.apply(self.pid, sysctl.NO_IPV6)  # type: ignore[attr-defined]
 
 
 class FabricHost(_IsolatedNode, Host):  # type: ignore[misc]
@@ -67,3 +67,13 @@ class FabricSwitch(_IsolatedNode, LinuxBridge):  # type: ignore[misc]
     def start(self, controllers: list[Any]) -> None:
         super().start(controllers)
         self.cmd("ip link set", self, "type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
+
+
+class FabricRouter(_IsolatedNode, Switch):  # type: ignore[misc]
+    """A Linux router in a network namespace of its own; `assembly` gives it bridge, addresses and routes."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options | {"inNamespace": True})
+
+    def start(self, controllers: list[Any]) -> None:
+        """There is no controller: the kernel routes."""
