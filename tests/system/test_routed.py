@@ -16,7 +16,8 @@ pytestmark = pytest.mark.system
 
 SMALL = (
     "line:hosts=3", "ring:hosts=4", "dumbbell:hosts=4", "leaf_spine:hosts=4", "fat_tree:k=2",
-    "storage:hosts=4", "rail_optimized:hosts=2", "dual_plane:hosts=4", "torus2d:rows=2,columns=2", "incast:hosts=3",
+    "storage:hosts=4", "rail_optimized:hosts=2", "dual_plane:hosts=4", "torus2d:rows=2,columns=2",
+    "incast:hosts=3",
 )  # fmt: skip
 # Arguments: addresses. To each a datagram from each of 64 ports.
 FLOWS = """

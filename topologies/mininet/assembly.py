@@ -13,7 +13,7 @@ from typing import Any
 from mininet.net import Mininet
 from mininet.topo import Topo
 
-from topologies.mininet import routing, sysctl
+from topologies.mininet import qdisc, routing, sysctl
 from topologies.mininet.host_names import give_names
 from topologies.mininet.node import FabricHost, FabricRouter, FabricSwitch, HostProcess
 from topologies.mininet.rtnetlink import LinkSocket
@@ -38,6 +38,7 @@ def assemble(topology: Topology) -> Any:
         sysctl.apply(net[router.name].pid, sysctl.ROUTER | sysctl.multipath_seed(number))
     _set_limits(net, topology)
     _give_addresses(net, topology)
+    _give_rates(net, topology)
     return net
 
 
@@ -117,12 +118,25 @@ def _give_addresses(net: Any, topology: Topology) -> None:
             _ip(node, version, routing.router_lines(router, version))
 
 
+def _give_rates(net: Any, topology: Topology) -> None:
+    for name, asked in qdisc.buckets(topology.links).items():
+        node = net[name]
+        _batch(node, ["tc", "-batch", "-"], [bucket.line(interface) for interface, bucket in asked.items()])
+        qdisc.check(_batch(node, ["tc", "-json", "qdisc"], []), asked)
+
+
 def _ip(node: Any, version: int, lines: list[str]) -> None:
-    """Have `ip` read the lines in a node. Raises TopologyError with what it printed."""
-    if not lines:
-        return
+    """Have `ip` read the lines in a node. Raises TopologyError."""
+    if lines:
+        _batch(node, ["ip", f"-{version}", "-batch", "-"], lines)
+
+
+def _batch(node: Any, argv: list[str], lines: list[str]) -> bytes:
+    """Run a command in a node, with lines to read; returns what it printed. Raises TopologyError with that
+    if it failed."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process: HostProcess = node.popen(["ip", f"-{version}", "-batch", "-"], **pipes)
-    said, _ = process.communicate("\n".join(lines).encode() + b"\n")
+    process: HostProcess = node.popen(argv, **pipes)
+    said, _ = process.communicate("".join(f"{line}\n" for line in lines).encode())
     if process.returncode:
-        raise TopologyError(f"{node.name} cannot have its addresses and routes: {said.decode().strip()}")
+        raise TopologyError(f"{' '.join(argv[:2])} failed in {node.name}: {said.decode().strip()}")
+    return said

@@ -28,6 +28,7 @@ from mininet.log import lg
 
 from topologies.mininet import protocol
 from topologies.mininet.assembly import assemble, interfaces, links_of
+from topologies.mininet.calibrate import calibrate
 from topologies.mininet.isolation import become_first_process, pid_outside, signal_at_parents_death
 from topologies.mininet.node import HostProcess
 from topologies.mininet.orphans import Orphans, reap_orphans
@@ -117,6 +118,8 @@ class Builder:
                     self._terminate(request)
                 case protocol.Describe():
                     self._describe(request)
+                case protocol.Calibrate():
+                    self._calibrate(request)
         except (OSError, TopologyError) as error:
             self._send(protocol.Refused(request.id, _sentence(error)))
 
@@ -149,6 +152,12 @@ class Builder:
             with links_of(self._net, node, in_node) as links:
                 found.append(protocol.Interface(node, name, *msgspec.structs.astuple(links.get(name))))
         self._send(protocol.Described(request.id, tuple(found)))
+
+    def _calibrate(self, request: protocol.Calibrate) -> None:
+        if self._topology is None:
+            raise TopologyError("no network has been built yet; ask for one first")
+        found = calibrate(self._topology.links, lambda node: int(self._net[node].pid))
+        self._send(protocol.Calibrated(request.id, found))
 
     # The hosts' processes
 
