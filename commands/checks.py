@@ -12,49 +12,14 @@ from commands.usage import UsageError
 from nodes.host_config import RX_BUF_LENS, HostOptions
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS, nic_model
-from topologies.link import Quality
 from topologies.mininet.cgroup import Room, room
-from topologies.shapes.registry import build, named
-from topologies.topology import Topology
-from topologies.topology_error import TopologyError
-from workloads.experiment.records import ExperimentConfig, NetworkConfig
+from workloads.experiment.records import ExperimentConfig
 from workloads.registry import WORKLOADS
 from workloads.workload import WorkloadError
 
 _ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
 _PROCESSES, _PROCESSES_PER_HOST = 220, 12  # threads included; mostly Ray's, on a machine with 2 CPUs
-
-
-def topology_of(text: str, hosts: int | None, config: NetworkConfig) -> Topology:
-    """The network that was asked for. Raises UsageError when it cannot be."""
-    try:
-        asked = (config.mtu, config.gso_max_bytes, config.link, config.bottleneck)
-        topology = build(text, hosts, *asked)
-    except TopologyError as reason:
-        raise UsageError(str(reason)) from None
-    _check_buildable(topology)
-    return topology
-
-
-def fewest_hosts(text: str) -> int | None:
-    """Of a shape that is named without parameters, which decide otherwise. Raises UsageError."""
-    try:
-        return None if ":" in text else int(named(text).hosts.min)
-    except TopologyError as reason:
-        raise UsageError(str(reason)) from None
-
-
-def _check_buildable(topology: Topology) -> None:
-    """Nothing is asked for that `topologies.mininet` does not build yet. Raises UsageError."""
-    if topology.routers:
-        raise UsageError(
-            f"topology {topology.shape} has routers, which are not built yet; choose one of bridges, as star"
-        )
-    if asked := [str(link) for link in topology.links if link.quality != Quality()]:
-        raise UsageError(
-            f"link {asked[0]} has a rate or an impairment, which links are not given yet; leave it out"
-        )
 
 
 def niov_bytes(asked: int | None, options: HostOptions) -> int:

@@ -15,11 +15,12 @@ import msgspec
 import typer
 
 from analysis.results_error import ResultsError
-from commands.checks import check_paths, check_workload, niov_bytes, topology_of
+from commands.checks import check_paths, check_workload, niov_bytes
 from commands.measure import RunRequest, measure
 from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.stop import Stop
+from commands.topology import check_buildable, topology_of
 from commands.usage import UsageError
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
@@ -41,6 +42,7 @@ def command(context: typer.Context, given: Given) -> int:
     stop = Stop()
     asked = given.fields(ExperimentConfig)
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
+    check_buildable(network)
     config = _config(given, len(network.hosts))
     default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
     run_dir = given.record(Place).run_directory(default)

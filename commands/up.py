@@ -16,11 +16,11 @@ import msgspec
 import typer
 
 from commands.channel_access import ChannelAccess
-from commands.checks import fewest_hosts, topology_of
 from commands.network import NetworkRequest, start_network
 from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.stop import Stop
+from commands.topology import check_buildable, fewest_hosts, topology_of
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from nodes.option import Option
@@ -37,7 +37,9 @@ _WATCH_S = 0.1
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Which network."""
 
-    topology: Annotated[str, Option("Shape of the network; see `list`.")] = "star"
+    topology: Annotated[
+        str, Option("A shape (see `list`), FILE.yaml or FILE.py,NAME.", alias="custom")
+    ] = "star"
     hosts: Annotated[int | None, Option("How many hosts.", default="the shape's fewest, of star 2")] = None
 
 
@@ -48,6 +50,7 @@ def command(_context: typer.Context, given: Given) -> None:
     asked, config = given.record(Asked), given.record(NetworkConfig)
     hosts = fewest_hosts(asked.topology) if asked.hosts is None else asked.hosts
     network = topology_of(asked.topology, hosts, config)
+    check_buildable(network)
     run_dir = given.record(Place).run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     check_nic_model(config)
     check_place(run_dir)

@@ -7,8 +7,11 @@ topology file and the command line's --link all ask in these words.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from topologies import quantity
 from topologies.link import Quality
@@ -18,16 +21,18 @@ from topologies.topology_error import TopologyError
 class LinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """None: not said. `topologies.link.Quality` tells what each means."""
 
-    rate: str | None = None
-    delay: str | None = None
-    jitter: str | None = None
-    loss: float | str | None = None
-    reorder: float | str | None = None
-    duplicate: float | str | None = None
-    corrupt: float | str | None = None
-    mtu: int | None = None
-    queue_packets: int | None = None
-    ecn_threshold: int | str | None = None
+    rate: Annotated[str | None, Meta(description="As 100Mbit or 2.5Gbit.")] = None
+    delay: Annotated[str | None, Meta(description="One way, as 50us or 1.5ms.")] = None
+    jitter: Annotated[str | None, Meta(description="More or less than the delay, as 10us.")] = None
+    loss: Annotated[float | str | None, Meta(description="Chance of a packet, as 0.01 or 1%.")] = None
+    reorder: Annotated[float | str | None, Meta(description="Likewise; needs a delay.")] = None
+    duplicate: Annotated[float | str | None, Meta(description="Likewise.")] = None
+    corrupt: Annotated[float | str | None, Meta(description="Likewise.")] = None
+    mtu: Annotated[int | None, Meta(description="Bytes of an IP packet.")] = None
+    queue_packets: Annotated[int | None, Meta(description="So many wait before one is dropped.")] = None
+    ecn_threshold: Annotated[
+        int | str | None, Meta(description="Bytes in the queue from which packets are marked (CE), as 30K.")
+    ] = None
 
     def over(self, defaults: LinkOptions) -> LinkOptions:
         """These, and for what they do not say `defaults`."""
@@ -36,28 +41,41 @@ class LinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     def quality(self) -> Quality:
         """Raises TopologyError for a text that is not understood, or for values that cannot be."""
-        quality = Quality(
-            rate_bps=quantity.bit_rate(self.rate) if self.rate else 0,
-            delay_s=quantity.duration(self.delay) if self.delay else 0.0,
-            jitter_s=quantity.duration(self.jitter) if self.jitter else 0.0,
-            loss=_chance(self.loss),
-            reorder=_chance(self.reorder),
-            duplicate=_chance(self.duplicate),
-            corrupt=_chance(self.corrupt),
-            queue_packets=self.queue_packets or 0,
-            ecn_threshold_bytes=_bytes(self.ecn_threshold),
-        )
+        said = {name: getattr(self, name) for name in self.__struct_fields__}
+        values: dict[str, Any] = {
+            field: parse(said[name]) if isinstance(said[name], str) else said[name]
+            for name, (field, parse) in _FIELDS.items()
+            if said[name] is not None
+        }
+        quality = Quality(**values)
         if obstacle := quality.obstacle():
             raise TopologyError(obstacle)
         return quality
 
+    def problems(self) -> dict[str, str]:
+        """A sentence for each field that is not understood, by its name."""
+        found = {}
+        for name, (_, parse) in _FIELDS.items():
+            said = getattr(self, name)
+            try:
+                if isinstance(said, str):
+                    parse(said)
+            except TopologyError as wrong:
+                found[name] = str(wrong)
+        return found
 
-def _chance(said: float | str | None) -> float:
-    return quantity.chance(said) if isinstance(said, str) else float(said or 0)
 
-
-def _bytes(said: int | str | None) -> int:
-    return quantity.size(said) if isinstance(said, str) else said or 0
+_FIELDS: dict[str, tuple[str, Callable[[str], float]]] = {
+    "rate": ("rate_bps", quantity.bit_rate),
+    "delay": ("delay_s", quantity.duration),
+    "jitter": ("jitter_s", quantity.duration),
+    "loss": ("loss", quantity.chance),
+    "reorder": ("reorder", quantity.chance),
+    "duplicate": ("duplicate", quantity.chance),
+    "corrupt": ("corrupt", quantity.chance),
+    "queue_packets": ("queue_packets", int),
+    "ecn_threshold": ("ecn_threshold_bytes", quantity.size),
+}  # the field of Quality, and what reads a text
 
 
 def parse(text: str) -> LinkOptions:

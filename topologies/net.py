@@ -42,6 +42,8 @@ class Net:
         self._gso_max_bytes = gso_max_bytes
         self._numbers: Counter[str] = Counter()  # the last one, by letter or by node
         self._hosts: dict[str, HostDraft] = {}
+        self._switches: set[str] = set()
+        self._linked: set[str] = set()  # interfaces that end a link
 
     def host(self, name: str = "", role: Role = "compute", accelerators: int = 1) -> str:
         """A host; returns its name. Each of its links gives it a NIC, beside which the accelerators sit."""
@@ -65,20 +67,37 @@ class Net:
         net.link(a, b, rate="100Mbit", delay="5us"). Raises TopologyError."""
         self.has_bottleneck |= bottleneck
         defaults = self._bottleneck.over(self._asked) if bottleneck else self._asked
-        options = LinkOptions(**asked).over(defaults)
-        ends = self._end(a), self._end(b)
-        self.add_link(ends, options)
+        self.add_link((self.end(a), self.end(b)), LinkOptions(**asked).over(defaults))
 
     def add_link(self, ends: tuple[LinkEnd, LinkEnd], options: LinkOptions) -> None:
-        """A link between interfaces that have names."""
+        """A link between interfaces, of which `options` say all. Raises TopologyError."""
         quality = msgspec.structs.asdict(options.quality())
         mtu = _MTU if options.mtu is None else options.mtu
         self.draft.links.append(Link(*ends, mtu, self._gso_max_bytes, **quality))
 
+    def end(self, node: str, interface: str = "") -> LinkEnd:
+        """An end for a link at `node`: that interface, or its next one. Raises TopologyError."""
+        host = self._hosts.get(node)
+        if host is None and node not in self._switches:
+            raise TopologyError(
+                f"a link ends at {node!r}, which is no host or switch; add it before the link"
+            )
+        if host is not None:
+            listed = [nic.interface for nic in host.nics]
+            interface = interface or next((each for each in listed if each not in self._linked), "")
+            interface = interface or f"{node}-eth{len(listed)}"
+            if interface not in listed:
+                host.nics.append(NicDraft(interface))
+        else:
+            self._numbers[node] += 1
+            interface = interface or f"{node}-eth{self._numbers[node]}"
+        self._linked.add(interface)
+        return LinkEnd(node, interface)
+
     @property
-    def rate(self) -> str:
-        """The rate that links have unless they say otherwise, "" for none."""
-        return self._asked.rate or ""
+    def asked(self) -> LinkOptions:
+        """What links have unless they say otherwise."""
+        return self._asked
 
     def topology(self, shape: str) -> Topology:
         """The finished network. Raises TopologyError."""
@@ -87,21 +106,8 @@ class Net:
 
     def _add_switch(self, name: str, kind: Kind) -> str:
         self.draft.switches.append(SwitchDraft(name, kind))
-        self._numbers[name] = 0
+        self._switches.add(name)
         return name
-
-    def _end(self, node: str) -> LinkEnd:
-        host = self._hosts.get(node)
-        if host is not None:
-            end = LinkEnd(node, f"{node}-eth{len(host.nics)}")
-            host.nics.append(NicDraft(end.interface))
-            return end
-        if node not in self._numbers:
-            raise TopologyError(
-                f"a link ends at {node!r}, which is no host or switch; add it before the link"
-            )
-        self._numbers[node] += 1
-        return LinkEnd(node, f"{node}-eth{self._numbers[node]}")
 
     def _next(self, letter: str) -> str:
         self._numbers[letter] += 1

@@ -15,7 +15,7 @@ from topologies.topology_error import TopologyError
 
 _DECIMAL = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 _BINARY = {"": 1.0, "k": 1024.0, "m": 1024.0**2, "g": 1024.0**3, "t": 1024.0**4}
-_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)\s*"
+_NUMBER = r"((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 BIT_RATE = _NUMBER + r"([KkMGT]?)bit(?:/s)?"
 DURATION = _NUMBER + r"(ns|us|ms|s)"
 CHANCE = _NUMBER + r"(%?)"

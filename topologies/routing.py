@@ -94,6 +94,7 @@ class Paths:
             for port in router.uplinks
             for address in port.addresses
         }
+        self._counted: dict[str, dict[str, int | None]] = {}  # paths from a router, by prefix
         self._tables = {
             (router.name, route.prefix): route for router in topology.routers for route in router.routes
         }
@@ -106,7 +107,7 @@ class Paths:
 
     def count(self, start: str, prefix: str) -> int:
         """How many there are; quick where there are very many. Raises TopologyError likewise."""
-        return self._count(start, prefix, {})
+        return self._count(start, prefix, self._counted.setdefault(prefix, {}))
 
     def _follow(self, here: str, prefix: str, so_far: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         if self._is_at(here, prefix):

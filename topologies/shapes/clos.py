@@ -44,9 +44,9 @@ def leaf_spine(
 
 
 def _uplink_rate(net: Net, times: float) -> str:
-    if not net.rate:
+    if not net.asked.rate:
         raise TopologyError("oversubscription needs the rate of the hosts' links; give it, as --link 1Gbit")
-    return f"{round(quantity.bit_rate(net.rate) * times)}bit"
+    return f"{round(quantity.bit_rate(net.asked.rate) * times)}bit"
 
 
 @shape("pods of edge and aggregation routers below core routers, all with k ports")

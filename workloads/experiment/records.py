@@ -38,12 +38,11 @@ class NetworkConfig(HostOptions, frozen=True, kw_only=True):
     """What a network's links and hosts are like. `pcap` and `trace`: every host writes a file."""
 
     mtu: Annotated[int, Option("Bytes of an IP packet on the wire.")] = 1500
-    link: Annotated[
-        str, Option("Rate and delay of every link, as 1Gbit,50us.", default="none asked")
-    ] = ""
+    link: Annotated[str, Option("Rate and delay of every link, as 1Gbit,50us.", default="none asked")] = ""
     bottleneck: Annotated[
         str, Option("Rate and delay of the shape's bottleneck, likewise.", default="as the other links")
     ] = ""
+    routers: Annotated[bool, Option("Switches of FILE.py,NAME, a Mininet Topo, become routers.")] = False
     pcap: Annotated[bool, Option("Write HOST.pcapng into the run's directory.")] = False
     trace: Annotated[bool, Option("Write HOST.trace.jsonl: the page pools' events.")] = False
 
@@ -63,7 +62,12 @@ class ExperimentConfig(NetworkConfig, frozen=True):
     workload's own."""
 
     topology: Annotated[
-        str, Option("Shape of the network, as star or leaf_spine:leaves=4; see `list`.", default="star")
+        str,
+        Option(
+            "A shape, as leaf_spine:leaves=4 (see `list`), FILE.yaml or FILE.py,NAME.",
+            alias="custom",
+            default="star",
+        ),
     ]
     hosts: Annotated[int, Option("Hosts, one rank each.", default="the shape's, of star 4")]
     workload: Annotated[str, Option("What the ranks do; see `list`.", default="all_reduce")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from commands.checks import fewest_hosts, topology_of
+from commands.topology import fewest_hosts, topology_of
 from commands.usage import UsageError
 from workloads.experiment.records import NetworkConfig
 
