@@ -17,7 +17,9 @@ from pathlib import Path
 from commands.channel_access import OWNER_ALONE, ChannelAccess
 from nodes.client.host import Host, HostError
 from nodes.host_config import HostConfig, HostOptions, NicConfig, encode
+from topologies.calibration import LinkCalibration, obstacle
 from topologies.host import Host as TopologyHost
+from topologies.link import Quality
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
 from topologies.topology import Topology
@@ -35,10 +37,11 @@ class StartedHost:
 
 @dataclass(frozen=True, slots=True)
 class StartedNetwork:
-    """`watch` raises FabricError when a host, an endpoint or the network has died, and whatever the
-    caller's own check raises."""
+    """`links`: those that were calibrated. `watch` raises FabricError when a host, an endpoint or the network
+    has died, and whatever the caller's own check raises."""
 
     hosts: tuple[StartedHost, ...]
+    links: tuple[LinkCalibration, ...]
     inventory: Inventory
     watch: Callable[[], None]
 
@@ -75,6 +78,7 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
                 f"the {what} of host {child.host} ended with {how}{said}; see the logs in {request.run_dir}"
             )
 
+    links = _calibrated(fabric, request)
     configs = [host_config(request, host, channels) for host in request.topology.hosts]
     for each in configs:
         argv = [sys.executable, "-m", "nodes.endpoint", "--config", encode(each)]
@@ -84,7 +88,18 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     request.access.grant(channels)
     for host in hosts:
         inventory.add_host(host.name, Path(host.channel), fabric.shell_pid(host.name))
-    return StartedNetwork(hosts, inventory, watch)
+    return StartedNetwork(hosts, links, inventory, watch)
+
+
+def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:
+    """What the links that were asked for something are like. Raises FabricError if it is something else."""
+    if all(link.quality == Quality() for link in request.topology.links):
+        return ()
+    links = fabric.calibrate()
+    off = obstacle(links)
+    if off is not None and not request.config.allow_uncalibrated:
+        raise FabricError(off)
+    return links
 
 
 def host_config(request: NetworkRequest, host: TopologyHost, channels: Path) -> HostConfig:

@@ -43,6 +43,9 @@ class NetworkConfig(HostOptions, frozen=True, kw_only=True):
         str, Option("Rate and delay of the shape's bottleneck, likewise.", default="as the other links")
     ] = ""
     routers: Annotated[bool, Option("Switches of FILE.py,NAME, a Mininet Topo, become routers.")] = False
+    allow_uncalibrated: Annotated[
+        bool, Option("Go on when a link is further than 5 % off from what was asked.")
+    ] = False
     pcap: Annotated[bool, Option("Write HOST.pcapng into the run's directory.")] = False
     trace: Annotated[bool, Option("Write HOST.trace.jsonl: the page pools' events.")] = False
 
