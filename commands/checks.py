@@ -6,7 +6,6 @@ Owns nothing.
 
 from __future__ import annotations
 
-import msgspec
 import psutil
 
 from commands.usage import UsageError
@@ -14,32 +13,16 @@ from nodes.host_config import RX_BUF_LENS, HostOptions
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS, nic_model
 from topologies.mininet.cgroup import Room, room
-from topologies.shapes import build
-from topologies.topology import Topology, TopologyError
-from workloads.experiment.records import ExperimentConfig, NetworkConfig
+from workloads.experiment.records import ExperimentConfig
 from workloads.registry import WORKLOADS
 from workloads.workload import WorkloadError
 
 _ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
+# What run.py, Ray, the endpoints and the ranks take before they hold any value: 727 MiB were measured with
+# two hosts, 1013 with four.
+_MEMORY_BYTES, _MEMORY_BYTES_PER_HOST = 440 << 20, 143 << 20
 _PROCESSES, _PROCESSES_PER_HOST = 220, 12  # threads included; mostly Ray's, on a machine with 2 CPUs
-
-
-def topology_of(shape: str, hosts: int, config: NetworkConfig) -> Topology:
-    """The network that was asked for, with interfaces of as many queues as the endpoints' NICs. Raises
-    UsageError when it cannot be."""
-    try:
-        plain = build(shape, hosts, config.mtu, config.gso_max_bytes)
-    except TopologyError as reason:
-        raise UsageError(str(reason)) from None
-    rx = config.rx_queues
-    tx = rx if config.nic in MODELS and MODELS[config.nic].combined else 1
-    replace = msgspec.structs.replace
-    with_queues = [
-        replace(host, nics=tuple(replace(nic, rx_queues=rx, tx_queues=tx) for nic in host.nics))
-        for host in plain.hosts
-    ]
-    return replace(plain, hosts=tuple(with_queues))
 
 
 def niov_bytes(asked: int | None, options: HostOptions) -> int:
@@ -76,15 +59,17 @@ def check_workload(config: ExperimentConfig) -> None:
 
 def _check_room(config: ExperimentConfig, allowed: Room) -> None:
     """The machine and this process's cgroup have room for it. Raises UsageError."""
-    needed, free = config.hosts * max(config.sizes_bytes) * _COPIES, psutil.virtual_memory().available
+    per_host = _MEMORY_BYTES_PER_HOST + max(config.sizes_bytes) * _COPIES
+    needed, free = _MEMORY_BYTES + config.hosts * per_host, psutil.virtual_memory().available
     if needed > free:
         raise UsageError(
-            f"these sizes need {needed >> 20} MiB and {free >> 20} are free; ask for smaller ones"
+            f"these hosts and sizes need {needed >> 20} MiB and {free >> 20} are free; ask for fewer or smaller "
+            "ones"
         )
     if allowed.memory_bytes is not None and needed > allowed.memory_bytes:
         raise UsageError(
-            f"these sizes need {needed >> 20} MiB and the cgroup's limit on memory leaves "
-            f"{allowed.memory_bytes >> 20}; ask for smaller ones, or raise the limit"
+            f"these hosts and sizes need {needed >> 20} MiB and the cgroup's limit on memory leaves "
+            f"{allowed.memory_bytes >> 20}; ask for fewer or smaller ones, or raise the limit"
         )
     processes = _PROCESSES + _PROCESSES_PER_HOST * config.hosts
     if allowed.processes is not None and processes > allowed.processes:

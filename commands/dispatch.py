@@ -25,7 +25,10 @@ from nodes.option import OptionError
 from nodes.standard_error import standard_error
 
 _RUN = "run"
-_COMMANDS = ("list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "ss")
+_COMMANDS = (
+    "list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "ss", "validate",
+    "graph",
+)  # fmt: skip
 
 
 def program() -> int:

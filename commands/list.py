@@ -7,7 +7,7 @@ from typing import Any
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS
 from topologies.mininet.inventory import RunningHost, listens, running, state_directory
-from topologies.shapes import SHAPES
+from topologies.shapes.registry import SHAPES
 from workloads.registry import PATHS, WORKLOADS
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
@@ -26,7 +26,7 @@ def command() -> int:
     ):
         print(title)
         for name, description in entries.items():
-            print(f"  {name:<12} {description}".rstrip())
+            print(f"  {name:<14} {description}".rstrip())
     return 0
 
 

@@ -12,13 +12,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from analysis.analyse import Analysis, analyse
 from analysis.results_error import ResultsError
 from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
 from topologies.mininet.enclosure import enclosed
 from topologies.topology import Topology
-from workloads.experiment.manifest import ManifestFile
+from workloads.experiment.manifest import LinkRecord, ManifestFile
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.ray_session import RayPlace, RaySession
 from workloads.experiment.records import ExperimentConfig, ExperimentError, RankPlace, SamplesError
@@ -41,7 +43,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     manifest = ManifestFile(request.run_dir, request.argv, request.config)
     try:
         with stop, ExitStack() as stack:
-            _run(request, stop, stack)
+            _run(request, manifest, stop, stack)
     except Interrupted as reason:
         manifest.finish("interrupted", str(reason))
         raise
@@ -91,10 +93,11 @@ def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
     return analysis
 
 
-def _run(request: RunRequest, stop: Stop, stack: ExitStack) -> None:
+def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitStack) -> None:
     """Start everything, each with what ends it on `stack`, and run the trials."""
     config, run_dir = request.config, request.run_dir
     started = start_network(NetworkRequest(request.network, run_dir, config), stop.check, stack)
+    manifest.add_links(msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True))
     places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
     started.watch()
     directory = started.inventory.make_directory()

@@ -15,9 +15,11 @@ from pathlib import Path
 from commands.channel_access import OWNER_ALONE, ChannelAccess
 from commands.endpoints import Endpoints, end_of, is_endpoint
 from nodes.host_config import HostConfig, HostOptions, NicConfig
+from topologies.calibration import LinkCalibration, obstacle
+from topologies.host import Host as TopologyHost
+from topologies.link import Quality
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
-from topologies.topology import Host as TopologyHost
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
 
@@ -30,12 +32,13 @@ class StartedHost:
 
 @dataclass(frozen=True, slots=True)
 class StartedNetwork:
-    """`watch` raises FabricError when a host, an endpoint or the network has died, and whatever the
-    caller's own check raises. In a standing run an endpoint that has died is in `crashed` instead, by the
-    host's name and with the reason, until `respawn` has started it again: HostError when it does not start,
-    FabricError, what `watch` raises."""
+    """`links`: those that were calibrated. `watch` raises FabricError when a host, an endpoint or the network
+    has died, and whatever the caller's own check raises. In a standing run an endpoint that has died is in
+    `crashed` instead, by the host's name and with the reason, until `respawn` has started it again: HostError
+    when it does not start, FabricError, what `watch` raises."""
 
     hosts: tuple[StartedHost, ...]
+    links: tuple[LinkCalibration, ...]
     inventory: Inventory
     watch: Callable[[], None]
     crashed: Mapping[str, str]
@@ -76,6 +79,7 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
                 raise FabricError(f"{reason}; see the logs in {request.run_dir}")
             endpoints.crashed[child.host] = reason
 
+    links = _calibrated(fabric, request)
     endpoints.start(watch)
     request.access.grant(channels)
     for each in configs:
@@ -87,7 +91,18 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
         request.access.grant(channels)
 
     hosts = tuple(StartedHost(each.name, each.channel) for each in configs)
-    return StartedNetwork(hosts, inventory, watch, endpoints.crashed, respawn)
+    return StartedNetwork(hosts, links, inventory, watch, endpoints.crashed, respawn)
+
+
+def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:
+    """What the links that were asked for something are like. Raises FabricError if it is something else."""
+    if all(link.quality == Quality() for link in request.topology.links):
+        return ()
+    links = fabric.calibrate()
+    off = obstacle(links)
+    if off is not None and not request.config.allow_uncalibrated:
+        raise FabricError(off)
+    return links
 
 
 def host_config(request: NetworkRequest, host: TopologyHost, channels: Path) -> HostConfig:

@@ -15,18 +15,19 @@ import msgspec
 import typer
 
 from analysis.results_error import ResultsError
-from commands.checks import check_paths, check_workload, niov_bytes, topology_of
+from commands.checks import check_paths, check_workload, niov_bytes
 from commands.measure import RunRequest, measure
 from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.stop import Stop
+from commands.topology import check_buildable, topology_of
 from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
-from workloads.experiment.records import ExperimentConfig, ExperimentError, RankFailure, sizes
+from workloads.experiment.records import ExperimentConfig, ExperimentError, NetworkConfig, RankFailure, sizes
 from workloads.registry import PATHS, WORKLOADS
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
@@ -40,10 +41,12 @@ def command(context: typer.Context, given: Given) -> int:
         _check_alone(context)
         return 0
     stop = Stop()
-    config = _config(given)
-    default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{config.topology}{config.hosts}"
+    asked = given.fields(ExperimentConfig)
+    network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
+    check_buildable(network)
+    config = _config(given, len(network.hosts))
+    default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
     run_dir = given.record(Place).run_directory(default)
-    network = topology_of(config.topology, config.hosts, config)
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
@@ -51,17 +54,16 @@ def command(context: typer.Context, given: Given) -> int:
     return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:])), stop)
 
 
-def _config(given: Given) -> ExperimentConfig:
+def _config(given: Given, hosts: int) -> ExperimentConfig:
     """Everything that was left open is decided. Raises UsageError."""
     asked = given.fields(ExperimentConfig)
-    topology = asked.get("topology", "star")
     workload = _known("workload", asked.get("workload", "all_reduce"), WORKLOADS)
     kind = WORKLOADS[workload]
     given.check_owner(workload, {name: each.options for name, each in WORKLOADS.items()})
     config = given.record(
         ExperimentConfig,
-        topology=topology,
-        hosts=asked.get("hosts", 2 if topology == "pair" else 4),
+        topology=asked.get("topology", "star"),
+        hosts=hosts,
         workload=workload,
         sizes_bytes=asked.get("sizes_bytes", sizes(kind.default_sizes)),
         options=given.record(kind.options),

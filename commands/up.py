@@ -16,12 +16,12 @@ import msgspec
 import typer
 
 from commands.channel_access import ChannelAccess
-from commands.checks import topology_of
 from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.running import respawn_wish
 from commands.stop import Stop
+from commands.topology import check_buildable, fewest_hosts, topology_of
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from nodes.option import Option
@@ -38,8 +38,10 @@ _WATCH_S = 0.1
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Which network."""
 
-    topology: Annotated[str, Option("Shape of the network; see `list`.")] = "star"
-    hosts: Annotated[int, Option("How many hosts.")] = 2
+    topology: Annotated[
+        str, Option("A shape (see `list`), FILE.yaml or FILE.py,NAME.", alias="custom")
+    ] = "star"
+    hosts: Annotated[int | None, Option("How many hosts.", default="the shape's fewest, of star 2")] = None
 
 
 class CrashOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +55,9 @@ def command(_context: typer.Context, given: Given) -> None:
     """A network with an endpoint in every host, for exec, netdev and ethtool, until Ctrl-C or `down`."""
     stop = Stop()
     asked, config = given.record(Asked), given.record(NetworkConfig)
-    network = topology_of(asked.topology, asked.hosts, config)
+    hosts = fewest_hosts(asked.topology) if asked.hosts is None else asked.hosts
+    network = topology_of(asked.topology, hosts, config)
+    check_buildable(network)
     run_dir = given.record(Place).run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     check_nic_model(config)
     check_place(run_dir)

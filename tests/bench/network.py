@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from nodes.client.host import Host, HostError
-from topologies import shapes
 from topologies.mininet.fabric import Fabric
+from topologies.shapes import registry
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
@@ -32,7 +32,7 @@ class Network:
 
     def __init__(self, stack: ExitStack, gso_max_bytes: int) -> None:
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dmtb-bench-")))
-        self.topology = shapes.build("star", 2, 1500, gso_max_bytes)
+        self.topology = registry.build("star", 2, 1500, gso_max_bytes)
         self.fabric = stack.enter_context(Fabric(self.topology, self.directory))
         self._gso_max_bytes = gso_max_bytes
 

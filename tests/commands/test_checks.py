@@ -8,7 +8,7 @@ from commands import checks
 from commands.usage import UsageError
 from topologies.mininet.cgroup import Room
 from workloads.collective import CollectiveOptions
-from workloads.experiment.records import ExperimentConfig, NetworkConfig
+from workloads.experiment.records import ExperimentConfig
 
 CONFIG = ExperimentConfig("star", 2, "all_reduce", (1 << 20,), ("bounce",), CollectiveOptions())
 
@@ -16,7 +16,8 @@ CONFIG = ExperimentConfig("star", 2, "all_reduce", (1 << 20,), ("bounce",), Coll
 @pytest.mark.parametrize(
     ("allowed", "sentence"),
     [
-        (Room(1 << 20, None), "the cgroup's limit on memory leaves 1; ask for smaller ones, or raise"),
+        (Room(300 << 20, None), "hosts and sizes need 738 MiB and the cgroup's limit on memory leaves 300"),
+        (Room(1 << 20, None), "the cgroup's limit on memory leaves 1; ask for fewer or smaller ones"),
         (Room(None, 150), "Ray need 244 processes and threads and the cgroup's pids.max leaves 150"),
     ],
 )
@@ -31,10 +32,3 @@ def test_a_cgroups_limit_is_a_sentence(
 def test_enough_room_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "room", lambda: Room(1 << 30, 1000))
     checks.check_workload(CONFIG)
-
-
-@pytest.mark.parametrize(("nic", "tx_queues"), [("generic", 1), ("combined", 5)])
-def test_an_interface_has_as_many_queues_as_the_endpoints_nic(nic: str, tx_queues: int) -> None:
-    topology = checks.topology_of("star", 2, NetworkConfig(rx_queues=5, nic=nic))
-    nics = [each for host in topology.hosts for each in host.nics]
-    assert {(each.rx_queues, each.tx_queues) for each in nics} == {(5, tx_queues)}

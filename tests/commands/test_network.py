@@ -8,8 +8,8 @@ import msgspec
 
 from commands.network import NetworkRequest, host_config
 from nodes.host_config import HostOptions, decode, encode
-from topologies.shapes import build
-from topologies.topology import Host, Nic
+from topologies.host import Host, Nic
+from topologies.shapes.registry import build
 from workloads.experiment.records import NetworkConfig
 
 SECOND = Nic(

@@ -20,8 +20,8 @@ _INLINE = re.compile(r"`([^`]+)`")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block. `language`: sh and python are run; console is a command with its output; text is
-    neither."""
+    """A fenced code block. `language`: sh and python are run; yaml is read; console is a command with its
+    output; text is none of these."""
 
     language: str
     text: str

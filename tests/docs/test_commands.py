@@ -74,7 +74,7 @@ def test_every_command_in_the_prose_is_taken_by_a_test(page: str) -> None:
 
 @pytest.mark.parametrize("page", pages.PAGES)
 def test_code_is_fenced_and_has_a_known_language(page: str) -> None:
-    assert {each.language for each in pages.blocks(page)} <= {"sh", "python", "console", "text"}
+    assert {each.language for each in pages.blocks(page)} <= {"sh", "python", "console", "yaml", "text"}
     assert not re.findall(r"^(?: {4}|\t).*", pages.prose(page), re.MULTILINE), "an indented block"
     assert "```" not in pages.prose(page)
     for each in pages.blocks(page):

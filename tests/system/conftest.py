@@ -20,9 +20,9 @@ import pytest
 from nodes.client.host import Host
 from tests.system.network import Network
 from tests.system.standing import up as up
-from topologies import shapes
 from topologies.mininet.builder import COMMANDS
 from topologies.mininet.fabric import Fabric
+from topologies.shapes import registry
 
 TOKEN_VARIABLE = "DEVMEM_TESTBED_TEST"
 PATIENCE_S = 5.0  # the kernel takes a namespace down after its last process has ended
@@ -86,7 +86,7 @@ def _left(token: str, state: Path, interfaces_before: set[str], shared_before: s
 def network(tmp_path: Path) -> Iterator[Network]:
     directory = tmp_path / "run"
     directory.mkdir()
-    with Fabric(shapes.build("star", 2), directory) as fabric:
+    with Fabric(registry.build("star", 2), directory) as fabric:
         network = Network(fabric, directory, {})
         for host in fabric.topology.hosts:
             network.start(host.name)

@@ -18,8 +18,8 @@ from nodes.client.socket import Socket
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.uapi import socket as uapi
+from topologies.host import Nic
 from topologies.mininet.fabric import Fabric
-from topologies.topology import Nic
 
 MIB = 1 << 20
 PORT = 7000

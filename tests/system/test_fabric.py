@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import processes_with
+from topologies.host import Host, Nic
+from topologies.link import GSO_MAX_BYTES, Link, LinkEnd
 from topologies.mininet.fabric import PROJECT, Fabric, FabricError
 from topologies.mininet.protocol import ChildExited
-from topologies.shapes import build
-from topologies.topology import GSO_MAX_BYTES, Host, Link, LinkEnd, Nic, Switch, Topology
+from topologies.shapes.registry import build
+from topologies.switch import Switch
+from topologies.topology import Topology
 
 pytestmark = pytest.mark.system
 PATIENCE_S = 15.0
@@ -27,7 +30,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from topologies.mininet.fabric import Fabric
-from topologies.shapes import build
+from topologies.shapes.registry import build
 fabric = Fabric(build("pair", 2), Path(sys.argv[1]))
 fabric.spawn("h1", ["sh", "-c", "sleep 600 & sleep 600"], "sleep.log")
 print("up", flush=True)
@@ -39,7 +42,7 @@ MOUNT = """
 import subprocess, sys
 from pathlib import Path
 from topologies.mininet.fabric import Fabric
-from topologies.shapes import build
+from topologies.shapes.registry import build
 place = Path(sys.argv[1])
 with Fabric(build("pair", 2), place / "run") as fabric:
     subprocess.run(["mount", "-t", "tmpfs", "later", place], check=True)

@@ -21,9 +21,9 @@ from nodes.machine.memory import Region
 from nodes.uapi import socket as uapi
 from tests.system.network import MIB, OFFLOADS, PORT, Network, accept, receive_devmem
 from tests.system.transfer import dropped, rules_at_bridge
-from topologies import shapes
+from topologies.link import GSO_MAX_BYTES
 from topologies.mininet.fabric import Fabric
-from topologies.topology import GSO_MAX_BYTES
+from topologies.shapes import registry
 
 pytestmark = pytest.mark.system
 
@@ -35,7 +35,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
     """h1 is our stack, h2 Linux's."""
     directory = tmp_path / "run"
     directory.mkdir()
-    with Fabric(shapes.build("star", 2), directory) as fabric:
+    with Fabric(registry.build("star", 2), directory) as fabric:
         yield start(fabric, directory)
 
 
@@ -122,7 +122,7 @@ def test_linux_takes_super_packets_of_half_a_megabyte(tmp_path: Path) -> None:
     """BIG TCP over IPv6: the jumbo option of RFC 2675. The switch counts what is longer than IPv6 allows."""
     directory = tmp_path / "run"
     directory.mkdir()
-    with Fabric(shapes.build("star", 2, gso_max_bytes=GSO_MAX_BYTES), directory) as fabric:
+    with Fabric(registry.build("star", 2, gso_max_bytes=GSO_MAX_BYTES), directory) as fabric:
         network = start(fabric, directory, "--gso-max", str(GSO_MAX_BYTES))
         rules_at_bridge(network, "meta length > 70000 counter")
         with closing(network.host("h1")) as host:

@@ -12,8 +12,8 @@ import pytest
 from nodes.uapi import socket as uapi
 from tests.system.network import MIB, Network
 from tests.system.transfer import Peers, dropped, rules_at_bridge, shell
-from topologies import shapes
 from topologies.mininet.fabric import Fabric
+from topologies.shapes import registry
 
 pytestmark = pytest.mark.system
 
@@ -26,7 +26,7 @@ def fabric(tmp_path: Path) -> Iterator[Network]:
     """Hosts h1 and h2; h1 is Linux's."""
     directory = tmp_path / "run"
     directory.mkdir()
-    with Fabric(shapes.build("star", 2), directory) as fabric:
+    with Fabric(registry.build("star", 2), directory) as fabric:
         network = Network(fabric, directory, {})
         network.start("h1")
         yield network

@@ -32,8 +32,8 @@ from tests.system.network import (
     receive_devmem,
 )
 from tests.system.transfer import Peers, Stream, both_ways, dropped, lost, rules_at_bridge, send, shell, until
-from topologies import shapes
 from topologies.mininet.fabric import Fabric
+from topologies.shapes import registry
 
 pytestmark = pytest.mark.system
 
@@ -45,7 +45,7 @@ def fabric(tmp_path: Path) -> Iterator[Network]:
     """Hosts h1 and h2 without endpoints."""
     directory = tmp_path / "run"
     directory.mkdir()
-    with Fabric(shapes.build("star", 2), directory) as fabric:
+    with Fabric(registry.build("star", 2), directory) as fabric:
         yield Network(fabric, directory, {})
 
 

@@ -22,8 +22,8 @@ import pytest
 from nodes.client.host import Host
 from tests.system.network import MIB, OFFLOADS, Network, accept, bind_rx, listen, receive_devmem
 from tests.system.transfer import Peers, both_ways, dropped, rules_at_bridge, shell, until
-from topologies import shapes
 from topologies.mininet.fabric import Fabric
+from topologies.shapes import registry
 
 pytestmark = pytest.mark.system
 
@@ -59,7 +59,7 @@ class Captured:
 def captured(tmp_path: Path) -> Iterator[Captured]:
     directory = tmp_path / "run"
     directory.mkdir()
-    with Fabric(shapes.build("star", 2), directory) as fabric, ExitStack() as stack:
+    with Fabric(registry.build("star", 2), directory) as fabric, ExitStack() as stack:
         yield Captured(stack, Network(fabric, directory, {}))
 
 

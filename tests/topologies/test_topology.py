@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from topologies.shapes import HOSTS_MAX, SHAPES, build
-from topologies.topology import GSO_MAX_BYTES, Host, Link, LinkEnd, Nic, Switch, Topology, TopologyError
+from topologies.address_plan import HOSTS_MAX
+from topologies.host import Accelerator, Host, Nic, StaticRoute
+from topologies.link import GSO_MAX_BYTES, Link, LinkEnd, Quality
+from topologies.shapes.registry import build
+from topologies.switch import NextHop, Route, RouterInterface, Switch
+from topologies.topology import Topology
+from topologies.topology_error import TopologyError
 
 
 def _with(topology: Topology, **fields: object) -> Topology:
@@ -43,12 +50,6 @@ def test_kernel_and_endpoint_share_a_subnet_and_no_address() -> None:
     assert nic.kernel_mac != nic.endpoint_mac
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_every_shape_describes_itself_in_one_line(name: str) -> None:
-    assert SHAPES[name].description
-    assert "\n" not in SHAPES[name].description
-
-
 def test_the_largest_star_is_valid_and_one_more_is_refused() -> None:
     assert len(build("star", HOSTS_MAX).hosts) == HOSTS_MAX
     with pytest.raises(
@@ -58,8 +59,8 @@ def test_the_largest_star_is_valid_and_one_more_is_refused() -> None:
 
 
 def test_an_unknown_shape_lists_the_known() -> None:
-    with pytest.raises(TopologyError, match=r"there is no topology 'ring'; choose one of pair, star"):
-        build("ring", 4)
+    with pytest.raises(TopologyError, match=r"there is no topology 'mesh'; choose one of pair, star"):
+        build("mesh", 4)
 
 
 @pytest.mark.parametrize("hosts", [1, 3])
@@ -91,10 +92,43 @@ def test_a_topology_survives_json() -> None:
     assert msgspec.json.decode(msgspec.json.encode(star), type=Topology) == star
 
 
-def test_a_link_property_not_built_yet_is_not_accepted() -> None:
+def test_an_unknown_property_of_a_link_is_not_accepted() -> None:
     link = msgspec.to_builtins(build("pair", 2).links[0])
-    with pytest.raises(msgspec.ValidationError, match="unknown field `delay_s`"):
-        msgspec.convert(link | {"delay_s": 0.1}, Link)
+    with pytest.raises(msgspec.ValidationError, match="unknown field `colour`"):
+        msgspec.convert(link | {"colour": "red"}, Link)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"rate_bps": 7999}, "rate_bps 7999 is outside 8000 to"),
+        ({"rate_bps": -1}, "rate_bps -1 is outside"),
+        ({"delay_s": 11.0}, "delay_s 11 is outside 0 to 10 s"),
+        ({"delay_s": float("nan")}, "delay_s nan is outside"),
+        ({"jitter_s": 0.1}, "jitter_s 0.1 is more than delay_s 0"),
+        ({"loss": 1.5}, "loss 1.5 is no chance; give 0 to 1"),
+        ({"corrupt": -0.1}, "corrupt -0.1 is no chance"),
+        ({"duplicate": 2.0}, "duplicate 2 is no chance"),
+        ({"reorder": 0.1}, "reorder 0.1 has no delay that packets could overtake"),
+        ({"queue_packets": -1}, "queue_packets -1 is outside 0 to 1000000"),
+        ({"ecn_threshold_bytes": 1000}, "ecn_threshold_bytes is asked of a link without rate_bps"),
+        ({"ecn_threshold_bytes": -1, "rate_bps": 10**9}, "ecn_threshold_bytes -1 is below 0"),
+    ],
+)
+def test_a_link_that_cannot_be_is_refused_by_name(asked: dict[str, Any], sentence: str) -> None:
+    ends = build("pair", 2).links[0].ends
+    with pytest.raises(TopologyError, match=f"^link h1-eth0<->h2-eth0: {sentence}"):
+        Link(*ends, **asked)
+
+
+def test_a_link_keeps_what_is_asked_of_it() -> None:
+    asked = Quality(
+        rate_bps=10**9, delay_s=1e-3, jitter_s=1e-4, loss=0.1, reorder=0.2, duplicate=0.3, corrupt=0.4,
+        queue_packets=100, ecn_threshold_bytes=30000,
+    )  # fmt: skip
+    link = Link(*build("pair", 2).links[0].ends, **msgspec.structs.asdict(asked))
+    assert link.quality == asked
+    assert build("pair", 2).links[0].quality == Quality()
 
 
 def test_names_addresses_and_ends_are_unique_and_known() -> None:
@@ -124,10 +158,16 @@ def test_names_addresses_and_ends_are_unique_and_known() -> None:
         ("endpoint_address", "10.0.0.300/16", "address '10.0.0.300/16'"),
         ("kernel_address6", "fd00::1", "address 'fd00::1'; give IPv6 and prefix length"),
         ("endpoint_address6", "fe80::1/64", "address 'fe80::1/64'"),
+        ("gateway", "10.1.0.1", "gateway '10.1.0.1', which is no neighbour of 10.0.0.1/16"),
+        ("gateway", "10.0.0.1", "gateway '10.0.0.1', which is no neighbour"),
+        ("gateway6", "fd01::1", "gateway 'fd01::1', which is no neighbour of fd00::1/64"),
+        ("gateway6", "router", "gateway 'router', which is no neighbour"),
+        ("routes", (StaticRoute("10.1.0.1/16", "10.0.0.9"),), "leads to '10.1.0.1/16'; give a network"),
+        ("routes", (StaticRoute("10.1.0.0/16", "10.2.0.9"),), "gateway '10.2.0.9', which is no neighbour"),
         ("endpoint_mac", "01:00:00:00:00:01", "MAC '01:00:00:00:00:01'; give a unicast one"),
     ],
 )
-def test_a_nic_is_refused_with_the_value_named(field: str, value: str, sentence: str) -> None:
+def test_a_nic_is_refused_with_the_value_named(field: str, value: object, sentence: str) -> None:
     nic = msgspec.structs.asdict(build("pair", 2).hosts[0].nics[0])
     with pytest.raises(TopologyError, match=sentence):
         Nic(**nic | {field: value})
@@ -139,6 +179,67 @@ def test_a_host_is_refused_with_its_name() -> None:
         Host("host one", 1, nics)
     with pytest.raises(TopologyError, match="host h1 has no NIC"):
         Host("h1", 1, ())
+
+
+@pytest.mark.parametrize("name", ["lo", "all", "1h", "h-1", "averylongname", ""])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(TopologyError, match=f"switch name {name!r} is not a letter and up to nine"):
+        Switch(name)
+
+
+def test_accelerators_sit_beside_a_nic_of_their_host_and_have_names() -> None:
+    nics = build("pair", 2).hosts[0].nics
+    with pytest.raises(TopologyError, match="accelerator a0 of host h1 sits beside 'h2-eth0', which is none"):
+        Host("h1", 1, nics, (Accelerator("a0", "h2-eth0"),))
+    with pytest.raises(TopologyError, match="accelerator of host h1 'a0' is used 2 times"):
+        Host("h1", 1, nics, (Accelerator("a0", "h1-eth0"),) * 2)
+    with pytest.raises(TopologyError, match="accelerator a0 has -1 bytes of memory"):
+        Accelerator("a0", "h1-eth0", -1)
+    with pytest.raises(TopologyError, match="host_mem_bw_bytes_per_s of host h1 is -1"):
+        Host("h1", 1, nics, host_mem_bw_bytes_per_s=-1)
+    with pytest.raises(TopologyError, match="pcie_bw_bytes_per_s of host h1 is nan"):
+        Host("h1", 1, nics, pcie_bw_bytes_per_s=float("nan"))
+
+
+UPLINK = RouterInterface("r1-eth1", "02:00:00:00:00:01", "172.16.0.0/31")
+
+
+def test_a_switch_is_refused_with_its_name() -> None:
+    with pytest.raises(TopologyError, match="switch s1 is a bridge and has addresses; make it a router"):
+        Switch("s1", uplinks=(UPLINK,))
+    with pytest.raises(TopologyError, match=r"the route of r1 to 10.1.0.0/16 leads nowhere"):
+        Switch("r1", "router", None, (UPLINK,), (Route("10.1.0.0/16", ()),))
+    with pytest.raises(TopologyError, match="leaves by 'r1-eth2', which is no uplink; choose from r1-eth1"):
+        Switch("r1", "router", None, (UPLINK,), (Route("10.1.0.0/16", (NextHop("172.16.0.1", "r1-eth2"),)),))
+    with pytest.raises(TopologyError, match=r"a route of r1 leads to '10.1.0.0'"):
+        Switch("r1", "router", None, (UPLINK,), (Route("10.1.0.0", (NextHop("172.16.0.1", "r1-eth1"),)),))
+
+
+def test_routers_have_an_uplink_for_each_link_to_a_router() -> None:
+    ring = build("ring", 3)
+    first, *others = ring.switches
+    without = msgspec.structs.replace(first, uplinks=first.uplinks[:1], routes=())
+    with pytest.raises(msgspec.ValidationError, match="router r1 has a link to a router, but no uplink"):
+        _with(ring, switches=(without, *others))
+    with pytest.raises(msgspec.ValidationError, match="has an uplink, but no link to a router"):
+        _with(ring, links=[link for link in ring.links if str(link) != "r1-eth2<->r2-eth2"])
+
+
+def test_addresses_and_macs_of_routers_are_unique_too() -> None:
+    ring = build("ring", 3)
+    first, *others = ring.switches
+    assert first.local is not None
+    for field, value in (("address", "10.0.0.1/16"), ("mac", "02:00:0a:00:00:01")):
+        local = msgspec.structs.replace(first.local, **{field: value})
+        with pytest.raises(msgspec.ValidationError, match="is used 2 times"):
+            _with(ring, switches=(msgspec.structs.replace(first, local=local), *others))
+
+
+def test_a_loop_of_bridges_is_refused() -> None:
+    line = build("line", 3)
+    loop = Link(LinkEnd("s3", "s3-eth9"), LinkEnd("s1", "s1-eth9"))
+    with pytest.raises(msgspec.ValidationError, match="link s3-eth9<->s1-eth9 closes a loop of bridges"):
+        _with(line, links=(*line.links, loop))
 
 
 def test_every_nic_of_a_host_is_checked() -> None:
@@ -162,3 +263,9 @@ def test_every_nic_of_a_host_is_checked() -> None:
 def test_an_unknown_host_lists_the_known() -> None:
     with pytest.raises(TopologyError, match="there is no host 'h9'; known: h1, h2"):
         build("pair", 2).host("h9")
+
+
+def test_an_unknown_switch_lists_the_known() -> None:
+    assert build("ring", 3).switch("r2").kind == "router"
+    with pytest.raises(TopologyError, match="there is no switch 'r9'; known: r1, r2, r3"):
+        build("ring", 3).switch("r9")

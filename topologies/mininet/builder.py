@@ -20,24 +20,21 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import msgspec
 from mininet.log import lg
-from mininet.net import Mininet
-from mininet.topo import Topo
 
 from topologies.mininet import protocol
-from topologies.mininet.host_names import give_names
-from topologies.mininet.ipv6 import give_ipv6
+from topologies.mininet.assembly import assemble, interfaces, links_of
+from topologies.mininet.calibrate import calibrate
 from topologies.mininet.isolation import become_first_process, pid_outside, signal_at_parents_death
-from topologies.mininet.node import FabricHost, FabricLink, FabricSwitch, HostProcess
+from topologies.mininet.node import HostProcess
 from topologies.mininet.orphans import Orphans, reap_orphans
-from topologies.mininet.rtnetlink import LinkSocket
 from topologies.mininet.search_path import extend_path
-from topologies.topology import Topology, TopologyError
+from topologies.topology import Topology
+from topologies.topology_error import TopologyError
 
 COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # the programs that Mininet runs
 GRACE_S = 2.0  # between SIGTERM and SIGKILL
@@ -121,6 +118,8 @@ class Builder:
                     self._terminate(request)
                 case protocol.Describe():
                     self._describe(request)
+                case protocol.Calibrate():
+                    self._calibrate(request)
         except (OSError, TopologyError) as error:
             self._send(protocol.Refused(request.id, _sentence(error)))
 
@@ -136,21 +135,7 @@ class Builder:
 
     def _build(self, request: protocol.Build) -> None:
         self._topology = request.topology
-        with LinkSocket() as links:
-            links.up("lo")
-        for switch in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
-            switch.write_text("0")  # bridged frames would take a detour through the packet filter
-        give_names(request.topology)
-        Mininet.inited = True  # Mininet's init() would change limits of the whole machine for good
-        topo = _mininet_topo(request.topology)
-        net = Mininet(topo, FabricSwitch, FabricHost, controller=None, link=FabricLink)
-        net.start()
-        self._net = net
-        self._set_limits(request.topology)
-        for host in request.topology.hosts:
-            for nic in host.nics:
-                if nic.kernel_address6:
-                    give_ipv6(net[host.name], nic.interface, nic.kernel_address6)
+        net = self._net = assemble(request.topology)
         nodes = [*net.hosts, *net.switches]
         for node in nodes:
             self._expect_to_run(node.name, ("shell", "of", node.name), node.shell)
@@ -159,27 +144,20 @@ class Builder:
         shells = tuple(node.shell.outside_pid for node in nodes)
         self._send(protocol.Ready(request.id, builder_pid, names, shells))
 
-    def _set_limits(self, topology: Topology) -> None:
-        for link in topology.links:
-            for end in link.ends:
-                with LinkSocket(self._net[end.node].pid) as links:
-                    links.set(end.interface, link.mtu, link.gso_max_bytes)
-        with LinkSocket() as links:  # a bridge allows what its ports allow, so they come first
-            for switch in topology.switches:
-                ports = [link for link in topology.links if switch.name in (link.a.node, link.b.node)]
-                links.set(switch.name, min(p.mtu for p in ports), min(p.gso_max_bytes for p in ports))
-
     def _describe(self, request: protocol.Describe) -> None:
-        topology = self._topology
-        if topology is None:
+        if self._topology is None:
             raise TopologyError("no network has been built yet; ask for one first")
-        places = [(end.node, end.interface) for link in topology.links for end in link.ends]
-        places += [(switch.name, switch.name) for switch in topology.switches]
         found = []
-        for node, name in places:
-            with LinkSocket(self._net[node].pid) as links:
+        for node, name, in_node in interfaces(self._topology):
+            with links_of(self._net, node, in_node) as links:
                 found.append(protocol.Interface(node, name, *msgspec.structs.astuple(links.get(name))))
         self._send(protocol.Described(request.id, tuple(found)))
+
+    def _calibrate(self, request: protocol.Calibrate) -> None:
+        if self._topology is None:
+            raise TopologyError("no network has been built yet; ask for one first")
+        found = calibrate(self._topology.links, lambda node: int(self._net[node].pid))
+        self._send(protocol.Calibrated(request.id, found))
 
     # The hosts' processes
 
@@ -214,7 +192,9 @@ class Builder:
     def _start(self, host: str, argv: tuple[str, ...], stdout: int, stderr: int) -> HostProcess:
         if self._topology is None:
             raise TopologyError("no network has been built yet; ask for one first")
-        node = self._net[self._topology.host(host).name]
+        if host not in {router.name for router in self._topology.routers}:
+            self._topology.host(host)  # or there is none
+        node = self._net[host]
         if node.shell.poll() is not None:
             status = node.shell.returncode
             raise TopologyError(f"host {host} has died (its shell with status {status}); start a new run")
@@ -274,24 +254,6 @@ def _ignore_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     signal.alarm(STOP_S)
-
-
-def _mininet_topo(topology: Topology) -> Topo:
-    topo = Topo()
-    nics = {nic.interface: nic for host in topology.hosts for nic in host.nics}
-    for host in topology.hosts:
-        topo.addHost(host.name, ip=host.nics[0].kernel_address)  # of the first interface, again
-    for switch in topology.switches:
-        topo.addSwitch(switch.name)
-    for link in topology.links:
-        options: dict[str, Any] = {"intfName1": link.a.interface, "intfName2": link.b.interface}
-        for number, end in enumerate(link.ends, 1):
-            if nic := nics.get(end.interface):
-                options[f"addr{number}"] = nic.kernel_mac
-                options[f"params{number}"] = {"ip": nic.kernel_address}
-                options[f"queues{number}"] = nic.rx_queues, nic.tx_queues
-        topo.addLink(link.a.node, link.b.node, **options)
-    return topo
 
 
 def _sentence(error: Exception) -> str:

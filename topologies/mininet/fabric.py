@@ -19,6 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import TypeVar, cast
 
+from topologies.calibration import LinkCalibration
 from topologies.mininet import protocol
 from topologies.mininet.protocol import ChildExited, Completed, Interface
 from topologies.topology import Topology
@@ -116,6 +117,12 @@ class Fabric:
     def interfaces(self) -> tuple[Interface, ...]:
         """Every link end and bridge with the limits that the kernel reports now. Raises FabricError."""
         return self._ask(protocol.Describe(next(self._ids)), protocol.Described, ANSWER_S).interfaces
+
+    def calibrate(self) -> tuple[LinkCalibration, ...]:
+        """Measure, in both directions, the links that have a rate or a delay; nothing else may use the
+        network meanwhile. Raises FabricError."""
+        timeout_s = ANSWER_S * (1 + len(self.topology.links))
+        return self._ask(protocol.Calibrate(next(self._ids)), protocol.Calibrated, timeout_s).links
 
     @property
     def builder_pid(self) -> int:

@@ -11,8 +11,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from topologies.host import Host
 from topologies.mininet.isolation import MS_BIND, mount
-from topologies.topology import Host, Topology
+from topologies.topology import Topology
 
 HOSTS = "/etc/hosts"
 ENDPOINT = "-endpoint"  # h2 is Linux's stack in host h2, h2-endpoint the emulated one

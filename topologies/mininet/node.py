@@ -11,10 +11,10 @@ import subprocess
 from typing import Any, ClassVar
 
 from mininet.link import Link
-from mininet.node import Host
+from mininet.node import Host, Switch
 from mininet.nodelib import LinuxBridge
 
-from topologies.mininet.ipv6 import NO_IPV6
+from topologies.mininet import sysctl
 from topologies.mininet.isolation import leave_network, pid_outside
 
 SHELL_IN_NAMESPACE = "-cdn"  # mnexec's options for the shell of a host, mininet.node.Node.startShell
@@ -55,7 +55,7 @@ class _IsolatedNode:
 
     def startShell(self, mnopts: str | None = None) -> None:
         super().startShell(mnopts)  # type: ignore[misc]
-        self.cmd(NO_IPV6)  # type: ignore[attr-defined]
+        sysctl.apply(self.pid, sysctl.NO_IPV6)  # type: ignore[attr-defined]
 
 
 class FabricHost(_IsolatedNode, Host):  # type: ignore[misc]
@@ -86,3 +86,13 @@ class FabricLink(Link):  # type: ignore[misc]
         worded = [f"{name} numrxqueues {rx} numtxqueues {tx}" for name, (rx, tx) in ends]
         made: str = super().makeIntfPair(*worded, *of_both, **options)
         return made
+
+
+class FabricRouter(_IsolatedNode, Switch):  # type: ignore[misc]
+    """A Linux router in a network namespace of its own; `assembly` gives it bridge, addresses and routes."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options | {"inNamespace": True})
+
+    def start(self, controllers: list[Any]) -> None:
+        """There is no controller: the kernel routes."""

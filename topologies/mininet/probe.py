@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
+from topologies.link import GSO_MAX_BYTES
 from topologies.mininet.isolation import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, unshare
 from topologies.mininet.rtnetlink import LinkSocket
-from topologies.topology import GSO_MAX_BYTES
 
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
 SO_DEVMEM_DONTNEED = 80

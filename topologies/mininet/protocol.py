@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from topologies.calibration import LinkCalibration
 from topologies.topology import Topology
 
 
@@ -46,6 +47,12 @@ class Terminate(msgspec.Struct, frozen=True, tag=True):
 
 class Describe(msgspec.Struct, frozen=True, tag=True):
     """Ask for the limits of every interface of the network."""
+
+    id: int
+
+
+class Calibrate(msgspec.Struct, frozen=True, tag=True):
+    """Measure the links that have a rate or a delay; nothing else may use them meanwhile."""
 
     id: int
 
@@ -97,6 +104,11 @@ class Described(msgspec.Struct, frozen=True, tag=True):
     interfaces: tuple[Interface, ...]
 
 
+class Calibrated(msgspec.Struct, frozen=True, tag=True):
+    id: int
+    links: tuple[LinkCalibration, ...]
+
+
 class Refused(msgspec.Struct, frozen=True, tag=True):
     """The request could not be met; `reason` is one sentence for the user."""
 
@@ -114,8 +126,8 @@ class ChildExited(msgspec.Struct, frozen=True, tag=True):
     argv: tuple[str, ...]
 
 
-Request = Build | Spawn | Run | Terminate | Describe
-Reply = Ready | Spawned | Completed | Terminated | Described | Refused
+Request = Build | Spawn | Run | Terminate | Describe | Calibrate
+Reply = Ready | Spawned | Completed | Terminated | Described | Calibrated | Refused
 requests = msgspec.json.Decoder(Request)
 answers: msgspec.json.Decoder[Reply | ChildExited] = msgspec.json.Decoder(Reply | ChildExited)
 encoder = msgspec.json.Encoder()

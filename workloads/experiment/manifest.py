@@ -59,6 +59,18 @@ class PathNote(msgspec.Struct, frozen=True):
     text: str
 
 
+class LinkRecord(msgspec.Struct, frozen=True):
+    """One direction of a link that was asked for a rate or a delay, between two interfaces. Rates in bits a
+    second of whole Ethernet frames, 0 for none; delays in seconds, one way; None: nothing arrived."""
+
+    sender: str
+    receiver: str
+    asked_bps: int
+    achieved_bps: float
+    asked_delay_s: float
+    achieved_delay_s: float | None
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
     `git_error` says why `git` is None; `files` maps a name to its SHA-256."""
@@ -77,6 +89,7 @@ class Manifest(msgspec.Struct, frozen=True):
     error: str | None = None
     finished_at: str | None = None
     notes: tuple[PathNote, ...] = ()
+    links: tuple[LinkRecord, ...] = ()
     files: dict[str, str] = {}
 
 
@@ -105,6 +118,12 @@ class ManifestFile:
             git_error=git_error,
             notes=_notes(config),
         )
+        self._write()
+        self._keep_room()
+
+    def add_links(self, links: tuple[LinkRecord, ...]) -> None:
+        """Record what the links were before the run."""
+        self._contents = msgspec.structs.replace(self._contents, links=links)
         self._write()
         self._keep_room()
 

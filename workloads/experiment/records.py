@@ -38,6 +38,14 @@ class NetworkConfig(HostOptions, frozen=True, kw_only=True):
     """What a network's links and hosts are like. `pcap` and `trace`: every host writes a file."""
 
     mtu: Annotated[int, Option("Bytes of an IP packet on the wire.")] = 1500
+    link: Annotated[str, Option("Rate and delay of every link, as 1Gbit,50us.", default="none asked")] = ""
+    bottleneck: Annotated[
+        str, Option("Rate and delay of the shape's bottleneck, likewise.", default="as the other links")
+    ] = ""
+    routers: Annotated[bool, Option("Switches of FILE.py,NAME, a Mininet Topo, become routers.")] = False
+    allow_uncalibrated: Annotated[
+        bool, Option("Go on when a link is further than 5 % off from what was asked.")
+    ] = False
     pcap: Annotated[bool, Option("Write HOST.pcapng into the run's directory.")] = False
     trace: Annotated[bool, Option("Write HOST.trace.jsonl: the page pools' events.")] = False
 
@@ -56,8 +64,15 @@ class ExperimentConfig(NetworkConfig, frozen=True):
     """What was asked for, with all defaults resolved: manifest.json's `config`. `options` are the
     workload's own."""
 
-    topology: Annotated[str, Option("Shape of the network; see `list`.", default="star")]
-    hosts: Annotated[int, Option("Hosts, one rank each.", default="4, pair: 2")]
+    topology: Annotated[
+        str,
+        Option(
+            "A shape, as leaf_spine:leaves=4 (see `list`), FILE.yaml or FILE.py,NAME.",
+            alias="custom",
+            default="star",
+        ),
+    ]
+    hosts: Annotated[int, Option("Hosts, one rank each.", default="the shape's, of star 4")]
     workload: Annotated[str, Option("What the ranks do; see `list`.", default="all_reduce")]
     sizes_bytes: Annotated[
         tuple[int, ...],

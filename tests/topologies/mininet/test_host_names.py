@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from topologies.mininet.host_names import hosts_lines
-from topologies.shapes import build
+from topologies.shapes.registry import build
 
 
 def test_a_host_has_a_name_for_each_of_its_stacks_and_address_families() -> None:

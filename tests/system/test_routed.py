@@ -1,0 +1,73 @@
+"""Routed fabrics for real: every shape's hosts reach each other, flows spread, routers answer as routers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from topologies.mininet.fabric import Fabric
+from topologies.shapes.registry import build
+from topologies.topology import Topology
+
+pytestmark = pytest.mark.system
+
+SMALL = (
+    "line:hosts=3", "ring:hosts=4", "dumbbell:hosts=4", "leaf_spine:hosts=4", "fat_tree:k=2",
+    "storage:hosts=4", "rail_optimized:hosts=2", "dual_plane:hosts=4", "torus2d:rows=2,columns=2",
+    "incast:hosts=3",
+)  # fmt: skip
+# Arguments: addresses. To each a datagram from each of 64 ports.
+FLOWS = """
+import socket, sys
+for address in sys.argv[1:]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in range(64):
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.bind(("", 20000 + port))
+            sock.sendto(b"flow", (address, 9))
+"""
+
+
+def addresses(topology: Topology, but: str) -> Iterator[str]:
+    """Linux's own, of all hosts but one."""
+    for host in topology.hosts:
+        for nic in host.nics if host.name != but else ():
+            for address in (nic.kernel_address, nic.kernel_address6):
+                yield address.partition("/")[0]
+
+
+@pytest.mark.parametrize("shape", SMALL)
+def test_every_host_of_a_shape_reaches_every_other(shape: str, tmp_path: Path) -> None:
+    topology = build(shape)
+    with Fabric(topology, tmp_path) as fabric:
+        for host in topology.hosts:
+            pings = [
+                f"ping -c1 -W5 -q {address} >/dev/null || echo {address} &"
+                for address in addresses(topology, host.name)
+            ]
+            assert pings
+            pinged = fabric.run(host.name, ["sh", "-c", " ".join([*pings, "wait"])])
+            assert (pinged.stdout, pinged.stderr) == ("", ""), host.name
+        assert fabric.dead_children() == []
+
+
+def sent_packets(fabric: Fabric, node: str) -> dict[str, int]:
+    shown = fabric.run(node, ["ip", "-json", "-s", "link"]).stdout
+    return {each["ifname"]: each["stats64"]["tx"]["packets"] for each in json.loads(shown)}
+
+
+def test_flows_spread_over_all_equal_paths(tmp_path: Path) -> None:
+    topology = build("leaf_spine:leaves=2,spines=4,hosts=2")
+    leaf = topology.switch("leaf1")
+    with Fabric(topology, tmp_path) as fabric:
+        for address in addresses(topology, "h1"):
+            before = sent_packets(fabric, leaf.name)
+            flows = fabric.run("h1", ["python3", "-c", FLOWS, address])
+            assert flows.status == 0, flows.stderr
+            after = sent_packets(fabric, leaf.name)
+            spread = [after[port.interface] - before[port.interface] for port in leaf.uplinks]
+            assert sum(spread) >= 64, address
+            assert min(spread) >= 4, f"{address}: {spread}"  # of 16: a chance of 1 in 3,000 to be below

@@ -1,0 +1,62 @@
+"""Whether links are what was asked: each direction's rate and delay, asked and achieved.
+
+In: what was measured. Out: frozen records, and the sentence that refuses a network whose links are off. Owns
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+TOLERANCE = 0.05
+DELAY_TOLERANCE_S = 0.0002  # or TOLERANCE, if that is more
+
+
+class LinkCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One direction of a link, `sender` to `receiver` (interfaces). Rates in bits a second of whole Ethernet
+    frames, 0: no rate was asked, so none was measured. Delays in seconds, one way; None: nothing arrived."""
+
+    sender: str
+    receiver: str
+    asked_bps: int
+    achieved_bps: float
+    asked_delay_s: float
+    achieved_delay_s: float | None
+
+    @property
+    def rate_error(self) -> float:
+        """Achieved less asked, as a share of asked."""
+        return self.achieved_bps / self.asked_bps - 1 if self.asked_bps else 0.0
+
+    @property
+    def is_faithful(self) -> bool:
+        if self.achieved_delay_s is None:
+            return False
+        allowed = max(DELAY_TOLERANCE_S, TOLERANCE * self.asked_delay_s)
+        off = abs(self.achieved_delay_s - self.asked_delay_s)
+        return abs(self.rate_error) <= TOLERANCE and off <= allowed
+
+    def __str__(self) -> str:
+        if self.achieved_delay_s is None:
+            return f"{self.sender} to {self.receiver}: nothing arrived"
+        rate = ""
+        if self.asked_bps:
+            rate = f"{self.achieved_bps / 1e6:.4g} of {self.asked_bps / 1e6:.4g} Mbit/s, "
+        delay = f"{self.achieved_delay_s * 1e3:.3g} of {self.asked_delay_s * 1e3:.3g} ms"
+        return f"{self.sender} to {self.receiver}: {rate}{delay}"
+
+
+def obstacle(links: Iterable[LinkCalibration]) -> str | None:
+    """Why no result of this network can be believed, as a sentence with its remedy; None: links are as
+    asked."""
+    off = [link for link in links if not link.is_faithful]
+    if not off:
+        return None
+    worst = max(off, key=lambda link: abs(link.rate_error))
+    more = f" and {len(off) - 1} more" if len(off) > 1 else ""
+    return (
+        f"links are further off than {TOLERANCE:.0%} from what was asked ({worst}{more}); ask for less, run "
+        "it on a quieter machine, or accept it with --allow-uncalibrated"
+    )
