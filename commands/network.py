@@ -14,6 +14,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from commands.channel_access import OWNER_ALONE, ChannelAccess
 from nodes.client.host import Host, HostError
 from nodes.host_config import HostConfig, HostOptions, NicConfig, encode
@@ -23,6 +25,7 @@ from topologies.mininet.inventory import Inventory
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
 
+TOPOLOGY_NAME = "topology.json"
 _READY_S = 20.0
 _HELLO_S = 1.0  # for one attempt to connect; between two, `watch` is called
 
@@ -61,6 +64,8 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     inventory = stack.enter_context(Inventory.create(request.run_dir.name, request.standing))
     channels = inventory.make_directory()
     fabric = stack.enter_context(Fabric(request.topology, request.run_dir))
+    described = msgspec.json.format(msgspec.json.encode(request.topology))
+    (request.run_dir / TOPOLOGY_NAME).write_bytes(described + b"\n")
     for pid in fabric.pids:
         inventory.add_process(pid)
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import typer
 
+import commands.list
 from commands import graph, validate
 from commands.topology import check_buildable, topology_of
 from commands.usage import UsageError
+from topologies.shapes.registry import SHAPES
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
 
@@ -107,3 +109,11 @@ def test_commands_that_draw_have_help(capsys: pytest.CaptureFixture[str]) -> Non
         with pytest.raises(SystemExit):
             app(["--help"])
         assert str(module.command.__doc__) in capsys.readouterr().out
+
+
+def test_list_has_a_line_a_shape_with_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    commands.list.command()
+    lines = capsys.readouterr().out.partition("--workload")[0].splitlines()
+    assert [line.split()[0] for line in lines] == ["--topology", *SHAPES]
+    (fat_tree,) = (line for line in lines if line.startswith("  fat_tree "))
+    assert fat_tree.endswith("with k ports (k)")
