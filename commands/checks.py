@@ -63,8 +63,8 @@ def _check_room(config: ExperimentConfig, allowed: Room) -> None:
     needed, free = _MEMORY_BYTES + config.hosts * per_host, psutil.virtual_memory().available
     if needed > free:
         raise UsageError(
-            f"these hosts and sizes need {needed >> 20} MiB and {free >> 20} are free; ask for fewer or smaller "
-            "ones"
+            f"these hosts and sizes need {needed >> 20} MiB and {free >> 20} are free; ask for fewer or "
+            "smaller ones"
         )
     if allowed.memory_bytes is not None and needed > allowed.memory_bytes:
         raise UsageError(

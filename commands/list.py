@@ -8,6 +8,7 @@ from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS
 from topologies.mininet.inventory import RunningHost, listens, running, state_directory
 from topologies.shapes.registry import SHAPES
+from topologies.shapes.shape import Shape
 from workloads.registry import PATHS, WORKLOADS
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
@@ -17,7 +18,7 @@ FAILURES: tuple[type[Exception], ...] = ()
 def command() -> int:
     """What there is to choose from."""
     for title, entries in (
-        ("--topology", {name: shape.description for name, shape in SHAPES.items()}),
+        ("--topology", {name: _words(shape) for name, shape in SHAPES.items()}),
         ("--workload", {name: kind.description for name, kind in WORKLOADS.items()}),
         ("--path", {name: transport.description for name, transport in PATHS.items()}),
         ("--nic (docs/devmem.md says more)", dict.fromkeys(MODELS, "")),
@@ -36,3 +37,9 @@ def _runs() -> dict[str, str]:
 
 def _state(host: RunningHost) -> str:
     return host.name if listens(host.channel) else f"{host.name} (down)"
+
+
+def _words(shape: Shape) -> str:
+    """What it is, and what stands behind its name."""
+    more = [name for name in shape.parameters if name != "hosts"]
+    return f"{shape.description} ({', '.join(more)})" if more else shape.description

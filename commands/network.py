@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from commands.channel_access import OWNER_ALONE, ChannelAccess
 from commands.endpoints import Endpoints, end_of, is_endpoint
 from nodes.host_config import HostConfig, HostOptions, NicConfig
@@ -22,6 +24,8 @@ from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
+
+TOPOLOGY_NAME = "topology.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     inventory = stack.enter_context(Inventory.create(request.run_dir.name, request.standing))
     channels = inventory.make_directory()
     fabric = stack.enter_context(Fabric(request.topology, request.run_dir))
+    described = msgspec.json.format(msgspec.json.encode(request.topology))
+    (request.run_dir / TOPOLOGY_NAME).write_bytes(described + b"\n")
     for pid in fabric.pids:
         inventory.add_process(pid)
 

@@ -19,7 +19,7 @@ from topologies.topology_error import TopologyError
 
 
 class LinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """None: not said. `topologies.link.Quality` tells what each means."""
+    """What is asked of a link, in both directions alike; null is as if it were left out."""
 
     rate: Annotated[str | None, Meta(description="As 100Mbit or 2.5Gbit.")] = None
     delay: Annotated[str | None, Meta(description="One way, as 50us or 1.5ms.")] = None

@@ -40,8 +40,9 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         check_unique("address", [address.split("/")[0] for address in addresses])
         macs = [mac for nic in nics for mac in (nic.kernel_mac, nic.endpoint_mac)]
         check_unique("MAC", [*macs, *(interface.mac for interface in routed)])
+        known = set(nodes)
         for end in ends:
-            if end.node not in nodes:
+            if end.node not in known:
                 raise TopologyError(
                     f"a link ends at {end.node!r}, which is no host or switch; known: {listed(nodes)}"
                 )

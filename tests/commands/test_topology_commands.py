@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import typer
 
+import commands.list
 from commands import graph, validate
 from commands.topology import check_buildable, topology_of
 from commands.usage import UsageError
+from topologies.shapes.registry import SHAPES
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
 
@@ -113,3 +115,11 @@ def test_an_interface_has_as_many_queues_as_the_endpoints_nic(nic: str, tx_queue
     topology = topology_of("star", 2, NetworkConfig(rx_queues=5, nic=nic))
     nics = [each for host in topology.hosts for each in host.nics]
     assert {(each.rx_queues, each.tx_queues) for each in nics} == {(5, tx_queues)}
+
+
+def test_list_has_a_line_a_shape_with_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    commands.list.command()
+    lines = capsys.readouterr().out.partition("--workload")[0].splitlines()
+    assert [line.split()[0] for line in lines] == ["--topology", *SHAPES]
+    (fat_tree,) = (line for line in lines if line.startswith("  fat_tree "))
+    assert fat_tree.endswith("with k ports (k)")

@@ -7,11 +7,14 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.docs import pages
 from tests.docs.pages import block
 from tests.system.reader import project, typed
+from topologies.shapes.registry import build
+from topologies.topology import Topology
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -37,6 +40,8 @@ def test_the_second_command_draws_the_firsts_results_again(tmp_path: Path) -> No
     named = {name.rstrip("/") for row in rows for name in pages.named(row.split("|")[1])}
     expanded = {each for name in named for each in (name.replace("HOST", "h1"), name.replace("HOST", "h2"))}
     assert written == expanded
+    built = msgspec.json.decode((results / "topology.json").read_bytes(), type=Topology)
+    assert built == build("pair")
 
 
 def without_place(output: str) -> str:

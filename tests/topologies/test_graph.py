@@ -83,6 +83,14 @@ def test_parallel_links_carry_more() -> None:
     assert figures(more.topology("two")).paths == (2, 2)
 
 
+def test_every_half_of_an_odd_number_of_hosts_is_tried() -> None:
+    net = Net()
+    middle = net.switch()
+    for rate in ("100Mbit", "100Mbit", "10Mbit"):
+        net.link(net.host(), middle, rate=rate)
+    assert figures(net.topology("odd")).bisection == Bisection(1e7, False, True)
+
+
 def test_the_text_names_switches_links_and_figures() -> None:
     assert text(build("dumbbell", 2, link="1Gbit,50us", bottleneck="2.5Mbit,1.5ms")) == (
         "dumbbell: 2 hosts, 2 routers, 3 links\n"

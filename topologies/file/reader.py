@@ -45,7 +45,7 @@ def read(text: str, record: type[msgspec.Struct]) -> Document:
         line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
         document.problems.append(Problem(line, f"this is no YAML: {wrong.problem}"))
         return document
-    except yaml.YAMLError as wrong:
+    except (yaml.YAMLError, RecursionError) as wrong:
         document.problems.append(Problem(1, f"this is no YAML: {' '.join(str(wrong).split())}"))
         return document
     value = _Reading(document).value(node, record, ())
@@ -113,12 +113,11 @@ class _Reading:
         if not isinstance(node, yaml.ScalarNode):
             self._say(node, f"{_where(path)} is no single value; write one behind the colon")
             return _MISSING
-        value: Any = node.value
-        if wanted is not str:  # a text is what is written, be it 100 or 02:00
-            value = yaml.SafeLoader("").construct_object(node)
         try:
+            # A text is what is written, be it 100 or 02:00.
+            value = node.value if wanted is str else yaml.SafeLoader("").construct_object(node)
             return msgspec.convert(value, wanted)
-        except msgspec.ValidationError:
+        except (ValueError, yaml.YAMLError):  # msgspec's are ValueErrors; of YAML it may be no such date
             self._say(node, f"{_where(path)} is {node.value!r}; write {_words(wanted)}")
             return _MISSING
 
