@@ -119,7 +119,7 @@ class Receiver:
         if quick.left and not quick.pingpong:
             quick.left -= 1
             self.ack_due = True
-        elif self.rcv_nxt - self.last_ack_sent >= 2 * self.mss:
+        elif self.rcv_nxt - self.last_ack_sent > self.mss:
             self.ack_due = True
         elif self.delayed_ack_at == inf:
             self.delayed_ack_at = now + DELAYED_ACK_S
