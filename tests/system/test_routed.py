@@ -54,6 +54,16 @@ def test_every_host_of_a_shape_reaches_every_other(shape: str, tmp_path: Path) -
         assert fabric.dead_children() == []
 
 
+def test_links_have_the_rate_that_was_asked_in_both_directions(tmp_path: Path) -> None:
+    topology = build("dumbbell:hosts=2", link="200Mbit", bottleneck="50Mbit")
+    with Fabric(topology, tmp_path) as fabric:
+        found = fabric.calibrate()
+    asked = {end.interface: link.rate_bps for link in topology.links for end in link.ends}
+    assert {each.sender: each.asked_bps for each in found} == asked
+    assert set(asked.values()) == {200_000_000, 50_000_000}
+    assert [str(each) for each in found if not each.is_faithful] == []
+
+
 def sent_packets(fabric: Fabric, node: str) -> dict[str, int]:
     shown = fabric.run(node, ["ip", "-json", "-s", "link"]).stdout
     return {each["ifname"]: each["stats64"]["tx"]["packets"] for each in json.loads(shown)}
