@@ -121,6 +121,7 @@ class Host:
             ECN_CHOICES[config.tcp_ecn],
             kernel=VERSIONS[config.kernel],
             tcp_rmem=TcpMem(*tcp_mem(config.tcp_rmem)),
+            tcp_wmem=TcpMem(*tcp_mem(config.tcp_wmem)),
         )
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
         devices = Devices(*(interface.device for interface in interfaces))

@@ -45,7 +45,7 @@ _MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
 class SocketOptions:
     """What setsockopt changed."""
 
-    send_buffer_bytes: int = 8 << 20
+    send_buffer_bytes: int = 0  # 0: as tcp_wmem has it, and it grows; else SO_SNDBUF has locked it
     receive_buffer_bytes: int = 0  # 0: as tcp_rmem has it, and it grows; else SO_RCVBUF has locked it
     congestion: str = "cubic"
     nodelay: bool = False

@@ -36,12 +36,13 @@ class ConnectionInit:
         mtu = self._path_mtus.limit(remote, device.config.mtu, now)
         mss = min(mtu - header_bytes - tcp.HEADER_BYTES, options.maxseg or _MSS_MAX)
         gso_max_bytes = device.config.gso_max_bytes if device.tso and device.sg else 0
-        rmem = self._tcp.tcp_rmem
+        rmem, wmem = self._tcp.tcp_rmem, self._tcp.tcp_wmem
         packet_max = min(gso_max_bytes - ethernet.HEADER_BYTES, _PACKET_MAX)
         return TcpConfig(
             mss=mss,
             max_segment_bytes=max(mss, packet_max - header_bytes - _HEADERS_MAX),
-            send_buffer_bytes=options.send_buffer_bytes,
+            send_buffer_bytes=options.send_buffer_bytes or wmem.default,
+            send_buffer_max_bytes=0 if options.send_buffer_bytes else wmem.max,
             receive_buffer_bytes=min(options.receive_buffer_bytes or rmem.default, 2 * WINDOW_MAX),
             receive_buffer_max_bytes=0 if options.receive_buffer_bytes else rmem.max,
             congestion=options.congestion,

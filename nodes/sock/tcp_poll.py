@@ -9,7 +9,6 @@ from __future__ import annotations
 from select import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 
 from nodes.sock.devmem_socket import DevmemSocket, SocketState
-from nodes.tcp.connection import Connection
 from nodes.tcp.state import State
 
 _CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
@@ -38,14 +37,9 @@ def poll_events(sock: DevmemSocket) -> int:
     sending = sock.sending
     if finished and not (sending or again or sock.errqueue.waiting):
         events |= POLLHUP
-    return events if sending and not _writable(sock, connection) else events | POLLOUT
+    return events if sending and not connection.tcb.sender.writable else events | POLLOUT
 
 
 def is_closing(sock: DevmemSocket) -> bool:
     """Whether data or the FIN of a closed socket are not acknowledged yet (sk_stream_closing)."""
     return sock.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
-
-
-def _writable(sock: DevmemSocket, connection: Connection) -> bool:
-    """Whether a third of the send buffer is free."""
-    return 2 * connection.send_room >= sock.bytes_sent - connection.bytes_acked

@@ -32,7 +32,7 @@ from nodes.sock.tcp_rcv import TcpRcv
 from nodes.sock.tcp_xmit import TcpXmit, is_over
 from nodes.sock.timewait import TimewaitTable
 from nodes.tcp.connection import Connection
-from nodes.tcp.netns import TCP_RMEM, TcpMem, TcpNetns
+from nodes.tcp.netns import TCP_RMEM, TCP_WMEM, TcpMem, TcpNetns
 from nodes.wire import ip
 
 MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
@@ -45,6 +45,7 @@ class StackConfig:
     seed: int
     ecn: str = "grant"
     tcp_rmem: TcpMem = TCP_RMEM
+    tcp_wmem: TcpMem = TCP_WMEM
     send_memory_bytes: int = 256 << 20
     kernel: KernelVersion = DEFAULT
 
@@ -55,7 +56,7 @@ class TcpStack:
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
         self.send_pages = SendPages(cpu, config.send_memory_bytes)
-        self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem)
+        self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem, tcp_wmem=config.tcp_wmem)
         confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
         self.inet = Inet(
             interfaces, cpu, lambda *error_v6_now: self._errors.receive(*error_v6_now), confirmation

@@ -22,7 +22,8 @@ class TcpConfig:
 
     mss: int  # bytes: announced in our SYN, and the maximum that we send in one wire packet
     max_segment_bytes: int  # largest payload of one super-segment (TSO)
-    send_buffer_bytes: int = 4 << 20
+    send_buffer_bytes: int = 4 << 20  # SO_SNDBUF's size
+    send_buffer_max_bytes: int = 0  # tcp_wmem's maximum, to which it may grow; 0: SO_SNDBUF has locked it
     receive_buffer_bytes: int = 12 << 20  # SO_RCVBUF's size: the window is at most a half
     receive_buffer_max_bytes: int = 0  # tcp_rmem's maximum, to which it may grow; 0: SO_RCVBUF has locked it
     congestion: str = "cubic"

@@ -114,7 +114,7 @@ class Connection:
     @property
     def progress_at(self) -> float:
         """When the peer last acknowledged something new, -inf for never."""
-        return self._write_timer.progress_at
+        return self._sender.progress_at
 
     @property
     def unsent_bytes(self) -> int:
@@ -124,8 +124,7 @@ class Connection:
     @property
     def send_room(self) -> int:
         """Bytes that still fit in the send buffer."""
-        sender = self._sender
-        return max(0, sender.send_buffer_bytes - sender.accepted_bytes + sender.bytes_acked)
+        return self._sender.send_room
 
     @property
     def readable_bytes(self) -> int:
@@ -152,9 +151,8 @@ class Connection:
                     errno.EPIPE, f"port {port} was shut down for sending: send before shutdown"
                 )
             return
-        sender.accepted_bytes += len(payload)
         sender.more_una = -1
-        sender.queue.append(payload)
+        sender.append(payload)
 
     def end_of_send(self, more: bool, eor: bool) -> None:
         """The last `send` ended a call with MSG_MORE or MSG_EOR. `more`: its last small segment waits for the

@@ -63,6 +63,7 @@ class TcpInfo:
     delivered: int
     delivered_ce: int
     busy_time_us: int  # while data was in flight
+    sndbuf_limited_us: int  # while the send buffer kept data from being sent
     total_rto: int
     bytes_acked: int
     bytes_received: int
@@ -136,6 +137,7 @@ def tcp_info(tcb: Tcb, now: float | None) -> TcpInfo:
         delivered=packets(sender.delivered_bytes),
         delivered_ce=packets(ack.delivered_ce_bytes),
         busy_time_us=round(timer.busy_s * 1e6),
+        sndbuf_limited_us=0 if now is None else round(sender.buffer.limited_s(now) * 1e6),
         total_rto=timer.total_rto,
         bytes_acked=sender.bytes_acked,
         bytes_received=receiver.bytes_received,

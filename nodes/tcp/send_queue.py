@@ -22,7 +22,7 @@ class SendQueue:
         self.bytes = 0
         self._payloads: deque[Payload] = deque()
         self._total = 0  # bytes that were ever appended
-        self._breaks: deque[int] = deque()
+        self._breaks: list[int] = []
         self._offset = 0  # bytes of the first payload that were already taken
 
     def append(self, payload: Payload) -> None:
@@ -45,6 +45,11 @@ class SendQueue:
         return self._breaks[0] - self._total + self.bytes if self._breaks else self.bytes
 
     @property
+    def tail_bytes(self) -> int:
+        """How many bytes at the end may leave in one segment with what follows."""
+        return self._total - self._breaks[-1] if self._breaks else self.bytes
+
+    @property
     def ends_record(self) -> bool:
         """Whether nothing will be joined to the last byte that is queued."""
         return bool(self._breaks) and self._breaks[-1] == self._total
@@ -56,7 +61,7 @@ class SendQueue:
             return self._take(count)
         piece = self._take(min(count, self.run_bytes))
         if self._breaks[0] == self._total - self.bytes:
-            self._breaks.popleft()
+            del self._breaks[0]
         return piece
 
     def _take(self, count: int) -> Payload:

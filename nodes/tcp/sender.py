@@ -2,8 +2,8 @@
 
 RFC 9293 section 3.3.1 (SND.* variables), RFC 5681, RFC 7323; the sending half of struct tcp_sock
 (include/linux/tcp.h). Owns the send queue, the scoreboard, the RTT estimate, congestion control, recovery,
-the pacer, the tail loss probe and the persist timer. `ack` changes it when an ACK comes, `xmit` when segments
-leave, `write_timer` when a timer expires.
+the pacer, the tail loss probe, the persist timer and the send buffer. `ack` changes it when an ACK comes,
+`xmit` when segments leave, `write_timer` when a timer expires.
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from nodes.tcp.persist import PersistTimer
 from nodes.tcp.recovery import Recovery
 from nodes.tcp.rtt import RttEstimator
 from nodes.tcp.sack import Scoreboard
+from nodes.tcp.segment import Payload
+from nodes.tcp.send_buffer import SendBuffer, size_for
 from nodes.tcp.send_queue import SendQueue
 from nodes.tcp.tail_probe import TailProbe
+
+_MSS_DEFAULT = 536  # TCP_MSS_DEFAULT
 
 
 class Sender:
     """Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_first_seq", "_max_segment_bytes", "accepted_bytes", "bytes_retrans", "control", "cork",
+        "_first_seq", "_max_segment_bytes", "buffer", "bytes_retrans", "control", "cork",
         "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued", "fin_sent",
         "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss", "mss_clamp",
-        "nodelay", "pacer", "persist", "push_seq", "queue", "recovery", "rtt", "sack_permitted", "scoreboard",
-        "send_buffer_bytes", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale",
+        "nodelay", "pacer", "persist", "progress_at", "push_seq", "queue", "recovery", "rtt",
+        "sack_permitted", "scoreboard", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale",
         "tail_probe", "total_retrans", "user_timeout_s",
     )  # fmt: skip
 
@@ -45,7 +49,7 @@ class Sender:
         self.mss_clamp = config.mss  # of the largest that the peer takes
         self._max_segment_bytes = config.max_segment_bytes
         self.gso_max_bytes = config.max_segment_bytes  # payload bytes of the largest super-segment
-        self.send_buffer_bytes = config.send_buffer_bytes
+        self.buffer = SendBuffer(config.send_buffer_bytes, config.send_buffer_max_bytes)
         self.nodelay = config.nodelay
         self.cork = config.cork
         self.user_timeout_s = config.user_timeout_s
@@ -69,7 +73,7 @@ class Sender:
         self.snd_sml = 0  # end of the last small segment (Minshall)
         self.cwr_due = False  # the next new segment carries CWR
         self.last_sent_at = -inf
-        self.accepted_bytes = 0  # bytes that the application has queued since the start
+        self.progress_at = -inf  # when snd_una last advanced
         self.delivered_bytes = 0  # bytes acknowledged or sacked since the start
         self.total_retrans = 0  # wire packets retransmitted
         self.bytes_retrans = 0
@@ -84,6 +88,7 @@ class Sender:
         self.snd_una = self._first_seq
         self.snd_wnd = self.max_wnd = window
         self.snd_wl1 = irs
+        self.buffer.expand(self._buffer_for_cwnd)
 
     def set_congestion(self, name: str) -> None:
         """TCP_CONGESTION: another congestion control takes over cwnd and ssthresh. ValueError as for
@@ -123,7 +128,56 @@ class Sender:
     @property
     def bytes_sent(self) -> int:
         """Payload bytes sent, retransmissions included."""
-        return self.accepted_bytes - self.queue.bytes + self.bytes_retrans
+        return self.buffer.accepted_bytes - self.queue.bytes + self.bytes_retrans
+
+    # --- the send buffer --------------------------------------------------------------------------
+
+    def append(self, payload: Payload) -> None:
+        """Queue `payload`, now ours."""
+        length, truesize = len(payload), payload.truesize
+        self.queue.append(payload)
+        self.buffer.charge(length, truesize, self.queue.tail_bytes, self.size_goal)
+
+    @property
+    def send_room(self) -> int:
+        """Bytes that still fit in the send buffer."""
+        buffer, acked = self.buffer, self.bytes_acked
+        if buffer.nospace:
+            self._check_space()
+        room = buffer.room(acked, self.queue.tail_bytes, self.size_goal)
+        if room <= 0:
+            buffer.on_nospace(acked)
+        return room
+
+    @property
+    def writable(self) -> bool:
+        """Whether a process that polls should write."""
+        buffer, acked = self.buffer, self.bytes_acked
+        if buffer.nospace:
+            return self._check_space()
+        writable = buffer.writable(acked)
+        if not writable:
+            buffer.on_nospace(acked)
+        return writable
+
+    def _check_space(self) -> bool:
+        """The application looks again for room. What is queued leaves before it counts what cwnd has left."""
+        leaves = min(self.queue.bytes, max(0, self.snd_una + self.snd_wnd - self.snd_nxt))
+        limited = self.in_flight + leaves >= self.control.cwnd
+        return self.buffer.check_space(self.bytes_acked, limited, self._buffer_for_cwnd, self.progress_at)
+
+    @property
+    def _buffer_for_cwnd(self) -> int:
+        return size_for(self.control.cwnd // self.mss, max(self.mss_clamp, self.mss))
+
+    @property
+    def size_goal(self) -> int:
+        """Payload bytes of a full skb: of the largest super-segment, but no more than half of the largest
+        window that the peer has offered (tcp_xmit_size_goal)."""
+        whole, mss, half = self.whole_segments_bytes(), self.mss, self.max_wnd
+        if half > _MSS_DEFAULT:
+            half >>= 1
+        return whole if not half or whole <= half else max(half // mss * mss, mss)
 
     @property
     def pacing_rate(self) -> int:

@@ -48,8 +48,13 @@ class Sockopt:
         tcb.output.all_ect = tcb.output.ecn and name == "dctcp"
 
     def set_send_buffer(self, size: int) -> None:
-        """SO_SNDBUF, bytes."""
-        self._tcb.sender.send_buffer_bytes = size
+        """SO_SNDBUF, bytes: the buffer does not grow any more."""
+        self._tcb.sender.buffer.lock(size)
+
+    @property
+    def send_buffer_bytes(self) -> int:
+        """SO_SNDBUF: the size that the send buffer has grown to."""
+        return self._tcb.sender.buffer.size
 
     def set_receive_buffer(self, size: int) -> None:
         """SO_RCVBUF, bytes: the buffer does not grow any more. The window stays what the agreed window scale

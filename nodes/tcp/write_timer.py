@@ -25,7 +25,7 @@ class WriteTimer:
 
     __slots__ = (
         "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at", "busy_s",
-        "busy_since", "is_tail_probe", "orphan", "progress_at", "retrans_stamp", "retransmits", "total_rto",
+        "busy_since", "is_tail_probe", "orphan", "retrans_stamp", "retransmits", "total_rto",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, mib: TcpMib) -> None:
@@ -43,7 +43,6 @@ class WriteTimer:
         self.total_rto = 0
         self.retrans_stamp = 0.0  # when the first of these timeouts expired: TCP_USER_TIMEOUT counts from it
         self.busy_since = 0.0  # when data was last sent with nothing in flight
-        self.progress_at = -inf  # when snd_una last advanced
         self.busy_s = 0.0  # for how long data was in flight before that
 
     def arm(self, now: float) -> None:

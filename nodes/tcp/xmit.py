@@ -181,7 +181,10 @@ class Xmit:
                     if wanted < skb or (skb == queue.bytes and skb % mss and not self._may_send_small()):
                         length -= length % mss
             out.append(self._send(length, now))
-        self._cwnd_validate(limited or sender.in_flight >= cwnd, bool(out))
+        limited = limited or sender.in_flight >= cwnd
+        self._cwnd_validate(limited, bool(out))
+        if out and not limited and not queue.bytes:
+            sender.buffer.on_queue_empty(now)
 
     def _tso_bytes(self) -> int:
         """Payload bytes of the next super-segments: tcp_tso_autosize, and two in a window, so that one is out

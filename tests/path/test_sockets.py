@@ -170,7 +170,7 @@ def test_a_full_send_buffer_blocks_and_drains(hosts: TwoHosts) -> None:
     with pytest.raises(BlockingIOError):
         while True:
             taken += hosts.a.send(client, bytes(MIB))
-    assert taken == client.options.send_buffer_bytes
+    assert 0.9 * 8 * MIB < taken <= 8 * MIB  # of tests.path.two_hosts; skbs take memory beside their payload
     read = 0
 
     def pump() -> bool:
