@@ -143,6 +143,7 @@ class DevmemSocket:
         self.user_frags = UserFrags()
         self.errqueue = ErrQueue()
         self.bytes_sent = 0  # payload bytes given to the connection: the stream offset of the next byte
+        self.inet_id = 0  # IPv4 identification of the next packet; a SYN-ACK has 0
         self.closed = False  # by the application; the connection may live on
         self.listening = False
         self.backlog = 0

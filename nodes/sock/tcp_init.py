@@ -7,6 +7,7 @@ tcp_init_sock, tcp_connect_init, tcp_sync_mss (net/ipv4/tcp*.c), net/core/secure
 from __future__ import annotations
 
 import hashlib
+import random
 
 from nodes.inet.path_mtu import PathMtus
 from nodes.inet.route import Route
@@ -29,6 +30,7 @@ class ConnectionInit:
         self._path_mtus = path_mtus
         self._secret = secret
         self._ecn = ecn
+        self._chance = random.Random(secret)
 
     def config(self, options: SocketOptions, route: Route, remote: int, now: float) -> TcpConfig:
         """For a connection to the address `remote` by `route`."""
@@ -55,6 +57,10 @@ class ConnectionInit:
             max_pacing_rate=options.max_pacing_rate,
             netns=self._tcp,
         )
+
+    def initial_ident(self) -> int:
+        """IPv4 identification of a socket's first packet."""
+        return self._chance.getrandbits(16)
 
     def initial_sequence(self, flow: Flow, now: float) -> int:
         """RFC 6528: a clock of 4 us ticks plus a keyed hash of the flow."""

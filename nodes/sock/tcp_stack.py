@@ -59,7 +59,11 @@ class TcpStack:
         self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem, tcp_wmem=config.tcp_wmem)
         confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
         self.inet = Inet(
-            interfaces, cpu, lambda *error_v6_now: self._errors.receive(*error_v6_now), confirmation
+            interfaces,
+            cpu,
+            lambda *error_v6_now: self._errors.receive(*error_v6_now),
+            confirmation,
+            random.Random(config.seed),
         )
         chance = random.Random(config.seed)
         ports: BindTable[DevmemSocket] = BindTable(chance)
@@ -99,6 +103,7 @@ class TcpStack:
         if flow in self._tables.established or flow in self.timewait:
             raise error(errno.EADDRNOTAVAIL, f"there is a connection from port {sock.local[1]} to there")
         sock.local, sock.remote, sock.route = flow.local, flow.remote, route
+        sock.inet_id = self._init.initial_ident()
         iss = self._init.initial_sequence(flow, now)
         config = self._init.config(sock.options, route, address, now)
         sock.connection = Connection.connect(config, sock.local[1], port, iss, now)

@@ -48,11 +48,7 @@ class TcpXmit:
             if route.link.device.tx.stopped and not is_over(connection):
                 self._waiting[sock] = None
                 continue
-            count, tos, remote = 0, sock.tos, sock.remote[0]
-            for segment in connection.segments_to_send(now, _SEGMENTS_PER_TURN):
-                xmit_segment(segment, route, remote, tos, now)
-                count += 1
-            if count >= _SEGMENTS_PER_TURN:
+            if _xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now) >= _SEGMENTS_PER_TURN:
                 self._waiting[sock] = None
             if is_over(connection):
                 self._leave(sock, connection, tables, now)
@@ -77,8 +73,7 @@ class TcpXmit:
         """Send the last segments of a connection that has ended, without a turn."""
         connection, route = sock.connection, sock.route
         if connection is not None and route is not None:
-            for segment in connection.segments_to_send(now):
-                xmit_segment(segment, route, sock.remote[0], sock.tos, now)
+            _xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
 
     def forget(self, sock: DevmemSocket, tables: Hashtables) -> None:
         """The connection of `sock` is over."""
@@ -90,7 +85,7 @@ class TcpXmit:
         to the peer."""
         route = self._routes.lookup(flow.remote_address, flow.local_address)
         if route is not None:
-            xmit_segment(segment, route, flow.remote_address, 0, now)
+            xmit_segment(segment, route, flow.remote_address, 0, 0, now)
 
     @property
     def paces_next(self) -> bool:
@@ -111,8 +106,23 @@ def _is_stopped(sock: DevmemSocket) -> bool:
     return sock.device is not None and sock.device.tx.stopped
 
 
-def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, now: float) -> None:
-    """`tos`: the DSCP bits, at their place beside the ECN bits."""
+def _xmit_due(sock: DevmemSocket, connection: Connection, route: Route, limit: int, now: float) -> int:
+    """Send what is due, at most `limit` segments of data; returns how many segments left. A socket counts its
+    packets in their IPv4 identification; a request socket does not, and its SYN-ACK has 0
+    (ip_build_and_send_pkt)."""
+    segments = connection.segments_to_send(now, limit)
+    tos, remote = sock.tos, sock.remote[0]
+    ident, counts = (0, 0) if sock.in_handshake else (sock.inet_id, 0xFFFF)
+    for segment in segments:
+        ident = ident + xmit_segment(segment, route, remote, tos, ident, now) & counts
+    if counts:
+        sock.inet_id = ident
+    return len(segments)
+
+
+def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, ident: int, now: float) -> int:
+    """`tos`: the DSCP bits, at their place beside the ECN bits. `ident` and the result as in
+    `ip_output.queue_xmit`."""
     payload = segment.payload
     assert payload is None or isinstance(payload, Frags)
     length = len(payload) if payload is not None else 0
@@ -121,4 +131,5 @@ def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, now: flo
     checksum = pseudo_header_sum(route.source.address, remote, ip.TCP, len(header) + length)
     at = tcp.CHECKSUM_OFFSET
     header = header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
-    ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos | segment.ecn, now)
+    tos |= segment.ecn
+    return ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos, ident, now)
