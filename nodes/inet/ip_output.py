@@ -22,13 +22,15 @@ def queue_xmit(
     remote: int,
     tos: int,
     ident: int,
+    df: bool,
     now: float,
 ) -> int:
     """Send a TCP segment to `remote` by `route`. The NIC cuts a payload longer than `mss` bytes (0: does not
-    cut). `tos`: DSCP and ECN bits. Returns how many wire packets it is; they count up from `ident`."""
+    cut). `tos`: DSCP and ECN bits; `df`: no router may fragment it. Returns how many wire packets it is; they
+    count up from `ident`."""
     length = len(payload) if payload is not None else 0
     source = route.source
-    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos, ident)
+    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos, ident, df)
     skb = Skb(memoryview(header + tcp_header), payload)
     if mss and length > mss:
         skb.gso_size = mss

@@ -63,6 +63,8 @@ class SocketOptions:
     max_pacing_rate: int = UNLIMITED  # bytes a second
     linger: bool = False  # SO_LINGER; on with 0 s close resets
     linger_s: int = 0
+    linger2_s: int = 0  # TCP_LINGER2; 0: as the sysctl has it, -1: no FIN_WAIT_2 after close
+    pmtudisc: int = uapi.IP_PMTUDISC_WANT  # IP_MTU_DISCOVER
     receive_timeout_s: float | None = None  # SO_RCVTIMEO, SO_SNDTIMEO: of calls that block; None: for ever
     send_timeout_s: float | None = None
     quickack: bool = True

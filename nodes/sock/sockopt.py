@@ -22,6 +22,7 @@ from nodes.tcp.connection import Connection
 from nodes.tcp.pacing import UNLIMITED
 from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.state import State
+from nodes.tcp.tcb import FIN_TIMEOUT_S
 from nodes.uapi import socket as uapi
 
 _INT, _UINT, _ULONG = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=Q")
@@ -36,6 +37,7 @@ _CONGESTION_BYTES = 16  # TCP_CA_NAME_MAX
 _IFNAME_BYTES = 16  # IFNAMSIZ
 _ECN_BITS = 3  # of a TOS byte; TCP's own
 _DEFAULT_MSS = 536
+_FIN_TIMEOUT_MAX_S = 120  # TCP_FIN_TIMEOUT_MAX
 _TIMEOUTS_MAX = 255  # of TCP_DEFER_ACCEPT
 _PRIORITY_OF_TOS = (0, 2, 6, 4)  # by the bits for throughput and delay (RFC 1349)
 _PRIORITY_FREE = 6  # higher ones are the administrator's
@@ -85,6 +87,7 @@ _TELL: dict[str, Callable[[Connection, SocketOptions], None]] = {
     "keepidle": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
     "keepintvl": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
     "keepcnt": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
+    "linger2_s": lambda connection, o: connection.sockopt.set_linger2(o.linger2_s),
     "user_timeout_ms": lambda connection, o: connection.sockopt.set_user_timeout(o.user_timeout_ms / 1000),
     "max_pacing_rate": lambda connection, o: connection.sockopt.set_max_pacing_rate(o.max_pacing_rate),
     "send_buffer_bytes": lambda connection, o: connection.sockopt.set_send_buffer(o.send_buffer_bytes),
@@ -202,6 +205,14 @@ def _get_linger(sock: DevmemSocket, _: Look) -> bytes:
     return _LINGER.pack(sock.options.linger, sock.options.linger_s)
 
 
+def _set_linger2(sock: DevmemSocket, given: Setting) -> None:
+    _put(sock, "linger2_s", max(-1, min(given.number, _FIN_TIMEOUT_MAX_S)))
+
+
+def _get_linger2(sock: DevmemSocket, _: Look) -> bytes:
+    return _INT.pack(sock.options.linger2_s or int(FIN_TIMEOUT_S))
+
+
 def _set_pacing_rate(sock: DevmemSocket, given: Setting) -> None:
     """Bytes a second: a u64, or a u32 if the value has no room for more; the largest u32 means no limit."""
     rate = given.number & 0xFFFFFFFF
@@ -286,6 +297,15 @@ def _lasting(timeouts: int) -> int:
     return sum(min(1 << n, int(RTO_MAX_S)) for n in range(timeouts))
 
 
+def _set_mtu_discover(sock: DevmemSocket, given: Setting) -> None:
+    """As of IP_TOS, a value of one byte is accepted, and an empty one is 0."""
+    value = given.value
+    number = given.number if len(value) >= _INT.size else value[0] if value else uapi.IP_PMTUDISC_DONT
+    if not uapi.IP_PMTUDISC_DONT <= number <= uapi.IP_PMTUDISC_OMIT:
+        raise error(errno.EINVAL, f"IP_MTU_DISCOVER {number}: give 0 to {uapi.IP_PMTUDISC_OMIT}")
+    _put(sock, "pmtudisc", number)
+
+
 def _set_tos(sock: DevmemSocket, given: Setting) -> None:
     """A value of one byte is accepted, and an empty one is 0. The ECN bits are TCP's own. The priority
     follows from the TOS (ip_tos2prio)."""
@@ -343,11 +363,13 @@ _TABLE: dict[tuple[int, int], _Option] = {
     (_TCP, socket.TCP_KEEPINTVL): _number("keepintvl", 1, 32767),
     (_TCP, socket.TCP_KEEPCNT): _number("keepcnt", 1, 127),
     (_TCP, socket.TCP_USER_TIMEOUT): _number("user_timeout_ms", 0, _INT_MAX),
+    (_TCP, socket.TCP_LINGER2): _Option(_set_linger2, _get_linger2),
     (_TCP, socket.TCP_INFO): _Option(None, lambda sock, look: tcp_info(sock, look.now)),
     (_TCP, uapi.TCP_CONGESTION): _Option(
         _set_congestion, lambda sock, _: sock.options.congestion.encode().ljust(_CONGESTION_BYTES, b"\0")
     ),
     (_IP, socket.IP_TOS): _Option(_set_tos, _field("tos")),
+    (_IP, uapi.IP_MTU_DISCOVER): _Option(_set_mtu_discover, _field("pmtudisc")),
 }
 _TABLE_V6 = {
     **_TABLE,

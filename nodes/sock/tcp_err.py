@@ -18,6 +18,7 @@ from nodes.inet.path_mtu import PathMtus, bounded
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.flow import Flow
 from nodes.sock.hashtables import Hashtables
+from nodes.uapi import socket as uapi
 from nodes.wire import icmp, icmpv6, ip, ipv4, ipv6
 from nodes.wire.icmp import IcmpError
 
@@ -31,6 +32,7 @@ _V6_CODES = (
     errno.ENETUNREACH, errno.EACCES, errno.EHOSTUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED,
     errno.EACCES, errno.EACCES,
 )  # fmt: skip
+_DISCOVERS = (uapi.IP_PMTUDISC_WANT, uapi.IP_PMTUDISC_DO, uapi.IP_PMTUDISC_PROBE)
 _PORTS_SEQ = struct.Struct("!HHI")  # the part of a TCP header that an error must quote
 
 
@@ -86,7 +88,8 @@ class TcpErrors:
         too_big = (icmpv6.PACKET_TOO_BIG, 0) if v6 else (icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED)
         if (error.type, error.code) == too_big:
             mtu = bounded(sock.remote[0], error.mtu)
-            if not connection.icmp_err.on_packet_too_big(mtu, seq, now):
+            discovers = sock.options.pmtudisc in _DISCOVERS
+            if not connection.icmp_err.on_packet_too_big(mtu, seq, discovers, now):
                 return False
             self._path_mtus.learn(sock.remote[0], mtu, now)
         else:

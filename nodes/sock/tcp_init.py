@@ -53,6 +53,7 @@ class ConnectionInit:
             ecn=self._ecn,
             keepalive=options.keepalive_times,
             user_timeout_s=options.user_timeout_ms / 1000,
+            linger2_s=options.linger2_s,
             ip_header_bytes=header_bytes,
             max_pacing_rate=options.max_pacing_rate,
             netns=self._tcp,

@@ -18,9 +18,11 @@ from nodes.tcp.connection import Connection
 from nodes.tcp.segment import Segment
 from nodes.tcp.state import State
 from nodes.timer_heap import TimerHeap
+from nodes.uapi import socket as uapi
 from nodes.wire import ip, tcp
 from nodes.wire.checksum import pseudo_header_sum
 
+_DONT_FRAGMENT = (uapi.IP_PMTUDISC_WANT, uapi.IP_PMTUDISC_DO)  # ip_dont_fragment
 _SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
 
 
@@ -85,7 +87,7 @@ class TcpXmit:
         to the peer."""
         route = self._routes.lookup(flow.remote_address, flow.local_address)
         if route is not None:
-            xmit_segment(segment, route, flow.remote_address, 0, 0, now)
+            xmit_segment(segment, route, flow.remote_address, 0, 0, True, now)
 
     @property
     def paces_next(self) -> bool:
@@ -111,18 +113,20 @@ def _xmit_due(sock: DevmemSocket, connection: Connection, route: Route, limit: i
     packets in their IPv4 identification; a request socket does not, and its SYN-ACK has 0
     (ip_build_and_send_pkt)."""
     segments = connection.segments_to_send(now, limit)
-    tos, remote = sock.tos, sock.remote[0]
+    tos, remote, df = sock.tos, sock.remote[0], sock.options.pmtudisc in _DONT_FRAGMENT
     ident, counts = (0, 0) if sock.in_handshake else (sock.inet_id, 0xFFFF)
     for segment in segments:
-        ident = ident + xmit_segment(segment, route, remote, tos, ident, now) & counts
+        ident = ident + xmit_segment(segment, route, remote, tos, ident, df, now) & counts
     if counts:
         sock.inet_id = ident
     return len(segments)
 
 
-def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, ident: int, now: float) -> int:
-    """`tos`: the DSCP bits, at their place beside the ECN bits. `ident` and the result as in
-    `ip_output.queue_xmit`."""
+def xmit_segment(
+    segment: Segment, route: Route, remote: int, tos: int, ident: int, df: bool, now: float
+) -> int:
+    """`tos`: the DSCP bits, at their place beside the ECN bits. `ident`, `df` and the result as
+    in `ip_output.queue_xmit`."""
     payload = segment.payload
     assert payload is None or isinstance(payload, Frags)
     length = len(payload) if payload is not None else 0
@@ -132,4 +136,4 @@ def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, ident: i
     at = tcp.CHECKSUM_OFFSET
     header = header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
     tos |= segment.ecn
-    return ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos, ident, now)
+    return ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos, ident, df, now)

@@ -32,6 +32,7 @@ class TcpConfig:
     ecn: str = "grant"
     keepalive: Keepalive | None = None
     user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: give up after tcp_retries2 retransmissions
+    linger2_s: int = 0  # TCP_LINGER2: of an orphan in FIN_WAIT_2; 0: tcp_fin_timeout; below: it is reset
     ip_header_bytes: int = 20  # 40 for IPv6; a path's MTU includes it
     max_pacing_rate: int = UNLIMITED  # SO_MAX_PACING_RATE, bytes a second
     netns: TcpNetns = field(default_factory=TcpNetns, compare=False, repr=False)

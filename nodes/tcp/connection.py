@@ -19,7 +19,7 @@ from nodes.tcp.segment import CE, Payload, Segment
 from nodes.tcp.seq import HALF, MASK
 from nodes.tcp.sockopt import Sockopt
 from nodes.tcp.state import Event, State
-from nodes.tcp.tcb import FIN_TIMEOUT_S, Tcb
+from nodes.tcp.tcb import Tcb
 from nodes.tcp.time_wait import TimeWait
 from nodes.tcp.timer import on_deadline, on_keepalive_timeout
 from nodes.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, TcpHeader
@@ -186,7 +186,7 @@ class Connection:
         """CLOSE: the application will neither send nor read any more (close(2), tcp_close).
 
         As in Linux, unread payload turns it into an abort (RFC 2525 section 2.17), payload that comes later
-        is answered by a RST, and FIN_WAIT_2 lasts 60 s.
+        is answered by a RST, and FIN_WAIT_2 lasts as long as TCP_LINGER2 says.
         """
         tcb = self.tcb
         tcb.orphan = tcb.write_timer.orphan = True
@@ -197,7 +197,11 @@ class Connection:
         tcb.release_received()
         self.shutdown(now)
         if tcb.state is State.FIN_WAIT_2:
-            tcb.deadline = now + FIN_TIMEOUT_S
+            if tcb.config.linger2_s < 0:
+                tcb.config.netns.mib.TcpExtTCPAbortOnLinger += 1
+                tcb.abort(now)
+            else:
+                tcb.await_fin(now)
 
     def abort(self, now: float) -> None:
         """ABORT: a RST to the peer where RFC 9293 section 3.10.5 requires one; all payload is released,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 from socket import AF_INET, AF_INET6
 
@@ -11,7 +12,9 @@ import pytest
 from nodes.inet.path_mtu import CACHE_MAX, EXPIRES_S, MIN_V4, PathMtus, bounded
 from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.sockopt import set_option
 from nodes.tcp.state import State
+from nodes.uapi import socket as uapi
 from nodes.wire import ethernet, icmp, icmpv6, ip, ipv4, ipv6
 from nodes.wire.icmp import IcmpError
 from tests.path.test_sockets import errno_of
@@ -186,6 +189,28 @@ def test_packets_get_smaller_when_the_path_says_so_and_larger_after_ten_minutes(
     hosts.a.send(client, content)
     hosts.run_until(lambda: server.recv_queue.length == len(content), 10)
     assert hosts.b.recv(server, len(content)) == content
+
+
+@pytest.mark.parametrize("choice", range(uapi.IP_PMTUDISC_OMIT + 1))
+def test_ip_mtu_discover_decides_about_df_and_whether_a_report_makes_packets_smaller(
+    router: Router, choice: int
+) -> None:
+    hosts = router.hosts
+    client, server = hosts.connect(5000)
+    set_option(client, socket.IPPROTO_IP, uapi.IP_MTU_DISCOVER, bytes([choice]))
+    router.swallow()
+    hosts.a.send(client, bytes(5000))
+    hosts.rest(0.01)
+    df = bool(router.kept[0][20] & 0x40)
+    assert df == (choice in (uapi.IP_PMTUDISC_WANT, uapi.IP_PMTUDISC_DO))
+    router.complain(icmp.UNREACHABLE, 4, 1000)
+    assert client.connection is not None
+    assert client.connection.info().snd_mss == (948 if df or choice == uapi.IP_PMTUDISC_PROBE else 1448)
+    router.pass_on()
+    hosts.run_until(lambda: server.recv_queue.length == 5000, 10)
+    later, _ = hosts.connect(5002)
+    assert later.connection is not None
+    assert later.connection.info().snd_mss == 948  # the path is narrow whoever found out
 
 
 def test_an_attacker_cannot_shrink_packets_by_guessing(router: Router) -> None:

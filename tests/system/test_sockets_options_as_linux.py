@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from nodes.client.host import Host
-from nodes.uapi.socket import SO_INCOMING_NAPI_ID, SO_RCVTIMEO, SO_SNDTIMEO
+from nodes.uapi.socket import IP_MTU_DISCOVER, SO_INCOMING_NAPI_ID, SO_RCVTIMEO, SO_SNDTIMEO
 from tests.system.both_stacks import SOL, TCP, World, accept_queue, answer_alike, option, until
 from tests.system.network import Network
 
@@ -41,20 +41,21 @@ NUMBER_OPTIONS = [
     (TCP, socket.TCP_KEEPINTVL),
     (TCP, socket.TCP_KEEPCNT),
     (TCP, socket.TCP_USER_TIMEOUT),
+    (TCP, socket.TCP_LINGER2),
     (TCP, 12345),
     (socket.IPPROTO_IP, socket.IP_TOS),
+    (socket.IPPROTO_IP, IP_MTU_DISCOVER),
 ]
 TIMEVALS = [(1, 500_000), (0, 0), (-1, 0), (1, 1_000_000), (1, -1), (1, 0), ((1 << 63) - 1, 999_999)]
-DEFAULTS_DIFFER = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
+BUFFERS = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
 
 
 def options_of_one_number(world: World) -> None:
     for level, number in NUMBER_OPTIONS:
         sock = world.open()
-        if (level, number) not in DEFAULTS_DIFFER:
-            world.ask(sock.getsockopt, level, number)
+        world.ask(sock.getsockopt, level, number)
         for value in NUMBERS:
-            if (level, number) in DEFAULTS_DIFFER and value == -1:
+            if (level, number) in BUFFERS and value == -1:
                 continue  # the greatest that a sysctl allows
             world.ask(option, sock, level, number, value)
             world.ask(sock.getsockopt, level, number)
