@@ -83,7 +83,7 @@ def test_buffers_of_a_living_connection_change_at_once(hosts: TwoHosts) -> None:
     assert hosts.a.send(client, bytes(MIB)) == MIB
     hosts.rest(3)
     # What was promised with the SYN-ACK stays promised; beyond that only the new buffer counts.
-    assert 40_000 <= server.recv_queue.length <= 65535
+    assert 40_000 <= server.recv_queue.length <= 65535 + 1024  # the edge is a multiple of the window scale
     give(server, SOL, socket.SO_RCVBUF, 4 * MIB)
     hosts.run_until(lambda: server.recv_queue.length == MIB + 2 * skb)
 
