@@ -192,7 +192,7 @@ def test_packets_get_smaller_when_the_path_says_so_and_larger_after_ten_minutes(
 
 
 @pytest.mark.parametrize("choice", range(uapi.IP_PMTUDISC_OMIT + 1))
-def test_ip_mtu_discover_decides_about_df_and_whether_a_report_makes_packets_smaller(
+def test_ip_mtu_discover_decides_about_df_and_smaller_packets(
     router: Router, choice: int
 ) -> None:
     hosts = router.hosts
