@@ -205,14 +205,6 @@ def _get_linger(sock: DevmemSocket, _: Look) -> bytes:
     return _LINGER.pack(sock.options.linger, sock.options.linger_s)
 
 
-def _set_linger2(sock: DevmemSocket, given: Setting) -> None:
-    _put(sock, "linger2_s", max(-1, min(given.number, _FIN_TIMEOUT_MAX_S)))
-
-
-def _get_linger2(sock: DevmemSocket, _: Look) -> bytes:
-    return _INT.pack(sock.options.linger2_s or int(FIN_TIMEOUT_S))
-
-
 def _set_pacing_rate(sock: DevmemSocket, given: Setting) -> None:
     """Bytes a second: a u64, or a u32 if the value has no room for more; the largest u32 means no limit."""
     rate = given.number & 0xFFFFFFFF
@@ -363,7 +355,10 @@ _TABLE: dict[tuple[int, int], _Option] = {
     (_TCP, socket.TCP_KEEPINTVL): _number("keepintvl", 1, 32767),
     (_TCP, socket.TCP_KEEPCNT): _number("keepcnt", 1, 127),
     (_TCP, socket.TCP_USER_TIMEOUT): _number("user_timeout_ms", 0, _INT_MAX),
-    (_TCP, socket.TCP_LINGER2): _Option(_set_linger2, _get_linger2),
+    (_TCP, socket.TCP_LINGER2): _Option(
+        lambda sock, given: _put(sock, "linger2_s", max(-1, min(given.number, _FIN_TIMEOUT_MAX_S))),
+        lambda sock, _: _INT.pack(sock.options.linger2_s or int(FIN_TIMEOUT_S)),
+    ),
     (_TCP, socket.TCP_INFO): _Option(None, lambda sock, look: tcp_info(sock, look.now)),
     (_TCP, uapi.TCP_CONGESTION): _Option(
         _set_congestion, lambda sock, _: sock.options.congestion.encode().ljust(_CONGESTION_BYTES, b"\0")
