@@ -45,10 +45,12 @@ class Impairment:
 
 @dataclass(frozen=True)
 class DeviceKind:
-    """What kind of NIC both hosts have, and which kernel."""
+    """What kind of NIC both hosts have, and which kernel. What a test sends fits the send buffer, unless it
+    asks for another."""
 
     nic: NicModel = GENERIC
     kernel: KernelVersion = DEFAULT
+    tcp_wmem: str = "4096,8M,8M"
 
 
 @dataclass
@@ -122,7 +124,7 @@ class PathHost:
             address6=f"2001:db8::{number}/64",
         )  # fmt: skip
         config = HostConfig(
-            nics=(nic,), channel="", nic=kind.nic.name, kernel=kind.kernel.name,
+            nics=(nic,), channel="", nic=kind.nic.name, kernel=kind.kernel.name, tcp_wmem=kind.tcp_wmem,
             header_buffer_bytes=None if kind.nic in MODELS.values() else kind.nic.header_buffer_bytes,
         )  # fmt: skip
         ifindex = number + 1
