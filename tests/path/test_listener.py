@@ -69,11 +69,11 @@ def to_a(hosts: TwoHosts) -> list[TcpHeader]:
 @pytest.mark.parametrize("family", [AF_INET, AF_INET6])
 def test_a_syn_flood_is_held_to_the_backlog_and_everyone_else_gets_in(hosts: TwoHosts, family: int) -> None:
     listener = listen(hosts, 16, family)
-    flood(hosts, 1000, family)
+    flood(hosts, 500, family)  # fewer than those of which the NIC drops some (STANDING_SYNS)
     mib = hosts.b.stack.inet.mib
     assert listener.syn_queue_length == 16
     assert len(hosts.b.stack.sockets()) == 17
-    assert mib.TcpExtSyncookiesSent == mib.TcpExtTCPReqQFullDoCookies == 1000 - 16
+    assert mib.TcpExtSyncookiesSent == mib.TcpExtTCPReqQFullDoCookies == 500 - 16
     client = hosts.a.socket(family)
     address = hosts.b.address6 if family == AF_INET6 else hosts.b.address
     client.start_connect(address, 5000, hosts.now)

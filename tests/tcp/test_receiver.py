@@ -112,6 +112,14 @@ def test_two_segments_worth_are_acknowledged_at_once_and_by_one_ack(peer: Script
     assert peer.acks() == [at + 3 * FULL]
 
 
+def test_more_than_a_segment_is_acknowledged_at_once(peer: Scripted) -> None:
+    at = spend_quick_acks(peer)
+    peer.get(at, 1, bytes(FULL))
+    assert peer.sent() == []
+    peer.get(at + FULL, 1, b"x")
+    assert peer.acks() == [at + FULL + 1]
+
+
 def test_out_of_order_is_reported_at_once_the_newest_block_first(peer: Scripted) -> None:
     peer.get(11, 1, bytes(10))
     peer.get(31, 1, bytes(10))
