@@ -124,6 +124,7 @@ class Host:
             kernel=VERSIONS[config.kernel],
             realtime=around.realtime,
             tcp_rmem=TcpMem(*tcp_mem(config.tcp_rmem)),
+            tcp_wmem=TcpMem(*tcp_mem(config.tcp_wmem)),
         )
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
         devices = Devices(*(interface.device for interface in interfaces))

@@ -178,6 +178,13 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             parse=_tcp_mem, metavar="MIN,FIRST,MAX",
         ),
     ] = "4096,131072,25165824"  # fmt: skip
+    tcp_wmem: Annotated[
+        str,
+        Option(
+            "Sysctl tcp_wmem of each endpoint: least, first and largest send buffer (without SO_SNDBUF).",
+            parse=_tcp_mem, metavar="MIN,FIRST,MAX",
+        ),
+    ] = "4096,16384,4194304"  # fmt: skip
     kernel: Annotated[str, Option("Kernel version whose devmem rules hold.", choices=(*VERSIONS,))] = (
         DEFAULT.name
     )

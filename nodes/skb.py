@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from nodes.netmem.netmem import Netmem
-from nodes.uapi.socket import MAX_SKB_FRAGS
+from nodes.uapi.socket import MAX_SKB_FRAGS, PAGE_SIZE
 
 
 class Frag:
@@ -47,6 +47,16 @@ class Frags:
 
     def __bytes__(self) -> bytes:
         raise TypeError("payload is opaque to the stack: only dma, cpu and the accelerator open it")
+
+    @property
+    def truesize(self) -> int:
+        """Its length, as of copied bytes, but whole pages of device memory, to which it holds references
+        (__zerocopy_sg_from_iter)."""
+        if not self.unreadable:
+            return self._length
+        return sum(
+            -(-(frag.offset % PAGE_SIZE + frag.size) // PAGE_SIZE) * PAGE_SIZE for frag in self.frags
+        )
 
     def slice(self, start: int, stop: int) -> Self:
         """Bytes [start, stop), with new references."""

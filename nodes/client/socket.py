@@ -26,6 +26,7 @@ from nodes.client.receive import Receiver
 from nodes.client.runtime import Runtime
 from nodes.client.send import Sender
 from nodes.client.socket_calls import SocketCalls
+from nodes.uapi.channel import ChannelClosed
 from nodes.uapi.syscalls import (
     Accept,
     Bind,
@@ -121,9 +122,15 @@ class Socket:
 
     def connect(self, address: Address) -> None:
         """Raises ConnectionRefusedError, TimeoutError (also when the peer does not answer), BlockingIOError
-        and so on."""
+        and so on. After the attempt has failed, an epoll has to be told of `fileno()` again."""
         host, port = numeric(address, self.family, "connect", self._resolve)
-        self._blocking.call(Connect(host, port, self._blocking.timeout_s), Done)
+        try:
+            self._blocking.call(Connect(host, port, self._blocking.timeout_s), Done)
+        except (BlockingIOError, ChannelClosed):
+            raise
+        except OSError:
+            self._watch_anew()
+            raise
 
     def connect_ex(self, address: Address) -> int:
         """The errno that connect would raise, 0 without one; EAGAIN when the timeout runs out."""
@@ -140,8 +147,13 @@ class Socket:
         listener stops, and the socket may connect or listen again. `fileno()` stays; an epoll has to be
         told of it again."""
         self._calls.call(Disconnect(), Done)
+        self._watch_anew()
+
+    def _watch_anew(self) -> None:
+        """A connection is over, and the socket may connect again: where the poll file shows a hang-up, the
+        endpoint has opened another."""
         with self._opening_poll_file:
-            if self._poll_file is not None:  # the endpoint has opened another where this one shows a hang-up
+            if self._poll_file is not None:
                 _, (fd,) = self._calls.call_for_fds(Watch(), Done)
                 os.dup2(fd, self._poll_file.fileno(), inheritable=False)
                 os.close(fd)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from nodes.inet import ip_output
 from nodes.inet.icmp_xmit import IcmpXmit
 from nodes.inet.ip_fragment import FirstFragment
+from nodes.inet.ip_ident import IpIdents
 from nodes.inet.link import Link
 from nodes.inet.mib import IpMib
 from nodes.wire import icmp, icmpv6, ip, ipv6, ndisc, udp
@@ -28,10 +29,11 @@ _REASSEMBLY_TIME = 1  # a code of "time exceeded"
 
 
 class IcmpInput:
-    def __init__(self, mib: IpMib, on_error: OnError) -> None:
+    def __init__(self, mib: IpMib, on_error: OnError, idents: IpIdents) -> None:
         self._mib = mib
         self._on_error = on_error
-        self._errors = IcmpXmit(mib)
+        self._idents = idents
+        self._errors = IcmpXmit(mib, idents)
 
     def receive(
         self, packet: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float
@@ -111,7 +113,7 @@ class IcmpInput:
             mib.IcmpInEchos += 1
             mib.IcmpOutMsgs += 1
             mib.IcmpOutEchoReps += 1
-            packets = ip_output.reply(link, header, source_mac, reply)
+            packets = ip_output.reply(link, header, source_mac, reply, self._idents, now)
             if packets > 1:
                 mib.IpFragOKs += 1
                 mib.IpFragCreates += packets
@@ -137,7 +139,7 @@ class IcmpInput:
             mib.Icmp6InEchos += 1
             mib.Icmp6OutMsgs += 1
             mib.Icmp6OutEchoReplies += 1
-            packets = ip_output.reply(link, header, source_mac, reply)
+            packets = ip_output.reply(link, header, source_mac, reply, self._idents, now)
             if packets > 1:
                 mib.Ip6FragOKs += 1
                 mib.Ip6FragCreates += packets

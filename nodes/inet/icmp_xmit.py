@@ -7,6 +7,7 @@ __icmp_send, icmpv4_xrlim_allow, icmp_global_allow (net/ipv4/icmp.c), icmp6_send
 
 from __future__ import annotations
 
+from nodes.inet.ip_ident import IpIdents
 from nodes.inet.link import Link
 from nodes.inet.mib import IpMib
 from nodes.skb import Skb
@@ -39,8 +40,9 @@ class RateLimit:
 
 
 class IcmpXmit:
-    def __init__(self, mib: IpMib) -> None:
+    def __init__(self, mib: IpMib, idents: IpIdents) -> None:
         self._mib = mib
+        self._idents = idents
         self._limit = RateLimit()
 
     def send(self, error: IcmpError, link: Link, mac: bytes, now: float) -> None:
@@ -57,14 +59,17 @@ class IcmpXmit:
         if v6:
             ours = link.v6.address if ipv6.is_multicast(to) else to
             message = icmpv6.emit_error(error, ours, source)
-            header = link.v6.emit(ours, source, ip.ICMPV6, len(message), 0)
+            packets = [ipv6.emit(ours, source, ip.ICMPV6, len(message)) + message]
         else:
             message = icmp.emit_error(error)
             tos = _PRECEDENCE | packet[1] & _TOS_MASK
-            header = link.v4.emit(to, source, ip.ICMP, len(message), tos)
+            ident = self._idents.select_v4(source, to, ip.ICMP, now)
+            mtu = link.device.config.mtu
+            packets = ipv4.fragments(to, source, ip.ICMP, message, mtu, ident, tos)
         self._count(error, v6)
         ethertype = (link.v6 if v6 else link.v4).ethertype
-        link.xmit_frame(Skb(memoryview(header + message), None), mac, ethertype)
+        for each in packets:
+            link.xmit_frame(Skb(memoryview(each), None), mac, ethertype)
 
     def _may_send(self, peer: int, now: float) -> bool:
         interval_s = INTERVAL_V6_S if ip.is_ipv6(peer) else INTERVAL_V4_S

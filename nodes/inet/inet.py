@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from random import Random
 
 from nodes.inet.address import IfAddress, ipv4_address, ipv6_address
 from nodes.inet.dad import AddressConflict
 from nodes.inet.icmp import IcmpInput, OnError
+from nodes.inet.ip_ident import IpIdents
 from nodes.inet.ip_input import IpInput
 from nodes.inet.link import Link
 from nodes.inet.mib import IpMib
@@ -37,11 +39,16 @@ class Interface:
 
 class Inet:
     def __init__(
-        self, interfaces: Iterable[Interface], cpu: Cpu, on_error: OnError, confirmation: Confirmation
+        self,
+        interfaces: Iterable[Interface],
+        cpu: Cpu,
+        on_error: OnError,
+        confirmation: Confirmation,
+        chance: Random,
     ) -> None:
         self.mib = IpMib()
         self.path_mtus = PathMtus()
-        self._icmp = IcmpInput(self.mib, on_error)
+        self._icmp = IcmpInput(self.mib, on_error, IpIdents(chance))
         self.links: Mapping[int, Link] = {
             each.device.ifindex: Link(
                 each.device, cpu, _addresses(each), self._icmp.next_hop_unreachable, confirmation

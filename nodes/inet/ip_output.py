@@ -6,6 +6,7 @@ nothing. Source: __ip_queue_xmit, ip_fragment (net/ipv4/ip_output.c), ip6_xmit (
 
 from __future__ import annotations
 
+from nodes.inet.ip_ident import IpIdents
 from nodes.inet.link import Link
 from nodes.inet.route import Route
 from nodes.skb import Frags, Skb
@@ -14,34 +15,44 @@ from nodes.wire.ip import IpHeader
 
 
 def queue_xmit(
-    tcp_header: bytes, payload: Frags | None, mss: int, route: Route, remote: int, tos: int, now: float,
-    ident: int = 0,
-) -> None:  # fmt: skip
+    tcp_header: bytes,
+    payload: Frags | None,
+    mss: int,
+    route: Route,
+    remote: int,
+    tos: int,
+    ident: int,
+    df: bool,
+    now: float,
+) -> int:
     """Send a TCP segment to `remote` by `route`. The NIC cuts a payload longer than `mss` bytes (0: does not
-    cut). `tos`: DSCP and ECN bits. `ident`: of an IPv4 packet that routers may fragment."""
+    cut). `tos`: DSCP and ECN bits; `df`: no router may fragment it. Returns how many wire packets it is; they
+    count up from `ident`."""
     length = len(payload) if payload is not None else 0
     source = route.source
-    if ident:
-        header = ipv4.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos, ident)
-    else:
-        header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos)
+    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos, ident, df)
     skb = Skb(memoryview(header + tcp_header), payload)
     if mss and length > mss:
         skb.gso_size = mss
         skb.wire_packets = -(-length // mss)
     route.link.xmit(skb, route.gateway or remote, now)
+    return skb.wire_packets
 
 
-def reply(link: Link, to: IpHeader, mac: bytes, message: bytes) -> int:
-    """Send an ICMP message back to the sender of `to`, at `mac`; returns in how many packets."""
+def reply(link: Link, to: IpHeader, mac: bytes, message: bytes, idents: IpIdents, now: float) -> int:
+    """Send an ICMP message back to the sender of `to`, at `mac`; returns in how many packets. Those of IPv4
+    may be fragmented by routers (IP_PMTUDISC_DONT)."""
     v6 = ip.is_ipv6(to.dst)
     source, protocol = (link.v6, ip.ICMPV6) if v6 else (link.v4, ip.ICMP)
     mtu = link.device.config.mtu
-    if source.header_bytes + len(message) <= mtu:
-        packets = [source.emit(source.address, to.src, protocol, len(message), 0) + message]
+    ours, theirs = source.address, to.src
+    if not v6:
+        ident = idents.select_v4(theirs, ours, protocol, now)
+        packets = ipv4.fragments(ours, theirs, protocol, message, mtu, ident)
+    elif source.header_bytes + len(message) <= mtu:
+        packets = [ipv6.emit(ours, theirs, protocol, len(message)) + message]
     else:
-        cut = ipv6.fragments if v6 else ipv4.fragments
-        packets = cut(source.address, to.src, protocol, message, mtu, next(link.idents))
+        packets = ipv6.fragments(ours, theirs, protocol, message, mtu, idents.select_v6())
     for packet in packets:
         link.xmit_frame(Skb(memoryview(packet), None), mac, source.ethertype)
     return len(packets)

@@ -8,7 +8,6 @@ ip6_finish_output2 (net/ipv6/ip6_output.c).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 from nodes.inet.address import IfAddress
@@ -38,7 +37,6 @@ class Link:
         self.device = device
         self.name = device.config.name
         self.ifindex = device.ifindex
-        self.idents = itertools.count(1)  # identification of packets that are sent in fragments
         self._cpu = cpu
         self._mac = device.config.mac
         self.dad = DuplicateAddressDetection()

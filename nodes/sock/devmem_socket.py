@@ -94,9 +94,8 @@ class DevmemSocket:
         self.stack = stack
         self.family = family
         self.slots: tuple[int, ...] = ()  # of the bind table
-        self.local = (0, 0)  # getsockname still shows a port that is no longer held
+        self.local = self.remote = (0, 0)  # getsockname still shows a port that is no longer held
         self.bound = (0, 0)  # what bind asked for; it survives a connection
-        self.remote = (0, 0)
         self.route: Route | None = None  # of the connection, as sk_dst_cache
         self.options = SocketOptions()
         self.socket_state = SocketState.UNCONNECTED
@@ -106,6 +105,7 @@ class DevmemSocket:
         self.errqueue = ErrQueue()
         self.timestamping = Timestamping(self.errqueue, stack.realtime)
         self.bytes_sent = 0  # payload bytes given to the connection: the stream offset of the next byte
+        self.inet_id = 0  # IPv4 identification of the next packet; a SYN-ACK has 0
         self.closed = False  # by the application; the connection may live on
         self.listening = False
         self.backlog = 0
@@ -116,8 +116,7 @@ class DevmemSocket:
         self.in_handshake = False  # a child whose handshake is not finished
         self.soft_error = 0  # sk_err_soft: ICMP reported it, and the connection went on
         self._error = 0
-        self._send_shutdown = False
-        self.receive_shutdown = False
+        self._send_shutdown = self.receive_shutdown = False
 
     # --- names
 

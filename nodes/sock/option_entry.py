@@ -67,6 +67,7 @@ _TELL: dict[str, Callable[[Connection, SocketOptions], None]] = {
     "keepidle": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
     "keepintvl": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
     "keepcnt": lambda connection, o: connection.sockopt.set_keepalive(o.keepalive_times),
+    "linger2_s": lambda connection, o: connection.sockopt.set_linger2(o.linger2_s),
     "user_timeout_ms": lambda connection, o: connection.sockopt.set_user_timeout(o.user_timeout_ms / 1000),
     "max_pacing_rate": lambda connection, o: connection.sockopt.set_max_pacing_rate(o.max_pacing_rate),
     "send_buffer_bytes": lambda connection, o: connection.sockopt.set_send_buffer(o.send_buffer_bytes),

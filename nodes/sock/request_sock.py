@@ -96,6 +96,7 @@ class RequestSocks:
         child.timestamping.flags = listener.timestamping.flags
         child.listener = listener
         child.in_handshake = True
+        child.inet_id = self._init.initial_ident()
         listener.syn_queue_length += 1
         config = self._init.config(child.options, route, flow.remote_address, now)
         child.connection = Connection.accept(config, syn, iss, now)

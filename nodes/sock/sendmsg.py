@@ -17,11 +17,11 @@ from nodes.skb import Frag, Frags
 from nodes.sock.devmem_socket import DevmemSocket, error
 from nodes.sock.errqueue import CODE_COPIED
 from nodes.tcp.connection import Connection
+from nodes.tcp.send_buffer import MAX_TCP_HEADER
 from nodes.uapi import socket as uapi
 
 _COPY_BYTES = 1 << 20  # of ordinary data in one entry of the send queue
 _MORE_OR_EOR = uapi.MSG_MORE | uapi.MSG_EOR
-_MAX_TCP_HEADER = 320  # MAX_TCP_HEADER: the kernel takes it off gso_max_size when it sizes an skb
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def sendmsg(
         raise error(errno.ENOBUFS, "too many zero-copy sends wait: read their completions first")
     binding = _binding(sock, request, binding_of, zerocopy) if request.dmabuf_id else None
     connection = sock.check_may_send()
-    if done < length and connection.send_room <= 0:
-        connection.tcb.sender.nospace = True
+    room = connection.send_room if done < length else 0
+    if done < length and room <= 0:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     if zerocopy and length and not begun:
         _check_tail(sock, request, connection)
@@ -72,15 +72,14 @@ def sendmsg(
         cursor = _IovCursor(request.iov, done, binding)
     taken = 0
     try:
-        while done + taken < length and connection.send_room > 0:
-            room = min(connection.send_room, reach - done - taken)
-            if cursor is None:
-                payload = _copied(sock, request, done + taken, room)
-            else:
-                payload = _referenced(sock, cursor, room)
+        while done + taken < length and room > 0:
+            inside = min(room, reach - done - taken)
+            at = done + taken
+            payload = _referenced(sock, cursor, inside) if cursor else _copied(sock, request, at, inside)
             taken += len(payload)
             sock.bytes_sent += len(payload)
             connection.send(payload, now)
+            room = connection.send_room if done + taken < length else 0
     except OSError:
         if not taken:
             raise  # otherwise the short count is the answer, and the next call meets the error
@@ -174,7 +173,7 @@ def _skb_bytes(sock: DevmemSocket, connection: Connection) -> int:
     """Payload bytes of a full skb (tcp_xmit_size_goal)."""
     assert sock.device is not None, "a connection has a route"
     mss = connection.info().snd_mss
-    return max(1, (sock.device.config.gso_max_bytes - 1 - _MAX_TCP_HEADER) // mss) * mss
+    return max(1, (sock.device.config.gso_max_bytes - 1 - MAX_TCP_HEADER) // mss) * mss
 
 
 def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection) -> None:

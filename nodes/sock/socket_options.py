@@ -16,7 +16,7 @@ from nodes.uapi import socket as uapi
 class SocketOptions:
     """Sizes in bytes."""
 
-    send_buffer_bytes: int = 8 << 20
+    send_buffer_bytes: int = 0  # 0: as tcp_wmem has it, and it grows; else SO_SNDBUF has locked it
     receive_buffer_bytes: int = 0  # 0: as tcp_rmem has it, and it grows; else SO_RCVBUF has locked it
     congestion: str = "cubic"
     nodelay: bool = False
@@ -34,6 +34,7 @@ class SocketOptions:
     max_pacing_rate: int = UNLIMITED  # bytes a second
     linger: bool = False  # SO_LINGER; on with 0 s close resets
     linger_s: int = 0
+    linger2_s: int = 0  # TCP_LINGER2; 0: as the sysctl has it, -1: no FIN_WAIT_2 after close
     receive_timeout_s: float | None = None  # SO_RCVTIMEO, SO_SNDTIMEO: of calls that block; None: for ever
     send_timeout_s: float | None = None
     quickack: bool = True

@@ -60,11 +60,13 @@ def _buffer(name: str, min_bytes: int, force: bool) -> Option:
 def _buffer_bytes(sock: DevmemSocket, name: str) -> int:
     """The size now: what was set, what the buffer has grown to, or what it will begin with."""
     size: int = getattr(sock.options, name)
-    if name == "receive_buffer_bytes" and not size:
-        if sock.connection is None:
-            return sock.stack.tcp.tcp_rmem.default
-        return sock.connection.sockopt.receive_buffer_bytes
-    return size
+    if size:
+        return size
+    if sock.connection is None:
+        tcp = sock.stack.tcp
+        return (tcp.tcp_rmem if name == "receive_buffer_bytes" else tcp.tcp_wmem).default
+    grown: int = getattr(sock.connection.sockopt, name)
+    return grown
 
 
 def _set_rcvlowat(sock: DevmemSocket, given: Setting) -> None:

@@ -85,12 +85,11 @@ class TcpErrors:
         assert connection is not None
         too_big = (icmpv6.PACKET_TOO_BIG, 0) if v6 else (icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED)
         if (error.type, error.code) == too_big:
-            if not sock.options.accepts_path_mtu(v6):
-                return True
-            mtu = bounded(sock.remote[0], error.mtu)
-            if not connection.icmp_err.on_packet_too_big(mtu, seq, now):
+            mtu, accepts = bounded(sock.remote[0], error.mtu), sock.options.accepts_path_mtu(v6)
+            if not connection.icmp_err.on_packet_too_big(mtu, seq, accepts, now):
                 return False
-            self._path_mtus.learn(sock.remote[0], mtu, now)
+            if accepts or not v6:  # over IPv4 other sockets hear of it (tcp_v4_mtu_reduced, tcp_v6_err)
+                self._path_mtus.learn(sock.remote[0], mtu, now)
         else:
             number = _errno(error, v6)
             if not number:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from select import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 
-from nodes.sock.devmem_socket import DevmemSocket, SocketState
+from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
 
 _CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
@@ -16,9 +16,8 @@ _OVER = (State.CLOSED, State.TIME_WAIT)
 
 
 def poll_events(sock: DevmemSocket) -> int:
-    """The kernel's mask, with two exceptions, because a poll file cannot take POLLHUP and POLLRDHUP back. A
-    socket that may connect again shows neither, though its connection failed. A socket with zero-copy sends
-    that have not completed does not show POLLHUP yet."""
+    """The kernel's mask, with two exceptions, because a poll file cannot take POLLHUP back. A socket that
+    never began to connect does not show it, nor one with zero-copy sends that have not completed."""
     if sock.listening:
         return POLLIN if sock.accept_queue else 0
     events = POLLERR if sock.pending_error or sock.errqueue.unread else 0
@@ -27,15 +26,13 @@ def poll_events(sock: DevmemSocket) -> int:
         return events | POLLOUT | (POLLIN | POLLRDHUP if sock.receive_shutdown else 0)
     if connection.state in _CONNECTING:
         return events
-    over = connection.state in _OVER
-    again = sock.socket_state is SocketState.CONNECTING  # until connect has told how it went
-    finished = connection.fin_received or sock.receive_shutdown or (over and not again)
+    finished = connection.fin_received or sock.receive_shutdown or connection.state in _OVER
     if finished:
         events |= POLLIN | POLLRDHUP
-    elif over or sock.recv_queue.length >= min(sock.options.rcvlowat, max(1, connection.readable_bytes)):
+    elif sock.recv_queue.length >= min(sock.options.rcvlowat, max(1, connection.readable_bytes)):
         events |= POLLIN
     sending = sock.sending
-    if finished and not (sending or again or sock.errqueue.waiting):
+    if finished and not (sending or sock.errqueue.waiting):
         events |= POLLHUP
     return events if sending and not connection.tcb.sender.writable else events | POLLOUT
 

@@ -15,6 +15,7 @@ from nodes.sock.option_entry import INT, Option, Setting, field_of, flag, number
 from nodes.sock.tcp_info import tcp_info
 from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.state import State
+from nodes.tcp.tcb import FIN_TIMEOUT_S
 from nodes.uapi import socket as uapi
 
 _UINT = struct.Struct("=I")
@@ -22,6 +23,7 @@ _INT_MAX = 0x7FFFFFFF
 _CONGESTION = ("cubic", "reno", "dctcp")
 _CONGESTION_BYTES = 16  # TCP_CA_NAME_MAX
 _DEFAULT_MSS = 536
+_FIN_TIMEOUT_MAX_S = 120  # TCP_FIN_TIMEOUT_MAX
 _TIMEOUTS_MAX = 255  # of TCP_DEFER_ACCEPT
 _TCP = socket.IPPROTO_TCP
 
@@ -94,6 +96,10 @@ TABLE: dict[tuple[int, int], Option] = {
     (_TCP, socket.TCP_KEEPINTVL): number_option("keepintvl", 1, 32767),
     (_TCP, socket.TCP_KEEPCNT): number_option("keepcnt", 1, 127),
     (_TCP, socket.TCP_USER_TIMEOUT): number_option("user_timeout_ms", 0, _INT_MAX),
+    (_TCP, socket.TCP_LINGER2): Option(
+        lambda sock, given: put_field(sock, "linger2_s", max(-1, min(given.number, _FIN_TIMEOUT_MAX_S))),
+        lambda sock, _: INT.pack(sock.options.linger2_s or int(FIN_TIMEOUT_S)),
+    ),
     (_TCP, socket.TCP_INFO): Option(None, lambda sock, look: tcp_info(sock, look.now)),
     (_TCP, uapi.TCP_CONGESTION): Option(
         _set_congestion, lambda sock, _: sock.options.congestion.encode().ljust(_CONGESTION_BYTES, b"\0")

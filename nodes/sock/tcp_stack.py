@@ -32,7 +32,7 @@ from nodes.sock.tcp_rcv import TcpRcv
 from nodes.sock.tcp_xmit import TcpXmit, is_over
 from nodes.sock.timewait import TimewaitTable
 from nodes.tcp.connection import Connection
-from nodes.tcp.netns import TCP_RMEM, TcpMem, TcpNetns
+from nodes.tcp.netns import TCP_RMEM, TCP_WMEM, TcpMem, TcpNetns
 from nodes.wire import ip
 
 MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
@@ -46,6 +46,7 @@ class StackConfig:
     seed: int
     ecn: str = "grant"
     tcp_rmem: TcpMem = TCP_RMEM
+    tcp_wmem: TcpMem = TCP_WMEM
     send_memory_bytes: int = 256 << 20
     kernel: KernelVersion = DEFAULT
     realtime: float = 0.0
@@ -58,10 +59,14 @@ class TcpStack:
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
         self.send_pages = SendPages(cpu, config.send_memory_bytes)
-        self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem)
+        self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem, tcp_wmem=config.tcp_wmem)
         confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
         self.inet = Inet(
-            interfaces, cpu, lambda *error_v6_now: self._errors.receive(*error_v6_now), confirmation
+            interfaces,
+            cpu,
+            lambda *error_v6_now: self._errors.receive(*error_v6_now),
+            confirmation,
+            random.Random(config.seed),
         )
         chance = random.Random(config.seed)
         ports: BindTable[DevmemSocket] = BindTable(chance)
@@ -101,6 +106,7 @@ class TcpStack:
         if flow in self._tables.established or flow in self.timewait:
             raise error(errno.EADDRNOTAVAIL, f"there is a connection from port {sock.local[1]} to there")
         sock.local, sock.remote, sock.route = flow.local, flow.remote, route
+        sock.inet_id = self._init.initial_ident()
         iss = self._init.initial_sequence(flow, now)
         config = self._init.config(sock.options, route, address, now)
         sock.connection = Connection.connect(config, sock.local[1], port, iss, now)

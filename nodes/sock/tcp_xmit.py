@@ -31,7 +31,6 @@ class TcpXmit:
         self.changed: dict[DevmemSocket, None] = {}
         self.timers: TimerHeap[DevmemSocket] = TimerHeap()
         self._routes = routes
-        self._ident = 1
         self._waiting: dict[DevmemSocket, None] = {}
 
     def touch(self, sock: DevmemSocket) -> None:
@@ -49,11 +48,7 @@ class TcpXmit:
             if route.link.device.tx.stopped and not is_over(connection):
                 self._waiting[sock] = None
                 continue
-            count, tos, remote = 0, sock.tos, sock.remote[0]
-            fragile = remote <= 0xFFFFFFFF and not sock.options.dont_fragment
-            for segment in connection.segments_to_send(now, _SEGMENTS_PER_TURN):
-                xmit_segment(segment, route, remote, tos, now, self._next_ident(segment) if fragile else 0)
-                count += 1
+            count = _xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
             if sock.timestamping.waits:
                 sock.timestamping.on_transmitted(sock.bytes_sent - connection.unsent_bytes, now)
                 self.changed[sock] = None
@@ -72,14 +67,6 @@ class TcpXmit:
         """Whether a connection has more to send that its device would take."""
         return any(not _is_stopped(sock) for sock in self._waiting)
 
-    def _next_ident(self, segment: Segment) -> int:
-        """The identification of an IPv4 packet; of a super-segment, the first of as many as it will be cut
-        into (__ip_select_ident)."""
-        ident = self._ident
-        packets = -(-segment.length // segment.mss) if segment.mss else 1
-        self._ident = ident + packets if ident + packets <= 0xFFFF else 1
-        return ident
-
     def finish(self, sock: DevmemSocket, tables: Hashtables, now: float) -> None:
         """The connection of `sock` has ended: its last segments leave, and the table forgets it at once. The
         next segment of the flow then meets TIME-WAIT, a listener or a reset (tcp_done, tcp_time_wait)."""
@@ -97,8 +84,7 @@ class TcpXmit:
         """Send the last segments of a connection that has ended, without a turn."""
         connection, route = sock.connection, sock.route
         if connection is not None and route is not None:
-            for segment in connection.segments_to_send(now):
-                xmit_segment(segment, route, sock.remote[0], sock.tos, now)
+            _xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
 
     def forget(self, sock: DevmemSocket, tables: Hashtables) -> None:
         """The connection of `sock` is over."""
@@ -110,7 +96,7 @@ class TcpXmit:
         to the peer."""
         route = self._routes.lookup(flow.remote_address, flow.local_address)
         if route is not None:
-            xmit_segment(segment, route, flow.remote_address, 0, now)
+            xmit_segment(segment, route, flow.remote_address, 0, 0, True, now)
 
     @property
     def paces_next(self) -> bool:
@@ -131,10 +117,25 @@ def _is_stopped(sock: DevmemSocket) -> bool:
     return sock.device is not None and sock.device.tx.stopped
 
 
+def _xmit_due(sock: DevmemSocket, connection: Connection, route: Route, limit: int, now: float) -> int:
+    """Send what is due, at most `limit` segments of data; returns how many segments left. A socket counts its
+    packets in their IPv4 identification; a request socket does not, and its SYN-ACK has 0
+    (ip_build_and_send_pkt)."""
+    segments = connection.segments_to_send(now, limit)
+    tos, remote, df = sock.tos, sock.remote[0], sock.options.dont_fragment
+    ident, counts = (0, 0) if sock.in_handshake else (sock.inet_id, 0xFFFF)
+    for segment in segments:
+        ident = ident + xmit_segment(segment, route, remote, tos, ident, df, now) & counts
+    if counts:
+        sock.inet_id = ident
+    return len(segments)
+
+
 def xmit_segment(
-    segment: Segment, route: Route, remote: int, tos: int, now: float, ident: int = 0
-) -> None:
-    """`tos`: the DSCP bits, at their place beside the ECN bits. `ident`: of an IPv4 packet without DF."""
+    segment: Segment, route: Route, remote: int, tos: int, ident: int, df: bool, now: float
+) -> int:
+    """`tos`: the DSCP bits, at their place beside the ECN bits. `ident`, `df` and the result as
+    in `ip_output.queue_xmit`."""
     payload = segment.payload
     assert payload is None or isinstance(payload, Frags)
     length = len(payload) if payload is not None else 0
@@ -143,4 +144,5 @@ def xmit_segment(
     checksum = pseudo_header_sum(route.source.address, remote, ip.TCP, len(header) + length)
     at = tcp.CHECKSUM_OFFSET
     header = header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
-    ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos | segment.ecn, now, ident)
+    tos |= segment.ecn
+    return ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos, ident, df, now)

@@ -119,8 +119,8 @@ class FileTable:
         return file.poll_file
 
     def begin_anew(self, sock: DevmemSocket) -> None:
-        """`sock` was disconnected: a poll file that has shown the end of the connection is given up, and
-        `watch` opens another."""
+        """`sock` was disconnected, or its attempt to connect has failed: a poll file that has shown the end
+        of the connection is given up, and `watch` opens another."""
         file = self._by_socket[sock]
         if file.poll_file is not None and file.poll_file.ended:
             file.poll_file.close()

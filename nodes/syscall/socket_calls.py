@@ -125,10 +125,11 @@ class _SocketCall(Generic[_R]):
 class ConnectCall(_SocketCall[syscalls.Connect]):
     """The first attempt sends the SYN. A later one fails with EALREADY where an earlier call has sent it."""
 
-    __slots__ = ("_would_block",)
+    __slots__ = ("_files", "_would_block")
 
     def __init__(self, sock: DevmemSocket, request: syscalls.Connect, caller: Caller) -> None:
         super().__init__(sock, request, caller)
+        self._files = caller.kernel.files
         self._would_block = 0  # errno while the connection is not established, 0 before the first attempt
 
     def attempt(self, now: float, _wait: bool) -> Done:
@@ -137,7 +138,13 @@ class ConnectCall(_SocketCall[syscalls.Connect]):
             connecting = sock.socket_state is SocketState.CONNECTING
             sock.start_connect(address_of(sock, request.address), port_of(request.port), now)
             self._would_block = errno.EALREADY if connecting else errno.EINPROGRESS
-        sock.connect_result(now, self._would_block)
+        try:
+            sock.connect_result(now, self._would_block)
+        except BlockingIOError:
+            raise
+        except OSError:
+            self._files.begin_anew(sock)  # it may connect again
+            raise
         return Done()
 
 

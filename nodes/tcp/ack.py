@@ -74,7 +74,7 @@ class AckInput:
         if sender.fin_sent and ack == sender.snd_nxt:
             sender.fin_acked = True
         timer.retransmits = 0
-        timer.progress_at = now
+        sender.progress_at = now
         self._rtt.backoff = 0
         if recovery.phase is not Phase.OPEN:
             sacked += 1  # detect losses below even if this ACK ends the episode
@@ -190,7 +190,7 @@ class AckInput:
     def _on_dsack_received(self, left: int, right: int, ack: int) -> None:
         """A D-SACK (RFC 2883; tcp_check_dsack). One that cannot be true is ignored."""
         sender = self._sender
-        oldest = sender.snd_una - max(sender.max_wnd, sender.send_buffer_bytes)
+        oldest = sender.snd_una - max(sender.max_wnd, sender.buffer.size)
         if not (oldest <= left and right <= sender.snd_nxt) or (left, right) == self._last_dsack:
             return
         self._last_dsack = (left, right)  # TSO copies one D-SACK onto every packet of a super-segment

@@ -22,7 +22,8 @@ class TcpConfig:
 
     mss: int  # bytes: announced in our SYN, and the maximum that we send in one wire packet
     max_segment_bytes: int  # largest payload of one super-segment (TSO)
-    send_buffer_bytes: int = 4 << 20
+    send_buffer_bytes: int = 4 << 20  # SO_SNDBUF's size
+    send_buffer_max_bytes: int = 0  # tcp_wmem's maximum, to which it may grow; 0: SO_SNDBUF has locked it
     receive_buffer_bytes: int = 12 << 20  # SO_RCVBUF's size: the window is at most a half
     receive_buffer_max_bytes: int = 0  # tcp_rmem's maximum, to which it may grow; 0: SO_RCVBUF has locked it
     rcvlowat: int = 1  # SO_RCVLOWAT, bytes
@@ -34,6 +35,7 @@ class TcpConfig:
     ecn: str = "grant"
     keepalive: Keepalive | None = None
     user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: give up after tcp_retries2 retransmissions
+    linger2_s: int = 0  # TCP_LINGER2: of an orphan in FIN_WAIT_2; 0: tcp_fin_timeout; below: it is reset
     ip_header_bytes: int = 20  # 40 for IPv6; a path's MTU includes it
     max_pacing_rate: int = UNLIMITED  # SO_MAX_PACING_RATE, bytes a second
     netns: TcpNetns = field(default_factory=TcpNetns, compare=False, repr=False)

@@ -20,7 +20,7 @@ from nodes.tcp.segment import CE, Payload, Segment
 from nodes.tcp.seq import HALF, MASK
 from nodes.tcp.sockopt import Sockopt
 from nodes.tcp.state import Event, State
-from nodes.tcp.tcb import FIN_TIMEOUT_S, Tcb
+from nodes.tcp.tcb import Tcb
 from nodes.tcp.time_wait import TimeWait
 from nodes.tcp.timer import on_deadline, on_keepalive_timeout
 from nodes.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpHeader
@@ -115,7 +115,7 @@ class Connection:
     @property
     def progress_at(self) -> float:
         """When the peer last acknowledged something new, -inf for never."""
-        return self._write_timer.progress_at
+        return self._sender.progress_at
 
     @property
     def unsent_bytes(self) -> int:
@@ -152,11 +152,10 @@ class Connection:
                     errno.EPIPE, f"port {port} was shut down for sending: send before shutdown"
                 )
             return
-        sender.accepted_bytes += len(payload)
         sender.more_una = -1
         if sender.chrono.limit is Limit.IDLE:
             sender.chrono.set(Limit.BUSY, now)
-        sender.queue.append(payload)
+        sender.append(payload)
 
     def end_of_send(self, more: bool, eor: bool) -> None:
         """The last `send` ended a call with MSG_MORE or MSG_EOR. `more`: its last small segment waits for the
@@ -169,11 +168,12 @@ class Connection:
 
     def consumed(self, count: int, now: float) -> bool:
         """The application took `count` bytes out of the receive buffer, so the window may grow; or it waits
-        for more. Returns whether an ACK has become due: not if one waits already, for a wire that is busy."""
-        was_due = self._receiver.ack_due
+        for more. Returns whether an ACK is due that was not."""
+        receiver = self._receiver
+        was_due = receiver.ack_due
         if self.tcb.state is not State.CLOSED:
-            self._receiver.consumed(count, now)
-        return self._receiver.ack_due and not was_due
+            receiver.consumed(count, now)
+        return receiver.ack_due and not was_due
 
     def shutdown(self, now: float) -> None:
         """A FIN follows what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the connection ends."""
@@ -193,7 +193,7 @@ class Connection:
         """CLOSE: the application will neither send nor read any more (close(2), tcp_close).
 
         As in Linux, unread payload turns it into an abort (RFC 2525 section 2.17), payload that comes later
-        is answered by a RST, and FIN_WAIT_2 lasts 60 s.
+        is answered by a RST, and FIN_WAIT_2 lasts as long as TCP_LINGER2 says.
         """
         tcb = self.tcb
         tcb.orphan = tcb.write_timer.orphan = True
@@ -204,7 +204,11 @@ class Connection:
         tcb.release_received()
         self.shutdown(now)
         if tcb.state is State.FIN_WAIT_2:
-            tcb.deadline = now + FIN_TIMEOUT_S
+            if tcb.config.linger2_s < 0:
+                tcb.config.netns.mib.TcpExtTCPAbortOnLinger += 1
+                tcb.abort(now)
+            else:
+                tcb.await_fin(now)
 
     def abort(self, now: float) -> None:
         """ABORT: a RST to the peer where RFC 9293 section 3.10.5 requires one; all payload is released,

@@ -24,9 +24,10 @@ class IcmpErr:
     def __init__(self, tcb: Tcb) -> None:
         self._tcb = tcb
 
-    def on_packet_too_big(self, mtu: int, quoted_seq: int, now: float) -> bool:
+    def on_packet_too_big(self, mtu: int, quoted_seq: int, discovers: bool, now: float) -> bool:
         """A router forwards at most `mtu` bytes: later segments are smaller, larger ones in flight are lost.
-        Returns whether the error was believed."""
+        Nothing changes unless the socket `discovers` the path's MTU. Returns whether the error was
+        believed."""
         tcb, sender = self._tcb, self._tcb.sender
         if tcb.state not in SYNCHRONIZED:
             return False
@@ -34,6 +35,8 @@ class IcmpErr:
         mss = max(self._mss_of(mtu), MIN_MSS)
         if not sender.snd_una <= seq < sender.snd_nxt or mss >= sender.mss:
             return False
+        if not discovers:
+            return True
         sender.set_mss(mss)
         if sender.scoreboard.mark_oversized_lost(seq, mss):
             sender.recovery.force_retransmit = True

@@ -129,6 +129,8 @@ class SegmentInput:
             self._ack.on_ece_received(max(0, ack - before), packets, now)
         if sender.fin_acked and tcb.state in _ACK_OF_FIN_STATES:
             tcb.fire(Event.ACK_OF_FIN, now)
+            if tcb.state is State.FIN_WAIT_2 and tcb.orphan and tcb.config.linger2_s < 0:
+                self._abort_on_data(header)
         return tcb.state is not State.CLOSED and tcb.time_wait is None
 
     def _process_text(self, segment: Segment, seq: int, flags: int, now: float) -> None:

@@ -39,6 +39,7 @@ class TcpMib:
     TcpExtTCPAbortOnClose: int = 0
     TcpExtTCPAbortOnMemory: int = 0
     TcpExtTCPAbortOnTimeout: int = 0
+    TcpExtTCPAbortOnLinger: int = 0
     TcpExtPAWSEstab: int = 0
     TcpExtPAWSTimewait: int = 0
     TcpExtTCPACKSkippedChallenge: int = 0

@@ -25,6 +25,7 @@ class TcpMem:
     max: int
 
 
+TCP_WMEM = TcpMem(4096, 16384, 4 << 20)
 TCP_RMEM = TcpMem(4096, 131072, 24 << 20)  # Linux's maximum is 6 MiB; here a round trip carries more
 
 
@@ -33,6 +34,7 @@ class TcpNetns:
 
     __slots__ = (
         "_challenge_ack_limit", "_challenge_budget", "_challenge_second", "_random", "mib", "tcp_rmem",
+        "tcp_wmem",
     )  # fmt: skip
 
     def __init__(
@@ -40,9 +42,11 @@ class TcpNetns:
         seed: int = 0,
         challenge_ack_limit: int = CHALLENGE_ACK_LIMIT,
         tcp_rmem: TcpMem = TCP_RMEM,
+        tcp_wmem: TcpMem = TCP_WMEM,
     ) -> None:
         self.mib = TcpMib()
         self.tcp_rmem = tcp_rmem
+        self.tcp_wmem = tcp_wmem
         self._challenge_ack_limit = challenge_ack_limit
         self._random = random.Random(seed)
         self._challenge_second = -1

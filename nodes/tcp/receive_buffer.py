@@ -75,11 +75,10 @@ class ReceiveBuffer:
         self.rcv_space = min(self.rcv_ssthresh, INIT_WINDOW_SEGMENTS * advmss)
 
     def lock(self, size: int) -> None:
-        """SO_RCVBUF."""
+        """SO_RCVBUF. Of an established connection window_clamp stays, so that a smaller size takes effect and
+        a larger one does not widen the window; a size set before the handshake does both."""
         self.size = size
         self.max_bytes = 0
-        self.window_clamp = min(self.full_space, self._window_max)
-        self.rcv_ssthresh = min(max(self.rcv_ssthresh, initial_window(size, self._advmss)), self.window_clamp)
 
     def grow_window(self, length: int, unread: int) -> bool:
         """A segment of `length` bytes came: the window may grow by twice as much (tcp_grow_window). Returns

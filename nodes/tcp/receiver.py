@@ -284,12 +284,15 @@ class Receiver:
             field = remaining
         if field <= 0:
             return 0
-        edge = nxt - self.unread_bytes + buffer.full_space
+        full = buffer.full_space
+        if full < buffer.window_clamp:
+            full = buffer.window_clamp  # SO_RCVBUF was lowered, and what was promised before may be left
+        edge = nxt - self.unread_bytes + full
         # Rounding up keeps the edge from moving left. Each segment then moves the edge right by less than a
         # scaling unit, so a peer of tiny segments could stretch the window: once it is stretched by an eighth
         # of the buffer, round down (RFC 7323 section 2.4).
         stretch = ((field + (1 << wscale) - 1) >> wscale << wscale) + nxt - edge
-        if stretch > buffer.full_space >> 3:
+        if stretch > full >> 3:
             field = field >> wscale
         else:
             field = (field + (1 << wscale) - 1) >> wscale

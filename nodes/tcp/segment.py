@@ -19,6 +19,10 @@ class Payload(Protocol):
     def __len__(self) -> int:
         """Length in bytes, never 0."""
 
+    @property
+    def truesize(self) -> int:
+        """Bytes of memory that it is charged with when it is queued for sending (skb->truesize)."""
+
     def slice(self, start: int, stop: int) -> Self:
         """A new payload of bytes [start, stop) with references of its own; 0 <= start < stop <= len."""
 

@@ -22,7 +22,7 @@ class SendQueue:
         self.bytes = 0
         self._payloads: deque[Payload] = deque()
         self._total = 0  # bytes that were ever appended
-        self._breaks: deque[int] = deque()
+        self._breaks: list[int] = []
         self._offset = 0  # bytes of the first payload that were already taken
 
     def append(self, payload: Payload) -> None:
@@ -67,7 +67,7 @@ class SendQueue:
             return self._take(count)
         piece = self._take(min(count, self.run_bytes))
         if self._breaks[0] == self._total - self.bytes:
-            self._breaks.popleft()
+            del self._breaks[0]
         return piece
 
     def _take(self, count: int) -> Payload:

@@ -2,8 +2,8 @@
 
 RFC 9293 section 3.3.1 (SND.* variables), RFC 5681, RFC 7323; the sending half of struct tcp_sock
 (include/linux/tcp.h). Owns the send queue, the scoreboard, the RTT estimate, congestion control, recovery,
-the pacer, the tail loss probe and the persist timer. `ack` changes it when an ACK comes, `xmit` when segments
-leave, `write_timer` when a timer expires.
+the pacer, the tail loss probe, the persist timer and the send buffer. `ack` changes it when an ACK comes,
+`xmit` when segments leave, `write_timer` when a timer expires.
 """
 
 from __future__ import annotations
@@ -18,21 +18,24 @@ from nodes.tcp.persist import PersistTimer
 from nodes.tcp.recovery import Recovery
 from nodes.tcp.rtt import RttEstimator
 from nodes.tcp.sack import Scoreboard
+from nodes.tcp.segment import Payload
+from nodes.tcp.send_buffer import SendBuffer, size_for
 from nodes.tcp.send_queue import SendQueue
 from nodes.tcp.tail_probe import TailProbe
+
+_MSS_DEFAULT = 536  # TCP_MSS_DEFAULT
 
 
 class Sender:
     """Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_first_seq", "_max_segment_bytes", "accepted_bytes", "bytes_retrans", "chrono", "control",
-        "cork", "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued",
-        "fin_sent", "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss",
-        "mss_clamp", "nodelay", "nospace", "notsent_lowat", "pacer", "persist", "push_seq", "queue",
-        "recovery", "rtt", "sack_permitted", "scoreboard", "send_buffer_bytes", "snd_nxt", "snd_sml",
-        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "tail_probe", "thin_linear_timeouts", "total_retrans",
-        "user_timeout_s",
+        "_first_seq", "_max_segment_bytes", "buffer", "bytes_retrans", "chrono", "control", "cork",
+        "cwnd_limited", "cwnd_usage_seq", "cwr_due", "delivered_bytes", "fin_acked", "fin_queued", "fin_sent",
+        "gso_max_bytes", "last_sent_at", "max_flight_bytes", "max_wnd", "more_una", "mss", "mss_clamp",
+        "nodelay", "notsent_lowat", "pacer", "persist", "progress_at", "push_seq", "queue", "recovery", "rtt",
+        "sack_permitted", "scoreboard", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale",
+        "tail_probe", "thin_linear_timeouts", "total_retrans", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int) -> None:
@@ -47,7 +50,7 @@ class Sender:
         self.mss_clamp = config.mss  # of the largest that the peer takes
         self._max_segment_bytes = config.max_segment_bytes
         self.gso_max_bytes = config.max_segment_bytes  # payload bytes of the largest super-segment
-        self.send_buffer_bytes = config.send_buffer_bytes
+        self.buffer = SendBuffer(config.send_buffer_bytes, config.send_buffer_max_bytes)
         self.nodelay = config.nodelay
         self.cork = config.cork
         self.notsent_lowat = config.notsent_lowat
@@ -72,10 +75,9 @@ class Sender:
         self.more_una = -1  # MSG_MORE holds small segments while snd_una is this
         self.snd_sml = 0  # end of the last small segment (Minshall)
         self.chrono = Chrono()
-        self.nospace = False  # the application waits for room in the send buffer (SOCK_NOSPACE)
         self.cwr_due = False  # the next new segment carries CWR
         self.last_sent_at = -inf
-        self.accepted_bytes = 0  # bytes that the application has queued since the start
+        self.progress_at = -inf  # when snd_una last advanced
         self.delivered_bytes = 0  # bytes acknowledged or sacked since the start
         self.total_retrans = 0  # wire packets retransmitted
         self.bytes_retrans = 0
@@ -90,6 +92,7 @@ class Sender:
         self.snd_una = self._first_seq
         self.snd_wnd = self.max_wnd = window
         self.snd_wl1 = irs
+        self.buffer.expand(self._buffer_for_cwnd)
 
     def set_congestion(self, name: str) -> None:
         """TCP_CONGESTION: another congestion control takes over cwnd and ssthresh. ValueError as for
@@ -127,33 +130,72 @@ class Sender:
         return max(0, self.snd_una - self._first_seq - self.fin_acked)
 
     @property
-    def buffer_room(self) -> int:
-        """Bytes that still fit in the send buffer."""
-        return max(0, self.send_buffer_bytes - self.accepted_bytes + self.bytes_acked)
+    def bytes_sent(self) -> int:
+        """Payload bytes sent, retransmissions included."""
+        return self.buffer.accepted_bytes - self.queue.bytes + self.bytes_retrans
+
+    # --- the send buffer --------------------------------------------------------------------------
+
+    def append(self, payload: Payload) -> None:
+        """Queue `payload`, now ours."""
+        length, truesize = len(payload), payload.truesize
+        self.queue.append(payload)
+        self.buffer.charge(length, truesize, self.queue.tail_bytes, self.size_goal)
 
     @property
     def send_room(self) -> int:
-        """Bytes that the application may queue now. With TCP_NOTSENT_LOWAT, whole super-segments until so
-        many bytes wait that could not be sent at once (tcp_stream_memory_free)."""
-        room, lowat = self.buffer_room, self.notsent_lowat
-        if not lowat:
-            return room
-        usable = min(self.control.cwnd - self.in_flight, self.snd_una + self.snd_wnd - self.snd_nxt)
-        left = lowat - self.queue.bytes + max(0, usable)
-        return min(room, max(0, -(-left // self.gso_max_bytes) * self.gso_max_bytes))
+        """Bytes that the application may queue now. With TCP_NOTSENT_LOWAT, whole skbs until so many bytes
+        wait that could not be sent at once (tcp_stream_memory_free). Without room it waits for some."""
+        buffer, lowat, goal = self.buffer, self.notsent_lowat, self.size_goal
+        if buffer.nospace:
+            self.check_space()
+        room = buffer.room(self.bytes_acked, self.queue.tail_bytes, goal)
+        if lowat:
+            usable = min(self.control.cwnd - self.in_flight, self.snd_una + self.snd_wnd - self.snd_nxt)
+            left = lowat - self.queue.bytes + max(0, usable)
+            room = min(room, max(0, -(-left // goal) * goal))
+        if room <= 0:
+            buffer.on_nospace(self.bytes_acked)
+        return room
 
     @property
     def writable(self) -> bool:
-        """Whether a third of the send buffer is free, and less than half of TCP_NOTSENT_LOWAT is not sent
-        (sk_stream_is_writeable, tcp_stream_memory_free)."""
-        if self.notsent_lowat and 2 * self.queue.bytes >= self.notsent_lowat:
-            return False
-        return 2 * self.buffer_room >= self.accepted_bytes - self.bytes_acked
+        """Whether a process that polls should write: a third of the send buffer is free, and less than half
+        of TCP_NOTSENT_LOWAT is not sent (sk_stream_is_writeable, tcp_stream_memory_free). If not, it waits
+        for room."""
+        buffer = self.buffer
+        if buffer.nospace:
+            self.check_space()
+        elif not self._is_writable:
+            buffer.on_nospace(self.bytes_acked)
+        return not buffer.nospace
+
+    def check_space(self) -> None:
+        """The application waits for room: the buffer may grow, and there may be some (tcp_check_space). What
+        is queued leaves before it counts what cwnd has left."""
+        leaves = min(self.queue.bytes, max(0, self.snd_una + self.snd_wnd - self.snd_nxt))
+        limited = self.in_flight + leaves >= self.control.cwnd
+        self.buffer.on_check(self.bytes_acked, limited, self._buffer_for_cwnd)
+        self.buffer.nospace = not self._is_writable
 
     @property
-    def bytes_sent(self) -> int:
-        """Payload bytes sent, retransmissions included."""
-        return self.accepted_bytes - self.queue.bytes + self.bytes_retrans
+    def _is_writable(self) -> bool:
+        if self.notsent_lowat and 2 * self.queue.bytes >= self.notsent_lowat:
+            return False
+        return self.buffer.writable(self.bytes_acked)
+
+    @property
+    def _buffer_for_cwnd(self) -> int:
+        return size_for(self.control.cwnd // self.mss, max(self.mss_clamp, self.mss))
+
+    @property
+    def size_goal(self) -> int:
+        """Payload bytes of a full skb: of the largest super-segment, but no more than half of the largest
+        window that the peer has offered (tcp_xmit_size_goal)."""
+        whole, mss, half = self.whole_segments_bytes(), self.mss, self.max_wnd
+        if half > _MSS_DEFAULT:
+            half >>= 1
+        return whole if not half or whole <= half else max(half // mss * mss, mss)
 
     @property
     def pacing_rate(self) -> int:

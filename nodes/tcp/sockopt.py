@@ -40,6 +40,11 @@ class Sockopt:
         """TCP_USER_TIMEOUT: how long data may stay unacknowledged; 0: as long as tcp_retries2 allows."""
         self._tcb.sender.user_timeout_s = seconds
 
+    def set_linger2(self, seconds: int) -> None:
+        """TCP_LINGER2: how long FIN_WAIT_2 lasts after close; 0: as tcp_fin_timeout says; below 0: the
+        connection is reset instead."""
+        self._tcb.config = replace(self._tcb.config, linger2_s=seconds)
+
     def set_congestion(self, name: str) -> None:
         """TCP_CONGESTION: cwnd and ssthresh stay. ValueError for a name that is not offered."""
         tcb = self._tcb
@@ -48,8 +53,13 @@ class Sockopt:
         tcb.output.all_ect = tcb.output.ecn and name == "dctcp"
 
     def set_send_buffer(self, size: int) -> None:
-        """SO_SNDBUF, bytes."""
-        self._tcb.sender.send_buffer_bytes = size
+        """SO_SNDBUF, bytes: the buffer does not grow any more."""
+        self._tcb.sender.buffer.lock(size)
+
+    @property
+    def send_buffer_bytes(self) -> int:
+        """SO_SNDBUF: the size that the send buffer has grown to."""
+        return self._tcb.sender.buffer.size
 
     def set_receive_buffer(self, size: int) -> None:
         """SO_RCVBUF, bytes: the buffer does not grow any more. The window stays what the agreed window scale

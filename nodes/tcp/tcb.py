@@ -29,12 +29,13 @@ from nodes.tcp.state import (
     State,
     next_state,
 )
-from nodes.tcp.time_wait import TimeWait, TimewaitTcb
+from nodes.tcp.time_wait import TIME_WAIT_S, TimeWait, TimewaitTcb
 from nodes.tcp.validate import Validate
 from nodes.tcp.write_timer import WriteTimer
 from nodes.tcp.xmit import Xmit
 
 FIN_TIMEOUT_S = 60.0  # sysctl tcp_fin_timeout: FIN_WAIT_2 of an orphan whose peer does not close
+_FIN_TIMEOUT_RTOS = 3.5  # FIN_WAIT_2 lasts no less
 
 
 class Tcb:
@@ -140,9 +141,16 @@ class Tcb:
         if self.state is State.TIME_WAIT:
             self._enter_time_wait(now)
         elif self.state is State.FIN_WAIT_2 and self.orphan:
-            self.deadline = now + FIN_TIMEOUT_S
+            self.await_fin(now)
         elif self.state is State.CLOSED:
             self._clear()
+
+    def await_fin(self, now: float) -> None:
+        """An orphan in FIN_WAIT_2 waits for the peer's FIN (tcp_fin_time). What exceeds a minute counts
+        twice, and not the minute: the kernel waits for it with the socket, and again with what TIME_WAIT
+        keeps."""
+        timeout = max(self.config.linger2_s or FIN_TIMEOUT_S, _FIN_TIMEOUT_RTOS * self.sender.rtt.rto)
+        self.deadline = now + (timeout if timeout <= TIME_WAIT_S else 2 * (timeout - TIME_WAIT_S))
 
     def end(self, error: int) -> None:
         """CLOSED at once, with errno `error` (0: none); payload in flight, queued and out of order is

@@ -27,7 +27,7 @@ class WriteTimer:
 
     __slots__ = (
         "_mib", "_persist", "_recovery", "_rtt", "_scoreboard", "_sender", "_tail_probe", "at",
-        "busy_since", "is_tail_probe", "orphan", "progress_at", "retrans_stamp", "retransmits", "rto_stamp",
+        "busy_since", "is_tail_probe", "orphan", "retrans_stamp", "retransmits", "rto_stamp",
         "total_rto", "total_rto_recoveries", "total_rto_s",
     )  # fmt: skip
 
@@ -48,7 +48,6 @@ class WriteTimer:
         self.rto_stamp = -inf  # when the present one began; -inf without one
         self.retrans_stamp = 0.0  # when the first of these timeouts expired: TCP_USER_TIMEOUT counts from it
         self.busy_since = 0.0  # when data was last sent with nothing in flight
-        self.progress_at = -inf  # when snd_una last advanced
 
     def arm(self, now: float) -> None:
         """Restart the timer: data was sent, new data was acknowledged, or it expired (RFC 6298 section 5)."""

@@ -239,13 +239,13 @@ class Xmit:
         """What the data that is queued or in flight waits for (tcp_write_xmit, tcp_cwnd_validate,
         tcp_check_space)."""
         sender = self._sender
-        if sender.nospace and sender.writable:
-            sender.nospace = False
+        if sender.buffer.nospace:
+            sender.check_space()
         limit, chrono = Limit.BUSY, sender.chrono
         starved = chrono.limit is Limit.SNDBUF or (sent and not sender.cwnd_limited)
         if self._rwnd_limited:
             limit = Limit.RWND
-        elif starved and sender.nospace and not self._queue.bytes:
+        elif starved and sender.buffer.nospace and not self._queue.bytes:
             limit = Limit.SNDBUF
         if chrono.limit is not limit:
             chrono.set(limit, now)

@@ -82,12 +82,14 @@ def unfragmented(header: bytes, payload: bytes) -> bytes:
     return bytes(whole) + payload
 
 
-def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, ident: int = 0) -> bytes:
-    """A header without options. Without identification it has the DF flag, with one it has not (RFC 6864)."""
+def emit(
+    src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, ident: int = 0, df: bool = True
+) -> bytes:
+    """A header without options. With the DF flag the identification may be 0 (RFC 6864)."""
     total = payload_bytes + HEADER_BYTES
     if total > 0xFFFF:
         total = 0
-    flags = 0 if ident else DONT_FRAGMENT
+    flags = DONT_FRAGMENT if df else 0
     checksum = ~fold(
         (0x4500 | tos) + total + ident + flags + (TTL << 8 | protocol)
         + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF)
@@ -95,15 +97,17 @@ def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, id
     return _HEADER.pack(0x45, tos, total, ident, flags, TTL, protocol, checksum, src, dst)
 
 
-def fragments(src: int, dst: int, protocol: int, payload: bytes, mtu: int, ident: int) -> list[bytes]:
-    """`payload` as packets of at most `mtu` bytes, which routers may fragment further."""
+def fragments(
+    src: int, dst: int, protocol: int, payload: bytes, mtu: int, ident: int, tos: int = 0
+) -> list[bytes]:
+    """`payload` as packets of at most `mtu` bytes, one if it fits, which routers may fragment further."""
     room = (mtu - HEADER_BYTES) // 8 * 8
     packets = []
     for at in range(0, len(payload), room):
         piece = payload[at : at + room]
         field = at // 8 | (_MORE_FRAGMENTS if at + room < len(payload) else 0)
         ends = TTL, protocol, 0, src, dst
-        header = _HEADER.pack(0x45, 0, HEADER_BYTES + len(piece), ident & 0xFFFF, field, *ends)
+        header = _HEADER.pack(0x45, tos, HEADER_BYTES + len(piece), ident & 0xFFFF, field, *ends)
         packets.append(header[:10] + internet_checksum(header).to_bytes(2, "big") + header[12:] + piece)
     return packets
 

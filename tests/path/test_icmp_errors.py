@@ -12,12 +12,12 @@ import pytest
 from nodes.inet.path_mtu import CACHE_MAX, EXPIRES_S, MIN_V4, PathMtus, bounded
 from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.sockopt import set_option
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
 from nodes.wire import ethernet, icmp, icmpv6, ip, ipv4, ipv6
 from nodes.wire.icmp import IcmpError
 from tests.path.test_sockets import errno_of
-from tests.path.test_tcp_options import give
 from tests.path.two_hosts import TwoHosts
 
 V4_ERRORS = [
@@ -161,25 +161,6 @@ def test_an_established_connection_goes_on_and_remembers(router: Router) -> None
     assert errno_of(hosts.a.recv, client, 1) == errno.EHOSTUNREACH  # not ETIMEDOUT
 
 
-@pytest.mark.parametrize("family", [AF_INET, AF_INET6])
-def test_a_socket_that_believes_no_router_keeps_its_segment_size(router: Router, family: int) -> None:
-    hosts, v6 = router.hosts, family == AF_INET6
-    client, server = hosts.connect(5000, family=family)
-    if v6:
-        give(client, socket.IPPROTO_IPV6, uapi.IPV6_MTU_DISCOVER, uapi.IP_PMTUDISC_OMIT)
-    else:
-        give(client, socket.IPPROTO_IP, uapi.IP_MTU_DISCOVER, uapi.IP_PMTUDISC_OMIT)
-    router.swallow()
-    hosts.a.send(client, bytes(10_000))
-    hosts.rest(0.01)
-    assert client.connection is not None
-    before = client.connection.info().snd_mss
-    router.complain(*((icmpv6.PACKET_TOO_BIG, 0) if v6 else (icmp.UNREACHABLE, 4)), 1280, frame=0)
-    assert client.connection.info().snd_mss == before
-    router.pass_on()
-    hosts.run_until(lambda: server.recv_queue.length == 10_000, 10)
-
-
 @pytest.mark.parametrize(("family", "mtu", "mss"), [(AF_INET, 1000, 948), (AF_INET6, 1300, 1228)])
 def test_packets_get_smaller_when_the_path_says_so_and_larger_after_ten_minutes(
     router: Router, family: int, mtu: int, mss: int
@@ -208,6 +189,45 @@ def test_packets_get_smaller_when_the_path_says_so_and_larger_after_ten_minutes(
     hosts.a.send(client, content)
     hosts.run_until(lambda: server.recv_queue.length == len(content), 10)
     assert hosts.b.recv(server, len(content)) == content
+
+
+@pytest.mark.parametrize("choice", range(uapi.IP_PMTUDISC_OMIT + 1))
+def test_ip_mtu_discover_decides_about_df_and_smaller_packets(router: Router, choice: int) -> None:
+    hosts = router.hosts
+    client, server = hosts.connect(5000)
+    set_option(client, socket.IPPROTO_IP, uapi.IP_MTU_DISCOVER, bytes([choice]))
+    router.swallow()
+    hosts.a.send(client, bytes(5000))
+    hosts.rest(0.01)
+    df = bool(router.kept[0][20] & 0x40)
+    assert df == (choice in (uapi.IP_PMTUDISC_WANT, uapi.IP_PMTUDISC_DO))
+    router.complain(icmp.UNREACHABLE, 4, 1000)
+    assert client.connection is not None
+    assert client.connection.info().snd_mss == (948 if df or choice == uapi.IP_PMTUDISC_PROBE else 1448)
+    router.pass_on()
+    hosts.run_until(lambda: server.recv_queue.length == 5000, 10)
+    later, _ = hosts.connect(5002)
+    assert later.connection is not None
+    assert later.connection.info().snd_mss == 948  # the path is narrow whoever found out
+
+
+@pytest.mark.parametrize("choice", range(uapi.IP_PMTUDISC_OMIT + 1))
+def test_ipv6_mtu_discover_decides_whether_a_router_is_heard(router: Router, choice: int) -> None:
+    hosts = router.hosts
+    client, server = hosts.connect(5000, family=AF_INET6)
+    set_option(client, socket.IPPROTO_IPV6, uapi.IPV6_MTU_DISCOVER, struct.pack("=i", choice))
+    router.swallow()
+    hosts.a.send(client, bytes(5000))
+    hosts.rest(0.01)
+    router.complain(icmpv6.PACKET_TOO_BIG, 0, 1300)
+    mss = 1228 if choice <= uapi.IP_PMTUDISC_PROBE else 1428
+    assert client.connection is not None
+    assert client.connection.info().snd_mss == mss
+    router.pass_on()
+    hosts.run_until(lambda: server.recv_queue.length == 5000, 10)
+    later, _ = hosts.connect(5002, family=AF_INET6)
+    assert later.connection is not None
+    assert later.connection.info().snd_mss == mss
 
 
 def test_an_attacker_cannot_shrink_packets_by_guessing(router: Router) -> None:

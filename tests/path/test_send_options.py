@@ -1,4 +1,4 @@
-"""Options of what leaves: TCP_NOTSENT_LOWAT, TCP_THIN_LINEAR_TIMEOUTS, IP_MTU_DISCOVER."""
+"""Options of what leaves: TCP_NOTSENT_LOWAT, MSG_MORE and MSG_EOR, TCP_THIN_LINEAR_TIMEOUTS, path MTUs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sendmsg import SendRequest, sendmsg
 from nodes.sock.tcp_poll import poll_events
 from nodes.uapi import socket as uapi
-from nodes.wire import ip, ipv4
 from tests.path.test_tcp_options import give, take
 from tests.path.two_hosts import TwoHosts
 
@@ -89,34 +88,6 @@ def test_timeouts_of_a_thin_stream_need_not_back_off(hosts: TwoHosts, linear: in
     assert least < hosts.now - begun < 2 * least + 5
     hosts.to_b.lose = lambda _: False
     hosts.rest(30)
-
-
-@pytest.mark.parametrize(("value", "fragile", "believed"), [
-    (uapi.IP_PMTUDISC_DONT, True, False), (uapi.IP_PMTUDISC_WANT, False, True),
-    (uapi.IP_PMTUDISC_DO, False, True), (uapi.IP_PMTUDISC_PROBE, True, True),
-    (uapi.IP_PMTUDISC_INTERFACE, True, False), (uapi.IP_PMTUDISC_OMIT, True, False),
-])  # fmt: skip
-def test_mtu_discover_sets_df_and_says_whether_routers_are_believed(
-    hosts: TwoHosts, value: int, fragile: bool, believed: bool
-) -> None:
-    seen: list[tuple[bool, int]] = []
-
-    def look(frame: bytes) -> bool:
-        if frame[12:14] == b"\x08\x00" and frame[23] == ip.TCP:
-            assert ipv4.parse(memoryview(frame), 14, len(frame) - 14) is not None  # its checksum is right
-            seen.append((not frame[20] & 0x40, int.from_bytes(frame[18:20], "big")))
-        return False
-
-    client, server = hosts.connect(5000)
-    give(client, socket.IPPROTO_IP, uapi.IP_MTU_DISCOVER, value)
-    hosts.to_b.lose = look
-    hosts.a.send(client, bytes(10_000))
-    hosts.run_until(lambda: server.recv_queue.length == 10_000)
-    hosts.rest(0.1)
-    assert {each for each, _ in seen} == {fragile}
-    idents = [ident for _, ident in seen]
-    assert len(set(idents)) == len(idents) if fragile else set(idents) == {0}
-    assert client.options.accepts_path_mtu(v6=False) is believed
 
 
 def test_path_mtus_of_ipv6_are_an_option_of_its_own(hosts: TwoHosts) -> None:

@@ -109,7 +109,7 @@ def test_another_connection_may_follow_a_failure_that_connect_did_not_report(
     hosts.run_until(lambda: bool(listener.accept_queue))
     listener.accept().close(hosts.now, reset=True)
     hosts.run_until(lambda: client.state is State.CLOSED)
-    assert poll_events(client) == POLLIN | POLLOUT | POLLERR  # what can be taken back
+    assert poll_events(client) == EVENTS | POLLERR | POLLHUP
     assert errno_of(client.connect_result, hosts.now) == errno.ECONNRESET
     assert poll_events(client) == POLLOUT
     client.start_connect(hosts.b.address, 5000, hosts.now)

@@ -45,10 +45,12 @@ class Impairment:
 
 @dataclass(frozen=True)
 class DeviceKind:
-    """What kind of NIC both hosts have, and which kernel."""
+    """What kind of NIC both hosts have, and which kernel. What a test sends fits the send buffer, unless it
+    asks for another."""
 
     nic: NicModel = GENERIC
     kernel: KernelVersion = DEFAULT
+    tcp_wmem: str = "4096,8M,8M"
 
 
 @dataclass
@@ -83,11 +85,10 @@ class Cable:
 
 
 class CableEnd:
-    """Satisfies nodes.nic.wire_port.Wire. `busy`: it takes no frame now."""
+    """Satisfies nodes.nic.wire_port.Wire."""
 
     def __init__(self, outgoing: Cable, incoming: Cable, clock: Callable[[], float]) -> None:
         self._out, self._in, self.clock = outgoing, incoming, clock
-        self.busy = False
 
     def peek(self) -> RxFrame | None:
         if not self._in.frames or self._in.frames[0].at > self.clock():
@@ -107,8 +108,6 @@ class CableEnd:
         self._in.frames.popleft()
 
     def send(self, headers: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
-        if self.busy:
-            return False
         self._out.put(Frame(headers + b"".join(payload), offload.gso_size, self.clock() + STEP_S))
         return True
 
@@ -125,7 +124,7 @@ class PathHost:
             address6=f"2001:db8::{number}/64",
         )  # fmt: skip
         config = HostConfig(
-            nics=(nic,), channel="", nic=kind.nic.name, kernel=kind.kernel.name,
+            nics=(nic,), channel="", nic=kind.nic.name, kernel=kind.kernel.name, tcp_wmem=kind.tcp_wmem,
             header_buffer_bytes=None if kind.nic in MODELS.values() else kind.nic.header_buffer_bytes,
         )  # fmt: skip
         ifindex = number + 1
@@ -137,7 +136,7 @@ class PathHost:
         self.netdev, self.ethtool = self.host.netdev, self.host.ethtool
         self.header = header_of(self.device)  # of requests to `ethtool`
         self.link = self.stack.inet.links[ifindex]
-        self.wire, self.clock = wire, wire.clock
+        self.clock = wire.clock
         self.sockets: list[DevmemSocket] = []
 
     def socket(self, family: int = AF_INET) -> DevmemSocket:

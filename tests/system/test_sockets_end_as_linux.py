@@ -224,7 +224,7 @@ def test_established_is_what_a_disconnect_ends(network: Network, hosts: tuple[Ho
 
 
 def filled(world: World) -> tuple[Sock, Sock]:
-    """A connection whose peer does not read, and takes no more: some bytes stay unacknowledged."""
+    """A connection whose peer does not read, and takes no more: some of what was sent is not acknowledged."""
     near, far = world.connected()
     near.setblocking(False)
     taken_at = time.monotonic()

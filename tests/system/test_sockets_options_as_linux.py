@@ -46,6 +46,7 @@ NUMBER_OPTIONS = [
     (TCP, socket.TCP_KEEPINTVL),
     (TCP, socket.TCP_KEEPCNT),
     (TCP, socket.TCP_USER_TIMEOUT),
+    (TCP, socket.TCP_LINGER2),
     (TCP, uapi.TCP_INQ),
     (TCP, uapi.TCP_NOTSENT_LOWAT),
     (TCP, uapi.TCP_THIN_LINEAR_TIMEOUTS),
@@ -56,16 +57,15 @@ NUMBER_OPTIONS = [
     (socket.IPPROTO_IP, uapi.IP_MTU_DISCOVER),
 ]
 TIMEVALS = [(1, 500_000), (0, 0), (-1, 0), (1, 1_000_000), (1, -1), (1, 0), ((1 << 63) - 1, 999_999)]
-DEFAULTS_DIFFER = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
+BUFFERS = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
 
 
 def options_of_one_number(world: World) -> None:
     for level, number in NUMBER_OPTIONS:
         sock = world.open()
-        if (level, number) not in DEFAULTS_DIFFER:
-            world.ask(sock.getsockopt, level, number)
+        world.ask(sock.getsockopt, level, number)
         for value in NUMBERS:
-            if (level, number) in DEFAULTS_DIFFER and value == -1:
+            if (level, number) in BUFFERS and value == -1:
                 continue  # the greatest that a sysctl allows
             world.ask(option, sock, level, number, value)
             world.ask(sock.getsockopt, level, number)

@@ -63,7 +63,8 @@ def test_no_segment_breaks_a_connection(ledger: Ledger, seed: int) -> None:
         if chance.random() < 0.01 and connection.info().state in (1, 8):
             connection.shutdown(now)
         if chance.random() < 0.02:
-            connection.icmp_err.on_packet_too_big(chance.choice([0, 68, 600, 1400]), near(chance, snd), now)
+            mtu = chance.choice([0, 68, 600, 1400])
+            connection.icmp_err.on_packet_too_big(mtu, near(chance, snd), chance.random() < 0.9, now)
         if chance.random() < 0.02:
             connection.sockopt.set_cork(chance.random() < 0.5)
         while connection.received:

@@ -52,7 +52,7 @@ def test_a_transfer_goes_on_while_the_path_mtu_shrinks_and_grows(ledger: Ledger)
         in_flight = a.info().unacked > 0
         assert in_flight
         if turn % 2:
-            a.icmp_err.on_packet_too_big(NARROW + 40, a.tcb.sender.snd_una & 0xFFFFFFFF, ends.now)
+            a.icmp_err.on_packet_too_big(NARROW + 40, a.tcb.sender.snd_una & 0xFFFFFFFF, True, ends.now)
         else:
             a.icmp_err.on_path_mtu_expired(WIDE + 40)
     began = ends.now

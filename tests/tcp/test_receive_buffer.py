@@ -61,6 +61,39 @@ def test_so_rcvbuf_locks_the_size(ledger: Ledger) -> None:
     ends.stop()
 
 
+def test_a_buffer_lowered_in_mid_connection_keeps_what_was_promised(peer: Scripted) -> None:
+    receiver = peer.connection.tcb.receiver
+    peer.get(1, 1, bytes(FULL))
+    (ack,) = peer.sent()
+    edge, wscale = receiver.rcv_adv, receiver.rcv_wscale
+    peer.connection.sockopt.set_receive_buffer(20_000)
+    for at in range(1, 5):
+        peer.get(1 + at * FULL, 1, bytes(FULL))
+        for ack in peer.sent():
+            moved = receiver.rcv_nxt + (ack.header.window << wscale) - edge
+            assert 0 <= moved < 5 << wscale  # not to the left, and to the right by rounding alone
+    assert len(peer.read()) == 5 * FULL
+    while receiver.rcv_nxt + FULL <= edge:
+        peer.get(receiver.rcv_nxt - peer.irs, 1, bytes(FULL))
+        peer.read()
+    acks = peer.sent()
+    assert acks
+    assert 0 < acks[-1].header.window << wscale < 10_000 + (1 << wscale)  # the payload's half
+
+
+def test_a_buffer_raised_in_mid_connection_does_not_widen_the_window(ledger: Ledger) -> None:
+    peer = Scripted(ledger, replace(CONFIG, receive_buffer_bytes=40_000)).open()
+    buffer = peer.connection.tcb.receiver.buffer
+    clamp = buffer.window_clamp
+    peer.connection.sockopt.set_receive_buffer(4 << 20)
+    for at in range(100):
+        peer.get(1 + at * FULL, 1, bytes(FULL))
+        for ack in peer.sent():
+            assert ack.header.window << peer.connection.tcb.receiver.rcv_wscale <= 20_000
+    assert buffer.rcv_ssthresh <= buffer.window_clamp == clamp <= 20_000
+    assert peer.connection.tcb.receiver.unread_bytes == 100 * FULL  # the room for it is there
+
+
 def test_of_the_last_buffers_a_reader_who_is_behind_gets_none(peer: Scripted) -> None:
     mib = peer.connection.tcb.config.netns.mib
     give(peer, 1, bytes(FULL))

@@ -62,6 +62,10 @@ class BytesPayload:
     def __len__(self) -> int:
         return len(self.data)
 
+    @property
+    def truesize(self) -> int:
+        return len(self.data)
+
     def slice(self, start: int, stop: int) -> BytesPayload:
         assert 0 <= start < stop <= len(self), f"slice [{start}, {stop}) of {len(self)} bytes"
         return BytesPayload(self._ledger, self.data[start:stop])
@@ -121,8 +125,9 @@ class End:
 
     def work(self, now: float) -> None:
         connection = self.connection
-        while self.pending and connection.send_room >= min(len(self.pending), self.write_bytes):
-            chunk, self.pending = self.pending[: self.write_bytes], self.pending[self.write_bytes :]
+        while self.pending and (room := connection.send_room) > 0:
+            size = min(room, self.write_bytes)
+            chunk, self.pending = self.pending[:size], self.pending[size:]
             connection.send(self.ledger.payload(chunk), now)
         while self.reading and connection.received:
             payload = connection.received.popleft()

@@ -296,7 +296,8 @@ class Runner:
             self._connected().close(self.now)
 
     def _do_path_mtu(self, mtu: str, seq: str) -> None:
-        self._connected().icmp_err.on_packet_too_big(int(mtu), int(seq) + self.origin.iss & MASK, self.now)
+        quoted = int(seq) + self.origin.iss & MASK
+        self._connected().icmp_err.on_packet_too_big(int(mtu), quoted, True, self.now)
 
     def _do_path_mtu_expired(self, mtu: str) -> None:
         self._connected().icmp_err.on_path_mtu_expired(int(mtu))
@@ -311,6 +312,8 @@ class Runner:
             self._connected().sockopt.set_cork(bool(number))
         elif name == "TCP_USER_TIMEOUT":
             self._connected().sockopt.set_user_timeout(number / 1000)
+        elif name == "TCP_LINGER2":
+            self._connected().sockopt.set_linger2(number)
         elif name == "SO_MAX_PACING_RATE":
             self._connected().sockopt.set_max_pacing_rate(number)
         else:
