@@ -9,6 +9,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -164,10 +165,12 @@ def test_device_memory_is_reached_by_the_second_interface_of_an_endpoint(
         client.connect(("10.9.2.2", 5000))
         server = accept(stack, listener)
         assert client.getsockname()[0] == "10.9.2.1"
-        client.sendall(content)
-        client.shutdown(1)
         digest = hashlib.sha256()
-        assert receive_devmem(server, memory, digest) == len(content)
+        with ThreadPoolExecutor() as pool:
+            received = pool.submit(receive_devmem, server, memory, digest)
+            client.sendall(content)
+            client.shutdown(1)
+            assert received.result() == len(content)
         assert digest.hexdigest() == hashlib.sha256(content).hexdigest()
         other = second.netdev.dump("qstats-get", {"ifindex": second.nics[0].ifindex})
         assert sum(each.get("rx-packets", 0) for each in other) == 0
