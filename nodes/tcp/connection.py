@@ -169,10 +169,11 @@ class Connection:
 
     def consumed(self, count: int, now: float) -> bool:
         """The application took `count` bytes out of the receive buffer, so the window may grow; or it waits
-        for more. Returns whether an ACK is due."""
+        for more. Returns whether an ACK has become due: not if one waits already, for a wire that is busy."""
+        was_due = self._receiver.ack_due
         if self.tcb.state is not State.CLOSED:
             self._receiver.consumed(count, now)
-        return self._receiver.ack_due
+        return self._receiver.ack_due and not was_due
 
     def shutdown(self, now: float) -> None:
         """A FIN follows what is queued (shutdown(2) with SHUT_WR). In SYN_SENT the connection ends."""

@@ -76,6 +76,26 @@ def test_a_reader_that_waits_for_all_delays_no_acknowledgement(hosts: TwoHosts) 
     hosts.run_until(received, 0.01)
 
 
+def test_a_reader_whose_acknowledgement_waits_for_the_wire_is_left_alone(hosts: TwoHosts) -> None:
+    """Or the endpoint would attempt its call again and again, and never get to the wire."""
+    client, server = filled(hosts)
+    hosts.b.wire.busy = True
+    hosts.b.send(server, b"stops the tx queue")
+    hosts.b.turn()
+    assert hosts.b.device.tx.stopped
+    call = RecvCall(server, RecvRequest(90_000, 0, uapi.MSG_WAITALL, memoryview(bytearray(90_000))))
+    hosts.a.send(client, bytes(40_000))
+    hosts.run_until(lambda: server.recv_queue.length == 40_000, 0.01)
+    for due in (True, False):
+        hosts.b.stack.take_changed()
+        with pytest.raises(BlockingIOError):
+            call.attempt(hosts.now)
+        assert (server in hosts.b.stack.take_changed()) is due
+    hosts.b.wire.busy = False
+    hosts.b.device.tx.kick()
+    hosts.run_until(lambda: all_acknowledged(client), 0.01)
+
+
 @pytest.mark.parametrize(("lowat", "soon"), [(1, False), (40_000, True)])
 def test_with_so_rcvlowat_no_acknowledgement_waits_for_a_reader(
     hosts: TwoHosts, lowat: int, soon: bool

@@ -83,10 +83,11 @@ class Cable:
 
 
 class CableEnd:
-    """Satisfies nodes.nic.wire_port.Wire."""
+    """Satisfies nodes.nic.wire_port.Wire. `busy`: it takes no frame now."""
 
     def __init__(self, outgoing: Cable, incoming: Cable, clock: Callable[[], float]) -> None:
         self._out, self._in, self.clock = outgoing, incoming, clock
+        self.busy = False
 
     def peek(self) -> RxFrame | None:
         if not self._in.frames or self._in.frames[0].at > self.clock():
@@ -106,6 +107,8 @@ class CableEnd:
         self._in.frames.popleft()
 
     def send(self, headers: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        if self.busy:
+            return False
         self._out.put(Frame(headers + b"".join(payload), offload.gso_size, self.clock() + STEP_S))
         return True
 
@@ -134,7 +137,7 @@ class PathHost:
         self.netdev, self.ethtool = self.host.netdev, self.host.ethtool
         self.header = header_of(self.device)  # of requests to `ethtool`
         self.link = self.stack.inet.links[ifindex]
-        self.clock = wire.clock
+        self.wire, self.clock = wire, wire.clock
         self.sockets: list[DevmemSocket] = []
 
     def socket(self, family: int = AF_INET) -> DevmemSocket:
