@@ -42,6 +42,18 @@ class PathNote(msgspec.Struct, frozen=True):
     text: str
 
 
+class LinkRecord(msgspec.Struct, frozen=True):
+    """One direction of a link that was asked for a rate or a delay, between two interfaces. Rates in bits a
+    second of whole Ethernet frames, 0 for none; delays in seconds, one way; None: nothing arrived."""
+
+    sender: str
+    receiver: str
+    asked_bps: int
+    achieved_bps: float
+    asked_delay_s: float
+    achieved_delay_s: float | None
+
+
 class Config(msgspec.Struct, frozen=True):
     """The part of the run's configuration that analysis uses. Units are in the names."""
 
@@ -69,6 +81,7 @@ class Manifest(msgspec.Struct, frozen=True):
     git: Git | None = None
     git_error: str | None = None
     notes: list[PathNote] = []
+    links: list[LinkRecord] = []
     files: dict[str, str] = {}
 
 
