@@ -149,7 +149,7 @@ def test_a_host_of_two_planes_has_routes_by_the_second_and_of_rails_none() -> No
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_hosts_within_a_shapes_bounds_are_built_or_refused_with_the_numbers(name: str) -> None:
+def test_every_number_of_hosts_is_built_or_refused_with_the_numbers(name: str) -> None:
     fewest, most = int(SHAPES[name].hosts.min), int(SHAPES[name].hosts.max)
     assert len(build(name, fewest).hosts) == fewest
     for hosts in range(fewest, min(most, 9) + 1):

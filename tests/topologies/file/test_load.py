@@ -110,8 +110,7 @@ links: [{endpoints: [h1, r1]}, {endpoints: [h2, r1]}]
     ]
 
 
-def test_every_problem_is_told_with_its_line(tmp_path: Path) -> None:
-    text = """\
+BAD = """\
 name: two racks
 defaults: {rate: 1Gbit, dealy: 50us}
 hosts:
@@ -135,35 +134,38 @@ links:
   - {endpoints: [h1, leaf1], jitter: 1ms}
   - {endpoints: [h1, leaf1], mtu: 20}
 """
-    expected = [
-        (1, "name 'two racks' is not up to 40 letters"),
-        (2, "defaults has no 'dealy'; choose from rate, delay"),
-        (4, "hosts.h1.role is 'computer'; write compute or storage"),
-        (5, "host name 'h 2' is not a letter"),
-        (6, "'h1' is here a second time, after line 4"),
-        (8, "interface h3-eth0 has the MAC '02:00'"),
-        (8, "interface h3-eth0 has the address '10.0.0.300/16'"),
-        (9, "accelerator name 'g-1' is not a letter"),
-        (9, "hosts.h3.accelerators.gpu0 has no nic; add it"),
-        (9, "size '16Q' is not understood; write for example 64K"),
-        (10, "rate '20' is not understood; write for example 2GB/s"),
-        (11, "host h4 has -1 accelerators; give 0 or more"),
-        (13, "switch leaf1 is a bridge and has no address; make it a router"),
-        (14, "h3 is a host and a switch; give each node a name of its own"),
-        (16, "links[0].endpoints has 3 entries; give 2"),
-        (17, "a link ends at 'leaf9', which is no host or switch"),
-        (17, "loss 2 is no chance; give 0 to 1"),
-        (18, "chance 'many' is not understood"),
-        (18, "links[2].mtu is 'big'; write a whole number"),
-        (19, "links[3] is no mapping; write lines of NAME: VALUE"),
-        (20, "links[4] has no endpoints; add it"),
-        (21, "jitter_s 0.001 is more than delay_s 0"),
-        (22, "mtu 20 of link h1-eth3<->leaf1-eth3 is outside 576 to 9000"),
-    ]
-    found = problems(text, tmp_path)
-    assert [
-        (line, said[: len(start)]) for (line, said), (_, start) in zip(found, expected, strict=True)
-    ] == expected
+EXPECTED = [
+    (1, "name 'two racks' is not up to 40 letters"),
+    (2, "defaults has no 'dealy'; choose from rate, delay"),
+    (4, "hosts.h1.role is 'computer'; write compute or storage"),
+    (5, "host name 'h 2' is not a letter"),
+    (6, "'h1' is here a second time, after line 4"),
+    (8, "interface h3-eth0 has the MAC '02:00'"),
+    (8, "interface h3-eth0 has the address '10.0.0.300/16'"),
+    (9, "accelerator name 'g-1' is not a letter"),
+    (9, "hosts.h3.accelerators.gpu0 has no nic; add it"),
+    (9, "size '16Q' is not understood; write for example 64K"),
+    (10, "rate '20' is not understood; write for example 2GB/s"),
+    (11, "host h4 has -1 accelerators; give 0 or more"),
+    (13, "switch leaf1 is a bridge and has no address; make it a router"),
+    (14, "h3 is a host and a switch; give each node a name of its own"),
+    (16, "links[0].endpoints has 3 entries; give 2"),
+    (17, "a link ends at 'leaf9', which is no host or switch"),
+    (17, "loss 2 is no chance; give 0 to 1"),
+    (18, "chance 'many' is not understood"),
+    (18, "links[2].mtu is 'big'; write a whole number"),
+    (19, "links[3] is no mapping; write lines of NAME: VALUE"),
+    (20, "links[4] has no endpoints; add it"),
+    (21, "jitter_s 0.001 is more than delay_s 0"),
+    (22, "mtu 20 of link h1-eth3<->leaf1-eth3 is outside 576 to 9000"),
+]
+
+
+def test_every_problem_is_told_with_its_line(tmp_path: Path) -> None:
+    found = problems(BAD, tmp_path)
+    assert [line for line, _ in found] == [line for line, _ in EXPECTED]
+    for (_, said), (_, start) in zip(found, EXPECTED, strict=True):
+        assert said.startswith(start)
 
 
 @pytest.mark.parametrize(
