@@ -50,9 +50,8 @@ def test_columns_are_read_as_the_types_they_are_written_as() -> None:
 def test_the_manifests_fields_are_those_that_are_written() -> None:
     assert read.SCHEMA_VERSION == manifest.SCHEMA_VERSION
     assert set(read.Manifest.__struct_fields__) == set(manifest.Manifest.__struct_fields__)
-    pairs = (read.Git, manifest.Git), (read.PathNote, manifest.PathNote), (read.LinkRecord, manifest.LinkRecord)
-    for ours, theirs in pairs:
-        assert _fields(ours) == _fields(theirs)
+    for name in ("Git", "PathNote", "LinkRecord"):
+        assert _fields(getattr(read, name)) == _fields(getattr(manifest, name))
     written = _fields(ExperimentConfig)
     for name, kind in _fields(read.Config).items():
         assert kind == typing.Optional[written[name]], f"{name} was not written by older versions"  # noqa: UP045

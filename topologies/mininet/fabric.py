@@ -121,7 +121,7 @@ class Fabric:
         return self._ask(protocol.Describe(next(self._ids)), protocol.Described, ANSWER_S).interfaces
 
     def calibrate(self) -> tuple[LinkCalibration, ...]:
-        """Measure, in both directions, the links that have a rate or a delay; nothing else may use the
+        """Measure, in both directions, the links that something is asked of; nothing else may use the
         network meanwhile. Raises FabricError."""
         timeout_s = ANSWER_S * (1 + len(self.topology.links))
         return self._ask(protocol.Calibrate(next(self._ids)), protocol.Calibrated, timeout_s).links
