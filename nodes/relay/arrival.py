@@ -7,19 +7,21 @@ are read, but where a checksum that is not TCP's was left to the NIC. include/ua
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nodes.nic import header_split
 from nodes.nic.header_split import Parsed
 from nodes.nic.wire_frame import WireFrame
 from nodes.nic.wire_port import PEEK_BYTES
-from nodes.wire import tcp
+from nodes.wire import ethernet, ipv6, tcp
 from nodes.wire.checksum import internet_checksum
 
 VNET = struct.Struct("=BBHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 NEEDS_CSUM = 1
 _GSO_TCPV4, _GSO_TCPV6 = 1, 4
 _PLAIN = bytes(VNET.size)
+_LINUX_JUMBO_END = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES + 8
 
 
 @dataclass(slots=True)
@@ -44,8 +46,21 @@ class Arrival:
         size = self.gso_size
         return -(-(parsed.frame_bytes - parsed.header_bytes) // size) if size else 1
 
-    def frame(self, parsed: Parsed) -> WireFrame:
-        """A copy, which stays."""
+    def has_linux_jumbo(self, parsed: Parsed) -> bool:
+        """Whether it is a BIG TCP packet over IPv6 as Linux sends it. No packet socket sends it whole:
+        Linux would remove the jumbo header and then find no length (nodes/wire/ipv6.py)."""
+        return parsed.l4_start == _LINUX_JUMBO_END and self.data[ethernet.HEADER_BYTES] >> 4 == 6
+
+    def frames(self, parsed: Parsed) -> Iterator[WireFrame]:
+        """A copy, which stays, and is cut where it cannot be sent whole."""
+        frame = self._copy(parsed)
+        step = count = frame.packets
+        if self.has_linux_jumbo(parsed):
+            step = (ipv6.PAYLOAD_MAX - (parsed.header_bytes - parsed.l4_start)) // frame.gso_size
+        for start in range(0, count, step):
+            yield frame.slice(start, min(start + step, count))
+
+    def _copy(self, parsed: Parsed) -> WireFrame:
         flags, _, _, gso_size, start, offset = VNET.unpack_from(self.vnet)
         partial = bool(flags & NEEDS_CSUM)
         if partial and not parsed.l4_start:  # a datagram, or a fragment

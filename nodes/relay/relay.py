@@ -44,10 +44,11 @@ class Relay:
             parsed = arrival.parse()
             if parsed is None:
                 self.unknown += 1
-            elif direction.bypass(arrival.packets(parsed)):
+            elif not arrival.has_linux_jumbo(parsed) and direction.bypass(arrival.packets(parsed)):
                 opposite.forward(arrival)
             else:
-                direction.put(arrival.frame(parsed), arrival.at)
+                for frame in arrival.frames(parsed):
+                    direction.put(frame, arrival.at)
 
     def send_due(self, now: float) -> None:
         """Send what has come to the other end."""

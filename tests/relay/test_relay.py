@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import struct
 
 import pytest
@@ -18,7 +19,7 @@ from tests.nic.frames import OUR_IP, PEER_IP, Tcp, arp_request, udp
 
 MSS = 1000
 NOW = 50.0
-_GSO_TCPV4, _GSO_UDP_L4 = 1, 5
+_GSO_TCPV4, _GSO_TCPV6, _GSO_UDP_L4 = 1, 4, 5
 
 
 class Port:
@@ -153,6 +154,22 @@ def test_a_corrupt_packet_of_a_superpacket_has_one_wrong_bit() -> None:
     assert sent_vnet == bytes(VNET.size)
     whole = Tcp(bytes(MSS)).frame()
     assert sum((a ^ b).bit_count() for a, b in zip(sent, whole, strict=True)) == 1
+
+
+def test_a_big_tcp_packet_over_ipv6_of_linuxs_form_is_cut_to_what_linux_takes_back() -> None:
+    payload = random.Random(1).randbytes(150 * MSS + 7)
+    jumbo = struct.pack("!BBBBI", ipv4.TCP, 0, 0xC2, 4, 8 + 20 + len(payload))
+    header = struct.pack("!IHBB", 6 << 28, 0, 0, 64) + bytes(range(32)) + jumbo
+    segment = struct.pack("!HHIIBBHHH", 1, 2, 0, 0, 5 << 4, tcp.ACK, 9, 0, 0)
+    frame = bytes(12) + bytes.fromhex("86dd") + header + segment + payload
+    link = Link(loss=1e-9)
+    link.arrive(frame, VNET.pack(NEEDS_CSUM, _GSO_TCPV6, 82, MSS, 62, tcp.CHECKSUM_OFFSET))
+    link.relay.send_due(NOW)
+    assert len(link.sent()) == 3
+    assert b"".join(each[74:] for each in link.sent()) == payload
+    for vnet, each in link.ports[1].sent:
+        assert (each[20], int.from_bytes(each[18:20], "big")) == (ipv4.TCP, len(each) - 54)
+        assert VNET.unpack(vnet)[1:5] == (_GSO_TCPV6, 74, MSS, 54)
 
 
 def test_a_superpacket_whose_packets_cannot_be_told_is_dropped_and_counted() -> None:
