@@ -63,7 +63,7 @@ def partial(payload: bytes) -> tuple[bytes, bytes]:
     return bytes(frame), VNET.pack(NEEDS_CSUM, gso[0], 54, gso[1], 34, tcp.CHECKSUM_OFFSET)
 
 
-def test_a_frame_that_nothing_happens_to_is_forwarded_from_the_buffer_it_came_in() -> None:
+def test_a_frame_that_nothing_happens_to_is_forwarded_from_its_buffer() -> None:
     link = Link(loss=1e-9)
     frame, vnet = partial(bytes(5 * MSS))
     link.arrive(frame, vnet)
@@ -156,7 +156,7 @@ def test_a_corrupt_packet_of_a_superpacket_has_one_wrong_bit() -> None:
     assert sum((a ^ b).bit_count() for a, b in zip(sent, whole, strict=True)) == 1
 
 
-def test_a_big_tcp_packet_over_ipv6_of_linuxs_form_is_cut_to_what_linux_takes_back() -> None:
+def test_linuxs_big_tcp_packet_over_ipv6_is_cut_to_what_linux_takes_back() -> None:
     payload = random.Random(1).randbytes(150 * MSS + 7)
     jumbo = struct.pack("!BBBBI", ipv4.TCP, 0, 0xC2, 4, 8 + 20 + len(payload))
     header = struct.pack("!IHBB", 6 << 28, 0, 0, 64) + bytes(range(32)) + jumbo

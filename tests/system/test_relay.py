@@ -95,9 +95,7 @@ def shells(directory: Path) -> list[int]:
     return [host["shell"]["pid"] for host in json.loads(record.read_text())["hosts"]]
 
 
-def test_both_stacks_meet_the_delay_and_payload_lands_in_device_memory_behind_it(
-    tmp_path: Path, token: str
-) -> None:
+def test_both_stacks_meet_the_delay_and_device_memory_is_behind_it(tmp_path: Path, token: str) -> None:
     with ExitStack() as stack:
         network = started(stack, tmp_path, delay_s=DELAY_S)
         shell_pid, _ = shells(tmp_path)
