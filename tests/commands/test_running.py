@@ -76,4 +76,5 @@ def test_list_shows_runs_and_which_of_their_hosts_are_down(
         for name in ("h1", "h2"):
             inventory.add_host(name, tmp_path / f"{name}.sock", os.getpid())
         assert list_command.command() == 0
-    assert capsys.readouterr().out.endswith("in progress, with their hosts)\n  a            h1, h2 (down)\n")
+    said = capsys.readouterr().out
+    assert said.endswith("in progress, with their hosts)\n  a              h1, h2 (down)\n")
