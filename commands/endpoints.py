@@ -20,6 +20,8 @@ from nodes.host_config import HostConfig, encode
 from topologies.mininet.fabric import Fabric
 from topologies.mininet.inventory import Inventory
 from topologies.mininet.protocol import ChildExited
+from topologies.relay import relays
+from topologies.topology import Topology
 
 _READY_S = 20.0
 _HELLO_S = 1.0  # for one attempt to connect; between two, `watch` is called
@@ -100,15 +102,17 @@ def is_endpoint(child: ChildExited) -> bool:
     return _MODULE in child.argv
 
 
-def end_of(child: ChildExited, run_dir: Path) -> str:
-    """How a process of a host has ended, and its last words."""
+def end_of(child: ChildExited, topology: Topology, run_dir: Path) -> str:
+    """How a process of a node has ended, and its last words."""
     how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
-    what = "endpoint" if is_endpoint(child) else "network"
-    said = _last_line(run_dir / f"{child.host}.log")
-    return f"the {what} of host {child.host} ended with {how}{said}"
+    links = {relay.name: relay.link for relay in relays(topology)}
+    if child.host in links:
+        whose = f"relay of link {links[child.host]}"
+    else:
+        whose = f"{'endpoint' if is_endpoint(child) else 'network'} of host {child.host}"
+    return f"the {whose} ended with {how}{_last_line(run_dir / f'{child.host}.log')}"
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f" saying {lines[-1]!r}" if lines else ""
-

@@ -16,6 +16,7 @@ import msgspec
 
 from commands.channel_access import OWNER_ALONE, ChannelAccess
 from commands.endpoints import Endpoints, end_of, is_endpoint
+from commands.relays import start_relays
 from nodes.host_config import HostConfig, HostOptions, NicConfig
 from topologies.calibration import LinkCalibration, obstacle
 from topologies.host import Host as TopologyHost
@@ -80,11 +81,12 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
         check()
         fabric.check()
         for child in fabric.dead_children():
-            reason = end_of(child, request.run_dir)
+            reason = end_of(child, request.topology, request.run_dir)
             if not (request.standing and started and is_endpoint(child)):
                 raise FabricError(f"{reason}; see the logs in {request.run_dir}")
             endpoints.crashed[child.host] = reason
 
+    start_relays(fabric, channels, inventory.add_process, watch)
     links = _calibrated(fabric, request)
     endpoints.start(watch)
     request.access.grant(channels)

@@ -27,6 +27,7 @@ from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
+from topologies.topology import Topology
 from workloads.experiment.records import ExperimentConfig, ExperimentError, NetworkConfig, RankFailure, sizes
 from workloads.registry import PATHS, WORKLOADS
 
@@ -44,7 +45,7 @@ def command(context: typer.Context, given: Given) -> int:
     asked = given.fields(ExperimentConfig)
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
     check_buildable(network)
-    config = _config(given, len(network.hosts))
+    config = _config(given, network)
     default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
     run_dir = given.record(Place).run_directory(default)
     check_nic_model(config)
@@ -54,7 +55,7 @@ def command(context: typer.Context, given: Given) -> int:
     return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:])), stop)
 
 
-def _config(given: Given, hosts: int) -> ExperimentConfig:
+def _config(given: Given, network: Topology) -> ExperimentConfig:
     """Everything that was left open is decided. Raises UsageError."""
     asked = given.fields(ExperimentConfig)
     workload = _known("workload", asked.get("workload", "all_reduce"), WORKLOADS)
@@ -63,11 +64,11 @@ def _config(given: Given, hosts: int) -> ExperimentConfig:
     config = given.record(
         ExperimentConfig,
         topology=asked.get("topology", "star"),
-        hosts=hosts,
+        hosts=len(network.hosts),
         workload=workload,
         sizes_bytes=asked.get("sizes_bytes", sizes(kind.default_sizes)),
         options=given.record(kind.options),
-        timeout_s=asked.get("timeout_s", wire_patience_s(asked.get("impair"))),
+        timeout_s=asked.get("timeout_s", wire_patience_s(asked.get("impair"), network)),
         paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", PATHS)),
     )
     niov = niov_bytes(asked.get("niov_bytes"), config)

@@ -16,7 +16,6 @@ from nodes.nic.nic_model import MODELS
 from topologies import link_options
 from topologies.file.load import SUFFIXES, load
 from topologies.host import Host
-from topologies.link import Link, Quality
 from topologies.link_options import LinkOptions
 from topologies.net import Net
 from topologies.shapes.registry import build, named
@@ -92,18 +91,8 @@ def fewest_hosts(words: str) -> int | None:
 
 def check_buildable(topology: Topology) -> None:
     """Nothing is asked for that `topologies.mininet` and the endpoints do not do yet. Raises UsageError."""
-    if asked := [str(link) for link in topology.links if _is_impaired(link)]:
-        raise UsageError(
-            f"link {asked[0]} has a delay or an impairment, which links are not given yet; leave it out"
-        )
     if asked := [host.name for host in topology.hosts if _has_ceiling(host)]:
         raise UsageError(f"host {asked[0]} has a ceiling of its own, which is not built yet; leave it out")
-
-
-def _is_impaired(link: Link) -> bool:
-    """Whether more is asked of a link than a rate and a queue."""
-    rate_and_queue = Quality(rate_bps=link.rate_bps, queue_packets=link.queue_packets)
-    return link.quality != rate_and_queue
 
 
 def _has_ceiling(host: Host) -> bool:

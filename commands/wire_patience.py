@@ -1,9 +1,9 @@
 """The default of --timeout: how long nothing at all may move before a rank counts as hung.
 
-In: what the wire does (--impair; None: nothing). Out: seconds. Owns nothing. On a good wire something always
-moves. On a bad one everybody waits at times for one retransmission timer, whose time doubles with each packet
-that is lost again: RFC 6298, section 5. Linux gives a connection up after 15 of them (tcp_retries2), and so
-does the endpoint.
+In: what the wire does: --impair (None: nothing), and the links. Out: seconds. Owns nothing. On a good wire
+something always moves. On a bad one everybody waits at times for one retransmission timer, whose time doubles
+with each packet that is lost again: RFC 6298, section 5. Linux gives a connection up after 15 of them
+(tcp_retries2), and so does the endpoint.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from nodes.nic.impairment import ImpairmentConfig, parse
+from topologies.topology import Topology
 
 QUIET_S = 10.0
 _RTO_INITIAL_S, _RTO_MAX_S = 1.0, 120.0  # of RFC 6298, and TCP_RTO_MAX
@@ -18,14 +19,29 @@ _RETRIES_MAX = 15
 _CHANCE = 1e-4  # that a rank is given up though its wire would have carried its bytes
 
 
-def wire_patience_s(impair: str | None) -> float:
+def wire_patience_s(impair: str | None, topology: Topology) -> float:
     """QUIET_S, one round trip, and the longest run of lost packets that has to be expected."""
     wire = ImpairmentConfig() if impair is None else parse(impair)
-    round_trip_s = 4 * (wire.delay + wire.jitter)  # by two NICs there, and by two back
-    passes = math.pow(1 - wire.loss - wire.corrupt, 4)  # a packet and its acknowledgement, likewise
+    one_way_s, arrives = _longest_path(topology)
+    round_trip_s = 4 * (wire.delay + wire.jitter) + 2 * one_way_s  # by two NICs there, and by two back
+    passes = math.pow(1 - wire.loss - wire.corrupt, 4) * arrives**2  # a packet and its acknowledgement
     if not 0 < passes < 1:  # nothing is lost; or everything is, and no patience helps
         return QUIET_S + round_trip_s
     lost_in_a_row = min(math.ceil(math.log(_CHANCE) / math.log(1 - passes)), _RETRIES_MAX)
     rto_s = max(_RTO_INITIAL_S, round_trip_s)
     timers_s = (min(rto_s * (1 << n), _RTO_MAX_S) for n in range(lost_in_a_row))
     return QUIET_S + round_trip_s + sum(timers_s)
+
+
+def _longest_path(topology: Topology) -> tuple[float, float]:
+    """The delay of the network's longest path if its links are the worst, and the chance that a packet
+    arrives."""
+    links = [link for link in topology.links if link.is_relayed]
+    if not links:
+        return 0.0, 1.0
+    from topologies.graph import diameter  # networkx takes its time to import
+
+    hops = min(diameter(topology) or len(links), len(links))
+    delays = sorted((link.delay_s + link.jitter_s for link in links), reverse=True)
+    arriving = sorted(max(0.0, 1 - link.loss - link.corrupt) for link in links)
+    return sum(delays[:hops]), math.prod(arriving[:hops])

@@ -29,6 +29,7 @@ def _nodes(*names: str) -> set[str]:
 
 _COMMANDS = {"topologies", "workloads", "analysis"} | _nodes(
     "client", "machine", "host_config", "option", "quantity", "kernel_version", "standard_error",
+    "relay",  # what one is told
     "nic",  # which models there are and what a bad wire may be: refused before anything starts
 )  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "topologies": set(),
     "analysis": set(),
     "nodes.endpoint": _nodes("host", "syscall", *_NODES),
+    "nodes.relay": _nodes("nic", "wire", "standard_error"),
     "nodes.host": _nodes(*_NODES),
     "nodes.syscall": _nodes("host", "sock", "control", "wire", "machine", "uapi", "timer_heap"),
     "nodes.client": _nodes("uapi", "machine"),

@@ -56,6 +56,8 @@ class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         for name in ("loss", "reorder", "duplicate", "corrupt"):
             if not 0 <= (chance := getattr(self, name)) <= 1:
                 return f"{name} {chance:g} is no chance; give 0 to 1"
+        if (total := self.loss + self.reorder + self.duplicate + self.corrupt) > 1:
+            return f"loss, reorder, duplicate and corrupt add up to {total:g}; make them 1 at most"
         if self.rate_bps and not RATE_MIN_BPS <= self.rate_bps <= RATE_MAX_BPS:
             return f"rate_bps {self.rate_bps} is outside {RATE_MIN_BPS} to {RATE_MAX_BPS}; give 0 for none"
         for name in ("delay_s", "jitter_s"):
@@ -106,6 +108,11 @@ class Link(Quality, frozen=True, forbid_unknown_fields=True):
     @property
     def quality(self) -> Quality:
         return Quality(**{name: getattr(self, name) for name in Quality.__struct_fields__})
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether more is asked of it than a rate and a queue, so that a relay is its middle."""
+        return self.quality != Quality(rate_bps=self.rate_bps, queue_packets=self.queue_packets)
 
     @property
     def carries_ipv6(self) -> bool:

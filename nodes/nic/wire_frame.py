@@ -15,6 +15,10 @@ from nodes.wire.checksum import fold, internet_checksum, partial_sum
 _IPV4_TOTAL, _IPV4_ID, _IPV4_CHECKSUM = ethernet.HEADER_BYTES + 2, ethernet.HEADER_BYTES + 4, 24
 _IPV4_ADDRESSES, _IPV6_ADDRESSES = slice(26, 34), slice(22, 54)
 _IPV6_PAYLOAD, _IPV6_NEXT, _IPV6_END = (ethernet.HEADER_BYTES + at for at in (4, 6, 40))
+_ECN = {  # where the two bits are, by EtherType: a byte of the frame, and how far to the left
+    ethernet.TYPE_IPV4: (ethernet.HEADER_BYTES + 1, 0),
+    ethernet.TYPE_IPV6: (ethernet.HEADER_BYTES + 1, 4),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,21 @@ class WireFrame:
             self._finish(data)
         data[ethernet.HEADER_BYTES + byte % (len(data) - ethernet.HEADER_BYTES)] ^= 1 << bit
         return WireFrame(data, self.header_bytes, self.l4_start, 0, False)
+
+    def congestion_experienced(self) -> WireFrame:
+        """This frame with CE, or unchanged if its sender is not capable of ECN (RFC 3168 section 5)."""
+        ethertype = int.from_bytes(self.data[ethernet.HEADER_BYTES - 2 : ethernet.HEADER_BYTES], "big")
+        at, shift = _ECN.get(ethertype, (0, 0))
+        if not at or len(self.data) <= _IPV4_CHECKSUM + 2 or not self.data[at] >> shift & 3:
+            return self
+        data = bytearray(self.data)
+        data[at] |= 3 << shift
+        if ethertype == ethernet.TYPE_IPV4:
+            data[_IPV4_CHECKSUM : _IPV4_CHECKSUM + 2] = bytes(2)
+            ip_bytes = (data[ethernet.HEADER_BYTES] & 0xF) * 4
+            header = bytes(data[ethernet.HEADER_BYTES : ethernet.HEADER_BYTES + ip_bytes])
+            data[_IPV4_CHECKSUM : _IPV4_CHECKSUM + 2] = internet_checksum(header).to_bytes(2, "big")
+        return WireFrame(data, self.header_bytes, self.l4_start, self.gso_size, self.checksum_partial)
 
     def _finish(self, data: bytearray) -> None:
         """Fill in the TCP checksum."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from nodes.client.host import Host
 from nodes.client.socket import Socket
+from nodes.nic.impairment import parse
+from nodes.relay.config import RelayConfig, encode
 from tests.bench.network import PROJECT, Network
 
 OURS, LINUX = "ours", "linux"
@@ -29,10 +31,10 @@ _Sock = Socket | linux.socket
 
 @dataclass(frozen=True)
 class Path:
-    """`impairments`: as `--impair` takes them, each for both directions. `rate`: as tc writes it, with one
+    """`impairment`: as `--impair` takes it, in each direction. `rate`: as tc writes it, with one
     bandwidth-delay product of buffer, `buffer_bytes`; none if empty."""
 
-    impairments: tuple[str, ...]
+    impairment: str
     rate: str = ""
     buffer_bytes: int = 0
 
@@ -58,11 +60,14 @@ class LongLink:
         self._do(f"ip link set {port} nomaster; ip link add near type veth peer name far")
         self._do(f"ethtool -K near {_OFFLOADS} >/dev/null; ethtool -K far {_OFFLOADS} > /dev/null")
         self._do("ip link set near master s1; ip link set near up; ip link set far up")
-        argv = [*self._inside, sys.executable, "-m", "tests.bench.relay", "far", port, *path.impairments]
-        relay = stack.enter_context(subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE))
+        ready = self.network.directory / "relay.ready"
+        config = RelayConfig(interfaces=("far", port), impairment=parse(path.impairment), ready=str(ready))
+        argv = [*self._inside, sys.executable, "-m", "nodes.relay", "--config", encode(config)]
+        relay = stack.enter_context(subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.DEVNULL))
         stack.callback(relay.kill)
-        assert relay.stdout is not None
-        assert relay.stdout.readline() == b"ready\n"
+        while not ready.exists():
+            assert relay.poll() is None
+            time.sleep(0.01)
         if path.rate:
             self._do(f"tc qdisc add dev near root tbf rate {path.rate} burst 16k limit {path.buffer_bytes}")
 

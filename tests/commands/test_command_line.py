@@ -58,7 +58,6 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["up", "--hosts", "0"], "topology star cannot have 0 hosts"),
         (["up", "--topology", "blob"], "there is no topology 'blob'; choose one of pair, star"),
         (["--topology", "leaf_spine:leaves=99"], "topology leaf_spine cannot have leaves=99; choose 2 to 64"),
-        (["up", "--link", "5us"], "has a delay or an impairment, which links are not given yet"),
         (["--link", "1Gbps"], "link '1Gbps' is not a rate, a delay or both; write for example 1Gbit,50us"),
         (["--bottleneck", "1Gbit"], "topology star has no bottleneck; leave it out"),
         (["--topology", "pair", "--hosts", "3"], "topology pair cannot have 3 hosts; choose 2"),

@@ -69,7 +69,7 @@ def test_what_does_not_go_with_a_file_or_a_shape_is_refused(file: Path) -> None:
 
 
 def test_what_is_not_built_yet_is_refused(file: Path) -> None:
-    assert "link h1-eth0<->h2-eth0 has a delay or an impairment" in refused(str(file), link="1ms")
+    check_buildable(of(str(file), link="100Mbit,1ms"))
     for host in ("host_mem_bw: 1GB/s", "pcie_bw: 1GB/s", "accelerators: {a: {nic: h1-eth0, memory: 1G}}"):
         file.write_text(TWO.replace("h1: ,", f"h1: {{{host}}},"))
         assert "host h1 has a ceiling of its own, which is not built yet" in refused(str(file))

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import random
 
-from commands.wire_patience import QUIET_S, wire_patience_s
+import msgspec
+
+from commands import wire_patience
+from commands.wire_patience import QUIET_S
+from topologies.shapes.registry import build
+
+
+def wire_patience_s(impair: str | None, link: str = "") -> float:
+    return wire_patience.wire_patience_s(impair, build("star", 3, link=link))
+
+
+def test_the_delay_of_links_adds_the_round_trip_of_the_longest_path() -> None:
+    assert wire_patience_s(None, "100Mbit,100ms") == QUIET_S + 0.4
 
 
 def test_a_good_wire_has_the_shortest_patience() -> None:
@@ -36,3 +48,10 @@ def test_retransmission_timers_in_a_row_are_waited_for() -> None:
 def test_patience_ends_where_tcp_gives_up() -> None:
     at_most = QUIET_S + 40 + 15 * 120
     assert wire_patience_s("loss=0.9,delay=10s") <= at_most
+
+
+def test_packets_that_links_lose_are_waited_for_as_those_of_nics_are() -> None:
+    clean = build("star", 3)
+    losing = [msgspec.structs.replace(link, loss=0.05) for link in clean.links]
+    bad = msgspec.structs.replace(clean, links=tuple(losing))
+    assert wire_patience.wire_patience_s(None, bad) == wire_patience_s("loss=0.05")

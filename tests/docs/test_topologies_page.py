@@ -28,9 +28,8 @@ SHAPE = block("docs/topologies.md", "from typing import Annotated")
 RACKS = block("docs/topologies.md", "# racks.yaml")
 MINE = block("docs/topologies.md", "# mine.py")
 OF_README = command("README.md", "python3 run.py graph fat_tree")
-DRAWINGS = dict(
-    re.findall(r"^### (\w+)\n.*?^```text\n(.*?)^```$", pages.text(PAGE), re.DOTALL | re.MULTILINE)
-)
+SHAPES_TEXT = pages.text(PAGE).partition("### Parameters")[0]
+DRAWINGS = dict(re.findall(r"^### (\w+)\n.*?^```text\n(.*?)^```$", SHAPES_TEXT, re.DOTALL | re.MULTILINE))
 
 
 def test_every_shape_is_drawn_and_none_else() -> None:

@@ -1,4 +1,4 @@
-"""From a topology to a Mininet network whose hosts reach each other: bridges, routers, limits, addresses.
+"""From a topology to a Mininet network: bridges, routers, relays, limits, addresses.
 
 In: a `Topology`; the caller is in network and pid namespaces of its own. Out: a started Mininet network.
 Owns nothing.
@@ -6,6 +6,7 @@ Owns nothing.
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,19 @@ from typing import Any
 from mininet.net import Mininet
 from mininet.topo import Topo
 
+from topologies.link import Link, LinkEnd
 from topologies.mininet import qdisc, routing, sysctl
 from topologies.mininet.host_names import give_names
-from topologies.mininet.node import FabricHost, FabricLink, FabricRouter, FabricSwitch, HostProcess
+from topologies.mininet.node import (
+    FabricHost,
+    FabricLink,
+    FabricRelay,
+    FabricRouter,
+    FabricSwitch,
+    HostProcess,
+)
 from topologies.mininet.rtnetlink import LinkSocket
+from topologies.relay import Relay, relays
 from topologies.segments import is_uplink
 from topologies.switch import Switch
 from topologies.topology import Topology
@@ -38,6 +48,7 @@ def assemble(topology: Topology) -> Any:
         _join_segment(net[router.name], topology, router)
         sysctl.apply(net[router.name].pid, sysctl.ROUTER | sysctl.multipath_seed(number))
     _set_limits(net, topology)
+    _cut_datagrams(net, topology)
     _give_addresses(net, topology)
     _give_rates(net, topology)
     return net
@@ -48,7 +59,10 @@ def interfaces(topology: Topology) -> list[tuple[str, str, bool]]:
     ends = [(end.node, end.interface, True) for link in topology.links for end in link.ends]
     bridges = [(switch.name, switch.name, False) for switch in topology.switches if switch.kind == "bridge"]
     inside = [(router.name, router.local.interface, True) for router in topology.routers if router.local]
-    return ends + bridges + inside
+    middles = [
+        (end.node, end.interface, True) for relay in relays(topology) for end in (relay.near, relay.far)
+    ]
+    return ends + bridges + inside + middles
 
 
 def links_of(net: Any, node: str, in_node: bool) -> LinkSocket:
@@ -64,15 +78,25 @@ def _mininet_topo(topology: Topology) -> Topo:
     for number, switch in enumerate(topology.switches, 1):
         kind = FabricRouter if switch.kind == "router" else FabricSwitch
         topo.addSwitch(switch.name, cls=kind, dpid=f"{number:x}")  # a name may be without a number
+    middles = {relay.link: relay for relay in relays(topology)}
+    for number, relay in enumerate(middles.values(), len(topology.switches) + 1):
+        topo.addSwitch(relay.name, cls=FabricRelay, dpid=f"{number:x}")
     for link in topology.links:
-        options: dict[str, Any] = {"intfName1": link.a.interface, "intfName2": link.b.interface}
-        for number, end in enumerate(link.ends, 1):
-            if nic := nics.get(end.interface):
-                options[f"addr{number}"] = nic.kernel_mac
-                options[f"params{number}"] = {"ip": nic.kernel_address}
-                options[f"queues{number}"] = nic.rx_queues, nic.tx_queues
-        topo.addLink(link.a.node, link.b.node, **options)
+        for pair in _pairs(link, middles.get(link)):
+            options: dict[str, Any] = {}
+            for number, end in enumerate(pair, 1):
+                options[f"intfName{number}"] = end.interface
+                if nic := nics.get(end.interface):
+                    options[f"addr{number}"] = nic.kernel_mac
+                    options[f"params{number}"] = {"ip": nic.kernel_address}
+                    options[f"queues{number}"] = nic.rx_queues, nic.tx_queues
+            topo.addLink(pair[0].node, pair[1].node, **options)
     return topo
+
+
+def _pairs(link: Link, relay: Relay | None) -> list[tuple[LinkEnd, LinkEnd]]:
+    """The veth pairs that a link is made of."""
+    return [link.ends] if relay is None else [(link.a, relay.near), (relay.far, link.b)]
 
 
 def _join_segment(node: Any, topology: Topology, router: Switch) -> None:
@@ -83,8 +107,9 @@ def _join_segment(node: Any, topology: Topology, router: Switch) -> None:
 
 
 def _set_limits(net: Any, topology: Topology) -> None:
+    middles = {relay.link: relay for relay in relays(topology)}
     for link in topology.links:
-        for end in link.ends:
+        for end in itertools.chain(*_pairs(link, middles.get(link))):
             with links_of(net, end.node, True) as links:
                 links.set(end.interface, link.mtu, link.gso_max_bytes)
     kinds = topology.kinds
@@ -97,6 +122,12 @@ def _set_limits(net: Any, topology: Topology) -> None:
         if ports:
             with links_of(net, switch.name, switch.kind == "router") as links:
                 links.set(switch.name, min(p.mtu for p in ports), min(p.gso_max_bytes for p in ports))
+
+
+def _cut_datagrams(net: Any, topology: Topology) -> None:
+    """A relay knows the wire packets of TCP's super-packets only: others are cut before they reach one."""
+    for end in (end for relay in relays(topology) for end in relay.link.ends):
+        _batch(net[end.node], ["ethtool", "-K", end.interface, "tx-udp-segmentation", "off"], [])
 
 
 def _give_addresses(net: Any, topology: Topology) -> None:

@@ -33,6 +33,7 @@ from topologies.mininet.isolation import become_first_process, pid_outside, sign
 from topologies.mininet.node import HostProcess
 from topologies.mininet.orphans import Orphans, reap_orphans
 from topologies.mininet.search_path import extend_path
+from topologies.relay import relays
 from topologies.topology import Topology
 from topologies.topology_error import TopologyError
 
@@ -192,7 +193,9 @@ class Builder:
     def _start(self, host: str, argv: tuple[str, ...], stdout: int, stderr: int) -> HostProcess:
         if self._topology is None:
             raise TopologyError("no network has been built yet; ask for one first")
-        if host not in {router.name for router in self._topology.routers}:
+        own = {router.name for router in self._topology.routers}
+        own |= {relay.name for relay in relays(self._topology)}
+        if host not in own:
             self._topology.host(host)  # or there is none
         node = self._net[host]
         if node.shell.poll() is not None:

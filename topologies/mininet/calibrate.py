@@ -1,12 +1,14 @@
-"""Measures the links of a network that have a rate or a delay, before anything runs on them.
+"""Measures the links of a network that something is asked of, before anything runs on them.
 
 In: links, and the processes whose network namespaces their ends are in. Out: a LinkCalibration a direction.
 Owns two packet sockets a direction, while it lasts.
 
 The sender fills the link's queue at once, with super-packets; the kernel sends them at the link's rate and
 stamps them as they come, so that it does not matter when this process runs in between. The first ones are
-the token bucket's burst and do not count. Frames go to a multicast address that no bridge passes on and no IP
-layer answers (IEEE 802.1D: 01-80-C2-00-00-0E); their IP addresses are for documentation (RFC 5737).
+the token bucket's burst and do not count. Frames have numbers, so that those that a link loses, repeats or
+reorders change nothing. Frames go to a multicast address that no bridge passes on and no IP layer answers
+(IEEE 802.1D: 01-80-C2-00-00-0E); their IP addresses are for documentation (RFC 5737). The number is in the
+source MAC, which no link changes, and which is a group's, so that no bridge learns it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from typing import NamedTuple
 
-from topologies.calibration import LinkCalibration
+import msgspec
+
+from topologies.calibration import LOSS_PROBES, LinkCalibration
 from topologies.link import Link, LinkEnd
 from topologies.mininet.isolation import network_namespace_of
 from topologies.mininet.qdisc import TokenBucket, token_bucket
@@ -37,11 +41,13 @@ _ETHERNET = struct.Struct("!6s6sH")
 _IPV4 = struct.Struct("!BBHHHBBH4s4s")
 _TCP = struct.Struct("!HHIIBBHHH")
 _HEADER_BYTES = _ETHERNET.size + _IPV4.size + _TCP.size
-_NUMBER_AT = _VNET.size + _ETHERNET.size + _IPV4.size + 4  # TCP's sequence number
+_NUMBER_AT = _VNET.size + 6 + 2  # in the source MAC
+_SOURCE = bytes.fromhex("0300")  # and the number
 _DESTINATION = bytes.fromhex("0180c200000e")
 _ADDRESSES = [ipaddress.IPv4Address(each).packed for each in ("192.0.2.1", "192.0.2.2")]
 _TIMESPEC = struct.Struct("=qq")
-_PROBES = 5  # the delay is the least of so many
+_PROBES = 10  # the delay is the least of so many
+_PROBE_S = 0.002  # between two
 _REPEATS = 3
 _ROUNDS = 5  # the rate is the median of so many
 _RATE_S, _RATE_FRAMES = 0.04, 10  # how long a round lasts, and how many super-packets it has at least
@@ -50,6 +56,8 @@ _SUPER_PACKET_BYTES = 60_000
 _QUEUE_SHARE = 0.8  # of the queue is filled
 _GIVE_UP_S = 2.0  # after which a frame will not come any more
 _QUIET_S = 0.1  # the same, once frames come one after the other
+_LOST_S = 0.5  # the same, where what does not come counts as lost
+_JITTERS = 40  # a round lasts so many, so that they do not matter
 _SENDS_BPS = 16e9  # what this process sends
 _SLOW_SHARE, _BURSTS_COUNTED = 0.2, 5
 _TOGETHER_BPS = 2_000_000_000  # what is measured at a time, in all
@@ -59,10 +67,10 @@ _Direction = tuple[Link, LinkEnd, LinkEnd]
 
 
 def calibrate(links: Sequence[Link], pid_of: PidOf) -> tuple[LinkCalibration, ...]:
-    """Both directions of the links that have a rate or a delay. `pid_of` a node: a process in its network
+    """Both directions of the links that something is asked of. `pid_of` a node: a process in its network
     namespace. Raises OSError."""
     found: list[LinkCalibration] = []
-    shaped = [link for link in links if link.rate_bps or link.delay_s]
+    shaped = [link for link in links if link.rate_bps or link.is_relayed]
     directions = [(link, *ends) for link in shaped for ends in (link.ends, link.ends[::-1])]
     for batch in _batches(directions):
         with ThreadPoolExecutor(len(batch)) as pool:
@@ -99,13 +107,21 @@ def _measure(direction: _Direction, pid_of: PidOf) -> LinkCalibration:
         tx.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER_BYTES)
         rx.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
         rx.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        rx.settimeout(_patience_s(link))
-        delay_s = _delay_s(tx, rx)
+        delay_s, loss = _delay_and_loss(tx, rx, link)
         rate_bps = 0.0
         if link.rate_bps and delay_s is not None:
             rate_bps = statistics.median(_rate_bps(tx, rx, link) for _ in range(_ROUNDS))
-    names = sender.interface, receiver.interface
-    return LinkCalibration(*names, link.rate_bps, rate_bps, link.delay_s, delay_s)
+    return LinkCalibration(
+        sender.interface,
+        receiver.interface,
+        link.rate_bps,
+        rate_bps,
+        link.delay_s,
+        delay_s,
+        link.jitter_s,
+        link.loss,
+        loss,
+    )
 
 
 def _open(end: LinkEnd, pid_of: PidOf) -> socket.socket:
@@ -117,17 +133,33 @@ def _open(end: LinkEnd, pid_of: PidOf) -> socket.socket:
         return sock
 
 
-def _delay_s(tx: socket.socket, rx: socket.socket) -> float | None:
-    """The least of a few; None if all were lost. A probe finds the bucket full, so it does not wait."""
-    found = []
-    for number in range(_PROBES):
-        sent_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
+def _delay_and_loss(tx: socket.socket, rx: socket.socket, link: Link) -> tuple[float | None, float | None]:
+    """The least delay of a few probes, None if all were lost; and where loss is asked the share of many that
+    were. Probes are so short that they find room in the token bucket, and do not wait; a relay's queue has no
+    bucket, and sends them bit by bit, which is no delay of the link."""
+    bit_by_bit_s = _HEADER_BYTES * 8 / link.rate_bps if link.ecn_threshold_bytes else 0.0
+    sent_ns = []
+    for number in range(LOSS_PROBES if link.loss else _PROBES):
+        sent_ns.append(time.clock_gettime_ns(time.CLOCK_REALTIME))
         tx.send(_frame(number, 0, 0))
-        with suppress(TimeoutError):
-            while (arrived := _receive(rx)).number != number:
-                pass
-            found.append((arrived.at_ns - sent_ns) / 1e9)
-    return min(found, default=None)
+        if number < _PROBES:
+            time.sleep(_PROBE_S)
+    stamps = _stamps(rx, range(len(sent_ns)), _patience_s(link), _LOST_S)
+    delays = [(at_ns - sent_ns[number]) / 1e9 - bit_by_bit_s for number, at_ns in stamps.items()]
+    return min(delays, default=None), 1 - len(stamps) / len(sent_ns) if link.loss else None
+
+
+def _stamps(rx: socket.socket, numbers: range, patience_s: float, quiet_s: float) -> dict[int, int]:
+    """When each of these frames came first, in nanoseconds; without those that do not."""
+    stamps: dict[int, int] = {}
+    rx.settimeout(patience_s)
+    with suppress(TimeoutError):
+        while len(stamps) < len(numbers):
+            arrived = _receive(rx)
+            if arrived.number in numbers:
+                stamps.setdefault(arrived.number, arrived.at_ns)
+            rx.settimeout(quiet_s)
+    return stamps
 
 
 def _patience_s(link: Link) -> float:
@@ -155,7 +187,8 @@ def _train(link: Link, bucket: TokenBucket) -> _Train:
     room = min(_SUPER_PACKET_BYTES, round(bucket.rate * _SUPER_PACKET_S))
     packets = max(1, room // wire_packet)
     super_packet = packets * wire_packet
-    wanted = max(_RATE_FRAMES, round(bucket.rate * _RATE_S) // super_packet)
+    lasts_s = max(_RATE_S, _JITTERS * link.jitter_s)
+    wanted = max(_RATE_FRAMES, round(bucket.rate * lasts_s) // super_packet)
     fits = max(2, int(bucket.limit * _QUEUE_SHARE) // super_packet)
     # On a fast line tokens come in while this process fills the queue: it takes so many times the burst. And
     # a burst more, when the process was interrupted, must not count for much: what overflows the queue is
@@ -169,27 +202,23 @@ def _train(link: Link, bucket: TokenBucket) -> _Train:
 def _rate_bps(tx: socket.socket, rx: socket.socket, link: Link) -> float:
     """Between the first super-packet after the burst and the last one; 0 if too few came."""
     bucket = token_bucket(link)
+    if link.ecn_threshold_bytes:  # the relay has the queue, without a bucket in front of it
+        bucket = msgspec.structs.replace(bucket, burst=0)
     train = _train(link, bucket)
-    first = time.monotonic_ns() & 0x3FFFFFFF  # apart from the rounds before
-    count = train.burst + train.counted
+    first = number = time.monotonic_ns() & 0x3FFFFFFF  # apart from the rounds before
     frame = _frame(0, train.packets * train.mss, train.mss)
-    for number in range(first, first + count):
+    for _ in range(train.burst + train.counted):
         frame[_NUMBER_AT : _NUMBER_AT + 4] = number.to_bytes(4, "big")
-        with suppress(OSError):  # ENOBUFS: the queue was full
+        with suppress(OSError):  # ENOBUFS: the queue was full, and the next frame has this number
             tx.send(frame)
-    stamps: dict[int, int] = {}
-    rx.settimeout(_patience_s(link))
-    with suppress(TimeoutError):  # some were lost
-        while len(stamps) < count:
-            arrived = _receive(rx)
-            if 0 <= (number := arrived.number - first) < count:
-                stamps[number] = arrived.at_ns
-            rx.settimeout(_QUIET_S + bucket.limit / bucket.rate)
-    counted = sorted(at_ns for number, at_ns in stamps.items() if number >= train.burst)
+            number += 1
+    stamps = _stamps(rx, range(first, number), _patience_s(link), _QUIET_S + bucket.limit / bucket.rate)
     time.sleep(bucket.burst / bucket.rate)  # the bucket is full again
+    counted = sorted(number for number in stamps if number >= first + train.burst)
     if len(counted) < 2:
         return 0.0
-    return (len(counted) - 1) * train.wire_bytes * 8e9 / max(1, counted[-1] - counted[0])
+    begin, end = counted[0], counted[-1]
+    return (end - begin) * train.wire_bytes * 8e9 / max(1, stamps[end] - stamps[begin])
 
 
 class _Arrived(NamedTuple):
@@ -205,10 +234,10 @@ def _frame(number: int, payload_bytes: int, mss: int) -> bytearray:
     if payload_bytes > mss:
         at = _ETHERNET.size + _IPV4.size
         vnet = _VNET.pack(_NEEDS_CSUM, _GSO_TCPV4, _HEADER_BYTES, mss, at, 16)
-    ethernet = _ETHERNET.pack(_DESTINATION, bytes(6), _ETH_P_IP)
+    ethernet = _ETHERNET.pack(_DESTINATION, _SOURCE + number.to_bytes(4, "big"), _ETH_P_IP)
     length = _IPV4.size + _TCP.size + payload_bytes
     ip = _IPV4.pack(0x45, 0, length, 0, 0, 1, socket.IPPROTO_TCP, 0, *_ADDRESSES)
-    tcp = _TCP.pack(9, 9, number, 0, 0x50, 0x10, 0, 0, 0)
+    tcp = _TCP.pack(9, 9, 0, 0, 0x50, 0x10, 0, 0, 0)
     return bytearray(vnet + ethernet + ip + tcp + bytes(payload_bytes))
 
 

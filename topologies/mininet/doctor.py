@@ -39,7 +39,7 @@ COMMANDS = {
     "iperf3": ("a Linux peer to compare with", False),
     "socat": ("a Linux peer to compare with", False),
     "nc": ("a Linux peer to compare with", False),
-    "ethtool": ("turning offloads off in tests and benches", False),
+    "ethtool": ("links with a delay or an impairment; tests and benches", False),
     "nft": ("middleboxes in tests and benches", False),
     "tshark": ("a referee of the tests", False),
     "nmap": ("a referee of the tests", False),

@@ -22,6 +22,7 @@ from typing import TypeVar, cast
 from topologies.calibration import LinkCalibration
 from topologies.mininet import protocol
 from topologies.mininet.protocol import ChildExited, Completed, Interface
+from topologies.relay import relays
 from topologies.topology import Topology
 
 BUILD_S, BUILD_S_PER_NODE = 20.0, 2.0
@@ -62,7 +63,8 @@ class Fabric:
         self._reader = threading.Thread(target=self._read_answers, name="fabric answers", daemon=True)
         self._reader.start()
         try:
-            timeout_s = BUILD_S + BUILD_S_PER_NODE * (len(topology.hosts) + len(topology.switches))
+            nodes = len(topology.hosts) + len(topology.switches) + len(relays(topology))
+            timeout_s = BUILD_S + BUILD_S_PER_NODE * nodes
             ready = self._ask(protocol.Build(next(self._ids), topology), protocol.Ready, timeout_s)
         except BaseException:
             self.close()
@@ -119,7 +121,7 @@ class Fabric:
         return self._ask(protocol.Describe(next(self._ids)), protocol.Described, ANSWER_S).interfaces
 
     def calibrate(self) -> tuple[LinkCalibration, ...]:
-        """Measure, in both directions, the links that have a rate or a delay; nothing else may use the
+        """Measure, in both directions, the links that something is asked of; nothing else may use the
         network meanwhile. Raises FabricError."""
         timeout_s = ANSWER_S * (1 + len(self.topology.links))
         return self._ask(protocol.Calibrate(next(self._ids)), protocol.Calibrated, timeout_s).links

@@ -88,11 +88,19 @@ class FabricLink(Link):  # type: ignore[misc]
         return made
 
 
-class FabricRouter(_IsolatedNode, Switch):  # type: ignore[misc]
-    """A Linux router in a network namespace of its own; `assembly` gives it bridge, addresses and routes."""
+class _NamespaceSwitch(_IsolatedNode, Switch):  # type: ignore[misc]
+    """A Mininet switch in a network namespace of its own."""
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options | {"inNamespace": True})
 
     def start(self, controllers: list[Any]) -> None:
-        """There is no controller: the kernel routes."""
+        """There is no controller."""
+
+
+class FabricRouter(_NamespaceSwitch):
+    """A Linux router; `assembly` gives it bridge, addresses and routes."""
+
+
+class FabricRelay(_NamespaceSwitch):
+    """The middle of a link: its kernel takes no part, and a process started there moves the frames."""

@@ -52,7 +52,7 @@ class Describe(msgspec.Struct, frozen=True, tag=True):
 
 
 class Calibrate(msgspec.Struct, frozen=True, tag=True):
-    """Measure the links that have a rate or a delay; nothing else may use them meanwhile."""
+    """Measure the links that something is asked of; nothing else may use them meanwhile."""
 
     id: int
 

@@ -70,7 +70,7 @@ def buckets(links: Sequence[Link]) -> dict[str, dict[str, TokenBucket]]:
     """The token bucket of each interface that needs one, by node."""
     found: dict[str, dict[str, TokenBucket]] = {}
     for link in links:
-        if link.rate_bps:
+        if link.rate_bps and not link.ecn_threshold_bytes:  # tc-tbf(8) does not mark: the relay has the queue
             for end in link.ends:
                 found.setdefault(end.node, {})[end.interface] = token_bucket(link)
     return found

@@ -60,8 +60,9 @@ class PathNote(msgspec.Struct, frozen=True):
 
 
 class LinkRecord(msgspec.Struct, frozen=True):
-    """One direction of a link that was asked for a rate or a delay, between two interfaces. Rates in bits a
-    second of whole Ethernet frames, 0 for none; delays in seconds, one way; None: nothing arrived."""
+    """One direction of a link that something was asked of, between two interfaces. Rates in bits a second of
+    whole Ethernet frames, 0 for none; delays in seconds, one way, the least found, None: nothing arrived;
+    losses as shares of packets, None: not asked, so not measured."""
 
     sender: str
     receiver: str
@@ -69,6 +70,9 @@ class LinkRecord(msgspec.Struct, frozen=True):
     achieved_bps: float
     asked_delay_s: float
     achieved_delay_s: float | None
+    asked_jitter_s: float
+    asked_loss: float
+    achieved_loss: float | None
 
 
 class Manifest(msgspec.Struct, frozen=True):
