@@ -6,21 +6,20 @@ Owns nothing.
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mininet.net import Mininet
 from mininet.topo import Topo
 
-from topologies.mininet import qdisc, routing, sysctl
+from topologies.mininet import batch, qdisc, routing, sysctl
 from topologies.mininet.host_names import give_names
-from topologies.mininet.node import FabricHost, FabricLink, FabricRouter, FabricSwitch, HostProcess
+from topologies.mininet.node import FabricHost, FabricLink, FabricRouter, FabricSwitch
 from topologies.mininet.rtnetlink import LinkSocket
 from topologies.segments import is_uplink
 from topologies.switch import Switch
 from topologies.topology import Topology
-from topologies.topology_error import TopologyError
 
 
 def assemble(topology: Topology) -> Any:
@@ -39,7 +38,8 @@ def assemble(topology: Topology) -> Any:
         sysctl.apply(net[router.name].pid, sysctl.ROUTER | sysctl.multipath_seed(number))
     _set_limits(net, topology)
     _give_addresses(net, topology)
-    _give_rates(net, topology)
+    for name, asked in qdisc.buckets(topology.links).items():
+        give_rates(net[name], asked)
     return net
 
 
@@ -79,7 +79,7 @@ def _join_segment(node: Any, topology: Topology, router: Switch) -> None:
     kinds = topology.kinds
     local = [link for link in topology.links if not is_uplink(link, kinds)]
     ports = [end.interface for link in local for end in link.ends if end.node == router.name]
-    _ip(node, 4, routing.link_lines(router, ports))
+    batch.ip(node, 4, routing.link_lines(router, ports))
 
 
 def _set_limits(net: Any, topology: Topology) -> None:
@@ -110,35 +110,17 @@ def _give_addresses(net: Any, topology: Topology) -> None:
         if len(host.nics) > 1:
             sysctl.apply(node.pid, sysctl.SEVERAL_NICS)
         for version in versions:
-            _ip(node, version, routing.host_lines(host, version))
+            batch.ip(node, version, routing.host_lines(host, version))
     for router in topology.routers:
         node = net[router.name]
         with_ipv6 = [each.interface for each in router.interfaces if each.address6]
         if with_ipv6:
             sysctl.apply(node.pid, sysctl.ipv6_of(["lo", *with_ipv6], link_local=True))
         for version in versions:
-            _ip(node, version, routing.router_lines(router, version))
+            batch.ip(node, version, routing.router_lines(router, version))
 
 
-def _give_rates(net: Any, topology: Topology) -> None:
-    for name, asked in qdisc.buckets(topology.links).items():
-        node = net[name]
-        _batch(node, ["tc", "-batch", "-"], [bucket.line(interface) for interface, bucket in asked.items()])
-        qdisc.check(_batch(node, ["tc", "-json", "qdisc"], []), asked)
-
-
-def _ip(node: Any, version: int, lines: list[str]) -> None:
-    """Have `ip` read the lines in a node. Raises TopologyError."""
-    if lines:
-        _batch(node, ["ip", f"-{version}", "-batch", "-"], lines)
-
-
-def _batch(node: Any, argv: list[str], lines: list[str]) -> bytes:
-    """Run a command in a node, with lines to read; returns what it printed. Raises TopologyError with that
-    if it failed."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process: HostProcess = node.popen(argv, **pipes)
-    said, _ = process.communicate("".join(f"{line}\n" for line in lines).encode())
-    if process.returncode:
-        raise TopologyError(f"{' '.join(argv[:2])} failed in {node.name}: {said.decode().strip()}")
-    return said
+def give_rates(node: Any, asked: Mapping[str, qdisc.TokenBucket]) -> None:
+    """Token buckets of interfaces of a node, by their names, read back. Raises TopologyError."""
+    batch.run(node, ["tc", "-batch", "-"], [bucket.line(interface) for interface, bucket in asked.items()])
+    qdisc.check(batch.run(node, ["tc", "-json", "qdisc"], []), asked)
