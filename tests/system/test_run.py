@@ -220,12 +220,12 @@ def test_an_endpoint_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path,
 
 
 def test_a_rank_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
-    run = Started(tmp_path, *STREAM, "--fault", "application-killed:rank1,at=500ms")
+    run = Started(tmp_path, *STREAM, "--fault", "application-killed:rank0,at=500ms")
     run.until_trials_run()
     status, out, said = run.end(ENDS_WITHIN_S)
     assert status == 1
     assert len(said) == 1
-    assert "fault application-killed:rank1,at=500ms has ended the run: " in said[0]
+    assert "fault application-killed:rank0,at=500ms has ended the run: the process of rank 0" in said[0]
     assert "# THIS RUN IS FAILED: fault application-killed" in out
     assert run.manifest["status"] == "failed"
     (step,) = run.manifest["faults"]
