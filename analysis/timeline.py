@@ -38,11 +38,11 @@ def paint(axes: Axes, run: Run, colours: Mapping[str, str], labels: Mapping[str,
             linestyle="-" if begins else "--",
             linewidth=0.9,
         )
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # room for the legend
     axes.set_xlabel("seconds")
     axes.set_ylabel("payload received, all ranks (Gbit/s)")
     axes.set_title("Iterations and faults in time")
-    axes.legend()
+    axes.legend(loc="upper center", ncols=len(colours))
     return (
         "Measured. Each bar is one iteration, warm-up included, as high as its mean rate. Vertical lines are "
         "what was hurt on purpose: black where a fault begins, grey where one of its later steps is."
