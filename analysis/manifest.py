@@ -58,6 +58,20 @@ class LinkRecord(msgspec.Struct, frozen=True):
     achieved_loss: float | None
 
 
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+
+class FaultStep(msgspec.Struct, frozen=True):
+    """What was hurt on purpose: the fault, what was done of it, when that was asked for and when it was
+    (seconds since the measured part began), and the latter as Unix time; None: the run had ended before."""
+
+    fault: str
+    action: str
+    asked_s: Seconds
+    actual_s: Seconds | None = None
+    time_s: Seconds | None = None
+
+
 class Config(msgspec.Struct, frozen=True):
     """The part of the run's configuration that analysis uses. Units are in the names."""
 
@@ -86,6 +100,7 @@ class Manifest(msgspec.Struct, frozen=True):
     git_error: str | None = None
     notes: list[PathNote] = []
     links: list[LinkRecord] = []
+    faults: list[FaultStep] = []
     files: dict[str, str] = {}
 
 

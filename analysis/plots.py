@@ -24,6 +24,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from analysis import timeline
 from analysis.load import Run
 from analysis.measure import Measure
 from analysis.summary import SummaryRow, of_largest_size, paths_of
@@ -116,6 +117,10 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
         yield "ceiling.png", lambda axes: _ceiling(axes, rows, limit)
     if any(row.cpu_s_per_GB is not None for row in rows):
         yield "cpu.png", lambda axes: _cpu(axes, rows, at)
+    if timeline.has_faults(run):
+        colours = {path: colour_of(path, paths_of(summary)) for path in paths_of(summary)}
+        labels = {row.path: plain(row.label) for row in summary}
+        yield "timeline.png", lambda axes: timeline.paint(axes, run, colours, labels)
 
 
 def colour_of(path: str, paths: Sequence[str]) -> str:

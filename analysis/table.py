@@ -133,6 +133,7 @@ def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
 def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     lines = ["# DRAM: host DRAM bytes read and written per payload byte sent or received (modelled)"]
     lines += [f"# {note.path}({'-'.join(note.mark.split())}): {note.text}" for note in run.manifest.notes]
+    lines += _faults(run)
     if any(row.derived for row in summary):
         lines.append("# * derived in closed form, in whole or in part, not recorded by the ledger")
     wrong = wrong_elements(run)
@@ -158,6 +159,15 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     if run.incomplete_iterations:
         lines.append(f"# Incomplete iterations left out: {run.incomplete_iterations}")
     return lines
+
+
+def _faults(run: Run) -> list[str]:
+    """What was hurt on purpose: no number above is that of a sound network."""
+    steps: dict[str, list[str]] = {}
+    for step in run.manifest.faults:
+        when = "not before the end" if step.actual_s is None else f"at {step.actual_s:.3f} s"
+        steps.setdefault(step.fault, []).append(f"{step.action} {when}")
+    return [f"# Fault {fault}: {', '.join(done)}" for fault, done in steps.items()]
 
 
 def _sampled(summary: Sequence[SummaryRow]) -> list[str]:

@@ -7,6 +7,8 @@ crash of the host; started again, it has the same addresses, channel and options
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +37,7 @@ class Endpoints:
         self._fabric = fabric
         self._inventory = inventory
         self._configs = {config.name: config for config in configs}
+        self._pids: dict[str, int] = {}
         self.crashed: dict[str, str] = {}
 
     def start(self, watch: Callable[[], None]) -> None:
@@ -63,9 +66,19 @@ class Endpoints:
             self.crashed.setdefault(name, str(reason))
             raise
 
+    def kill(self, name: str) -> None:
+        """End the endpoint of a host as nothing does that is prepared for it. Raises HostError."""
+        if name in self.crashed:
+            raise HostError(f"host {name} is down already")
+        try:
+            os.kill(self._pids[name], signal.SIGKILL)
+        except ProcessLookupError:
+            raise HostError(f"the endpoint of host {name} has ended already") from None
+
     def _spawn(self, config: HostConfig) -> None:
         argv = [sys.executable, "-m", _MODULE, "--config", encode(config)]
-        self._inventory.add_process(self._fabric.spawn(config.name, argv, f"{config.name}.log"))
+        self._pids[config.name] = pid = self._fabric.spawn(config.name, argv, f"{config.name}.log")
+        self._inventory.add_process(pid)
 
 
 def _with_new_files(config: HostConfig) -> HostConfig:

@@ -16,26 +16,36 @@ import msgspec
 
 from analysis.analyse import Analysis, analyse
 from analysis.results_error import ResultsError
+from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
+from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
+from topologies.mininet.fabric import FabricError
 from topologies.topology import Topology
-from workloads.experiment.manifest import LinkRecord, ManifestFile
+from workloads.experiment.manifest import FaultRecord, LinkRecord, ManifestFile
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.ray_session import RayPlace, RaySession
-from workloads.experiment.records import ExperimentConfig, ExperimentError, RankPlace, SamplesError
+from workloads.experiment.records import (
+    ExperimentConfig,
+    ExperimentError,
+    RankFailure,
+    RankPlace,
+    SamplesError,
+)
 from workloads.experiment.trials import run_trials
 from workloads.registry import WORKLOADS
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """`argv`: the command line, for the manifest."""
+    """`argv`: the command line, for the manifest. `plan`: what is hurt, and when."""
 
     config: ExperimentConfig
     network: Topology
     run_dir: Path
     argv: Sequence[str]
+    plan: Sequence[Step] = ()
 
 
 def measure(request: RunRequest, stop: Stop) -> int:
@@ -47,7 +57,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     except Interrupted as reason:
         manifest.finish("interrupted", str(reason))
         raise
-    except SamplesError as reason:
+    except (FaultError, SamplesError) as reason:
         manifest.finish("failed", str(reason))
         with suppress(ResultsError, OSError):
             print(analyse(request.run_dir).table_text, end="")  # what was measured before
@@ -96,7 +106,14 @@ def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
 def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitStack) -> None:
     """Start everything, each with what ends it on `stack`, and run the trials."""
     config, run_dir = request.config, request.run_dir
-    started = start_network(NetworkRequest(request.network, run_dir, config), stop.check, stack)
+    faults = FaultInjector(request.plan, run_dir)
+    stack.callback(lambda: manifest.note_faults(_records(faults)))
+
+    def check() -> None:
+        stop.check()
+        faults.check()
+
+    started = start_network(NetworkRequest(request.network, run_dir, config), check, stack)
     manifest.add_links(msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True))
     places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
     started.watch()
@@ -105,4 +122,15 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     ranks = stack.enter_context(RaySession(place, started.watch))
     started.inventory.add_process(ranks.pid)
     ranks.start(config, places[: WORKLOADS[config.workload].ranks(config)])
-    run_trials(config, ranks, run_dir / "samples.csv")
+    stack.enter_context(faults)
+    faults.begin(started, ranks.signal)
+    try:
+        run_trials(config, ranks, run_dir / "samples.csv")
+    except (ExperimentError, FabricError, RankFailure) as reason:
+        if faults.killed is None or isinstance(reason, SamplesError):
+            raise
+        raise FaultError(f"fault {faults.killed} has ended the run: {reason}") from reason
+
+
+def _records(faults: FaultInjector) -> tuple[FaultRecord, ...]:
+    return msgspec.convert(faults.events(), tuple[FaultRecord, ...], from_attributes=True)

@@ -7,7 +7,7 @@ the record of the run, through the caller's stack.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,8 @@ class StartedNetwork:
     """`links`: those that were calibrated. `watch` raises FabricError when a host, an endpoint or the network
     has died, and whatever the caller's own check raises. In a standing run an endpoint that has died is in
     `crashed` instead, by the host's name and with the reason, until `respawn` has started it again: HostError
-    when it does not start, FabricError, what `watch` raises."""
+    when it does not start, FabricError, what `watch` raises. `kill`: see Endpoints; `set_links`: see
+    Fabric."""
 
     hosts: tuple[StartedHost, ...]
     links: tuple[LinkCalibration, ...]
@@ -48,6 +49,8 @@ class StartedNetwork:
     watch: Callable[[], None]
     crashed: Mapping[str, str]
     respawn: Callable[[str], None]
+    kill: Callable[[str], None]
+    set_links: Callable[[Collection[str], Mapping[str, int]], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
         request.access.grant(channels)
 
     hosts = tuple(StartedHost(each.name, each.channel) for each in configs)
-    return StartedNetwork(hosts, links, inventory, watch, endpoints.crashed, respawn)
+    acts = endpoints.kill, fabric.set_links
+    return StartedNetwork(hosts, links, inventory, watch, endpoints.crashed, respawn, *acts)
 
 
 def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:

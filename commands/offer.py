@@ -99,14 +99,14 @@ def _parameter(name: str, each: Declared) -> inspect.Parameter:
         shown = each.default if option.default is None else option.default
         told += f"  [default: {shown}]" if shown is not None else ""
         default = None
-    kind = str if option.parse is not None else each.kind
+    kind = list[str] if option.many else str if option.parse is not None else each.kind
     smallest, largest = (option.min, option.max) if option.parse is None else (None, None)
-    shows = default is not None
+    shows = default not in (None, ())
     typed = typer.Option(*each.flags, help=told, min=smallest, max=largest, show_default=shows)
     if kind is bool:
         default = False  # whether the flag was given
-    elif default is None:
-        kind = kind | None
+    elif default is None or option.many:
+        kind, default = kind | None, None
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, typed]
     )
@@ -126,6 +126,8 @@ def _value(each: Declared, word: Any) -> Any:
     option = each.option
     if each.kind is bool:
         return not each.default
+    if option.many:
+        return tuple(word)
     if option.choices and option.parse is None and word not in option.choices:
         known = ", ".join(map(str, option.choices))
         raise UsageError(f"there is no {each.flag.lstrip('-')} {word!r}; choose from {known}")

@@ -16,6 +16,7 @@ import typer
 
 from analysis.results_error import ResultsError
 from commands.checks import check_paths, check_workload, niov_bytes
+from commands.faults import FaultError, asked_faults
 from commands.measure import RunRequest, measure
 from commands.offer import Given, offers
 from commands.place import Place, check_place
@@ -25,6 +26,7 @@ from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
+from topologies.fault import Scope, steps
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
 from topologies.topology import Topology
@@ -32,7 +34,9 @@ from workloads.experiment.records import ExperimentConfig, ExperimentError, Netw
 from workloads.registry import PATHS, WORKLOADS
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
-FAILURES = (ExperimentError, FabricError, HostError, InventoryError, RankFailure, ResultsError)
+FAILURES = (
+    ExperimentError, FabricError, FaultError, HostError, InventoryError, RankFailure, ResultsError,
+)  # fmt: skip
 
 
 @offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place)
@@ -46,13 +50,15 @@ def command(context: typer.Context, given: Given) -> int:
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
     check_buildable(network)
     config = _config(given, network)
+    ranks = WORKLOADS[config.workload].ranks(config)
+    plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
     default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
     run_dir = given.record(Place).run_directory(default)
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
     check_place(run_dir)
-    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:])), stop)
+    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan), stop)
 
 
 def _config(given: Given, network: Topology) -> ExperimentConfig:

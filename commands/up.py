@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from commands.channel_access import ChannelAccess
+from commands.faults import FaultError, FaultInjector, asked_faults
 from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.offer import Given, offers
 from commands.place import Place, check_place
@@ -25,13 +26,14 @@ from commands.topology import check_buildable, fewest_hosts, topology_of
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from nodes.option import Option
+from topologies.fault import Event, Scope, steps
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
 from topologies.topology import Topology
-from workloads.experiment.records import NetworkConfig
+from workloads.experiment.records import SEED_MAX, NetworkConfig
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
-FAILURES = (FabricError, HostError, InventoryError)
+FAILURES = (FabricError, FaultError, HostError, InventoryError)
 _WATCH_S = 0.1
 
 
@@ -42,6 +44,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         str, Option("A shape (see `list`), FILE.yaml or FILE.py,NAME.", alias="custom")
     ] = "star"
     hosts: Annotated[int | None, Option("How many hosts.", default="the shape's fewest, of star 2")] = None
+    seed: Annotated[int, Option("Of the times of faults.", min=0, max=SEED_MAX)] = 1
 
 
 class CrashOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,16 +61,20 @@ def command(_context: typer.Context, given: Given) -> None:
     hosts = fewest_hosts(asked.topology) if asked.hosts is None else asked.hosts
     network = topology_of(asked.topology, hosts, config)
     check_buildable(network)
+    plan = steps(asked_faults(config, Scope(network, standing=True)), asked.seed)
     run_dir = given.record(Place).run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     check_nic_model(config)
     check_place(run_dir)
     with stop:
         access = given.record(ChannelAccess)
         request = NetworkRequest(network, run_dir, config, standing=True, access=access)
-        _keep_up(request, stop.check, given.record(CrashOptions).respawn)
+        respawn = given.record(CrashOptions).respawn
+        _keep_up(request, stop.check, respawn, FaultInjector(plan, run_dir, _tell_of_fault))
 
 
-def _keep_up(request: NetworkRequest, check: Callable[[], None], respawn: bool) -> NoReturn:
+def _keep_up(
+    request: NetworkRequest, check: Callable[[], None], respawn: bool, faults: FaultInjector
+) -> NoReturn:
     """Build the network, say where its hosts are, and keep it until `check` raises."""
     name = request.run_dir.name
     with ExitStack() as stack:
@@ -76,10 +83,17 @@ def _keep_up(request: NetworkRequest, check: Callable[[], None], respawn: bool) 
         channels = {host.name: host.channel for host in started.hosts}
         _print_addresses(request.topology, channels)
         crashes = Crashed(started, name, respawn)
+        stack.enter_context(faults)
+        faults.begin(started)
         while True:
             started.watch()
+            faults.check()
             crashes.attend()
             time.sleep(_WATCH_S)
+
+
+def _tell_of_fault(event: Event) -> None:
+    print(f"fault {event.fault}: {event.action} at {event.actual_s:.3f} s", flush=True)
 
 
 class Crashed:

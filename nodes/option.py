@@ -34,7 +34,8 @@ class Option:
     `parse` turns the text into the value; it raises ValueError with one sentence for an impossible text. For
     a field whose value is the text itself it returns the text.
     `metavar`: what stands for the value in help. `default`: what help says instead of the field's default.
-    `choices`: all the values there are. `min` and `max` bound a number.
+    `choices`: all the values there are. `min` and `max` bound a number. `many`: the option may be given
+    several times, and the field is a tuple of the texts.
     """
 
     help: str
@@ -46,6 +47,7 @@ class Option:
     choices: tuple[Any, ...] = ()
     min: float | None = None
     max: float | None = None
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)

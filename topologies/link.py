@@ -102,6 +102,11 @@ class Link(Quality, frozen=True, forbid_unknown_fields=True):
         return f"{self.a.interface}<->{self.b.interface}"
 
     @property
+    def name(self) -> str:
+        """Of one interface's name, which no other link has."""
+        return self.a.interface
+
+    @property
     def ends(self) -> tuple[LinkEnd, LinkEnd]:
         return self.a, self.b
 

@@ -17,6 +17,13 @@ HEADER_BYTES = 66
 SUPER_PACKET_BYTES = 1 << 16
 WIRE_PACKET_BYTES = 1448
 MIB = 1 << 20
+FAULTS = [  # the run ended before the link came up
+    {
+        "fault": "link-down:h1-eth0,at=1s,for=1s", "action": action, "asked_s": asked_s,
+        "actual_s": actual_s, "time_s": time_s,
+    }
+    for action, asked_s, actual_s, time_s in (("down", 1.0, 1.0021, 100.0021), ("up", 2.0, None, None))
+]  # fmt: skip
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from analysis.load import load
 from analysis.summary import summarise
 from analysis.table import table_text
-from tests.analysis.synthetic import MIB, Made
+from tests.analysis.synthetic import FAULTS, MIB, Made
 
 
 def _table(made: Made, directory: Path, rows: list[dict[str, str | int | float | None]] | None = None) -> str:
@@ -154,3 +154,9 @@ def test_a_run_without_rows_says_that(tmp_path: Path) -> None:
     text = _table(Made(), tmp_path / "r", [])
     assert "No iteration was completed" in text
     assert "Avg bus bandwidth" not in text
+
+
+def test_the_footer_says_what_was_hurt_on_purpose_and_when(tmp_path: Path) -> None:
+    text = _table(Made(sizes=(MIB,), manifest={"faults": FAULTS}), tmp_path / "r")
+    assert "# Fault link-down:h1-eth0,at=1s,for=1s: down at 1.002 s, up not before the end\n" in text
+    assert "# Fault" not in _table(Made(sizes=(MIB,)), tmp_path / "sound")

@@ -25,6 +25,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
         int, Option("A size.", flag="size", parse=parse_size, default="64K", max=1 << 20)
     ] = 65536
     kind: Annotated[str, Option("A kind.", choices=("plain", "rich"))] = "plain"
+    label: Annotated[tuple[str, ...], Option("A label.", many=True)] = ()
     checked: Annotated[bool, Option("Leave checks out.", flag="unchecked")] = True
 
 
@@ -54,6 +55,11 @@ def given(*words: str) -> Given:
     app.command()(command)
     app(list(words), standalone_mode=False)
     return found[0]
+
+
+def test_an_option_that_may_be_repeated_is_a_tuple() -> None:
+    assert given("--label", "a", "--label", "b,c").record(Common, name="n").label == ("a", "b,c")
+    assert given().record(Common, name="n").label == ()
 
 
 def test_records_are_made_of_what_was_given_and_of_their_defaults() -> None:

@@ -13,7 +13,7 @@ from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.recvmsg import RecvCall, RecvRequest
 from nodes.sock.sockopt import get_option, set_option
 from nodes.uapi import socket as uapi
-from tests.path.two_hosts import TwoHosts
+from tests.path.two_hosts import STEP_S, TwoHosts
 
 
 def rcvbuf(sock: object) -> int:
@@ -119,3 +119,26 @@ def test_tcp_rmem_is_three_ascending_sizes(text: str) -> None:
     with pytest.raises(OptionError, match="is not three ascending sizes"):
         tcp_mem(text)
     assert tcp_mem("4096,131072,6M") == (4096, 131072, 6 << 20)
+
+
+def test_an_acknowledgement_that_is_due_attempts_no_waiting_reader_again(hosts: TwoHosts) -> None:
+    """It would ask for the same ACK each time, and the host would never come to send it."""
+    client, server = hosts.connect(5000)
+    hosts.rest(0.1)
+    segment = bytes(1448)
+    hosts.to_b.lose = lambda frame: len(frame) > len(segment)
+    hosts.a.send(client, segment)
+    hosts.a.turn()
+    hosts.to_b.lose = lambda _: False
+    hosts.a.send(client, segment)
+    hosts.a.turn()
+    hosts.now += STEP_S
+    hosts.b.host.receive(hosts.now)  # beyond a hole: an ACK is due at once
+    hosts.b.stack.take_changed()
+    waiting = RecvCall(server, RecvRequest(4000, 0, uapi.MSG_WAITALL, memoryview(bytearray(4000))))
+    with pytest.raises(BlockingIOError):
+        waiting.attempt(hosts.now)
+    assert server not in hosts.b.stack.changed
+    sent = hosts.to_a.carried
+    hosts.b.host.transmit(hosts.now)
+    assert hosts.to_a.carried == sent + 1

@@ -219,16 +219,17 @@ def test_an_endpoint_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path,
     assert "host h2" in run.manifest["error"]
 
 
-def test_a_rank_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path, token: str) -> None:
-    run = Started(tmp_path, *STREAM)
+def test_a_rank_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    run = Started(tmp_path, *STREAM, "--fault", "application-killed:rank0,at=500ms")
     run.until_trials_run()
-    victim = next(pid for pid, line in processes_with(token).items() if line.startswith("ray::Rank"))
-    os.kill(victim, signal.SIGKILL)
-    status, _, said = run.end(ENDS_WITHIN_S)
+    status, out, said = run.end(ENDS_WITHIN_S)
     assert status == 1
     assert len(said) == 1
-    assert "the process of rank" in said[0]
+    assert "fault application-killed:rank0,at=500ms has ended the run: the process of rank 0" in said[0]
+    assert "# THIS RUN IS FAILED: fault application-killed" in out
     assert run.manifest["status"] == "failed"
+    (step,) = run.manifest["faults"]
+    assert (step["action"], step["actual_s"] >= 0.5) == ("killed", True)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class _Reading:
         pairs = self._pairs(node, path)
         if pairs is None:
             return _MISSING
-        fields = {each.name: each for each in msgspec.structs.fields(wanted)}
+        fields = {each.encode_name: each for each in msgspec.structs.fields(wanted)}
         values = {}
         for key, child in pairs:
             if key.value not in fields:
@@ -87,7 +87,7 @@ class _Reading:
                 self._say(node, f"{_where(path)} has no {name}; add it")
         if any(values.get(name, _MISSING) is _MISSING for name in needed):
             return _MISSING
-        return wanted(**{name: value for name, value in values.items() if value is not _MISSING})
+        return wanted(**{fields[name].name: value for name, value in values.items() if value is not _MISSING})
 
     def _mapping(self, node: Any, wanted: Any, path: Path) -> Any:
         pairs = self._pairs(node, path)

@@ -7,7 +7,7 @@ Owns nothing.
 from __future__ import annotations
 
 import itertools
-import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,14 @@ from mininet.net import Mininet
 from mininet.topo import Topo
 
 from topologies.link import Link, LinkEnd
-from topologies.mininet import qdisc, routing, sysctl
+from topologies.mininet import batch, qdisc, routing, sysctl
 from topologies.mininet.host_names import give_names
-from topologies.mininet.node import (
-    FabricHost,
-    FabricLink,
-    FabricRelay,
-    FabricRouter,
-    FabricSwitch,
-    HostProcess,
-)
+from topologies.mininet.node import FabricHost, FabricLink, FabricRelay, FabricRouter, FabricSwitch
 from topologies.mininet.rtnetlink import LinkSocket
 from topologies.relay import Relay, relays
 from topologies.segments import is_uplink
 from topologies.switch import Switch
 from topologies.topology import Topology
-from topologies.topology_error import TopologyError
 
 
 def assemble(topology: Topology) -> Any:
@@ -50,7 +42,8 @@ def assemble(topology: Topology) -> Any:
     _set_limits(net, topology)
     _cut_datagrams(net, topology)
     _give_addresses(net, topology)
-    _give_rates(net, topology)
+    for name, asked in qdisc.buckets(topology.links).items():
+        give_rates(net[name], asked)
     return net
 
 
@@ -103,7 +96,7 @@ def _join_segment(node: Any, topology: Topology, router: Switch) -> None:
     kinds = topology.kinds
     local = [link for link in topology.links if not is_uplink(link, kinds)]
     ports = [end.interface for link in local for end in link.ends if end.node == router.name]
-    _ip(node, 4, routing.link_lines(router, ports))
+    batch.ip(node, 4, routing.link_lines(router, ports))
 
 
 def _set_limits(net: Any, topology: Topology) -> None:
@@ -127,7 +120,7 @@ def _set_limits(net: Any, topology: Topology) -> None:
 def _cut_datagrams(net: Any, topology: Topology) -> None:
     """A relay knows the wire packets of TCP's super-packets only: others are cut before they reach one."""
     for end in (end for relay in relays(topology) for end in relay.link.ends):
-        _batch(net[end.node], ["ethtool", "-K", end.interface, "tx-udp-segmentation", "off"], [])
+        batch.run(net[end.node], ["ethtool", "-K", end.interface, "tx-udp-segmentation", "off"], [])
 
 
 def _give_addresses(net: Any, topology: Topology) -> None:
@@ -141,35 +134,17 @@ def _give_addresses(net: Any, topology: Topology) -> None:
         if len(host.nics) > 1:
             sysctl.apply(node.pid, sysctl.SEVERAL_NICS)
         for version in versions:
-            _ip(node, version, routing.host_lines(host, version))
+            batch.ip(node, version, routing.host_lines(host, version))
     for router in topology.routers:
         node = net[router.name]
         with_ipv6 = [each.interface for each in router.interfaces if each.address6]
         if with_ipv6:
             sysctl.apply(node.pid, sysctl.ipv6_of(["lo", *with_ipv6], link_local=True))
         for version in versions:
-            _ip(node, version, routing.router_lines(router, version))
+            batch.ip(node, version, routing.router_lines(router, version))
 
 
-def _give_rates(net: Any, topology: Topology) -> None:
-    for name, asked in qdisc.buckets(topology.links).items():
-        node = net[name]
-        _batch(node, ["tc", "-batch", "-"], [bucket.line(interface) for interface, bucket in asked.items()])
-        qdisc.check(_batch(node, ["tc", "-json", "qdisc"], []), asked)
-
-
-def _ip(node: Any, version: int, lines: list[str]) -> None:
-    """Have `ip` read the lines in a node. Raises TopologyError."""
-    if lines:
-        _batch(node, ["ip", f"-{version}", "-batch", "-"], lines)
-
-
-def _batch(node: Any, argv: list[str], lines: list[str]) -> bytes:
-    """Run a command in a node, with lines to read; returns what it printed. Raises TopologyError with that
-    if it failed."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process: HostProcess = node.popen(argv, **pipes)
-    said, _ = process.communicate("".join(f"{line}\n" for line in lines).encode())
-    if process.returncode:
-        raise TopologyError(f"{' '.join(argv[:2])} failed in {node.name}: {said.decode().strip()}")
-    return said
+def give_rates(node: Any, asked: Mapping[str, qdisc.TokenBucket]) -> None:
+    """Token buckets of interfaces of a node, by their names, read back. Raises TopologyError."""
+    batch.run(node, ["tc", "-batch", "-"], [bucket.line(interface) for interface, bucket in asked.items()])
+    qdisc.check(batch.run(node, ["tc", "-json", "qdisc"], []), asked)

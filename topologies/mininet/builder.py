@@ -30,6 +30,7 @@ from topologies.mininet import protocol
 from topologies.mininet.assembly import assemble, interfaces, links_of
 from topologies.mininet.calibrate import calibrate
 from topologies.mininet.isolation import become_first_process, pid_outside, signal_at_parents_death
+from topologies.mininet.link_states import LinkStates
 from topologies.mininet.node import HostProcess
 from topologies.mininet.orphans import Orphans, reap_orphans
 from topologies.mininet.search_path import extend_path
@@ -72,6 +73,7 @@ class Builder:
         self._children: dict[int, Child] = {}  # by outside pid
         self._topology: Topology | None = None
         self._net: Any = None
+        self._links: LinkStates | None = None
         self._open = True
 
     def run(self) -> None:
@@ -121,6 +123,8 @@ class Builder:
                     self._describe(request)
                 case protocol.Calibrate():
                     self._calibrate(request)
+                case protocol.SetLinks():
+                    self._set_links(request)
         except (OSError, TopologyError) as error:
             self._send(protocol.Refused(request.id, _sentence(error)))
 
@@ -137,6 +141,7 @@ class Builder:
     def _build(self, request: protocol.Build) -> None:
         self._topology = request.topology
         net = self._net = assemble(request.topology)
+        self._links = LinkStates(net, request.topology)
         nodes = [*net.hosts, *net.switches]
         for node in nodes:
             self._expect_to_run(node.name, ("shell", "of", node.name), node.shell)
@@ -159,6 +164,11 @@ class Builder:
             raise TopologyError("no network has been built yet; ask for one first")
         found = calibrate(self._topology.links, lambda node: int(self._net[node].pid))
         self._send(protocol.Calibrated(request.id, found))
+
+    def _set_links(self, request: protocol.SetLinks) -> None:
+        if self._links is None:
+            raise TopologyError("no network has been built yet; ask for one first")
+        self._send(protocol.LinksSet(request.id, self._links.set(request.down, request.rates)))
 
     # The hosts' processes
 

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
@@ -125,6 +125,12 @@ class Fabric:
         network meanwhile. Raises FabricError."""
         timeout_s = ANSWER_S * (1 + len(self.topology.links))
         return self._ask(protocol.Calibrate(next(self._ids)), protocol.Calibrated, timeout_s).links
+
+    def set_links(self, down: Collection[str] = (), rates: Mapping[str, int] | None = None) -> float:
+        """Take these links down, by their names, and all others up; give those of `rates` another rate, in
+        bits a second. Returns when that was (Unix time). Raises FabricError."""
+        request = protocol.SetLinks(next(self._ids), tuple(down), dict(rates or {}))
+        return self._ask(request, protocol.LinksSet, ANSWER_S + len(self.topology.switches)).time_s
 
     @property
     def builder_pid(self) -> int:

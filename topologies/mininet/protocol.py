@@ -57,6 +57,15 @@ class Calibrate(msgspec.Struct, frozen=True, tag=True):
     id: int
 
 
+class SetLinks(msgspec.Struct, frozen=True, tag=True):
+    """Take these links down, by name, and all others up; give those of `rates` that rate, in bits a second,
+    and all others their own."""
+
+    id: int
+    down: tuple[str, ...]
+    rates: dict[str, int]
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """The network is built. `builder_pid`: process 1 of its namespaces; `shell_pids`: those of `nodes`."""
 
@@ -109,6 +118,13 @@ class Calibrated(msgspec.Struct, frozen=True, tag=True):
     links: tuple[LinkCalibration, ...]
 
 
+class LinksSet(msgspec.Struct, frozen=True, tag=True):
+    """`time_s`: Unix time when the links were so; routes follow at once."""
+
+    id: int
+    time_s: float
+
+
 class Refused(msgspec.Struct, frozen=True, tag=True):
     """The request could not be met; `reason` is one sentence for the user."""
 
@@ -126,8 +142,8 @@ class ChildExited(msgspec.Struct, frozen=True, tag=True):
     argv: tuple[str, ...]
 
 
-Request = Build | Spawn | Run | Terminate | Describe | Calibrate
-Reply = Ready | Spawned | Completed | Terminated | Described | Calibrated | Refused
+Request = Build | Spawn | Run | Terminate | Describe | Calibrate | SetLinks
+Reply = Ready | Spawned | Completed | Terminated | Described | Calibrated | LinksSet | Refused
 requests = msgspec.json.Decoder(Request)
 answers: msgspec.json.Decoder[Reply | ChildExited] = msgspec.json.Decoder(Reply | ChildExited)
 encoder = msgspec.json.Encoder()

@@ -8,7 +8,7 @@ machines up.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from topologies.host import Host, Nic
 from topologies.switch import Route, Switch
@@ -34,27 +34,52 @@ def router_lines(router: Switch, version: int) -> list[str]:
     """Its addresses, then its routes, of one IP version."""
     owned = [(each.address if version == 4 else each.address6, each.interface) for each in router.interfaces]
     lines = [f"addr add {address} dev {name}{_NODAD[version]}" for address, name in owned if address]
-    return lines + [_route(each) for each in router.routes if _version(each.prefix) == version]
+    return lines + route_lines(router.routes, version)
+
+
+def route_lines(routes: Iterable[Route], version: int) -> list[str]:
+    """A router's, whatever it has of these prefixes already."""
+    return [_route(each) for each in routes if _version(each.prefix) == version]
+
+
+def vanished_lines(prefixes: Iterable[str], version: int) -> list[str]:
+    """What a router has no route to any more. The kernel may have found out first, which `ip -force` passes
+    over."""
+    return [f"route del {prefix}" for prefix in prefixes if _version(prefix) == version]
 
 
 def host_lines(host: Host, version: int) -> list[str]:
-    """The routes of Linux's own stack in a host, of one IP version, and its IPv6 addresses; those of IPv4 it
-    has."""
+    """What Linux's own stack in a host has of one IP version: IPv6 addresses (those of IPv4 it has), rules,
+    routes."""
+    lines: list[str] = []
+    for number, nic in enumerate(host.nics):
+        address, _ = _own(nic, version)
+        if address and version == 6:
+            lines.append(f"addr add {address} dev {nic.interface}{_NODAD[version]}")
+        if address and number:  # what has this address leaves by its own NIC
+            ip = address.partition("/")[0]
+            lines.append(f"rule add from {ip} table {_FIRST_TABLE + number}")
+    return lines + host_route_lines(host, version, [nic.interface for nic in host.nics])
+
+
+def host_route_lines(host: Host, version: int, up: Collection[str]) -> list[str]:
+    """A host's routes by those of its NICs that are `up`, whatever it has of them already."""
     lines: list[str] = []
     has_default = False
     for number, nic in enumerate(host.nics):
         address, gateway = _own(nic, version)
         if not address:
             continue
-        if version == 6:
-            lines.append(f"addr add {address} dev {nic.interface}{_NODAD[version]}")
+        is_default = bool(gateway) and not has_default
+        has_default |= is_default
+        if nic.interface not in up:
+            continue
         if number:
-            lines += _policy(nic.interface, address, gateway, _FIRST_TABLE + number)
-        if gateway and not has_default:
-            lines.append(f"route add default via {gateway} dev {nic.interface}")
-            has_default = True
+            lines += _table(nic.interface, address, gateway, _FIRST_TABLE + number)
+        if is_default:
+            lines.append(f"route replace default via {gateway} dev {nic.interface}")
         routes = [each for each in nic.routes if _version(each.prefix) == version]
-        lines += [f"route add {each.prefix} via {each.gateway} dev {nic.interface}" for each in routes]
+        lines += [f"route replace {each.prefix} via {each.gateway} dev {nic.interface}" for each in routes]
     return lines
 
 
@@ -71,15 +96,13 @@ def _route(route: Route) -> str:
     """One next hop or several of equal weight (ip-route(8))."""
     if len(route.next_hops) == 1:
         (hop,) = route.next_hops
-        return f"route add {route.prefix} via {hop.gateway} dev {hop.interface}"
+        return f"route replace {route.prefix} via {hop.gateway} dev {hop.interface}"
     hops = [f"nexthop via {hop.gateway} dev {hop.interface}" for hop in route.next_hops]
-    return " ".join((f"route add {route.prefix}", *hops))
+    return " ".join((f"route replace {route.prefix}", *hops))
 
 
-def _policy(interface: str, address: str, gateway: str, table: int) -> Iterator[str]:
-    """What has this address leaves by its own NIC."""
-    parsed = ipaddress.ip_interface(address)
-    yield f"rule add from {parsed.ip} table {table}"
-    yield f"route add {parsed.network} dev {interface} table {table}"
+def _table(interface: str, address: str, gateway: str, table: int) -> Iterator[str]:
+    """Of a NIC after the first."""
+    yield f"route replace {ipaddress.ip_interface(address).network} dev {interface} table {table}"
     if gateway:
-        yield f"route add default via {gateway} dev {interface} table {table}"
+        yield f"route replace default via {gateway} dev {interface} table {table}"

@@ -89,10 +89,16 @@ class LinkSocket:
 
     def up(self, name: str) -> None:
         """Bring the interface up. Raises OSError."""
-        self._ask(RTM_SETLINK, self.get(name).ifindex, b"", name, IFF_UP)
+        self._ask(RTM_SETLINK, self.get(name).ifindex, b"", name, IFF_UP, IFF_UP)
 
-    def _ask(self, kind: int, ifindex: int, attributes: bytes, name: str, flags: int = 0) -> bytes:
-        body = _IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, flags, flags) + attributes
+    def down(self, name: str) -> None:
+        """Take the interface down. Raises OSError."""
+        self._ask(RTM_SETLINK, self.get(name).ifindex, b"", name, 0, IFF_UP)
+
+    def _ask(
+        self, kind: int, ifindex: int, attributes: bytes, name: str, flags: int = 0, change: int = 0
+    ) -> bytes:
+        body = _IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, flags, change) + attributes
         ack = 0 if kind == RTM_GETLINK else NLM_F_ACK
         self._socket.send(_NLMSGHDR.pack(_NLMSGHDR.size + len(body), kind, NLM_F_REQUEST | ack, 1, 0) + body)
         answer = self._socket.recv(65536)

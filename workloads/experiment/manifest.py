@@ -75,6 +75,18 @@ class LinkRecord(msgspec.Struct, frozen=True):
     achieved_loss: float | None
 
 
+class FaultRecord(msgspec.Struct, frozen=True):
+    """What was hurt on purpose: the fault as it was asked for, what was done of it, when it should have been
+    (seconds since the measured part began) and when it was (likewise, and Unix time); None: the run had ended
+    before."""
+
+    fault: str
+    action: str
+    asked_s: float
+    actual_s: float | None
+    time_s: float | None
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
     `git_error` says why `git` is None; `files` maps a name to its SHA-256."""
@@ -94,6 +106,7 @@ class Manifest(msgspec.Struct, frozen=True):
     finished_at: str | None = None
     notes: tuple[PathNote, ...] = ()
     links: tuple[LinkRecord, ...] = ()
+    faults: tuple[FaultRecord, ...] = ()
     files: dict[str, str] = {}
 
 
@@ -130,6 +143,10 @@ class ManifestFile:
         self._contents = msgspec.structs.replace(self._contents, links=links)
         self._write()
         self._keep_room()
+
+    def note_faults(self, faults: tuple[FaultRecord, ...]) -> None:
+        """What `finish` is to record of them."""
+        self._contents = msgspec.structs.replace(self._contents, faults=faults)
 
     def finish(self, status: str, error: str | None = None) -> None:
         """Record how the run ended, and the SHA-256 of every file there is: "complete", or "failed" or

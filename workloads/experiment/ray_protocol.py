@@ -34,7 +34,9 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Started(msgspec.Struct, frozen=True):
-    """All ranks are there."""
+    """All ranks are there. `pids`: their processes, in Ray's process namespace."""
+
+    pids: tuple[int, ...]
 
 
 class Rows(msgspec.Struct, frozen=True):

@@ -65,7 +65,7 @@ def _start(request: protocol.Start, messages: protocol.Outlet) -> RankActors:
     alive = protocol.Alive()
     messages.send(alive)
     ranks = RankActors(request.config, request.places, lambda: messages.send(alive))
-    messages.send(protocol.Started())
+    messages.send(protocol.Started(ranks.pids))
     return ranks
 
 

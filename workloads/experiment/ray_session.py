@@ -13,6 +13,7 @@ import os
 import pickle
 import queue
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar, cast
+
+import psutil
 
 from workloads.experiment import ray_protocol as protocol
 from workloads.experiment.patience import patience_s
@@ -68,6 +71,7 @@ class RaySession:
         self._watch = watch
         self._messages: queue.SimpleQueue[protocol.Message | None] = queue.SimpleQueue()
         self._process = self._start_process()
+        self._rank_pids: tuple[int, ...] = ()
         self._requests = protocol.Outlet(os.dup(_pipe(self._process.stdin).fileno()))
         _pipe(self._process.stdin).close()
         self._reader = threading.Thread(target=self._read, name="Ray's answers", daemon=True)
@@ -87,7 +91,15 @@ class RaySession:
     def start(self, config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
         """Start Ray and a rank at each place."""
         directory = str(self._place.directory / "ray")  # which Ray opens to all; the one above is closed
-        self._ask(protocol.Start(directory, config, tuple(places)), protocol.Started)
+        self._rank_pids = self._ask(protocol.Start(directory, config, tuple(places)), protocol.Started).pids
+
+    def signal(self, rank: int, number: signal.Signals) -> None:
+        """Send a signal to a rank's process; raises ExperimentError if it has ended."""
+        for process in psutil.Process(self._process.pid).children(recursive=True):
+            if _pid_inside(process.pid) == self._rank_pids[rank]:
+                os.kill(process.pid, number)
+                return
+        raise ExperimentError(f"the process of rank {rank} has ended already")
 
     def run(self, trial: Trial) -> Sequence[Sample]:
         """One trial on all ranks; returns their rows."""
@@ -174,6 +186,16 @@ class RaySession:
                     self._messages.put(messages.recv())
             except (EOFError, OSError, pickle.UnpicklingError):
                 self._messages.put(None)
+
+
+def _pid_inside(pid: int) -> int | None:
+    """Of a process in a pid namespace below this one: its pid there. pid_namespaces(7)"""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None  # it has ended
+    (pids,) = (line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
+    return int(pids[1]) if len(pids) > 1 else None
 
 
 def _pipe(end: IO[bytes] | None) -> IO[bytes]:

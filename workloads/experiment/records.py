@@ -46,6 +46,11 @@ class NetworkConfig(HostOptions, frozen=True, kw_only=True):
     allow_uncalibrated: Annotated[
         bool, Option("Go on when a link is further than 5 % off from what was asked.")
     ] = False
+    fault: Annotated[
+        tuple[str, ...],
+        Option("Hurt something on purpose: KIND:TARGET,at=TIME,for=TIME. May be repeated.", many=True),
+    ] = ()
+    faults: Annotated[str, Option("FILE.yaml with more of them.", default="no schedule")] = ""
     pcap: Annotated[bool, Option("Write HOST.pcapng into the run's directory.")] = False
     trace: Annotated[bool, Option("Write HOST.trace.jsonl: the page pools' events.")] = False
 
@@ -113,7 +118,9 @@ class ExperimentConfig(NetworkConfig, frozen=True):
             default="10, more on a bad wire",
         ),
     ] = 10.0
-    seed: Annotated[int, Option("Of the data and the order of trials.", min=0, max=SEED_MAX)] = 1
+    seed: Annotated[
+        int, Option("Of the data, the order of trials, the times of faults.", min=0, max=SEED_MAX)
+    ] = 1
 
     def options_as(self, record: type[O]) -> O:
         """`options`, known to be of that workload's record. Raises TypeError if they are another's."""
