@@ -15,7 +15,7 @@ from nodes.wire import ethernet, ipv4, ipv6
 
 @dataclass(frozen=True, slots=True)
 class IfAddress:
-    """One version of IP on a link. `emit(src, dst, protocol, payload_bytes, tos)` makes a header of
+    """One version of IP on a link. `emit(src, dst, protocol, payload_bytes, tos, ttl)` makes a header of
     `header_bytes`, and a longer one in front of an IPv6 jumbogram."""
 
     address: int
@@ -23,7 +23,7 @@ class IfAddress:
     address_bits: int
     ethertype: int
     header_bytes: int
-    emit: Callable[[int, int, int, int, int], bytes]
+    emit: Callable[[int, int, int, int, int, int], bytes]
 
     @property
     def broadcast(self) -> int | None:

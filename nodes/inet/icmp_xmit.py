@@ -57,11 +57,11 @@ class IcmpXmit:
         if v6:
             ours = link.v6.address if ipv6.is_multicast(to) else to
             message = icmpv6.emit_error(error, ours, source)
-            header = link.v6.emit(ours, source, ip.ICMPV6, len(message), 0)
+            header = link.v6.emit(ours, source, ip.ICMPV6, len(message), 0, ip.HOP_LIMIT)
         else:
             message = icmp.emit_error(error)
             tos = _PRECEDENCE | packet[1] & _TOS_MASK
-            header = link.v4.emit(to, source, ip.ICMP, len(message), tos)
+            header = link.v4.emit(to, source, ip.ICMP, len(message), tos, ip.HOP_LIMIT)
         self._count(error, v6)
         ethertype = (link.v6 if v6 else link.v4).ethertype
         link.xmit_frame(Skb(memoryview(header + message), None), mac, ethertype)

@@ -6,6 +6,8 @@ nothing. Source: __ip_queue_xmit, ip_fragment (net/ipv4/ip_output.c), ip6_xmit (
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from nodes.inet.link import Link
 from nodes.inet.route import Route
 from nodes.skb import Frags, Skb
@@ -13,31 +15,41 @@ from nodes.wire import ip, ipv4, ipv6
 from nodes.wire.ip import IpHeader
 
 
+class IpFields(NamedTuple):
+    """Fields of a header that a socket decides on: type of service or traffic class, time to live or hop
+    limit."""
+
+    tos: int = 0
+    ttl: int = ip.HOP_LIMIT
+
+
 def queue_xmit(
-    tcp_header: bytes, payload: Frags | None, mss: int, route: Route, remote: int, tos: int, now: float
-) -> None:
+    tcp_header: bytes, payload: Frags | None, mss: int, route: Route, remote: int, fields: IpFields,
+    now: float,
+) -> None:  # fmt: skip
     """Send a TCP segment to `remote` by `route`. The NIC cuts a payload longer than `mss` bytes (0: does not
-    cut). `tos`: DSCP and ECN bits."""
+    cut)."""
     length = len(payload) if payload is not None else 0
     source = route.source
-    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos)
+    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, *fields)
     skb = Skb(memoryview(header + tcp_header), payload)
     if mss and length > mss:
         skb.gso_size = mss
         skb.wire_packets = -(-length // mss)
-    route.link.xmit(skb, route.gateway or remote, now)
+    route.link.xmit(skb, route.next_hop(remote), now)
 
 
 def reply(link: Link, to: IpHeader, mac: bytes, message: bytes) -> int:
-    """Send an ICMP message back to the sender of `to`, at `mac`; returns in how many packets."""
+    """Send an ICMP message back to the sender of `to`, at `mac`, from the address that it was sent to;
+    returns in how many packets."""
     v6 = ip.is_ipv6(to.dst)
     source, protocol = (link.v6, ip.ICMPV6) if v6 else (link.v4, ip.ICMP)
     mtu = link.device.config.mtu
     if source.header_bytes + len(message) <= mtu:
-        packets = [source.emit(source.address, to.src, protocol, len(message), 0) + message]
+        packets = [source.emit(to.dst, to.src, protocol, len(message), *IpFields()) + message]
     else:
         cut = ipv6.fragments if v6 else ipv4.fragments
-        packets = cut(source.address, to.src, protocol, message, mtu, next(link.idents))
+        packets = cut(to.dst, to.src, protocol, message, mtu, next(link.idents))
     for packet in packets:
         link.xmit_frame(Skb(memoryview(packet), None), mac, source.ethertype)
     return len(packets)

@@ -2,8 +2,7 @@
 
 In: a socket, an option, the bytes of a value. Out: the socket's `options` changed, and its connection told;
 the bytes of a value. Owns the table. Source: sk_setsockopt, sk_getsockopt (net/core/sock.c),
-do_tcp_setsockopt, do_tcp_getsockopt (net/ipv4/tcp.c), do_ip_setsockopt (net/ipv4/ip_sockglue.c),
-do_ipv6_setsockopt (net/ipv6/ipv6_sockglue.c).
+do_tcp_setsockopt, do_tcp_getsockopt (net/ipv4/tcp.c); `ip_sockopt` has the options of the IP layer.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nodes.nic.header_split import flow_of
+from nodes.sock import ip_sockopt
 from nodes.sock.devmem_socket import DevmemSocket, SocketOptions, error
+from nodes.sock.setting import INT, Look, Setting
 from nodes.sock.tcp_info import tcp_info
 from nodes.tcp.config import WINDOW_MAX
 from nodes.tcp.connection import Connection
@@ -24,7 +25,7 @@ from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
 
-_INT, _UINT, _ULONG = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=Q")
+_INT, _UINT, _ULONG = INT, struct.Struct("=I"), struct.Struct("=Q")
 _LINGER = struct.Struct("=ii")  # struct linger: l_onoff, l_linger
 _TIMEVAL = struct.Struct("=qq")  # struct timeval: tv_sec, tv_usec
 _FOREVER_S = (1 << 63) // 1000 - 1  # in jiffies, more than a long holds (sock_set_timeout)
@@ -33,36 +34,10 @@ _BUFFER_MAX = 1 << 29  # sysctl net.core.rmem_max and wmem_max; the kernel doubl
 _SEND_BUFFER_MIN, _RECEIVE_BUFFER_MIN = 4608, 2304  # SOCK_MIN_SNDBUF, SOCK_MIN_RCVBUF of a 64-bit machine
 _CONGESTION = ("cubic", "reno", "dctcp")
 _CONGESTION_BYTES = 16  # TCP_CA_NAME_MAX
-_IFNAME_BYTES = 16  # IFNAMSIZ
-_ECN_BITS = 3  # of a TOS byte; TCP's own
 _DEFAULT_MSS = 536
 _TIMEOUTS_MAX = 255  # of TCP_DEFER_ACCEPT
-_PRIORITY_OF_TOS = (0, 2, 6, 4)  # by the bits for throughput and delay (RFC 1349)
 _PRIORITY_FREE = 6  # higher ones are the administrator's
 _SOL, _TCP, _IP, _IPV6 = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setsockopt: the bytes of a value, and whether the caller has CAP_NET_ADMIN."""
-
-    value: bytes
-    privileged: bool
-
-    @property
-    def number(self) -> int:
-        """EINVAL for fewer than an int's bytes."""
-        if len(self.value) < _INT.size:
-            raise error(errno.EINVAL, f"option value of {len(self.value)} bytes: give {_INT.size}")
-        return int(_INT.unpack_from(self.value)[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One getsockopt: how long the caller's buffer is, and the time."""
-
-    length: int
-    now: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,19 +210,12 @@ def _set_mark(sock: DevmemSocket, given: Setting) -> None:
     _put(sock, "mark", given.number)
 
 
-def _set_device(sock: DevmemSocket, given: Setting) -> None:
-    name = given.value[: _IFNAME_BYTES - 1].partition(b"\0")[0].decode("ascii", "replace")
-    names = [device.name for device in sock.stack.devices.values()]
-    if name and name not in names:
-        raise error(errno.ENODEV, f"no device is called {name!r}: choose one of {', '.join(names)}")
-    _put(sock, "bound_device", name)
-
-
-def _get_device(sock: DevmemSocket, look: Look) -> bytes:
-    name = sock.options.bound_device
-    if name and look.length < _IFNAME_BYTES:
-        raise error(errno.EINVAL, f"SO_BINDTODEVICE into {look.length} bytes: give {_IFNAME_BYTES}")
-    return name.encode() + b"\0" if name else b""
+def _take_error(sock: DevmemSocket) -> int:
+    """The pending error, else what ICMP said of the path (sk_err_soft); cleared."""
+    number = sock.take_error()
+    if not number:
+        number, sock.soft_error = sock.soft_error, 0
+    return number
 
 
 def _napi_id(sock: DevmemSocket) -> int:
@@ -284,26 +252,6 @@ def _lasting(timeouts: int) -> int:
     return sum(min(1 << n, int(RTO_MAX_S)) for n in range(timeouts))
 
 
-def _set_tos(sock: DevmemSocket, given: Setting) -> None:
-    """A value of one byte is accepted, and an empty one is 0. The ECN bits are TCP's own. The priority
-    follows from the TOS (ip_tos2prio)."""
-    tos = (given.value[0] if given.value else 0) & ~_ECN_BITS  # an int's first byte, its lowest
-    _put(sock, "tos", tos)
-    _put(sock, "priority", _PRIORITY_OF_TOS[tos >> 3 & 3])
-
-
-def _set_tclass(sock: DevmemSocket, given: Setting) -> None:
-    if not -1 <= given.number <= 0xFF:
-        raise error(errno.EINVAL, f"IPV6_TCLASS {given.number}: give 0 to 255, or -1 for the default")
-    _put(sock, "tclass", max(0, given.number) & ~_ECN_BITS)
-
-
-def _set_v6only(sock: DevmemSocket, given: Setting) -> None:
-    if sock.slots:
-        raise error(errno.EINVAL, "IPV6_V6ONLY after bind: set it before")
-    _put(sock, "v6only", bool(given.number))
-
-
 _TABLE: dict[tuple[int, int], _Option] = {
     (_SOL, uapi.SO_DEVMEM_DONTNEED): _Option(lambda sock, given: sock.devmem_dontneed(given.value), None),
     (_SOL, uapi.SO_ZEROCOPY): _Option(_set_zerocopy, _field("zerocopy")),
@@ -312,7 +260,7 @@ _TABLE: dict[tuple[int, int], _Option] = {
     (_SOL, socket.SO_PROTOCOL): _only_get(lambda _: socket.IPPROTO_TCP),
     (_SOL, socket.SO_DOMAIN): _only_get(lambda sock: sock.family),
     (_SOL, socket.SO_ACCEPTCONN): _only_get(lambda sock: sock.listening),
-    (_SOL, socket.SO_ERROR): _only_get(lambda sock: sock.take_error()),
+    (_SOL, socket.SO_ERROR): _only_get(_take_error),
     (_SOL, socket.SO_REUSEADDR): _flag("reuse_address"),
     (_SOL, socket.SO_REUSEPORT): _flag("reuse_port"),
     (_SOL, socket.SO_KEEPALIVE): _flag("keepalive"),
@@ -327,7 +275,8 @@ _TABLE: dict[tuple[int, int], _Option] = {
     (_SOL, uapi.SO_MAX_PACING_RATE): _Option(_set_pacing_rate, _get_pacing_rate),
     (_SOL, socket.SO_PRIORITY): _Option(_set_priority, _field("priority")),
     (_SOL, socket.SO_MARK): _Option(_set_mark, _field("mark")),
-    (_SOL, socket.SO_BINDTODEVICE): _Option(_set_device, _get_device),
+    (_SOL, socket.SO_BINDTODEVICE): _Option(ip_sockopt.set_device, ip_sockopt.get_device),
+    (_SOL, uapi.SO_BINDTOIFINDEX): _Option(ip_sockopt.set_ifindex, ip_sockopt.get_ifindex),
     (_TCP, socket.TCP_NODELAY): _flag("nodelay"),
     (_TCP, socket.TCP_CORK): _flag("cork"),
     (_TCP, socket.TCP_QUICKACK): _flag("quickack"),
@@ -345,12 +294,20 @@ _TABLE: dict[tuple[int, int], _Option] = {
     (_TCP, uapi.TCP_CONGESTION): _Option(
         _set_congestion, lambda sock, _: sock.options.congestion.encode().ljust(_CONGESTION_BYTES, b"\0")
     ),
-    (_IP, socket.IP_TOS): _Option(_set_tos, _field("tos")),
+    (_IP, socket.IP_TOS): _Option(ip_sockopt.set_tos, _field("tos")),
+    (_IP, socket.IP_TTL): _Option(ip_sockopt.set_ttl, _field("ttl")),
+    (_IP, uapi.IP_MINTTL): _Option(ip_sockopt.set_minttl, _field("minttl")),
+    (_IP, uapi.IP_MTU): _Option(None, ip_sockopt.get_mtu),
+    (_IP, uapi.IP_RECVERR): _Option(ip_sockopt.set_recverr, _field("recverr")),
 }
 _TABLE_V6 = {
     **_TABLE,
-    (_IPV6, socket.IPV6_V6ONLY): _Option(_set_v6only, _field("v6only")),
-    (_IPV6, socket.IPV6_TCLASS): _Option(_set_tclass, _field("tclass")),
+    (_IPV6, socket.IPV6_V6ONLY): _Option(ip_sockopt.set_v6only, _field("v6only")),
+    (_IPV6, socket.IPV6_TCLASS): _Option(ip_sockopt.set_tclass, _field("tclass")),
+    (_IPV6, socket.IPV6_UNICAST_HOPS): _Option(ip_sockopt.set_unicast_hops, _field("unicast_hops")),
+    (_IPV6, uapi.IPV6_MINHOPCOUNT): _Option(ip_sockopt.set_minhopcount, _field("minhopcount")),
+    (_IPV6, uapi.IPV6_MTU): _Option(None, ip_sockopt.get_mtu),
+    (_IPV6, uapi.IPV6_RECVERR): _flag("recverr6"),
 }
 
 
@@ -363,7 +320,8 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes, privil
     for what needs CAP_NET_ADMIN and the caller is not `privileged`."""
     found, given = _table(sock).get((level, option)), Setting(value, privileged)
     if found is None or found.set is None:
-        _ = given.number  # too short a value is noticed first
+        if level != _IP:  # do_ip_setsockopt takes short values
+            _ = given.number  # too short a value is noticed first
         raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} cannot be set here")
     return found.set(sock, given) or 0
 

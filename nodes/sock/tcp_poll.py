@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from select import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 
-from nodes.sock.devmem_socket import DevmemSocket, SocketState
+from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.socket_state import SocketState
 from nodes.tcp.connection import Connection
 from nodes.tcp.state import State
 

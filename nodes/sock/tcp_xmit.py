@@ -9,7 +9,9 @@ timers of connections. Source: tcp_write_xmit, __tcp_transmit_skb (net/ipv4/tcp_
 from __future__ import annotations
 
 from nodes.inet import ip_output
-from nodes.inet.route import Route, RouteTable
+from nodes.inet.inet import Inet
+from nodes.inet.ip_output import IpFields
+from nodes.inet.route import Route
 from nodes.skb import Frags
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.flow import Flow
@@ -27,10 +29,10 @@ _SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
 class TcpXmit:
     """`changed`: sockets whose callers may go on, in order; the caller takes them away."""
 
-    def __init__(self, routes: RouteTable) -> None:
+    def __init__(self, inet: Inet) -> None:
         self.changed: dict[DevmemSocket, None] = {}
         self.timers: TimerHeap[DevmemSocket] = TimerHeap()
-        self._routes = routes
+        self._routes, self._path_mtus, self._mib = inet.routes, inet.path_mtus, inet.mib
         self._waiting: dict[DevmemSocket, None] = {}
 
     def touch(self, sock: DevmemSocket) -> None:
@@ -42,15 +44,19 @@ class TcpXmit:
         """Let connections send while their devices take frames; whether any has more to send."""
         waiting, self._waiting = self._waiting, {}
         for sock in waiting:
-            connection, route = sock.connection, sock.route
-            if connection is None or route is None:
+            connection = sock.connection
+            if connection is None:
                 continue
-            if route.link.device.tx.stopped and not is_over(connection):
+            route = self._checked_route(sock, now)
+            if route is not None and route.link.device.tx.stopped and not is_over(connection):
                 self._waiting[sock] = None
                 continue
-            count, tos, remote = 0, sock.tos, sock.remote[0]
+            count, fields, remote = 0, _ip_fields(sock), sock.remote[0]
             for segment in connection.segments_to_send(now, _SEGMENTS_PER_TURN):
-                xmit_segment(segment, route, remote, tos, now)
+                if route is None:
+                    self._lose(segment, remote)
+                else:
+                    xmit_segment(segment, route, remote, fields, now)
                 count += 1
             if count >= _SEGMENTS_PER_TURN:
                 self._waiting[sock] = None
@@ -75,10 +81,53 @@ class TcpXmit:
 
     def flush(self, sock: DevmemSocket, now: float) -> None:
         """Send the last segments of a connection that has ended, without a turn."""
-        connection, route = sock.connection, sock.route
-        if connection is not None and route is not None:
+        connection, remote = sock.connection, sock.remote[0]
+        if connection is not None:
+            route = self._checked_route(sock, now)
             for segment in connection.segments_to_send(now):
-                xmit_segment(segment, route, sock.remote[0], sock.tos, now)
+                if route is None:
+                    self._lose(segment, remote)
+                else:
+                    xmit_segment(segment, route, remote, _ip_fields(sock), now)
+
+    # --- routes
+
+    def _checked_route(self, sock: DevmemSocket, now: float) -> Route | None:
+        """The route of a connection: while the table does not change, the one that it has (sk_dst_check)."""
+        route = sock.route
+        if route is not None and route.generation == self._routes.generation:
+            return route
+        return self.reroute(sock, now)
+
+    def reroute(self, sock: DevmemSocket, now: float) -> Route | None:
+        """Look the route up again. Without one, what is sent is lost, and the reason is the error of the
+        connection if it times out (inet_sk_rebuild_header)."""
+        remote = sock.remote[0]
+        try:
+            route = sock.route = self._routes.resolve(remote, sock.local[0], sock.options.bound_device)
+        except OSError as refusal:
+            sock.route, sock.soft_error = None, refusal.errno or 0
+            return None
+        assert sock.connection is not None
+        mtu = self.path_mtu(route, remote, now)
+        if sock.options.maxseg:
+            mtu = min(mtu, route.source.header_bytes + tcp.HEADER_BYTES + sock.options.maxseg)
+        sock.connection.icmp_err.on_route_changed(mtu)
+        return route
+
+    def path_mtu(self, route: Route, remote: int, now: float) -> int:
+        """Bytes of the largest packet to `remote` by `route`, as far as it is known."""
+        return self._path_mtus.limit(remote, route.link.device.config.mtu, now)
+
+    def _lose(self, segment: Segment, remote: int) -> None:
+        segment.drop()
+        self.count_no_route(remote)
+
+    def count_no_route(self, remote: int) -> None:
+        if ip.is_ipv6(remote):
+            self._mib.Ip6OutNoRoutes += 1
+        else:
+            self._mib.IpOutNoRoutes += 1
 
     def forget(self, sock: DevmemSocket, tables: Hashtables) -> None:
         """The connection of `sock` is over."""
@@ -90,7 +139,7 @@ class TcpXmit:
         to the peer."""
         route = self._routes.lookup(flow.remote_address, flow.local_address)
         if route is not None:
-            xmit_segment(segment, route, flow.remote_address, 0, now)
+            xmit_segment(segment, route, flow.remote_address, IpFields(), now)
 
     @property
     def paces_next(self) -> bool:
@@ -111,14 +160,23 @@ def _is_stopped(sock: DevmemSocket) -> bool:
     return sock.device is not None and sock.device.tx.stopped
 
 
-def xmit_segment(segment: Segment, route: Route, remote: int, tos: int, now: float) -> None:
-    """`tos`: the DSCP bits, at their place beside the ECN bits."""
+def _ip_fields(sock: DevmemSocket) -> IpFields:
+    """What the socket's options say: the DSCP bits, at their place beside the ECN bits."""
+    options = sock.options
+    if ip.is_ipv6(sock.remote[0]):
+        return IpFields(options.tclass, options.unicast_hops)
+    return IpFields(options.tos, options.ttl)
+
+
+def xmit_segment(segment: Segment, route: Route, remote: int, fields: IpFields, now: float) -> None:
     payload = segment.payload
     assert payload is None or isinstance(payload, Frags)
     length = len(payload) if payload is not None else 0
     header = tcp.emit(segment.header)
+    if segment.ecn:
+        fields = IpFields(fields.tos | segment.ecn, fields.ttl)
     # The pseudo header's sum; the NIC adds the rest (checksum offload).
     checksum = pseudo_header_sum(route.source.address, remote, ip.TCP, len(header) + length)
     at = tcp.CHECKSUM_OFFSET
     header = header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
-    ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos | segment.ecn, now)
+    ip_output.queue_xmit(header, payload, segment.mss, route, remote, fields, now)

@@ -82,16 +82,16 @@ def unfragmented(header: bytes, payload: bytes) -> bytes:
     return bytes(whole) + payload
 
 
-def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0) -> bytes:
+def emit(src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, ttl: int = TTL) -> bytes:
     """A header without options and with the DF flag, so that the identification may be 0 (RFC 6864)."""
     total = payload_bytes + HEADER_BYTES
     if total > 0xFFFF:
         total = 0
     checksum = ~fold(
-        (0x4500 | tos) + total + DONT_FRAGMENT + (TTL << 8 | protocol)
+        (0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | protocol)
         + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF)
     ) & 0xFFFF
-    return _HEADER.pack(0x45, tos, total, 0, DONT_FRAGMENT, TTL, protocol, checksum, src, dst)
+    return _HEADER.pack(0x45, tos, total, 0, DONT_FRAGMENT, ttl, protocol, checksum, src, dst)
 
 
 def fragments(src: int, dst: int, protocol: int, payload: bytes, mtu: int, ident: int) -> list[bytes]:

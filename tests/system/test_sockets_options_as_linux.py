@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from nodes.client.host import Host
-from nodes.uapi.socket import SO_INCOMING_NAPI_ID, SO_RCVTIMEO, SO_SNDTIMEO
+from nodes.uapi.socket import IP_MINTTL, IP_MTU, IP_RECVERR, SO_INCOMING_NAPI_ID, SO_RCVTIMEO, SO_SNDTIMEO
 from tests.system.both_stacks import SOL, TCP, World, accept_queue, answer_alike, option, until
 from tests.system.network import Network
 
@@ -43,6 +43,10 @@ NUMBER_OPTIONS = [
     (TCP, socket.TCP_USER_TIMEOUT),
     (TCP, 12345),
     (socket.IPPROTO_IP, socket.IP_TOS),
+    (socket.IPPROTO_IP, socket.IP_TTL),
+    (socket.IPPROTO_IP, IP_MINTTL),
+    (socket.IPPROTO_IP, IP_RECVERR),
+    (socket.IPPROTO_IP, IP_MTU),
 ]
 TIMEVALS = [(1, 500_000), (0, 0), (-1, 0), (1, 1_000_000), (1, -1), (1, 0), ((1 << 63) - 1, 999_999)]
 DEFAULTS_DIFFER = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
