@@ -24,7 +24,7 @@ from commands.usage import UsageError
 from nodes.option import OptionError
 
 _RUN = "run"
-_COMMANDS = ("list", "doctor", "clean", "up", "down", "exec", "ethtool", "netdev", "ss")
+_COMMANDS = ("list", "doctor", "clean", "up", "down", "exec", "ethtool", "netdev", "route", "ss")
 
 
 def main() -> int:

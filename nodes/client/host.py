@@ -17,6 +17,7 @@ from nodes.client.fork import survives_fork
 from nodes.client.memory import MemoryRegistry, UserMemory
 from nodes.client.names import HostNames
 from nodes.client.netdev import Netdev
+from nodes.client.route import Route
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.client.socket import Socket
 from nodes.client.socket_calls import SocketCalls
@@ -71,6 +72,7 @@ class Host:
         self.bus = MemoryBus(fds[0]) if fds else None
         self.netdev = Netdev(self._calls)
         self.ethtool = Ethtool(self._calls, self.ifindex)
+        self.route = Route(self._calls)
         self._registry = MemoryRegistry()
         survives_fork(self)
 

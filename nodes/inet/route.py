@@ -196,9 +196,13 @@ class RouteTable:
         gateway = found.gateway and self._redirects.gateway(destination, found.gateway)
         return Route(found.link, ours, 0 if gateway == destination else gateway, self.generation)
 
-    def entry_of(self, destination: int) -> FibEntry | None:
-        """The entry that a packet of no particular source takes."""
-        return self._find(destination, 0, "")
+    def link_of_neighbour(self, address: int, wanted: Link | None) -> Link | None:
+        """The link, or whether it is the wanted one, on which `address` is a neighbour."""
+        for each in self._entries if self._is_host(address) else ():
+            direct = each.link is not None and not each.gateway
+            if direct and wanted in (None, each.link) and each.prefix.covers(address, is_ipv6(address)):
+                return each.link
+        return None
 
     def _find(self, destination: int, source: int, ifname: str) -> FibEntry | None:
         v6 = is_ipv6(destination)
