@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, AddressFamily
 
 import pytest
 
@@ -25,10 +25,16 @@ FAMILIES = pytest.mark.parametrize("family", [AF_INET, AF_INET6])
 
 
 @FAMILIES
-def test_every_packet_has_the_ttl_of_the_option(hosts: TwoHosts, family: int) -> None:
+def test_every_packet_has_the_ttl_of_the_option(hosts: TwoHosts, family: AddressFamily) -> None:
     seen: list[int] = []
     at = 14 + (7 if family == AF_INET6 else 8)
-    hosts.to_b.lose = lambda frame: frame[12:14] != b"\x08\x06" and bool(seen.append(frame[at]))
+
+    def look(frame: bytes) -> bool:
+        if frame[12:14] != b"\x08\x06":
+            seen.append(frame[at])
+        return False
+
+    hosts.to_b.lose = look
     client, _ = hosts.connect(5000, family=family)
     assert set(seen) - {255} == {64}  # neighbour discovery has 255
     seen.clear()
@@ -41,7 +47,7 @@ def test_every_packet_has_the_ttl_of_the_option(hosts: TwoHosts, family: int) ->
 
 
 @FAMILIES
-def test_hop_limits_have_the_kernels_range(hosts: TwoHosts, family: int) -> None:
+def test_hop_limits_have_the_kernels_range(hosts: TwoHosts, family: AddressFamily) -> None:
     """As this machine's Linux answered; test_sockets_options_as_linux.py asks it again for IPv4."""
     sock = hosts.a.socket(family)
     for value in (-2, 256, *((0,) if family == AF_INET else ())):
@@ -60,7 +66,7 @@ def test_hop_limits_have_the_kernels_range(hosts: TwoHosts, family: int) -> None
 
 
 @FAMILIES
-def test_a_packet_with_less_than_the_required_ttl_is_dropped(hosts: TwoHosts, family: int) -> None:
+def test_a_packet_with_less_than_the_required_ttl_is_dropped(hosts: TwoHosts, family: AddressFamily) -> None:
     client, server = hosts.connect(5000, family=family)
     give(server, *MIN_TTL[family], 64)
     give(client, *TTL[family], 63)
@@ -73,7 +79,7 @@ def test_a_packet_with_less_than_the_required_ttl_is_dropped(hosts: TwoHosts, fa
 
 
 @FAMILIES
-def test_a_listener_does_not_answer_from_afar(hosts: TwoHosts, family: int) -> None:
+def test_a_listener_does_not_answer_from_afar(hosts: TwoHosts, family: AddressFamily) -> None:
     listener = hosts.b.socket(family)
     give(listener, *MIN_TTL[family], 255)
     listener.bind(0, 5000)
@@ -88,7 +94,7 @@ def test_a_listener_does_not_answer_from_afar(hosts: TwoHosts, family: int) -> N
 
 
 @FAMILIES
-def test_an_icmp_error_is_remembered_for_so_error(hosts: TwoHosts, family: int) -> None:
+def test_an_icmp_error_is_remembered_for_so_error(hosts: TwoHosts, family: AddressFamily) -> None:
     router = Router(hosts)
     client, _ = hosts.connect(5000, family=family)
     router.swallow()
@@ -103,7 +109,7 @@ def test_an_icmp_error_is_remembered_for_so_error(hosts: TwoHosts, family: int) 
 
 @FAMILIES
 def test_with_recverr_an_icmp_error_fails_the_next_call_and_the_connection_goes_on(
-    hosts: TwoHosts, family: int
+    hosts: TwoHosts, family: AddressFamily
 ) -> None:
     router = Router(hosts)
     client, server = hosts.connect(5000, family=family)

@@ -48,14 +48,25 @@ def route_of_a(hosts: TwoHosts, network: int, length: int, v6: bool = False, kin
     hosts.a.stack.inet.routes.insert(entry, ("create", "excl"))
 
 
+def seen_by_b(hosts: TwoHosts) -> list[bytes]:
+    """The frames that a sends from now on."""
+    frames: list[bytes] = []
+
+    def look(frame: bytes) -> bool:
+        frames.append(frame)
+        return False
+
+    hosts.to_b.lose = look
+    return frames
+
+
 @pytest.mark.parametrize(("family", "far"), [(AF_INET, FAR), (AF_INET6, FAR6)])
 def test_a_packet_by_a_gateway_has_the_gateways_mac_and_the_destinations_address(
     hosts: TwoHosts, family: int, far: int
 ) -> None:
     v6 = family == AF_INET6
     route_of_a(hosts, far >> 16 << 16, 112 if v6 else 16, v6)
-    frames: list[bytes] = []
-    hosts.to_b.lose = lambda frame: bool(frames.append(frame))
+    frames = seen_by_b(hosts)
     client = hosts.a.socket(family)
     client.start_connect(far, 7000, hosts.now)
     hosts.rest(0.01)
@@ -116,8 +127,7 @@ def syns(frames: list[bytes]) -> list[bytes]:
 
 def test_a_redirect_of_the_gateway_is_followed_when_the_new_gateway_has_answered(hosts: TwoHosts) -> None:
     route_of_a(hosts, FAR >> 16 << 16, 16)
-    frames: list[bytes] = []
-    hosts.to_b.lose = lambda frame: bool(frames.append(frame))
+    frames = seen_by_b(hosts)
     client = hosts.a.socket()
     client.start_connect(FAR, 7000, hosts.now)
     hosts.rest(0.01)
