@@ -151,6 +151,11 @@ def test_a_listener_bound_to_a_device_hears_that_device_alone(rails: TwoRails) -
     assert not listeners[1].accept_queue
     child = rails.b.accept(listeners[2])
     assert child.options.bound_device == "eth2"
+    stray = rails.a.socket()  # with an address that b would answer by rail 1
+    stray.bind(address(1, 1), 0)
+    stray.start_connect(address(2, 2), 7000, rails.now)
+    rails.run_until(lambda: bool(listeners[2].accept_queue))
+    assert rails.b.accept(listeners[2]).device is rails.b.host.devices[12]
     listeners[1].close(rails.now)
     refused = rails.a.socket()
     refused.start_connect(address(1, 2), 7000, rails.now)

@@ -9,6 +9,7 @@ import json
 import random
 import select
 import socket as linux
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ import pytest
 from nodes.client import route_command
 from nodes.client.host import Host
 from nodes.machine import dmabuf
+from nodes.machine.ledger import totals
 from nodes.machine.memory import Region
 from nodes.uapi import socket as uapi
 from tests.system.network import MIB, PORT, Network, accept, receive_devmem
@@ -30,6 +32,8 @@ from topologies.mininet.fabric import Fabric
 
 pytestmark = pytest.mark.system
 
+# h1's second NIC is a cable to the router.
+SECOND_NIC = ("--interface", "h1-eth1", "--address", "10.3.0.1/24", "--gateway", "10.3.0.254")
 NARROW = 1400  # MTU of the router's second interface; every other link has 1500
 SIZE = 4 * MIB
 ROUTER = f"""
@@ -41,8 +45,11 @@ ip link set narrow up
 ip addr add 10.2.0.254/24 dev narrow
 ip addr add fd02::fe/64 dev narrow nodad
 ip route add 10.9.0.0/24 via 10.1.0.2
+ip addr add 10.3.0.254/24 dev h3-eth1
+ip link set h3-eth1 up
 """
 LINUX_OF_H1 = """
+ip link set h1-eth1 up
 ip route add 10.2.0.0/24 via 10.0.0.3
 ip -6 route add fd02::/64 via fd00::3
 """
@@ -50,6 +57,7 @@ LINUX_OF_H2 = """
 ip addr add 10.1.0.2/24 dev h2-eth0
 ip link set lo up
 ip addr add 10.9.0.1/32 dev lo
+ip route add 10.3.0.0/24 dev h2-eth0
 """
 # (family, address, time to live): no route; a router's time exceeded; an address that nobody has
 CASES = [
@@ -80,20 +88,29 @@ def routed(tmp_path: Path) -> Iterator[Routed]:
     directory.mkdir()
     with Fabric(shapes.build("star", 3), directory) as fabric:
         network = Network(fabric, directory, {})
+        _cable(fabric, "h1", "h3")
         for name, commands in (("h3", ROUTER), ("h1", LINUX_OF_H1), ("h2", LINUX_OF_H2)):
             shell(network, name, commands)
-        for number in (1, 2):
+        for number, more in ((1, SECOND_NIC), (2, ())):
             network.start(
                 f"h{number}", "--address", f"10.{number}.0.1/24", "--address6", f"fd0{number}::1/64",
-                "--gateway", f"10.{number}.0.254", "--gateway6", f"fd0{number}::fe",
+                "--gateway", f"10.{number}.0.254", "--gateway6", f"fd0{number}::fe", *more,
             )  # fmt: skip
         with closing(network.host("h1")) as h1, closing(network.host("h2")) as h2:
             yield Routed(network, h1, h2)
 
 
+def _cable(fabric: Fabric, first: str, second: str) -> None:
+    """A link between two hosts beside those of the topology: FIRST-eth1 and SECOND-eth1."""
+    pids = [str(fabric.shell_pid(name)) for name in (first, second)]
+    words = f"ip link add {first}-eth1 type veth peer name {second}-eth1 netns {pids[1]}"
+    subprocess.run(["nsenter", "-t", pids[0], "-n", *words.split()], check=True, timeout=10)
+
+
 def test_endpoints_behind_a_linux_router(routed: Routed) -> None:
     with ExitStack() as stack:
         device_memory_crosses_the_narrow_hop(routed, stack)
+    a_host_with_two_nics(routed)
     a_redirect_is_followed(routed)
     routes_change(routed)
     errors_are_as_linuxs(routed)
@@ -138,6 +155,11 @@ def device_memory_crosses_the_narrow_hop(routed: Routed, stack: ExitStack) -> No
     counters = h1.snmp()
     assert counters["IcmpInDestUnreachs"] > 0
     assert counters["Icmp6InPktTooBigs"] > 0
+    first, second = h1.stats().nics
+    assert totals(first.moved).device_read_bytes >= 2 * SIZE
+    assert totals(first.moved).pcie_switch_bytes > 2 * SIZE
+    assert (second.ifname, second.ifindex) == (h1.nics[1].ifname, h1.nics[1].ifindex)
+    assert totals(second.moved).device_read_bytes == 0
 
 
 def _prepare(stack: ExitStack, host: Host) -> Region:
@@ -152,6 +174,36 @@ def _prepare(stack: ExitStack, host: Host) -> Region:
     return memory
 
 
+# --- two NICs
+
+
+def sent_by(host: Host) -> list[int]:
+    return [nic.tx_packets for nic in host.stats().nics]
+
+
+def a_host_with_two_nics(routed: Routed) -> None:
+    """A socket leaves by the NIC of its address or of its device; Linux reaches either address by either."""
+    h1, options = routed.h1, linux.SOL_SOCKET
+    with closing(routed.h2.socket()) as listener:
+        listener.settimeout(20)
+        listener.bind(("10.2.0.1", PORT + 2))
+        listener.listen()
+        for by_device in (False, True):
+            before = sent_by(h1)
+            with closing(h1.socket()) as client, ExitStack() as stack:
+                client.settimeout(20)
+                if by_device:
+                    client.setsockopt(options, linux.SO_BINDTODEVICE, b"h1-eth1")
+                else:
+                    client.bind(("10.3.0.1", 0))
+                client.connect(("10.2.0.1", PORT + 2))
+                accept(stack, listener)
+                assert client.getsockname()[0] == "10.3.0.1"
+            assert sent_by(h1)[1] > before[1]
+    assert "1 received" in shell(routed.network, "h2", "ping -c 1 -W 5 -I 10.1.0.2 10.3.0.1")
+    assert "1 received" in shell(routed.network, "h3", "ping -c 1 -W 5 10.3.0.1")
+
+
 # --- redirects and changes
 
 
@@ -162,6 +214,8 @@ def a_redirect_is_followed(routed: Routed) -> None:
         listener.listen()
         client.settimeout(20)
         client.connect(("10.9.0.1", PORT))
+        mtu = client.getsockopt(linux.IPPROTO_IP, uapi.IP_MTU)
+        assert mtu == 1500, "the narrow hop is on the way to another destination of the same gateway"
         server, _ = listener.accept()
         with closing(server):
             server.settimeout(20)
@@ -188,15 +242,18 @@ def routes_change(routed: Routed) -> None:
         client.settimeout(20)
         client.connect(("10.2.0.1", PORT + 1))
         server = accept(stack, listener)
-        assert route_command.run(h1, ["del", "default"]) == ""
+        for _ in h1.nics:
+            assert route_command.run(h1, ["del", "default"]) == ""
         client.sendall(b"waits")
         until(lambda: h1.snmp()["IpOutNoRoutes"])
         with closing(h1.socket()) as other, pytest.raises(OSError, match="no route") as e:
             other.connect(("10.2.0.1", PORT + 1))
         assert e.value.errno == errno.ENETUNREACH
-        route_command.run(h1, ["add", "10.2.0.0/24", "via", "10.1.0.254"])
+        before = sent_by(h1)
+        route_command.run(h1, ["add", "10.2.0.0/24", "via", "10.3.0.254"])
         assert server.recv(10) == b"waits"
-        assert "10.2.0.0/24 via 10.1.0.254 dev h1-eth0" in route_command.run(h1, [])
+        assert sent_by(h1)[1] > before[1], "by the other NIC now, from the address that it has"
+        assert "10.2.0.0/24 via 10.3.0.254 dev h1-eth1" in route_command.run(h1, []).splitlines()
     # IPv6 loses its default route too: so has Linux none on h1, whose answers are compared.
     route_command.run(h1, ["-6", "del", "default"])
     route_command.run(h1, ["add", "fd02::/64", "via", "fd01::fe"])
