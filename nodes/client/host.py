@@ -46,9 +46,10 @@ class HostError(RuntimeError):
 
 class Host:
     """`name`; `nics`, and of the first NIC `ifname`, `ifindex`, `mtu`, `address` and `address6` (the
-    endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `bus` is the
-    host's memory bus where its bandwidth is limited, else None. `runtime` is where its calls, and what an
-    application does with it, wait. `names` knows the hosts of the network."""
+    endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `netdev`,
+    `ethtool` and `route` are netlink families. `bus` is the host's memory bus where its bandwidth is limited,
+    else None. `runtime` is where its calls, and what an application does with it, wait. `names` knows the
+    hosts of the network."""
 
     def __init__(self, path: str, patience_s: float = _HELLO_S, runtime: Runtime = MACHINE) -> None:
         """Raises HostError when no endpoint listens at `path`, or it does not answer within `patience_s`."""

@@ -61,7 +61,10 @@ class TcpRcv:
         if sock.in_handshake and self._requests.must_wait(sock, segment):
             segment.drop()
             return None
+        acked = sock.connection.bytes_acked
         sock.connection.receive_segment(segment, now)
+        if sock.soft_error and sock.connection.bytes_acked > acked:
+            sock.soft_error = 0  # something worked (tcp_ack)
         return sock
 
     def _is_too_far(self, sock: DevmemSocket, segment: Segment, found: IpHeader) -> bool:
