@@ -124,6 +124,19 @@ def test_among_equals_an_address_of_ours_sends_by_its_own_link(table: RouteTable
     assert way(shared, "2001:db8:1::9", "2001:db8:1::2")[0] == "eth1"
 
 
+def test_arp_answers_for_another_nics_address_where_packets_from_it_leave() -> None:
+    """As Linux with arp_filter 1: of NICs in one prefix each answers for its own address alone."""
+    shared = make_inet(("10.0.1.1", "2001:db8:1::1"), ("10.0.1.2", "2001:db8:1::2"))
+    apart = make_inet(("10.0.1.1", "2001:db8:1::1"), ("10.0.2.1", "2001:db8:2::1"))
+    sender = number("10.0.1.9")
+    for inet, other, answer in ((shared, "10.0.1.2", False), (apart, "10.0.2.1", True)):
+        eth0, eth1 = inet.links.values()
+        assert inet.answers_for(eth0, number(other), sender) is answer
+        assert not inet.answers_for(eth1, number("10.0.1.1"), number("10.0.3.9")), "no route leads there"
+        assert not inet.answers_for(eth0, number("10.0.1.1"), sender), "its own address is ARP's business"
+        assert not inet.answers_for(eth0, sender, number("10.0.1.8")), "it is not ours"
+
+
 def test_a_source_address_does_not_exclude_another_link(table: RouteTable) -> None:
     """The weak host model: the destination decides."""
     assert way(table, "10.0.1.9", "10.0.2.1") == ("eth0", "10.0.2.1", "10.0.1.9")

@@ -11,12 +11,15 @@ import pytest
 
 from nodes.machine import dmabuf
 from nodes.machine.ledger import NIC_HOST_TO_WIRE, NIC_WIRE_TO_HOST, ROUTES, totals
+from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sendmsg import SendRequest, sendmsg
 from nodes.sock.sockopt import get_option, set_option
 from nodes.tcp.state import State
 from nodes.uapi.netlink import BindTx
 from nodes.uapi.socket import MSG_ZEROCOPY, SO_BINDTOIFINDEX
+from nodes.wire import ethernet, icmp, icmpv6, ip, ipv4, ipv6
+from nodes.wire.checksum import internet_checksum
 from tests.path.two_rails import RAILS, TwoRails, address
 
 
@@ -116,13 +119,29 @@ def test_arp_answers_for_an_address_of_the_other_nic_as_in_linux(rails: TwoRails
     assert entry.mac == bytes((2, 0, 0, 0, 1, 2)), "the MAC of rail 1"
 
 
-def test_arp_does_not_answer_for_the_other_nic_of_the_same_prefix(rails: TwoRails) -> None:
-    inet = rails.a.stack.inet
-    link = inet.links[11]
-    assert not inet.answers_for(link, address(2, 1), address(2, 2)), "it would answer by rail 2"
-    assert not inet.answers_for(link, address(1, 1), address(1, 2)), "its own address is not another link's"
-    assert not inet.answers_for(link, address(2, 2), address(1, 2)), "it is not ours"
-    assert inet.answers_for(link, address(2, 1), address(1, 2))
+@pytest.mark.parametrize("v6", [False, True])
+def test_a_ping_of_the_other_nics_address_is_answered_from_it(rails: TwoRails, v6: bool) -> None:
+    ours, pinged = address(1, 1, v6), address(2, 2, v6)
+    body = bytes((128 if v6 else icmp.ECHO_REQUEST, 0, 0, 0)) + b"abcdefgh"
+    if v6:
+        packet = ipv6.emit(ours, pinged, ip.ICMPV6, len(body)) + icmpv6.with_checksum(body, ours, pinged)
+    else:
+        body = body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]
+        packet = ipv4.emit(ours, pinged, ip.ICMP, len(body)) + body
+    answers: list[bytes] = []
+
+    def keep(frame: bytes) -> bool:
+        answers.append(frame)
+        return True
+
+    rails.cables[0][0].lose = keep
+    ends = bytes((2, 0, 0, 0, 1, 2)), bytes((2, 0, 0, 0, 1, 1))
+    ethertype = ethernet.TYPE_IPV6 if v6 else ethernet.TYPE_IPV4
+    rails.a.host.devices[11].wire.send(ethernet.emit(*ends, ethertype) + packet, [], TxOffload())
+    rails.run_until(lambda: bool(answers))
+    found = (ipv6 if v6 else ipv4).parse(memoryview(answers[0]), 14, len(answers[0]) - 14)
+    assert found is not None
+    assert (found.src, found.dst, found.ttl) == (pinged, ours, 64)
 
 
 def test_so_bindtodevice_sends_by_that_device_alone(rails: TwoRails) -> None:
