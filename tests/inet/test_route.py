@@ -144,7 +144,7 @@ def test_a_source_address_does_not_exclude_another_link(table: RouteTable) -> No
     assert table.lookup(number("10.0.1.9"), number("10.0.7.7")) is None
 
 
-def test_a_socket_bound_to_a_device_takes_it_for_the_link_of_ipv4_without_a_route(table: RouteTable) -> None:
+def test_without_a_route_a_bound_device_is_the_link_of_ipv4(table: RouteTable) -> None:
     table.insert(entry(table, "0.0.0.0/0", 0, GATEWAY))
     assert way(table, "192.0.2.1", ifname="eth0")[2] == GATEWAY
     assert way(table, "192.0.2.1", ifname="eth1") == ("eth1", "10.0.2.1", "192.0.2.1")
