@@ -103,7 +103,7 @@ def test_a_gateway6_needs_an_address6() -> None:
         check(HostConfig(nics=(nic,), channel="/tmp/h1.sock"))
 
 
-def test_equal_prefixes_of_different_metrics_and_highest_ipv6_addresses_are_fine() -> None:
+def test_different_metrics_and_highest_ipv6_addresses_are_fine() -> None:
     check(host("10.9.0.0/16,dev=eth0", "10.9.0.0/16,dev=eth1,metric=2", gateway="10.0.1.254"))
     check(host(gateway6="fd00:1::ffff:ffff:ffff:ffff"))
     point_to_point = NicConfig(interface="eth0", address="10.0.1.0/31", gateway="10.0.1.1")

@@ -108,9 +108,8 @@ def test_an_icmp_error_is_remembered_for_so_error(hosts: TwoHosts, family: Addre
 
 
 @FAMILIES
-def test_with_recverr_an_icmp_error_fails_the_next_call_and_the_connection_goes_on(
-    hosts: TwoHosts, family: AddressFamily
-) -> None:
+def test_with_recverr_an_icmp_error_fails_the_next_call(hosts: TwoHosts, family: AddressFamily) -> None:
+    """And the connection goes on."""
     router = Router(hosts)
     client, server = hosts.connect(5000, family=family)
     give(client, *RECVERR[family], 1)

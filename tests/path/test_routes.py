@@ -61,7 +61,7 @@ def seen_by_b(hosts: TwoHosts) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("family", "far"), [(AF_INET, FAR), (AF_INET6, FAR6)])
-def test_a_packet_by_a_gateway_has_the_gateways_mac_and_the_destinations_address(
+def test_a_packet_by_a_gateway_has_the_gateways_mac(
     hosts: TwoHosts, family: int, far: int
 ) -> None:
     v6 = family == AF_INET6
@@ -125,7 +125,7 @@ def syns(frames: list[bytes]) -> list[bytes]:
     return [frame for frame in frames if frame[12:14] == b"\x08\x00" and frame[23] == ip.TCP]
 
 
-def test_a_redirect_of_the_gateway_is_followed_when_the_new_gateway_has_answered(hosts: TwoHosts) -> None:
+def test_a_redirect_is_followed_when_the_new_gateway_has_answered(hosts: TwoHosts) -> None:
     route_of_a(hosts, FAR >> 16 << 16, 16)
     frames = seen_by_b(hosts)
     client = hosts.a.socket()
@@ -249,7 +249,7 @@ def test_device_memory_without_a_route_is_ehostunreach(rails: TwoRails) -> None:
     device_memory.close()
 
 
-def test_device_memory_of_another_device_than_the_changed_routes_is_enodev(rails: TwoRails) -> None:
+def test_device_memory_of_another_device_than_the_new_routes_is_enodev(rails: TwoRails) -> None:
     """Table E5, after the route has moved to rail 1."""
     client, server = connected(rails)
     device_memory = DeviceMemory(rails, client)

@@ -88,7 +88,7 @@ def test_listeners_at_two_addresses_share_a_port_and_take_their_own(rails: TwoRa
 
 
 @pytest.mark.parametrize("family", [AF_INET, AF_INET6])
-def test_the_destination_chooses_the_rail_of_a_socket_with_the_other_rails_address(
+def test_the_destination_chooses_the_rail_whatever_the_source_address(
     rails: TwoRails, family: int
 ) -> None:
     """The weak host model, both ways: the answer comes by rail 1, to the address of rail 2."""

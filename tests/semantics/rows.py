@@ -337,7 +337,7 @@ ROWS: dict[str, Row] = {
         "the route leaves by another device than the bound one: ENODEV",
         "holds",
         test=_TRANSMIT + "test_a_route_by_another_device_is_enodev, tests/path/test_routes.py::"
-        "test_device_memory_of_another_device_than_the_changed_routes_is_enodev",
+        "test_device_memory_of_another_device_than_the_new_routes_is_enodev",
     ),
     "E6": Row(
         "an offset beyond the dma-buf: EFAULT, or the short count",
