@@ -144,6 +144,11 @@ def test_a_redirect_is_followed_when_the_new_gateway_has_answered(hosts: TwoHost
     assert syns(frames)[-1][:6] == NEARER_MAC
     assert hosts.a.stack.inet.mib.IcmpInRedirects == 4
     assert client.state is State.SYN_SENT, "a redirect is no error"
+    routes = hosts.a.stack.inet.routes
+    assert routes.resolve(FAR).gateway == NEARER
+    hosts.run_until(lambda: client.state is State.CLOSED)
+    assert errno_of(client.connect_result, hosts.now) == errno.EHOSTUNREACH
+    assert routes.resolve(FAR).gateway == hosts.b.address, "nobody answers at the new gateway any more"
 
 
 # --- the table changes under a connection
