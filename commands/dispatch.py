@@ -26,8 +26,8 @@ from nodes.standard_error import standard_error
 
 _RUN = "run"
 _COMMANDS = (
-    "list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "ss", "validate",
-    "graph",
+    "list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "route", "ss",
+    "validate", "graph",
 )  # fmt: skip
 
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nodes import host_routes
 from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.host_config import HostConfig, NicConfig, tcp_mem
 from nodes.inet.inet import Interface
+from nodes.inet.route import KINDS, RTPROT_STATIC, FibEntry, Prefix, RouteTable
 from nodes.kernel_version import VERSIONS
 from nodes.machine.cpu import Cpu
 from nodes.machine.ledger import Ledger
@@ -116,7 +118,7 @@ class Host:
                 impaired = parse_impairment(config.impair)
                 wire = impairments[at.ifindex] = Impairment(wire, impaired, nic.address)
             device_config = _device_config(config, nic, at)
-            device = NetDevice(device_config, wire, ledger, around.boottime, around.trace, pool_ids)
+            device = NetDevice(device_config, wire, ledger.part(), around.boottime, around.trace, pool_ids)
             interfaces.append(_interface(device, nic))
         stack_config = StackConfig(
             around.seed,
@@ -127,6 +129,7 @@ class Host:
             tcp_wmem=TcpMem(*tcp_mem(config.tcp_wmem)),
         )
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
+        _add_routes(stack.inet.routes, config)
         devices = Devices(*(interface.device for interface in interfaces))
         return cls(config, devices, stack, ledger, impairments)
 
@@ -206,6 +209,30 @@ def _device_config(config: HostConfig, nic: NicConfig, at: NicWire) -> DeviceCon
         kernel=VERSIONS[config.kernel],
         nic=nic_model(config.nic, config.header_buffer_bytes),
     )
+
+
+def _add_routes(table: RouteTable, config: HostConfig) -> None:
+    """The routes of a checked HostConfig, behind those that lie on the links."""
+    nics = [nic.addresses for nic in config.nics]
+    links = {link.name: link for link in table.links}
+    routes = [(host_routes.parse(text), "") for text in config.routes]
+    for nic in config.nics:
+        gateways = [gateway for gateway in (nic.gateway, nic.gateway6) if gateway]
+        routes += [(host_routes.parse(f"default,via={gateway}"), nic.interface) for gateway in gateways]
+    for route, ifname in routes:
+        v6 = route.prefix.version == 6
+        table.insert(
+            FibEntry(
+                Prefix(int(route.prefix.network_address), route.prefix.prefixlen, v6),
+                links.get(ifname or host_routes.nic_of(route, nics)),
+                gateway=int(route.via or 0),
+                source=int(route.source or 0),
+                metric=route.metric or (host_routes.USER_METRIC_V6 if v6 else 0),
+                protocol=RTPROT_STATIC,
+                kind=KINDS[route.refusal or "unicast"],
+            ),
+            ("create", "append"),
+        )
 
 
 def _interface(device: NetDevice, nic: NicConfig) -> Interface:

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import msgspec
 
+from nodes import host_routes
+from nodes.host_routes import NicAddresses
 from nodes.kernel_version import DEFAULT, VERSIONS
 from nodes.nic.impairment import ImpairmentError
 from nodes.nic.impairment import parse as parse_impairment
@@ -117,6 +119,16 @@ def _ipv4(text: str) -> str:
         raise OptionError(f"{text!r} is not an IPv4 address; write it like 10.0.0.1") from None
 
 
+def _gateway6(text: str) -> str:
+    _ipv6_interface(f"{text}/128")
+    return text
+
+
+def _route(text: str) -> str:
+    host_routes.parse(text)
+    return text
+
+
 def _mac(text: str) -> str:
     try:
         mac = ethernet.mac_bytes(text)
@@ -208,7 +220,8 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 class NicConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One NIC: the Linux interface that is its wire, and the endpoint's own addresses on it, with prefix
-    lengths ("10.0.1.1/16", "fd00::1:1/64"; "" for none). `mac`: "" for one made from the address."""
+    lengths ("10.0.1.1/16", "fd00::1:1/64"; "" for none). `mac`: "" for one made from the address.
+    `gateway` and `gateway6`: "" for no default route by this NIC."""
 
     interface: Annotated[str, Option("The wire: an Ethernet interface that is up.", metavar="NAME")]
     address: Annotated[
@@ -222,6 +235,21 @@ class NicConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         str,
         Option("The endpoint's own.", parse=_mac, metavar="XX:..", default="local, made from the address"),
     ] = ""
+
+    gateway: Annotated[
+        str,
+        Option("The default route's next hop, on this NIC's link.", parse=_ipv4, metavar="A.B.C.D",
+               default="no default route"),
+    ] = ""  # fmt: skip
+    gateway6: Annotated[
+        str,
+        Option("Likewise for IPv6.", parse=_gateway6, metavar="ADDR", default="no default route"),
+    ] = ""
+
+    @property
+    def addresses(self) -> NicAddresses:
+        v6 = self.ipv6
+        return NicAddresses(self.interface, (self.ipv4,) if v6 is None else (self.ipv4, v6))
 
     @property
     def ipv4(self) -> ipaddress.IPv4Interface:
@@ -252,6 +280,14 @@ class HostConfig(HostOptions, frozen=True, kw_only=True):
         str,
         Option("Of Linux's own stack on the first interface.", parse=_ipv4, metavar="A.B.C.D"),
     ] = ""
+    routes: Annotated[
+        tuple[str, ...],
+        Option(
+            "A route, as 10.1.0.0/16,via=10.0.255.254 or fd01::/64,via=fd00::fe; also with dev=IF, metric=N, "
+            "src=ADDR, or unreachable, prohibit, blackhole for via=.",
+            flag="route", parse=_route, metavar="ROUTE",
+        ),
+    ] = ()  # fmt: skip
     dad: Annotated[
         bool,
         Option("Do not ask for a second whether another host has the addresses.", flag="nodad"),
@@ -281,6 +317,15 @@ def check(config: HostConfig) -> None:
         except OptionError as reason:
             raise OptionError(f"nics[{number}].{reason}") from None
     check_nic_model(config)
+    check_routes(config)
+
+
+def check_routes(config: HostConfig) -> None:
+    """Raise OptionError unless every gateway is a neighbour, and the routes fit the NICs."""
+    for nic in config.nics:
+        host_routes.check_gateway("--gateway", nic.gateway, nic.ipv4, nic.interface)
+        host_routes.check_gateway("--gateway6", nic.gateway6, nic.ipv6, nic.interface)
+    host_routes.check(config.routes, [nic.addresses for nic in config.nics])
 
 
 def check_nic_model(options: HostOptions) -> None:

@@ -69,8 +69,15 @@ class Declared:
         return (self.flag, f"--{self.option.alias}") if self.option.alias else (self.flag,)
 
     @property
+    def repeats(self) -> bool:
+        """Whether the option may be given several times; the field is then a tuple of all its values."""
+        return typing.get_origin(self.type) is tuple
+
+    @property
     def kind(self) -> Any:
-        """The type of a value that is given: `int` of `int | None`."""
+        """The type of a value that is given: `int` of `int | None` and of `tuple[int, ...]`."""
+        if self.repeats:
+            return typing.get_args(self.type)[0]
         if isinstance(self.type, types.UnionType):
             return next(each for each in typing.get_args(self.type) if each is not types.NoneType)
         return self.type
@@ -132,9 +139,10 @@ def check_record(record: msgspec.Struct) -> None:
     for each in declared(type(record)):
         value = getattr(record, each.field)
         try:
-            if isinstance(value, str) and value != each.default and each.option.parse is not None:
-                each.option.parse(value)
-            each.check(value)
+            for one in value if each.repeats else (value,):
+                if isinstance(one, str) and one != each.default and each.option.parse is not None:
+                    each.option.parse(one)
+                each.check(one)
         except ValueError as reason:
             raise OptionError(f"{each.field}: {reason}") from None
 

@@ -18,8 +18,8 @@ SOURCES = {
     for path in [*(ROOT / part).rglob("*.py"), *ROOT.glob(f"{part}.py")]
 }
 _NODES = (
-    "uapi", "kernel_version", "host_config", "option", "quantity", "machine", "wire", "netmem", "skb", "nic",
-    "inet", "tcp", "sock", "control", "timer_heap", "standard_error",
+    "uapi", "kernel_version", "host_config", "host_routes", "option", "quantity", "machine", "wire", "netmem",
+    "skb", "nic", "inet", "tcp", "sock", "control", "timer_heap", "standard_error",
 )  # fmt: skip
 
 
@@ -41,9 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nodes.endpoint": _nodes("host", "syscall", *_NODES),
     "nodes.relay": _nodes("nic", "wire", "standard_error"),
     "nodes.host": _nodes(*_NODES),
-    "nodes.syscall": _nodes("host", "sock", "control", "wire", "machine", "uapi", "timer_heap"),
+    "nodes.syscall": _nodes("host", "sock", "control", "nic", "wire", "machine", "uapi", "timer_heap"),
     "nodes.client": _nodes("uapi", "machine"),
-    "nodes.control": _nodes("nic", "netmem", "uapi", "machine", "wire", "kernel_version"),
+    "nodes.control": _nodes("inet", "nic", "netmem", "uapi", "machine", "wire", "kernel_version"),
     "nodes.sock": _nodes(
         "tcp", "inet", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version",
         "timer_heap",
@@ -54,7 +54,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nodes.skb": _nodes("netmem", "uapi"),
     "nodes.netmem": _nodes("machine", "uapi"),
     "nodes.uapi": _nodes("machine"),  # the ledger's records ride in its Stats
-    "nodes.host_config": _nodes("kernel_version", "option", "quantity", "nic", "wire", "machine", "uapi"),
+    "nodes.host_config": _nodes(
+        "host_routes", "kernel_version", "option", "quantity", "nic", "wire", "machine", "uapi"
+    ),
+    "nodes.host_routes": _nodes("option"),
     **{f"nodes.{part}": set() for part in ("wire", "machine", "kernel_version", "timer_heap")},
     **{f"nodes.{part}": set() for part in ("option", "quantity", "standard_error")},
 }

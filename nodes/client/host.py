@@ -17,6 +17,7 @@ from nodes.client.fork import survives_fork
 from nodes.client.memory import MemoryRegistry, UserMemory
 from nodes.client.names import HostNames
 from nodes.client.netdev import Netdev
+from nodes.client.route import Route
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.client.socket import Socket
 from nodes.client.socket_calls import SocketCalls
@@ -45,9 +46,10 @@ class HostError(RuntimeError):
 
 class Host:
     """`name`; `nics`, and of the first NIC `ifname`, `ifindex`, `mtu`, `address` and `address6` (the
-    endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `bus` is the
-    host's memory bus where its bandwidth is limited, else None. `runtime` is where its calls, and what an
-    application does with it, wait. `names` knows the hosts of the network."""
+    endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `netdev`,
+    `ethtool` and `route` are netlink families. `bus` is the host's memory bus where its bandwidth is limited,
+    else None. `runtime` is where its calls, and what an application does with it, wait. `names` knows the
+    hosts of the network."""
 
     def __init__(self, path: str, patience_s: float = _HELLO_S, runtime: Runtime = MACHINE) -> None:
         """Raises HostError when no endpoint listens at `path`, or it does not answer within `patience_s`."""
@@ -71,6 +73,7 @@ class Host:
         self.bus = MemoryBus(fds[0]) if fds else None
         self.netdev = Netdev(self._calls)
         self.ethtool = Ethtool(self._calls, self.ifindex)
+        self.route = Route(self._calls)
         self._registry = MemoryRegistry()
         survives_fork(self)
 
@@ -158,4 +161,3 @@ class Host:
         self._calls.hang_up()
         if self.bus is not None:
             self.bus.close()
-

@@ -1,7 +1,7 @@
 """Which method answers which netlink operation.
 
-In: a host's devices and its ethtool family. Out: a table by family, operation and mode. bind-rx and bind-tx
-are not in the table: they need the caller's descriptor, and a binding ends with the caller's channel. Owns
+In: a host's devices, its ethtool family, its routes. Out: tables by family, operation and mode. bind-rx and
+bind-tx are in none: they need the caller's descriptor, and a binding ends with the caller's channel. Owns
 nothing.
 """
 
@@ -13,6 +13,8 @@ from typing import Any
 from nodes.control.devices import Devices
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev_get import NetdevGet
+from nodes.control.route import RtRoute
+from nodes.inet.route import RouteTable
 from nodes.uapi.netlink import Mode
 
 Answer = Callable[[Any], Any]
@@ -50,4 +52,15 @@ def answers(devices: Devices, ethtool: Ethtool) -> dict[tuple[str, str, Mode], A
         ("ethtool", "ntuple-delete", "do"): ethtool.ntuple_delete,
         ("ethtool", "ntuple-get", "do"): ethtool.ntuple_get,
         ("ethtool", "ntuple-get", "dump"): ethtool.ntuple_dump,
+    }
+
+
+def route_answers(routes: RouteTable) -> dict[tuple[str, str, Mode], Answer]:
+    """Likewise, of the types in uapi.rtnetlink.OPERATIONS."""
+    route = RtRoute(routes)
+    return {
+        ("rt-route", "newroute", "do"): route.newroute,
+        ("rt-route", "delroute", "do"): route.delroute,
+        ("rt-route", "getroute", "do"): route.getroute,
+        ("rt-route", "getroute", "dump"): route.dump,
     }

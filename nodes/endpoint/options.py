@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from nodes.host_config import HostConfig, NicConfig, check_nic_model, decode
+from nodes.host_config import HostConfig, NicConfig, check_nic_model, check_routes, decode
 from nodes.option import Declared, OptionError, declared
 
 _CONFIG = "--config"
@@ -66,9 +66,14 @@ def _host(given: dict[str, Any]) -> HostConfig:
     missing = [f"--{field}" for field in ("interface", "address", "channel") if field not in found]
     if missing:
         raise OptionError(f"the following arguments are required: {', '.join(missing)}")
-    config = HostConfig(nics=_nics(nic_words), **given)
+    config = HostConfig(nics=_nics(nic_words), **{name: _frozen(value) for name, value in given.items()})
     check_nic_model(config)
+    check_routes(config)
     return config
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _nics(words: Sequence[tuple[str, str]]) -> tuple[NicConfig, ...]:
@@ -139,12 +144,16 @@ def _add(group: Any, each: Declared, **more: Any) -> None:
     more["choices"] = option.choices if option.parse is None and option.choices else None
     metavar = option.metavar or (None if more["choices"] else each.flag.lstrip("-").upper())
     more |= {"type": _converter(each), "metavar": metavar, "help": told.replace("%", "%%")}
+    if each.repeats:
+        more["action"] = "append"
     group.add_argument(*each.flags, dest=each.field, **more)
 
 
 def _default(each: Declared) -> str:
     if each.default is msgspec.NODEFAULT:
         return " Required."
+    if each.repeats:
+        return " May be given several times."
     default = each.option.default or ("none" if each.default is None else each.default)
     return f" Default: {default}." if default != "" else ""
 

@@ -15,15 +15,16 @@ from nodes.wire import ethernet, ipv4, ipv6
 
 @dataclass(frozen=True, slots=True)
 class IfAddress:
-    """One version of IP on a link. `emit(src, dst, protocol, payload_bytes, tos, ident, df)` makes a header
-    of `header_bytes`, and a longer one before an IPv6 jumbogram. IPv6 has neither identification nor DF."""
+    """One version of IP on a link. `emit(src, dst, protocol, payload_bytes, tos, ttl, ident, df)` makes a
+    header of `header_bytes`, and a longer one before an IPv6 jumbogram. IPv6 has neither identification nor
+    DF."""
 
     address: int
     prefix: int
     address_bits: int
     ethertype: int
     header_bytes: int
-    emit: Callable[[int, int, int, int, int, int, bool], bytes]
+    emit: Callable[[int, int, int, int, int, int, int, bool], bytes]
 
     @property
     def broadcast(self) -> int | None:
@@ -48,7 +49,5 @@ def ipv6_address(address: int, prefix: int) -> IfAddress:
     return IfAddress(address, prefix, 128, ethernet.TYPE_IPV6, ipv6.HEADER_BYTES, _emit_v6)
 
 
-def _emit_v6(src: int, dst: int, protocol: int, payload_bytes: int, tos: int, *_: int) -> bytes:
-    return ipv6.emit(src, dst, protocol, payload_bytes, tos)
-
-
+def _emit_v6(src: int, dst: int, protocol: int, payload_bytes: int, tos: int, ttl: int, *_: int) -> bytes:
+    return ipv6.emit(src, dst, protocol, payload_bytes, tos, ttl)

@@ -75,7 +75,7 @@ class IcmpInput:
     def complain(self, packet: memoryview, link: Link, source_mac: bytes, now: float) -> None:
         """An IPv6 packet for us or for one of our groups whose headers cannot be processed."""
         problem = ipv6.parameter_problem(packet)
-        to = int.from_bytes(packet[24:40], "big")
+        to = ip.destination(packet)
         if problem is not None and (problem.to_group or not ipv6.is_multicast(to)):
             self.send_problem(problem, packet, link, source_mac, now)
 
@@ -118,9 +118,11 @@ class IcmpInput:
                 mib.IpFragOKs += 1
                 mib.IpFragCreates += packets
             return
-        error = icmp.parse_error(message)
+        error = icmp.parse_error(message, header.src)
         if error is not None:
             mib.IcmpInDestUnreachs += error.type == icmp.UNREACHABLE
+            mib.IcmpInTimeExcds += error.type == icmp.TIME_EXCEEDED
+            mib.IcmpInRedirects += error.type == icmp.REDIRECT
             self._on_error(error, False, now)
 
     def _receive_v6(
@@ -133,7 +135,7 @@ class IcmpInput:
             mib.Icmp6InCsumErrors += 1
         elif message[0] in (ndisc.SOLICITATION, ndisc.ADVERTISEMENT):
             link.ndisc.receive(message, header, source_mac, now)
-        elif header.dst != link.v6.address:
+        elif ipv6.is_multicast(header.dst):
             return  # a group receives nothing else
         elif (reply := icmpv6.echo_reply(message, header.src, header.dst)) is not None:
             mib.Icmp6InEchos += 1
@@ -146,4 +148,5 @@ class IcmpInput:
         elif (error := icmpv6.parse_error(message, header.src, header.dst)) is not None:
             mib.Icmp6InDestUnreachs += error.type == icmpv6.UNREACHABLE
             mib.Icmp6InPktTooBigs += error.type == icmpv6.PACKET_TOO_BIG
+            mib.Icmp6InTimeExcds += error.type == icmpv6.TIME_EXCEEDED
             self._on_error(error, True, now)

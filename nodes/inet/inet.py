@@ -24,6 +24,7 @@ from nodes.inet.path_mtu import PathMtus
 from nodes.inet.route import RouteTable
 from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
+from nodes.wire import ip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,10 @@ class Inet:
         self.path_mtus = PathMtus()
         self._icmp = IcmpInput(self.mib, on_error, IpIdents(chance))
         self.links: Mapping[int, Link] = {
-            each.device.ifindex: Link(
-                each.device, cpu, _addresses(each), self._icmp.next_hop_unreachable, confirmation
-            )
+            each.device.ifindex: Link(each.device, cpu, _addresses(each), self, confirmation)
             for each in interfaces
         }
-        self.routes = RouteTable()
-        for link in self.links.values():
-            self.routes.add_connected(link)
+        self.routes = RouteTable(self.links.values())
         self.addresses = frozenset(a for link in self.links.values() for a in link.addresses)
         self.input = IpInput(self.addresses, self._icmp, cpu, self.mib)
 
@@ -67,6 +64,19 @@ class Inet:
         found = (link.dad.conflict for link in self.links.values())
         return next((conflict for conflict in found if conflict is not None), None)
 
+    def unreachable(self, packet: memoryview, now: float) -> None:
+        """The next hop of `packet`, an IP packet of ours, does not answer (ipv4_link_failure)."""
+        self.routes.forget_redirect(ip.destination(packet))
+        self._icmp.next_hop_unreachable(packet, now)
+
+    def answers_for(self, link: Link, target: int, sender: int) -> bool:
+        """Whether ARP answers on `link` for `target`, an address of another link: packets from it to `sender`
+        leave by `link`."""
+        if not self.routes.is_ours(target) or target in link.addresses:
+            return False
+        route = self.routes.lookup(sender, target)
+        return route is not None and route.link is link
+
     def probe(self, until: float) -> None:
         """Ask on every link whether another host has our addresses."""
         for link in self.links.values():
@@ -75,13 +85,14 @@ class Inet:
     def next_timeout(self) -> float | None:
         """When handle_timeout has work; the path MTUs have a timeout of their own."""
         times = [link.neighbours.next_timeout() for link in self.links.values()]
-        times.append(self.input.next_timeout())
+        times += [self.input.next_timeout(), self.routes.next_timeout()]
         return min((at for at in times if at is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
         for link in self.links.values():
             link.neighbours.handle_timeout(now)
         self.input.handle_timeout(now)
+        self.routes.handle_timeout(now)
 
 
 def _addresses(interface: Interface) -> tuple[IfAddress, IfAddress]:

@@ -126,7 +126,7 @@ class IpInput:
         size = ipv6.packet_bytes(packet)
         if not size or size > len(packet) or skb.payload is not None:
             return
-        dst = int.from_bytes(packet[24:40], "big")
+        dst = ip.destination(packet)
         if dst in self._addresses or dst in link.groups:
             self._icmp.complain(packet[:size], link, ethernet.parse(skb.header)[1], now)
 

@@ -6,6 +6,8 @@ nothing. Source: __ip_queue_xmit, ip_fragment (net/ipv4/ip_output.c), ip6_xmit (
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from nodes.inet.ip_ident import IpIdents
 from nodes.inet.link import Link
 from nodes.inet.route import Route
@@ -14,38 +16,40 @@ from nodes.wire import ip, ipv4, ipv6
 from nodes.wire.ip import IpHeader
 
 
+class IpFields(NamedTuple):
+    """Fields of a header that a socket decides on: type of service or traffic class, time to live or hop
+    limit. IPv4 alone has an identification and DF, by which no router may fragment the packet."""
+
+    tos: int = 0
+    ttl: int = ip.HOP_LIMIT
+    ident: int = 0
+    df: bool = True
+
+
 def queue_xmit(
-    tcp_header: bytes,
-    payload: Frags | None,
-    mss: int,
-    route: Route,
-    remote: int,
-    tos: int,
-    ident: int,
-    df: bool,
+    tcp_header: bytes, payload: Frags | None, mss: int, route: Route, remote: int, fields: IpFields,
     now: float,
-) -> int:
+) -> int:  # fmt: skip
     """Send a TCP segment to `remote` by `route`. The NIC cuts a payload longer than `mss` bytes (0: does not
-    cut). `tos`: DSCP and ECN bits; `df`: no router may fragment it. Returns how many wire packets it is; they
-    count up from `ident`."""
+    cut). Returns how many wire packets it is; they count up from the identification in `fields`."""
     length = len(payload) if payload is not None else 0
     source = route.source
-    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, tos, ident, df)
+    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, *fields)
     skb = Skb(memoryview(header + tcp_header), payload)
     if mss and length > mss:
         skb.gso_size = mss
         skb.wire_packets = -(-length // mss)
-    route.link.xmit(skb, route.gateway or remote, now)
+    route.link.xmit(skb, route.next_hop(remote), now)
     return skb.wire_packets
 
 
 def reply(link: Link, to: IpHeader, mac: bytes, message: bytes, idents: IpIdents, now: float) -> int:
-    """Send an ICMP message back to the sender of `to`, at `mac`; returns in how many packets. Those of IPv4
-    may be fragmented by routers (IP_PMTUDISC_DONT)."""
+    """Send an ICMP message back to the sender of `to`, at `mac`, from the address that it was sent to;
+    returns in how many packets. Those of IPv4 may be fragmented by routers (IP_PMTUDISC_DONT)."""
     v6 = ip.is_ipv6(to.dst)
     source, protocol = (link.v6, ip.ICMPV6) if v6 else (link.v4, ip.ICMP)
     mtu = link.device.config.mtu
-    ours, theirs = source.address, to.src
+    ours, theirs = to.dst, to.src
     if not v6:
         ident = idents.select_v4(theirs, ours, protocol, now)
         packets = ipv4.fragments(ours, theirs, protocol, message, mtu, ident)

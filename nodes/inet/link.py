@@ -8,7 +8,7 @@ ip6_finish_output2 (net/ipv6/ip6_output.c).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from nodes.inet.address import IfAddress
 from nodes.inet.arp import ArpProtocol
@@ -21,16 +21,27 @@ from nodes.skb import Skb
 from nodes.wire import ethernet, ip, ipv6
 
 
+class HostView(Protocol):
+    """What a link asks of its host."""
+
+    def unreachable(self, packet: memoryview, now: float) -> None:
+        """The next hop of `packet`, an IP packet of ours, does not answer."""
+
+    def answers_for(self, link: Link, target: int, sender: int) -> bool:
+        """Whether `target` is an address of another link, and our packets from it to `sender` leave by
+        `link`."""
+
+
 class Link:
-    """`v4` and `v6` are our addresses; `unreachable(packet, now)` is told of IP packets whose next hop does
-    not answer. `groups` are the multicast addresses on which neighbours ask for us."""
+    """`v4` and `v6` are our addresses. `groups` are the multicast addresses on which neighbours ask for
+    us."""
 
     def __init__(
         self,
         device: NetDevice,
         cpu: Cpu,
         addresses: tuple[IfAddress, IfAddress],
-        unreachable: Callable[[memoryview, float], None],
+        host: HostView,
         confirmation: Confirmation,
     ) -> None:
         self.v4, self.v6 = addresses
@@ -41,10 +52,12 @@ class Link:
         self._mac = device.config.mac
         self.dad = DuplicateAddressDetection()
         self.neighbours = Neighbours(
-            self._ask, self._finish, lambda skb, now: unreachable(skb.header, now), confirmation
+            self._ask, self._finish, lambda skb, now: host.unreachable(skb.header, now), confirmation
         )
         about_us = self._mac, self.neighbours, self.dad, self._xmit_packet
-        self.arp = ArpProtocol(self.v4.address, *about_us)
+        self.arp = ArpProtocol(
+            self.v4.address, *about_us, lambda target, sender: host.answers_for(self, target, sender)
+        )
         self.ndisc = NeighbourDiscovery(self.v6.address, *about_us)
         groups = (ipv6.solicited_node(self.v6.address), ipv6.ALL_NODES) if self.v6.address else ()
         self.groups = frozenset(groups)

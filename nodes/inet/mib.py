@@ -23,10 +23,12 @@ class IpMib:
     IpReasmTimeout: int = 0
     IpFragOKs: int = 0
     IpFragCreates: int = 0
+    IpOutNoRoutes: int = 0
     Ip6InReceives: int = 0
     Ip6InHdrErrors: int = 0
     Ip6InAddrErrors: int = 0
     Ip6InUnknownProtos: int = 0
+    Ip6OutNoRoutes: int = 0
     Ip6ReasmReqds: int = 0
     Ip6ReasmOKs: int = 0
     Ip6ReasmFails: int = 0
@@ -38,6 +40,8 @@ class IpMib:
     IcmpInCsumErrors: int = 0
     IcmpInEchos: int = 0
     IcmpInDestUnreachs: int = 0
+    IcmpInTimeExcds: int = 0
+    IcmpInRedirects: int = 0
     IcmpOutMsgs: int = 0
     IcmpOutEchoReps: int = 0
     IcmpOutDestUnreachs: int = 0
@@ -48,6 +52,7 @@ class IpMib:
     Icmp6InEchos: int = 0
     Icmp6InDestUnreachs: int = 0
     Icmp6InPktTooBigs: int = 0
+    Icmp6InTimeExcds: int = 0
     Icmp6OutMsgs: int = 0
     Icmp6OutEchoReplies: int = 0
     Icmp6OutDestUnreachs: int = 0

@@ -120,16 +120,21 @@ class Neighbours:
             self._set_state(address, known, Nud.DELAY, now)
             self._send_skb(skb, known.mac)
             return
-        entry = self._incomplete.get(address)
-        if entry is None:
-            if len(self._incomplete) >= CACHE_MAX:
-                self._incomplete.pop(next(iter(self._incomplete))).drop()
-            entry = self._incomplete[address] = _Incomplete(now + SOLICIT_S)
-            self._due = min(self._due, entry.retry_at)
-            self._ask(address, None)
+        self.solicit(address, now)
+        entry = self._incomplete[address]
         if len(entry.waiting) >= QUEUE_MAX:
             entry.waiting.popleft().release()
         entry.waiting.append(skb)
+
+    def solicit(self, address: int, now: float) -> None:
+        """Ask for an address that is not known, unless it was asked for."""
+        if address in self._incomplete:
+            return
+        if len(self._incomplete) >= CACHE_MAX:
+            self._incomplete.pop(next(iter(self._incomplete))).drop()
+        entry = self._incomplete[address] = _Incomplete(now + SOLICIT_S)
+        self._due = min(self._due, entry.retry_at)
+        self._ask(address, None)
 
     def learn(
         self, address: int, mac: bytes, now: float, answer: bool = False, override: bool = True

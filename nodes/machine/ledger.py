@@ -74,39 +74,53 @@ _DRAM_ACCESSES = [(r.source is Place.HOST) + (r.destination is Place.HOST) for r
 
 
 class Ledger:
-    """Counters of one process, or of one host. `host_dram_bytes`: reads and writes of host DRAM; kept up to
-    date because the memory bus is charged with it in every turn of the event loop."""
+    """Counters of one process, or of one host. A host's has a part for each of its NICs, whose counters are
+    the host's too."""
 
-    __slots__ = ("_bytes", "_derived", "_uncoalesced", "host_dram_bytes")
+    __slots__ = ("_bytes", "_derived", "_own_dram_bytes", "_parts", "_uncoalesced")
 
     def __init__(self) -> None:
         self._bytes = [0] * len(ROUTES)
         self._uncoalesced = [0] * len(ROUTES)
         self._derived = [0] * len(ROUTES)
-        self.host_dram_bytes = 0
+        self._own_dram_bytes = 0
+        self._parts: list[Ledger] = []
+
+    def part(self) -> Ledger:
+        """A new ledger, all of whose counters belong to this one as well."""
+        self._parts.append(Ledger())
+        return self._parts[-1]
+
+    @property
+    def host_dram_bytes(self) -> int:
+        """Reads and writes of host DRAM; quick, as the memory bus is charged with it in every turn of the
+        event loop."""
+        return self._own_dram_bytes + sum(part.host_dram_bytes for part in self._parts)
 
     def record(self, route: int, count: int) -> None:
         """`count` bytes of payload were moved along `route`, an index of ROUTES."""
         self._bytes[route] += count
         self._uncoalesced[route] += count
-        self.host_dram_bytes += count * _DRAM_ACCESSES[route]
+        self._own_dram_bytes += count * _DRAM_ACCESSES[route]
 
     def record_header(self, route: int, count: int, wire_packets: int) -> None:
         """A header of `count` bytes was moved once, for a packet that stands for `wire_packets`."""
         self._bytes[route] += count
         self._uncoalesced[route] += count * wire_packets
-        self.host_dram_bytes += count * _DRAM_ACCESSES[route]
+        self._own_dram_bytes += count * _DRAM_ACCESSES[route]
 
     def derive(self, route: int, count: int) -> None:
         """`count` bytes of payload were moved along `route` by a stack that keeps no ledger: Linux's own."""
         self._derived[route] += count
-        self.host_dram_bytes += count * _DRAM_ACCESSES[route]
+        self._own_dram_bytes += count * _DRAM_ACCESSES[route]
 
     def snapshot(self) -> tuple[Moved, ...]:
         """All counters that are not zero."""
-        recorded = zip(ROUTES, self._bytes, self._uncoalesced, strict=True)
+        everything = [self, *self._parts]
+        moved = map(sum, zip(*(each._bytes for each in everything), strict=True))
+        uncoalesced = map(sum, zip(*(each._uncoalesced for each in everything), strict=True))
         return (
-            *(Moved(r, n, u) for r, n, u in recorded if n),
+            *(Moved(r, n, u) for r, n, u in zip(ROUTES, moved, uncoalesced, strict=True) if n),
             *(Moved(r, n, n, derived=True) for r, n in zip(ROUTES, self._derived, strict=True) if n),
         )
 

@@ -21,7 +21,7 @@ _TYPE_IPV4 = ethernet.TYPE_IPV4.to_bytes(2, "big")
 
 class Dma:
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
 
     def views_to_fill(
         self, netmems: Sequence[Netmem], length: int, header_bytes: int = 0, wire_packets: int = 1
@@ -35,11 +35,11 @@ class Dma:
             views.append(netmem.region.view[netmem.offset : netmem.offset + size])
             left -= size
         device = netmems[0].region.place is Place.DEVICE
-        self._ledger.record(
+        self.ledger.record(
             routes.NIC_WIRE_TO_DEVICE if device else routes.NIC_WIRE_TO_HOST, length - header_bytes
         )
         if header_bytes:
-            self._ledger.record_header(routes.NIC_HEADER_IN, header_bytes, wire_packets)
+            self.ledger.record_header(routes.NIC_HEADER_IN, header_bytes, wire_packets)
         return views
 
     @staticmethod
@@ -49,16 +49,16 @@ class Dma:
 
     def header_view(self, region: Region, count: int, wire_packets: int) -> memoryview:
         """A view over the first `count` bytes of a header buffer, for the wire to write."""
-        self._ledger.record_header(routes.NIC_HEADER_IN, count, wire_packets)
+        self.ledger.record_header(routes.NIC_HEADER_IN, count, wire_packets)
         return region.view[:count]
 
     def sent(self, header_bytes: int, wire_packets: int, payload: Frags | None) -> None:
         """The NIC has fetched a frame: its header from host memory, its payload from where it lies."""
-        self._ledger.record_header(routes.NIC_HEADER_OUT, header_bytes, wire_packets)
+        self.ledger.record_header(routes.NIC_HEADER_OUT, header_bytes, wire_packets)
         if payload is not None:
             device = payload.frags[0].netmem.region.place is Place.DEVICE
             route = routes.NIC_DEVICE_TO_WIRE if device else routes.NIC_HOST_TO_WIRE
-            self._ledger.record(route, len(payload))
+            self.ledger.record(route, len(payload))
 
     @staticmethod
     def tcp_checksum_good(header: memoryview, l4_start: int, payload: Sequence[memoryview]) -> bool:

@@ -56,7 +56,8 @@ class DeviceConfig:
 
 
 class NetDevice:
-    """`ledger`, `boottime`, `trace` and `pool_ids` are the host's, and all its devices may share them.
+    """`ledger`: a part of the host's. `boottime`, `trace` and `pool_ids` are the host's, and all its devices
+    may share them.
 
     `boottime`: seconds of CLOCK_BOOTTIME, asked when a page pool is detached. `trace` sees the page pools of
     the rx queues. `pool_ids`: the next page pool ids (netmem.page_pool.PoolContext); None: ids from 1 on, for

@@ -2,9 +2,10 @@
 
 In: sockets that bind, listen, or are a listener's children. Out: a port, or EADDRINUSE. Owns the table. A
 port is held until the last connection on it is over, TIME_WAIT included. Holders of different addresses do
-not conflict. SO_REUSEADDR shares a port with sockets that do not listen; SO_REUSEPORT shares it with sockets
-that set it too: several of them then listen, and the peers are divided among them. Source: inet_csk_get_port,
-inet_csk_bind_conflict (net/ipv4/inet_connection_sock.c), reuseport_select_sock.
+not conflict, nor do those that SO_BINDTODEVICE had bound to different devices when they bound. SO_REUSEADDR
+shares a port with sockets that do not listen; SO_REUSEPORT shares it with sockets that set it too: several of
+them then listen, and the peers are divided among them. Source: inet_csk_get_port, inet_csk_bind_conflict
+(net/ipv4/inet_connection_sock.c), reuseport_select_sock.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from nodes.sock.flow import Flow
 from nodes.wire.ip import is_ipv6
 
 EPHEMERAL = range(32768, 61000)
 V4, V6 = 0, 1 << 16  # a slot of the table is one of these plus a port
+Place = tuple[int, str]  # an address (0: any) and the name of a device ("": any)
 
 
 class Holder(Protocol):
@@ -31,6 +34,7 @@ class Holder(Protocol):
 class SharingOptions(Protocol):
     reuse_address: bool
     reuse_port: bool
+    bound_device: str
 
 
 class BoundSocket(Protocol):
@@ -48,16 +52,16 @@ S = TypeVar("S", bound=BoundSocket)
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """How a port is held: at which address (0: any), and with SO_REUSEADDR and SO_REUSEPORT or not."""
+    """How a port is held: at which place, and with SO_REUSEADDR and SO_REUSEPORT or not."""
 
-    address: int
+    place: Place
     reuse_address: bool
     reuse_port: bool
 
 
 @dataclass(slots=True)
-class _AtAddress(Generic[S]):
-    """The holders at one address; `exclusive` of them lack SO_REUSEADDR, `unshared` lack SO_REUSEPORT."""
+class _AtPlace(Generic[S]):
+    """The holders at one place; `exclusive` of them lack SO_REUSEADDR, `unshared` lack SO_REUSEPORT."""
 
     holders: int = 0
     exclusive: int = 0
@@ -75,13 +79,17 @@ class _Bucket(Generic[S]):
     """A port of one version of IP."""
 
     terms: dict[Holder, _Terms] = field(default_factory=dict)
-    addresses: dict[int, _AtAddress[S]] = field(default_factory=dict)
+    places: dict[Place, _AtPlace[S]] = field(default_factory=dict)
 
-    def overlapping(self, address: int) -> Iterable[_AtAddress[S]]:
-        """The holders whose address is the same one, or any where one of the two is any."""
-        if address == 0:
-            return self.addresses.values()
-        return [self.addresses[each] for each in (address, 0) if each in self.addresses]
+    def overlapping(self, place: Place) -> Iterable[_AtPlace[S]]:
+        """The holders whose address is the same one, or any where one of the two is any; and whose device is,
+        likewise."""
+        address, device = place
+        return [
+            at
+            for (held, on), at in self.places.items()
+            if (held == address or not (held and address)) and (on == device or not (on and device))
+        ]
 
 
 class BindTable(Generic[S]):
@@ -108,7 +116,7 @@ class BindTable(Generic[S]):
 
     def _conflicts(self, slot: int, terms: _Terms) -> bool:
         bucket = self._buckets.get(slot)
-        for held in bucket.overlapping(terms.address) if bucket is not None else ():
+        for held in bucket.overlapping(terms.place) if bucket is not None else ():
             if terms.reuse_port and not held.unshared:
                 continue
             if not terms.reuse_address or held.exclusive or held.listeners:
@@ -120,9 +128,9 @@ class BindTable(Generic[S]):
         if bucket is None:
             bucket = self._buckets[slot] = _Bucket()
         bucket.terms[holder] = terms
-        at = bucket.addresses.get(terms.address)
+        at = bucket.places.get(terms.place)
         if at is None:
-            at = bucket.addresses[terms.address] = _AtAddress()
+            at = bucket.places[terms.place] = _AtPlace()
         at.count(terms, 1)
 
     def inherit(self, child: S, remote: int) -> None:
@@ -136,7 +144,7 @@ class BindTable(Generic[S]):
         share the port."""
         for slot in sock.slots:
             bucket = self._buckets[slot]
-            for held in bucket.overlapping(bucket.terms[sock].address):
+            for held in bucket.overlapping(bucket.terms[sock].place):
                 if held.unshared and held.listeners not in ([], [sock]):
                     raise OSError(errno.EADDRINUSE, f"another socket listens on port {sock.local[1]}")
         for slot in sock.slots:
@@ -146,25 +154,27 @@ class BindTable(Generic[S]):
 
     def _listeners_with(self, sock: S, slot: int) -> list[S]:
         bucket = self._buckets[slot]
-        return bucket.addresses[bucket.terms[sock].address].listeners
+        return bucket.places[bucket.terms[sock].place].listeners
 
-    def listener(self, local: int, port: int, remote: tuple[int, int]) -> S | None:
-        """The socket that listens for connections from `remote` to our address `local`: one bound to that
-        address before one bound to any; of several, always the same for one peer."""
+    def listener(self, flow: Flow, ifname: str) -> S | None:
+        """The socket that listens for a connection of `flow`, which comes by the device `ifname`: one bound
+        to our address before one bound to any, then one bound to the device; of several, always the same for
+        one peer."""
+        local, port, *remote = flow
         bucket = self._buckets.get((V6 if is_ipv6(local) else V4) + port)
         if bucket is None:
             return None
-        for address in (local, 0):
-            at = bucket.addresses.get(address)
+        for place in ((local, ifname), (local, ""), (0, ifname), (0, "")):
+            at = bucket.places.get(place)
             if at is not None and at.listeners:
-                return at.listeners[hash(remote) % len(at.listeners)]
+                return at.listeners[hash((*remote,)) % len(at.listeners)]
         return None
 
     def listeners(self) -> list[S]:
         found = (
             sock
             for bucket in self._buckets.values()
-            for at in bucket.addresses.values()
+            for at in bucket.places.values()
             for sock in at.listeners
         )
         return [*dict.fromkeys(found)]
@@ -189,14 +199,15 @@ class BindTable(Generic[S]):
         for slot in holder.slots:
             bucket = self._buckets[slot]
             terms = bucket.terms.pop(holder)
-            at = bucket.addresses[terms.address]
+            at = bucket.places[terms.place]
             at.count(terms, -1)
             if not at.holders:
-                del bucket.addresses[terms.address]
+                del bucket.places[terms.place]
             if not bucket.terms:
                 del self._buckets[slot]
         holder.slots = ()
 
 
 def _terms(sock: BoundSocket, address: int) -> _Terms:
-    return _Terms(address, sock.sharing.reuse_address, sock.sharing.reuse_port)
+    sharing = sock.sharing
+    return _Terms((address, sharing.bound_device), sharing.reuse_address, sharing.reuse_port)

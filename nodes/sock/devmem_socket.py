@@ -12,7 +12,6 @@ import errno
 import os
 import socket
 from collections import deque
-from enum import Enum, auto
 from typing import Protocol, cast
 
 from nodes.inet.route import Route
@@ -26,6 +25,7 @@ from nodes.sock.flow import Flow
 from nodes.sock.recv_queue import RecvQueue
 from nodes.sock.send_pages import SendPages
 from nodes.sock.socket_options import SocketOptions
+from nodes.sock.socket_state import SocketState
 from nodes.sock.timestamping import Timestamping
 from nodes.sock.user_frags import UserFrags
 from nodes.tcp.connection import Connection
@@ -38,15 +38,6 @@ SOMAXCONN = 4096  # sysctl net.core.somaxconn: the longest accept queue
 # What tcp_disconnect leaves an error after: tcp_need_reset, and SYN_SENT.
 _CUT = (*_CONNECTING, State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2)
 _MAY_SEND = (State.ESTABLISHED, State.CLOSE_WAIT)
-
-
-class SocketState(Enum):
-    """What connect made of a socket (enum socket_state in include/uapi/linux/net.h)."""
-
-    UNCONNECTED = auto()
-    CONNECTING = auto()
-    CONNECTED = auto()  # final: it stays when the connection is over
-    DISCONNECTING = auto()  # final: the socket was shut down before connect returned, and never connected
 
 
 class Stack(Protocol):
@@ -68,6 +59,12 @@ class Stack(Protocol):
 
     def connect(self, sock: DevmemSocket, address: int, port: int, now: float) -> None:
         """Begin a connection. ENETUNREACH, EADDRNOTAVAIL."""
+
+    def reroute(self, sock: DevmemSocket, now: float) -> Route | None:
+        """Look up the route of a connection again; None where there is none."""
+
+    def path_mtu(self, sock: DevmemSocket, now: float) -> int:
+        """Bytes of the largest packet that the connection's route is known to take."""
 
     def touch(self, sock: DevmemSocket) -> None:
         """The connection may have something to send, and the callers may go on."""
@@ -99,7 +96,7 @@ class DevmemSocket:
         self.slots: tuple[int, ...] = ()  # of the bind table
         self.local = self.remote = (0, 0)  # getsockname still shows a port that is no longer held
         self.bound = (0, 0)  # what bind asked for; it survives a connection
-        self.route: Route | None = None  # of the connection, as sk_dst_cache
+        self.route: Route | None = None  # of the connection, as sk_dst_cache: it may be obsolete, or missing
         self.options = SocketOptions()
         self.socket_state = SocketState.UNCONNECTED
         self.connection: Connection | None = None
@@ -118,7 +115,7 @@ class DevmemSocket:
         self.listener: DevmemSocket | None = None  # the parent of a child that was not accepted yet
         self.in_handshake = False  # a child whose handshake is not finished
         self.soft_error = 0  # sk_err_soft: ICMP reported it, and the connection went on
-        self._error = 0
+        self.pending_error = 0  # the errno that the next call will meet
         self._send_shutdown = self.receive_shutdown = False
 
     # --- names
@@ -140,7 +137,7 @@ class DevmemSocket:
 
     @property
     def device(self) -> NetDevice | None:
-        """The device that the route leaves by; None without a connection."""
+        """The device that the route leaves by; None without one."""
         return None if self.route is None else self.route.link.device
 
     @property
@@ -155,11 +152,6 @@ class DevmemSocket:
     def peer(self) -> tuple[int, int]:
         """What getpeername tells (inet_getname): (0, 0) without a peer."""
         return (0, 0) if self.state in (State.CLOSED, State.SYN_SENT) else self.remote
-
-    @property
-    def tos(self) -> int:
-        """IP_TOS or IPV6_TCLASS of the packets that this socket sends."""
-        return self.options.tclass if self.remote[0] > 0xFFFFFFFF else self.options.tos
 
     @property
     def accept_queue_full(self) -> bool:
@@ -216,7 +208,7 @@ class DevmemSocket:
                 self.local = self.bound
             raise
         self.socket_state = SocketState.CONNECTING
-        self._error = 0
+        self.pending_error = 0
 
     def connect_result(self, now: float, waiting: int = errno.EINPROGRESS) -> None:
         """Return when connected. BlockingIOError with errno `waiting` while connecting: EINPROGRESS, or
@@ -233,7 +225,7 @@ class DevmemSocket:
     def disconnect(self, now: float) -> None:
         """Return to the state after bind, as connect(2) with AF_UNSPEC does; connections in the accept queue
         are reset. ECONNRESET is pending where a connection was cut (tcp_disconnect)."""
-        pending = errno.ECONNRESET if self.state in _CUT else self._error
+        pending = errno.ECONNRESET if self.state in _CUT else self.pending_error
         if self.connection is not None:
             self.connection.abort(now)
             self.absorb(now)
@@ -245,7 +237,7 @@ class DevmemSocket:
         self._send_shutdown = self.receive_shutdown = False
         self.route = None
         self.bytes_sent = self.errqueue.last_end = self.syn_queue_length = self.soft_error = 0
-        self._error = pending
+        self.pending_error = pending
         self.recv_queue.release_all()
         self._drop_accept_queue(now)
         self.listening = False
@@ -309,19 +301,14 @@ class DevmemSocket:
         connection = self.connection
         return connection is not None and not self._send_shutdown and connection.state in _MAY_SEND
 
-    @property
-    def pending_error(self) -> int:
-        """The errno that the next call will meet, 0 without one."""
-        return self._error
-
     def take_error(self) -> int:
         """SO_ERROR: the pending errno, cleared."""
-        pending, self._error = self._error, 0
+        pending, self.pending_error = self.pending_error, 0
         return pending
 
     def raise_error(self) -> None:
         """Raise the pending error once."""
-        if self._error:
+        if self.pending_error:
             raise error(self.take_error())
 
     # --- what the connection produced
@@ -341,9 +328,9 @@ class DevmemSocket:
         self.errqueue.acknowledged(connection.bytes_acked)
         stamps.on_acknowledged(connection.bytes_acked, now)
         if connection.error and connection.state is State.CLOSED:
-            self._error, connection.error = connection.error, 0
-            if self._error == errno.ETIMEDOUT and self.soft_error:
-                self._error = self.soft_error  # tcp_write_err
+            self.pending_error, connection.error = connection.error, 0
+            if self.pending_error == errno.ETIMEDOUT and self.soft_error:
+                self.pending_error = self.soft_error  # tcp_write_err
         if connection.state is State.CLOSED:
             self.errqueue.abort()
 

@@ -10,8 +10,9 @@ import errno
 import socket
 
 from nodes.sock.devmem_socket import DevmemSocket, error
-from nodes.sock.option_entry import INT, Option, Setting, field_of, put_field
+from nodes.sock.option_entry import INT, Look, Option, Setting, field_of, flag, put_field
 from nodes.uapi import socket as uapi
+from nodes.wire.ip import HOP_LIMIT
 
 _ECN_BITS = 3  # of a TOS byte; TCP's own
 _PRIORITY_OF_TOS = (0, 2, 6, 4)  # by the bits for throughput and delay (RFC 1349)
@@ -43,8 +44,40 @@ def _number(given: Setting) -> int:
     return given.number if len(given.value) >= INT.size else given.value[0] if given.value else 0
 
 
-def _set_recvtos(sock: DevmemSocket, given: Setting) -> None:
-    put_field(sock, "recvtos", bool(_number(given)))
+def _flag(name: str) -> Option:
+    return Option(lambda sock, given: put_field(sock, name, bool(_number(given))), field_of(name))
+
+
+def _set_ttl(sock: DevmemSocket, given: Setting) -> None:
+    ttl = _number(given)
+    if not (ttl == -1 or 1 <= ttl <= 255):
+        raise error(errno.EINVAL, f"IP_TTL {ttl}: give 1 to 255, or -1 for the default")
+    put_field(sock, "ttl", HOP_LIMIT if ttl == -1 else ttl)
+
+
+def _set_unicast_hops(sock: DevmemSocket, given: Setting) -> None:
+    if not -1 <= given.number <= 255:
+        raise error(errno.EINVAL, f"IPV6_UNICAST_HOPS {given.number}: give 0 to 255, or -1 for the default")
+    put_field(sock, "unicast_hops", HOP_LIMIT if given.number == -1 else given.number)
+
+
+def _set_minttl(sock: DevmemSocket, given: Setting) -> None:
+    if not given.value:
+        raise error(errno.EINVAL, "IP_MINTTL without a value: give 0 to 255")
+    _set_least(sock, "minttl", _number(given))
+
+
+def _set_least(sock: DevmemSocket, field: str, number: int) -> None:
+    if not 0 <= number <= 255:
+        raise error(errno.EINVAL, f"option {field} of {number}: give 0 to 255")
+    put_field(sock, field, number)
+
+
+def _get_mtu(sock: DevmemSocket, look: Look) -> bytes:
+    """Of the path to the peer, as far as it is known. ENOTCONN without a route."""
+    if sock.connection is None or sock.device is None:
+        raise error(errno.ENOTCONN, "the socket is not connected: it has no path")
+    return INT.pack(sock.stack.path_mtu(sock, look.now))
 
 
 def _set_mtu_discover(sock: DevmemSocket, field: str, value: int) -> None:
@@ -55,7 +88,11 @@ def _set_mtu_discover(sock: DevmemSocket, field: str, value: int) -> None:
 
 TABLE: dict[tuple[int, int], Option] = {
     (_IP, socket.IP_TOS): Option(_set_tos, field_of("tos")),
-    (_IP, socket.IP_RECVTOS): Option(_set_recvtos, field_of("recvtos")),
+    (_IP, socket.IP_RECVTOS): _flag("recvtos"),
+    (_IP, socket.IP_TTL): Option(_set_ttl, field_of("ttl")),
+    (_IP, uapi.IP_MINTTL): Option(_set_minttl, field_of("minttl")),
+    (_IP, uapi.IP_MTU): Option(None, _get_mtu),
+    (_IP, uapi.IP_RECVERR): _flag("recverr"),
     (_IP, uapi.IP_MTU_DISCOVER): Option(
         lambda sock, given: _set_mtu_discover(sock, "mtu_discover", _number(given)), field_of("mtu_discover")
     ),
@@ -66,4 +103,10 @@ TABLE_V6: dict[tuple[int, int], Option] = {
         lambda sock, given: _set_mtu_discover(sock, "mtu_discover6", given.number), field_of("mtu_discover6")
     ),
     (_IPV6, socket.IPV6_TCLASS): Option(_set_tclass, field_of("tclass")),
+    (_IPV6, socket.IPV6_UNICAST_HOPS): Option(_set_unicast_hops, field_of("unicast_hops")),
+    (_IPV6, uapi.IPV6_MINHOPCOUNT): Option(
+        lambda sock, given: _set_least(sock, "minhopcount", given.number), field_of("minhopcount")
+    ),
+    (_IPV6, uapi.IPV6_MTU): Option(None, _get_mtu),
+    (_IPV6, uapi.IPV6_RECVERR): flag("recverr6"),
 }

@@ -118,7 +118,8 @@ class RecvCall:
             raise error(errno.EINVAL, "there is no urgent data")
         if connection.fin_received:
             return True
-        if connection.state is not State.CLOSED and not sock.receive_shutdown:
+        live = connection.state is not State.CLOSED and not sock.receive_shutdown
+        if live and (not sock.pending_error or sock.recv_queue.length):
             return False
         if not self._count and not sock.recv_queue.length:
             sock.raise_error()

@@ -44,7 +44,7 @@ class RequestSocks:
         if listener.accept_queue_full:
             self._count_overflow()
             return None
-        route = self._routes.lookup(flow.remote_address, flow.local_address)
+        route = self._route(listener, flow)
         if route is None:
             return None
         if iss is None:
@@ -52,6 +52,11 @@ class RequestSocks:
                 return self._cookie(listener, syn, flow, route, now)
             iss = self._init.initial_sequence(flow, now)
         return self._child(listener, flow, route, syn, iss, now)
+
+    def _route(self, listener: DevmemSocket, flow: Flow) -> Route | None:
+        """Back to the peer (inet_csk_route_req)."""
+        device = listener.options.bound_device
+        return self._routes.lookup(flow.remote_address, flow.local_address, device)
 
     def _cookie(
         self, listener: DevmemSocket, syn: Segment, flow: Flow, route: Route, now: float
@@ -71,7 +76,7 @@ class RequestSocks:
         if ack.header.flags & _KIND != tcp.ACK or now - self._cookie_at > _COOKIES_VALID_S:
             return None
         found = self._jar.syn_of(ack.header, flow.secret_input, now)
-        route = self._routes.lookup(flow.remote_address, flow.local_address)
+        route = self._route(listener, flow)
         if found is None or route is None:
             self._mib.TcpExtSyncookiesFailed += 1
             return None

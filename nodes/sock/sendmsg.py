@@ -20,6 +20,7 @@ from nodes.tcp.connection import Connection
 from nodes.tcp.send_buffer import MAX_TCP_HEADER
 from nodes.uapi import socket as uapi
 
+_GSO_LEGACY_MAX = 65536  # of a connection without a route
 _COPY_BYTES = 1 << 20  # of ordinary data in one entry of the send queue
 _MORE_OR_EOR = uapi.MSG_MORE | uapi.MSG_EOR
 
@@ -51,15 +52,16 @@ def sendmsg(
     now: float,
 ) -> int:
     """Take bytes of `request`, of which `done` bytes were taken; returns how many. BlockingIOError when the
-    send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), ENODEV (E5), EFAULT (E6, E10, E12, E16),
-    ENOBUFS (E11); EOPNOTSUPP for MSG_OOB, since the stream would not mark urgent data."""
+    send buffer is full. Errors as in table E: EINVAL (E1, E2, E3), EHOSTUNREACH (E4), ENODEV (E5),
+    EFAULT (E6, E10, E12, E16), ENOBUFS (E11); EOPNOTSUPP for MSG_OOB, since the stream would not mark urgent
+    data."""
     if request.flags & uapi.MSG_OOB:
         raise error(errno.EOPNOTSUPP, "MSG_OOB: urgent data is not sent here, send it as any other")
     length, zerocopy = request.length, _notifies(sock, request)
     begun = done or request.before
     if zerocopy and length and not begun and sock.errqueue.full:
         raise error(errno.ENOBUFS, "too many zero-copy sends wait: read their completions first")
-    binding = _binding(sock, request, binding_of, zerocopy) if request.dmabuf_id else None
+    binding = _binding(sock, request, binding_of, zerocopy, now) if request.dmabuf_id else None
     connection = sock.check_may_send()
     room = connection.send_room if done < length else 0
     if done < length and room <= 0:
@@ -150,6 +152,7 @@ def _binding(
     request: SendRequest,
     binding_of: Callable[[int], TxBinding | None],
     zerocopy: bool,
+    now: float,
 ) -> TxBinding | None:
     """The binding that the request names; None when the request has no bytes."""
     kernel, dmabuf_id = sock.stack.kernel, request.dmabuf_id
@@ -162,18 +165,21 @@ def _binding(
     binding = binding_of(dmabuf_id)
     if binding is None or not binding.bound:
         raise error(errno.EINVAL, f"dma-buf id {dmabuf_id} is not bound for sending")
-    if sock.connection is None or sock.route is None:  # without a peer the route is the loopback device's
+    if sock.connection is None:  # without a peer the route is the loopback device's
         raise error(errno.ENODEV, "the socket is not connected: no route leaves by the dma-buf's device")
-    if binding.ifindex != sock.route.link.ifindex:
+    route = sock.route or sock.stack.reroute(sock, now)
+    if route is None:
+        raise error(errno.EHOSTUNREACH, "no route leads to the peer any more")
+    if binding.ifindex != route.link.ifindex:
         raise error(errno.ENODEV, f"dma-buf id {dmabuf_id} is bound to another device than the route's")
     return binding
 
 
 def _skb_bytes(sock: DevmemSocket, connection: Connection) -> int:
     """Payload bytes of a full skb (tcp_xmit_size_goal)."""
-    assert sock.device is not None, "a connection has a route"
+    gso_max_bytes = _GSO_LEGACY_MAX if sock.device is None else sock.device.config.gso_max_bytes
     mss = connection.info().snd_mss
-    return max(1, (sock.device.config.gso_max_bytes - 1 - MAX_TCP_HEADER) // mss) * mss
+    return max(1, (gso_max_bytes - 1 - MAX_TCP_HEADER) // mss) * mss
 
 
 def _check_tail(sock: DevmemSocket, request: SendRequest, connection: Connection) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from nodes.tcp.keepalive import Keepalive
 from nodes.tcp.pacing import UNLIMITED
 from nodes.uapi import socket as uapi
+from nodes.wire.ip import HOP_LIMIT
 
 
 @dataclass(slots=True)
@@ -45,6 +46,12 @@ class SocketOptions:
     maxseg: int = 0  # TCP_MAXSEG of the next connection; 0: as the link has it
     tos: int = 0  # IP_TOS and IPV6_TCLASS without the ECN bits
     tclass: int = 0
+    ttl: int = HOP_LIMIT  # IP_TTL and IPV6_UNICAST_HOPS
+    unicast_hops: int = HOP_LIMIT
+    minttl: int = 0  # IP_MINTTL and IPV6_MINHOPCOUNT: packets with less are not for this socket
+    minhopcount: int = 0
+    recverr: bool = False  # IP_RECVERR and IPV6_RECVERR: ICMP errors are errors of the next call
+    recverr6: bool = False
     recvtos: bool = False  # IP_RECVTOS: of datagrams, a stream has no such control message
     mtu_discover: int = uapi.IP_PMTUDISC_WANT  # IP_MTU_DISCOVER and IPV6_MTU_DISCOVER
     mtu_discover6: int = uapi.IP_PMTUDISC_WANT

@@ -134,10 +134,30 @@ def _set_mark(sock: DevmemSocket, given: Setting) -> None:
 
 
 def _set_device(sock: DevmemSocket, given: Setting) -> None:
+    """By name; an empty one frees the socket. ENODEV."""
     name = given.value[: _IFNAME_BYTES - 1].partition(b"\0")[0].decode("ascii", "replace")
     names = [device.name for device in sock.stack.devices.values()]
     if name and name not in names:
         raise error(errno.ENODEV, f"no device is called {name!r}: choose one of {', '.join(names)}")
+    _bind_to(sock, name, given)
+
+
+def _set_ifindex(sock: DevmemSocket, given: Setting) -> None:
+    """0 frees the socket. EINVAL for a negative number, ENODEV."""
+    ifindex, devices = given.number, sock.stack.devices
+    if ifindex < 0:
+        raise error(errno.EINVAL, f"SO_BINDTOIFINDEX {ifindex}: give a device's number, or 0")
+    if ifindex and ifindex not in devices:
+        raise error(errno.ENODEV, f"no device has number {ifindex}: choose {', '.join(map(str, devices))}")
+    _bind_to(sock, devices[ifindex].name if ifindex else "", given)
+
+
+def _bind_to(sock: DevmemSocket, name: str, given: Setting) -> None:
+    """Anyone may bind a socket that is not bound; only the privileged free one or bind it elsewhere. The
+    route is looked up again (sock_bindtoindex_locked)."""
+    if sock.options.bound_device and not given.privileged:
+        raise error(errno.EPERM, f"the socket is bound to {sock.options.bound_device}: that stays so")
+    sock.route = None
     put_field(sock, "bound_device", name)
 
 
@@ -146,6 +166,19 @@ def _get_device(sock: DevmemSocket, look: Look) -> bytes:
     if name and look.length < _IFNAME_BYTES:
         raise error(errno.EINVAL, f"SO_BINDTODEVICE into {look.length} bytes: give {_IFNAME_BYTES}")
     return name.encode() + b"\0" if name else b""
+
+
+def _ifindex(sock: DevmemSocket) -> int:
+    name, devices = sock.options.bound_device, sock.stack.devices
+    return next((ifindex for ifindex, each in devices.items() if each.name == name), 0)
+
+
+def _take_error(sock: DevmemSocket) -> int:
+    """The pending error, else what ICMP said of the path (sk_err_soft); cleared."""
+    number = sock.take_error()
+    if not number:
+        number, sock.soft_error = sock.soft_error, 0
+    return number
 
 
 def _napi_id(sock: DevmemSocket) -> int:
@@ -201,7 +234,7 @@ _TABLE: dict[tuple[int, int], Option] = {
     (_SOL, socket.SO_PROTOCOL): only_get(lambda _: socket.IPPROTO_TCP),
     (_SOL, socket.SO_DOMAIN): only_get(lambda sock: sock.family),
     (_SOL, socket.SO_ACCEPTCONN): only_get(lambda sock: sock.listening),
-    (_SOL, socket.SO_ERROR): only_get(lambda sock: sock.take_error()),
+    (_SOL, socket.SO_ERROR): only_get(_take_error),
     (_SOL, socket.SO_REUSEADDR): flag("reuse_address"),
     (_SOL, socket.SO_REUSEPORT): flag("reuse_port"),
     (_SOL, socket.SO_KEEPALIVE): flag("keepalive"),
@@ -217,6 +250,7 @@ _TABLE: dict[tuple[int, int], Option] = {
     (_SOL, socket.SO_PRIORITY): Option(_set_priority, field_of("priority")),
     (_SOL, socket.SO_MARK): Option(_set_mark, field_of("mark")),
     (_SOL, socket.SO_BINDTODEVICE): Option(_set_device, _get_device),
+    (_SOL, uapi.SO_BINDTOIFINDEX): Option(_set_ifindex, lambda sock, _: INT.pack(_ifindex(sock))),
 }
 _TABLE |= tcp_sockopt.TABLE | ip_sockopt.TABLE
 _TABLE_V6 = _TABLE | ip_sockopt.TABLE_V6
@@ -231,7 +265,8 @@ def set_option(sock: DevmemSocket, level: int, option: int, value: bytes, privil
     for what needs CAP_NET_ADMIN and the caller is not `privileged`."""
     found, given = _table(sock).get((level, option)), Setting(value, privileged)
     if found is None or found.set is None:
-        _ = given.number  # too short a value is noticed first
+        if level != _IP:  # do_ip_setsockopt takes short values
+            _ = given.number  # too short a value is noticed first
         raise error(errno.ENOPROTOOPT, f"socket option {option} at level {level} cannot be set here")
     return found.set(sock, given) or 0
 

@@ -2,9 +2,9 @@
 
 In: parsed errors of ICMP and ICMPv6, also those that this host makes for a next hop that does not answer.
 Out: to the connection: a smaller path MTU, the end of an attempt to connect, or an error that is remembered
-(RFC 5461). Owns nothing. An error is believed only if it quotes a sequence number that is in flight (RFC 5927
-section 4.1). Source: icmp_err_convert (net/ipv4/icmp.c), icmpv6_err_convert (net/ipv6/icmp.c), tcp_v4_err,
-tcp_v6_err.
+(RFC 5461), with IP_RECVERR the error of the next call; a nearer gateway, to the routes. Owns nothing. An
+error is believed only if it quotes a sequence number that is in flight (RFC 5927 section 4.1). Source:
+icmp_err_convert (net/ipv4/icmp.c), icmpv6_err_convert (net/ipv6/icmp.c), tcp_v4_err, tcp_v6_err.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import errno
 import struct
 from collections.abc import Callable
 
-from nodes.inet.mib import IpMib
-from nodes.inet.path_mtu import PathMtus, bounded
+from nodes.inet.inet import Inet
+from nodes.inet.path_mtu import bounded
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.flow import Flow
 from nodes.sock.hashtables import Hashtables
@@ -40,13 +40,11 @@ class TcpErrors:
     def __init__(
         self,
         tables: Hashtables,
-        path_mtus: PathMtus,
-        mib: IpMib,
+        inet: Inet,
         changed: Callable[[DevmemSocket, float], None],
     ) -> None:
         self._tables = tables
-        self._path_mtus = path_mtus
-        self._mib = mib
+        self._routes, self._path_mtus, self._mib = inet.routes, inet.path_mtus, inet.mib
         self._changed = changed
 
     def receive(self, error: IcmpError, v6: bool, now: float) -> None:
@@ -90,15 +88,28 @@ class TcpErrors:
                 return False
             if accepts or not v6:  # over IPv4 other sockets hear of it (tcp_v4_mtu_reduced, tcp_v6_err)
                 self._path_mtus.learn(sock.remote[0], mtu, now)
+        elif not v6 and error.type == icmp.REDIRECT:
+            if not connection.icmp_err.is_in_flight(seq):
+                return False
+            self._redirect(sock, error, now)
         else:
             number = _errno(error, v6)
             if not number:
                 return True
             if not connection.icmp_err.on_unreachable(number, seq):
                 return False
-            sock.soft_error = number
+            if sock.options.recverr6 if v6 else sock.options.recverr:
+                sock.pending_error = sock.pending_error or number
+            else:
+                sock.soft_error = number
         self._changed(sock, now)
         return True
+
+    def _redirect(self, sock: DevmemSocket, error: IcmpError, now: float) -> None:
+        """Only the gateway that the route names may redirect (sysctl accept_redirects 1, shared_media 0)."""
+        route = sock.route
+        if route is not None and route.gateway and route.gateway == error.reporter:
+            self._routes.redirect(route, sock.remote[0], error.gateway, now)
 
 
 def _errno(error: IcmpError, v6: bool) -> int:

@@ -40,20 +40,42 @@ class TcpRcv:
         self._pages = pages
         self._ip_mib, self._mib = mibs
 
-    def receive(self, found: IpHeader, skb: Skb, now: float) -> DevmemSocket | None:
-        """Takes the skb's payload. Returns the socket whose connection received the segment."""
+    def receive(self, found: IpHeader, skb: Skb, ifname: str, now: float) -> DevmemSocket | None:
+        """Takes the skb's payload, which came by the device `ifname`. Returns the socket whose connection
+        received the segment."""
         segment = self._segment(found, skb)
         if segment is None:
             return None
         header = segment.header
         sock = self._established.get((found.dst, header.dst_port, found.src, header.src_port))
+        if sock is not None and sock.options.bound_device not in ("", ifname):
+            sock = None
         if sock is None or sock.connection is None:
-            return self._receive_unmatched(segment, flow_of(found, segment), now)
+            flow = flow_of(found, segment)
+            listener = self._tables.ports.listener(flow, ifname)
+            if listener is not None and self._is_too_far(listener, segment, found):
+                return None
+            return self._receive_unmatched(segment, flow, listener, now)
+        if self._is_too_far(sock, segment, found):
+            return None
         if sock.in_handshake and self._requests.must_wait(sock, segment):
             segment.drop()
             return None
+        acked = sock.connection.bytes_acked
         sock.connection.receive_segment(segment, now)
+        if sock.soft_error and sock.connection.bytes_acked > acked:
+            sock.soft_error = 0  # something worked (tcp_ack)
         return sock
+
+    def _is_too_far(self, sock: DevmemSocket, segment: Segment, found: IpHeader) -> bool:
+        """Whether the packet has a smaller TTL than the socket's IP_MINTTL or IPV6_MINHOPCOUNT; it is then
+        dropped."""
+        options = sock.options
+        if found.ttl >= (options.minhopcount if ip.is_ipv6(found.dst) else options.minttl):
+            return False
+        self._mib.TcpExtTCPMinTTLDrop += 1
+        segment.drop()
+        return True
 
     # --- parsing
 
@@ -94,11 +116,12 @@ class TcpRcv:
 
     # --- segments without a connection
 
-    def _receive_unmatched(self, segment: Segment, flow: Flow, now: float) -> DevmemSocket | None:
+    def _receive_unmatched(
+        self, segment: Segment, flow: Flow, listener: DevmemSocket | None, now: float
+    ) -> DevmemSocket | None:
         """A segment that matches no connection: TIME-WAIT answers it, a listener takes it as a SYN or as the
         ACK of a cookie, or it is refused."""
         header, iss = segment.header, None
-        listener = self._tables.ports.listener(flow.local_address, header.dst_port, flow.remote)
         if flow in self._tables.timewait:
             iss = self._tables.timewait.receive(flow, segment, now, reopen=listener is not None)
             if iss is None:

@@ -17,6 +17,7 @@ from math import inf
 from nodes.inet.inet import Inet, Interface
 from nodes.inet.link import Link
 from nodes.inet.neighbour import Confirmation
+from nodes.inet.route import Route
 from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine.cpu import Cpu
 from nodes.skb import Skb
@@ -70,14 +71,14 @@ class TcpStack:
         )
         chance = random.Random(config.seed)
         ports: BindTable[DevmemSocket] = BindTable(chance)
-        self._xmit = TcpXmit(self.inet.routes)
+        self._xmit = TcpXmit(self.inet)
         self.timewait = TimewaitTable(ports, self.tcp.mib, self._xmit.reply)
         self._tables = Hashtables(ports, self.timewait)
         self._init = ConnectionInit(self.tcp, self.inet.path_mtus, chance.randbytes(32), config.ecn)
         requests = RequestSocks(self._init, self.inet.routes, self.inet.mib, chance.randbytes(32))
         mibs = self.inet.mib, self.tcp.mib
         self._rcv = TcpRcv(self._tables, requests, self._xmit, self.send_pages, mibs)
-        self._errors = TcpErrors(self._tables, self.inet.path_mtus, self.inet.mib, self._connection_changed)
+        self._errors = TcpErrors(self._tables, self.inet, self._connection_changed)
         self._received: dict[DevmemSocket, None] = {}  # sockets that received segments in this batch
 
     # --- what sockets ask for
@@ -96,12 +97,12 @@ class TcpStack:
         self._tables.ports.listen(sock)
 
     def connect(self, sock: DevmemSocket, address: int, port: int, now: float) -> None:
-        """Send a SYN. ENETUNREACH without a route, and for an address of our own: there is no loopback
-        device. EADDRNOTAVAIL when the same connection exists already, perhaps in TIME_WAIT."""
+        """Send a SYN. The errno of the route's lookup (RouteTable.resolve) where it finds none. EADDRNOTAVAIL
+        when the same connection exists already, perhaps in TIME_WAIT."""
         version = V6 if ip.is_ipv6(address) else V4
-        route = self.inet.routes.lookup(address, sock.local[0], sock.options.bound_device)
-        if route is None or version + sock.local[1] not in sock.slots:
+        if version + sock.local[1] not in sock.slots:
             raise error(errno.ENETUNREACH, f"no route to {ip.address_text(address)}")
+        route = self._xmit.route_to(address, sock)
         flow = Flow(route.source.address, sock.local[1], address, port)
         if flow in self._tables.established or flow in self.timewait:
             raise error(errno.EADDRNOTAVAIL, f"there is a connection from port {sock.local[1]} to there")
@@ -112,6 +113,15 @@ class TcpStack:
         sock.connection = Connection.connect(config, sock.local[1], port, iss, now)
         self._tables.established[flow] = sock
         self.touch(sock)
+
+    def reroute(self, sock: DevmemSocket, now: float) -> Route | None:
+        """Look up the route of a connection again; None where there is none."""
+        return self._xmit.reroute(sock, now)
+
+    def path_mtu(self, sock: DevmemSocket, now: float) -> int:
+        """Bytes of the largest packet that the connection's route is known to take."""
+        assert sock.route is not None
+        return self._xmit.path_mtu(sock.route, sock.remote[0], now)
 
     def touch(self, sock: DevmemSocket) -> None:
         """The connection of `sock` may have something to send, and its callers may go on."""
@@ -165,7 +175,7 @@ class TcpStack:
                 for sock in self._tables.established.values()
                 if sock.connection is not None
                 and sock.route is not None
-                and (sock.route.gateway or sock.remote[0]) == next_hop
+                and sock.route.next_hop(sock.remote[0]) == next_hop
             ),
             default=-inf,
         )
@@ -177,7 +187,7 @@ class TcpStack:
         packet = self.inet.input.receive(skb, link, now)
         if packet is None:
             return
-        sock = self._rcv.receive(*packet, now)
+        sock = self._rcv.receive(*packet, link.name, now)
         if sock is None:
             return
         if sock.connection is None or is_over(sock.connection):

@@ -8,8 +8,12 @@ timers of connections. Source: tcp_write_xmit, __tcp_transmit_skb (net/ipv4/tcp_
 
 from __future__ import annotations
 
+import errno
+
 from nodes.inet import ip_output
-from nodes.inet.route import Route, RouteTable
+from nodes.inet.inet import Inet
+from nodes.inet.ip_output import IpFields
+from nodes.inet.route import Route
 from nodes.skb import Frags
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.flow import Flow
@@ -27,10 +31,10 @@ _SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
 class TcpXmit:
     """`changed`: sockets whose callers may go on, in order; the caller takes them away."""
 
-    def __init__(self, routes: RouteTable) -> None:
+    def __init__(self, inet: Inet) -> None:
         self.changed: dict[DevmemSocket, None] = {}
         self.timers: TimerHeap[DevmemSocket] = TimerHeap()
-        self._routes = routes
+        self._routes, self._path_mtus, self._mib = inet.routes, inet.path_mtus, inet.mib
         self._waiting: dict[DevmemSocket, None] = {}
 
     def touch(self, sock: DevmemSocket) -> None:
@@ -46,13 +50,14 @@ class TcpXmit:
         """Let connections send while their devices take frames; whether any has more to send."""
         waiting, self._waiting = self._waiting, {}
         for sock in waiting:
-            connection, route = sock.connection, sock.route
-            if connection is None or route is None:
+            connection = sock.connection
+            if connection is None:
                 continue
-            if route.link.device.tx.stopped and not is_over(connection):
+            route = self._checked_route(sock, now)
+            if route is not None and route.link.device.tx.stopped and not is_over(connection):
                 self._waiting[sock] = None
                 continue
-            count = _xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
+            count = self._xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
             if sock.timestamping.waits:
                 sock.timestamping.on_transmitted(sock.bytes_sent - connection.unsent_bytes, now)
                 self.changed[sock] = None
@@ -86,9 +91,73 @@ class TcpXmit:
 
     def flush(self, sock: DevmemSocket, now: float) -> None:
         """Send the last segments of a connection that has ended, without a turn."""
-        connection, route = sock.connection, sock.route
-        if connection is not None and route is not None:
-            _xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
+        connection = sock.connection
+        if connection is not None:
+            self._xmit_due(sock, connection, self._checked_route(sock, now), _SEGMENTS_PER_TURN, now)
+
+    def _xmit_due(
+        self, sock: DevmemSocket, connection: Connection, route: Route | None, limit: int, now: float
+    ) -> int:
+        """Send what is due, at most `limit` segments of data; returns how many segments were due. A socket
+        counts its packets in their IPv4 identification; a request socket does not, and its SYN-ACK has 0
+        (ip_build_and_send_pkt)."""
+        segments, remote = connection.segments_to_send(now, limit), sock.remote[0]
+        for segment in segments:
+            if route is None:
+                self._lose(segment, remote)
+                continue
+            packets = xmit_segment(segment, route, remote, _ip_fields(sock), now)
+            if not sock.in_handshake:
+                sock.inet_id = sock.inet_id + packets & 0xFFFF
+        return len(segments)
+
+    # --- routes
+
+    def _checked_route(self, sock: DevmemSocket, now: float) -> Route | None:
+        """The route of a connection: while the table does not change, the one that it has (sk_dst_check)."""
+        route = sock.route
+        if route is not None and route.generation == self._routes.generation:
+            return route
+        return self.reroute(sock, now)
+
+    def route_to(self, remote: int, sock: DevmemSocket) -> Route:
+        """The route of a new connection. Raises as RouteTable.resolve does."""
+        try:
+            return self._routes.resolve(remote, sock.local[0], sock.options.bound_device)
+        except OSError as refusal:
+            if refusal.errno == errno.ENETUNREACH:
+                self._count_no_route(remote)
+            raise
+
+    def reroute(self, sock: DevmemSocket, now: float) -> Route | None:
+        """Look the route up again. Without one, what is sent is lost, and the reason is the error of the
+        connection if it times out (inet_sk_rebuild_header)."""
+        remote = sock.remote[0]
+        try:
+            route = sock.route = self._routes.resolve(remote, sock.local[0], sock.options.bound_device)
+        except OSError as refusal:
+            sock.route, sock.soft_error = None, refusal.errno or 0
+            return None
+        assert sock.connection is not None
+        mtu = self.path_mtu(route, remote, now)
+        if sock.options.maxseg:
+            mtu = min(mtu, route.source.header_bytes + tcp.HEADER_BYTES + sock.options.maxseg)
+        sock.connection.icmp_err.on_route_changed(mtu)
+        return route
+
+    def path_mtu(self, route: Route, remote: int, now: float) -> int:
+        """Bytes of the largest packet to `remote` by `route`, as far as it is known."""
+        return self._path_mtus.limit(remote, route.link.device.config.mtu, now)
+
+    def _lose(self, segment: Segment, remote: int) -> None:
+        segment.drop()
+        self._count_no_route(remote)
+
+    def _count_no_route(self, remote: int) -> None:
+        if ip.is_ipv6(remote):
+            self._mib.Ip6OutNoRoutes += 1
+        else:
+            self._mib.IpOutNoRoutes += 1
 
     def forget(self, sock: DevmemSocket, tables: Hashtables) -> None:
         """The connection of `sock` is over."""
@@ -100,7 +169,7 @@ class TcpXmit:
         to the peer."""
         route = self._routes.lookup(flow.remote_address, flow.local_address)
         if route is not None:
-            xmit_segment(segment, route, flow.remote_address, 0, 0, True, now)
+            xmit_segment(segment, route, flow.remote_address, IpFields(), now)
 
     @property
     def paces_next(self) -> bool:
@@ -121,32 +190,24 @@ def _is_stopped(sock: DevmemSocket) -> bool:
     return sock.device is not None and sock.device.tx.stopped
 
 
-def _xmit_due(sock: DevmemSocket, connection: Connection, route: Route, limit: int, now: float) -> int:
-    """Send what is due, at most `limit` segments of data; returns how many segments left. A socket counts its
-    packets in their IPv4 identification; a request socket does not, and its SYN-ACK has 0
-    (ip_build_and_send_pkt)."""
-    segments = connection.segments_to_send(now, limit)
-    tos, remote, df = sock.tos, sock.remote[0], sock.options.dont_fragment
-    ident, counts = (0, 0) if sock.in_handshake else (sock.inet_id, 0xFFFF)
-    for segment in segments:
-        ident = ident + xmit_segment(segment, route, remote, tos, ident, df, now) & counts
-    if counts:
-        sock.inet_id = ident
-    return len(segments)
+def _ip_fields(sock: DevmemSocket) -> IpFields:
+    """What the socket's options say: the DSCP bits, at their place beside the ECN bits."""
+    options = sock.options
+    if ip.is_ipv6(sock.remote[0]):
+        return IpFields(options.tclass, options.unicast_hops)
+    return IpFields(options.tos, options.ttl, 0 if sock.in_handshake else sock.inet_id, options.dont_fragment)
 
 
-def xmit_segment(
-    segment: Segment, route: Route, remote: int, tos: int, ident: int, df: bool, now: float
-) -> int:
-    """`tos`: the DSCP bits, at their place beside the ECN bits. `ident`, `df` and the result as
-    in `ip_output.queue_xmit`."""
+def xmit_segment(segment: Segment, route: Route, remote: int, fields: IpFields, now: float) -> int:
+    """Returns in how many wire packets, as `ip_output.queue_xmit` does."""
     payload = segment.payload
     assert payload is None or isinstance(payload, Frags)
     length = len(payload) if payload is not None else 0
     header = tcp.emit(segment.header)
+    if segment.ecn:
+        fields = IpFields(fields.tos | segment.ecn, *fields[1:])
     # The pseudo header's sum; the NIC adds the rest (checksum offload).
     checksum = pseudo_header_sum(route.source.address, remote, ip.TCP, len(header) + length)
     at = tcp.CHECKSUM_OFFSET
     header = header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
-    tos |= segment.ecn
-    return ip_output.queue_xmit(header, payload, segment.mss, route, remote, tos, ident, df, now)
+    return ip_output.queue_xmit(header, payload, segment.mss, route, remote, fields, now)

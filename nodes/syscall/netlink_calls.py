@@ -3,7 +3,8 @@
 In: a family, an operation, encoded attributes, a descriptor for those that bind a dma-buf. Out: the encoded
 result, or NetlinkError with the attribute that is wrong. Owns nothing: what a process binds ends with the
 channel it was bound through (netdev_nl_sock_priv_destroy).
-Source: genl_family_rcv_msg (net/netlink/genetlink.c), netdev_nl_bind_rx_doit (net/core/netdev-genl.c).
+Source: genl_family_rcv_msg (net/netlink/genetlink.c), rtnetlink_rcv_msg (net/core/rtnetlink.c),
+netdev_nl_bind_rx_doit (net/core/netdev-genl.c).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import msgspec
 from nodes.control import policy
 from nodes.control.netlink_error import NetlinkError
 from nodes.syscall.system_call import Caller
-from nodes.uapi import netlink, syscalls
+from nodes.uapi import netlink, rtnetlink, syscalls
 
+_OPERATIONS = netlink.OPERATIONS | rtnetlink.OPERATIONS
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -52,7 +54,7 @@ class NetlinkCall:
         kernel's order (genl_family_rcv_msg): EOPNOTSUPP, EPERM, then the policy."""
         request = self._request
         family, operation = request.family, request.operation
-        kind = netlink.OPERATIONS.get((family, operation, "dump" if request.dump else "do"))
+        kind = _OPERATIONS.get((family, operation, "dump" if request.dump else "do"))
         if kind is None:
             what = f"{'dump' if request.dump else 'do'} {operation!r}"
             raise NetlinkError(errno.EOPNOTSUPP, f"family {family!r} has no operation {what}")

@@ -10,6 +10,7 @@ import errno
 from dataclasses import astuple
 
 from nodes.host import Host
+from nodes.nic.net_device import NetDevice
 from nodes.sock import inet_diag
 from nodes.syscall.system_call import Caller
 from nodes.uapi import syscalls
@@ -99,6 +100,7 @@ class GetStatsCall:
             tx_wire_packets=sum(q.tx_wire_packets for q in tx),
             tcp_retrans_segs=host.stack.tcp.mib.TcpRetransSegs,
             impaired=_impaired(host),
+            nics=tuple(_nic_stats(device) for device in devices),
         )
 
 
@@ -130,6 +132,19 @@ def _welcome(host: Host) -> syscalls.Welcome:
         at = nic.interface, device.ifindex, device.config.mtu, str(v4.ip), v4.network.prefixlen
         nics.append(syscalls.NicInfo(*at, *((str(v6.ip), v6.network.prefixlen) if v6 else ("", 0))))
     return syscalls.Welcome(host.config.name or nics[0].ifname, host.config.kernel_address, tuple(nics))
+
+
+def _nic_stats(device: NetDevice) -> syscalls.NicStats:
+    rx = [rxq.counters for rxq in device.all_rx_queues]
+    return syscalls.NicStats(
+        ifname=device.name,
+        ifindex=device.ifindex,
+        rx_packets=sum(q.rx_packets for q in rx),
+        rx_bytes=sum(q.rx_bytes for q in rx),
+        tx_packets=device.tx.counters.tx_packets,
+        tx_bytes=device.tx.counters.tx_bytes,
+        moved=device.dma.ledger.snapshot(),
+    )
 
 
 def _impaired(host: Host) -> tuple[syscalls.Impaired, ...]:

@@ -22,6 +22,7 @@ class Sessions:
 
     def __init__(self, host: Host, platform: Platform) -> None:
         answers = families.answers(host.devices, host.ethtool)
+        answers |= families.route_answers(host.stack.inet.routes)
         self.kernel = Kernel(host, platform, UserMemory(), FileTable(platform.open_poll_file), answers)
         self.rearm: dict[Session, None] = {}
         self.waiting: dict[Session, None] = {}

@@ -12,9 +12,10 @@ import errno
 from typing import Generic, TypeVar
 
 from nodes.sock import sockopt
-from nodes.sock.devmem_socket import DevmemSocket, SocketState
+from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.recvmsg import RecvCall, RecvRequest
 from nodes.sock.sendmsg import SendCall, SendRequest
+from nodes.sock.socket_state import SocketState
 from nodes.syscall.sockaddr import address_of, name_of, names_of, port_of
 from nodes.syscall.system_call import Caller
 from nodes.syscall.user_memory import EMPTY

@@ -49,12 +49,23 @@ class IcmpErr:
         sender = self._tcb.sender
         sender.set_mss(max(sender.mss, min(self._mss_of(mtu), sender.mss_clamp)))
 
+    def on_route_changed(self, mtu: int) -> None:
+        """Packets take another route, on which `mtu` bytes pass (tcp_sync_mss)."""
+        sender = self._tcb.sender
+        mss = max(min(self._mss_of(mtu), sender.mss_clamp), min(MIN_MSS, sender.mss))
+        if self._tcb.state in SYNCHRONIZED and mss != sender.mss:
+            sender.set_mss(mss)
+
+    def is_in_flight(self, quoted_seq: int) -> bool:
+        """Whether the quoted segment is one of ours that is not acknowledged: the message is believed."""
+        sender = self._tcb.sender
+        return sender.snd_una <= unwrap(quoted_seq, sender.snd_una) < sender.snd_nxt
+
     def on_unreachable(self, error: int, quoted_seq: int) -> bool:
         """Our segment cannot be delivered: a handshake ends with errno `error`, a connection goes on
         (RFC 5461). Returns whether the error was believed."""
-        tcb, sender = self._tcb, self._tcb.sender
-        seq = unwrap(quoted_seq, sender.snd_una)
-        if not sender.snd_una <= seq < sender.snd_nxt:
+        tcb = self._tcb
+        if not self.is_in_flight(quoted_seq):
             return False
         if tcb.state in HANDSHAKE:
             tcb.end(error)

@@ -51,6 +51,7 @@ class TcpMib:
     TcpExtTCPRcvQDrop: int = 0
     TcpExtTCPOFODrop: int = 0
     TcpExtTCPZeroWindowDrop: int = 0
+    TcpExtTCPMinTTLDrop: int = 0
     TcpExtBeyondWindow: int = 0
     TcpExtTW: int = 0
     TcpExtTCPACKSkippedTimeWait: int = 0

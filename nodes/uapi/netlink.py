@@ -356,6 +356,8 @@ _CHANGES = ("-set", "-act", "-insert", "-delete")
 
 
 def needs_admin(family: str, operation: str) -> bool:
-    """Whether the caller needs CAP_NET_ADMIN: bind-rx and every operation that changes a device do, bind-tx
-    does not (GENL_ADMIN_PERM)."""
+    """Whether the caller needs CAP_NET_ADMIN: bind-rx and every operation that changes a device or a route
+    do, bind-tx does not (GENL_ADMIN_PERM, rtnetlink_rcv_msg)."""
+    if family == "rt-route":
+        return operation != "getroute"
     return operation == "bind-rx" or (family == "ethtool" and operation.endswith(_CHANGES))

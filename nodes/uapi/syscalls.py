@@ -92,9 +92,22 @@ class Impaired(msgspec.Struct, frozen=True):
     overflowed: int
 
 
+class NicStats(msgspec.Struct, frozen=True, array_like=True):
+    """What one NIC has done so far. `moved` is its DMA: its part of the host's ledger, of which
+    nodes.machine.ledger.totals makes the bytes that crossed its PCIe switch."""
+
+    ifname: str
+    ifindex: int
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    moved: tuple[Moved, ...]
+
+
 class Stats(Reply, frozen=True):
-    """What the host has done so far: bytes moved through memory, seconds of CPU time, and counters of its NIC
-    and its TCP."""
+    """What the host has done so far: bytes moved through memory, seconds of CPU time, and counters of its TCP
+    and of its NICs, together and each."""
 
     ledger: tuple[Moved, ...]
     cpu_s: float
@@ -109,6 +122,7 @@ class Stats(Reply, frozen=True):
     tx_wire_packets: int
     tcp_retrans_segs: int
     impaired: tuple[Impaired, ...] = ()
+    nics: tuple[NicStats, ...] = ()
 
 
 class GetSnmp(Request, frozen=True):

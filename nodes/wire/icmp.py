@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from nodes.wire.checksum import internet_checksum
 
 ECHO_REPLY, ECHO_REQUEST = 0, 8
-UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 11, 12
+UNREACHABLE, REDIRECT, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 5, 11, 12
 PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, FRAGMENTATION_NEEDED = 2, 3, 4  # codes of UNREACHABLE
-_ERRORS = frozenset({UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM})
+_ERRORS = frozenset({UNREACHABLE, REDIRECT, TIME_EXCEEDED, PARAMETER_PROBLEM})
 _HEADER_BYTES = 8  # the quoted packet follows
 QUOTE_MAX = 576 - 20 - _HEADER_BYTES  # the IP packet then has at most 576 bytes (RFC 1812 section 4.3.2.3)
 
@@ -21,12 +21,15 @@ _ERROR = struct.Struct("!BBHHH")
 class IcmpError:
     """An error of ICMP or ICMPv6. `mtu`: of "fragmentation needed" and "packet too big"; 0: not given. In an
     ICMPv6 "parameter problem" that is sent, it is the pointer.
-    `quote`: the beginning of the packet that caused the error."""
+    `quote`: the beginning of the packet that caused the error. Of a redirect, `gateway` is the one to take,
+    and `reporter` who says so."""
 
     type: int
     code: int
     mtu: int
     quote: memoryview
+    gateway: int = 0
+    reporter: int = 0
 
 
 def echo_reply(request: memoryview) -> bytes | None:
@@ -40,11 +43,15 @@ def echo_reply(request: memoryview) -> bytes | None:
     return bytes(reply)
 
 
-def parse_error(message: memoryview) -> IcmpError | None:
-    """The error in `message`. None: it is not an error, too short, or its checksum is wrong."""
+def parse_error(message: memoryview, reporter: int = 0) -> IcmpError | None:
+    """The error, or the redirect, in a `message` from `reporter`. None: it is neither, too short, or its
+    checksum is wrong."""
     if len(message) < _HEADER_BYTES or message[0] not in _ERRORS or internet_checksum(message):
         return None
     kind, code, _, _, mtu = _ERROR.unpack_from(message)
+    if kind == REDIRECT:
+        gateway = int.from_bytes(message[4:_HEADER_BYTES], "big")
+        return IcmpError(kind, code, 0, message[_HEADER_BYTES:], gateway, reporter)
     if (kind, code) != (UNREACHABLE, FRAGMENTATION_NEEDED):  # others do not use it (RFC 1191 section 4)
         mtu = 0
     return IcmpError(kind, code, mtu, message[_HEADER_BYTES:])

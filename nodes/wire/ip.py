@@ -60,6 +60,11 @@ def is_ipv6(address: int) -> bool:
     return address > 0xFFFFFFFF
 
 
+def destination(packet: memoryview) -> int:
+    """Of a packet whose header is whole."""
+    return int.from_bytes(packet[24:40] if packet[0] >> 4 == 6 else packet[16:20], "big")
+
+
 def address_int(text: str) -> int:
     """'10.0.0.1' or '2001:db8::1' as an integer; of an IPv4-mapped address, its IPv4 address. Raises
     ValueError for text that is not an address, and for addresses of ::/96 other than ::."""

@@ -83,18 +83,19 @@ def unfragmented(header: bytes, payload: bytes) -> bytes:
 
 
 def emit(
-    src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, ident: int = 0, df: bool = True
-) -> bytes:
+    src: int, dst: int, protocol: int, payload_bytes: int, tos: int = 0, ttl: int = TTL, ident: int = 0,
+    df: bool = True,
+) -> bytes:  # fmt: skip
     """A header without options. With the DF flag the identification may be 0 (RFC 6864)."""
     total = payload_bytes + HEADER_BYTES
     if total > 0xFFFF:
         total = 0
     flags = DONT_FRAGMENT if df else 0
     checksum = ~fold(
-        (0x4500 | tos) + total + ident + flags + (TTL << 8 | protocol)
+        (0x4500 | tos) + total + ident + flags + (ttl << 8 | protocol)
         + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF)
     ) & 0xFFFF
-    return _HEADER.pack(0x45, tos, total, ident, flags, TTL, protocol, checksum, src, dst)
+    return _HEADER.pack(0x45, tos, total, ident, flags, ttl, protocol, checksum, src, dst)
 
 
 def fragments(

@@ -24,6 +24,7 @@ sys.exit(status)
     [
         (["ethtool", "h1", "-g"], 1),
         (["netdev", "h1", "--dump", "dev-get"], 1),
+        (["route", "h1"], 1),
         (["ss"], 1),
         (["exec", "h1", "--", "true"], 1),
         (["down"], 1),

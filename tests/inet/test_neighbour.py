@@ -47,12 +47,15 @@ class OnWire:
         self.progress_at = -inf  # of TCP
         confirmation = Confirmation(lambda _: self.progress_at, random.Random(1))
         addresses = ipv4_address(OUR_IP, 24), ipv6_address(0, 64)
-        self.link = Link(device, Cpu(ledger), addresses, self._lose, confirmation)
+        self.link = Link(device, Cpu(ledger), addresses, self, confirmation)
         self.neighbours = self.link.neighbours
         self._payloads = payloads
 
-    def _lose(self, packet: memoryview, now: float) -> None:
+    def unreachable(self, packet: memoryview, now: float) -> None:
         self.lost.append((bytes(packet), now))
+
+    def answers_for(self, link: Link, target: int, sender: int) -> bool:  # noqa: ARG002  the host has one link
+        return False
 
     @property
     def asked(self) -> list[Arp]:

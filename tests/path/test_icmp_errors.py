@@ -144,7 +144,7 @@ def test_an_error_about_no_connection_of_ours_is_counted(router: Router) -> None
     assert router.hosts.a.stack.inet.mib.IcmpInErrors == 1
 
 
-def test_an_established_connection_goes_on_and_remembers(router: Router) -> None:
+def test_an_established_connection_goes_on_and_remembers_until_an_ack(router: Router) -> None:
     hosts = router.hosts
     client, server = hosts.connect(5000)
     router.swallow()
@@ -153,9 +153,14 @@ def test_an_established_connection_goes_on_and_remembers(router: Router) -> None
     router.complain(icmp.UNREACHABLE, 1)
     assert state_of(client) is State.ESTABLISHED
     router.pass_on()
+    assert client.soft_error == errno.EHOSTUNREACH
     hosts.run_until(lambda: server.recv_queue.length == 10, 10)
+    hosts.rest(0.1)
+    assert client.soft_error == 0
     router.swallow()
     hosts.a.send(client, b"never")
+    hosts.rest(0.01)
+    router.complain(icmp.UNREACHABLE, 1)
     hosts.run_until(lambda: state_of(client) is State.CLOSED, 2000)
     router.pass_on()
     assert errno_of(hosts.a.recv, client, 1) == errno.EHOSTUNREACH  # not ETIMEDOUT

@@ -11,8 +11,9 @@ from socket import SHUT_RD, SHUT_RDWR, SHUT_WR
 
 import pytest
 
-from nodes.sock.devmem_socket import SOMAXCONN, DevmemSocket, SocketState
+from nodes.sock.devmem_socket import SOMAXCONN, DevmemSocket
 from nodes.sock.sendmsg import SendRequest, sendmsg
+from nodes.sock.socket_state import SocketState
 from nodes.sock.tcp_poll import poll_events
 from nodes.tcp.state import State
 from nodes.uapi.socket import MSG_OOB

@@ -6,7 +6,7 @@ Real from the socket down to the NICs' DMA, as in two_hosts; only wires and cloc
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from socket import AF_INET
 
 from nodes.host import Host, NicWire, Surroundings
@@ -27,16 +27,21 @@ def address(rail: int, host: int, v6: bool = False) -> int:
 class RailHost:
     """Host number 1 or 2; its NIC on rail r has ifindex 10 + r."""
 
-    def __init__(self, number: int, wires: list[CableEnd], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, number: int, wires: list[CableEnd], clock: Callable[[], float], nic: Mapping[str, str],
+        routes: tuple[str, ...],
+    ) -> None:  # fmt: skip
         nics = tuple(
             NicConfig(
                 interface=f"eth{rail}", mac=f"02:00:00:00:{rail:02x}:{number:02x}",
                 address=f"10.0.{rail}.{number}/24", address6=f"2001:db8:{rail}::{number}/64",
+                **{field: value.format(rail=rail) for field, value in nic.items()},
             )
             for rail in RAILS
         )  # fmt: skip
         at = [NicWire(wire, 10 + rail) for wire, rail in zip(wires, RAILS, strict=True)]
-        self.host = Host.build(HostConfig(nics=nics, channel=""), at, Surroundings(seed=number))
+        config = HostConfig(nics=nics, channel="", routes=routes)
+        self.host = Host.build(config, at, Surroundings(seed=number))
         self.stack = self.host.stack
         self.clock = clock
         self.sockets: list[DevmemSocket] = []
@@ -71,13 +76,17 @@ class RailHost:
 
 
 class TwoRails:
-    def __init__(self) -> None:
+    """`nic`: further fields of each NicConfig, in which {rail} stands for the rail; `routes` of both
+    hosts."""
+
+    def __init__(self, nic: Mapping[str, str] | None = None, routes: tuple[str, ...] = ()) -> None:
         self.now = 100.0
         chance, clean = random.Random(1), Impairment()
         self.cables = [(Cable(clean, chance), Cable(clean, chance)) for _ in RAILS]
         to_a = [CableEnd(to_b, to_a, self.clock) for to_a, to_b in self.cables]
         to_b = [CableEnd(to_a, to_b, self.clock) for to_a, to_b in self.cables]
-        self.a, self.b = RailHost(1, to_a, self.clock), RailHost(2, to_b, self.clock)
+        self.a = RailHost(1, to_a, self.clock, nic or {}, routes)
+        self.b = RailHost(2, to_b, self.clock, nic or {}, routes)
 
     def clock(self) -> float:
         return self.now

@@ -328,12 +328,17 @@ ROWS: dict[str, Row] = {
         "holds",
         test=_TRANSMIT + "test_an_unknown_unbound_or_receiving_id_is_einval",
     ),
-    "E4": _absent("no route: EHOSTUNREACH",
-                  "the routes of a host do not change while it runs"),
+    "E4": Row(
+        "no route: EHOSTUNREACH",
+        "holds",
+        "as in the kernel, the old route counts until a packet has found that it is obsolete",
+        "tests/path/test_routes.py::test_device_memory_without_a_route_is_ehostunreach",
+    ),
     "E5": Row(
         "the route leaves by another device than the bound one: ENODEV",
         "holds",
-        test=_TRANSMIT + "test_a_route_by_another_device_is_enodev",
+        test=_TRANSMIT + "test_a_route_by_another_device_is_enodev, tests/path/test_routes.py::"
+        "test_device_memory_of_another_device_than_the_new_routes_is_enodev",
     ),
     "E6": Row(
         "an offset beyond the dma-buf: EFAULT, or the short count",

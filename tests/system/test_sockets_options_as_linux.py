@@ -55,6 +55,10 @@ NUMBER_OPTIONS = [
     (socket.IPPROTO_IP, socket.IP_TOS),
     (socket.IPPROTO_IP, socket.IP_RECVTOS),
     (socket.IPPROTO_IP, uapi.IP_MTU_DISCOVER),
+    (socket.IPPROTO_IP, socket.IP_TTL),
+    (socket.IPPROTO_IP, uapi.IP_MINTTL),
+    (socket.IPPROTO_IP, uapi.IP_RECVERR),
+    (socket.IPPROTO_IP, uapi.IP_MTU),
 ]
 TIMEVALS = [(1, 500_000), (0, 0), (-1, 0), (1, 1_000_000), (1, -1), (1, 0), ((1 << 63) - 1, 999_999)]
 BUFFERS = {(SOL, socket.SO_SNDBUF), (SOL, socket.SO_RCVBUF)}
