@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from analysis import schema2
+from analysis.fidelity import CALIBRATED, CALIBRATED_S
 from analysis.measure import Measure
 from analysis.results_error import ResultsError
 from analysis.run_directory import is_inside
@@ -25,6 +26,9 @@ _CHARACTERS = 4096  # a sentence for a table's footer has fewer
 
 Hosts = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Bandwidth = Annotated[float, msgspec.Meta(gt=0, le=1e18)]
+Bits = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
+Achieved = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
+Delay = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 
 
 class Git(msgspec.Struct, frozen=True):
@@ -40,6 +44,54 @@ class PathNote(msgspec.Struct, frozen=True):
     path: str
     mark: str
     text: str
+
+
+class LinkRecord(msgspec.Struct, frozen=True):
+    """One direction of a link that was asked for a rate or a delay, as it was before the run. Rates in bits a
+    second, 0: none was asked; delays in seconds, one way; None: nothing arrived."""
+
+    sender: str
+    receiver: str
+    asked_bps: Bits
+    achieved_bps: Achieved
+    asked_delay_s: Delay
+    achieved_delay_s: Delay | None
+
+    @property
+    def is_off(self) -> bool:
+        """Further than the tolerance."""
+        if self.achieved_delay_s is None:
+            return True
+        if self.asked_bps and abs(self.achieved_bps / self.asked_bps - 1) > CALIBRATED:
+            return True
+        allowed_s = max(CALIBRATED_S, CALIBRATED * self.asked_delay_s)
+        return abs(self.achieved_delay_s - self.asked_delay_s) > allowed_s
+
+
+class InterfaceRecord(msgspec.Struct, frozen=True):
+    """How the kernel handled the packets of a host's NIC, on all paths alike."""
+
+    node: str
+    interface: str
+    rps_cpus: tuple[str, ...]
+    threaded: bool | None
+    offloads: tuple[str, ...]
+
+
+class RowVerdict(msgspec.Struct, frozen=True):
+    """The verdict that the run printed with a row."""
+
+    path: str
+    size_bytes: int
+    verdict: str
+    reason: str
+
+
+class Fidelity(msgspec.Struct, frozen=True):
+    """The rows' verdicts, and the run's, as the run printed them: analysis comes to its own."""
+
+    verdict: str
+    rows: tuple[RowVerdict, ...]
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -69,6 +121,9 @@ class Manifest(msgspec.Struct, frozen=True):
     git: Git | None = None
     git_error: str | None = None
     notes: list[PathNote] = []
+    links: tuple[LinkRecord, ...] = ()
+    interfaces: tuple[InterfaceRecord, ...] = ()
+    fidelity: Fidelity | None = None
     files: dict[str, str] = {}
 
 
@@ -91,9 +146,7 @@ def read_manifest(data: bytes, path: Path) -> tuple[Manifest, Config]:
     try:
         current = schema2.upgraded(document) if version == 2 else document
         # The command line alone stays as it was, to be repeated; only the report has it.
-        current = {
-            name: each if name == "argv" else _plain(each, 1, path) for name, each in current.items()
-        }
+        current = {name: each if name == "argv" else _plain(each, 1, path) for name, each in current.items()}
         manifest, config = msgspec.convert(current, Manifest), msgspec.convert(current, _WithConfig).config
     except (ValueError, ArithmeticError) as error:
         if isinstance(error, ResultsError):

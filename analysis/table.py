@@ -13,11 +13,11 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from analysis.fidelity import FAITHFUL, STEAL_LIMIT, VERDICTS
 from analysis.load import Run
 from analysis.measure import Column, Measure
 from analysis.summary import SummaryRow, paths_of, words_of
 
-STEAL_LIMIT = 0.02
 UNKNOWN = "n/a"
 _PRINT_WIDTH = 400  # wide enough that rich neither wraps nor cuts; the table takes only what it needs
 
@@ -102,6 +102,7 @@ _PRINTED: dict[Column, _Printed] = {
     "retransmits": _Printed("retr\n", lambda row: count(row.tcp_retrans_segs)),
     "wrong": _Printed("#wrong\n", lambda row: count(row.wrong_elements)),
     "dram": _Printed("   DRAM\n  (B/B)", _dram, "left"),
+    "verdict": _Printed("verdict\n", lambda row: row.verdict, "left"),
 }
 
 
@@ -142,6 +143,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         + (f" ({unchecked} of {len(summary)} rows above were not checked)" if unchecked else "")
     )
     lines += _sampled(summary)
+    lines += verdicts(summary)
     if summary:
         lines.append(_average(summary, run.manifest.measure))
     if {"devmem", "bounce"} <= set(paths_of(summary)):
@@ -157,6 +159,20 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     lines += [f"# {said}" for said in run.damage]
     if run.incomplete_iterations:
         lines.append(f"# Incomplete iterations left out: {run.incomplete_iterations}")
+    return lines
+
+
+def verdicts(summary: Sequence[SummaryRow]) -> list[str]:
+    """A line for each verdict that occurs, the worst first, with the first of its rows' reasons."""
+    first: dict[str, SummaryRow] = {}
+    for row in summary:
+        first.setdefault(row.verdict, row)
+    lines = []
+    for word in sorted(first, key=VERDICTS.index, reverse=True):
+        row, others = first[word], sum(row.verdict == word for row in summary) - 1
+        about = f" ({row.path}; {others} more)" if others else f" ({row.path})"
+        meaning = "the network's" if word == FAITHFUL else "not the network's"
+        lines.append(f"# Verdict              : {word}, {meaning}: {row.verdict_reason}{about}")
     return lines
 
 

@@ -27,13 +27,15 @@ _MODULE = "nodes.endpoint"
 
 
 class Endpoints:
-    """One for each of `configs`. `crashed`: why each endpoint that does not run has ended, by host."""
+    """One for each of `configs`. `crashed`: why each endpoint that does not run has ended, by host. `pids`:
+    their processes, likewise."""
 
     def __init__(self, fabric: Fabric, inventory: Inventory, configs: Sequence[HostConfig]) -> None:
         self._fabric = fabric
         self._inventory = inventory
         self._configs = {config.name: config for config in configs}
         self.crashed: dict[str, str] = {}
+        self.pids: dict[str, int] = {}
 
     def start(self, watch: Callable[[], None]) -> None:
         """All of them; returns when they take connections. Raises FabricError, HostError, what `watch`
@@ -63,7 +65,8 @@ class Endpoints:
 
     def _spawn(self, config: HostConfig) -> None:
         argv = [sys.executable, "-m", _MODULE, "--config", encode(config)]
-        self._inventory.add_process(self._fabric.spawn(config.name, argv, f"{config.name}.log"))
+        self.pids[config.name] = self._fabric.spawn(config.name, argv, f"{config.name}.log")
+        self._inventory.add_process(self.pids[config.name])
 
 
 def _with_new_files(config: HostConfig) -> HostConfig:
@@ -111,4 +114,3 @@ def end_of(child: ChildExited, run_dir: Path) -> str:
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f" saying {lines[-1]!r}" if lines else ""
-

@@ -36,7 +36,8 @@ _POLL_S = 1.0
 
 
 class RankActors:
-    """Started together or not at all. Every method raises RankFailure or ExperimentError."""
+    """Started together or not at all. `pids`: of each rank's process, in this process's pid namespace. Every
+    method raises RankFailure or ExperimentError."""
 
     def __init__(
         self, config: ExperimentConfig, places: Sequence[RankPlace], alive: Callable[[], None]
@@ -59,7 +60,7 @@ class RankActors:
             ).remote(place, config)
             for place in places
         ]
-        self._all("pid", within_s=start_s)
+        self.pids: tuple[int, ...] = tuple(self._all("pid", within_s=start_s))
 
     def run(self, trial: Trial) -> list[Sample]:
         """One trial on all ranks; returns their rows."""

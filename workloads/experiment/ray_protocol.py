@@ -34,7 +34,9 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Started(msgspec.Struct, frozen=True):
-    """All ranks are there."""
+    """All ranks are there. `pids`: theirs, in Ray's pid namespace."""
+
+    pids: tuple[int, ...]
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -83,4 +85,3 @@ class Outlet:
 def inlet(descriptor: int) -> Connection:
     """The end that they come out of, by recv: EOFError when the other process has ended."""
     return Connection(descriptor, writable=False)
-

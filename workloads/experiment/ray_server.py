@@ -65,7 +65,7 @@ def _start(request: protocol.Start, messages: protocol.Outlet) -> RankActors:
     alive = protocol.Alive()
     messages.send(alive)
     ranks = RankActors(request.config, request.places, lambda: messages.send(alive))
-    messages.send(protocol.Started())
+    messages.send(protocol.Started(ranks.pids))
     return ranks
 
 
@@ -93,7 +93,7 @@ def _watch_servers(messages: protocol.Outlet) -> None:
 
 
 def _name(process: psutil.Process) -> str:
-    """"" if it has ended."""
+    """ "" if it has ended."""
     try:
         return process.name()
     except psutil.NoSuchProcess:

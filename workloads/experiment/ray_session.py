@@ -84,10 +84,14 @@ class RaySession:
         """The process to kill so that all of Ray's end."""
         return self._process.pid
 
-    def start(self, config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
-        """Start Ray and a rank at each place."""
+    def start(self, config: ExperimentConfig, places: Sequence[RankPlace]) -> tuple[int, ...]:
+        """Start Ray and a rank at each place; returns the pids of the ranks' processes."""
         directory = str(self._place.directory / "ray")  # which Ray opens to all; the one above is closed
-        self._ask(protocol.Start(directory, config, tuple(places)), protocol.Started)
+        started = self._ask(protocol.Start(directory, config, tuple(places)), protocol.Started)
+        outside = pids_outside(self.pid)
+        if not {*started.pids} <= outside.keys():
+            raise ExperimentError("the process of a rank ended at once; start a new run")
+        return tuple(outside[pid] for pid in started.pids)
 
     def run(self, trial: Trial) -> Sequence[Sample]:
         """One trial on all ranks; returns their rows."""
@@ -174,6 +178,19 @@ class RaySession:
                     self._messages.put(messages.recv())
             except (EOFError, OSError, pickle.UnpicklingError):
                 self._messages.put(None)
+
+
+def pids_outside(parent: int) -> dict[int, int]:
+    """Processes of the pid namespace that `parent` starts its children in: their pids there, and here."""
+    namespace = os.readlink(f"/proc/{parent}/ns/pid_for_children")
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if os.readlink(place / "ns/pid") == namespace:
+                status = (place / "status").read_text()
+                (line,) = (line for line in status.splitlines() if line.startswith("NSpid:"))
+                found[int(line.split()[-1])] = int(place.name)
+    return found
 
 
 def _pipe(end: IO[bytes] | None) -> IO[bytes]:
