@@ -47,18 +47,18 @@ def of_trial(used: Sequence[Usage], conditions: Conditions = Conditions()) -> Ve
     """`used`: all rows of one trial, or none."""
     stolen = max((share for share in (_stolen(used), conditions.steal) if share is not None), default=None)
     if stolen is not None and stolen > STEAL_LIMIT:
-        return Verdict(STOLEN, f"{_percent(stolen)} of the CPU time was stolen by other virtual machines")
+        return Verdict(STOLEN, f"{100 * stolen:.1f} % of the CPU time was stolen by other machines")
     if conditions.uncalibrated:
         return Verdict(UNCALIBRATED, conditions.uncalibrated)
     if not used or used[0].timed_s <= 0:
         return Verdict(UNKNOWN, "what it used of CPU and links was not recorded")
     links = [row for row in used if row.kind == "link"]
     if not links:
-        return Verdict(CPU_LIMITED, "no link has a rate, so links are as fast as this machine's CPU")
+        return Verdict(CPU_LIMITED, "no link has a rate, so this machine's CPU is the limit")
     link = max(links, key=link_use)
     if link_use(link) >= LINK_USED:
-        return Verdict(FAITHFUL, f"link {link.name} was used to {_percent(link_use(link))}")
-    return _by_cpu(used, f"link {link.name} was used to {_percent(link_use(link))} only")
+        return Verdict(FAITHFUL, f"{link.name} was used {_percent(link_use(link))}")
+    return _by_cpu(used, f"{link.name} was used {_percent(link_use(link))}")
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -92,15 +92,15 @@ def _by_cpu(used: Sequence[Usage], link_said: str) -> Verdict:
         return Verdict(UNKNOWN, f"{link_said}, and what was used of the CPU was not recorded")
     process, core = max(processes, key=cpu_part), max(cores, key=cpu_part)
     share = _percent(min(1, cpu_part(process)))
-    said = f"{link_said}; {process.name} computed or waited for a CPU {share} of the time"
+    said = f"{link_said}, {process.name} ran or waited for a CPU {share} of the time"
     if cpu_part(process) >= SATURATED:
         return Verdict(CPU_LIMITED, said)
     if cpu_part(core) >= SATURATED:
-        return Verdict(CPU_LIMITED, f"{link_said}; {core.name} was busy all the time")
+        return Verdict(CPU_LIMITED, f"{link_said}, and {core.name} was busy all the time")
     if cpu_part(process) >= CPU_PART:
         return Verdict(MIXED, said)
     if used[0].readings < READINGS_MIN:
-        return Verdict(UNKNOWN, f"{link_said}, and the trial was too short to see who waited for a CPU")
+        return Verdict(UNKNOWN, f"{link_said}, and the trial was too short to see waits for a CPU")
     return Verdict(FAITHFUL, said)
 
 

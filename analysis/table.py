@@ -1,7 +1,7 @@
 """The text table of a run, in the manner of nccl-tests.
 
 In: summary rows, and what the workload measures. Out: the table with legend and footer. Owns the columns and
-the form of numbers. Plain text without colour or wrapping, at most 120 columns wide, so that a pipe and a
+the form of numbers. Plain text without colour or wrapping, at most 124 columns wide, so that a pipe and a
 terminal show the same. Every row has as many words as the table has columns.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from analysis.fidelity import FAITHFUL, STEAL_LIMIT, VERDICTS
+from analysis.fidelity import STEAL_LIMIT, VERDICTS
 from analysis.load import Run
 from analysis.measure import Column, Measure
 from analysis.summary import SummaryRow, paths_of, words_of
@@ -163,16 +163,16 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
 
 
 def verdicts(summary: Sequence[SummaryRow]) -> list[str]:
-    """A line for each verdict that occurs, the worst first, with the first of its rows' reasons."""
+    """A line for each verdict that occurs, the worst first, with its number of rows and the first one's
+    reason."""
     first: dict[str, SummaryRow] = {}
     for row in summary:
         first.setdefault(row.verdict, row)
     lines = []
     for word in sorted(first, key=VERDICTS.index, reverse=True):
-        row, others = first[word], sum(row.verdict == word for row in summary) - 1
-        about = f" ({row.path}; {others} more)" if others else f" ({row.path})"
-        meaning = "the network's" if word == FAITHFUL else "not the network's"
-        lines.append(f"# Verdict              : {word}, {meaning}: {row.verdict_reason}{about}")
+        rows = sum(row.verdict == word for row in summary)
+        counted = f"{rows} row{'' if rows == 1 else 's'}"
+        lines.append(f"# Verdict              : {word} ({counted}): {first[word].verdict_reason}")
     return lines
 
 
