@@ -118,7 +118,7 @@ def test_what_a_token_bucket_lets_pass_at_once_is_no_use_of_the_link() -> None:
 
 
 def test_the_headers_that_a_super_packet_hides_are_counted_at_least() -> None:
-    """45 wire packets of 1514 bytes in a super-packet of 65226: by its interface's bytes a full link has 96 %."""
+    """45 wire packets of 1514 bytes in a super-packet of 65226: a full link has 96 % of its rate in bytes."""
     packets = round(FULL) // (45 * 1514)
     full = row(
         "link", "a", bytes=packets * 65226, packets=packets, rate_bps=RATE_BPS, burst_bytes=0, mtu=1500

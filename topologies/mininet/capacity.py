@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -34,7 +34,7 @@ WOKEN_FACTOR = 131.0
 SHARE = 0.5  # of all cores that the hosts may take: Linux, Ray and waiting need the rest
 HOSTS = (2, 4, 8, 16, 32, 64)
 _BATCH, _ROUNDS, _ROUND_S = 32, 9, 0.15
-_TIMEOUT_S, _SILENCE_S = 60.0, 10.0
+_TIMEOUT_S, _SILENCE_S, _LOOK_S = 60.0, 10.0, 0.05
 _SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING, _SO_RCVBUFFORCE = 263, 15, 23, 33
 _VNET_BYTES = 10
 _ETH_P_ALL = 0x0003
@@ -100,6 +100,7 @@ def bare_loop() -> BareLoop:
         for name in ("v0", "v1"):
             links.up(name)
         tx, rx = (stack.enter_context(closing(_open(name))) for name in ("v0", "v1"))
+        _wait_for_carrier(tx, rx)
         rounds = [_round(tx, rx) for _ in range(_ROUNDS)]
     return BareLoop(*(statistics.median(times) for times in zip(*rounds, strict=True)))
 
@@ -109,9 +110,22 @@ def _open(interface: str) -> socket.socket:
     sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
     sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 4 * _BATCH * PACKET_BYTES)
-    sock.settimeout(_SILENCE_S)  # a super-packet was lost
     sock.bind((interface, _ETH_P_ALL))
     return sock
+
+
+def _wait_for_carrier(tx: socket.socket, rx: socket.socket) -> None:
+    """The kernel drops frames until it has noticed that both ends are up. Raises TimeoutError."""
+    rx.settimeout(_LOOK_S)
+    give_up_at = time.monotonic() + _SILENCE_S
+    while True:
+        with suppress(OSError):  # ENOBUFS, or nothing has come
+            tx.send(_frame())
+            rx.recv(_VNET_BYTES)
+            break
+        if time.monotonic() > give_up_at:
+            raise TimeoutError("no frame passes a veth pair")
+    rx.settimeout(_SILENCE_S)
 
 
 def _round(tx: socket.socket, rx: socket.socket) -> tuple[float, float]:

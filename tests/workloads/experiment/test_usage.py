@@ -72,7 +72,8 @@ def test_only_what_lies_between_readings_around_a_timed_part_counts() -> None:
     other = found["h9:endpoint"]  # no rank told of it
     assert (other.kind, other.busy_s, other.wait_s) == ("process", 3.5, 2.5)
     core = found["cpu0"]
-    assert (core.kind, core.busy_s, core.steal_s) == ("core", 3.5, pytest.approx(0.25))
+    assert (core.kind, core.busy_s) == ("core", 3.5)
+    assert core.steal_s == pytest.approx(0.25)
 
 
 def test_a_ranks_own_clock_leaves_out_filling_and_checking() -> None:
