@@ -1,7 +1,7 @@
 """Reads the kernel's counters while a trial runs, from a process that takes no part in it.
 
 In: the processes and links to watch. Out: readings. Owns a thread while a trial runs, which takes at most a
-hundredth of a core: it sleeps a hundred times as long as a reading took.
+hundredth of a core: it sleeps much longer than a reading took.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from workloads.experiment.proc import Sent, core_times, process_cpu_s, run_queue
 from workloads.experiment.usage import Reading, Watched, WatchedProcess
 
 _PERIOD_MIN_S = 0.02
-_PAUSES = 100  # how many times longer than a reading a pause is
+_PAUSES = 150  # how many times longer than a reading a pause is
 _READINGS = 500  # of a long trial, about: its readings become rarer
 _PROC = Path("/proc")
 
