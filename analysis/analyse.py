@@ -12,20 +12,22 @@ import pandas as pd
 from analysis.load import load
 from analysis.plots import draw
 from analysis.report import REPORT, SUMMARY, write_report
-from analysis.summary import csv_text, summarise, to_frame
+from analysis.summary import SummaryRow, csv_text, run_verdict, summarise, to_frame
 from analysis.table import table_text, wrong_elements
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """The outcome of a run. `wrong_elements` counts every row, so a run is good only if it is 0. `unwritten`:
-    why a file could not be written, a sentence each."""
+    """The outcome of a run. `wrong_elements` counts every row, so a run is good only if it is 0. `verdict`:
+    the worst of all `rows`. `unwritten`: why a file could not be written, a sentence each."""
 
+    rows: tuple[SummaryRow, ...]
     summary: pd.DataFrame
     table_text: str
     report_path: Path
     figure_paths: tuple[Path, ...]
     wrong_elements: int
+    verdict: str
     unwritten: tuple[str, ...]
 
 
@@ -47,11 +49,13 @@ def analyse(run_dir: Path) -> Analysis:
     except OSError as failure:
         unwritten.append(_sentence(failure))
     return Analysis(
+        summary,
         to_frame(summary),
         table_text(run, summary, figures.failed),
         run_dir / REPORT,
         tuple(figure.path for figure in figures.drawn),
         wrong_elements(run),
+        run_verdict(summary).word,
         tuple(unwritten),
     )
 

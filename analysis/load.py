@@ -17,6 +17,8 @@ from analysis.measure import Measure
 from analysis.results_error import ResultsError
 from analysis.run_directory import RunDirectory
 from analysis.samples import ITERATION_KEY, Samples, no_rows, read_samples
+from analysis.usage import LIMIT_BYTES, Usage, read_usage
+from analysis.usage import NAME as USAGE
 
 _GROUPS = 10_000
 _VALUES = 500_000  # of one path and size, of which a bootstrap draws in bounded memory
@@ -30,7 +32,7 @@ class Run:
     empty cell as NaN. `measured` has the rows that times are taken from: no warm-up rows, and no iteration in
     which a rank's row is missing or, where receivers are timed, no byte was received. A run that failed in
     the middle leaves such iterations; `incomplete_iterations` counts them. `damage` says what of samples.csv
-    is not as the run wrote it, a sentence each.
+    and usage.csv is not as the run wrote it, a sentence each. `usage`: none of a run that recorded none.
     """
 
     directory: RunDirectory
@@ -40,6 +42,7 @@ class Run:
     measured: pd.DataFrame
     incomplete_iterations: int
     damage: tuple[str, ...]
+    usage: tuple[Usage, ...] = ()
 
 
 def load(run_dir: Path) -> Run:
@@ -57,7 +60,8 @@ def load(run_dir: Path) -> Run:
     rows = samples.rows
     measured, incomplete = _complete_iterations(rows[rows["warmup"] == 0], manifest.measure)
     _check_amount(measured, manifest.measure, run_dir / "samples.csv")
-    return Run(directory, manifest, config, rows, measured, incomplete, damage)
+    usage, more = _usage(directory, manifest)
+    return Run(directory, manifest, config, rows, measured, incomplete, (*damage, *more), usage)
 
 
 def _samples(directory: RunDirectory, manifest: Manifest) -> tuple[Samples, tuple[str, ...]]:
@@ -69,10 +73,22 @@ def _samples(directory: RunDirectory, manifest: Manifest) -> tuple[Samples, tupl
             raise ResultsError(f"{path} is missing although the run is recorded as complete; restore it")
         return Samples(no_rows(path)), ()
     samples = read_samples(data, path, manifest.measure, complete)
-    recorded = manifest.files.get(path.name)
-    changed = recorded is not None and recorded != hashlib.sha256(data).hexdigest()
-    said = f"{path.name} is not the file that the run wrote: its SHA-256 is not the manifest's"
-    return samples, (*([samples.cut] if samples.cut else []), *([said] if changed else []))
+    return samples, (*([samples.cut] if samples.cut else []), *_changed(path.name, data, manifest))
+
+
+def _usage(directory: RunDirectory, manifest: Manifest) -> tuple[tuple[Usage, ...], tuple[str, ...]]:
+    data = directory.read(USAGE, LIMIT_BYTES)
+    if data is None:  # earlier versions wrote none
+        gone = f"{USAGE} is missing, which the run wrote"
+        return (), ((gone,) if USAGE in manifest.files else ())
+    return tuple(read_usage(data, directory.path / USAGE)), _changed(USAGE, data, manifest)
+
+
+def _changed(name: str, data: bytes, manifest: Manifest) -> tuple[str, ...]:
+    recorded = manifest.files.get(name)
+    if recorded is None or recorded == hashlib.sha256(data).hexdigest():
+        return ()
+    return (f"{name} is not the file that the run wrote: its SHA-256 is not the manifest's",)
 
 
 def _check_amount(measured: pd.DataFrame, measure: Measure, path: Path) -> None:

@@ -5,6 +5,7 @@ written by somebody else: what is shown of it has no control characters, numbers
 holds, `files` are names inside the directory. What breaks this is refused by one sentence.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from analysis import schema2
+from analysis.fidelity import CALIBRATED, CALIBRATED_S
 from analysis.measure import Measure
 from analysis.results_error import ResultsError
 from analysis.run_directory import is_inside
@@ -25,6 +27,11 @@ _CHARACTERS = 4096  # a sentence for a table's footer has fewer
 
 Hosts = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Bandwidth = Annotated[float, msgspec.Meta(gt=0, le=1e18)]
+Bits = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
+Achieved = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Delay = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+LOSS_PROBES = 1000  # packets by which the loss of a link was measured
 
 
 class Git(msgspec.Struct, frozen=True):
@@ -43,19 +50,63 @@ class PathNote(msgspec.Struct, frozen=True):
 
 
 class LinkRecord(msgspec.Struct, frozen=True):
-    """One direction of a link that something was asked of, between two interfaces. Rates in bits a second of
-    whole Ethernet frames, 0 for none; delays in seconds, one way, the least found, None: nothing arrived;
+    """One direction of a link that something was asked of, as it was before the run. Rates in bits a second
+    of whole Ethernet frames, 0 for none; delays in seconds, one way, the least found, None: nothing arrived;
     losses as shares of packets, None: not asked, so not measured."""
 
     sender: str
     receiver: str
-    asked_bps: int
-    achieved_bps: float
-    asked_delay_s: float
-    achieved_delay_s: float | None
-    asked_jitter_s: float
-    asked_loss: float
-    achieved_loss: float | None
+    asked_bps: Bits
+    achieved_bps: Achieved
+    asked_delay_s: Delay
+    achieved_delay_s: Delay | None
+    asked_jitter_s: Delay
+    asked_loss: Share
+    achieved_loss: Share | None
+
+    @property
+    def is_off(self) -> bool:
+        """Further than the tolerance."""
+        if self.achieved_delay_s is None:
+            return True
+        if self.asked_bps and abs(self.achieved_bps / self.asked_bps - 1) > CALIBRATED:
+            return True
+        allowed_s = max(CALIBRATED_S, CALIBRATED * self.asked_delay_s) + self.asked_jitter_s
+        return abs(self.achieved_delay_s - self.asked_delay_s) > allowed_s or self._loses_otherwise
+
+    @property
+    def _loses_otherwise(self) -> bool:
+        """By more than four deviations of a binomial distribution."""
+        if self.achieved_loss is None:
+            return False
+        deviation = math.sqrt(self.asked_loss * (1 - self.asked_loss) / LOSS_PROBES)
+        return abs(self.achieved_loss - self.asked_loss) > 4 * deviation + 1 / LOSS_PROBES
+
+
+class InterfaceRecord(msgspec.Struct, frozen=True):
+    """How the kernel handled the packets of a host's NIC, on all paths alike."""
+
+    node: str
+    interface: str
+    rps_cpus: tuple[str, ...]
+    threaded: bool | None
+    offloads: tuple[str, ...]
+
+
+class RowVerdict(msgspec.Struct, frozen=True):
+    """The verdict that the run printed with a row."""
+
+    path: str
+    size_bytes: int
+    verdict: str
+    reason: str
+
+
+class Fidelity(msgspec.Struct, frozen=True):
+    """The rows' verdicts, and the run's, as the run printed them: analysis comes to its own."""
+
+    verdict: str
+    rows: tuple[RowVerdict, ...]
 
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
@@ -99,8 +150,10 @@ class Manifest(msgspec.Struct, frozen=True):
     git: Git | None = None
     git_error: str | None = None
     notes: list[PathNote] = []
-    links: list[LinkRecord] = []
+    links: tuple[LinkRecord, ...] = ()
     faults: list[FaultStep] = []
+    interfaces: tuple[InterfaceRecord, ...] = ()
+    fidelity: Fidelity | None = None
     files: dict[str, str] = {}
 
 
@@ -123,9 +176,7 @@ def read_manifest(data: bytes, path: Path) -> tuple[Manifest, Config]:
     try:
         current = schema2.upgraded(document) if version == 2 else document
         # The command line alone stays as it was, to be repeated; only the report has it.
-        current = {
-            name: each if name == "argv" else _plain(each, 1, path) for name, each in current.items()
-        }
+        current = {name: each if name == "argv" else _plain(each, 1, path) for name, each in current.items()}
         manifest, config = msgspec.convert(current, Manifest), msgspec.convert(current, _WithConfig).config
     except (ValueError, ArithmeticError) as error:
         if isinstance(error, ResultsError):

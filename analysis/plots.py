@@ -25,6 +25,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis import timeline
+from analysis.fidelity import FAITHFUL
 from analysis.load import Run
 from analysis.measure import Measure
 from analysis.summary import SummaryRow, of_largest_size, paths_of
@@ -106,21 +107,39 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
     at = _at_size(rows[0], measure)
     rate = f"{measure.rate}.png"
     if measure.rate == "goodput":
-        yield rate, lambda axes: _goodput(axes, rows, measure)
+        yield rate, _marked(lambda axes: _goodput(axes, rows, measure), rows)
     elif len({row.size_bytes for row in summary}) > 1:
-        yield rate, lambda axes: _busbw(axes, summary)
+        yield rate, _marked(lambda axes: _busbw(axes, summary), summary)
     else:
-        yield rate, lambda axes: _busbw_of_one_size(axes, rows, at)
+        yield rate, _marked(lambda axes: _busbw_of_one_size(axes, rows, at), rows)
     if any(row.host_dram_bytes_per_payload_byte is not None for row in rows):
         yield "host_dram.png", lambda axes: _host_dram(axes, rows, at)
     if limit and any(_dram_per_busbw_byte(row) for row in rows):
-        yield "ceiling.png", lambda axes: _ceiling(axes, rows, limit)
+        yield "ceiling.png", _marked(lambda axes: _ceiling(axes, rows, limit), rows)
     if any(row.cpu_s_per_GB is not None for row in rows):
         yield "cpu.png", lambda axes: _cpu(axes, rows, at)
     if timeline.has_faults(run):
         colours = {path: colour_of(path, paths_of(summary)) for path in paths_of(summary)}
         labels = {row.path: plain(row.label) for row in summary}
         yield "timeline.png", lambda axes: timeline.paint(axes, run, colours, labels)
+
+
+def _marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
+    """`paint`, with a watermark if a row that it shows is not the network's."""
+    words = list(dict.fromkeys(row.verdict for row in rows if row.verdict != FAITHFUL))
+    if not words:
+        return paint
+
+    def marked(axes: Axes) -> str:
+        caption = paint(axes)
+        axes.text(
+            0.5, 0.5, f"{', '.join(words)}:\nnot the network's", transform=axes.transAxes, ha="center",
+            va="center", fontsize=30, color=GREY, alpha=0.28, rotation=20, fontweight="bold",
+        )  # fmt: skip
+        of = sorted({row.path for row in rows if row.verdict != FAITHFUL})
+        return f"{caption} Not the network's, by verdict: {', '.join(of)} ({', '.join(words)})."
+
+    return marked
 
 
 def colour_of(path: str, paths: Sequence[str]) -> str:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from analysis.fidelity import FAITHFUL, STEAL_LIMIT
 from analysis.host_memory import HEADER_BYTES
 from analysis.load import Run
 from analysis.manifest import Manifest
 from analysis.measure import Measure
 from analysis.plots import Drawn, Figures, size_text
 from analysis.results_error import ResultsError
-from analysis.summary import SummaryRow, of_largest_size
+from analysis.summary import SummaryRow, of_largest_size, run_verdict
 from analysis.table import (
-    STEAL_LIMIT,
     UNKNOWN,
     goodput_interval,
     interval,
@@ -76,11 +76,14 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         header_bytes=HEADER_BYTES,
         limits=_limits(run, summary),
         steal_limit=STEAL_LIMIT,
+        faithful=FAITHFUL,
+        verdict=run_verdict(summary),
         notes=_notes(run, figures),
         configuration=list(_flat(manifest.config)),
         environment=[
             *_flat(manifest.environment),
             *((name, version or "not installed") for name, version in manifest.versions.items()),
+            *_interfaces(manifest),
         ],
         files=list(_files(run, figures.drawn)),
     )
@@ -239,6 +242,13 @@ def _sources(manifest: Manifest) -> str:
     return f"Sources: commit {manifest.git.commit}{changed}."
 
 
+def _interfaces(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for each in manifest.interfaces:
+        threaded = {True: "threaded", False: "not threaded", None: "unknown"}[each.threaded]
+        said = f"RPS {' '.join(each.rps_cpus)}; NAPI {threaded}; {', '.join(each.offloads) or 'no offloads'}"
+        yield f"interface {each.interface}", said
+
+
 def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Names and values as text; a record within is shown as its own fields."""
     for name, value in values.items():
@@ -251,7 +261,7 @@ def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _shown(value: object) -> str:
     if value is None:
         return "none"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(str(part) for part in value)
     return str(value)
 

@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.bandwidth import GB, directions, seconds_per_byte
+from analysis.fidelity import Conditions, Verdict, of_trial, worst
 from analysis.host_memory import HostMemory, added, host_memory, payload_bytes, per, total
 from analysis.load import Run
 from analysis.measure import Measure
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
+from analysis.usage import Usage
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 
@@ -29,6 +31,7 @@ class SummaryRow:
     Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
     bound the 95 % interval of the median. Bytes per payload byte are modelled, seconds are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
+    `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why.
     `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
     always is. A ratio is this row's busbw over the named path's at the same size.
     """
@@ -72,6 +75,8 @@ class SummaryRow:
     steal_fraction_max: float | None
     tcp_retrans_segs: int | None
     rx_alloc_fail: int | None
+    verdict: str
+    verdict_reason: str
     busbw_ratio_to_bounce: float | None = None
     busbw_ratio_to_bounce_ci_low: float | None = None
     busbw_ratio_to_bounce_ci_high: float | None = None
@@ -140,6 +145,11 @@ def words_of(summary: Sequence[SummaryRow]) -> dict[str, str]:
     return {row.path: row.word for row in summary}
 
 
+def run_verdict(summary: Sequence[SummaryRow]) -> Verdict:
+    """The worst of all rows."""
+    return worst(Verdict(row.verdict, row.verdict_reason) for row in summary)
+
+
 def of_largest_size(summary: Sequence[SummaryRow], measure: Measure) -> tuple[SummaryRow, ...]:
     """The rows that paths are compared by: each path's at the largest size that all paths have, or its only
     row where the size is a result."""
@@ -166,6 +176,8 @@ def _groups(run: Run) -> Iterator[tuple[tuple[int, str], pd.DataFrame]]:
 def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryRow:
     first, measure = rows.iloc[0], run.manifest.measure
     spread = estimate(pace)
+    steal = steal_fraction(rows, run.manifest.environment.get("cpu_count"))
+    verdict = _verdict(run, rows, path, steal)
     size = round(float(rows["size_bytes"].median()))
     return SummaryRow(
         workload=str(first["workload"]),
@@ -190,10 +202,25 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         **_memory_columns(host_memory(rows)),
         busiest_host_payload_bytes=_busiest_host(rows),
         **_cpu_columns(rows, path),
-        steal_fraction_max=steal_fraction(rows, run.manifest.environment.get("cpu_count")),
+        steal_fraction_max=steal,
         tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
         rx_alloc_fail=_count(rows, "rx_alloc_fail"),
+        verdict=verdict.word,
+        verdict_reason=verdict.reason,
     )
+
+
+def _verdict(run: Run, rows: pd.DataFrame, path: str, steal: float | None) -> Verdict:
+    """The worst of the row's trials, a repetition each. A trial without usage is unknown."""
+    off = [link for link in run.manifest.links if link.is_off]
+    said = f"{off[0].sender} to {off[0].receiver} was not as asked before the run" if off else ""
+    conditions = Conditions(said, steal)
+    sizes = {int(rows["size_bytes"].iloc[0])} if run.manifest.measure.size_is_key else None
+    trials: dict[int, list[Usage]] = {int(each): [] for each in rows["repetition"].unique()}
+    for used in run.usage:
+        if used.path == path and used.repetition in trials and (sizes is None or used.size_bytes in sizes):
+            trials[used.repetition].append(used)
+    return worst(of_trial(used, conditions) for used in trials.values())
 
 
 def _rate_columns(spread: Estimate, measure: Measure, directions: int) -> Mapping[str, float | None]:

@@ -1,7 +1,7 @@
 """The text table of a run, in the manner of nccl-tests.
 
 In: summary rows, and what the workload measures. Out: the table with legend and footer. Owns the columns and
-the form of numbers. Plain text without colour or wrapping, at most 120 columns wide, so that a pipe and a
+the form of numbers. Plain text without colour or wrapping, at most 124 columns wide, so that a pipe and a
 terminal show the same. Every row has as many words as the table has columns.
 """
 
@@ -13,11 +13,11 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from analysis.fidelity import STEAL_LIMIT, VERDICTS
 from analysis.load import Run
 from analysis.measure import Column, Measure
 from analysis.summary import SummaryRow, paths_of, words_of
 
-STEAL_LIMIT = 0.02
 UNKNOWN = "n/a"
 _PRINT_WIDTH = 400  # wide enough that rich neither wraps nor cuts; the table takes only what it needs
 
@@ -102,6 +102,7 @@ _PRINTED: dict[Column, _Printed] = {
     "retransmits": _Printed("retr\n", lambda row: count(row.tcp_retrans_segs)),
     "wrong": _Printed("#wrong\n", lambda row: count(row.wrong_elements)),
     "dram": _Printed("   DRAM\n  (B/B)", _dram, "left"),
+    "verdict": _Printed("verdict\n", lambda row: row.verdict, "left"),
 }
 
 
@@ -143,6 +144,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         + (f" ({unchecked} of {len(summary)} rows above were not checked)" if unchecked else "")
     )
     lines += _sampled(summary)
+    lines += verdicts(summary)
     if summary:
         lines.append(_average(summary, run.manifest.measure))
     if {"devmem", "bounce"} <= set(paths_of(summary)):
@@ -168,6 +170,20 @@ def _faults(run: Run) -> list[str]:
         when = "not before the end" if step.actual_s is None else f"at {step.actual_s:.3f} s"
         steps.setdefault(step.fault, []).append(f"{step.action} {when}")
     return [f"# Fault {fault}: {', '.join(done)}" for fault, done in steps.items()]
+
+
+def verdicts(summary: Sequence[SummaryRow]) -> list[str]:
+    """A line for each verdict that occurs, the worst first, with its number of rows and the first one's
+    reason."""
+    first: dict[str, SummaryRow] = {}
+    for row in summary:
+        first.setdefault(row.verdict, row)
+    lines = []
+    for word in sorted(first, key=VERDICTS.index, reverse=True):
+        rows = sum(row.verdict == word for row in summary)
+        counted = f"{rows} row{'' if rows == 1 else 's'}"
+        lines.append(f"# Verdict              : {word} ({counted}): {first[word].verdict_reason}")
+    return lines
 
 
 def _sampled(summary: Sequence[SummaryRow]) -> list[str]:

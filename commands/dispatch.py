@@ -1,7 +1,8 @@
 """The command line of run.py: which command the words name, and how it ends.
 
 In: sys.argv. Out: the command's text on stdout, one sentence on stderr if it ended badly, an exit status: 0
-all went well, 1 it did not, 2 the options are wrong, 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP.
+all went well, 1 it did not, 2 the options are wrong, 3 a number that had to be the network's is not
+(--require-faithful), 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP.
 Owns nothing.
 
 A command is a module of this package with three names: `command`, whose signature typer reads,

@@ -31,14 +31,15 @@ _MODULE = "nodes.endpoint"
 
 
 class Endpoints:
-    """One for each of `configs`. `crashed`: why each endpoint that does not run has ended, by host."""
+    """One for each of `configs`. `crashed`: why each endpoint that does not run has ended, by host. `pids`:
+    their processes, likewise."""
 
     def __init__(self, fabric: Fabric, inventory: Inventory, configs: Sequence[HostConfig]) -> None:
         self._fabric = fabric
         self._inventory = inventory
         self._configs = {config.name: config for config in configs}
-        self._pids: dict[str, int] = {}
         self.crashed: dict[str, str] = {}
+        self.pids: dict[str, int] = {}
 
     def start(self, watch: Callable[[], None]) -> None:
         """All of them; returns when they take connections. Raises FabricError, HostError, what `watch`
@@ -71,14 +72,14 @@ class Endpoints:
         if name in self.crashed:
             raise HostError(f"host {name} is down already")
         try:
-            os.kill(self._pids[name], signal.SIGKILL)
+            os.kill(self.pids[name], signal.SIGKILL)
         except ProcessLookupError:
             raise HostError(f"the endpoint of host {name} has ended already") from None
 
     def _spawn(self, config: HostConfig) -> None:
         argv = [sys.executable, "-m", _MODULE, "--config", encode(config)]
-        self._pids[config.name] = pid = self._fabric.spawn(config.name, argv, f"{config.name}.log")
-        self._inventory.add_process(pid)
+        self.pids[config.name] = self._fabric.spawn(config.name, argv, f"{config.name}.log")
+        self._inventory.add_process(self.pids[config.name])
 
 
 def _with_new_files(config: HostConfig) -> HostConfig:

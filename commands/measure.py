@@ -1,7 +1,8 @@
 """A measuring run, from its manifest to its report.
 
 In: a configuration that has been checked, its network. Out: results/<run id>/, the table on stdout, an exit
-status: 1 if a value is wrong. Owns everything that the run starts, for as long as it lasts.
+status: 1 if a value is wrong, 3 if a row is not faithful and had to be. Owns everything that the run starts,
+for as long as it lasts.
 """
 
 from __future__ import annotations
@@ -15,15 +16,25 @@ from pathlib import Path
 import msgspec
 
 from analysis.analyse import Analysis, analyse
+from analysis.fidelity import FAITHFUL
 from analysis.results_error import ResultsError
 from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
+from commands.watched import watched
 from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
 from topologies.topology import Topology
-from workloads.experiment.manifest import FaultRecord, LinkRecord, ManifestFile
+from workloads.experiment.manifest import (
+    FaultRecord,
+    Fidelity,
+    InterfaceRecord,
+    LinkRecord,
+    ManifestFile,
+    RowVerdict,
+)
+from workloads.experiment.observer import Observer
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.ray_session import RayPlace, RaySession
 from workloads.experiment.records import (
@@ -35,6 +46,8 @@ from workloads.experiment.records import (
 )
 from workloads.experiment.trials import run_trials
 from workloads.registry import WORKLOADS
+
+UNFAITHFUL = 3  # the exit status of --require-faithful
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,11 @@ def measure(request: RunRequest, stop: Stop) -> int:
             f"run.py: {analysis.wrong_elements} values are wrong; see wrong_elements in {where}",
             file=sys.stderr,
         )
-    return int(bool(analysis.wrong_elements))
+        return 1
+    if request.config.require_faithful and analysis.verdict != FAITHFUL:
+        print(f"run.py: the run is {analysis.verdict}, not {FAITHFUL}; see the table", file=sys.stderr)
+        return UNFAITHFUL
+    return 0
 
 
 def _shown(path: Path) -> Path:
@@ -96,6 +113,8 @@ def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
+    rows = [RowVerdict(row.path, row.size_bytes, row.verdict, row.verdict_reason) for row in analysis.rows]
+    manifest.add_fidelity(Fidelity(analysis.verdict, tuple(rows)))
     if analysis.unwritten:
         manifest.finish("failed", "; ".join(analysis.unwritten))
     else:
@@ -114,18 +133,23 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         faults.check()
 
     started = start_network(NetworkRequest(request.network, run_dir, config), check, stack)
-    manifest.add_links(msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True))
+    manifest.add_network(
+        msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
+        msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
+    )
     places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
+    places = places[: WORKLOADS[config.workload].ranks(config)]
     started.watch()
     directory = started.inventory.make_directory()
     place = RayPlace(enclosed(directory), directory, run_dir / RAY_LOG)
     ranks = stack.enter_context(RaySession(place, started.watch))
     started.inventory.add_process(ranks.pid)
-    ranks.start(config, places[: WORKLOADS[config.workload].ranks(config)])
+    pids = ranks.start(config, places)
+    observer = Observer(watched(request.network, started, places, pids))
     stack.enter_context(faults)
     faults.begin(started, ranks.signal)
     try:
-        run_trials(config, ranks, run_dir / "samples.csv")
+        run_trials(config, ranks, observer, run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise

@@ -23,6 +23,7 @@ from topologies.host import Host as TopologyHost
 from topologies.link import Quality
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
+from topologies.mininet.offload import InterfaceSettings, settings
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
 
@@ -31,20 +32,26 @@ TOPOLOGY_NAME = "topology.json"
 
 @dataclass(frozen=True, slots=True)
 class StartedHost:
+    """`pid`: of the endpoint that was started first."""
+
     name: str
     channel: str
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class StartedNetwork:
-    """`links`: those that were calibrated. `watch` raises FabricError when a host, an endpoint or the network
-    has died, and whatever the caller's own check raises. In a standing run an endpoint that has died is in
-    `crashed` instead, by the host's name and with the reason, until `respawn` has started it again: HostError
-    when it does not start, FabricError, what `watch` raises. `kill`: see Endpoints; `set_links`: see
-    Fabric."""
+    """`links`: those that were calibrated. `interfaces`: how the kernel handles the packets of hosts' NICs.
+    `node_pids`: a process in the namespaces of each host and switch. `watch` raises FabricError when a host,
+    an endpoint or the network has died, and whatever the caller's own check raises. In a standing run an
+    endpoint that has died is in `crashed` instead, by the host's name and with the reason, until `respawn`
+    has started it again: HostError when it does not start, FabricError, what `watch` raises. `kill`: see
+    Endpoints; `set_links`: see Fabric."""
 
     hosts: tuple[StartedHost, ...]
     links: tuple[LinkCalibration, ...]
+    interfaces: tuple[InterfaceSettings, ...]
+    node_pids: Mapping[str, int]
     inventory: Inventory
     watch: Callable[[], None]
     crashed: Mapping[str, str]
@@ -101,9 +108,16 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
         endpoints.respawn(name, watch)
         request.access.grant(channels)
 
-    hosts = tuple(StartedHost(each.name, each.channel) for each in configs)
+    hosts = tuple(StartedHost(each.name, each.channel, endpoints.pids[each.name]) for each in configs)
+    names = [each.name for each in configs] + [switch.name for switch in request.topology.switches]
+    pids = {name: fabric.shell_pid(name) for name in names}
+    found = tuple(
+        settings(host.name, nic.interface, pids[host.name])
+        for host in request.topology.hosts
+        for nic in host.nics
+    )
     acts = endpoints.kill, fabric.set_links
-    return StartedNetwork(hosts, links, inventory, watch, endpoints.crashed, respawn, *acts)
+    return StartedNetwork(hosts, links, found, pids, inventory, watch, endpoints.crashed, respawn, *acts)
 
 
 def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:

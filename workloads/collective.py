@@ -105,7 +105,7 @@ def _measure(name: str, nranks: int) -> Measure:
     return Measure(
         columns=(
             "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval",
-            "wrong", "dram",
+            "wrong", "dram", "verdict",
         ),
         size_is_key=True,
         timed="mean",

@@ -12,7 +12,7 @@ import msgspec
 
 Column = Literal[
     "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval",
-    "goodput", "both_ways", "goodput_interval", "retransmits", "wrong", "dram",
+    "goodput", "both_ways", "goodput_interval", "retransmits", "wrong", "dram", "verdict",
 ]  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def _measure(nranks: int) -> Measure:
     return Measure(
         columns=(
             "size", "type", "path", "time", "goodput", "both_ways", "goodput_interval", "retransmits",
-            "wrong", "dram",
+            "wrong", "dram", "verdict",
         ),
         size_is_key=False,
         timed="receivers",

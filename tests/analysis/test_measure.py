@@ -52,7 +52,10 @@ def test_a_workload_of_any_name_is_analysed_by_its_measure(workload: str, tmp_pa
 @pytest.mark.parametrize("workload", NAMES)
 def test_a_run_of_schema_2_is_read_as_one_of_schema_3(workload: str, tmp_path: Path) -> None:
     old = load(Made(workload=workload, schema=2).write(tmp_path / "r"))
-    new = load(Made(workload=workload, schema=3).write(tmp_path / "r"))
+    made = Made(workload=workload, schema=3)
+    columns = tuple(name for name in made.measure().columns if name != "verdict")
+    made.manifest = {"measure": msgspec.to_builtins(msgspec.structs.replace(made.measure(), columns=columns))}
+    new = load(made.write(tmp_path / "r"))
     assert old.manifest.measure == new.manifest.measure
     assert summarise(old) == summarise(new)
     assert table_text(old, summarise(old)) == table_text(new, summarise(new))

@@ -36,7 +36,7 @@ class Network:
         self.asked: list[object] = []
         channel = str(directory / "h1.sock")
         fields: dict[str, Any] = dict.fromkeys(StartedNetwork.__dataclass_fields__)
-        fields |= {"hosts": (StartedHost("h1", channel),), "kill": self.kill, "set_links": self.set_links}
+        fields |= {"hosts": (StartedHost("h1", channel, 1),), "kill": self.kill, "set_links": self.set_links}
         self.started, self.wish = StartedNetwork(**fields), respawn_wish(channel)
 
     def set_links(self, down: Collection[str], rates: Mapping[str, int]) -> float:

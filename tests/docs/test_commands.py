@@ -106,7 +106,7 @@ def test_readmes_sample_has_the_tables_columns_and_footer(tmp_path: Path) -> Non
     assert [line.split() for line in shown[1:3]] == [line.split() for line in drawn[1:3]]
     rows = [line.split() for line in shown[3:12]]
     assert [row[5] for row in rows] == ["devmem", "bounce", "kernel"] * 3
-    assert {len(row) for row in rows} == {12}
+    assert {len(row) for row in rows} == {13}
     labels = [line.split(":")[0] for line in drawn if line.startswith("# ")][1:]
     assert [line.split(":")[0] for line in shown[12:-1]] == labels
     assert shown[-1].startswith("# Report: results/")

@@ -87,6 +87,34 @@ class FaultRecord(msgspec.Struct, frozen=True):
     time_s: float | None
 
 
+class InterfaceRecord(msgspec.Struct, frozen=True):
+    """How the kernel handles the packets of a host's NIC, on all paths alike. `rps_cpus`: a mask of CPUs a
+    receive queue, zeros where RPS is off. `threaded` NAPI: None where the kernel does not say. `offloads`:
+    those that are on."""
+
+    node: str
+    interface: str
+    rps_cpus: tuple[str, ...]
+    threaded: bool | None
+    offloads: tuple[str, ...]
+
+
+class RowVerdict(msgspec.Struct, frozen=True):
+    """Whether the row of a path and size is the network's: a `verdict` of one word, and why."""
+
+    path: str
+    size_bytes: int
+    verdict: str
+    reason: str
+
+
+class Fidelity(msgspec.Struct, frozen=True):
+    """The rows' verdicts, and the run's, which is the worst of them."""
+
+    verdict: str
+    rows: tuple[RowVerdict, ...]
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
     `git_error` says why `git` is None; `files` maps a name to its SHA-256."""
@@ -107,6 +135,8 @@ class Manifest(msgspec.Struct, frozen=True):
     notes: tuple[PathNote, ...] = ()
     links: tuple[LinkRecord, ...] = ()
     faults: tuple[FaultRecord, ...] = ()
+    interfaces: tuple[InterfaceRecord, ...] = ()
+    fidelity: Fidelity | None = None
     files: dict[str, str] = {}
 
 
@@ -138,15 +168,19 @@ class ManifestFile:
         self._write()
         self._keep_room()
 
-    def add_links(self, links: tuple[LinkRecord, ...]) -> None:
-        """Record what the links were before the run."""
-        self._contents = msgspec.structs.replace(self._contents, links=links)
+    def add_network(self, links: tuple[LinkRecord, ...], interfaces: tuple[InterfaceRecord, ...]) -> None:
+        """Record what the network is like before the run."""
+        self._contents = msgspec.structs.replace(self._contents, links=links, interfaces=interfaces)
         self._write()
         self._keep_room()
 
     def note_faults(self, faults: tuple[FaultRecord, ...]) -> None:
         """What `finish` is to record of them."""
         self._contents = msgspec.structs.replace(self._contents, faults=faults)
+
+    def add_fidelity(self, fidelity: Fidelity) -> None:
+        """Written when the run is sealed."""
+        self._contents = msgspec.structs.replace(self._contents, fidelity=fidelity)
 
     def finish(self, status: str, error: str | None = None) -> None:
         """Record how the run ended, and the SHA-256 of every file there is: "complete", or "failed" or
@@ -169,15 +203,17 @@ class ManifestFile:
 
     def _write(self) -> None:
         try:
-            self._next.write_bytes(msgspec.json.format(msgspec.json.encode(self._contents)) + b"\n")
+            data = msgspec.json.format(msgspec.json.encode(self._contents)) + b"\n"
+            self._next.write_bytes(data)
         except OSError:
             self._next.unlink(missing_ok=True)
             raise
         os.replace(self._next, self._dir / _NAME)
+        self._length_bytes = len(data)
 
     def _keep_room(self) -> None:
         with open(self._next, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)
+            os.posix_fallocate(file.fileno(), 0, max(_ROOM_BYTES, 2 * self._length_bytes))
 
 
 def _notes(config: ExperimentConfig) -> tuple[PathNote, ...]:

@@ -36,8 +36,8 @@ _POLL_S = 1.0
 
 
 class RankActors:
-    """Started together or not at all. `pids`: of the ranks' processes. Every method raises RankFailure or
-    ExperimentError."""
+    """Started together or not at all. `pids`: of each rank's process, in this process's pid namespace. Every
+    method raises RankFailure or ExperimentError."""
 
     def __init__(
         self, config: ExperimentConfig, places: Sequence[RankPlace], alive: Callable[[], None]

@@ -34,7 +34,7 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Started(msgspec.Struct, frozen=True):
-    """All ranks are there. `pids`: their processes, in Ray's process namespace."""
+    """All ranks are there. `pids`: theirs, in Ray's pid namespace."""
 
     pids: tuple[int, ...]
 
@@ -85,4 +85,3 @@ class Outlet:
 def inlet(descriptor: int) -> Connection:
     """The end that they come out of, by recv: EOFError when the other process has ended."""
     return Connection(descriptor, writable=False)
-

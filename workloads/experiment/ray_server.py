@@ -93,7 +93,7 @@ def _watch_servers(messages: protocol.Outlet) -> None:
 
 
 def _name(process: psutil.Process) -> str:
-    """"" if it has ended."""
+    """ "" if it has ended."""
     try:
         return process.name()
     except psutil.NoSuchProcess:

@@ -71,7 +71,7 @@ class RaySession:
         self._watch = watch
         self._messages: queue.SimpleQueue[protocol.Message | None] = queue.SimpleQueue()
         self._process = self._start_process()
-        self._rank_pids: tuple[int, ...] = ()
+        self._ranks: list[psutil.Process] = []
         self._requests = protocol.Outlet(os.dup(_pipe(self._process.stdin).fileno()))
         _pipe(self._process.stdin).close()
         self._reader = threading.Thread(target=self._read, name="Ray's answers", daemon=True)
@@ -88,18 +88,23 @@ class RaySession:
         """The process to kill so that all of Ray's end."""
         return self._process.pid
 
-    def start(self, config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
-        """Start Ray and a rank at each place."""
+    def start(self, config: ExperimentConfig, places: Sequence[RankPlace]) -> tuple[int, ...]:
+        """Start Ray and a rank at each place; returns the pids of the ranks' processes."""
         directory = str(self._place.directory / "ray")  # which Ray opens to all; the one above is closed
-        self._rank_pids = self._ask(protocol.Start(directory, config, tuple(places)), protocol.Started).pids
+        started = self._ask(protocol.Start(directory, config, tuple(places)), protocol.Started)
+        outside = pids_outside(self.pid)
+        if not {*started.pids} <= outside.keys():
+            raise ExperimentError("the process of a rank ended at once; start a new run")
+        pids = tuple(outside[pid] for pid in started.pids)
+        self._ranks = [psutil.Process(pid) for pid in pids]
+        return pids
 
     def signal(self, rank: int, number: signal.Signals) -> None:
         """Send a signal to a rank's process; raises ExperimentError if it has ended."""
-        for process in psutil.Process(self._process.pid).children(recursive=True):
-            if _pid_inside(process.pid) == self._rank_pids[rank]:
-                os.kill(process.pid, number)
-                return
-        raise ExperimentError(f"the process of rank {rank} has ended already")
+        try:
+            self._ranks[rank].send_signal(number)
+        except psutil.NoSuchProcess:
+            raise ExperimentError(f"the process of rank {rank} has ended already") from None
 
     def run(self, trial: Trial) -> Sequence[Sample]:
         """One trial on all ranks; returns their rows."""
@@ -188,14 +193,17 @@ class RaySession:
                 self._messages.put(None)
 
 
-def _pid_inside(pid: int) -> int | None:
-    """Of a process in a pid namespace below this one: its pid there. pid_namespaces(7)"""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return None  # it has ended
-    (pids,) = (line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
-    return int(pids[1]) if len(pids) > 1 else None
+def pids_outside(parent: int) -> dict[int, int]:
+    """Processes of the pid namespace that `parent` starts its children in: their pids there, and here."""
+    namespace = os.readlink(f"/proc/{parent}/ns/pid_for_children")
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if os.readlink(place / "ns/pid") == namespace:
+                status = (place / "status").read_text()
+                (line,) = (line for line in status.splitlines() if line.startswith("NSpid:"))
+                found[int(line.split()[-1])] = int(place.name)
+    return found
 
 
 def _pipe(end: IO[bytes] | None) -> IO[bytes]:

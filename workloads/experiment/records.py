@@ -31,7 +31,7 @@ class RankFailure(RuntimeError):
 
 
 class SamplesError(ExperimentError):
-    """samples.csv could not be written on; str() is one sentence. It keeps the trials before."""
+    """samples.csv or usage.csv could not be written on; str() is one sentence. The trials before are kept."""
 
 
 class NetworkConfig(HostOptions, frozen=True, kw_only=True):
@@ -121,6 +121,9 @@ class ExperimentConfig(NetworkConfig, frozen=True):
     seed: Annotated[
         int, Option("Of the data, the order of trials, the times of faults.", min=0, max=SEED_MAX)
     ] = 1
+    require_faithful: Annotated[
+        bool, Option("End with status 3 if a row's verdict is not `faithful`: see docs/fidelity.md.")
+    ] = False
 
     def options_as(self, record: type[O]) -> O:
         """`options`, known to be of that workload's record. Raises TypeError if they are another's."""

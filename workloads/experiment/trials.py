@@ -1,7 +1,7 @@
-"""Runs all trials of an experiment and writes samples.csv, a trial at a time.
+"""Runs all trials of an experiment and writes samples.csv and usage.csv, a trial at a time.
 
-In: the configuration, the ranks. Out: rows appended to samples.csv after every trial, progress on stderr.
-Owns the file while it is written: it ends with a whole trial, on a full disk too.
+In: the configuration, the ranks, what to watch. Out: rows appended to both files after every trial, progress
+on stderr. Owns the files while they are written: each ends with a whole trial, on a full disk too.
 """
 
 from __future__ import annotations
@@ -16,46 +16,55 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from workloads.experiment.observer import Observer
 from workloads.experiment.plan import trials
 from workloads.experiment.ray_session import RaySession
 from workloads.experiment.records import ExperimentConfig, Sample, SamplesError
+from workloads.experiment.usage import Usage, usage
 
 
-def run_trials(config: ExperimentConfig, ranks: RaySession, samples_path: Path) -> None:
+def run_trials(config: ExperimentConfig, ranks: RaySession, observer: Observer, run_dir: Path) -> None:
     """Run all trials on ranks that have started. Raises SamplesError and what `ranks` raises."""
     plan = trials(config)
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with SamplesFile(samples_path) as file, Progress(*columns, console=console) as bar:
+    with (
+        RowsFile(run_dir / "samples.csv", Sample) as file,
+        RowsFile(run_dir / "usage.csv", Usage) as used,
+        Progress(*columns, console=console) as bar,
+    ):
         task = bar.add_task(config.workload, total=len(plan))
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
-            file.append(ranks.run(trial))
+            with observer.observing() as readings:
+                samples = ranks.run(trial)
+            file.append(samples)
+            used.append(usage(trial, samples, observer.watched, readings))
             bar.advance(task)
     ranks.close_ranks()
 
 
-class SamplesFile:
-    """samples.csv, made anew; raises SamplesError where a trial cannot be added."""
+class RowsFile:
+    """A file of `kind`'s rows, made anew; raises SamplesError where a trial cannot be added."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: type[msgspec.Struct]) -> None:
         self._path = path
         self._written_bytes = 0
         try:
             self._file = open(path, "wb", buffering=0)  # noqa: SIM115  closed by __exit__
         except OSError as failure:
             raise self._error(failure) from failure
-        self._add([Sample.__struct_fields__])
+        self._add([kind.__struct_fields__])
 
-    def __enter__(self) -> SamplesFile:
+    def __enter__(self) -> RowsFile:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def append(self, samples: Sequence[Sample]) -> None:
+    def append(self, rows: Sequence[msgspec.Struct]) -> None:
         """Add a trial, or nothing of it."""
-        self._add([msgspec.structs.astuple(sample) for sample in samples])
+        self._add([msgspec.structs.astuple(row) for row in rows])
 
     def _add(self, rows: Sequence[Sequence[object]]) -> None:
         text = StringIO()

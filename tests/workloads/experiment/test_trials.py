@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from workloads.experiment.records import Sample, SamplesError
-from workloads.experiment.trials import SamplesFile
+from workloads.experiment.trials import RowsFile
 
 ROW = msgspec.convert(
     {
@@ -23,7 +23,7 @@ ROW = msgspec.convert(
 
 def test_a_trial_is_in_the_file_when_it_is_added(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
-    with SamplesFile(path) as file:
+    with RowsFile(path, Sample) as file:
         file.append([ROW, ROW])
         with open(path, newline="", encoding="utf-8") as read:
             rows = list(csv.DictReader(read))
@@ -34,7 +34,7 @@ def test_a_trial_is_in_the_file_when_it_is_added(tmp_path: Path) -> None:
 def test_a_file_that_cannot_grow_is_named_and_keeps_whole_trials(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with SamplesFile(path) as file:
+    with RowsFile(path, Sample) as file:
         file.append([ROW])
         whole = path.read_bytes()
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, hard))
@@ -51,4 +51,4 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     path.symlink_to("/dev/full")
     with pytest.raises(SamplesError, match=r"samples\.csv cannot be written \(No space left on device\)"):
-        SamplesFile(path)
+        RowsFile(path, Sample)

@@ -1,0 +1,168 @@
+"""How much of this machine and of the links a trial used: of these figures follows whether a number is the
+network's.
+
+In: readings of the kernel's counters, taken while a trial ran; the trial's rows. Out: rows of usage.csv;
+pure. Owns the file's columns and what is counted of a reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from workloads.experiment.proc import CoreTime, Sent
+from workloads.experiment.records import Sample, Trial
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of usage.csv: a process, a core or a link in one trial. Its fields are the columns, in order.
+    None: the column is not about this kind."""
+
+    path: str
+    size_bytes: int
+    repetition: int
+    kind: str
+    name: str
+    timed_s: float
+    iterations: int
+    readings: int
+    observed_s: float
+    busy_s: float | None = None
+    wait_s: float | None = None
+    steal_s: float | None = None
+    bytes: int | None = None
+    packets: int | None = None
+    rate_bps: int | None = None
+    burst_bytes: int | None = None
+    mtu: int | None = None
+
+
+class WatchedProcess(NamedTuple):
+    """`host` and `part`: the process of a rank ("rank"), or a host's endpoint ("endpoint")."""
+
+    host: str
+    part: str
+    pid: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.part}"
+
+
+class WatchedLink(NamedTuple):
+    """One direction of a link that has a rate: the interface that sends, `pid` of a process in its network
+    namespace. What its token bucket lets pass at once is `burst_bytes`."""
+
+    interface: str
+    pid: int
+    rate_bps: int
+    burst_bytes: int
+    mtu: int
+
+
+class Watched(NamedTuple):
+    processes: tuple[WatchedProcess, ...]
+    links: tuple[WatchedLink, ...]
+
+
+class Reading(NamedTuple):
+    """Counters at one moment, Unix time: of cores, by name; of processes (CPU seconds, and seconds in which a
+    thread waited for a CPU) and of links in their order."""
+
+    at_s: float
+    cores: dict[str, CoreTime]
+    processes: tuple[tuple[float, float], ...]
+    links: tuple[Sent, ...]
+
+
+Window = tuple[float, float]
+
+
+def windows(samples: Sequence[Sample]) -> list[Window]:
+    """The timed part of each iteration: from its first rank's start until its last rank's end."""
+    of_iteration: dict[int, list[Sample]] = {}
+    for sample in samples:
+        of_iteration.setdefault(sample.iteration, []).append(sample)
+    return [(min(s.start_s for s in rows), max(s.end_s for s in rows)) for rows in of_iteration.values()]
+
+
+def usage(
+    trial: Trial, samples: Sequence[Sample], watched: Watched, readings: Sequence[Reading]
+) -> list[Usage]:
+    """The rows of a trial. CPU time, waits and stolen time are those of all pairs of readings between which
+    a timed part lies: never less than what the timed parts had. Links' bytes are the whole trial's."""
+    timed = windows(samples)
+    pairs = [pair for pair in pairwise(readings) if any(_meet(*pair, each) for each in timed)]
+    row = {
+        "path": trial.path,
+        "size_bytes": trial.size_bytes,
+        "repetition": trial.repetition,
+        "timed_s": sum(end - start for start, end in timed),
+        "iterations": len(timed),
+        "readings": sum(any(start <= each.at_s <= end for start, end in timed) for each in readings),
+        "observed_s": sum(b.at_s - a.at_s for a, b in pairs),
+    }
+    return [
+        Usage(**row, kind=kind, name=name, **figures)  # type: ignore[arg-type]
+        for kind, name, figures in (
+            *_processes(samples, watched, pairs),
+            *_cores(readings, pairs),
+            *_links(watched, readings),
+        )
+    ]
+
+
+Pairs = Sequence[tuple[Reading, Reading]]
+Figures = Iterator[tuple[str, str, dict[str, float | int]]]
+
+
+def _processes(samples: Sequence[Sample], watched: Watched, pairs: Pairs) -> Figures:
+    for at, process in enumerate(watched.processes):
+        busy = sum(b.processes[at][0] - a.processes[at][0] for a, b in pairs)
+        wait = sum(b.processes[at][1] - a.processes[at][1] for a, b in pairs)
+        own = _own_cpu_s(samples, process)
+        yield "process", process.name, {"busy_s": busy if own is None else own, "wait_s": wait}
+
+
+def _cores(readings: Sequence[Reading], pairs: Pairs) -> Figures:
+    for name in readings[0].cores:
+        changes = [(b.cores[name], a.cores[name]) for a, b in pairs if name in a.cores and name in b.cores]
+        busy = sum(after.busy_s - before.busy_s for after, before in changes)
+        steal = sum(after.steal_s - before.steal_s for after, before in changes)
+        yield (
+            "core",
+            name,
+            {"busy_s": max(0.0, busy), "steal_s": max(0.0, steal)},
+        )  # Linux lets them step back
+
+
+def _links(watched: Watched, readings: Sequence[Reading]) -> Figures:
+    for at, link in enumerate(watched.links):
+        first, last = readings[0].links[at], readings[-1].links[at]
+        yield (
+            "link",
+            link.interface,
+            {
+                "bytes": last.bytes - first.bytes,
+                "packets": last.packets - first.packets,
+                "rate_bps": link.rate_bps,
+                "burst_bytes": link.burst_bytes,
+                "mtu": link.mtu,
+            },
+        )
+
+
+def _own_cpu_s(samples: Sequence[Sample], process: WatchedProcess) -> float | None:
+    """CPU time of the timed parts alone, without what readings see of filling and checking; None if the
+    process is no rank's of this trial."""
+    rows = [sample for sample in samples if sample.host == process.host]
+    if not rows:
+        return None
+    return sum(row.app_cpu_s if process.part == "rank" else row.endpoint_cpu_s for row in rows)
+
+
+def _meet(a: Reading, b: Reading, window: Window) -> bool:
+    return a.at_s < window[1] and b.at_s > window[0]
