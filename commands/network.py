@@ -123,8 +123,15 @@ def host_config(request: NetworkRequest, host: TopologyHost, channels: Path) -> 
                 address=nic.endpoint_address,
                 address6=nic.endpoint_address6,
                 mac=nic.endpoint_mac,
+                gateway=nic.gateway,
+                gateway6=nic.gateway6,
             )
             for nic in host.nics
+        ),
+        routes=tuple(
+            f"{route.prefix},via={route.gateway},dev={nic.interface}"
+            for nic in host.nics
+            for route in nic.routes
         ),
         channel=str(channels / f"{host.name}.sock"),
         name=host.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from commands.network import NetworkRequest, host_config
-from nodes.host_config import HostOptions, NicConfig, decode, encode
+from nodes.host_config import HostOptions, NicConfig, check, decode, encode
 from topologies.host import Host, Nic
 from topologies.shapes.registry import build
 from workloads.experiment.records import NetworkConfig
@@ -56,3 +56,23 @@ def test_every_nic_of_a_host_reaches_its_endpoint() -> None:
     assert second == NicConfig(
         interface="h2-eth1", address="10.1.1.2/16", address6="fd01::2/64", mac="02:01:0a:00:01:02"
     )
+
+
+def test_an_endpoint_has_the_gateways_and_the_routes_of_its_nics() -> None:
+    topology = build("dual_plane", 4)
+    host = topology.host("h1")
+    assert host.nics[1].routes, "the second plane is reached by the second NIC alone"
+    config = host_config(NetworkRequest(topology, Path("/r"), ASKED), host, Path("/tmp/c"))
+    assert [(nic.gateway, nic.gateway6) for nic in config.nics] == [
+        ("10.0.255.254", "fd00::ffff"), ("10.1.255.254", "fd00:1::ffff"),
+    ]  # fmt: skip
+    assert config.routes == (
+        "10.3.0.0/16,via=10.1.255.254,dev=h1-eth1", "fd00:3::/64,via=fd00:1::ffff,dev=h1-eth1",
+    )  # fmt: skip
+    check(config)
+
+
+def test_the_endpoint_of_a_network_without_routers_has_no_route() -> None:
+    config = host_config(request(ASKED), build("star", 2).host("h2"), Path("/tmp/c"))
+    assert config.routes == ()
+    assert [(nic.gateway, nic.gateway6) for nic in config.nics] == [("", "")]

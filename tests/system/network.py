@@ -55,6 +55,8 @@ class Network:
 
     def start(self, name: str, *more: str) -> None:
         nic = self.nic(name)
+        gateways = (("--gateway", nic.gateway), ("--gateway6", nic.gateway6))
+        more = (*(word for option, address in gateways if address for word in (option, address)), *more)
         argv = [
             sys.executable, "-m", "nodes.endpoint", "--interface", nic.interface, "--name", name,
             "--address", nic.endpoint_address, "--mac", nic.endpoint_mac, "--channel", self.channel(name),
