@@ -65,6 +65,19 @@ def test_hop_limits_have_the_kernels_range(hosts: TwoHosts, family: AddressFamil
         assert errno_of(give, sock, *TTL[AF_INET6], 7) == errno.ENOPROTOOPT
 
 
+def test_options_of_ipv4_take_one_byte_and_nothing_for_0(hosts: TwoHosts) -> None:
+    """As this machine's Linux answered; IP_TTL and IP_MINTTL alone want a value."""
+    sock = hosts.a.socket(AF_INET)
+    for option in (uapi.IP_RECVERR, uapi.IP_MTU_DISCOVER, socket.IP_RECVTOS, socket.IP_TTL, uapi.IP_MINTTL):
+        set_option(sock, IP, option, b"\1")
+        assert take(sock, IP, option) == (1,)
+        if option in (socket.IP_TTL, uapi.IP_MINTTL):
+            assert errno_of(set_option, sock, IP, option, b"") == errno.EINVAL
+        else:
+            set_option(sock, IP, option, b"")
+            assert take(sock, IP, option) == (0,)
+
+
 @FAMILIES
 def test_a_packet_with_less_than_the_required_ttl_is_dropped(hosts: TwoHosts, family: AddressFamily) -> None:
     client, server = hosts.connect(5000, family=family)
