@@ -111,11 +111,8 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     hosts = tuple(StartedHost(each.name, each.channel, endpoints.pids[each.name]) for each in configs)
     names = [each.name for each in configs] + [switch.name for switch in request.topology.switches]
     pids = {name: fabric.shell_pid(name) for name in names}
-    found = tuple(
-        settings(host.name, nic.interface, pids[host.name])
-        for host in request.topology.hosts
-        for nic in host.nics
-    )
+    nics = [(host.name, nic.interface) for host in request.topology.hosts for nic in host.nics]
+    found = tuple(settings(*nic, pids[nic[0]]) for nic in nics)
     acts = endpoints.kill, fabric.set_links
     return StartedNetwork(hosts, links, found, pids, inventory, watch, endpoints.crashed, respawn, *acts)
 

@@ -69,9 +69,6 @@ class Stack(Protocol):
     def touch(self, sock: DevmemSocket) -> None:
         """The connection may have something to send, and the callers may go on."""
 
-    def send_ack(self, sock: DevmemSocket) -> None:
-        """The connection has an ACK to send, which changes nothing for the callers."""
-
     def forget(self, sock: DevmemSocket) -> None:
         """There is no connection any more."""
 

@@ -161,14 +161,9 @@ class RecvCall:
             self._consumed(taken, now)
 
     def _consumed(self, count: int, now: float) -> None:
-        connection, stack = self._sock.connection, self._sock.stack
-        if connection is None:
-            return
-        is_ack_due = connection.consumed(count, now)
-        if count:
-            stack.touch(self._sock)
-        elif is_ack_due:
-            stack.send_ack(self._sock)
+        connection = self._sock.connection
+        if connection is not None and (connection.consumed(count, now) or count):
+            self._sock.stack.touch(self._sock)
 
     def _copy(self, left: int) -> int:
         """Ordinary data: one copy to user memory, as much as fits there."""

@@ -127,11 +127,6 @@ class TcpStack:
         """The connection of `sock` may have something to send, and its callers may go on."""
         self._xmit.touch(sock)
 
-    def send_ack(self, sock: DevmemSocket) -> None:
-        """The connection of `sock` has an ACK to send, which changes nothing for its callers: those that wait
-        would else be attempted again, and ask for the ACK again, before it has left."""
-        self._xmit.send(sock)
-
     def forget(self, sock: DevmemSocket) -> None:
         """There is no connection any more. A socket that is still open keeps its unread data, and a port that
         bind asked for by number."""

@@ -39,12 +39,8 @@ class TcpXmit:
 
     def touch(self, sock: DevmemSocket) -> None:
         """The connection of `sock` may have something to send, and its callers may go on."""
-        self.send(sock)
-        self.changed[sock] = None
-
-    def send(self, sock: DevmemSocket) -> None:
-        """The connection of `sock` may have something to send."""
         self._waiting[sock] = None
+        self.changed[sock] = None
 
     def transmit(self, tables: Hashtables, now: float) -> bool:
         """Let connections send while their devices take frames; whether any has more to send."""

@@ -91,7 +91,7 @@ def test_every_verdict_is_given_in_some_case() -> None:
     assert {word for _, word in CASES.values()} | {of_trial([link(0.95), *QUIET], OFF).word} == {*VERDICTS}
 
 
-def test_stolen_time_that_ranks_counted_is_enough_and_goes_before_a_link_that_is_off() -> None:
+def test_stolen_time_that_ranks_counted_goes_before_a_link_that_is_off() -> None:
     both = replace(OFF, steal=0.021)
     assert of_trial([link(0.95), *QUIET], replace(both, steal=0.019)).word == UNCALIBRATED
     assert of_trial([link(0.95), *QUIET], both) == Verdict(
@@ -224,7 +224,8 @@ def test_a_stream_finds_its_trials_by_repetition(tmp_path: Path) -> None:
 
 def test_a_link_that_is_off_marks_every_row(tmp_path: Path) -> None:
     off = {"sender": "a", "receiver": "b", "asked_bps": 100, "achieved_bps": 50.0, "asked_delay_s": 0.0,
-           "achieved_delay_s": 0.0}  # fmt: skip
+           "achieved_delay_s": 0.0,
+           "asked_jitter_s": 0.0, "asked_loss": 0.0, "achieved_loss": None}  # fmt: skip
     run = load(write(tmp_path / "r", Made(manifest={"links": [off]}), link(0.95), *QUIET))
     assert {found.verdict for found in summarise(run)} == {UNCALIBRATED}
 
@@ -287,7 +288,8 @@ def test_a_table_has_as_many_words_and_at_most_124_columns_whatever_the_verdict(
         {"path": "kernel", "mark": "clean wire", "text": "y"},
     ]
     off = {"sender": "h254-eth15", "receiver": "leaf64-eth254", "asked_bps": 100, "achieved_bps": 50.0,
-           "asked_delay_s": 0.0, "achieved_delay_s": 0.0}  # fmt: skip
+           "asked_delay_s": 0.0, "achieved_delay_s": 0.0,
+           "asked_jitter_s": 0.0, "asked_loss": 0.0, "achieved_loss": None}  # fmt: skip
     for number, more in enumerate(({}, {"links": [off]})):
         made = Made(manifest={"notes": notes, **more})
         run = load(write(tmp_path / str(number), made, *CASES[case][0]))

@@ -29,7 +29,7 @@ def test_a_core_carries_a_super_packet_in_its_time() -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 2, 8, 64])
-def test_all_hosts_take_their_share_of_the_cores_and_none_more_than_two_processes_can(cores: int) -> None:
+def test_hosts_share_the_cores_and_none_takes_more_than_two_processes_can(cores: int) -> None:
     for each in carried(LOOP, cores):
         taken = cores_of(each.rate_bps)
         assert taken == pytest.approx(min(SHARE * cores / each.hosts, 2 * SHARE))
