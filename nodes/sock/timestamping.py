@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections import deque
 
 from nodes.sock.errqueue import ErrQueue
 from nodes.uapi import socket as uapi
@@ -32,9 +31,10 @@ class Timestamping:
         self.key = 0  # with OPT_ID stamps are numbered by bytes from this offset on (sk_tskey)
         self.realtime = realtime
         self._errqueue = errqueue
-        self._sends: deque[tuple[int, int]] = deque()  # end, flags: not yet transmitted
-        self._acks: deque[int] = deque()  # end: not yet acknowledged
-        self._received: deque[tuple[int, int, float]] = deque()  # start, end, when
+        # Lists: every socket has them, and an empty deque is large.
+        self._sends: list[tuple[int, int]] = []  # end, flags: not yet transmitted
+        self._acks: list[int] = []  # end: not yet acknowledged
+        self._received: list[tuple[int, int, float]] = []  # start, end, when
 
     def clear(self) -> None:
         """The connection is over."""
@@ -59,7 +59,7 @@ class Timestamping:
     def on_transmitted(self, offset: int, now: float) -> None:
         """All bytes before `offset` have left."""
         while self._sends and self._sends[0][0] <= offset:
-            end, flags = self._sends.popleft()
+            end, flags = self._sends.pop(0)
             if flags & uapi.SOF_TIMESTAMPING_TX_SCHED:
                 self._queue(uapi.SCM_TSTAMP_SCHED, end, now)
             if flags & uapi.SOF_TIMESTAMPING_TX_SOFTWARE:
@@ -68,7 +68,7 @@ class Timestamping:
     def on_acknowledged(self, offset: int, now: float) -> None:
         """The peer has acknowledged all bytes before `offset`."""
         while self._acks and self._acks[0] <= offset:
-            self._queue(uapi.SCM_TSTAMP_ACK, self._acks.popleft(), now)
+            self._queue(uapi.SCM_TSTAMP_ACK, self._acks.pop(0), now)
 
     def _queue(self, kind: int, end: int, now: float) -> None:
         key = end - 1 - self.key & 0xFFFFFFFF if self.flags & uapi.SOF_TIMESTAMPING_OPT_ID else 0
@@ -93,7 +93,7 @@ class Timestamping:
             if end >= offset:
                 break
         while not peek and self._received and self._received[0][1] <= offset:
-            self._received.popleft()
+            self._received.pop(0)
         return found
 
     # --- control messages

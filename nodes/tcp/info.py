@@ -114,7 +114,7 @@ def tcp_info(tcb: Tcb, now: float | None) -> TcpInfo:
         ato_us=round(DELAYED_ACK_S * 1e6),
         snd_mss=mss,
         rcv_mss=receiver.mss,
-        unacked=out or (tcb.handshake is not None),
+        unacked=out or int(tcb.handshake is not None),
         sacked=sacked,
         lost=lost,
         retrans=again,

@@ -70,7 +70,7 @@ def test_a_crashed_host_stays_down_until_it_is_started_again(tmp_path: Path) -> 
                 "`run.py respawn h2 --run crash` starts it again\n"
             )
             listed = command("list").stdout
-            assert "  crash        h1, h2 (down)\n" in listed
+            assert "  crash          h1, h2 (down)\n" in listed
             for words in (["ethtool", "h2", "-g"], ["netdev", "h2", "--dump", "dev-get"], ["ss", "h2"]):
                 down = command(*words)
                 assert (down.returncode, down.stderr) == (1, DOWN)

@@ -41,7 +41,9 @@ def test_the_second_command_draws_the_firsts_results_again(tmp_path: Path) -> No
     expanded = {each for name in named for each in (name.replace("HOST", "h1"), name.replace("HOST", "h2"))}
     assert written == expanded
     built = msgspec.json.decode((results / "topology.json").read_bytes(), type=Topology)
-    assert built == build("pair")
+    asked = build("pair")
+    assert (built.shape, built.links, built.switches) == (asked.shape, asked.links, asked.switches)
+    assert [host.name for host in built.hosts] == [host.name for host in asked.hosts]
 
 
 def without_place(output: str) -> str:

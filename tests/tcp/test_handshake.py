@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -26,6 +26,16 @@ def test_syn_offers_mss_sack_timestamps_and_the_scale_of_the_buffer(ledger: Ledg
     syn = one(client(ledger, replace(CONFIG, receive_buffer_bytes=12 << 20)).segments_to_send(10.0))
     assert (syn.flags, syn.mss, syn.wscale, syn.sack_permitted, syn.window) == (SYN, 1460, 7, True, 65535)
     assert syn.ts_val
+
+
+def test_the_numbers_of_tcp_info_are_numbers_in_every_state(ledger: Ledger) -> None:
+    """A bool of them would not go through the channel."""
+    peer = Scripted(ledger)
+    for connection in (client(ledger), peer.connection, peer.open().connection):
+        found = asdict(connection.info())
+        assert {name: type(value) for name, value in found.items() if type(value) is not int} == {
+            "congestion": str
+        }
 
 
 def test_syn_ack_answers_only_what_was_offered(ledger: Ledger) -> None:
