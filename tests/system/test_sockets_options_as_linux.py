@@ -163,6 +163,7 @@ def stamps_and_inq_beside_the_data(world: World) -> None:
     world.ask(option, server, SOL, uapi.SO_TIMESTAMPING, flags)
     world.ask(option, server, TCP, uapi.TCP_INQ, 1)
     until(lambda: client.send(b"x") == 1 and len(server.recvmsg(1, 100)[1]) == 2)
+    until(lambda: unacknowledged(client) == 0)  # ids count from the first byte that is not
     keyed = uapi.SOF_TIMESTAMPING_OPT_ID | uapi.SOF_TIMESTAMPING_OPT_TSONLY
     sends = uapi.SOF_TIMESTAMPING_TX_SCHED | uapi.SOF_TIMESTAMPING_TX_SOFTWARE | uapi.SOF_TIMESTAMPING_TX_ACK
     world.ask(option, client, SOL, uapi.SO_TIMESTAMPING, sends | keyed | uapi.SOF_TIMESTAMPING_SOFTWARE)
@@ -180,6 +181,11 @@ def stamps_and_inq_beside_the_data(world: World) -> None:
     world.ask(client.getsockopt, SOL, uapi.SO_TIMESTAMPING)
     world.ask(client.getsockopt, SOL, uapi.SO_TIMESTAMPING, 8)
     world.ask(option, world.open(), SOL, uapi.SO_TIMESTAMPING, keyed)
+
+
+def unacknowledged(sock: Sock) -> int:
+    """tcpi_unacked: packets."""
+    return int(struct.unpack_from("=I", sock.getsockopt(TCP, socket.TCP_INFO, 104), 24)[0])
 
 
 def stamps_up_to_the_ack(sock: Sock) -> dict[int, object]:
