@@ -196,7 +196,7 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "Sysctl tcp_wmem of each endpoint: least, first and largest send buffer (without SO_SNDBUF).",
             parse=_tcp_mem, metavar="MIN,FIRST,MAX",
         ),
-    ] = "4096,16384,4194304"  # fmt: skip
+    ] = "4096,16384,16777216"  # fmt: skip
     kernel: Annotated[str, Option("Kernel version whose devmem rules hold.", choices=(*VERSIONS,))] = (
         DEFAULT.name
     )
