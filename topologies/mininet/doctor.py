@@ -56,7 +56,7 @@ PROBED = {
     "AF_PACKET with virtio headers": ("use a kernel with CONFIG_PACKET", True),
     "BIG TCP": ("use Linux 6.3 or later, or stay with super-packets of 65536 bytes", False),
     "tc netem": ("use a kernel with CONFIG_NET_SCH_NETEM; the testbed does without", False),
-    "tc tbf": ("use a kernel with CONFIG_NET_SCH_TBF; only make bench asks for it", False),
+    "tc tbf": ("use a kernel with CONFIG_NET_SCH_TBF, or ask for no rate of a link", False),
     "tc htb": ("use a kernel with CONFIG_NET_SCH_HTB; the testbed does without", False),
     "congestion control": ("use a kernel with CONFIG_TCP_CONG_CUBIC to compare like with like", False),
     "kernel devmem sockets": ("use Linux 6.12 or later to have the kernel as a referee", False),
