@@ -46,13 +46,14 @@ def used(place: Path) -> list[dict[str, str]]:
 def test_a_number_of_a_link_without_a_rate_is_the_cpus_and_ends_with_3(tmp_path: Path) -> None:
     ended, manifest = run(tmp_path, "--size", "64K", "--iters", "1")
     assert ended.returncode == 3, ended
-    assert "run.py: the run is cpu-limited, not faithful; see the table\n" in ended.stderr
+    verdict = manifest["fidelity"]["verdict"]
+    assert verdict in ("cpu-limited", "stolen"), "another machine beside this one may have taken its time"
+    assert f"run.py: the run is {verdict}, not faithful; see the table\n" in ended.stderr
     assert manifest["status"] == "complete"
-    assert manifest["fidelity"]["verdict"] == "cpu-limited"
     (row,) = manifest["fidelity"]["rows"]
-    assert (row["path"], row["size_bytes"], row["verdict"]) == ("kernel", 65536, "cpu-limited")
+    assert (row["path"], row["size_bytes"], row["verdict"]) == ("kernel", 65536, verdict)
     lines = [line for line in ended.stdout.splitlines() if not line.startswith("#")]
-    assert [line.split()[-1] for line in lines[2:]] == ["cpu-limited"]
+    assert [line.split()[-1] for line in lines[2:]] == [verdict]
     for host, nic in zip(("h1", "h2"), manifest["interfaces"], strict=True):
         assert (nic["node"], nic["interface"]) == (host, f"{host}-eth0")
         assert {int(mask.replace(",", ""), 16) for mask in nic["rps_cpus"]} == {0}, "the kernel's default"
