@@ -24,7 +24,8 @@ def seconds_per_byte(rows: pd.DataFrame, measure: Measure) -> dict[int, Floats]:
     """Seconds a byte of every iteration in `rows` (one path, one size), grouped by repetition.
 
     A time per byte serves workloads that move the same bytes in a varying time and those that move varying
-    bytes in the same time: its median gives a time, an algbw and a busbw that agree with each other.
+    bytes in the same time: its median gives a time, an algbw and a busbw that agree with each other. An array
+    of no bytes counts as one of a single byte.
     """
     one_iteration = _receivers if measure.timed == "receivers" else _mean_of_ranks
     found: dict[int, list[float]] = {}
@@ -35,7 +36,7 @@ def seconds_per_byte(rows: pd.DataFrame, measure: Measure) -> dict[int, Floats]:
 
 
 def _mean_of_ranks(ranks: pd.DataFrame) -> float:
-    return float(ranks["time_s"].mean()) / float(ranks["size_bytes"].iloc[0])
+    return float(ranks["time_s"].mean()) / max(1.0, float(ranks["size_bytes"].iloc[0]))
 
 
 def _receivers(ranks: pd.DataFrame) -> float:

@@ -28,7 +28,7 @@ from analysis import timeline
 from analysis.fidelity import FAITHFUL
 from analysis.load import Run
 from analysis.measure import Measure
-from analysis.summary import SummaryRow, of_largest_size, paths_of
+from analysis.summary import SummaryRow, compared, of_largest_size, paths_of
 
 PATH_COLOURS = {"devmem": "#0072B2", "bounce": "#D55E00", "kernel": "#009E73"}
 OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -100,6 +100,7 @@ def draw(run: Run, summary: Sequence[SummaryRow]) -> Figures:
 
 
 def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Paint]]:
+    summary = compared(summary)
     if not summary:
         return
     measure, limit = run.manifest.measure, run.config.host_mem_bw_bytes_per_s

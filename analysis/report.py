@@ -20,7 +20,7 @@ from analysis.manifest import Manifest
 from analysis.measure import Measure
 from analysis.plots import Drawn, Figures, size_text
 from analysis.results_error import ResultsError
-from analysis.summary import SummaryRow, of_largest_size, run_verdict
+from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict
 from analysis.table import (
     UNKNOWN,
     goodput_interval,
@@ -67,6 +67,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         sources=_sources(manifest),
         summary=summary,
         columns=shown_columns(summary, manifest.measure),
+        both_places=len({row.in_place for row in summary}) > 1,
         rate=manifest.measure.rate,
         any_derived=any(row.derived for row in summary),
         interval=interval,
@@ -108,7 +109,7 @@ def command(manifest: Manifest) -> str:
 def headline(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     """The comparison in sentences, every number computed from the data."""
     measure = run.manifest.measure
-    rows = {row.path: row for row in of_largest_size(summary, measure)}
+    rows = {row.path: row for row in of_largest_size(compared(summary), measure)}
     if not rows:
         return ["No iteration was completed, so there is nothing to compare."]
     sentences = []

@@ -16,7 +16,9 @@ from analysis.measure import Measure
 from analysis.results_error import ResultsError
 
 TEXT_COLUMNS = ("path", "workload", "type", "redop", "root", "host")
-IDENTITY_COLUMNS = ("size_bytes", "count_elements", "repetition", "iteration", "warmup", "rank", "nranks")
+IDENTITY_COLUMNS = (
+    "size_bytes", "count_elements", "in_place", "repetition", "iteration", "warmup", "rank", "nranks",
+)  # fmt: skip
 NULLABLE_COLUMNS = (
     "wrong_elements", "checked_bytes", "payload_sent_bytes", "payload_received_bytes",
     "payload_staged_bytes", "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
@@ -35,6 +37,7 @@ _LARGEST = float(1 << 53)  # up to which a float holds every integer
 _RANGES = {
     "time_s": (1e-9, 1e9),
     "warmup": (0.0, 1.0),
+    "in_place": (0.0, 1.0),
     "machine_steal_s": (-_LARGEST, _LARGEST),  # Linux lets /proc/stat's count step back
 }
 
@@ -101,7 +104,7 @@ def _check_rows(samples: pd.DataFrame, path: Path, measure: Measure) -> None:
         raise ResultsError(f"{path} has two rows for {first}; a row is one path, size, iteration and rank")
     divides = measure.size_is_key or measure.timed == "mean"
     for name, bad in (
-        ("size_bytes", (samples["size_bytes"] <= 0) & divides),
+        ("size_bytes", (samples["size_bytes"] <= 0) & (not measure.size_is_key) & divides),
         ("nranks", samples["nranks"] < 1),
     ):
         if bad.any():

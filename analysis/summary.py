@@ -1,4 +1,4 @@
-"""One row a path and size: what tables, figures and report show.
+"""One row a path, size and place: what tables, figures and report show.
 
 In: a loaded `Run`. Out: `SummaryRow`s, and summary.csv. Owns the summary's columns. Times come from complete,
 timed iterations only. Wrong values are counted in warm-up iterations too: wrong data is wrong at any time.
@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from io import StringIO
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,14 +27,14 @@ _NUMBER = re.compile(r"[+-]?[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
-    """One path at one size. Units are in the names; None where something needed was not recorded.
+    """One path at one size, in place or not. Units are in the names; None where something was not recorded.
 
     Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
     bound the 95 % interval of the median. Bytes per payload byte are modelled, seconds are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
     `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why.
     `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
-    always is. A ratio is this row's busbw over the named path's at the same size.
+    always is. A ratio is this row's busbw over the named path's at the same size and place.
     """
 
     workload: str
@@ -42,6 +43,7 @@ class SummaryRow:
     type: str
     redop: str
     root: str
+    in_place: bool
     path: str
     mark: str
     nranks: int
@@ -101,15 +103,17 @@ class SummaryRow:
 
 
 def summarise(run: Run) -> tuple[SummaryRow, ...]:
-    """Rows by size, then by path in the order of the configuration; empty if no iteration is complete."""
+    """Rows by size, then by path in the order of the configuration, then out of place before in place; empty
+    if no iteration is complete."""
     groups = dict(_groups(run))
     paces = {key: seconds_per_byte(rows, run.manifest.measure) for key, rows in groups.items()}
     summary = []
-    for (size, path), rows in groups.items():
-        row = _row(run, rows, path, paces[size, path])
-        # A ratio of bandwidths is the inverse ratio of seconds a byte.
-        row = _against(row, "bounce", paces.get((size, "bounce")), paces[size, path])
-        summary.append(_against(row, "kernel", paces.get((size, "kernel")), paces[size, path]))
+    for key, rows in groups.items():
+        row = _row(run, rows, key.path, paces[key])
+        for other in ("bounce", "kernel"):
+            # A ratio of bandwidths is the inverse ratio of seconds a byte.
+            row = _against(row, other, paces.get(key._replace(path=other)), paces[key])
+        summary.append(row)
     return tuple(summary)
 
 
@@ -133,6 +137,14 @@ def _cell(value: object) -> object:
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
+
+
+def compared(summary: Sequence[SummaryRow]) -> tuple[SummaryRow, ...]:
+    """The rows that sentences and figures are of: one a path and size. Out of place comes first, as in
+    nccl-tests' tables."""
+    if any(not row.in_place for row in summary):
+        return tuple(row for row in summary if not row.in_place)
+    return tuple(summary)
 
 
 def paths_of(summary: Sequence[SummaryRow]) -> tuple[str, ...]:
@@ -163,14 +175,23 @@ def of_largest_size(summary: Sequence[SummaryRow], measure: Measure) -> tuple[Su
     return tuple(row for row in summary if row.size_bytes == largest)
 
 
-def _groups(run: Run) -> Iterator[tuple[tuple[int, str], pd.DataFrame]]:
+class _Key(NamedTuple):
+    size_bytes: int
+    path: str
+    in_place: bool
+
+
+def _groups(run: Run) -> Iterator[tuple[_Key, pd.DataFrame]]:
     rows = run.measured
     paths = dict.fromkeys((*(run.config.paths or ()), *rows["path"].unique()))
     order = {path: place for place, path in enumerate(paths)}
     # Where the size is a result every row has another.
     key = rows["size_bytes"] * run.manifest.measure.size_is_key
-    found = {(int(str(size)), str(path)): group for (size, path), group in rows.groupby([key, rows["path"]])}
-    yield from sorted(found.items(), key=lambda item: (item[0][0], order[item[0][1]]))
+    found = {
+        _Key(int(str(size)), str(path), bool(in_place)): group
+        for (size, path, in_place), group in rows.groupby([key, rows["path"], rows["in_place"]])
+    }
+    yield from sorted(found.items(), key=lambda item: item[0]._replace(path=f"{order[item[0].path]:3}"))
 
 
 def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryRow:
@@ -186,16 +207,17 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         type=str(first["type"]),
         redop=str(first["redop"]),
         root=str(first["root"]),
+        in_place=bool(first["in_place"]),
         path=path,
         mark=", ".join(note.mark for note in run.manifest.notes if note.path == path),
         nranks=int(first["nranks"]),
         repetitions=len(pace),
         iterations=spread.count,
-        time_us=spread.median * size * 1e6,
-        time_min_us=spread.minimum * size * 1e6,
-        time_max_us=spread.maximum * size * 1e6,
-        algbw_GB_per_s=1 / spread.median / GB,
-        busbw_GB_per_s=measure.bandwidth_factor / spread.median / GB,
+        time_us=spread.median * max(size, 1) * 1e6,
+        time_min_us=spread.minimum * max(size, 1) * 1e6,
+        time_max_us=spread.maximum * max(size, 1) * 1e6,
+        algbw_GB_per_s=min(size, 1) / spread.median / GB,
+        busbw_GB_per_s=min(size, 1) * measure.bandwidth_factor / spread.median / GB,
         **_rate_columns(spread, measure, directions(rows, measure)),
         wrong_elements=_wrong(run, rows, path),
         checked_share=_checked_share(rows) if measure.checked == "sample" else None,
@@ -309,6 +331,7 @@ def _wrong(run: Run, rows: pd.DataFrame, path: str) -> int | None:
     everything = run.samples[run.samples["path"] == path]
     if run.manifest.measure.size_is_key:
         everything = everything[everything["size_bytes"] == rows["size_bytes"].iloc[0]]
+    everything = everything[everything["in_place"] == rows["in_place"].iloc[0]]
     checked = everything["wrong_elements"].dropna()
     return None if checked.empty else int(checked.sum())
 

@@ -1,8 +1,9 @@
 """The text table of a run, in the manner of nccl-tests.
 
 In: summary rows, and what the workload measures. Out: the table with legend and footer. Owns the columns and
-the form of numbers. Plain text without colour or wrapping, at most 124 columns wide, so that a pipe and a
-terminal show the same. Every row has as many words as the table has columns.
+the form of numbers. Plain text without colour or wrapping, at most 140 columns wide, so that a pipe and a
+terminal show the same. A collective that was done out of place and in place has both in a line. Every row has
+as many words as the table has columns.
 """
 
 from collections.abc import Callable, Sequence
@@ -106,6 +107,9 @@ _PRINTED: dict[Column, _Printed] = {
 }
 
 
+_OF_A_PLACE: tuple[Column, ...] = ("time", "algbw", "busbw", "wrong")
+
+
 def _head(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     config = run.config
     line = f"# {config.workload} on {config.topology}, {config.hosts} hosts"
@@ -120,15 +124,45 @@ def _head(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
 
 
 def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
-    columns = [_PRINTED[name] for name in shown_columns(summary, measure)]
+    lines = _lines(summary)
+    both = any(len(line) > 1 for line in lines)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(column.header, justify=column.side, no_wrap=True)
-    for row in summary:
-        table.add_row(*(column.text(row) for column in columns))
+    texts: list[list[str]] = [[] for _ in lines]
+    for name, in_place in _columns(shown_columns(summary, measure), both):
+        column = _PRINTED[name]
+        over = ("in-place" if in_place else "out-of-place") if both and name == "time" else ""
+        header = f"{over}\n{column.header}" if both else column.header
+        table.add_column(header, justify=column.side, no_wrap=True)
+        for line, cells in zip(lines, texts, strict=True):
+            row = line.get(in_place) if both and name in _OF_A_PLACE else next(iter(line.values()))
+            cells.append(UNKNOWN if row is None else column.text(row))
+    for cells in texts:
+        table.add_row(*cells)
     page = StringIO()
     Console(file=page, width=_PRINT_WIDTH, color_system=None, force_terminal=False).print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]
+
+
+def _columns(shown: Sequence[Column], both: bool) -> list[tuple[Column, bool]]:
+    """Columns in order. Of two places both have the columns that differ by place, and none its interval."""
+    of_place = [name for name in shown if name in _OF_A_PLACE]
+    if not both:
+        return [(name, False) for name in shown]
+    begin = shown.index(of_place[0])
+    rest = [name for name in shown[begin:] if name not in (*_OF_A_PLACE, "busbw_interval")]
+    return [
+        *((name, False) for name in shown[:begin]),
+        *((name, in_place) for in_place in (False, True) for name in of_place),
+        *((name, False) for name in rest),
+    ]
+
+
+def _lines(summary: Sequence[SummaryRow]) -> list[dict[bool, SummaryRow]]:
+    """The rows of one size and path belong to one line, by whether they are in place."""
+    lines: dict[tuple[int, str], dict[bool, SummaryRow]] = {}
+    for row in summary:
+        lines.setdefault((row.size_bytes, row.path), {})[row.in_place] = row
+    return list(lines.values())
 
 
 def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:

@@ -18,7 +18,7 @@ from workloads.registry import WORKLOADS
 from workloads.workload import WorkloadError
 
 _ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
-_COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for streams), and arrays of values
+_COPIES = 4  # of the largest size that a rank holds beside its data memory: arrays of values
 # What run.py, Ray, the endpoints and the ranks take before they hold any value: 727 MiB were measured with
 # two hosts, 1013 with four.
 _MEMORY_BYTES, _MEMORY_BYTES_PER_HOST = 440 << 20, 143 << 20
@@ -44,11 +44,11 @@ def niov_bytes(asked: int | None, options: HostOptions) -> int:
 def check_workload(config: ExperimentConfig) -> None:
     """Sizes are possible, and there is memory for them. Raises UsageError."""
     try:
-        WORKLOADS[config.workload].check_sizes(config.sizes_bytes)
+        WORKLOADS[config.workload].check(config)
     except WorkloadError as reason:
         raise UsageError(str(reason)) from None
     trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
-    iterations = trials * sum(WORKLOADS[config.workload].iterations(config))
+    iterations = trials * len(WORKLOADS[config.workload].iterations(config))
     if iterations > _ITERATIONS_MAX:
         raise UsageError(
             f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
@@ -59,7 +59,8 @@ def check_workload(config: ExperimentConfig) -> None:
 
 def _check_room(config: ExperimentConfig, allowed: Room) -> None:
     """The machine and this process's cgroup have room for it. Raises UsageError."""
-    per_host = _MEMORY_BYTES_PER_HOST + max(config.sizes_bytes) * _COPIES
+    data_bytes = WORKLOADS[config.workload].data_bytes(config)
+    per_host = _MEMORY_BYTES_PER_HOST + data_bytes + max(config.sizes_bytes) * _COPIES
     needed, free = _MEMORY_BYTES + config.hosts * per_host, psutil.virtual_memory().available
     if needed > free:
         raise UsageError(

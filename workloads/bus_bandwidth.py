@@ -7,8 +7,9 @@ factor makes busbw comparable with a link's speed whatever the number of ranks.
 
 from __future__ import annotations
 
-_OTHERS_SHARE = frozenset({"reduce_scatter", "all_gather", "all_to_all", "gather", "scatter"})
+_OTHERS_SHARE = frozenset({"reduce_scatter", "all_gather", "all_to_all", "all_to_allv", "gather", "scatter"})
 _WHOLE_ARRAY = frozenset({"broadcast", "reduce", "sendrecv"})
+_NOTHING = frozenset({"barrier"})  # carries no array
 
 
 def busbw_factor(collective: str, nranks: int) -> float:
@@ -21,5 +22,7 @@ def busbw_factor(collective: str, nranks: int) -> float:
         return (nranks - 1) / nranks
     if collective in _WHOLE_ARRAY:
         return 1.0
-    known = ", ".join(sorted({"all_reduce"} | _OTHERS_SHARE | _WHOLE_ARRAY))
+    if collective in _NOTHING:
+        return 0.0
+    known = ", ".join(sorted({"all_reduce"} | _OTHERS_SHARE | _WHOLE_ARRAY | _NOTHING))
     raise ValueError(f"workload {collective!r} has no bus-bandwidth factor; known are {known}")

@@ -1,138 +1,283 @@
-"""A collective over a transport: the steps of its schedule, timed, and every value of the result checked.
+"""A collective over a transport: its schedule, timed, and every value of the result checked.
 
-In: a schedule, a seed. Out: what was moved in which time, and how many values are wrong. Owns the order of
-sending, waiting and receiving.
+In: a collective's name and options, a seed. Out: what was moved in which time, and how many values are wrong.
+Owns where in the data memory input, scratch space and output lie. Every host is a rank.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
+from nodes.machine.accelerator import Operator
 from nodes.option import Option
+from nodes.quantity import parse_size
 from workloads import expected
 from workloads.bus_bandwidth import busbw_factor
+from workloads.element_types import ELEMENT_TYPES, REDUCTIONS, ElementType
+from workloads.executor import Executor, Plan
 from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
-from workloads.measure import Measure
+from workloads.measure import Column, Measure
 from workloads.options import WorkloadOptions
-from workloads.schedules import Receive, Schedule, ring_all_reduce
-from workloads.transports.transport import Ticket, Transport
-from workloads.workload import CheckResult, IterationResult, WorkloadType
+from workloads.schedules.algorithms import ALGORITHMS
+from workloads.schedules.contract import CONTRACTS, Result
+from workloads.schedules.schedule import Call
+from workloads.transports.transport import Transport
+from workloads.workload import (
+    CheckResult,
+    Iteration,
+    IterationResult,
+    Words,
+    WorkloadError,
+    WorkloadType,
+)
+
+_ALIGNED_BYTES = 4096  # input, scratch and output begin at pages
+_ALGORITHMS = tuple(dict.fromkeys(name for algorithms in ALGORITHMS.values() for name in algorithms))
+_BOTH = {"both": (False, True), "out": (False,), "in": (True,)}
 
 
 class CollectiveOptions(WorkloadOptions, frozen=True):
-    """How often a collective runs in a trial."""
+    """What a collective is of, by which algorithm, and how often it runs in a trial."""
 
     iterations: Annotated[
         int, Option("Measured iterations a repetition (collectives).", flag="iters", min=1)
     ] = 3
     warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0)] = 1
+    dtype: Annotated[str, Option("Type of the elements (collectives).", choices=tuple(ELEMENT_TYPES))] = (
+        "float32"
+    )
+    redop: Annotated[str, Option("Reduction (collectives).", flag="op", choices=tuple(REDUCTIONS))] = "sum"
+    root: Annotated[int, Option("Rank that is the root (collectives that have one).", min=0)] = 0
+    algorithm: Annotated[
+        str,
+        Option(
+            "How the collective is done.", choices=_ALGORITHMS, default="the collective's first, see `list`"
+        ),
+    ] = ""
+    place: Annotated[
+        Literal["both", "out", "in"],
+        Option(
+            "Out of place, in place, or one after the other.",
+            choices=tuple(_BOTH),
+            default="both, where both are possible",
+        ),
+    ] = "both"
+    chunk_bytes: Annotated[
+        int,
+        Option(
+            "Largest piece that is sent or received at a time (collectives).", flag="chunk", parse=parse_size
+        ),
+    ] = 1 << 20
+    flows: Annotated[int, Option("Connections to each peer (collectives).", min=1, max=64)] = 1
+    no_check: Annotated[bool, Option("Do not compare the results (collectives).")] = False
 
 
 class Collective:
-    """In place, float32, sum; every host is a rank. As workload.Workload."""
+    """One rank's part. As workload.Workload."""
 
-    def __init__(
-        self, schedule: Schedule, machine: Machine, transport: Transport[Any], size_bytes: int
-    ) -> None:
+    def __init__(self, name: str, machine: Machine, transport: Transport[Any], size_bytes: int) -> None:
+        config, options = machine.config, machine.config.options_as(CollectiveOptions)
         self._machine = machine
-        self._transport = transport
-        self._count = size_bytes // expected.ELEMENT_BYTES
-        self._nranks = _ranks(machine.config)
-        self._steps = schedule(machine.place.rank, self._nranks, size_bytes, expected.ELEMENT_BYTES)
-        self.send_to = _each_once(step.send.peer for step in self._steps if step.send)
-        self.receive_from = _each_once(step.receive.peer for step in self._steps if step.receive)
-        self.phase = ""
+        self._contract = CONTRACTS[name]
+        self._element = ELEMENT_TYPES[options.dtype]
+        self._nranks = _ranks(config)
+        self._size = size_bytes
+        self._checks = not options.no_check
+        schedule = ALGORITHMS[name][_algorithm(name, options)]
+        self._calls = {
+            place: _call(config, size_bytes, machine.place.rank, place)
+            for place in _places(name, options)
+        }
+        self._plans = {place: Plan(schedule(call), options.flows) for place, call in self._calls.items()}
+        plans = self._plans.values()
+        self.send_to = tuple(dict.fromkeys(peer for plan in plans for peer in plan.send_to))
+        self.receive_from = tuple(dict.fromkeys(peer for plan in plans for peer in plan.receive_from))
+        self._given = expected.Contributions(self._element, _redop(name, options), self._nranks)
+        operator = Operator(self._element.dtype, REDUCTIONS[options.redop])
+        averages = self._contract.reduces and options.redop == "avg"
+        self._executor = Executor(machine, transport, operator, self._nranks if averages else 0)
 
-    def fill(self, seed: int) -> None:
-        operand = expected.operand(seed, self._machine.place.rank, self._count)
-        self._machine.accelerator.fill(self._machine.data, 0, operand)
+    @property
+    def phase(self) -> str:
+        return self._executor.phase
 
-    def run(self) -> IterationResult:
+    def fill(self, iteration: Iteration) -> None:
+        call = self._calls[iteration.in_place]
+        chunk = self._contract.inputs(call)
+        values = self._given.input(iteration.seed, call.rank, chunk.length // self._element.bytes)
+        self._machine.accelerator.fill(self._machine.data, chunk.offset, values)
+
+    def run(self, iteration: Iteration) -> IterationResult:
         """Timed until the whole result is there. What was sent may be needed for retransmission a little
         longer: that is waited for after the clock has stopped."""
-        runtime, transport = self._machine.runtime, self._transport
-        tickets: list[Ticket | None] = []
+        runtime, plan = self._machine.runtime, self._plans[iteration.in_place]
         cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
-        for number, step in enumerate(self._steps):
-            self.phase = f"{step.phase} step {number + 1} of {len(self._steps)}"
-            send = step.send
-            ticket = transport.send(send.peer, send.chunk.offset, send.chunk.length) if send else None
-            tickets.append(ticket)
-            for earlier in step.overwrites:
-                if overwritten := tickets[earlier]:
-                    transport.wait_reusable(overwritten)
-            if step.receive:
-                self._receive(step.receive)
+        self._executor.run(plan)
         end_s, cpu_end_s = runtime.monotonic(), runtime.cpu_s()
-        self.phase = "completion of the last sends"
-        for last in {ticket.peer: ticket for ticket in tickets if ticket}.values():
-            transport.wait_reusable(last)
+        self._executor.settle()
         return IterationResult(
-            size_bytes=self._count * expected.ELEMENT_BYTES,
+            size_bytes=self._size,
             time_s=end_s - start_s,
             app_cpu_s=cpu_end_s - cpu_s,
-            sent_bytes=sum(step.send.chunk.length for step in self._steps if step.send),
-            received_bytes=sum(step.receive.chunk.length for step in self._steps if step.receive),
+            sent_bytes=plan.sent_bytes,
+            received_bytes=plan.received_bytes,
         )
 
-    def check(self, seed: int) -> CheckResult:
-        result = expected.reduced_sum(seed, self._nranks, self._count)
-        return CheckResult(result.nbytes, self._machine.accelerator.compare(self._machine.data, 0, result))
+    def check(self, iteration: Iteration) -> CheckResult:
+        if not self._checks:
+            return CheckResult(0, None)
+        results = self._contract.results(self._calls[iteration.in_place])
+        wrong = sum(self._wrong(iteration.seed, result) for result in results)
+        return CheckResult(sum(result.chunk.length for result in results), wrong)
 
-    def _receive(self, step: Receive) -> None:
-        receive = self._transport.receive_reduce if step.reduces else self._transport.receive_into
-        receive(step.peer, step.chunk.offset, step.chunk.length)
+    def _wrong(self, seed: int, result: Result) -> int:
+        """How many elements differ from what was expected."""
+        count, start = result.chunk.length // self._element.bytes, result.offset // self._element.bytes
+        if result.source is None:
+            values = self._given.reduced(seed, count, start)
+        else:
+            values = self._given.input(seed, result.source, count, start)
+        return self._machine.accelerator.compare(self._machine.data, result.chunk.offset, values)
+
+
+def _call(config: ExperimentConfig, size_bytes: int, rank: int, in_place: bool) -> Call:
+    """Input, scratch, and output behind each other; in place the output is where the input is."""
+    options, nranks = config.options_as(CollectiveOptions), _ranks(config)
+    element_bytes = ELEMENT_TYPES[options.dtype].bytes
+    scratch = _aligned(max(size_bytes, nranks * element_bytes))
+    return Call(
+        rank=rank,
+        nranks=nranks,
+        count=size_bytes // element_bytes,
+        element_bytes=element_bytes,
+        output=0 if in_place else 2 * scratch,
+        scratch=scratch,
+        root=options.root,
+        pipeline_bytes=options.chunk_bytes,
+        seed=config.seed,
+    )
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNED_BYTES) * _ALIGNED_BYTES
+
+
+def _data_bytes(name: str, config: ExperimentConfig) -> int:
+    call = _call(config, max(config.sizes_bytes), 0, in_place=False)
+    return call.output + CONTRACTS[name].output_bytes(call)
+
+
+def _check(name: str, config: ExperimentConfig) -> None:
+    options, nranks = config.options_as(CollectiveOptions), _ranks(config)
+    element, contract = ELEMENT_TYPES[options.dtype], CONTRACTS[name]
+    for size in config.sizes_bytes:
+        if size % element.bytes:
+            raise WorkloadError(
+                f"size {size} is no multiple of the {element.bytes} bytes of an element; round it"
+            )
+    if options.algorithm and options.algorithm not in ALGORITHMS[name]:
+        known = ", ".join(ALGORITHMS[name])
+        raise WorkloadError(f"{name} has no algorithm {options.algorithm!r}; choose from {known}")
+    if options.redop != "sum" and not contract.reduces:
+        raise WorkloadError(f"{name} reduces nothing, so --op {options.redop} does not go with it")
+    if options.root and not contract.rooted:
+        raise WorkloadError(f"{name} has no root, so --root {options.root} does not go with it")
+    if options.root >= nranks:
+        raise WorkloadError(f"--root {options.root} is none of the {nranks} ranks; choose 0 to {nranks - 1}")
+    if options.place == "in" and not contract.in_place:
+        raise WorkloadError(f"{name} cannot be done in place; leave --place out")
+    try:
+        expected.Contributions(element, _redop(name, options), nranks)
+        ALGORITHMS[name][_algorithm(name, options)](_call(config, 0, 0, in_place=False))
+    except ValueError as reason:
+        raise WorkloadError(str(reason)) from None
 
 
 def _ranks(config: ExperimentConfig) -> int:
     return config.hosts
 
 
-def _iterations(config: ExperimentConfig) -> tuple[int, int]:
+def _iterations(name: str, config: ExperimentConfig) -> Sequence[tuple[bool, bool]]:
     options = config.options_as(CollectiveOptions)
-    return options.warmup, options.iterations
+    warm = [True] * options.warmup + [False] * options.iterations
+    return [(warmup, place) for place in _places(name, options) for warmup in warm]
 
 
-def _each_once(peers: Iterable[int]) -> tuple[int, ...]:
-    """In the order of their first step."""
-    return tuple(dict.fromkeys(peers))
+def _places(name: str, options: CollectiveOptions) -> tuple[bool, ...]:
+    """Out of place first, as nccl-tests has it."""
+    return _BOTH[options.place] if CONTRACTS[name].in_place else (False,)
+
+
+def _algorithm(name: str, options: CollectiveOptions) -> str:
+    return options.algorithm or next(iter(ALGORITHMS[name]))
+
+
+def _redop(name: str, options: CollectiveOptions) -> str:
+    """nccl-tests' word: "none" where nothing is reduced."""
+    return options.redop if CONTRACTS[name].reduces else "none"
+
+
+def _words(name: str, config: ExperimentConfig) -> Words:
+    options = config.options_as(CollectiveOptions)
+    element: ElementType = ELEMENT_TYPES[options.dtype]
+    # -1 is nccl-tests' word for a collective without a root.
+    root = str(options.root) if CONTRACTS[name].rooted else "-1"
+    return Words(element.word, _redop(name, options), root, element.bytes)
+
+
+_LATENCY: tuple[Column, ...] = ("size", "count", "type", "path", "time", "verdict")
+_COLUMNS: tuple[Column, ...] = (
+    "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval", "wrong",
+    "dram", "verdict",
+)  # fmt: skip
 
 
 def _measure(name: str, nranks: int) -> Measure:
     return Measure(
-        columns=(
-            "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval",
-            "wrong", "dram", "verdict",
-        ),
+        columns=_COLUMNS if busbw_factor(name, nranks) or nranks == 1 else _LATENCY,
         size_is_key=True,
         timed="mean",
         rate="busbw",
         bandwidth_factor=busbw_factor(name, nranks),
         ranks=nranks,
         checked="whole",
-    )  # fmt: skip
-
-
-def _collective(name: str, description: str, schedule: Schedule) -> WorkloadType:
-    return WorkloadType(
-        name=name,
-        description=description,
-        type=expected.TYPE,
-        redop="sum",
-        root="-1",  # nccl-tests' word for a collective without one
-        element_bytes=expected.ELEMENT_BYTES,
-        options=CollectiveOptions,
-        default_sizes="1M:16M:x4",
-        ranks=_ranks,
-        iterations=_iterations,
-        measure=functools.partial(_measure, name),
-        start=functools.partial(Collective, schedule),
     )
 
 
-ALL_REDUCE = _collective(
-    "all_reduce", "ring all-reduce of float32, in place: reduce-scatter, then all-gather", ring_all_reduce
+def _collective(name: str, description: str) -> WorkloadType:
+    of = functools.partial
+    return WorkloadType(
+        name=name,
+        description=f"{description} ({', '.join(ALGORITHMS[name])})",
+        options=CollectiveOptions,
+        default_sizes="4" if name == "barrier" else "1M:16M:x4",
+        ranks=_ranks,
+        words=of(_words, name),
+        check=of(_check, name),
+        data_bytes=of(_data_bytes, name),
+        iterations=of(_iterations, name),
+        flows=lambda config: config.options_as(CollectiveOptions).flows,
+        measure=of(_measure, name),
+        start=of(Collective, name),
+    )
+
+
+COLLECTIVES = tuple(
+    _collective(name, description)
+    for name, description in {
+        "all_reduce": "every rank ends with the reduction of all arrays",
+        "reduce_scatter": "every rank ends with its chunk of the reduction of all arrays",
+        "all_gather": "every rank ends with the chunks of all ranks",
+        "broadcast": "every rank ends with the root's array",
+        "reduce": "the root ends with the reduction of all arrays",
+        "gather": "the root ends with the chunks of all ranks",
+        "scatter": "every rank ends with its chunk of the root's array",
+        "all_to_all": "every rank ends with its chunk of every rank's array",
+        "all_to_allv": "as all_to_all, with chunks of unlike sizes, as a mixture of experts has them",
+        "sendrecv": "every rank sends its array to the next one",
+        "barrier": "no rank ends before every rank has begun; on the data plane, of one element",
+    }.items()
 )

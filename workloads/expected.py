@@ -1,24 +1,28 @@
-"""The data that every rank contributes, and the result that is expected of it, exact in float32.
+"""The data that every rank contributes, and the result that is expected of it, exact in any order.
 
-In: a seed that differs for every iteration, a rank, a number of elements. Out: arrays. Owns nothing. Rank r
-contributes r + 1 times a pattern of small integers. So sums are exact in any order; a missing, doubled or
-misplaced contribution shows, and so does data left from an earlier iteration. The pattern is never 0, as
-fresh memory is.
+In: a seed that differs for every iteration, a rank, a range of elements. Out: arrays. Owns nothing. A seeded
+pattern gives each position a number from 0 to 63; a table says what each rank contributes for each number, so
+what is expected is that table, reduced. Its values are such that no order of reducing rounds, and that a
+missing, doubled or misplaced contribution shows; so does data left from an earlier iteration. No value is 0,
+as fresh memory is.
 """
 
 from __future__ import annotations
 
+import functools
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from workloads.element_types import REDUCTIONS, Array, ElementType, divided
+
 Bytes = NDArray[np.uint8]
 
-ELEMENT_BYTES = 4
-TYPE = "float"  # nccl-tests' name of float32
-MAX_RANKS = 512  # 64 * 512 * 513 / 2 < 2 ** 24: above it float32 sums would no longer be exact
+NUMBERS = 64
+_DISTINCT_MIN = 8  # a sum's values differ by position only if there are several of them
+_GROUP = 8  # ranks that contribute to a product at one position: above it float16 would overflow
 
 # Knuth's multiplicative hash, then murmur3's, and the seed between them: seeds' patterns are unrelated.
 _GOLDEN = np.uint32(2654435761)
@@ -30,27 +34,102 @@ def seed_of(*parts: int | str) -> int:
     return zlib.crc32(repr(parts).encode())
 
 
-def pattern(seed: int, count: int) -> NDArray[np.uint32]:
-    """`count` integers from 1 to 64, by position and seed; shape (count,)."""
-    values = np.arange(count, dtype=np.uint32)
+def pattern(seed: int, count: int, start: int = 0) -> NDArray[np.uint32]:
+    """`count` numbers from 0 to 63 of the positions from `start` on, by position and seed; shape (count,)."""
+    values = np.arange(start, start + count, dtype=np.uint32)
     values *= _GOLDEN
     values ^= np.uint32(seed)
     values *= _MURMUR
     values >>= np.uint32(26)
-    values += np.uint32(1)
     return values
 
 
-def operand(seed: int, rank: int, count: int) -> Floats:
-    """What `rank` contributes; shape (count,)."""
-    return pattern(seed, count).astype(np.float32) * np.float32(rank + 1)
-
-
-def reduced_sum(seed: int, nranks: int, count: int) -> Floats:
-    """The sum over all ranks' operands; shape (count,)."""
-    return pattern(seed, count).astype(np.float32) * np.float32(nranks * (nranks + 1) // 2)
-
-
 def message(seed: int, size: int) -> Bytes:
-    """The bytes of one stream message; shape (size,)."""
-    return pattern(seed, size).astype(np.uint8)
+    """The bytes of one stream message, from 1 to 64; shape (size,)."""
+    return (pattern(seed, size) + np.uint32(1)).astype(np.uint8)
+
+
+class Contributions:
+    """What the ranks of one collective contribute. `redop`: "none" where nothing is reduced.
+
+    Raises ValueError when so many ranks have no exact result in elements of that type.
+    """
+
+    def __init__(self, element: ElementType, redop: str, nranks: int) -> None:
+        self._redop = redop
+        self._nranks = nranks
+        self._table: Array = _TABLES[redop](element, nranks).astype(element.dtype)
+
+    def input(self, seed: int, rank: int, count: int, start: int = 0) -> Array:
+        """Elements of `rank`'s input, from element `start` on; shape (count,)."""
+        if self._redop == "none":  # each rank's data is its own
+            seed = seed_of(seed, rank)
+        values: Array = self._table[rank][pattern(seed, count, start)]
+        return values
+
+    def reduced(self, seed: int, count: int, start: int = 0) -> Array:
+        """Elements of the reduction of all ranks' inputs, from element `start` on; shape (count,)."""
+        return self._expected[pattern(seed, count, start)]
+
+    @functools.cached_property
+    def _expected(self) -> Array:
+        found: Array = REDUCTIONS[self._redop].reduce(self._table, axis=0, dtype=self._table.dtype)
+        return divided(found, self._nranks) if self._redop == "avg" else found
+
+
+def _moved(element: ElementType, nranks: int) -> NDArray[Any]:  # noqa: ARG001  as every table's
+    return np.tile(np.arange(1, NUMBERS + 1), (nranks, 1))
+
+
+def _summed(element: ElementType, nranks: int) -> NDArray[Any]:
+    """A rank's weight times a value. Weights are 1, 2, ... and start again where the sum would be inexact."""
+    for distinct in range(nranks, 0, -1):
+        weights = 1 + np.arange(nranks) % distinct
+        largest = element.exact_max // int(weights.sum())
+        if largest >= _DISTINCT_MIN:
+            break
+    if largest < 1:
+        raise ValueError(
+            f"a sum over {nranks} ranks is not exact in {element.name}; use at most {element.exact_max} "
+            "ranks, or another --dtype"
+        )
+    values = 1 + np.arange(NUMBERS) % min(NUMBERS, largest)
+    return np.outer(weights, values)
+
+
+def _multiplied(element: ElementType, nranks: int) -> NDArray[Any]:
+    """Whole numbers are odd, so that none becomes 0: they wrap, which is exact. Others are powers of two: at
+    each position those of a group of ranks, of which half are below 1; the other ranks contribute 1."""
+    rank, number = np.ogrid[:nranks, :NUMBERS]
+    values: Array
+    if element.dtype.kind == "i":
+        values = 2 * ((number * 7 + rank * 13) % 50) + 3
+        return values
+    groups = -(-nranks // _GROUP)
+    if groups > NUMBERS:
+        raise ValueError(f"a product over {nranks} ranks is not checked; use at most {NUMBERS * _GROUP}")
+    exponent = np.where(rank % 2, -1, 1) * (1 + (number // groups + rank // 2) % 2)
+    values = np.where(number % groups == rank // _GROUP, 2.0**exponent, 1.0)
+    return values
+
+
+def _compared(element: ElementType, nranks: int) -> NDArray[Any]:  # noqa: ARG001
+    """Whole numbers; at each position another rank has the smallest and another one the largest. Of more
+    than 64 ranks the others have neither."""
+    rank, number = np.ogrid[:nranks, :NUMBERS]
+    values = (number * 37 + rank * 53) % 90 - 45
+    values = np.where(values < 0, values, values + 1)
+    values = np.where(rank == number % nranks, 64 + number % 32, values)
+    if nranks > 1:
+        values = np.where(rank == (number + nranks // 2) % nranks, -64 - number % 32, values)
+    return values
+
+
+_TABLES = {
+    "none": _moved,
+    "sum": _summed,
+    "avg": _summed,
+    "prod": _multiplied,
+    "min": _compared,
+    "max": _compared,
+}

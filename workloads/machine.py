@@ -2,8 +2,6 @@
 
 In: a rank's place and the experiment's configuration. Out: device memory, turns on the host's memory bus,
 time, patience with others. Owns the connection to the host, the accelerator and its dma-bufs.
-
-The data dma-buf holds the largest size of the experiment twice, for a stream that sends and receives at once.
 """
 
 from __future__ import annotations
@@ -24,10 +22,11 @@ _NIOV_BYTES_MAX = 65536  # dma-bufs are a multiple of it, so that every net_iov 
 
 
 class Machine:
-    """`ledger` is written by the rank's own thread alone; every sending thread has another. Raises HostError
-    when no endpoint listens at the host's channel."""
+    """`ledger` is written by the rank's own thread alone; every sending thread has another. `data`: the
+    dma-buf of `data_bytes` that the workload computes in. Raises HostError when no endpoint listens at the
+    host's channel."""
 
-    def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime) -> None:
+    def __init__(self, place: RankPlace, config: ExperimentConfig, data_bytes: int, runtime: Runtime) -> None:
         self.place = place
         self.config = config
         self.runtime = runtime
@@ -35,7 +34,7 @@ class Machine:
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
         self.accelerator = Accelerator(self.ledger, self.host.turn)
-        self.data = self.accelerator.alloc(_rounded(2 * max(config.sizes_bytes)))
+        self.data = self.accelerator.alloc(_rounded(max(1, data_bytes)))
 
     @functools.cached_property
     def receive_memory(self) -> Region:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workloads.collective import ALL_REDUCE
+from workloads.collective import COLLECTIVES
 from workloads.stream import STREAM
 from workloads.transports.bounce import Bounce
 from workloads.transports.data_path import DataPath
@@ -15,5 +15,5 @@ from workloads.transports.devmem import Devmem
 from workloads.transports.kernel import Kernel
 from workloads.workload import WorkloadType
 
-WORKLOADS: dict[str, WorkloadType] = {workload.name: workload for workload in (ALL_REDUCE, STREAM)}
+WORKLOADS: dict[str, WorkloadType] = {workload.name: workload for workload in (*COLLECTIVES, STREAM)}
 PATHS: dict[str, type[DataPath[Any]]] = {"devmem": Devmem, "bounce": Bounce, "kernel": Kernel}

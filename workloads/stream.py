@@ -18,7 +18,7 @@ from workloads.measure import Measure
 from workloads.options import DAY_S, WorkloadOptions
 from workloads.stream_check import StreamCheck
 from workloads.transports.transport import Transport
-from workloads.workload import CheckResult, IterationResult, WorkloadType
+from workloads.workload import CheckResult, Iteration, IterationResult, Words, WorkloadError, WorkloadType
 
 _RANKS = 2
 
@@ -47,11 +47,11 @@ class Stream:
         self.receive_from: tuple[int, ...] = (self._peer,)
         self.phase = ""
 
-    def fill(self, seed: int) -> None:
-        self._machine.accelerator.fill(self._machine.data, 0, self._message(seed, self._rank))
-        self._check = StreamCheck(self._message(seed, self._peer))
+    def fill(self, iteration: Iteration) -> None:
+        self._machine.accelerator.fill(self._machine.data, 0, self._message(iteration.seed, self._rank))
+        self._check = StreamCheck(self._message(iteration.seed, self._peer))
 
-    def run(self) -> IterationResult:
+    def run(self, iteration: Iteration) -> IterationResult:  # noqa: ARG002  the data is there
         runtime, transport, peer = self._machine.runtime, self._transport, self._peer
         duration_s = self._options.duration_s
         cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
@@ -71,7 +71,7 @@ class Stream:
             received_bytes=received.bytes,
         )
 
-    def check(self, seed: int) -> CheckResult:  # noqa: ARG002  it was done on the way
+    def check(self, iteration: Iteration) -> CheckResult:  # noqa: ARG002  it was done on the way
         return CheckResult(self._check.checked_bytes, self._check.wrong_bytes)
 
     def _message(self, seed: int, sender: int) -> expected.Bytes:
@@ -83,9 +83,14 @@ def _ranks(config: ExperimentConfig) -> int:  # noqa: ARG001  as every workload'
     return _RANKS
 
 
-def _iterations(config: ExperimentConfig) -> tuple[int, int]:  # noqa: ARG001
-    """The seconds of one connection, slow start included."""
-    return 0, 1
+def _data_bytes(config: ExperimentConfig) -> int:
+    """A message to send, and one that is received at the same time."""
+    return 2 * max(config.sizes_bytes)
+
+
+def _check(config: ExperimentConfig) -> None:
+    if not min(config.sizes_bytes):
+        raise WorkloadError("a stream of messages of 0 bytes sends nothing; choose a --size above 0")
 
 
 def _measure(nranks: int) -> Measure:
@@ -109,14 +114,14 @@ def _measure(nranks: int) -> Measure:
 STREAM = WorkloadType(
     name="stream",
     description="rank 0 sends to rank 1 for --duration seconds, with --bidir also back",
-    type="byte",
-    redop="none",
-    root="none",
-    element_bytes=1,
     options=StreamOptions,
     default_sizes="1M",
     ranks=_ranks,
-    iterations=_iterations,
+    words=lambda _: Words("byte", "none", "none", 1),
+    check=_check,
+    data_bytes=_data_bytes,
+    iterations=lambda _: [(False, False)],  # the seconds of one connection, slow start included
+    flows=lambda _: 1,
     measure=_measure,
     start=Stream,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -36,10 +36,27 @@ class IterationResult(msgspec.Struct, frozen=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """How many bytes a rank compared with what was expected, and how many elements of them were wrong."""
+    """How many bytes a rank compared with what was expected, and how many elements of them were wrong; None
+    where nothing was to be compared."""
 
     bytes: int
-    wrong_elements: int
+    wrong_elements: int | None
+
+
+class Iteration(NamedTuple):
+    """One of a trial: `in_place` of a collective, and the seed of its data."""
+
+    seed: int
+    in_place: bool
+
+
+class Words(NamedTuple):
+    """nccl-tests' columns of the same names, and the bytes of an element."""
+
+    type: str
+    redop: str
+    root: str
+    element_bytes: int
 
 
 class Workload(Protocol):
@@ -51,44 +68,39 @@ class Workload(Protocol):
 
     send_to: tuple[int, ...]
     receive_from: tuple[int, ...]
-    phase: str
 
-    def fill(self, seed: int) -> None:
+    @property
+    def phase(self) -> str: ...
+
+    def fill(self, iteration: Iteration) -> None:
         """Put the iteration's data into device memory."""
 
-    def run(self) -> IterationResult:
+    def run(self, iteration: Iteration) -> IterationResult:
         """The timed part; begins when every rank has been filled."""
 
-    def check(self, seed: int) -> CheckResult:
-        """Compare what came with what was expected of that seed."""
+    def check(self, iteration: Iteration) -> CheckResult:
+        """Compare what came with what was expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadType:
     """A workload as it can be asked for.
 
-    `type`, `redop` and `root` are nccl-tests' columns. `options` is the workload's own record.
-    `default_sizes` is in the words of --size. `iterations` gives (warm-up, measured) of a trial. `measure`
-    takes the number of ranks.
+    `options` is the workload's own record. `default_sizes` is in the words of --size. `ranks`: how many take
+    part. `words`: nccl-tests' columns. `check` raises WorkloadError for options that do not go together.
+    `data_bytes`: of each rank's data memory. `iterations` gives (warm-up, in place) of each iteration of a
+    trial, in order. `flows`: connections to each peer. `measure` takes the number of ranks.
     """
 
     name: str
     description: str
-    type: str
-    redop: str
-    root: str
-    element_bytes: int
     options: OptionsRecord
     default_sizes: str
     ranks: Callable[[ExperimentConfig], int]
-    iterations: Callable[[ExperimentConfig], tuple[int, int]]
+    words: Callable[[ExperimentConfig], Words]
+    check: Callable[[ExperimentConfig], None]
+    data_bytes: Callable[[ExperimentConfig], int]
+    iterations: Callable[[ExperimentConfig], Sequence[tuple[bool, bool]]]
+    flows: Callable[[ExperimentConfig], int]
     measure: Callable[[int], Measure]
     start: Callable[[Machine, Transport[Any], int], Workload]
-
-    def check_sizes(self, sizes_bytes: Sequence[int]) -> None:
-        """Raises WorkloadError for a size that is not a whole number of elements."""
-        for size in sizes_bytes:
-            if size % self.element_bytes:
-                raise WorkloadError(
-                    f"size {size} is no multiple of the {self.element_bytes} bytes of an element; round it"
-                )

@@ -9,7 +9,7 @@ hardware would have moved. Copies to and from host memory wait for the memory bu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,13 @@ from nodes.machine.memory import Region
 
 Array = NDArray[Any]
 ByteRange = tuple[int, int]  # (offset, size) in bytes
+
+
+class Operator(NamedTuple):
+    """How two elements are reduced to one."""
+
+    dtype: np.dtype[Any]
+    redop: np.ufunc
 
 
 class Accelerator:
@@ -60,9 +67,22 @@ class Accelerator:
         self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, at - offset)
         return at - offset
 
-    def reduction(self, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc) -> Reduction:
-        """A reduction of a stream of fragments into the elements of `memory` from byte `offset` on."""
-        return Reduction(self._ledger, memory, offset, dtype, redop)
+    def copy(self, memory: Region, source: int, offset: int, size: int) -> None:
+        """`size` bytes of `memory`, from byte `source` on, to byte `offset` on, within the device."""
+        self.unpack(memory, offset, memory, [(source, size)])
+
+    def divide(self, memory: Region, offset: int, size: int, dtype: np.dtype[Any], divisor: int) -> None:
+        """Divide the elements of `size` bytes of `memory`, from byte `offset` on; whole numbers are rounded
+        down."""
+        values = _elements(memory, offset, size, dtype)
+        division = np.floor_divide if dtype.kind == "i" else np.divide
+        division(values, dtype.type(divisor), out=values)
+        self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, size)
+
+    def reduction(self, memory: Region, offset: int, operand: int, operator: Operator) -> Reduction:
+        """A reduction of a stream of fragments with the elements of `memory` from byte `operand` on, into
+        those from byte `offset` on: the same ones, or others apart from them."""
+        return Reduction(self._ledger, memory, offset, operand, operator)
 
     def copy_to_host(self, source: Region, offset: int, destination: memoryview) -> None:
         """Copy engine, device to host: len(destination) bytes of `source` from byte `offset` on."""
@@ -85,16 +105,14 @@ class Accelerator:
 
 
 class Reduction:
-    """Reduces fragments, in the order of the stream, into consecutive elements of `memory`."""
+    """Reduces fragments, in the order of the stream, with consecutive elements of `memory`."""
 
-    def __init__(
-        self, ledger: Ledger, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc
-    ) -> None:
+    def __init__(self, ledger: Ledger, memory: Region, offset: int, operand: int, operator: Operator) -> None:
         self._ledger = ledger
         self._memory = memory
         self._at = offset
-        self._dtype = dtype
-        self._redop = redop
+        self._operand = operand - offset  # from where the result goes
+        self._dtype, self._redop = operator
         self._carry = b""  # the beginning of an element that the next fragment completes
 
     def add(self, source: Region, frags: Iterable[ByteRange]) -> int:
@@ -121,7 +139,8 @@ class Reduction:
 
     def _reduce(self, values: Array) -> None:
         into = _elements(self._memory, self._at, values.nbytes, self._dtype)
-        self._redop(into, values, out=into)
+        operand = _elements(self._memory, self._at + self._operand, values.nbytes, self._dtype)
+        self._redop(operand, values, out=into)
         self._at += values.nbytes
 
 

@@ -10,6 +10,7 @@ import pytest
 from analysis.load import load
 from analysis.results_error import ResultsError
 from analysis.samples import REQUIRED_COLUMNS
+from analysis.summary import summarise
 from analysis.table import table_text
 from tests.analysis.synthetic import Made, write_samples
 
@@ -76,7 +77,6 @@ def test_a_broken_manifest_is_refused(run_dir: Path, text: str, sentence: str) -
         ("path", "two words", "line 2 has 'two words' in column path, which takes a word"),
         ("host", "", "line 2 has '' in column host, which takes a word"),
         ("type", "\x1b[2J", r"line 2 has '\\x1b\[2J' in column type, which takes a word"),
-        ("size_bytes", "0", "line 2 has a size_bytes that is not above 0"),
         ("rank", "1", "two rows for"),
     ],
 )
@@ -112,6 +112,14 @@ def test_an_iteration_without_every_rank_is_left_out(run_dir: Path) -> None:
     run = load(run_dir)
     assert run.incomplete_iterations == 1
     assert len(run.samples) - len(run.measured) == 3 * 3 * 3 * 4 + 3
+
+
+def test_an_array_of_no_bytes_has_a_time_and_no_bandwidth(tmp_path: Path) -> None:
+    rows = [row | {"size_bytes": 0, "count_elements": 0} for row in Made(sizes=(1 << 20,)).rows()]
+    found = summarise(load(Made(sizes=(0,)).write(tmp_path / "r", rows)))
+    assert {(row.algbw_GB_per_s, row.busbw_GB_per_s) for row in found} == {(0.0, 0.0)}
+    assert [round(row.time_us, 1) for row in found] == [838.9, 1048.6, 524.3]
+    assert found[0].busbw_ratio_to_bounce == pytest.approx(1.25)
 
 
 def test_a_stream_of_which_nothing_arrived_is_left_out(tmp_path: Path) -> None:
@@ -172,7 +180,7 @@ def test_a_row_with_other_cells_than_the_header_is_refused(run_dir: Path, cells:
     lines = samples.read_text().splitlines()
     lines[3] = lines[3].rpartition(",")[0] if cells < 0 else lines[3] + ",1"
     samples.write_text("\n".join(lines) + "\n")
-    with pytest.raises(ResultsError, match=f"line 4 has {39 + cells} cells, the header has 39"):
+    with pytest.raises(ResultsError, match=f"line 4 has {40 + cells} cells, the header has 40"):
         load(run_dir)
 
 

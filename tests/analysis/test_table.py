@@ -39,6 +39,52 @@ def test_the_table_of_a_collective(tmp_path: Path) -> None:
     assert len(set(digits)) == 1, "the decimal points of DRAM stand under each other"
 
 
+def both_places(made: Made, slower: float) -> list[dict[str, str | int | float | None]]:
+    """The rows of each iteration out of place, which takes `slower` times as long, and in place."""
+    rows = []
+    for row in made.rows():
+        assert isinstance(row["time_s"], float)
+        assert isinstance(row["iteration"], int)
+        rows.append(row | {"in_place": 0, "time_s": slower * row["time_s"]})
+        rows.append(row | {"iteration": 100 + row["iteration"]})
+    return rows
+
+
+def test_a_collective_in_both_places_has_nccl_tests_columns_for_each(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), manifest={"notes": [CLEAN]})
+    lines = _lines(_table(made, tmp_path / "r", both_places(made, 2.0)))
+    assert lines[0].split() == ["out-of-place", "in-place"]
+    assert lines[1].split() == [
+        "size", "count", "type", "redop", "root", "path", *("time", "algbw", "busbw", "#wrong") * 2, "DRAM",
+        "verdict",
+    ]  # fmt: skip
+    assert [line.split() for line in lines[3:]] == [
+        ["1048576", "262144", "float", "sum", "-1", "devmem", "1677.7", "0.625", "0.938", "0", "838.9",
+         "1.250", "1.875", "0", "0.0020", "unknown"],
+        ["1048576", "262144", "float", "sum", "-1", "bounce", "2097.2", "0.500", "0.750", "0", "1048.6",
+         "1.000", "1.500", "0", "4.0020", "unknown"],
+        ["1048576", "262144", "float", "sum", "-1", "kernel(clean-wire)", "1048.6", "1.000", "1.500", "0",
+         "524.3", "2.000", "3.000", "0", "4.0020*", "unknown"],
+    ]  # fmt: skip
+    assert max(map(len, lines)) <= 140
+
+
+def test_the_average_is_over_both_places_and_wrong_values_are_of_one(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem",))
+    rows = both_places(made, 2.0)
+    rows[-1]["wrong_elements"] = 7
+    text = _table(made, tmp_path / "r", rows)
+    assert "# Avg bus bandwidth    : (GB/s) devmem 1.406\n" in text
+    assert _lines(text)[3].split()[9:14] == ["0", "838.9", "1.250", "1.875", "7"]
+
+
+def test_a_line_whose_second_place_never_came_says_so(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem", "bounce"), manifest={"status": "failed", "error": "h2 died"})
+    rows = [row for row in both_places(made, 2.0) if row["path"] == "devmem" or not row["in_place"]]
+    words = _lines(_table(made, tmp_path / "r", rows))[4].split()
+    assert words[5:14] == ["bounce", "2097.2", "0.500", "0.750", "0", "n/a", "n/a", "n/a", "n/a"]
+
+
 def test_the_table_of_a_stream_shows_goodput_and_no_reduction(tmp_path: Path) -> None:
     lines = _lines(_table(Made(workload="stream", sizes=(10**9,)), tmp_path / "one"))
     assert "goodput" in lines[0]

@@ -20,10 +20,11 @@ from workloads.experiment.manifest import ManifestFile
 from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.options import WorkloadOptions
 from workloads.registry import WORKLOADS
+from workloads.schedules.algorithms import ALGORITHMS
 from workloads.stream import StreamOptions
 
 OPTIONS: dict[str, WorkloadOptions] = {
-    "all_reduce": CollectiveOptions(iterations=5),
+    **{name: CollectiveOptions(iterations=5) for name in ALGORITHMS},
     "stream": StreamOptions(duration_s=1.5, bidir=True),
 }
 

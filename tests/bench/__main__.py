@@ -98,7 +98,7 @@ class Bench:
     def stream(self, network: Network, path: str) -> tuple[float, list[Sample]]:
         """Goodput in Gb/s at the receiver, and the rows."""
         rows = network.stream(self.config(self.seconds), path)
-        wrong = sum(row.wrong_elements for row in rows)
+        wrong = sum(row.wrong_elements or 0 for row in rows)
         if wrong:
             raise SystemExit(f"bench: {wrong} bytes of a {path} stream are wrong")
         return rows[1].payload_received_bytes * 8 / rows[1].time_s / 1e9, rows

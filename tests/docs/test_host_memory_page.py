@@ -15,7 +15,9 @@ from nodes.machine import ledger as routes
 from nodes.machine.ledger import Ledger, Totals, totals
 from tests.docs import pages
 from workloads.bus_bandwidth import busbw_factor
-from workloads.schedules import ring_all_reduce
+from workloads.executor import Plan
+from workloads.schedules import ring
+from workloads.schedules.schedule import Call
 
 PAGE = "docs/host-memory.md"
 N = 1000
@@ -108,9 +110,9 @@ def test_the_whole_of_a_mixed_transfer_is_the_sum_of_its_parts() -> None:
 
 def all_reduce(size: int, nranks: int) -> tuple[int, int]:
     """Bytes that a rank sends and receives."""
-    steps = ring_all_reduce(0, nranks, size, 4)
-    sent = sum(step.send.chunk.length for step in steps if step.send is not None)
-    return sent, sum(step.receive.chunk.length for step in steps if step.receive is not None)
+    call = Call(rank=0, nranks=nranks, count=size // 4, element_bytes=4, scratch=size)
+    plan = Plan(ring.all_reduce(call), flows=1)
+    return plan.sent_bytes, plan.received_bytes
 
 
 def test_a_ring_all_reduce_moves_what_its_formula_says() -> None:

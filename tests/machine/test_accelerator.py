@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.machine.accelerator import Accelerator, Array, ByteRange
+from nodes.machine.accelerator import Accelerator, Array, ByteRange, Operator
 from nodes.machine.ledger import Ledger, Totals, totals
 from nodes.machine.memory import Region
 
@@ -71,7 +71,7 @@ def test_a_reduction_of_fragments_equals_numpys_of_the_whole(
         m.accelerator.fill(m.memory, 24, mine)
         frags = scatter(m.source, theirs.tobytes(), sizes, gap)
         before = m.totals
-        reduction = m.accelerator.reduction(m.memory, 24, dtype, np.add)
+        reduction = m.accelerator.reduction(m.memory, 24, 24, Operator(dtype, np.add))
         for frag in frags:  # as separate calls of recvmsg return them
             assert reduction.add(m.source, [frag]) == frag[1]
         assert (read(m.memory, 24, count, dtype) == mine + theirs).all()
@@ -90,8 +90,38 @@ def test_a_float_that_straddles_fragments_is_reduced_whole(cuts: tuple[int, ...]
         m.accelerator.fill(m.memory, 0, mine)
         sizes = [b - a for a, b in zip((0, *cuts), cuts, strict=False)]
         frags = scatter(m.source, theirs.tobytes(), sizes, 13)
-        assert m.accelerator.reduction(m.memory, 0, theirs.dtype, redop).add(m.source, frags) == 12
+        operator = Operator(theirs.dtype, redop)
+        assert m.accelerator.reduction(m.memory, 0, 0, operator).add(m.source, frags) == 12
         assert (read(m.memory, 0, 3, np.float32) == redop(mine, theirs)).all()
+
+
+def test_a_result_may_go_elsewhere_than_the_operand_is() -> None:
+    mine, theirs = np.array([1, 2, 3], np.int32), np.array([10, 20, 30], np.int32)
+    with made() as m:
+        m.accelerator.fill(m.memory, 8, mine)
+        frags = scatter(m.source, theirs.tobytes(), [3, 6], 1)
+        m.accelerator.reduction(m.memory, 100, 8, Operator(mine.dtype, np.multiply)).add(m.source, frags)
+        assert read(m.memory, 100, 3, np.int32).tolist() == [10, 40, 90]
+        assert read(m.memory, 8, 3, np.int32).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("dtype", "quotient"), [(np.float32, 2.5), (np.int32, 2)])
+def test_dividing_rounds_whole_numbers_down_and_stays_within_the_device(dtype: Any, quotient: float) -> None:
+    with made() as m:
+        m.accelerator.fill(m.memory, 4, np.array([5, 5, 5], dtype))
+        before = m.totals
+        m.accelerator.divide(m.memory, 4, 8, np.dtype(dtype), 2)
+        assert read(m.memory, 4, 3, dtype).tolist() == [quotient, quotient, 5]
+        assert m.totals.minus(before) == Totals(device_read_bytes=8, device_write_bytes=8)
+
+
+def test_a_copy_within_the_device_does_not_touch_the_host() -> None:
+    with made() as m:
+        m.memory.view[:4] = b"data"
+        m.accelerator.copy(m.memory, 0, 9, 4)
+        assert bytes(m.memory.view[9:13]) == b"data"
+        assert m.totals == Totals(device_read_bytes=4, device_write_bytes=4)
+        assert m.turns == []
 
 
 @given(st.binary(max_size=150), sizes, st.integers(0, 9))

@@ -15,6 +15,7 @@ from workloads.registry import WORKLOADS
         ("reduce_scatter", 4, 0.75), ("all_gather", 4, 0.75), ("all_to_all", 8, 0.875),
         ("gather", 2, 0.5), ("scatter", 2, 0.5),
         ("broadcast", 8, 1), ("reduce", 8, 1), ("sendrecv", 8, 1),
+        ("all_to_allv", 8, 0.875), ("barrier", 8, 0),
     ],
 )  # fmt: skip
 def test_bus_bandwidth_factors_are_those_of_nccl_tests(collective: str, nranks: int, factor: float) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -25,15 +28,44 @@ def test_options_that_are_not_given_have_their_defaults() -> None:
     assert StreamOptions() == StreamOptions(duration_s=5.0, bidir=False)
 
 
-def test_sizes_are_whole_elements_of_the_workload() -> None:
-    WORKLOADS["stream"].check_sizes([1, 6])
-    WORKLOADS["all_reduce"].check_sizes([4, 8])
-    with pytest.raises(WorkloadError, match="size 6 is no multiple of the 4 bytes of an element; round it"):
-        WORKLOADS["all_reduce"].check_sizes([4, 6])
+def asked(workload: str, *sizes: int, hosts: int = 3, **options: Any) -> ExperimentConfig:
+    own = WORKLOADS[workload].options(**options)
+    return ExperimentConfig("star", hosts, workload, sizes or (1024,), ("devmem",), own)
+
+
+@pytest.mark.parametrize(
+    "possible",
+    [
+        asked("stream", 1, 6), asked("all_reduce", 0, 4, 8), asked("all_reduce", 2, 6, dtype="bfloat16"),
+        asked("reduce", root=2, algorithm="tree", redop="avg"), asked("all_to_all", place="out"),
+        asked("all_reduce", algorithm="hierarchical", place="in"),
+    ],
+)  # fmt: skip
+def test_options_that_go_together_are_taken(possible: ExperimentConfig) -> None:
+    WORKLOADS[possible.workload].check(possible)
+
+
+@pytest.mark.parametrize(
+    ("impossible", "sentence"),
+    [
+        (asked("stream", 0), "a stream of messages of 0 bytes sends nothing; choose a --size above 0"),
+        (asked("all_reduce", 4, 6), "size 6 is no multiple of the 4 bytes of an element; round it"),
+        (asked("all_reduce", 3, dtype="float16"), "size 3 is no multiple of the 2 bytes"),
+        (asked("all_reduce", root=1), "all_reduce has no root, so --root 1 does not go with it"),
+        (asked("broadcast", root=3), "--root 3 is none of the 3 ranks; choose 0 to 2"),
+        (asked("broadcast", redop="max"), "broadcast reduces nothing, so --op max does not go with it"),
+        (asked("gather", algorithm="ring"), "gather has no algorithm 'ring'; choose from direct"),
+        (asked("all_to_all", place="in"), "all_to_all cannot be done in place; leave --place out"),
+        (asked("reduce", hosts=300, dtype="bfloat16"), "a sum over 300 ranks is not exact in bfloat16"),
+    ],
+)
+def test_options_that_do_not_are_refused_in_a_sentence(impossible: ExperimentConfig, sentence: str) -> None:
+    with pytest.raises(WorkloadError, match=re.escape(sentence)):
+        WORKLOADS[impossible.workload].check(impossible)
 
 
 def test_every_field_of_a_configuration_is_an_option_with_a_help_text() -> None:
-    own = [workload.options for workload in WORKLOADS.values()]
+    own = dict.fromkeys(workload.options for workload in WORKLOADS.values())
     records: list[type[msgspec.Struct]] = [ExperimentConfig, *own]
     inherited = {*NetworkConfig.__struct_fields__} - {"mtu", "pcap", "trace"}  # declared by the host's part
     for record in records:

@@ -32,7 +32,7 @@ from workloads.machine import Machine
 from workloads.registry import PATHS, WORKLOADS
 from workloads.transports.counters import PacketCounters
 from workloads.transports.transport import Transport
-from workloads.workload import CheckResult, IterationResult, Workload
+from workloads.workload import CheckResult, Iteration, IterationResult, Workload
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -62,9 +62,10 @@ class Rank:
         self._config = config
         self._type = WORKLOADS[config.workload]
         self._nranks = self._type.ranks(config)
+        self._words = self._type.words(config)
         self._running: _RunningTrial | None = None
         with self._explained("connecting to its host"):
-            self._machine = Machine(place, config, runtime)
+            self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
 
     def pid(self) -> int:
         """The process to end if it does not end itself."""
@@ -73,7 +74,8 @@ class Rank:
     def listen(self, trial: Trial) -> RankAddresses:
         """Begin a trial; returns where each peer that sends to this rank is to connect."""
         with self._explained(f"opening path {trial.path}"):
-            transport = Transport(self._machine, PATHS[trial.path](self._machine))
+            path = PATHS[trial.path](self._machine)
+            transport = Transport(self._machine, path, self._type.flows(self._config))
             workload = self._type.start(self._machine, transport, trial.size_bytes)
             barrier = Barrier(self._place.rank, self._nranks, self._machine.progress)
             self._running = _RunningTrial(trial, transport, workload, barrier)
@@ -89,8 +91,10 @@ class Rank:
 
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so."""
-        warmup, measured = self._type.iterations(self._config)
-        return [self._iteration(number, number < warmup) for number in range(warmup + measured)]
+        return [
+            self._iteration(number, warmup, in_place)
+            for number, (warmup, in_place) in enumerate(self._type.iterations(self._config))
+        ]
 
     def disconnect(self) -> None:
         """End the trial."""
@@ -104,27 +108,28 @@ class Rank:
         self.disconnect()
         self._machine.close()
 
-    def _iteration(self, number: int, warmup: bool) -> Sample:
+    def _iteration(self, number: int, warmup: bool, in_place: bool) -> Sample:
         """Counters are read before the first barrier and after the second, so every peer's traffic of this
         iteration is between them; the barriers themselves are beside the network."""
         trial, transport, workload, barrier = self._current()
         seed = expected.seed_of(self._config.seed, trial.path, trial.size_bytes, trial.repetition, number)
+        iteration = Iteration(seed, in_place)
         with self._explained(f"preparing iteration {number}"):
-            workload.fill(seed)
+            workload.fill(iteration)
             before = self._counters(transport)
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
         start_s, stolen_s = time.time(), _stolen_s()
         with self._explained(f"running iteration {number}"):
-            result = workload.run()
+            result = workload.run(iteration)
         end_s, stolen_s = time.time(), _stolen_s() - stolen_s
         with self._explained(f"waiting for all ranks after iteration {number}"):
             barrier.wait()
         after = self._counters(transport)
         with self._explained(f"checking iteration {number}"):
-            checked = workload.check(seed)
+            checked = workload.check(iteration)
         return Sample(
-            **self._identity(number, warmup),
+            **self._identity(number, warmup, in_place),
             **self._result_columns(result, checked),
             **_counter_columns(before, after),
             machine_steal_s=stolen_s,
@@ -138,14 +143,15 @@ class Rank:
         moved = totals((*stack.moved, *self._machine.ledger.snapshot()))
         return _Counters(moved, stack.packets, stats.cpu_s)
 
-    def _identity(self, number: int, warmup: bool) -> dict[str, Any]:
+    def _identity(self, number: int, warmup: bool, in_place: bool) -> dict[str, Any]:
         """The columns that identify a row."""
         return {
             "path": self._current().trial.path,
             "workload": self._config.workload,
-            "type": self._type.type,
-            "redop": self._type.redop,
-            "root": self._type.root,
+            "type": self._words.type,
+            "redop": self._words.redop,
+            "root": self._words.root,
+            "in_place": int(in_place),
             "repetition": self._current().trial.repetition,
             "iteration": number,
             "warmup": int(warmup),
@@ -159,7 +165,7 @@ class Rank:
         sent, received = result.sent_bytes, result.received_bytes
         return {
             "size_bytes": result.size_bytes,
-            "count_elements": result.size_bytes // self._type.element_bytes,
+            "count_elements": result.size_bytes // self._words.element_bytes,
             "time_s": result.time_s,
             "wrong_elements": checked.wrong_elements,
             "checked_bytes": checked.bytes,

@@ -150,7 +150,7 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a rank listens for one peer."""
+    """Where a rank listens for one flow of a peer."""
 
     host: str
     port: int
@@ -163,7 +163,7 @@ class RankAddresses(msgspec.Struct, frozen=True):
     takes in `connect` has those where its peers listen for it, by peer, and the next rank's barrier.
     """
 
-    payload: dict[int, Address]
+    payload: dict[int, tuple[Address, ...]]
     barrier: bytes
 
 
@@ -171,10 +171,11 @@ class Sample(msgspec.Struct, frozen=True):
     """One row of samples.csv: one iteration of one rank. Its fields are the columns, in order.
 
     `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
-    sample (workloads.stream_check). `payload_staged_bytes` of what was sent and received had to cross host
-    memory: that is what the path is, not what the ledger recorded. DRAM, device and PCIe bytes are modelled
-    by the ledger; seconds are measured. A stream's goodput is the receiving rank's: a sender's `time_s` may
-    end before its last byte is received.
+    sample (workloads.stream_check); `wrong_elements` is None where nothing was to be compared. `in_place`: 1
+    where a collective's result replaced its input. `payload_staged_bytes` of what was sent and received had
+    to cross host memory: that is what the path is, not what the ledger recorded. DRAM, device and PCIe bytes
+    are modelled by the ledger; seconds are measured. A stream's goodput is the receiving rank's: a sender's
+    `time_s` may end before its last byte is received.
     """
 
     path: str
@@ -184,6 +185,7 @@ class Sample(msgspec.Struct, frozen=True):
     type: str
     redop: str
     root: str
+    in_place: int
     repetition: int
     iteration: int
     warmup: int
@@ -191,7 +193,7 @@ class Sample(msgspec.Struct, frozen=True):
     host: str
     nranks: int
     time_s: float
-    wrong_elements: int
+    wrong_elements: int | None
     checked_bytes: int
     payload_sent_bytes: int
     payload_received_bytes: int

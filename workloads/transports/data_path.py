@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import msgspec
 
 from nodes.client.host import HostStats
+from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
@@ -64,8 +65,9 @@ class Receiver(Protocol):
     def receive_into(self, offset: int, length: int) -> None:
         """Put the next `length` bytes into the data dma-buf at byte `offset`."""
 
-    def receive_reduce(self, offset: int, length: int) -> None:
-        """Add the next `length` bytes, as float32, to the data dma-buf at byte `offset`."""
+    def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
+        """Reduce the next `length` bytes with those of the data dma-buf at byte `operand`, into those at byte
+        `offset`: the same ones, or others apart from them."""
 
     def receive_stream(self, offset: int, period: int, check: StreamCheck) -> ReceivedStream:
         """Take everything until the peer ends the stream, and show it to `check`. The stream repeats the

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import ClassVar, NamedTuple
 
-import numpy as np
-
 from nodes.client.host import HostStats
 from nodes.client.socket import Socket
 from nodes.kernel_version import VERSIONS
+from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
 from workloads.machine import Machine
@@ -31,7 +30,6 @@ _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one 
 _CONTROL_BYTES = _FRAGS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 _CALL_BYTES = 8 << 20
 _STAGED_BYTES = 256 << 10  # of an ordinary send, where the kernel cannot send from a dma-buf
-_FLOAT = np.dtype(np.float32)
 
 
 class Batch(NamedTuple):
@@ -91,8 +89,8 @@ class DevmemReceiver:
             offset += batch.bytes
             self._return(batch.tokens)
 
-    def receive_reduce(self, offset: int, length: int) -> None:
-        reduction = self._machine.accelerator.reduction(self._machine.data, offset, _FLOAT, np.add)
+    def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
+        reduction = self._machine.accelerator.reduction(self._machine.data, offset, operand, operator)
         for batch in self._batches(length):
             reduction.add(self._machine.receive_memory, batch.frags)
             self._return(batch.tokens)

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-
-from nodes.machine.accelerator import Accelerator
+from nodes.machine.accelerator import Accelerator, Operator
 from nodes.machine.ledger import Ledger
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
@@ -21,8 +19,6 @@ from workloads.transports.data_path import ReceivedStream, TcpSocket, closed_ear
 
 # (count, remaining): `count` bytes crossed the socket, of the `remaining` ones of a message.
 OnMoved = Callable[[int, int], None]
-
-_FLOAT = np.dtype(np.float32)
 
 
 class ByteStream(TcpSocket, Protocol):
@@ -91,10 +87,10 @@ class StagedReceiver:
             self._machine.accelerator.copy_to_device(self._staging[:count], self._machine.data, offset)
             offset, length = offset + count, length - count
 
-    def receive_reduce(self, offset: int, length: int) -> None:
+    def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
         """The copy engine can only copy: payload lands in device memory first, and is reduced there."""
         accelerator, landing = self._machine.accelerator, self._machine.landing
-        reduction = accelerator.reduction(self._machine.data, offset, _FLOAT, np.add)
+        reduction = accelerator.reduction(self._machine.data, offset, operand, operator)
         while length:
             count = self._receive(length)
             if not count:

@@ -14,8 +14,11 @@ from nodes.machine.memory import Region
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
 from workloads.collective import CollectiveOptions
+from workloads.element_types import ELEMENT_TYPES, REDUCTIONS
 from workloads.experiment.records import ExperimentConfig, RankFailure, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
+from workloads.schedules.algorithms import ALGORITHMS
+from workloads.schedules.contract import CONTRACTS
 from workloads.stream import StreamOptions
 from workloads.stream_check import WHOLE_BYTES
 
@@ -52,12 +55,55 @@ def ring(asked: ExperimentConfig) -> list[Sample]:
 @pytest.mark.parametrize(("hosts", "size"), [(2, 4), (2, 1 << 20), (3, 8), (3, 4 * 100_003), (5, 5 << 20)])
 def test_every_value_of_an_all_reduce_is_right(path: str, hosts: int, size: int) -> None:
     rows = ring(config(path, size, hosts))
-    assert len(rows) == hosts * 3
-    assert [row.warmup for row in rows[:3]] == [1, 0, 0]
+    assert len(rows) == hosts * 6
+    assert [row.warmup for row in rows[:6]] == [1, 0, 0] * 2
+    assert [row.in_place for row in rows[:6]] == [0, 0, 0, 1, 1, 1]
     assert {row.wrong_elements for row in rows} == {0}
+    assert {row.checked_bytes for row in rows} == {size}
     assert {row.nranks for row in rows} == {hosts}
     moved = sum(row.payload_sent_bytes for row in rows if row.iteration == 0)
     assert moved == 2 * (hosts - 1) * size
+
+
+COLLECTIVES = [(name, each) for name, algorithms in ALGORITHMS.items() for each in algorithms]
+
+
+@pytest.mark.parametrize(("workload", "algorithm"), COLLECTIVES)
+@pytest.mark.parametrize("hosts", [2, 3, 4])
+def test_every_value_of_every_collective_is_right(workload: str, algorithm: str, hosts: int) -> None:
+    """In pieces, over two flows, with sizes that no number of ranks divides."""
+    root = hosts - 1 if CONTRACTS[workload].rooted else 0
+    own = CollectiveOptions(
+        iterations=1, warmup=0, algorithm=algorithm, root=root, chunk_bytes=20_000, flows=2
+    )
+    rows = ring(ExperimentConfig("star", hosts, workload, (4 * 50_021,), ("bounce",), own, timeout_s=5.0))
+    assert {row.wrong_elements for row in rows} == {0}
+    assert len(rows) == hosts * (2 if CONTRACTS[workload].in_place else 1)
+    checked = sum(row.checked_bytes for row in rows)
+    assert (checked > 0) == (workload != "barrier")
+    assert sum(row.payload_sent_bytes - row.payload_received_bytes for row in rows) == 0
+
+
+@pytest.mark.parametrize("dtype", ELEMENT_TYPES)
+@pytest.mark.parametrize("redop", REDUCTIONS)
+def test_every_reduction_of_every_type_is_exact(dtype: str, redop: str) -> None:
+    own = CollectiveOptions(iterations=1, warmup=0, dtype=dtype, redop=redop)
+    rows = ring(ExperimentConfig("star", 3, "all_reduce", (4 * 5_003,), ("bounce",), own, timeout_s=5.0))
+    assert {(row.wrong_elements, row.redop) for row in rows} == {(0, redop)}
+    assert {row.count_elements for row in rows} == {rows[0].size_bytes // ELEMENT_TYPES[dtype].bytes}
+
+
+def test_nothing_is_compared_where_that_is_not_wanted() -> None:
+    own = CollectiveOptions(iterations=1, warmup=0, no_check=True)
+    rows = ring(ExperimentConfig("star", 2, "all_reduce", (4096,), ("bounce",), own, timeout_s=5.0))
+    assert {(row.wrong_elements, row.checked_bytes) for row in rows} == {(None, 0)}
+
+
+@pytest.mark.parametrize("size", [0, 4])
+def test_no_element_and_one_element_are_arrays(size: int) -> None:
+    rows = ring(config("kernel", size, 3))
+    assert {row.wrong_elements for row in rows} == {0}
+    assert {row.count_elements for row in rows} == {size // 4}
 
 
 @pytest.mark.parametrize("path", STAGED)

@@ -6,8 +6,8 @@ from workloads.experiment.records import Address, RankAddresses
 from workloads.experiment.rendezvous import rendezvous
 
 
-def address(listener: int, peer: int) -> Address:
-    return Address(f"10.0.0.{listener}", 1000 + peer)
+def address(listener: int, peer: int) -> tuple[Address, ...]:
+    return Address(f"10.0.0.{listener}", 1000 + peer), Address(f"10.0.0.{listener}", 2000 + peer)
 
 
 def listening(rank: int, peers: list[int]) -> RankAddresses:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from nodes.client.runtime import MACHINE
+from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from tests.workloads.loopback import LoopbackHost
@@ -36,7 +37,7 @@ class Ranks:
         )
         places = [RankPlace(rank, f"h{rank + 1}", "nowhere") for rank in range(NRANKS)]
         self.machines = [
-            stack.enter_context(closing(Machine(place, config, MACHINE))) for place in places
+            stack.enter_context(closing(Machine(place, config, NRANKS * SIZE, MACHINE))) for place in places
         ]
         self.transports: list[Transport[Any]] = [
             stack.enter_context(closing(Transport(machine, PATHS[path](machine))))
@@ -49,10 +50,10 @@ class Ranks:
     def each(self, call: Callable[[int], Any]) -> list[Any]:
         return list(self._pool.map(call, range(NRANKS)))
 
-    def _listen(self, rank: int) -> dict[int, Address]:
+    def _listen(self, rank: int) -> dict[int, tuple[Address, ...]]:
         return self.transports[rank].listen(others(rank))
 
-    def _connect(self, rank: int, listening: list[dict[int, Address]]) -> None:
+    def _connect(self, rank: int, listening: list[dict[int, tuple[Address, ...]]]) -> None:
         self.transports[rank].connect({peer: listening[peer][rank] for peer in others(rank)})
 
     def data(self, rank: int) -> Region:
@@ -99,7 +100,7 @@ def test_two_peers_are_reduced_into_the_same_elements(ranks: Ranks) -> None:
             transport.wait_reusable(transport.send(0, 0, 4 * count))
         else:
             for peer in (2, 1):
-                transport.receive_reduce(peer, 0, 4 * count)
+                transport.receive_reduce(peer, 0, 4 * count, 0, Operator(np.dtype(np.float32), np.add))
 
     ranks.each(reduce)
     assert ranks.machines[0].accelerator.compare(ranks.data(0), 0, np.full(count, 111, np.float32)) == 0
@@ -107,7 +108,7 @@ def test_two_peers_are_reduced_into_the_same_elements(ranks: Ranks) -> None:
 
 def test_a_ticket_names_its_peer_and_its_place_among_that_peers_sends(ranks: Ranks) -> None:
     transport = ranks.transports[0]
-    assert [transport.send(peer, 0, 8) for peer in (1, 2, 1)] == [(1, 1), (2, 1), (1, 2)]
+    assert [transport.send(peer, 0, 8) for peer in (1, 2, 1)] == [((1, 0), 1), ((2, 0), 1), ((1, 0), 2)]
 
 
 def test_what_sending_threads_move_is_counted(ranks: Ranks) -> None:
@@ -164,7 +165,7 @@ def test_a_rank_may_only_send_or_only_receive(monkeypatch: pytest.MonkeyPatch) -
     with ExitStack() as stack:
         config = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), CollectiveOptions())
         machines = [
-            stack.enter_context(closing(Machine(RankPlace(n, f"h{n}", "-"), config, MACHINE)))
+            stack.enter_context(closing(Machine(RankPlace(n, f"h{n}", "-"), config, 4096, MACHINE)))
             for n in range(2)
         ]
         sending, receiving = (
@@ -201,7 +202,7 @@ def test_a_send_that_moves_slowly_is_not_given_up(monkeypatch: pytest.MonkeyPatc
     """It is cut nowhere, and every byte is reported once."""
     monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
     config = ExperimentConfig("star", 2, "all_reduce", (SIZE,), ("kernel",), CollectiveOptions())
-    with closing(Machine(RankPlace(0, "h1", "-"), config, MACHINE)) as machine:
+    with closing(Machine(RankPlace(0, "h1", "-"), config, SIZE, MACHINE)) as machine:
         payload = np.random.default_rng(1).bytes(SIZE)
         machine.data.view[:SIZE] = payload
         sock, reported = Trickle(), list[tuple[int, int]]()
