@@ -1,0 +1,236 @@
+"""Runs the traces of all ranks on paper: finds what does not match or never ends, and predicts the time.
+
+In: every rank's trace, a model of network and accelerators. Out: how long each rank takes and is busy, or
+TraceError, one sentence that names rank and node. Owns nothing; pure. The model is LogGP's (Alexandrov et al.,
+1995): a message takes `latency_s` and `s_per_byte` of its sender's line; a collective its steps' latencies and
+its share of the array's bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+import msgspec
+
+from workloads.bus_bandwidth import busbw_factor
+from workloads.schedules.contract import CONTRACTS
+from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Stream, Trace, stream_of
+
+
+class TraceError(ValueError):
+    """Traces that cannot be replayed; str() is one sentence that names rank and node."""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """`latency_s` of a message; `s_per_byte` of a line, 0 for one that is infinitely fast."""
+
+    latency_s: float = 0.0
+    s_per_byte: float = 0.0
+
+    def message_s(self, size: int) -> float:
+        """From the send to the last byte's arrival."""
+        return self.latency_s + size * self.s_per_byte
+
+    def collective_s(self, name: str, size: int, nranks: int) -> float:
+        """Of the bandwidth-optimal algorithm: n-1 steps a phase."""
+        if nranks == 1:
+            return 0.0
+        phases = 2 if name == "all_reduce" else 1
+        steps = math.ceil(math.log2(nranks)) if name == "barrier" else phases * (nranks - 1)
+        return steps * self.latency_s + busbw_factor(name, nranks) * size * self.s_per_byte
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Of one rank, in seconds and bytes: when its last node ended, how long its accelerator computed, and
+    what it sent as messages and gave to collectives."""
+
+    time_s: float
+    compute_s: float
+    message_bytes: int
+    collective_bytes: int
+
+
+def dry_run(traces: Sequence[Trace], model: Model = Model()) -> list[Outcome]:  # noqa: B008  frozen
+    """Every rank's outcome, in the order of ranks."""
+    for trace in traces:
+        _check(trace, len(traces))
+    return _DryRun(traces, model).run()
+
+
+class _DryRun:
+    def __init__(self, traces: Sequence[Trace], model: Model) -> None:
+        self._traces = traces
+        self._model = model
+        self._streams: list[dict[Stream, deque[Node]]] = []
+        for trace in traces:
+            streams: dict[Stream, deque[Node]] = defaultdict(deque)
+            for node in trace.nodes:
+                streams[stream_of(node)].append(node)
+            self._streams.append(streams)
+        self._ended: list[dict[int, float]] = [{} for _ in traces]  # by rank, of each node
+        self._free: list[dict[Stream, float]] = [defaultdict(float) for _ in traces]
+        self._messages: dict[tuple[int, int], deque[tuple[SendTo, float]]] = defaultdict(deque)
+
+    def run(self) -> list[Outcome]:
+        moved = True
+        while moved:
+            moved = False
+            for rank in range(len(self._traces)):
+                for stream in self._streams[rank]:
+                    while self._advance(rank, stream):
+                        moved = True
+        self._check_ended()
+        return [self._outcome(trace) for trace in self._traces]
+
+    def _advance(self, rank: int, stream: Stream) -> bool:
+        """Whether the stream's next node could end."""
+        nodes = self._streams[rank][stream]
+        if not nodes or (begin := self._ready(rank, nodes[0])) is None:
+            return False
+        node = nodes[0]
+        if isinstance(node, Collective):
+            return self._meet(rank, node)
+        if isinstance(node, ReceiveFrom):
+            waiting = self._messages[node.peer, rank]
+            if not waiting:
+                return False
+            message, arrival = waiting.popleft()
+            _check_message(rank, node, message)
+            self._end(rank, node, max(begin, arrival))
+        elif isinstance(node, SendTo):
+            end = begin + node.bytes * self._model.s_per_byte
+            self._messages[rank, node.peer].append((node, end + self._model.latency_s))
+            self._end(rank, node, end)
+        else:
+            self._end(rank, node, begin + node.duration_us / 1e6)
+        return True
+
+    def _ready(self, rank: int, node: Node) -> float | None:
+        """When the node can begin; None if that is not known yet."""
+        ended = self._ended[rank]
+        if any(dep not in ended for dep in node.deps):
+            return None
+        return max([self._free[rank][stream_of(node)], *(ended[dep] for dep in node.deps)])
+
+    def _meet(self, rank: int, node: Collective) -> bool:
+        """Whether all of the collective's ranks have come to it, which ends it on all of them."""
+        members = self._traces[rank].members(node)
+        heads: list[tuple[int, Collective, float]] = []
+        for member in members:
+            nodes = self._streams[member][stream_of(node)]
+            if not nodes or (begin := self._ready(member, nodes[0])) is None:
+                return False
+            head = nodes[0]
+            assert isinstance(head, Collective)
+            heads.append((member, head, begin))
+        if any(rank not in self._traces[member].members(head) for member, head, _ in heads):
+            return False  # it is busy with others first
+        for member, head, _ in heads:
+            _check_same(rank, node, member, head, members == self._traces[member].members(head))
+        took = self._model.collective_s(node.collective, node.bytes, len(members))
+        end = max(begin for _, _, begin in heads) + took
+        for member, head, _ in heads:
+            self._end(member, head, end)
+        return True
+
+    def _end(self, rank: int, node: Node, at_s: float) -> None:
+        stream = stream_of(node)
+        self._streams[rank][stream].popleft()
+        self._ended[rank][node.id] = self._free[rank][stream] = at_s
+
+    def _check_ended(self) -> None:
+        for rank, streams in enumerate(self._streams):
+            for nodes in streams.values():
+                if nodes and (waits := self._waits(rank, nodes[0])):
+                    raise TraceError(f"{_named(rank, nodes[0])} never ends: {waits}")
+        for (source, peer), waiting in self._messages.items():
+            if waiting:
+                node = waiting[0][0]
+                raise TraceError(f"{_named(source, node)} is never received: rank {peer} has no node for it")
+
+    def _waits(self, rank: int, node: Node) -> str:
+        """What a stream's next node waits for in another rank; "" if that is another node of its own."""
+        if self._ready(rank, node) is None:
+            missing = next(dep for dep in node.deps if dep not in self._ended[rank])
+            if any(nodes and nodes[0].id == missing for nodes in self._streams[rank].values()):
+                return ""
+            return f"it waits for node {missing}, which is behind a node that never ends"
+        if isinstance(node, ReceiveFrom):
+            unsent = self._streams[node.peer].get(("send", rank))
+            return (
+                f"rank {node.peer} cannot come to its node {unsent[0].id}, the send"
+                if unsent
+                else f"rank {node.peer} has no send for it"
+            )
+        assert isinstance(node, Collective)
+        late = [
+            member
+            for member in self._traces[rank].members(node)
+            if not (nodes := self._streams[member][stream_of(node)])
+            or self._ready(member, nodes[0]) is None
+            or rank not in self._traces[member].members(nodes[0])  # type: ignore[arg-type]
+        ]
+        return f"rank {late[0]} does not come to it" if late else "its ranks wait for each other"
+
+    def _outcome(self, trace: Trace) -> Outcome:
+        computed = sum(node.duration_us for node in trace.nodes if isinstance(node, Compute)) / 1e6
+        sent = sum(node.bytes for node in trace.nodes if isinstance(node, SendTo))
+        given = sum(node.bytes for node in trace.nodes if isinstance(node, Collective))
+        return Outcome(max(self._ended[trace.rank].values(), default=0.0), computed, sent, given)
+
+
+def _check(trace: Trace, nranks: int) -> None:
+    """The trace is one in itself. Raises TraceError."""
+    if trace.nranks != nranks:
+        raise TraceError(f"rank {trace.rank}'s trace is of {trace.nranks} ranks, and {nranks} are there")
+    seen: set[int] = set()
+    for node in trace.nodes:
+        named = _named(trace.rank, node)
+        if node.id in seen:
+            raise TraceError(f"{named} has an id that another node has")
+        unknown = [dep for dep in node.deps if dep not in seen]
+        if unknown:
+            raise TraceError(f"{named} depends on node {unknown[0]}, which is not before it")
+        seen.add(node.id)
+        if isinstance(node, SendTo | ReceiveFrom):
+            if node.peer >= nranks or node.peer == trace.rank:
+                raise TraceError(f"{named} names rank {node.peer}, which is not another of {nranks} ranks")
+        elif isinstance(node, Collective):
+            _check_collective(named, trace, node)
+
+
+def _check_collective(named: str, trace: Trace, node: Collective) -> None:
+    members = trace.members(node)
+    if node.collective not in CONTRACTS:
+        raise TraceError(f"{named}: there is no collective {node.collective!r}; known are {', '.join(CONTRACTS)}")
+    if len(set(members)) != len(members) or max(members) >= trace.nranks:
+        raise TraceError(f"{named} is among ranks {members}, which are not {trace.nranks} ranks' own")
+    if trace.rank not in members:
+        raise TraceError(f"{named} is among ranks {members}, and rank {trace.rank} is none of them")
+    if node.root >= len(members):
+        raise TraceError(f"{named} has root {node.root}, and {len(members)} ranks take part")
+
+
+def _check_message(rank: int, node: ReceiveFrom, message: SendTo) -> None:
+    if message.bytes != node.bytes:
+        raise TraceError(
+            f"{_named(rank, node)} expects {node.bytes} bytes, and rank {node.peer}'s node {message.id} sends "
+            f"{message.bytes}"
+        )
+
+
+def _check_same(rank: int, node: Collective, member: int, head: Collective, same_members: bool) -> None:
+    for field in ("collective", "bytes", "dtype", "redop", "root", "algorithm", "seed"):
+        ours, theirs = getattr(node, field), getattr(head, field)
+        if ours != theirs:
+            raise TraceError(
+                f"{_named(rank, node)} has {field} {ours}, and rank {member}'s node {head.id} has {theirs}"
+            )
+    if not same_members:
+        raise TraceError(f"{_named(rank, node)} and rank {member}'s node {head.id} are among other ranks")
+
+
+def _named(rank: int, node: Node) -> str:
+    return f"rank {rank}, node {node.id}" + (f" ({node.name})" if node.name else "")

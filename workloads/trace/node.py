@@ -1,0 +1,140 @@
+"""What a rank does, as a graph: computations, collectives, messages, and which has to wait for which.
+
+In: kinds of work. Out: records, which are also the lines of a trace file (workloads.trace.file). Owns nothing;
+pure. The shape is that of Chakra's execution traces (MLCommons): nodes with dependencies, compute and
+communication apart. A rank does its nodes in streams, as an accelerator does: computations one after the
+other, collectives one after the other, what it sends to a peer in order, what it receives from a peer in
+order. A node begins when those that it depends on have ended and its turn in its stream has come.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+_Id = Annotated[int, msgspec.Meta(ge=0)]
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+_Rank = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class Compute(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="compute"):
+    """The accelerator is busy for `duration_us` microseconds of its own clock."""
+
+    id: _Id
+    name: str = ""
+    deps: tuple[int, ...] = ()
+    duration_us: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+
+class Collective(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="collective"):
+    """A collective among `ranks`, in that order; of none, among all. `bytes` is the whole array, as in
+    nccl-tests; `root` is a place in `ranks`."""
+
+    id: _Id
+    name: str = ""
+    deps: tuple[int, ...] = ()
+    collective: str
+    bytes: _Bytes
+    ranks: tuple[_Rank, ...] = ()
+    dtype: str = "float32"
+    redop: str = "sum"
+    root: _Rank = 0
+    algorithm: str = ""
+    seed: int = 0
+
+
+class SendTo(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="send"):
+    """A message to rank `peer`. Messages with the same `tag` to the same peer are sent from the same memory
+    and have the same content."""
+
+    id: _Id
+    name: str = ""
+    deps: tuple[int, ...] = ()
+    peer: _Rank
+    bytes: _Bytes
+    tag: _Id = 0
+
+
+class ReceiveFrom(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="receive"):
+    """The next message from rank `peer`. Messages with the same `tag` from the same peer are received into
+    the same memory."""
+
+    id: _Id
+    name: str = ""
+    deps: tuple[int, ...] = ()
+    peer: _Rank
+    bytes: _Bytes
+    tag: _Id = 0
+
+
+Node = Compute | Collective | SendTo | ReceiveFrom
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rank does, in the order in which its streams take the nodes."""
+
+    rank: _Rank
+    nranks: Annotated[int, msgspec.Meta(ge=1, le=1_000_001)]
+    nodes: tuple[Node, ...]
+
+    def members(self, node: Collective) -> tuple[int, ...]:
+        """The ranks that take part in it."""
+        return node.ranks or tuple(range(self.nranks))
+
+
+Stream = tuple[str, int]  # its kind, and the peer or 0
+
+
+def stream_of(node: Node) -> Stream:
+    """Which of its rank's streams a node belongs to."""
+    match node:
+        case Compute():
+            return "compute", 0
+        case Collective():
+            return "collective", 0
+        case SendTo():
+            return "send", node.peer
+        case ReceiveFrom():
+            return "receive", node.peer
+
+
+class Program:
+    """Writes a trace: each method adds a node and returns its id. `after`: what it has to wait for."""
+
+    def __init__(self, rank: int, nranks: int) -> None:
+        self.rank = rank
+        self.nranks = nranks
+        self._nodes: list[Node] = []
+
+    def compute(self, name: str, duration_us: float, *after: int) -> int:
+        return self._add(Compute(id=self._next, name=name, deps=after, duration_us=duration_us))
+
+    def collective(
+        self, name: str, kind: str, size: int, *after: int, ranks: tuple[int, ...] = (), **others: object
+    ) -> int:
+        """`others`: as Collective's fields."""
+        node = Collective(
+            id=self._next, name=name, deps=after, collective=kind, bytes=size, ranks=ranks, **others  # type: ignore[arg-type]
+        )
+        return self._add(node)
+
+    def send(self, name: str, peer: int, size: int, *after: int, tag: int | None = None) -> int:
+        """Without a tag the message has memory of its own."""
+        own = self._next if tag is None else tag
+        return self._add(SendTo(id=self._next, name=name, deps=after, peer=peer, bytes=size, tag=own))
+
+    def receive(self, name: str, peer: int, size: int, *after: int, tag: int | None = None) -> int:
+        own = self._next if tag is None else tag
+        return self._add(ReceiveFrom(id=self._next, name=name, deps=after, peer=peer, bytes=size, tag=own))
+
+    def trace(self) -> Trace:
+        return Trace(rank=self.rank, nranks=self.nranks, nodes=tuple(self._nodes))
+
+    @property
+    def _next(self) -> int:
+        return len(self._nodes)
+
+    def _add(self, node: Node) -> int:
+        self._nodes.append(node)
+        return node.id
