@@ -10,11 +10,10 @@ import functools
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from nodes.machine.accelerator import Operator
 from nodes.option import Option
 from nodes.quantity import parse_size
-from workloads import expected
 from workloads.bus_bandwidth import busbw_factor
+from workloads.collective_data import CollectiveData
 from workloads.element_types import ELEMENT_TYPES, REDUCTIONS, ElementType
 from workloads.executor import Executor, Plan
 from workloads.experiment.records import ExperimentConfig
@@ -22,10 +21,11 @@ from workloads.machine import Machine
 from workloads.measure import Column, Measure
 from workloads.options import WorkloadOptions
 from workloads.schedules.algorithms import ALGORITHMS
-from workloads.schedules.contract import CONTRACTS, Result
+from workloads.schedules.contract import CONTRACTS
 from workloads.schedules.schedule import Call
 from workloads.transports.transport import Transport
 from workloads.workload import (
+    UNCHECKED,
     CheckResult,
     Iteration,
     IterationResult,
@@ -81,34 +81,28 @@ class Collective:
     def __init__(self, name: str, machine: Machine, transport: Transport[Any], size_bytes: int) -> None:
         config, options = machine.config, machine.config.options_as(CollectiveOptions)
         self._machine = machine
-        self._contract = CONTRACTS[name]
-        self._element = ELEMENT_TYPES[options.dtype]
-        self._nranks = _ranks(config)
         self._size = size_bytes
         self._checks = not options.no_check
+        self._data = _data(name, config)
         schedule = ALGORITHMS[name][_algorithm(name, options)]
         self._calls = {
-            place: _call(config, size_bytes, machine.place.rank, place)
-            for place in _places(name, options)
+            place: _call(config, size_bytes, machine.place.rank, place) for place in _places(name, options)
         }
-        self._plans = {place: Plan(schedule(call), options.flows) for place, call in self._calls.items()}
+        self._plans = {
+            place: Plan(schedule(call), self._data.operator, self._data.average_over, options.flows)
+            for place, call in self._calls.items()
+        }
         plans = self._plans.values()
         self.send_to = tuple(dict.fromkeys(peer for plan in plans for peer in plan.send_to))
         self.receive_from = tuple(dict.fromkeys(peer for plan in plans for peer in plan.receive_from))
-        self._given = expected.Contributions(self._element, _redop(name, options), self._nranks)
-        operator = Operator(self._element.dtype, REDUCTIONS[options.redop])
-        averages = self._contract.reduces and options.redop == "avg"
-        self._executor = Executor(machine, transport, operator, self._nranks if averages else 0)
+        self._executor = Executor(machine, transport)
 
     @property
     def phase(self) -> str:
         return self._executor.phase
 
     def fill(self, iteration: Iteration) -> None:
-        call = self._calls[iteration.in_place]
-        chunk = self._contract.inputs(call)
-        values = self._given.input(iteration.seed, call.rank, chunk.length // self._element.bytes)
-        self._machine.accelerator.fill(self._machine.data, chunk.offset, values)
+        self._data.fill(self._machine, self._calls[iteration.in_place], iteration.seed)
 
     def run(self, iteration: Iteration) -> IterationResult:
         """Timed until the whole result is there. What was sent may be needed for retransmission a little
@@ -128,19 +122,8 @@ class Collective:
 
     def check(self, iteration: Iteration) -> CheckResult:
         if not self._checks:
-            return CheckResult(0, None)
-        results = self._contract.results(self._calls[iteration.in_place])
-        wrong = sum(self._wrong(iteration.seed, result) for result in results)
-        return CheckResult(sum(result.chunk.length for result in results), wrong)
-
-    def _wrong(self, seed: int, result: Result) -> int:
-        """How many elements differ from what was expected."""
-        count, start = result.chunk.length // self._element.bytes, result.offset // self._element.bytes
-        if result.source is None:
-            values = self._given.reduced(seed, count, start)
-        else:
-            values = self._given.input(seed, result.source, count, start)
-        return self._machine.accelerator.compare(self._machine.data, result.chunk.offset, values)
+            return UNCHECKED
+        return self._data.check(self._machine, self._calls[iteration.in_place], iteration.seed)
 
 
 def _call(config: ExperimentConfig, size_bytes: int, rank: int, in_place: bool) -> Call:
@@ -190,10 +173,16 @@ def _check(name: str, config: ExperimentConfig) -> None:
     if options.place == "in" and not contract.in_place:
         raise WorkloadError(f"{name} cannot be done in place; leave --place out")
     try:
-        expected.Contributions(element, _redop(name, options), nranks)
+        _data(name, config)
         ALGORITHMS[name][_algorithm(name, options)](_call(config, 0, 0, in_place=False))
     except ValueError as reason:
         raise WorkloadError(str(reason)) from None
+
+
+def _data(name: str, config: ExperimentConfig) -> CollectiveData:
+    """Raises ValueError."""
+    options = config.options_as(CollectiveOptions)
+    return CollectiveData(name, ELEMENT_TYPES[options.dtype], options.redop, _ranks(config))
 
 
 def _ranks(config: ExperimentConfig) -> int:

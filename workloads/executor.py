@@ -1,6 +1,6 @@
 """Does the actions of a rank's schedule over its transport and on its accelerator.
 
-In: plans. Out: nothing but the effect. Owns the tickets of the sends of the plan that is being done.
+In: plans. Out: nothing but the effect. Owns the tickets of the last sends.
 """
 
 from __future__ import annotations
@@ -8,16 +8,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from nodes.machine.accelerator import Operator
 from workloads.machine import Machine
 from workloads.schedules.schedule import Action, Average, Copy, Receive, Send, overwrites
 from workloads.transports.transport import Flow, Ticket, Transport
 
+NO_OPERATOR = Operator(np.dtype(np.uint8), np.add)  # of a schedule that reduces nothing
+
 
 class Plan:
-    """Actions in order, and for each the earlier sends that it has to wait for."""
+    """Actions in order, and for each the earlier sends that it has to wait for. `average_over`: what an
+    average's sum is divided by, 0 where sums stay sums."""
 
-    def __init__(self, actions: Sequence[Action], flows: int) -> None:
+    def __init__(
+        self,
+        actions: Sequence[Action],
+        operator: Operator = NO_OPERATOR,
+        average_over: int = 0,
+        flows: int = 1,
+    ) -> None:
+        self.operator = operator
+        self.average_over = average_over
         self.actions = tuple(actions)
         self.waits = overwrites(actions, flows)
         self.sent_bytes = sum(each.chunk.length for each in actions if isinstance(each, Send))
@@ -27,51 +40,48 @@ class Plan:
 
 
 class Executor:
-    """`phase` says at any time what is being done. `average_over`: the number of ranks that an average is
-    divided by, 0 where sums stay sums."""
+    """`phase` says at any time what is being done."""
 
-    def __init__(
-        self, machine: Machine, transport: Transport[Any], operator: Operator, average_over: int = 0
-    ) -> None:
+    def __init__(self, machine: Machine, transport: Transport[Any]) -> None:
         self._machine = machine
         self._transport = transport
-        self._operator = operator
-        self._average_over = average_over
-        self._tickets: list[Ticket | None] = []
+        self._last: dict[Flow, Ticket] = {}  # the last send of each connection
         self.phase = ""
 
     def run(self, plan: Plan) -> None:
         """Until everything is received and reduced. What was sent may be needed for retransmission a little
         longer: see `settle`."""
-        tickets = self._tickets = list[Ticket | None]()
+        tickets = list[Ticket | None]()
         for number, (action, waits) in enumerate(zip(plan.actions, plan.waits, strict=True)):
             self.phase = f"{action.phase} step {number + 1} of {len(plan.actions)}"
             for earlier in waits:
                 if overwritten := tickets[earlier]:
                     self._transport.wait_reusable(overwritten)
-            tickets.append(self._do(action))
+            tickets.append(self._do(plan, action))
 
     def settle(self) -> None:
         """Until the memory of every send may be changed."""
         self.phase = "completion of the last sends"
-        last: dict[Flow, Ticket] = {ticket.flow: ticket for ticket in self._tickets if ticket}
-        for ticket in last.values():
+        for ticket in self._last.values():
             self._transport.wait_reusable(ticket)
 
-    def _do(self, action: Action) -> Ticket | None:
+    def _do(self, plan: Plan, action: Action) -> Ticket | None:
         transport, accelerator, data = self._transport, self._machine.accelerator, self._machine.data
         chunk = action.chunk
         match action:
             case Send():
-                return transport.send(action.peer, chunk.offset, chunk.length)
+                ticket = transport.send(action.peer, chunk.offset, chunk.length)
+                self._last[ticket.flow] = ticket
+                return ticket
             case Receive(operand=int(operand)):
-                transport.receive_reduce(action.peer, chunk.offset, chunk.length, operand, self._operator)
+                transport.receive_reduce(action.peer, chunk.offset, chunk.length, operand, plan.operator)
             case Receive():
                 transport.receive_into(action.peer, chunk.offset, chunk.length)
             case Copy():
                 accelerator.copy(data, action.source, chunk.offset, chunk.length)
-            case Average() if self._average_over:
-                accelerator.divide(data, chunk.offset, chunk.length, self._operator.dtype, self._average_over)
+            case Average() if plan.average_over:
+                dtype = plan.operator.dtype
+                accelerator.divide(data, chunk.offset, chunk.length, dtype, plan.average_over)
         return None
 
 

@@ -26,13 +26,17 @@ class WorkloadError(ValueError):
 
 
 class IterationResult(msgspec.Struct, frozen=True):
-    """What the timed part of one iteration took and moved on one rank; bytes are payload."""
+    """What the timed part of one iteration took and moved on one rank; bytes are payload. `compute_s`: how
+    long its accelerator computed, None where it does not. `latencies_s`: of each operation, of one that has
+    operations."""
 
     size_bytes: int
     time_s: float
     app_cpu_s: float
     sent_bytes: int
     received_bytes: int
+    compute_s: float | None = None
+    latencies_s: tuple[float, ...] = ()
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -41,6 +45,9 @@ class CheckResult(msgspec.Struct, frozen=True):
 
     bytes: int
     wrong_elements: int | None
+
+
+UNCHECKED = CheckResult(0, None)
 
 
 class Iteration(NamedTuple):

@@ -111,7 +111,7 @@ def test_the_whole_of_a_mixed_transfer_is_the_sum_of_its_parts() -> None:
 def all_reduce(size: int, nranks: int) -> tuple[int, int]:
     """Bytes that a rank sends and receives."""
     call = Call(rank=0, nranks=nranks, count=size // 4, element_bytes=4, scratch=size)
-    plan = Plan(ring.all_reduce(call), flows=1)
+    plan = Plan(ring.all_reduce(call))
     return plan.sent_bytes, plan.received_bytes
 
 

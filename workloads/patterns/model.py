@@ -37,7 +37,7 @@ def _plain(name: str, layers: int, hidden: int, source: str) -> ModelSize:
 
 
 def _gated(name: str, layers: int, hidden: int, inner: int, key_value: int, source: str) -> ModelSize:
-    """Attention with `key_value` columns for keys and as many for values; three matrices of hidden x inner."""
+    """Attention with `key_value` columns for keys and for values; three matrices of hidden x inner."""
     attention = 2 * hidden * hidden + 2 * hidden * key_value
     return ModelSize(name, layers, hidden, attention + 3 * hidden * inner, source)
 

@@ -65,7 +65,9 @@ class BlockStorageOptions(StorageOptions, frozen=True):
 class CheckpointOptions(StorageOptions, frozen=True):
     """Every rank saves its shard, and reads it back."""
 
-    chunk_bytes: Annotated[int, Option("Bytes of one write or read.", flag="block", parse=parse_size)] = 1 << 20
+    chunk_bytes: Annotated[int, Option("Bytes of one write or read.", flag="block", parse=parse_size)] = (
+        1 << 20
+    )
 
 
 def parameter_server(rank: int, nranks: int, size: int, options: ParameterServerOptions, seed: int) -> Trace:  # noqa: ARG001
@@ -109,7 +111,9 @@ def ingest(rank: int, nranks: int, size: int, options: IngestOptions, seed: int)
             target, slot = reads[rank][ahead], ahead % options.depth
             program.send(f"ask for {ahead}", target, REQUEST_BYTES, *after, tag=0)
             came.append(program.receive(f"batch {ahead}", target, size, *after, tag=slot))
-        computed.append(program.compute(f"step {step}", options.compute_ms * 1000, came[step], *computed[-1:]))
+        computed.append(
+            program.compute(f"step {step}", options.compute_ms * 1000, came[step], *computed[-1:])
+        )
     return program.trace()
 
 
@@ -168,14 +172,18 @@ def checkpoint(rank: int, nranks: int, size: int, options: CheckpointOptions, se
     return program.trace()
 
 
-def _serve(program: Program, client: int, size: int, find_us: float, name: str, tag: int | None = None) -> None:
+def _serve(
+    program: Program, client: int, size: int, find_us: float, name: str, tag: int | None = None
+) -> None:
     """A request comes, its data goes."""
     asked = program.receive(f"request {name}", client, REQUEST_BYTES, tag=1 << 30)
     found = program.compute(f"find {name}", find_us, asked) if find_us else asked
     program.send(f"data {name}", client, size, found, tag=0 if tag is None else tag)
 
 
-def _take(program: Program, client: int, size: int, find_us: float, name: str, tag: int | None = None) -> None:
+def _take(
+    program: Program, client: int, size: int, find_us: float, name: str, tag: int | None = None
+) -> None:
     """A request and its data come, an answer goes."""
     program.receive(f"request {name}", client, REQUEST_BYTES, tag=1 << 30)
     came = program.receive(f"data {name}", client, size, tag=0 if tag is None else tag)

@@ -23,9 +23,7 @@ class CallsOptions(ServedOptions, frozen=True):
     """Remote procedure calls of --size bytes."""
 
     calls: Annotated[int, Option("Calls in an iteration.", min=1, max=100_000)] = 100
-    answer_bytes: Annotated[
-        int, Option("Bytes of an answer.", flag="answer", parse=parse_size)
-    ] = 64
+    answer_bytes: Annotated[int, Option("Bytes of an answer.", flag="answer", parse=parse_size)] = 64
 
 
 def incast(rank: int, nranks: int, size: int, options: MessagesOptions, seed: int) -> Trace:  # noqa: ARG001
@@ -51,7 +49,7 @@ def outcast(rank: int, nranks: int, size: int, options: MessagesOptions, seed: i
 
 
 def pairwise(rank: int, nranks: int, size: int, options: MessagesOptions, seed: int) -> Trace:  # noqa: ARG001
-    """Ranks 0 and 1, 2 and 3, and so on exchange messages both ways at once; an odd last rank does nothing."""
+    """Ranks 0 and 1, 2 and 3, ... exchange messages both ways at once; an odd last rank does nothing."""
     program, peer = Program(rank, nranks), rank ^ 1
     for number in range(options.messages) if peer < nranks else ():
         program.send(f"message {number}", peer, size, tag=0)

@@ -1,4 +1,4 @@
-"""Training of a model by several ranks, as traces: data parallel, sharded, tensor parallel, pipelined, experts.
+"""Training of a model by several ranks, as traces: data parallel, sharded, in tensors, pipelined, experts.
 
 In: a rank, the number of ranks, options. Out: the rank's trace of one training step; pure. Owns nothing. What
 the patterns send is in the literature cited at each; durations follow from the model's published size.
@@ -134,7 +134,11 @@ def fsdp(rank: int, nranks: int, options: ShardedOptions, seed: int) -> Trace:  
         if backward:
             scattered.append(
                 program.collective(
-                    f"scatter {layer}", "reduce_scatter", options.layer_bytes, computed[-1], dtype=options.element
+                    f"scatter {layer}",
+                    "reduce_scatter",
+                    options.layer_bytes,
+                    computed[-1],
+                    dtype=options.element,
                 )
             )
     took = _OPTIMIZER * options.layers * options.forward_us / nranks
@@ -208,14 +212,14 @@ def moe(rank: int, nranks: int, options: ExpertsOptions, seed: int) -> Trace:
         nonlocal last, exchanges
         drawn = (seed * 1_000_003 + exchanges) % (1 << 31)
         exchanges += 1
-        last = (
-            program.collective(name, "all_to_allv", size, *last, dtype=options.element, seed=drawn),
-        )
+        last = (program.collective(name, "all_to_allv", size, *last, dtype=options.element, seed=drawn),)
 
     for direction, factor in (("forward", 1.0), ("backward", _BACKWARD)):
         layers = range(options.layers)
         for layer in layers if direction == "forward" else reversed(layers):
-            last = (program.compute(f"{direction} attention {layer}", factor * options.forward_us / 3, *last),)
+            last = (
+                program.compute(f"{direction} attention {layer}", factor * options.forward_us / 3, *last),
+            )
             exchanged(f"{direction} dispatch {layer}")
             took = factor * options.top_k * options.forward_us * 2 / 3
             last = (program.compute(f"{direction} experts {layer}", took, *last),)

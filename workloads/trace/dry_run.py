@@ -1,9 +1,9 @@
 """Runs the traces of all ranks on paper: finds what does not match or never ends, and predicts the time.
 
 In: every rank's trace, a model of network and accelerators. Out: how long each rank takes and is busy, or
-TraceError, one sentence that names rank and node. Owns nothing; pure. The model is LogGP's (Alexandrov et al.,
-1995): a message takes `latency_s` and `s_per_byte` of its sender's line; a collective its steps' latencies and
-its share of the array's bytes.
+TraceError, one sentence that names rank and node. Owns nothing; pure. The model is LogGP's (Alexandrov et
+al., 1995): a message takes `latency_s` and `s_per_byte` of its sender's line; a collective its steps'
+latencies and its share of the array's bytes.
 """
 
 from __future__ import annotations
@@ -204,7 +204,9 @@ def _check(trace: Trace, nranks: int) -> None:
 def _check_collective(named: str, trace: Trace, node: Collective) -> None:
     members = trace.members(node)
     if node.collective not in CONTRACTS:
-        raise TraceError(f"{named}: there is no collective {node.collective!r}; known are {', '.join(CONTRACTS)}")
+        raise TraceError(
+            f"{named}: there is no collective {node.collective!r}; known are {', '.join(CONTRACTS)}"
+        )
     if len(set(members)) != len(members) or max(members) >= trace.nranks:
         raise TraceError(f"{named} is among ranks {members}, which are not {trace.nranks} ranks' own")
     if trace.rank not in members:
@@ -216,8 +218,8 @@ def _check_collective(named: str, trace: Trace, node: Collective) -> None:
 def _check_message(rank: int, node: ReceiveFrom, message: SendTo) -> None:
     if message.bytes != node.bytes:
         raise TraceError(
-            f"{_named(rank, node)} expects {node.bytes} bytes, and rank {node.peer}'s node {message.id} sends "
-            f"{message.bytes}"
+            f"{_named(rank, node)} expects {node.bytes} bytes, and rank {node.peer}'s node {message.id} "
+            f"sends {message.bytes}"
         )
 
 

@@ -64,14 +64,18 @@ def read_one(path: Path, rank: int) -> Trace:
             raise TraceError(f"{path} has more than {_LIMIT_BYTES >> 20} MiB; divide the trace")
         lines = path.read_bytes().splitlines()
     except OSError as reason:
-        raise TraceError(f"{path} cannot be read ({reason.strerror}); a trace has a file for each rank") from None
+        raise TraceError(
+            f"{path} cannot be read ({reason.strerror}); a trace has a file for each rank"
+        ) from None
     if not lines:
         raise TraceError(f"{path} is empty; its first line says format, version, rank and nranks")
     header = _decoded(_HEADER, lines[0], path, 1)
     if header.version != VERSION:
         raise TraceError(f"{path} has version {header.version}; version {VERSION} is understood")
     if header.rank != rank or not 1 <= header.nranks <= 1_000_000:
-        raise TraceError(f"{path} is of rank {header.rank} of {header.nranks}, and its name is of rank {rank}")
+        raise TraceError(
+            f"{path} is of rank {header.rank} of {header.nranks}, and its name is of rank {rank}"
+        )
     nodes = [_decoded(_NODE, line, path, number) for number, line in enumerate(lines[1:], 2) if line.strip()]
     return Trace(rank=rank, nranks=header.nranks, nodes=tuple(nodes))
 
@@ -80,4 +84,6 @@ def _decoded(decoder: msgspec.json.Decoder[T], line: bytes, path: Path, number: 
     try:
         return decoder.decode(line)
     except (msgspec.DecodeError, msgspec.ValidationError) as reason:
-        raise TraceError(f"{path} line {number} is no {'header' if number == 1 else 'node'}: {reason}") from None
+        raise TraceError(
+            f"{path} line {number} is no {'header' if number == 1 else 'node'}: {reason}"
+        ) from None

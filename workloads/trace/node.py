@@ -1,8 +1,8 @@
 """What a rank does, as a graph: computations, collectives, messages, and which has to wait for which.
 
-In: kinds of work. Out: records, which are also the lines of a trace file (workloads.trace.file). Owns nothing;
-pure. The shape is that of Chakra's execution traces (MLCommons): nodes with dependencies, compute and
-communication apart. A rank does its nodes in streams, as an accelerator does: computations one after the
+In: kinds of work. Out: records, which are also the lines of a trace file (workloads.trace.file). Owns
+nothing; pure. The shape is that of Chakra's execution traces (MLCommons): nodes with dependencies, compute
+and communication apart. A rank does its nodes in streams, as an accelerator does: computations one after the
 other, collectives one after the other, what it sends to a peer in order, what it receives from a peer in
 order. A node begins when those that it depends on have ended and its turn in its stream has come.
 """
@@ -115,7 +115,13 @@ class Program:
     ) -> int:
         """`others`: as Collective's fields."""
         node = Collective(
-            id=self._next, name=name, deps=after, collective=kind, bytes=size, ranks=ranks, **others  # type: ignore[arg-type]
+            id=self._next,
+            name=name,
+            deps=after,
+            collective=kind,
+            bytes=size,
+            ranks=ranks,
+            **others,  # type: ignore[arg-type]
         )
         return self._add(node)
 

@@ -75,7 +75,10 @@ def test_a_synchronous_server_waits_for_the_slowest_worker_and_an_asynchronous_o
 def test_ingest_reads_every_batch_from_storage_hosts_in_equal_shares() -> None:
     options = IngestOptions(steps=8, storage=2)
     asked = Counter(
-        node.peer for trace in traces("ingest", 6, options)[:4] for node in trace.nodes if isinstance(node, SendTo)
+        node.peer
+        for trace in traces("ingest", 6, options)[:4]
+        for node in trace.nodes
+        if isinstance(node, SendTo)
     )
     assert asked == {4: 16, 5: 16}
     assert sent("ingest", 6, options) == [8 * REQUEST_BYTES] * 4 + [16 * SIZE] * 2

@@ -49,9 +49,7 @@ def test_every_pattern_ends_with_any_number_of_ranks(pattern: str, nranks: int, 
 
 
 def collective_bytes(trace: Trace, kind: str) -> int:
-    return sum(
-        node.bytes for node in trace.nodes if isinstance(node, Collective) and node.collective == kind
-    )
+    return sum(node.bytes for node in trace.nodes if isinstance(node, Collective) and node.collective == kind)
 
 
 def test_data_parallel_reduces_every_gradient_once_in_buckets() -> None:

@@ -128,7 +128,10 @@ def test_groups_that_wait_for_each_other_in_a_circle_are_found() -> None:
 @pytest.mark.parametrize(
     ("nodes", "sentence"),
     [
-        ((Compute(id=3, duration_us=1), Compute(id=3, duration_us=1)), "node 3 has an id that another node has"),
+        (
+            (Compute(id=3, duration_us=1), Compute(id=3, duration_us=1)),
+            "node 3 has an id that another node has",
+        ),
         ((Compute(id=0, duration_us=1, deps=(1,)),), "depends on node 1, which is not before it"),
     ],
 )

@@ -54,8 +54,8 @@ def test_what_is_no_trace_is_refused_by_file_and_line(
 
 
 def test_a_missing_and_an_empty_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="rank0.jsonl cannot be read .*; a trace has a file for each rank"):
+    with pytest.raises(TraceError, match=r"rank0.jsonl cannot be read .*; a trace has a file for each rank"):
         file.read(tmp_path)
     (tmp_path / "rank0.jsonl").write_text("")
-    with pytest.raises(TraceError, match="rank0.jsonl is empty"):
+    with pytest.raises(TraceError, match=r"rank0.jsonl is empty"):
         file.read(tmp_path)
