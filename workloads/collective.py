@@ -88,7 +88,7 @@ class Collective:
 
 
 def _ranks(config: ExperimentConfig) -> int:
-    return config.hosts
+    return config.ranks or config.hosts
 
 
 def _iterations(config: ExperimentConfig) -> tuple[int, int]:

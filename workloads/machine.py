@@ -9,18 +9,25 @@ The data dma-buf holds the largest size of the experiment twice, for a stream th
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from nodes.client.host import Host
 from nodes.client.runtime import Runtime
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
-from workloads.experiment.records import ExperimentConfig, RankPlace
+from nodes.uapi.syscalls import NicInfo
+from workloads.experiment.records import ExperimentConfig, NicPlace, RankPlace
 from workloads.progress import Progress
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
 RECEIVE_BYTES = 64 << 20  # udmabuf's default limit, and what the kernel's ncdevmem stays under
 _NIOV_BYTES_MAX = 65536  # dma-bufs are a multiple of it, so that every net_iov size fits
+
+
+def device_bytes(sizes_bytes: Sequence[int]) -> int:
+    """Accelerator memory that a rank needs for these sizes, whichever path it takes."""
+    return _rounded(2 * max(sizes_bytes)) + RECEIVE_BYTES + STAGING_BYTES
 
 
 class Machine:
@@ -34,8 +41,22 @@ class Machine:
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
-        self.accelerator = Accelerator(self.ledger, self.host.turn)
+        self.accelerator = Accelerator(self.ledger, self.turn, place.slot)
         self.data = self.accelerator.alloc(_rounded(2 * max(config.sizes_bytes)))
+
+    def turn(self, dram: int, up: int = 0, down: int = 0) -> None:
+        """Wait for the host's buses: the memory's, and those of the PCIe switch of this rank's accelerator."""
+        self.host.turn(dram, self.nic.ifname, up, down)
+
+    @functools.cached_property
+    def nic(self) -> NicInfo:
+        """Of the PCIe switch of this rank's accelerator."""
+        return self.nic_of(self.place.nic)
+
+    def nic_of(self, place: NicPlace) -> NicInfo:
+        """The host's NIC at that place; the first one if it has no name."""
+        named = (nic for nic in self.host.nics if nic.ifname == place.interface)
+        return next(named, self.host.nics[0])
 
     @functools.cached_property
     def receive_memory(self) -> Region:

@@ -79,7 +79,7 @@ class Stream:
 
 
 def _ranks(config: ExperimentConfig) -> int:  # noqa: ARG001  as every workload's
-    """The first two hosts."""
+    """The first two, of two hosts unless a host is asked to have several."""
     return _RANKS
 
 
@@ -119,4 +119,5 @@ STREAM = WorkloadType(
     iterations=_iterations,
     measure=_measure,
     start=Stream,
+    ranks_per_host=1,
 )

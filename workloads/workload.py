@@ -69,7 +69,7 @@ class WorkloadType:
 
     `type`, `redop` and `root` are nccl-tests' columns. `options` is the workload's own record.
     `default_sizes` is in the words of --size. `iterations` gives (warm-up, measured) of a trial. `measure`
-    takes the number of ranks.
+    takes the number of ranks. `ranks_per_host`: unless another number is asked for; None: one an accelerator.
     """
 
     name: str
@@ -84,6 +84,7 @@ class WorkloadType:
     iterations: Callable[[ExperimentConfig], tuple[int, int]]
     measure: Callable[[int], Measure]
     start: Callable[[Machine, Transport[Any], int], Workload]
+    ranks_per_host: int | None = None
 
     def check_sizes(self, sizes_bytes: Sequence[int]) -> None:
         """Raises WorkloadError for a size that is not a whole number of elements."""

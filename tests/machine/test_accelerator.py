@@ -19,12 +19,12 @@ SIZE = 1 << 16
 
 
 class Made:
-    """An accelerator, its ledger, and the bytes for which it called `turn`."""
+    """An accelerator, its ledger, and what it called `turn` with."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.turns: list[int] = []
-        self.accelerator = Accelerator(self.ledger, self.turns.append)
+        self.turns: list[tuple[int, int, int]] = []
+        self.accelerator = Accelerator(self.ledger, lambda *counts: self.turns.append(counts))
         self.memory = self.accelerator.alloc(SIZE)
         self.source = self.accelerator.alloc(SIZE)
 
@@ -125,13 +125,13 @@ def test_nan_never_equals_the_expected_value() -> None:
         assert m.accelerator.compare(m.memory, 0, values) == 1
 
 
-def test_copies_to_and_from_the_host_wait_for_the_memory_bus() -> None:
+def test_copies_to_and_from_the_host_wait_for_the_buses() -> None:
     with made() as m:
         host = bytearray(b"....")
         m.accelerator.copy_to_device(memoryview(b"data"), m.memory, 7)
         m.accelerator.copy_to_host(m.memory, 7, memoryview(host))
         assert bytes(host) == b"data"
-        assert m.turns == [4, 4]
+        assert m.turns == [(4, 0, 4), (4, 4, 0)]
         found = m.totals
         assert (found.host_dram_read_bytes, found.host_dram_write_bytes, found.pcie_root_bytes) == (4, 4, 8)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from nodes.client.host import HostStats
 from nodes.machine.ledger import Ledger
+from workloads.experiment.records import NicPlace
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters
@@ -27,7 +28,7 @@ class TcpSocket(Protocol):
     def accept(self) -> tuple[Any, Any]: ...
     def connect(self, address: Any, /) -> None: ...
     def getsockname(self) -> Any: ...
-    def setsockopt(self, level: int, optname: int, value: int, /) -> Any: ...
+    def setsockopt(self, level: int, optname: int, value: int | bytes, /) -> Any: ...
     def settimeout(self, value: float | None, /) -> None: ...
     def recv(self, bufsize: int, /) -> bytes: ...
     def shutdown(self, how: int, /) -> None: ...
@@ -82,11 +83,15 @@ class DataPath(Protocol[S]):
     def open_socket(self) -> S:
         """A new TCP socket of this path's stack."""
 
-    def address(self) -> str:
-        """This host's IPv4 address in that stack. Raises OSError where it has none."""
+    def address(self, nic: NicPlace) -> str:
+        """The IPv4 address of that NIC in that stack. Raises OSError where it has none."""
+
+    def prepare_nic(self, undo: ExitStack) -> None:
+        """Prepare what all ranks share whose NIC is this rank's; the first of them does. What takes that back
+        goes on `undo`."""
 
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
-        """Prepare the host for payload that comes to these ports; what takes that back goes on `undo`."""
+        """Prepare the NIC for this rank's payload, which comes to these ports; `undo` likewise."""
 
     def sender(self, sock: S, ledger: Ledger, undo: ExitStack) -> Sender:
         """For a connected socket; adds to `ledger` what the application moves in order to send."""

@@ -19,12 +19,13 @@ from nodes.client.socket import Socket
 from nodes.kernel_version import VERSIONS
 from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
+from workloads.experiment.records import NicPlace
 from workloads.machine import Machine
 from workloads.progress import Progress
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters, endpoint_counters
 from workloads.transports.data_path import ReceivedStream, Sender, closed_early
-from workloads.transports.devmem_nic import prepare_nic
+from workloads.transports.devmem_nic import Bindings, prepare_nic
 from workloads.transports.staged import StagedSender
 
 _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
@@ -154,22 +155,25 @@ class Devmem:
     def open_socket(self) -> Socket:
         return self._machine.host.socket()
 
-    def address(self) -> str:
-        return self._machine.host.address
+    def address(self, nic: NicPlace) -> str:
+        return self._machine.nic_of(nic).address
+
+    def prepare_nic(self, undo: ExitStack) -> None:
+        prepare_nic(self._machine, undo)
 
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
-        self._bindings = prepare_nic(self._machine, ports, undo)
+        self._bindings = Bindings(self._machine, ports, undo)
 
     def sender(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> Sender:
         """Zero-copy, or staged where the kernel cannot send from a dma-buf."""
-        tx_id = self._bindings.tx_id
-        if tx_id is None:
+        if not self._has_tx:
             memory = undo.enter_context(closing(self._machine.host.memory(_STAGED_BYTES)))
             return StagedSender(self._machine, sock, ledger, memory.view)
         sock.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
         # The rank waits for completions while the sending thread sends: through a channel of its own.
         completions = undo.enter_context(closing(sock.dup()))
         completions.settimeout(self._machine.config.timeout_s)
+        tx_id = self._bindings.tx_id(sock.getsockname()[0])
         return ZeroCopySender(sock, completions, tx_id, self._machine.progress)
 
     def receiver(self, sock: Socket, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002

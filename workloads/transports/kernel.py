@@ -19,6 +19,7 @@ from nodes.client.host import HostStats
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import ROUTES, Ledger, Moved
 from nodes.uapi import socket as uapi
+from workloads.experiment.records import NicPlace
 from workloads.machine import STAGING_BYTES, Machine
 from workloads.transports.counters import PacketCounters, StackCounters
 from workloads.transports.staged import StagedReceiver, StagedSender
@@ -50,7 +51,8 @@ class DerivedTraffic:
     def __init__(self, machine: Machine, ledger: Ledger, dma: int) -> None:
         mss = machine.config.mtu - _IP_TCP_BYTES
         self._super_payload = max(1, (machine.config.gso_max_bytes - _IP_TCP_BYTES) // mss) * mss
-        self._turn = machine.host.turn
+        self._turn = machine.turn
+        self._is_up = dma == routes.NIC_WIRE_TO_HOST
         self._ledger = ledger
         self._dma = dma
         self.super_packets = 0
@@ -62,8 +64,10 @@ class DerivedTraffic:
         full = self._super_payload
         super_packets = -(-remaining // full) + (remaining - count) // -full  # that begin with these bytes
         self.super_packets += super_packets
+        headers = _HEADER_BYTES * super_packets
+        crossing = (count + headers) * self._is_up, (count + headers) * (not self._is_up)
         # The copy reads and writes, the DMA does one of the two; a header is written and read.
-        self._turn(3 * count + 2 * _HEADER_BYTES * super_packets)
+        self._turn(3 * count + 2 * headers, *crossing)
 
 
 class Kernel:
@@ -82,11 +86,14 @@ class Kernel:
         sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_CONGESTION, b"cubic")
         return sock
 
-    def address(self) -> str:
-        address = self._machine.host.kernel_address
+    def address(self, nic: NicPlace) -> str:
+        address = nic.kernel_address or self._machine.host.kernel_address
         if address is None:
             raise OSError("the host has no kernel address; start its endpoint with --kernel-address")
         return address
+
+    def prepare_nic(self, undo: ExitStack) -> None:
+        """Linux is as it is."""
 
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
         """Linux is as it is."""

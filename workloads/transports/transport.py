@@ -1,7 +1,7 @@
 """Carries payload between a rank's device memory and that of its peers, over one data path.
 
 In: bytes of the data dma-buf to send to a peer, bytes to fill or reduce from a peer. Out: nothing but the
-effect. Owns the rank's TCP connections: one to each peer that it sends to, one from each peer that sends to
+effect. A peer on the same host is reached over the accelerators' fabric, whatever the path. Owns the rank's TCP connections: one to each peer that it sends to, one from each peer that sends to
 it. A rank listens at a port for each sending peer, so the port tells who connects. The first byte of a
 connection is no payload: a handshake whose last ACK was lost is completed by it, and by nothing else.
 Every blocking call ends with TimeoutError when nothing has moved for the configuration's `timeout_s`.
@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
-from typing import Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from nodes.client.host import HostStats
 from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
-from workloads.experiment.records import Address
+from workloads.experiment.records import Address, NicPlace
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters
 from workloads.transports.data_path import DataPath, ReceivedStream, Receiver, S
+from workloads.transports.fabric import Fabric
 from workloads.transports.peer_sender import GREETING_BYTES, PeerSender
 from workloads.transports.send_queue import SendQueue
 
@@ -40,24 +42,26 @@ class Transport(Generic[S]):
     def __init__(self, machine: Machine, path: DataPath[S]) -> None:
         self._machine = machine
         self._path = path
+        self._fabric = Fabric(machine)
+        self._sent, self._received = Counter[int](), Counter[int]()  # payload, by peer
         self._timeout_s = machine.config.timeout_s
         self._undo = ExitStack()
-        self._listeners: dict[int, S] = {}
-        self._outgoing: dict[int, S] = {}
-        self._incoming: dict[int, S] = {}
+        self._listeners: dict[int, Any] = {}
+        self._outgoing: dict[int, Any] = {}
+        self._incoming: dict[int, Any] = {}
         self._senders: dict[int, PeerSender] = {}
         self._receivers: dict[int, Receiver] = {}
 
     def listen(self, peers: Iterable[int]) -> dict[int, Address]:
         """Open a port for each peer that is going to send; returns where each has to connect."""
-        host, addresses = self._path.address(), {}
+        own, addresses = self._machine.place.nic, {}
         for peer in peers:
-            listener = self._opened(self._path.open_socket())
-            listener.bind((host, 0))
+            listener = self._socket_at(own, self._path_to(peer))
             listener.listen(1)
             self._listeners[peer] = listener
-            addresses[peer] = Address(host, listener.getsockname()[1])
-        self._path.prepare([address.port for address in addresses.values()], self._undo)
+            addresses[peer] = Address(*listener.getsockname()[:2], own.network)
+        remote = [address.port for peer, address in addresses.items() if not self._is_local(peer)]
+        self._path.prepare(remote, self._undo)
         return addresses
 
     def connect(self, addresses: Mapping[int, Address]) -> None:
@@ -70,11 +74,12 @@ class Transport(Generic[S]):
             sock = self._opened(self._machine.progress.wait(listener.accept)[0])
             sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
             self._incoming[peer] = sock
-            self._receivers[peer] = self._path.receiver(sock, self._undo)
+            self._receivers[peer] = self._path_to(peer).receiver(sock, self._undo)
             self._receivers[peer].receive_into(0, GREETING_BYTES)
 
     def send(self, peer: int, offset: int, length: int) -> Ticket:
         """Begin to send `length` bytes from byte `offset` on; returns a ticket for `wait_reusable`."""
+        self._sent[peer] += length
         return Ticket(peer, self._senders[peer].send(offset, length))
 
     def send_stream(self, peer: int, message_bytes: int, duration_s: float) -> Ticket:
@@ -92,15 +97,19 @@ class Transport(Generic[S]):
 
     def receive_into(self, peer: int, offset: int, length: int) -> None:
         """Put the next `length` bytes from `peer` into the data dma-buf at byte `offset`."""
+        self._received[peer] += length
         self._receivers[peer].receive_into(offset, length)
 
     def receive_reduce(self, peer: int, offset: int, length: int) -> None:
         """Add the next `length` bytes from `peer`, as float32, to the data dma-buf at byte `offset`."""
+        self._received[peer] += length
         self._receivers[peer].receive_reduce(offset, length)
 
     def receive_stream(self, peer: int, offset: int, period: int, check: StreamCheck) -> ReceivedStream:
         """Take everything from `peer` until it ends the stream; see Receiver.receive_stream."""
-        return self._receivers[peer].receive_stream(offset, period, check)
+        stream = self._receivers[peer].receive_stream(offset, period, check)
+        self._received[peer] += stream.bytes
+        return stream
 
     def confirm_stream(self, peer: int) -> None:
         """After the end of the stream from `peer`: until `peer`, too, has taken all that was sent to it."""
@@ -108,8 +117,14 @@ class Transport(Generic[S]):
         if self._machine.progress.wait(self._outgoing[peer].recv, 1):
             raise ConnectionError(f"rank {peer} sent payload on a connection that carries it the other way")
 
-    def staged_bytes(self, sent: int, received: int) -> int:
-        """How many of so many payload bytes cross host memory on this path."""
+    def staged_bytes(self) -> int:
+        """How many payload bytes this path has taken through host memory so far: what the path is, not what
+        was counted."""
+        streams = Counter({peer: sender.stream_bytes for peer, sender in self._senders.items()})
+        sent, received = (
+            sum(count for peer, count in moved.items() if not self._is_local(peer))
+            for moved in (self._sent + streams, self._received)
+        )
         return self._path.staged_bytes(sent, received)
 
     def counters(self, stats: HostStats) -> StackCounters:
@@ -123,28 +138,43 @@ class Transport(Generic[S]):
         self._undo.close()
 
     def _connect(self, peer: int, address: Address) -> None:
-        machine, ledger = self._machine, Ledger()
+        machine, path, ledger = self._machine, self._path_to(peer), Ledger()
         queue = SendQueue(machine.runtime, f"send-{machine.place.host}-{peer}")
         self._undo.callback(queue.close)  # after the socket below is closed, which ends a blocked send
-        sock = machine.progress.wait(self._connected, (address.host, address.port))
+        sock = machine.progress.wait(self._connected, path, address)
         sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
         self._outgoing[peer] = sock
-        sender = self._path.sender(sock, ledger, self._undo)
+        sender = path.sender(sock, ledger, self._undo)
         self._senders[peer] = PeerSender(machine, queue, sock, sender, ledger)
 
-    def _connected(self, address: tuple[str, int]) -> S:
-        """A socket of its own for each attempt: TCP gives up a SYN that is lost seven times, and an address
-        of which no neighbour answers three requests (EHOSTUNREACH). TimeoutError in both cases."""
-        sock = self._opened(self._path.open_socket())
+    def _path_to(self, peer: int) -> DataPath[Any]:
+        return self._fabric if self._is_local(peer) else self._path
+
+    def _is_local(self, peer: int) -> bool:
+        return self._machine.place.is_local(peer)
+
+    def _connected(self, path: DataPath[Any], address: Address) -> Any:
+        """By the NIC that reaches the peer's. A socket of its own for each attempt: TCP gives up a SYN that is
+        lost seven times, and an address of which no neighbour answers three requests (EHOSTUNREACH).
+        TimeoutError in both cases."""
+        sock = self._socket_at(self._machine.place.nic_to(address.network), path)
         try:
-            sock.connect(address)
+            sock.connect((address.host, address.port))
         except OSError as e:
             if e.errno == errno.EHOSTUNREACH:
                 raise TimeoutError(str(e)) from None
             raise
         return sock
 
-    def _opened(self, sock: S) -> S:
+    def _socket_at(self, nic: NicPlace, path: DataPath[Any]) -> Any:
+        """A socket of that NIC: with several, its address alone would not keep packets from another one."""
+        sock = self._opened(path.open_socket())
+        if len(self._machine.place.nics) > 1:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, nic.interface.encode())
+        sock.bind((path.address(nic), 0))
+        return sock
+
+    def _opened(self, sock: Any) -> Any:
         self._undo.enter_context(closing(sock))
         sock.settimeout(self._timeout_s)
         return sock
