@@ -26,7 +26,8 @@ _COPIES = 6  # of the largest size that a rank holds: its dma-buf (doubled for s
 # two hosts, 1013 with four.
 _MEMORY_BYTES, _MEMORY_BYTES_PER_HOST = 440 << 20, 143 << 20
 _MEMORY_BYTES_PER_RANK = 120 << 20  # beyond the first one of a host
-_PROCESSES, _PROCESSES_PER_HOST, _PROCESSES_PER_RANK = 220, 12, 11  # threads included; mostly Ray's, on a machine with 2 CPUs
+_PROCESSES, _PROCESSES_PER_HOST = 220, 12  # threads included; mostly Ray's, on a machine with 2 CPUs
+_PROCESSES_PER_RANK = 11
 
 
 def niov_bytes(asked: int | None, options: HostOptions) -> int:
@@ -111,14 +112,14 @@ def check_ranks(config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
         needed = len(place.on_nic) + 1
         if "devmem" in config.paths and config.rx_queues < needed:
             raise UsageError(
-                f"--queues {config.rx_queues}: devmem needs one for each of the {_counted(needed - 1, 'rank')} of "
-                f"{place.slot.nic} beside the first; ask for {needed} or more"
+                f"--queues {config.rx_queues}: devmem needs a queue beside the first for each rank of a NIC, "
+                f"and {place.slot.nic} has {_counted(needed - 1, 'rank')}; ask for {needed} or more"
             )
         memory, asked = place.slot.memory_bytes, device_bytes(config.sizes_bytes)
         if memory and memory < asked:
             raise UsageError(
-                f"accelerator {place.slot.name} of host {place.host} has {memory >> 20} MiB of memory, and a rank "
-                f"needs {-(-asked >> 20)} for these sizes; give it more, or ask for smaller ones"
+                f"accelerator {place.slot.name} of host {place.host} has {memory >> 20} MiB of memory, and a "
+                f"rank needs {-(-asked >> 20)} for these sizes; give it more, or ask for smaller ones"
             )
 
 

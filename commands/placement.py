@@ -1,9 +1,9 @@
 """Which rank is where: from a topology to the host, the accelerator and the NIC of each rank.
 
-In: a topology, how many ranks a host has, the hosts' channels. Out: a RankPlace a rank, in the order of ranks:
-by host, then by accelerator, as NCCL orders a ring. Owns nothing. A rank has an accelerator of its own, and
-its NIC is the one that shares the accelerator's PCIe switch. Fewer ranks than accelerators are spread over
-these, and so over the NICs. A host without accelerators has one rank, at its first NIC.
+In: a topology, how many ranks a host has, the hosts' channels. Out: a RankPlace a rank, in the order of
+ranks: by host, then by accelerator, as NCCL orders a ring. Owns nothing. A rank has an accelerator of its
+own, and its NIC is the one that shares the accelerator's PCIe switch. Fewer ranks than accelerators are
+spread over these, and so over the NICs. A host without accelerators has one rank, at its first NIC.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def slots(host: Host, ranks_per_host: int | None) -> list[Slot]:
     if count > len(found):
         has = f"{len(host.accelerators)} accelerator{'s' * (len(host.accelerators) != 1)}"
         raise UsageError(
-            f"--ranks-per-host {count}: host {host.name} has {has}, and each rank needs one of its own; ask for "
-            f"{len(found)} or fewer, or give the host more"
+            f"--ranks-per-host {count}: host {host.name} has {has}, and each rank needs one of its own; ask "
+            f"for {len(found)} or fewer, or give the host more"
         )
     return [found[number * len(found) // count] for number in range(count)]
 

@@ -45,7 +45,7 @@ class Machine:
         self.data = self.accelerator.alloc(_rounded(2 * max(config.sizes_bytes)))
 
     def turn(self, dram: int, up: int = 0, down: int = 0) -> None:
-        """Wait for the host's buses: the memory's, and those of the PCIe switch of this rank's accelerator."""
+        """Wait for the host's buses: the memory's, and those of the accelerator's PCIe switch."""
         self.host.turn(dram, self.nic.ifname, up, down)
 
     @functools.cached_property

@@ -47,8 +47,8 @@ class HostError(RuntimeError):
 class Host:
     """`name`; `nics`, and of the first NIC `ifname`, `ifindex`, `mtu`, `address` and `address6` (the
     endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `netdev`,
-    `ethtool` and `route` are netlink families. `buses` are those whose bandwidth is limited. `runtime` is where its calls, and what an application does with it, wait. `names` knows the
-    hosts of the network."""
+    `ethtool` and `route` are netlink families. `buses` are those whose bandwidth is limited. `runtime` is
+    where its calls, and what an application does with it, wait. `names` knows the hosts of the network."""
 
     def __init__(self, path: str, patience_s: float = _HELLO_S, runtime: Runtime = MACHINE) -> None:
         """Raises HostError when no endpoint listens at `path`, or it does not answer within `patience_s`."""
@@ -146,8 +146,8 @@ class Host:
         return rows
 
     def turn(self, dram_bytes: int, nic: str = "", up_bytes: int = 0, down_bytes: int = 0) -> None:
-        """Wait until the host's buses have served `dram_bytes` of accesses to memory, and so many bytes up and
-        down through the PCIe switch of the interface `nic`; return at once where none has a limit."""
+        """Wait until the host's buses have served `dram_bytes` of accesses to memory, and so many bytes up
+        and down through the PCIe switch of the interface `nic`; return at once where none has a limit."""
         if self.buses.by_name:
             now = self.runtime.monotonic()
             counts = {MEMORY: dram_bytes, up(nic): up_bytes, down(nic): down_bytes}

@@ -42,6 +42,9 @@ class Slot(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
 
 
+ANY_SLOT = Slot()
+
+
 def _at_once(_dram: int, _up: int = 0, _down: int = 0) -> None:
     """The turn on buses without a limit."""
 
@@ -49,7 +52,7 @@ def _at_once(_dram: int, _up: int = 0, _down: int = 0) -> None:
 class Accelerator:
     """`turn` is called after each operation, and may block."""
 
-    def __init__(self, ledger: Ledger, turn: Turn = _at_once, slot: Slot = Slot()) -> None:
+    def __init__(self, ledger: Ledger, turn: Turn = _at_once, slot: Slot = ANY_SLOT) -> None:
         self._ledger = ledger
         self._turn = turn
         self._slot = slot
@@ -90,7 +93,8 @@ class Accelerator:
             memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
             at += size
         is_peer = source.place is Place.PEER
-        self._ledger.record(routes.ACC_PEER_TO_DEVICE if is_peer else routes.ACC_DEVICE_TO_DEVICE, at - offset)
+        route = routes.ACC_PEER_TO_DEVICE if is_peer else routes.ACC_DEVICE_TO_DEVICE
+        self._ledger.record(route, at - offset)
         return at - offset
 
     def reduction(self, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc) -> Reduction:

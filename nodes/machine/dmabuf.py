@@ -26,8 +26,8 @@ def export(size: int, nic: str = "") -> Region:
 
 
 def attach(fd: int, nic: str = "") -> Region:
-    """Import the dma-buf behind `fd` for the NIC `nic`: at Place.FAR if it is behind the PCIe switch of another
-    one. Takes the descriptor over; closes it on failure.
+    """Import the dma-buf behind `fd` for the NIC `nic`: at Place.FAR if it is behind the PCIe switch of
+    another one. Takes the descriptor over; closes it on failure.
 
     Raises OSError: EBADF for a descriptor that is not open, EINVAL for a file that is not a dma-buf, and the
     further errors of Region.mapped.

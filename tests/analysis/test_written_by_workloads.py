@@ -34,8 +34,8 @@ def _fields(record: type[msgspec.Struct]) -> dict[str, object]:
 
 
 def test_the_columns_that_are_read_are_those_of_a_sample() -> None:
-    assert len(samples.REQUIRED_COLUMNS) == len(set(samples.REQUIRED_COLUMNS))
-    assert set(samples.REQUIRED_COLUMNS) == set(Sample.__struct_fields__)
+    assert len(samples.COLUMNS) == len(set(samples.COLUMNS))
+    assert set(samples.COLUMNS) == set(Sample.__struct_fields__)
 
 
 def test_columns_are_read_as_the_types_they_are_written_as() -> None:

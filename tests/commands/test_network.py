@@ -18,7 +18,8 @@ SECOND = Nic(
 ASKED = NetworkConfig(
     gso_max_bytes=524280, rx_queues=9, rx_buf_len=16384, nic="gve", header_buffer_bytes=100, tcp_ecn=1,
     tcp_rmem="4096,65536,1M", tcp_wmem="4096,65536,1M",
-    kernel="6.12", host_mem_bw_bytes_per_s=2e9, pcie_bw_bytes_per_s=3e9, impair="loss=0.01", mtu=9000, pcap=True, trace=True,
+    kernel="6.12", host_mem_bw_bytes_per_s=2e9, pcie_bw_bytes_per_s=3e9, impair="loss=0.01", mtu=9000,
+    pcap=True, trace=True,
 )  # fmt: skip
 
 

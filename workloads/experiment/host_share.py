@@ -1,8 +1,8 @@
 """Which rank of a host answers for what the host's endpoint has counted: each count is in one rank's row.
 
-In: an endpoint's statistics, the rank's place. Out: its share of them; pure. Owns nothing. The first rank of a
-NIC answers for that NIC's DMA and packets. The first rank of the host answers for all else: the CPU, TCP, and
-NICs that are no rank's. So the rows of a host add up to the host, and those of a NIC to the NIC.
+In: an endpoint's statistics, the rank's place. Out: its share of them; pure. Owns nothing. The first rank of
+a NIC answers for that NIC's DMA and packets. The first rank of the host answers for all else: the CPU, TCP,
+and NICs that are no rank's. So the rows of a host add up to the host, and those of a NIC to the NIC.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from nodes.machine.ledger import negated
 from nodes.uapi.syscalls import NicStats, Stats
 from workloads.experiment.records import RankPlace
 
-_OF_NIC = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_wire_packets", "tx_wire_packets", "rx_alloc_fail")
+_OF_NIC = (
+    "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_wire_packets", "tx_wire_packets", "rx_alloc_fail",
+)  # fmt: skip
 _OF_HOST = ("rx_hw_drops", "rx_hw_drop_overruns", "tcp_retrans_segs")
 
 

@@ -125,7 +125,7 @@ class Rank:
         seed = expected.seed_of(self._config.seed, trial.path, trial.size_bytes, trial.repetition, number)
         with self._explained(f"preparing iteration {number}"):
             workload.fill(seed)
-            before, staged = self._counters(transport), transport.staged_bytes()
+            before, earlier = self._counters(transport), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
         start_s, stolen_s = time.time(), _stolen_s()
@@ -134,13 +134,14 @@ class Rank:
         end_s, stolen_s = time.time(), _stolen_s() - stolen_s
         with self._explained(f"waiting for all ranks after iteration {number}"):
             barrier.wait()
-        after = self._counters(transport)
+        after, moved = self._counters(transport), transport.moved()
         with self._explained(f"checking iteration {number}"):
             checked = workload.check(seed)
         return Sample(
             **self._identity(number, warmup),
             **self._result_columns(result, checked),
-            payload_staged_bytes=transport.staged_bytes() - staged,
+            payload_staged_bytes=moved.staged - earlier.staged,
+            payload_local_bytes=moved.local - earlier.local,
             **_counter_columns(before, after),
             machine_steal_s=stolen_s,
             start_s=start_s,

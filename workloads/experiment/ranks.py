@@ -82,7 +82,7 @@ class RankActors:
             self._alive()
             if time.monotonic() > give_up_at:
                 raise ExperimentError(
-                    f"Ray had no place for {len(self._places)} ranks within {within_s:g} s; try fewer hosts or ranks"
+                    f"Ray had no place for {len(self._places)} ranks within {within_s:g} s; try fewer"
                 )
 
     def _all(self, method: str, arguments: Sequence[Any] = (), within_s: float = math.inf) -> list[Any]:

@@ -159,8 +159,8 @@ class LocalRank(msgspec.Struct, frozen=True):
 
 
 class RankPlace(msgspec.Struct, frozen=True):
-    """Where a rank is: its host, by the AF_UNIX path of that host's system-call channel, and there the slot of
-    its accelerator, which says which NIC is its own ("": the first). `nics`: all of the host, in order.
+    """Where a rank is: its host, by the AF_UNIX path of that host's system-call channel, and there the slot
+    of its accelerator, which says which NIC is its own ("": the first). `nics`: all of the host, in order.
     `local`: all ranks of the host, in order; () for this one alone."""
 
     rank: int
@@ -232,10 +232,11 @@ class Sample(msgspec.Struct, frozen=True):
 
     `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
     sample (workloads.stream_check). `payload_staged_bytes` of what was sent and received had to cross host
-    memory: that is what the path is, not what the ledger recorded. DRAM, device and PCIe bytes are modelled
-    by the ledger, `fabric_bytes` between accelerators of a host, too; what the endpoint counted is in the row of
-    one rank of the host alone (workloads.experiment.host_share). Seconds are measured. A stream's goodput is the receiving rank's: a sender's `time_s` may
-    end before its last byte is received.
+    memory: that is what the path is, not what the ledger recorded. `payload_local_bytes` went to and from
+    ranks of the same host. DRAM, device, PCIe and fabric bytes are modelled by the ledger; what the endpoint
+    counted of them is in the row of one rank of the host (workloads.experiment.host_share). Seconds are
+    measured. A stream's goodput is the receiving rank's: a sender's `time_s` may end before its last byte is
+    received.
     """
 
     path: str
@@ -258,6 +259,7 @@ class Sample(msgspec.Struct, frozen=True):
     payload_sent_bytes: int
     payload_received_bytes: int
     payload_staged_bytes: int
+    payload_local_bytes: int
     host_dram_read_bytes: int
     host_dram_write_bytes: int
     host_dram_derived_bytes: int

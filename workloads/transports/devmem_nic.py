@@ -39,8 +39,8 @@ def prepare_nic(machine: Machine, undo: ExitStack) -> None:
 
 class Bindings:
     """A rank's, on a prepared NIC: to receive on a queue of its own, if it has ports, and to send by any NIC.
-    `rx_id`: the rx binding's dmabuf_id. A binding ends with the connection that made it, as with the kernel's netlink
-    sockets."""
+    `rx_id`: the rx binding's dmabuf_id. A binding ends with the connection that made it, as with the kernel's
+    netlink sockets."""
 
     def __init__(self, machine: Machine, ports: Sequence[int], undo: ExitStack) -> None:
         self._machine = machine

@@ -1,4 +1,4 @@
-"""Between two ranks of one host: from accelerator to accelerator over a fabric of their own, as NVLink is one.
+"""Between two ranks of one host: from accelerator to accelerator over a fabric of their own, like NVLink.
 
 In and out: as DataPath. Owns the mapping of the peer's memory. No NIC, no PCIe switch and no host memory is
 passed, whichever path the ranks take between hosts, as with NCCL's peer-to-peer transport
@@ -26,7 +26,7 @@ from workloads.machine import Machine
 from workloads.progress import Progress
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import PacketCounters, StackCounters
-from workloads.transports.data_path import ReceivedStream, Sender, TcpSocket, closed_early
+from workloads.transports.data_path import ReceivedStream, Sender, closed_early
 
 _PLACE = struct.Struct("=QQ")  # offset and length of bytes in the sender's data dma-buf
 _UNREAD_MAX = 8

@@ -1,9 +1,10 @@
 """Carries payload between a rank's device memory and that of its peers, over one data path.
 
 In: bytes of the data dma-buf to send to a peer, bytes to fill or reduce from a peer. Out: nothing but the
-effect. A peer on the same host is reached over the accelerators' fabric, whatever the path. Owns the rank's TCP connections: one to each peer that it sends to, one from each peer that sends to
-it. A rank listens at a port for each sending peer, so the port tells who connects. The first byte of a
-connection is no payload: a handshake whose last ACK was lost is completed by it, and by nothing else.
+effect. A peer on the same host is reached over the accelerators' fabric, whatever the path. Owns the rank's
+TCP connections: one to each peer that it sends to, one from each peer that sends to it. A rank listens at a
+port for each sending peer, so the port tells who connects. The first byte of a connection is no payload: a
+handshake whose last ACK was lost is completed by it, and by nothing else.
 Every blocking call ends with TimeoutError when nothing has moved for the configuration's `timeout_s`.
 """
 
@@ -36,6 +37,14 @@ class Ticket(NamedTuple):
     number: int
 
 
+class PayloadMoved(NamedTuple):
+    """Bytes sent and received. `staged`: those that had to cross host memory, by what the path is and not by
+    what was counted; `local`: those that went over the fabric to and from ranks of the host."""
+
+    staged: int
+    local: int
+
+
 class Transport(Generic[S]):
     """Life: listen, connect, use, close. Peers are named by rank."""
 
@@ -59,7 +68,8 @@ class Transport(Generic[S]):
             listener = self._socket_at(own, self._path_to(peer))
             listener.listen(1)
             self._listeners[peer] = listener
-            addresses[peer] = Address(*listener.getsockname()[:2], own.network)
+            host, port, *_ = listener.getsockname()
+            addresses[peer] = Address(host, port, own.network)
         remote = [address.port for peer, address in addresses.items() if not self._is_local(peer)]
         self._path.prepare(remote, self._undo)
         return addresses
@@ -117,15 +127,13 @@ class Transport(Generic[S]):
         if self._machine.progress.wait(self._outgoing[peer].recv, 1):
             raise ConnectionError(f"rank {peer} sent payload on a connection that carries it the other way")
 
-    def staged_bytes(self) -> int:
-        """How many payload bytes this path has taken through host memory so far: what the path is, not what
-        was counted."""
+    def moved(self) -> PayloadMoved:
+        """Payload so far."""
         streams = Counter({peer: sender.stream_bytes for peer, sender in self._senders.items()})
-        sent, received = (
-            sum(count for peer, count in moved.items() if not self._is_local(peer))
-            for moved in (self._sent + streams, self._received)
-        )
-        return self._path.staged_bytes(sent, received)
+        sent, received = self._sent + streams, self._received
+        local = [sum(moved[peer] for peer in moved if self._is_local(peer)) for moved in (sent, received)]
+        staged = self._path.staged_bytes(sent.total() - local[0], received.total() - local[1])
+        return PayloadMoved(staged, sum(local))
 
     def counters(self, stats: HostStats) -> StackCounters:
         """What the path's stack has moved and counted so far, and what the sending threads have moved;
@@ -154,8 +162,8 @@ class Transport(Generic[S]):
         return self._machine.place.is_local(peer)
 
     def _connected(self, path: DataPath[Any], address: Address) -> Any:
-        """By the NIC that reaches the peer's. A socket of its own for each attempt: TCP gives up a SYN that is
-        lost seven times, and an address of which no neighbour answers three requests (EHOSTUNREACH).
+        """By the NIC that reaches the peer's. A socket of its own for each attempt: TCP gives up a SYN that
+        is lost seven times, and an address of which no neighbour answers three requests (EHOSTUNREACH).
         TimeoutError in both cases."""
         sock = self._socket_at(self._machine.place.nic_to(address.network), path)
         try:
