@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.docs.pages import block
+
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
 PROJECT = Path(__file__).resolve().parents[2]
+RAILS = shlex.split(block("docs/topologies.md", "python3 run.py --topology rail_optimized"))[2:]
 KIB = 1024
 NO_OPTIONS = 66 - 42  # an ARP packet is so much shorter than a header
 AGAIN = 16 * KIB  # a tail loss probe meets a host that waits for its bus
@@ -33,8 +37,8 @@ links:
 
 
 def run(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    where = ["--results", str(directory), "--run-id", "it", "--repeat", "1", "--iters", "1", "--warmup", "0"]
-    command = [sys.executable, str(PROJECT / "run.py"), *where, *options]
+    where = ["--results", str(directory), "--run-id", "it", "--iters", "1", "--warmup", "0"]
+    command = [sys.executable, str(PROJECT / "run.py"), *options, *where]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -44,8 +48,7 @@ def rows(directory: Path, name: str) -> list[dict[str, Any]]:
 
 
 def test_all_ranks_of_hosts_with_rails_reduce_right_on_every_path(tmp_path: Path) -> None:
-    shape = "rail_optimized:rails=2,accelerators=4,spines=1"
-    found = run(tmp_path, "--topology", shape, "--size", "64K")
+    found = run(tmp_path, *RAILS)
     assert found.returncode == 0, found.stderr
     samples = rows(tmp_path, "samples.csv")
     assert {row["wrong_elements"] for row in samples} == {"0"}
@@ -77,7 +80,7 @@ def test_a_nic_of_another_switch_crosses_the_root_and_a_slow_switch_is_waited_fo
     """Rank 1 reaches rank 2 by the NIC of the other network alone, and so does rank 3 rank 0."""
     file = tmp_path / "planes.yaml"
     file.write_text(PLANES)
-    found = run(tmp_path, "--topology", str(file), "--size", "64K", "--path", "devmem")
+    found = run(tmp_path, "--topology", str(file), "--size", "64K", "--repeat", "1", "--path", "devmem")
     assert found.returncode == 0, found.stderr
     samples = rows(tmp_path, "samples.csv")
     assert {row["wrong_elements"] for row in samples} == {"0"}
