@@ -80,7 +80,7 @@ def test_what_a_lock_keeps_away_is_charged_later(rails: TwoRails) -> None:
     buses = Buses.create(RATE, None, ())
     charges = Charges.of(rails.b.host, buses)
     transfer(rails)
-    hold = "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+    hold = "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print(flush=True); input()"
     fd = buses.fds[0]
     holder = subprocess.Popen(
         [sys.executable, "-c", hold, str(fd)], pass_fds=[fd], stdin=subprocess.PIPE, stdout=subprocess.PIPE

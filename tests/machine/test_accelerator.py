@@ -162,7 +162,7 @@ def test_another_accelerators_memory_is_read_across_the_fabric() -> None:
 def test_memory_that_is_not_there_is_enomem_with_a_sentence() -> None:
     accelerator = Accelerator(Ledger(), slot=Slot("gpu0", "h1-eth0", 3 * SIZE))
     first = accelerator.alloc(2 * SIZE)
-    with pytest.raises(OSError, match="gpu0 has 196608 bytes of memory, of which 131072 are in use") as caught:
+    with pytest.raises(OSError, match="gpu0 has 196608 bytes of memory, of which 131072 ") as caught:
         accelerator.alloc(2 * SIZE)
     assert caught.value.errno == errno.ENOMEM
     assert accelerator.alloc(SIZE).size == SIZE  # the whole of it

@@ -22,8 +22,8 @@ def buses() -> Iterator[Buses]:
 
 def test_a_bus_without_a_limit_is_not_there() -> None:
     assert Buses.create(None, None, NICS).names == ()
-    for limits, names in (((1e6, None), (MEMORY,)), ((None, 1e6), ("eth0 up", "eth0 down"))):
-        made = Buses.create(*limits, ["eth0"])
+    for memory, pcie, names in ((1e6, None, (MEMORY,)), (None, 1e6, ("eth0 up", "eth0 down"))):
+        made = Buses.create(memory, pcie, ["eth0"])
         assert made.names == names
         assert made.reserve({MEMORY: 0, up("eth9"): 10**9}, 7.0) == 7.0
         made.close()

@@ -1,4 +1,4 @@
-"""Hosts with several NICs and accelerators: a rank on each, right results, and PCIe bytes to the closed form."""
+"""Hosts with several NICs and accelerators: ranks on all of them, and PCIe bytes as the closed form has them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_all_ranks_of_hosts_with_rails_reduce_right_on_every_path(tmp_path: Path
     ]  # fmt: skip
     share = 2 * 7 * 64 * KIB // 8  # what a rank sends, and what it receives
     for row in samples:
-        between_hosts = (row["rank"] in "37") + (row["rank"] in "04")  # who sends to, who hears of another host
+        between_hosts = (row["rank"] in "37") + (row["rank"] in "04")  # sends to, hears of another host
         assert int(row["payload_local_bytes"]) == share * (2 - between_hosts)
         assert int(row["fabric_bytes"]) == share * (row["rank"] not in "04")
     by_nic = rows(tmp_path, "nics.csv")

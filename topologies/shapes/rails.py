@@ -12,7 +12,6 @@ from topologies.net import Net, spread
 from topologies.shapes.shape import Parameter, shape
 from topologies.topology_error import TopologyError
 
-
 _A3_NICS, _A3_ACCELERATORS = 4, 8  # as the machine type a3-highgpu-8g has them
 
 

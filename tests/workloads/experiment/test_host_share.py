@@ -1,16 +1,21 @@
-"""What an endpoint has counted is in one rank's row: the rows of a host add up to the host, a NIC's to the NIC."""
+"""What an endpoint has counted is in one rank's row: a host's rows add up to the host, a NIC's to the NIC."""
 
 from __future__ import annotations
 
 import pytest
 
 from nodes.machine import ledger as routes
+from nodes.machine.accelerator import Slot
 from nodes.machine.ledger import Ledger, totals
 from nodes.uapi.syscalls import NicStats, Stats
 from workloads.experiment.host_share import share
-from workloads.experiment.records import LocalRank, NicPlace, RankPlace, Slot
+from workloads.experiment.records import LocalRank, NicPlace, RankPlace
 
 NICS = ("eth0", "eth1", "eth2")
+_OF_NIC = {
+    "rx_packets": 1, "rx_bytes": 10, "tx_packets": 100, "tx_bytes": 1000, "rx_wire_packets": 7,
+    "tx_wire_packets": 70, "rx_alloc_fail": 3,
+}  # fmt: skip
 COUNTS = (
     "rx_packets", "rx_bytes", "rx_wire_packets", "rx_alloc_fail", "rx_hw_drops", "rx_hw_drop_overruns",
     "tx_packets", "tx_bytes", "tx_wire_packets", "tcp_retrans_segs",
@@ -25,8 +30,8 @@ def stats() -> Stats:
         part = host.part()
         part.record(routes.NIC_WIRE_TO_DEVICE, 10**number)
         part.record_header(routes.NIC_HEADER_IN, 66 * number, 2)
-        packets = [number * each for each in (1, 10, 100, 1000, 7, 70, 3)]
-        nics.append(NicStats(name, number, *packets, part.snapshot()))
+        packets = {each: number * count for each, count in _OF_NIC.items()}
+        nics.append(NicStats(name, number, **packets, moved=part.snapshot()))
     return Stats(host.snapshot(), 2.5, 6, 60, 42, 18, 8, 9, 600, 6000, 420, 11, nics=tuple(nics))
 
 
