@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis import nics
 from analysis.load import load
+from analysis.nics import NICS
 from analysis.plots import draw
 from analysis.report import REPORT, SUMMARY, write_report
 from analysis.summary import SummaryRow, csv_text, run_verdict, summarise, to_frame
@@ -39,10 +41,11 @@ def analyse(run_dir: Path) -> Analysis:
     run = load(run_dir)
     summary = summarise(run)
     unwritten = []
-    try:
-        run.directory.write(SUMMARY, csv_text(summary).encode("utf-8"))
-    except OSError as failure:
-        unwritten.append(_sentence(failure))
+    for name, text in ((SUMMARY, csv_text(summary)), (NICS, nics.csv_text(nics.nic_rows(run)))):
+        try:
+            run.directory.write(name, text.encode("utf-8"))
+        except OSError as failure:
+            unwritten.append(_sentence(failure))
     figures = draw(run, summary)
     try:
         write_report(run, summary, figures)

@@ -93,6 +93,15 @@ class InterfaceRecord(msgspec.Struct, frozen=True):
     offloads: tuple[str, ...]
 
 
+class RankRecord(msgspec.Struct, frozen=True):
+    """Where a rank was: its host, its accelerator ("": the host had none), the NIC on its PCIe switch."""
+
+    rank: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+    host: str
+    accelerator: str
+    nic: str
+
+
 class RowVerdict(msgspec.Struct, frozen=True):
     """The verdict that the run printed with a row."""
 
@@ -131,6 +140,7 @@ class Config(msgspec.Struct, frozen=True):
     workload: str | None = None
     paths: tuple[str, ...] | None = None
     host_mem_bw_bytes_per_s: Bandwidth | None = None
+    pcie_bw_bytes_per_s: Bandwidth | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -153,6 +163,7 @@ class Manifest(msgspec.Struct, frozen=True):
     links: tuple[LinkRecord, ...] = ()
     faults: list[FaultStep] = []
     interfaces: tuple[InterfaceRecord, ...] = ()
+    ranks: tuple[RankRecord, ...] = ()
     fidelity: Fidelity | None = None
     files: dict[str, str] = {}
 

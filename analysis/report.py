@@ -18,6 +18,7 @@ from analysis.host_memory import HEADER_BYTES
 from analysis.load import Run
 from analysis.manifest import Manifest
 from analysis.measure import Measure
+from analysis.nics import NICS, NicRow, at_largest_size, nic_rows
 from analysis.plots import Drawn, Figures, size_text
 from analysis.results_error import ResultsError
 from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict
@@ -34,6 +35,7 @@ REPORT = "report.html"
 SUMMARY = "summary.csv"
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _FIGURE_BYTES = 16 << 20
+_NICS_MAX = 96  # of all paths; nics.csv has more
 _COMPARED_BYTES = 16 << 30  # of all files together: captures are large, and reading takes time
 
 
@@ -75,6 +77,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         table_text=table_text(run, summary, figures.failed),
         figures=[_inlined(run, figure) for figure in figures.drawn],
         header_bytes=HEADER_BYTES,
+        nics=_shown_nics(run),
         limits=_limits(run, summary),
         steal_limit=STEAL_LIMIT,
         faithful=FAITHFUL,
@@ -218,7 +221,16 @@ def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
         said.append(f"Stolen CPU time stayed at or below {100 * max(steal):.1f} %.")
     if ceiling := run.config.host_mem_bw_bytes_per_s:
         said.append(f"Each host's emulated memory was limited to {ceiling / 1e9:g} GB/s.")
+    if ceiling := run.config.pcie_bw_bytes_per_s:
+        said.append(f"Each PCIe switch was limited to {ceiling / 1e9:g} GB/s in each direction.")
     return " ".join(said)
+
+
+def _shown_nics(run: Run) -> list[NicRow]:
+    """Those of a run with several ranks a host, or NICs: else the other tables say the same."""
+    places = run.manifest.ranks
+    rows = [*at_largest_size(nic_rows(run))]
+    return rows if len({each.host for each in places}) < len(places) and len(rows) <= _NICS_MAX else []
 
 
 def _notes(run: Run, figures: Figures) -> list[str]:
@@ -299,8 +311,9 @@ def _files(run: Run, figures: Sequence[Drawn]) -> Iterator[_File]:
 
 def _drawn(figures: Sequence[Drawn]) -> Iterator[str]:
     yield SUMMARY
+    yield NICS
     yield from (f"figures/{figure.path.name}" for figure in figures)
 
 
 def _is_drawn(name: str) -> bool:
-    return name in (SUMMARY, REPORT) or name.startswith("figures/")
+    return name in (SUMMARY, NICS, REPORT) or name.startswith("figures/")

@@ -15,19 +15,24 @@ import pandas as pd
 from analysis.measure import Measure
 from analysis.results_error import ResultsError
 
-TEXT_COLUMNS = ("path", "workload", "type", "redop", "root", "host")
+NO_NIC = "-"
+TEXT_COLUMNS = ("path", "workload", "type", "redop", "root", "host", "nic")
 IDENTITY_COLUMNS = (
     "size_bytes", "count_elements", "in_place", "repetition", "iteration", "warmup", "rank", "nranks",
 )  # fmt: skip
 NULLABLE_COLUMNS = (
     "wrong_elements", "checked_bytes", "payload_sent_bytes", "payload_received_bytes",
-    "payload_staged_bytes", "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
-    "device_read_bytes", "device_write_bytes", "pcie_switch_bytes", "pcie_root_bytes",
+    "payload_staged_bytes", "payload_local_bytes",
+    "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
+    "device_read_bytes", "device_write_bytes", "pcie_switch_bytes", "pcie_root_bytes", "fabric_bytes",
     "header_host_dram_bytes", "header_host_dram_uncoalesced_bytes",
     "rx_packets", "tx_packets", "rx_wire_packets", "tx_wire_packets", "rx_alloc_fail", "tcp_retrans_segs",
     "app_cpu_s", "endpoint_cpu_s", "machine_steal_s", "start_s", "end_s",
 )  # fmt: skip
-REQUIRED_COLUMNS = (*TEXT_COLUMNS, *IDENTITY_COLUMNS, "time_s", *NULLABLE_COLUMNS)
+COLUMNS = (*TEXT_COLUMNS, *IDENTITY_COLUMNS, "time_s", *NULLABLE_COLUMNS)
+# What earlier versions did not write, and what is read instead: they had one rank a host.
+LATER_COLUMNS = {"nic": NO_NIC, "payload_local_bytes": "0", "fabric_bytes": "0"}
+REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name not in LATER_COLUMNS)
 ITERATION_KEY = ["path", "size_bytes", "repetition", "iteration"]
 
 LIMIT_BYTES = 1 << 30
@@ -65,14 +70,15 @@ def read_samples(data: bytes, path: Path, measure: Measure, complete: bool) -> S
     missing = [name for name in REQUIRED_COLUMNS if name not in raw.columns]
     if missing:
         raise ResultsError(f"{path} lacks column {', '.join(missing)}; use the sources that made the run")
-    rows = _typed(raw, path)
+    later = {name: word for name, word in LATER_COLUMNS.items() if name not in raw.columns}
+    rows = _typed(raw.assign(**later), path)
     _check_rows(rows, path, measure)
     return Samples(rows, cut)
 
 
 def no_rows(path: Path) -> pd.DataFrame:
     """A table with every column and no row."""
-    return _typed(pd.DataFrame(columns=list(REQUIRED_COLUMNS), dtype=str), path)
+    return _typed(pd.DataFrame(columns=list(COLUMNS), dtype=str), path)
 
 
 def _whole_lines(data: bytes, path: Path) -> tuple[bytes, str | None]:
@@ -114,7 +120,7 @@ def _check_rows(samples: pd.DataFrame, path: Path, measure: Measure) -> None:
 
 def _typed(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
     columns: dict[str, pd.Series] = {}
-    for name in REQUIRED_COLUMNS:
+    for name in COLUMNS:
         text = raw[name].str.strip()
         if name in TEXT_COLUMNS:
             columns[name] = _words(text, name, path)

@@ -324,7 +324,9 @@ def _busiest_host(rows: pd.DataFrame) -> float | None:
     payload = rows["payload_sent_bytes"] + rows["payload_received_bytes"]
     if payload.isna().any():
         return None
-    return float(payload.groupby([rows["repetition"], rows["iteration"]]).max().mean())
+    iteration = [rows["repetition"], rows["iteration"]]
+    of_host = payload.groupby([*iteration, rows["host"]]).sum()
+    return float(of_host.groupby(level=[0, 1]).max().mean())
 
 
 def _wrong(run: Run, rows: pd.DataFrame, path: str) -> int | None:

@@ -6,6 +6,8 @@ Owns nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import psutil
 
 from commands.usage import UsageError
@@ -13,7 +15,8 @@ from nodes.host_config import RX_BUF_LENS, HostOptions
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS, nic_model
 from topologies.mininet.cgroup import Room, room
-from workloads.experiment.records import ExperimentConfig
+from workloads.experiment.records import ExperimentConfig, RankPlace
+from workloads.machine import device_bytes
 from workloads.registry import WORKLOADS
 from workloads.workload import WorkloadError
 
@@ -22,7 +25,9 @@ _COPIES = 4  # of the largest size that a rank holds beside its data memory: arr
 # What run.py, Ray, the endpoints and the ranks take before they hold any value: 727 MiB were measured with
 # two hosts, 1013 with four.
 _MEMORY_BYTES, _MEMORY_BYTES_PER_HOST = 440 << 20, 143 << 20
+_MEMORY_BYTES_PER_RANK = 120 << 20  # beyond the first one of a host
 _PROCESSES, _PROCESSES_PER_HOST = 220, 12  # threads included; mostly Ray's, on a machine with 2 CPUs
+_PROCESSES_PER_RANK = 11
 
 
 def niov_bytes(asked: int | None, options: HostOptions) -> int:
@@ -59,9 +64,11 @@ def check_workload(config: ExperimentConfig) -> None:
 
 def _check_room(config: ExperimentConfig, allowed: Room) -> None:
     """The machine and this process's cgroup have room for it. Raises UsageError."""
-    data_bytes = WORKLOADS[config.workload].data_bytes(config)
-    per_host = _MEMORY_BYTES_PER_HOST + data_bytes + max(config.sizes_bytes) * _COPIES
-    needed, free = _MEMORY_BYTES + config.hosts * per_host, psutil.virtual_memory().available
+    values = WORKLOADS[config.workload].data_bytes(config) + max(config.sizes_bytes) * _COPIES
+    more_ranks = max(0, config.ranks - config.hosts)
+    needed = _MEMORY_BYTES + config.hosts * (_MEMORY_BYTES_PER_HOST + values)
+    needed += more_ranks * (_MEMORY_BYTES_PER_RANK + values)
+    free = psutil.virtual_memory().available
     if needed > free:
         raise UsageError(
             f"these hosts and sizes need {needed >> 20} MiB and {free >> 20} are free; ask for fewer or "
@@ -72,7 +79,7 @@ def _check_room(config: ExperimentConfig, allowed: Room) -> None:
             f"these hosts and sizes need {needed >> 20} MiB and the cgroup's limit on memory leaves "
             f"{allowed.memory_bytes >> 20}; ask for fewer or smaller ones, or raise the limit"
         )
-    processes = _PROCESSES + _PROCESSES_PER_HOST * config.hosts
+    processes = _PROCESSES + _PROCESSES_PER_HOST * config.hosts + _PROCESSES_PER_RANK * more_ranks
     if allowed.processes is not None and processes > allowed.processes:
         raise UsageError(
             f"{config.hosts} hosts and Ray need {processes} processes and threads and the cgroup's pids.max "
@@ -97,5 +104,25 @@ def check_paths(config: ExperimentConfig) -> None:
         raise UsageError(
             f"{asked} cannot carry path devmem ({obstacle}); take --path bounce,kernel or {other}"
         )
-    if config.rx_queues < 2:
-        raise UsageError("--queues 1: devmem needs a queue beside the first; ask for 2 or more")
+
+
+def check_ranks(config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
+    """Every rank has a queue of its NIC for itself, and its accelerator has room. Raises UsageError."""
+    data_bytes = WORKLOADS[config.workload].data_bytes(config)
+    for place in places:
+        needed = len(place.on_nic) + 1
+        if "devmem" in config.paths and config.rx_queues < needed:
+            raise UsageError(
+                f"--queues {config.rx_queues}: devmem needs a queue beside the first for each rank of a NIC, "
+                f"and {place.slot.nic} has {_counted(needed - 1, 'rank')}; ask for {needed} or more"
+            )
+        memory, asked = place.slot.memory_bytes, device_bytes(data_bytes)
+        if memory and memory < asked:
+            raise UsageError(
+                f"accelerator {place.slot.name} of host {place.host} has {memory >> 20} MiB of memory, and a "
+                f"rank needs {-(-asked >> 20)} for these sizes; give it more, or ask for smaller ones"
+            )
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"

@@ -20,6 +20,7 @@ from analysis.fidelity import FAITHFUL
 from analysis.results_error import ResultsError
 from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, start_network
+from commands.placement import of_first, placement
 from commands.stop import Interrupted, Stop
 from commands.watched import watched
 from topologies.fault import Step
@@ -41,7 +42,6 @@ from workloads.experiment.records import (
     ExperimentConfig,
     ExperimentError,
     RankFailure,
-    RankPlace,
     SamplesError,
 )
 from workloads.experiment.trials import run_trials
@@ -137,8 +137,10 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
     )
-    places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
-    places = places[: WORKLOADS[config.workload].ranks(config)]
+    channels = {host.name: host.channel for host in started.hosts}
+    places = placement(request.network, config.ranks_per_host, channels)
+    places = of_first(places, WORKLOADS[config.workload].ranks(config))
+    manifest.add_ranks(places)
     started.watch()
     directory = started.inventory.make_directory()
     place = RayPlace(enclosed(directory), directory, run_dir / RAY_LOG)

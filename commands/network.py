@@ -128,12 +128,19 @@ def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibratio
     return links
 
 
+def _ceilings(host: TopologyHost) -> dict[str, float]:
+    """The host's own, which are instead of those of all hosts."""
+    own = {name: getattr(host, name) for name in ("host_mem_bw_bytes_per_s", "pcie_bw_bytes_per_s")}
+    return {name: ceiling for name, ceiling in own.items() if ceiling}
+
+
 def host_config(request: NetworkRequest, host: TopologyHost, channels: Path) -> HostConfig:
     """What the endpoint of `host` is told. A topology has each address once, so the endpoint
     does not ask whether one is in use."""
     config, run_dir = request.config, request.run_dir.resolve()
+    shared = {name: getattr(config, name) for name in HostOptions.__struct_fields__}
     return HostConfig(
-        **{name: getattr(config, name) for name in HostOptions.__struct_fields__},
+        **{**shared, **_ceilings(host)},
         nics=tuple(
             NicConfig(
                 interface=nic.interface,

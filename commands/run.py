@@ -15,13 +15,14 @@ import msgspec
 import typer
 
 from analysis.results_error import ResultsError
-from commands.checks import check_paths, check_workload, niov_bytes
+from commands.checks import check_paths, check_ranks, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults
 from commands.measure import RunRequest, measure
 from commands.offer import Given, offers
 from commands.place import Place, check_place
+from commands.placement import placement
 from commands.stop import Stop
-from commands.topology import check_buildable, topology_of
+from commands.topology import topology_of
 from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
@@ -48,7 +49,6 @@ def command(context: typer.Context, given: Given) -> int:
     stop = Stop()
     asked = given.fields(ExperimentConfig)
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
-    check_buildable(network)
     config = _config(given, network)
     ranks = WORKLOADS[config.workload].ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
@@ -57,6 +57,7 @@ def command(context: typer.Context, given: Given) -> int:
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
+    check_ranks(config, placement(network, config.ranks_per_host))
     check_place(run_dir)
     return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan), stop)
 
@@ -67,10 +68,16 @@ def _config(given: Given, network: Topology) -> ExperimentConfig:
     workload = _known("workload", asked.get("workload", "all_reduce"), WORKLOADS)
     kind = WORKLOADS[workload]
     given.check_owner(workload, {name: each.options for name, each in WORKLOADS.items()})
+    per_host = asked.get("ranks_per_host", kind.ranks_per_host)
+    places = placement(network, per_host)
+    hosts = list(dict.fromkeys(place.host for place in places))
     config = given.record(
         ExperimentConfig,
         topology=asked.get("topology", "star"),
         hosts=len(network.hosts),
+        ranks_per_host=per_host,
+        ranks=len(places),
+        hosts_of_ranks=tuple(hosts.index(place.host) for place in places),
         workload=workload,
         sizes_bytes=asked.get("sizes_bytes", sizes(kind.default_sizes)),
         options=given.record(kind.options),

@@ -15,7 +15,6 @@ from commands.usage import UsageError
 from nodes.nic.nic_model import MODELS
 from topologies import link_options
 from topologies.file.load import SUFFIXES, load
-from topologies.host import Host
 from topologies.link_options import LinkOptions
 from topologies.net import Net
 from topologies.shapes.registry import build, named
@@ -87,14 +86,3 @@ def fewest_hosts(words: str) -> int | None:
         return int(named(words).hosts.min)
     except TopologyError as reason:
         raise UsageError(str(reason)) from None
-
-
-def check_buildable(topology: Topology) -> None:
-    """Nothing is asked for that `topologies.mininet` and the endpoints do not do yet. Raises UsageError."""
-    if asked := [host.name for host in topology.hosts if _has_ceiling(host)]:
-        raise UsageError(f"host {asked[0]} has a ceiling of its own, which is not built yet; leave it out")
-
-
-def _has_ceiling(host: Host) -> bool:
-    ceilings = (host.host_mem_bw_bytes_per_s, host.pcie_bw_bytes_per_s)
-    return any(ceilings) or any(each.memory_bytes for each in host.accelerators)

@@ -22,7 +22,7 @@ from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.running import respawn_wish
 from commands.stop import Stop
-from commands.topology import check_buildable, fewest_hosts, topology_of
+from commands.topology import fewest_hosts, topology_of
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from nodes.option import Option
@@ -60,7 +60,6 @@ def command(_context: typer.Context, given: Given) -> None:
     asked, config = given.record(Asked), given.record(NetworkConfig)
     hosts = fewest_hosts(asked.topology) if asked.hosts is None else asked.hosts
     network = topology_of(asked.topology, hosts, config)
-    check_buildable(network)
     plan = steps(asked_faults(config, Scope(network, standing=True)), asked.seed)
     run_dir = given.record(Place).run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     check_nic_model(config)

@@ -18,8 +18,8 @@ def watched(
     topology: Topology, started: StartedNetwork, places: Sequence[RankPlace], pids: Sequence[int]
 ) -> Watched:
     """`pids`: of the ranks at `places`. A link without a rate is as fast as the CPU, so it limits nothing."""
-    ranks = [WatchedProcess(place.host, "rank", pid) for place, pid in zip(places, pids, strict=True)]
-    endpoints = [WatchedProcess(host.name, "endpoint", host.pid) for host in started.hosts]
+    ranks = [WatchedProcess(place.host, pid, place.rank) for place, pid in zip(places, pids, strict=True)]
+    endpoints = [WatchedProcess(host.name, host.pid) for host in started.hosts]
     links = [
         WatchedLink(end.interface, started.node_pids[end.node], link.rate_bps, bucket.burst, link.mtu)
         for link in topology.links

@@ -27,7 +27,7 @@ RX_BUF_LENS = tuple(PAGE_SIZE << shift for shift in range(5))
 GSO_MIN = 1514  # an Ethernet frame
 GSO_MAX = 8 * 65535  # GSO_MAX_SIZE of include/linux/netdevice.h
 TCP_MEM_MIN, TCP_MEM_MAX = 4096, 1 << 30
-HOST_MEM_BW_MIN, HOST_MEM_BW_MAX = 10**6, 10**15
+BUS_BW_MIN, BUS_BW_MAX = 10**6, 10**15
 
 
 def listed(values: tuple[int, ...]) -> str:
@@ -50,9 +50,9 @@ def _rx_buf_len(text: str) -> int:
     return size
 
 
-def _memory_rate(text: str) -> float:
+def _bus_rate(text: str) -> float:
     rate = parse_rate(text)
-    if rate < HOST_MEM_BW_MIN:
+    if rate < BUS_BW_MIN:
         raise QuantityError("headers alone would take for ever; ask for 1MB/s or more")
     return rate
 
@@ -204,7 +204,14 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         float | None,
         Option(
             "Ceiling of each host's memory traffic, as 2GB/s (1e6 and more bytes a second).",
-            flag="host-mem-bw", parse=_memory_rate, metavar="B/S", min=HOST_MEM_BW_MIN, max=HOST_MEM_BW_MAX,
+            flag="host-mem-bw", parse=_bus_rate, metavar="B/S", min=BUS_BW_MIN, max=BUS_BW_MAX,
+        ),
+    ] = None  # fmt: skip
+    pcie_bw_bytes_per_s: Annotated[
+        float | None,
+        Option(
+            "Ceiling of each PCIe switch and direction of a host, likewise.",
+            flag="pcie-bw", parse=_bus_rate, metavar="B/S", min=BUS_BW_MIN, max=BUS_BW_MAX,
         ),
     ] = None  # fmt: skip
     impair: Annotated[

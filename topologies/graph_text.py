@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from topologies.graph import Bisection, figures
+from topologies.host import Accelerator, Host
 from topologies.link import Quality
 from topologies.topology import Topology
 
@@ -27,6 +28,7 @@ def text(topology: Topology) -> str:
     lines = [
         f"{topology.shape}: {listed}",
         *_neighbours(topology),
+        *_hosts(topology),
         *_qualities(topology),
         *_figures(topology),
     ]
@@ -107,6 +109,33 @@ def _neighbours(topology: Topology) -> list[str]:
         joined = [b.node for a, b in (*ends, *(pair[::-1] for pair in ends)) if a.node == switch.name]
         lines.append(f"  {switch.name:<10} {switch.kind:<6}  {' '.join(joined)}")
     return lines
+
+
+def _hosts(topology: Topology) -> list[str]:
+    """A line for all hosts that have the same several NICs or accelerators, or the same ceilings: which
+    accelerators sit beside which NIC, without the host's name."""
+    found: dict[str, list[str]] = {}
+    for host in topology.hosts:
+        if said := _inside(host):
+            found.setdefault(said, []).append(host.name)
+    return [f"  {_some(hosts)}: {said}" for said, hosts in found.items()]
+
+
+def _inside(host: Host) -> str:
+    """ "" of a host with one NIC, one accelerator at most, and no ceilings."""
+    beside = {
+        nic.interface: [_accelerator(each) for each in host.accelerators if each.nic == nic.interface]
+        for nic in host.nics
+    }
+    words = [" ".join((name.removeprefix(f"{host.name}-"), *names)) for name, names in beside.items()]
+    memory, pcie = host.host_mem_bw_bytes_per_s, host.pcie_bw_bytes_per_s
+    ceilings = [f"{name} {rate / 1e9:g} GB/s" for name, rate in (("memory", memory), ("PCIe", pcie)) if rate]
+    is_plain = len(host.nics) == 1 and len(host.accelerators) <= 1 and not ceilings
+    return "" if is_plain else ", ".join([*words, *ceilings])
+
+
+def _accelerator(each: Accelerator) -> str:
+    return each.name + (f" ({each.memory_bytes / (1 << 30):g} GiB)" if each.memory_bytes else "")
 
 
 def _qualities(topology: Topology) -> list[str]:

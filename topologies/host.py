@@ -23,6 +23,7 @@ from topologies.names import (
 from topologies.topology_error import TopologyError
 
 Role = Literal["compute", "storage"]
+CEILING_MIN, CEILING_MAX = 1e6, 1e15  # bytes a second: with less, headers alone would take for ever
 
 
 class StaticRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,5 +129,8 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("host_mem_bw_bytes_per_s", self.host_mem_bw_bytes_per_s),
             ("pcie_bw_bytes_per_s", self.pcie_bw_bytes_per_s),
         ):
-            if not 0 <= ceiling < float("inf"):
-                raise TopologyError(f"{what} of host {self.name} is {ceiling:g}; give 0 for none, or a rate")
+            if ceiling and not CEILING_MIN <= ceiling <= CEILING_MAX:
+                raise TopologyError(
+                    f"{what} of host {self.name} is {ceiling:g}; give 0 for none, or {CEILING_MIN:g} to "
+                    f"{CEILING_MAX:g}"
+                )

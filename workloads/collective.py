@@ -43,9 +43,9 @@ class CollectiveOptions(WorkloadOptions, frozen=True):
     """What a collective is of, by which algorithm, and how often it runs in a trial."""
 
     iterations: Annotated[
-        int, Option("Measured iterations a repetition (collectives).", flag="iters", min=1)
+        int, Option("Measured iterations a repetition (collectives).", flag="iters", min=1, max=1_000_000)
     ] = 3
-    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0)] = 1
+    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0, max=1_000_000)] = 1
     dtype: Annotated[str, Option("Type of the elements (collectives).", choices=tuple(ELEMENT_TYPES))] = (
         "float32"
     )
@@ -140,6 +140,7 @@ def _call(config: ExperimentConfig, size_bytes: int, rank: int, in_place: bool) 
         scratch=scratch,
         root=options.root,
         pipeline_bytes=options.chunk_bytes,
+        host_of=config.hosts_of_ranks,
         seed=config.seed,
     )
 
@@ -186,7 +187,7 @@ def _data(name: str, config: ExperimentConfig) -> CollectiveData:
 
 
 def _ranks(config: ExperimentConfig) -> int:
-    return config.hosts
+    return config.ranks or config.hosts
 
 
 def _iterations(name: str, config: ExperimentConfig) -> Sequence[tuple[bool, bool]]:
@@ -224,7 +225,8 @@ _COLUMNS: tuple[Column, ...] = (
 )  # fmt: skip
 
 
-def _measure(name: str, nranks: int) -> Measure:
+def _measure(name: str, config: ExperimentConfig) -> Measure:
+    nranks = _ranks(config)
     return Measure(
         columns=_COLUMNS if busbw_factor(name, nranks) or nranks == 1 else _LATENCY,
         size_is_key=True,

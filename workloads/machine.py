@@ -13,7 +13,8 @@ from nodes.client.runtime import Runtime
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
-from workloads.experiment.records import ExperimentConfig, RankPlace
+from nodes.uapi.syscalls import NicInfo
+from workloads.experiment.records import ExperimentConfig, NicPlace, RankPlace
 from workloads.progress import Progress
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
@@ -21,8 +22,13 @@ RECEIVE_BYTES = 64 << 20  # udmabuf's default limit, and what the kernel's ncdev
 _NIOV_BYTES_MAX = 65536  # dma-bufs are a multiple of it, so that every net_iov size fits
 
 
+def device_bytes(data_bytes: int) -> int:
+    """Accelerator memory that a rank with so much data needs, whichever path it takes."""
+    return _rounded(max(1, data_bytes)) + RECEIVE_BYTES + STAGING_BYTES
+
+
 class Machine:
-    """`ledger` is written by the rank's own thread alone; every sending thread has another. `data`: the
+    """`ledger` is written by the rank's own thread alone; every connection has another. `data`: the
     dma-buf of `data_bytes` that the workload computes in. Raises HostError when no endpoint listens at the
     host's channel."""
 
@@ -33,8 +39,22 @@ class Machine:
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
-        self.accelerator = Accelerator(self.ledger, self.host.turn)
+        self.accelerator = Accelerator(self.ledger, self.turn, place.slot)
         self.data = self.accelerator.alloc(_rounded(max(1, data_bytes)))
+
+    def turn(self, dram: int, up: int = 0, down: int = 0) -> None:
+        """Wait for the host's buses: the memory's, and those of the accelerator's PCIe switch."""
+        self.host.turn(dram, self.nic.ifname, up, down)
+
+    @functools.cached_property
+    def nic(self) -> NicInfo:
+        """Of the PCIe switch of this rank's accelerator."""
+        return self.nic_of(self.place.nic)
+
+    def nic_of(self, place: NicPlace) -> NicInfo:
+        """The host's NIC at that place; the first one if it has no name."""
+        named = (nic for nic in self.host.nics if nic.ifname == place.interface)
+        return next(named, self.host.nics[0])
 
     @functools.cached_property
     def receive_memory(self) -> Region:
@@ -43,7 +63,7 @@ class Machine:
 
     @functools.cached_property
     def landing(self) -> Region:
-        """Device memory where staged payload waits to be reduced."""
+        """Device memory where staged payload waits to be reduced, in one thread at a time."""
         return self.accelerator.alloc(STAGING_BYTES)
 
     def close(self) -> None:

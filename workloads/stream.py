@@ -79,7 +79,7 @@ class Stream:
 
 
 def _ranks(config: ExperimentConfig) -> int:  # noqa: ARG001  as every workload's
-    """The first two hosts."""
+    """The first two, of two hosts unless a host is asked to have several."""
     return _RANKS
 
 
@@ -93,7 +93,7 @@ def _check(config: ExperimentConfig) -> None:
         raise WorkloadError("a stream of messages of 0 bytes sends nothing; choose a --size above 0")
 
 
-def _measure(nranks: int) -> Measure:
+def _measure(config: ExperimentConfig) -> Measure:  # noqa: ARG001
     # An element is a byte, so the count is the size; algbw and busbw are goodput in other units.
     return Measure(
         columns=(
@@ -104,7 +104,7 @@ def _measure(nranks: int) -> Measure:
         timed="receivers",
         rate="goodput",
         bandwidth_factor=1.0,
-        ranks=nranks,
+        ranks=_RANKS,
         checked="sample",
         headline="As a stream",
         figure_title="Goodput of a single stream, by data path",
@@ -124,4 +124,5 @@ STREAM = WorkloadType(
     flows=lambda _: 1,
     measure=_measure,
     start=Stream,
+    ranks_per_host=1,
 )

@@ -56,12 +56,10 @@ class Traced:
         self._plans = {node.id: self._plan(node) for node in self._of(Collective)}
         self._executor = Executor(machine, transport)
         plans = self._plans.values()
-        self.send_to = tuple(
-            dict.fromkeys([*(peer for plan in plans for peer in plan.send_to), *self._peers(SendTo)])
-        )
-        self.receive_from = tuple(
-            dict.fromkeys([*(peer for plan in plans for peer in plan.receive_from), *self._peers(ReceiveFrom)])
-        )
+        targets = [*(peer for plan in plans for peer in plan.send_to), *self._peers(SendTo)]
+        sources = [*(peer for plan in plans for peer in plan.receive_from), *self._peers(ReceiveFrom)]
+        self.send_to = tuple(dict.fromkeys(targets))
+        self.receive_from = tuple(dict.fromkeys(sources))
         self._sent: dict[int, Ticket] = {}  # the last message to each peer
         self._streams = Streams(self._own, self._do, machine.runtime, machine.progress)
 
@@ -109,7 +107,8 @@ class Traced:
         last = {layout.messages[node.id].offset: node for node in self._of(ReceiveFrom)}
         for offset, node in last.items():
             values = self._content(iteration, node)
-            found.append(CheckResult(values.nbytes, machine.accelerator.compare(machine.data, offset, values)))
+            wrong = machine.accelerator.compare(machine.data, offset, values)
+            found.append(CheckResult(values.nbytes, wrong))
         return CheckResult(sum(each.bytes for each in found), sum(each.wrong_elements or 0 for each in found))
 
     def _do(self, node: Node) -> None:

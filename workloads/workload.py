@@ -96,7 +96,8 @@ class WorkloadType:
     `options` is the workload's own record. `default_sizes` is in the words of --size. `ranks`: how many take
     part. `words`: nccl-tests' columns. `check` raises WorkloadError for options that do not go together.
     `data_bytes`: of each rank's data memory. `iterations` gives (warm-up, in place) of each iteration of a
-    trial, in order. `flows`: connections to each peer. `measure` takes the number of ranks.
+    trial, in order. `flows`: connections to each peer on each channel. `measure` takes the configuration.
+    `ranks_per_host`: unless another number is asked for; None: one an accelerator. `channels`: see Transport.
     """
 
     name: str
@@ -109,5 +110,7 @@ class WorkloadType:
     data_bytes: Callable[[ExperimentConfig], int]
     iterations: Callable[[ExperimentConfig], Sequence[tuple[bool, bool]]]
     flows: Callable[[ExperimentConfig], int]
-    measure: Callable[[int], Measure]
+    measure: Callable[[ExperimentConfig], Measure]
     start: Callable[[Machine, Transport[Any], int], Workload]
+    ranks_per_host: int | None = None
+    channels: int = 1

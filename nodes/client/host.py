@@ -21,7 +21,7 @@ from nodes.client.route import Route
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.client.socket import Socket
 from nodes.client.socket_calls import SocketCalls
-from nodes.machine.ceilings import MemoryBus
+from nodes.machine.buses import MEMORY, Buses, down, up
 from nodes.uapi.syscalls import (
     Done,
     GetSnmp,
@@ -47,9 +47,8 @@ class HostError(RuntimeError):
 class Host:
     """`name`; `nics`, and of the first NIC `ifname`, `ifindex`, `mtu`, `address` and `address6` (the
     endpoint's; None without IPv6), and `kernel_address` (Linux's own on that link, or None). `netdev`,
-    `ethtool` and `route` are netlink families. `bus` is the host's memory bus where its bandwidth is limited,
-    else None. `runtime` is where its calls, and what an application does with it, wait. `names` knows the
-    hosts of the network."""
+    `ethtool` and `route` are netlink families. `buses` are those whose bandwidth is limited. `runtime` is
+    where its calls, and what an application does with it, wait. `names` knows the hosts of the network."""
 
     def __init__(self, path: str, patience_s: float = _HELLO_S, runtime: Runtime = MACHINE) -> None:
         """Raises HostError when no endpoint listens at `path`, or it does not answer within `patience_s`."""
@@ -70,7 +69,7 @@ class Host:
         self.ifname, self.ifindex, self.mtu = first.ifname, first.ifindex, first.mtu
         self.address = first.address
         self.address6 = first.address6 or None
-        self.bus = MemoryBus(fds[0]) if fds else None
+        self.buses = Buses.shared(welcome.buses, fds)
         self.netdev = Netdev(self._calls)
         self.ethtool = Ethtool(self._calls, self.ifindex)
         self.route = Route(self._calls)
@@ -82,8 +81,7 @@ class Host:
         registered memory stay the parent's."""
         self._calls.renew()
         self._registry.clear()
-        if self.bus is not None:
-            self.bus.renew()
+        self.buses.renew()
 
     def _hello(self, patience_s: float) -> tuple[Welcome, list[int]]:
         path = self._calls.path
@@ -147,17 +145,17 @@ class Host:
             more = page.more
         return rows
 
-    def turn(self, dram_bytes: int) -> None:
-        """Wait until the host's memory bus has served `dram_bytes` of accesses; return at once without
-        one."""
-        if self.bus is not None:
+    def turn(self, dram_bytes: int, nic: str = "", up_bytes: int = 0, down_bytes: int = 0) -> None:
+        """Wait until the host's buses have served `dram_bytes` of accesses to memory, and so many bytes up
+        and down through the PCIe switch of the interface `nic`; return at once where none has a limit."""
+        if self.buses.by_name:
             now = self.runtime.monotonic()
-            self.runtime.sleep(max(0.0, self.bus.reserve(dram_bytes, now) - now))
+            counts = {MEMORY: dram_bytes, up(nic): up_bytes, down(nic): down_bytes}
+            self.runtime.sleep(self.buses.reserve(counts, now) - now)
 
     def close(self) -> None:
         """Unbind and unregister what was bound and registered through this object; that is done when it
         returns. Sockets stay open: they have channels of their own. A forked child ends what the child has
         bound and registered."""
         self._calls.hang_up()
-        if self.bus is not None:
-            self.bus.close()
+        self.buses.close()

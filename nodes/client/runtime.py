@@ -70,7 +70,7 @@ class Runtime(Protocol):
     """Seconds are of one clock that only goes forward."""
 
     def monotonic(self) -> float:
-        """Now. A MemoryBus counts in the same clock."""
+        """Now. A Bus counts in the same clock."""
 
     def cpu_s(self) -> float:
         """Seconds of CPU time that the calling process has used."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from nodes.control.devices import header_of
+from nodes.machine.ledger import totals
 from nodes.nic.net_device import NetDevice
 from nodes.uapi import netlink
 
@@ -19,7 +20,8 @@ _PP_NAMES = {  # where ethtool's name is not "rx_pp_" and the counter's
 
 
 def stats_get(device: NetDevice) -> netlink.Stats:
-    """The sums of the device and of its page pools (rx_pp_*), then the counters of each queue."""
+    """The sums of the device, what its DMA moved through PCIe switches and across the root port, the sums of
+    its page pools (rx_pp_*), then the counters of each queue."""
     rows = [msgspec.structs.asdict(q.counters) for q in device.all_rx_queues]
     stats = {name: sum(row[name] for row in rows) for name in rows[0]}
     stats["rx_fifo_overruns"] = device.overruns()
@@ -29,6 +31,8 @@ def stats_get(device: NetDevice) -> netlink.Stats:
     stats["tx_unreadable_drops"] = device.tx_unreadable_drops
     hsplit = [msgspec.structs.asdict(q.hsplit) for q in device.all_rx_queues]
     stats |= {name: sum(row[name] for row in hsplit) for name in hsplit[0]}
+    moved = totals(device.dma.ledger.snapshot())
+    stats |= {"pcie_switch_bytes": moved.pcie_switch_bytes, "pcie_root_bytes": moved.pcie_root_bytes}
     pools = [msgspec.structs.asdict(q.pool.stats) for q in device.rx_queues]
     stats |= {_PP_NAMES.get(n, f"rx_pp_{n}"): sum(each[n] for each in pools) for n in pools[0]}
     for rxq in device.rx_queues:

@@ -67,7 +67,7 @@ class Netdev:
             if kernel.queues_first:
                 queues = sorted(set(queues), key=lambda rxq: rxq.id)
                 _check_dma(device, queues)
-        region = _attach(request.fd, fd)
+        region = _attach(request.fd, fd, device)
         with ExitStack() as undo:
             undo.callback(region.close)
             _check_mapping(device, region, niov_size)
@@ -98,7 +98,7 @@ class Netdev:
                 raise NetlinkError(errno.EOPNOTSUPP, "the driver does not support netmem TX")
             if kernel.queues_first:
                 _check_dma(device, [])
-        region = _attach(request.fd, fd)
+        region = _attach(request.fd, fd, device)
         with ExitStack() as undo:
             undo.callback(region.close)
             _check_mapping(device, region, PAGE_SIZE)
@@ -256,13 +256,13 @@ def _closed_on_error(fd: int) -> Iterator[None]:
         raise
 
 
-def _attach(number: int | None, fd: int) -> Region:
-    """Map the dma-buf that arrived as `fd` (-1: none arrived) and that the caller knows as `number`. EBADF,
-    and what the memory refuses."""
+def _attach(number: int | None, fd: int, device: NetDevice) -> Region:
+    """Map for `device` the dma-buf that arrived as `fd` (-1: none arrived) and that the caller knows as
+    `number`. EBADF, and what the memory refuses."""
     if fd < 0:
         raise NetlinkError(errno.EBADF, f"file descriptor {number} is not open", "fd")
     try:
-        return dmabuf.attach(fd)
+        return dmabuf.attach(fd, device.name)
     except OSError as refused:  # its text names `fd`, a number that means nothing to the caller
         errno_there = refused.errno or errno.EIO
         raise NetlinkError(errno_there, f"file descriptor {number}: {refused.strerror}") from None

@@ -18,6 +18,7 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from nodes.endpoint.charges import Charges
 from nodes.endpoint.interface import InterfaceError, claim, mtu
 from nodes.endpoint.link_monitor import LinkMonitor
 from nodes.endpoint.loop import AddressInUse, Loop
@@ -27,7 +28,7 @@ from nodes.endpoint.record_file import RecordFile, Recordings
 from nodes.endpoint.trace import TraceFile
 from nodes.host import Host, NicWire, Surroundings
 from nodes.host_config import HostConfig, NicConfig
-from nodes.machine.ceilings import MemoryBus
+from nodes.machine.buses import Buses
 from nodes.nic.af_packet import AfPacket, WireError
 from nodes.nic.capture import Capture
 from nodes.standard_error import standard_error
@@ -72,13 +73,14 @@ def run(config: HostConfig) -> None:
         if config.pcap:
             files.append(_writable("--pcap", config.pcap, stack))
             host.capture(Capture(files[-1], time.time() - time.monotonic()), time.monotonic())
-        bus = MemoryBus.create(config.host_mem_bw_bytes_per_s) if config.host_mem_bw_bytes_per_s else None
-        host.calls = sessions = Sessions(host, LinuxPlatform(bus))
+        limits = config.host_mem_bw_bytes_per_s, config.pcie_bw_bytes_per_s
+        buses = Buses.create(*limits, [nic.interface for nic in config.nics])
+        host.calls = sessions = Sessions(host, LinuxPlatform(buses))
         fds = {wire.fileno(): at.ifindex for wire, at in zip(sockets, wires, strict=True)}
         recordings = Recordings(files) if files else None
         links = LinkMonitor({nic.interface: at.ifindex for nic, at in zip(config.nics, wires, strict=True)})
         stack.callback(links.close)
-        Loop(host, sessions, fds, listener, bus, recordings, links).run(probe=config.dad)
+        Loop(host, sessions, fds, listener, Charges.of(host, buses), recordings, links).run(probe=config.dad)
 
 
 def _open_wire(nic: NicConfig, stack: ExitStack) -> AfPacket:

@@ -2,8 +2,7 @@
 
 In: readiness of the wires, of channels and of the listening socket; changes of links; timers. Out: turns of
 the host; calls, which are begun after the frames of the same round, as softirqs receive ahead of system
-calls. When the host has a memory ceiling, a turn that moved bytes through host memory ends when the memory
-bus has served them.
+calls. Where the host's buses have ceilings, a turn ends when they have served the bytes that it moved.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from types import FrameType
 
+from nodes.endpoint.charges import Charges
 from nodes.endpoint.credentials import has_net_admin
 from nodes.endpoint.link_monitor import LinkMonitor
 from nodes.endpoint.record_file import Recordings
 from nodes.host import Host
-from nodes.machine.ceilings import MemoryBus
 from nodes.syscall.session import Session
 from nodes.syscall.sessions import Sessions
 from nodes.uapi.channel import RECORD_BYTES, Channel
@@ -47,7 +46,7 @@ class Loop:
         sessions: Sessions,
         wires: Mapping[int, int],
         listener: socket.socket,
-        bus: MemoryBus | None,
+        charges: Charges,
         recordings: Recordings | None = None,
         links: LinkMonitor | None = None,
     ) -> None:
@@ -55,7 +54,7 @@ class Loop:
         self._table = sessions
         self._record_buffer = bytearray(RECORD_BYTES)  # of all channels: they are served in turn
         self._wires = wires
-        self._bus = bus
+        self._charges = charges
         self._recordings = recordings
         self._links = links
         self._listener = listener
@@ -65,7 +64,6 @@ class Loop:
         self._events: dict[int, int] = {}  # what the poll watches for, by descriptor
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._running = True
-        self._charged = 0  # DRAM bytes that the bus was asked for
         for fd in wires:
             self._watch(fd, select.EPOLLIN)
         self._watch(self._listener_fd, select.EPOLLIN)
@@ -189,18 +187,11 @@ class Loop:
         self._events[fd] = events
 
     def _stall(self) -> None:
-        """Wait for the memory bus: a DMA or a copy is over when the bus has served it."""
-        bus, ledger = self._bus, self._host.ledger
-        if bus is None or ledger.host_dram_bytes == self._charged:
-            return
+        """Wait for the buses: a DMA or a copy is over when they have served it."""
         now = time.monotonic()
-        try:
-            go_on_at = bus.reserve(ledger.host_dram_bytes - self._charged, now, wait=False)
-        except BlockingIOError:  # an application holds the bus's lock: a later turn charges these bytes
-            return
-        self._charged = ledger.host_dram_bytes
-        if go_on_at > now:
-            time.sleep(go_on_at - now)
+        served_at = self._charges.served_at(now)
+        if served_at > now:
+            time.sleep(served_at - now)
 
     def close(self) -> None:
         """Sockets close, and their last segments leave."""

@@ -10,16 +10,16 @@ import resource
 import socket
 
 from nodes.endpoint.poll_file import Notifier, PollFile
-from nodes.machine.ceilings import MemoryBus
+from nodes.machine.buses import Buses
 from nodes.sock.devmem_socket import DevmemSocket
 
 
 class LinuxPlatform:
-    """`bus`: the host's memory bus, None without a ceiling."""
+    """`buses`: the host's, as far as they have a ceiling."""
 
-    def __init__(self, bus: MemoryBus | None = None) -> None:
+    def __init__(self, buses: Buses | None = None) -> None:
         self._notifier = Notifier()
-        self._bus = bus
+        self.buses = buses or Buses({})
 
     def open_poll_file(self, sock: DevmemSocket) -> PollFile:
         """A descriptor that polls as `sock` does."""
@@ -28,10 +28,6 @@ class LinuxPlatform:
     def open_kernel_socket(self) -> socket.socket:
         """A TCP socket of Linux in this process's network namespace, which is the host's."""
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-
-    def memory_bus(self) -> tuple[int, ...]:
-        """The descriptor of the host's memory bus, by which processes share its ceiling; none without one."""
-        return () if self._bus is None else (self._bus.fd,)
 
     def cpu_s(self) -> float:
         """Seconds of CPU time of this process."""

@@ -3,20 +3,23 @@
 In: ranges of its own memory, received fragments, host memory to copy from or to. Out: results in its memory,
 copies in host memory. Owns the dma-bufs that it exported. One of the three places where payload is accessed.
 Fragments end anywhere: an element may straddle two of them. Every operation adds to the ledger what the
-hardware would have moved. Copies to and from host memory wait for the memory bus, through `turn`.
+hardware would have moved. Copies to and from host memory wait for the host's buses, through `turn`. A source
+may be the memory of another accelerator of the host: those bytes cross the accelerators' own fabric.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+import errno
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nodes.machine import dmabuf
 from nodes.machine import ledger as routes
-from nodes.machine.ledger import Ledger
+from nodes.machine.ledger import Ledger, Place
 from nodes.machine.memory import Region
 
 Array = NDArray[Any]
@@ -30,17 +33,49 @@ class Operator(NamedTuple):
     redop: np.ufunc
 
 
-class Accelerator:
-    """`turn(n)` is called after each operation with n bytes of host DRAM accesses; it may block."""
+class Turn(Protocol):
+    """Waits until the host's buses have served so many bytes of DRAM accesses, and so many up and down
+    through the PCIe switch of the accelerator."""
 
-    def __init__(self, ledger: Ledger, turn: Callable[[int], None] = lambda _: None) -> None:
+    def __call__(self, dram: int, up: int = 0, down: int = 0, /) -> None: ...
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """Where an accelerator sits, and how much memory it has. `nic`: the interface that shares its PCIe
+    switch, "" for any; `memory_bytes` 0: no limit."""
+
+    name: str = "accelerator"
+    nic: str = ""
+    memory_bytes: int = 0
+
+
+ANY_SLOT = Slot()
+
+
+def _at_once(_dram: int, _up: int = 0, _down: int = 0) -> None:
+    """The turn on buses without a limit."""
+
+
+class Accelerator:
+    """`turn` is called after each operation, and may block."""
+
+    def __init__(self, ledger: Ledger, turn: Turn = _at_once, slot: Slot = ANY_SLOT) -> None:
         self._ledger = ledger
         self._turn = turn
+        self._slot = slot
         self._memory: list[Region] = []
 
     def alloc(self, size: int) -> Region:
-        """Export `size` bytes of accelerator memory as a dma-buf, which `close` closes."""
-        region = dmabuf.export(size)
+        """Export `size` bytes of accelerator memory as a dma-buf, which `close` closes. Raises OSError ENOMEM
+        when so much is not left."""
+        limit, used = self._slot.memory_bytes, sum(region.size for region in self._memory)
+        if limit and used + size > limit:
+            raise OSError(
+                errno.ENOMEM,
+                f"{self._slot.name} has {limit} bytes of memory, of which {used} are in use, and {size} more "
+                "were asked for; give it more memory, or ask for less",
+            )
+        region = dmabuf.export(size, self._slot.nic)
         self._memory.append(region)
         return region
 
@@ -64,7 +99,9 @@ class Accelerator:
         for frag_offset, size in frags:
             memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
             at += size
-        self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, at - offset)
+        is_peer = source.place is Place.PEER
+        route = routes.ACC_PEER_TO_DEVICE if is_peer else routes.ACC_DEVICE_TO_DEVICE
+        self._ledger.record(route, at - offset)
         return at - offset
 
     def copy(self, memory: Region, source: int, offset: int, size: int) -> None:
@@ -89,13 +126,13 @@ class Accelerator:
         count = len(destination)
         destination[:] = source.view[offset : offset + count]
         self._ledger.record(routes.ACC_DEVICE_TO_HOST, count)
-        self._turn(count)
+        self._turn(count, count, 0)
 
     def copy_to_device(self, source: memoryview, destination: Region, offset: int) -> None:
         """Copy engine, host to device: all of `source` to `destination` at byte `offset`."""
         destination.view[offset : offset + len(source)] = source
         self._ledger.record(routes.ACC_HOST_TO_DEVICE, len(source))
-        self._turn(len(source))
+        self._turn(len(source), 0, len(source))
 
     def close(self) -> None:
         """Close all dma-bufs that were exported."""
@@ -134,7 +171,8 @@ class Reduction:
             self._carry = bytes(source.view[offset + whole : offset + size])
         # Both operands are read, the result is written.
         self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, total)
-        self._ledger.record(routes.ACC_DEVICE_TO_CORE, total)
+        is_peer = source.place is Place.PEER
+        self._ledger.record(routes.ACC_PEER_TO_CORE if is_peer else routes.ACC_DEVICE_TO_CORE, total)
         return total
 
     def _reduce(self, values: Array) -> None:

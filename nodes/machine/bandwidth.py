@@ -2,7 +2,7 @@
 
 In: bytes to move and `now`. Out: the time at which the caller may continue. Owns one number, the time when
 all requests so far are served. No clock, no lock, no file: a simulated machine uses BandwidthLimit as it is,
-`ceilings.MemoryBus` shares the number between processes.
+`ceilings.Bus` shares the number between processes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The memory bus of an emulated host: one bandwidth limit for the endpoint and all applications of the host.
+"""A bus of an emulated host: one bandwidth limit for the endpoint and all applications of the host.
 
-In: bytes of DRAM accesses and `now`. Out: the time at which the caller may continue; nothing sleeps here.
+In: bytes and `now`. Out: the time at which the caller may continue; nothing sleeps here.
 Owns a memfd that the processes of the host map: the rate, and the time at which the bus is free. Every
 application can write there, so an impossible time is ignored. `bandwidth` has the arithmetic, without
 processes.
@@ -21,8 +21,8 @@ _BACKLOG_MAX_S = 10.0  # users wait for what they request, so that a longer back
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL  # no process can cause SIGBUS in another
 
 
-class MemoryBus:
-    """`fd` is passed to the other processes of the host, which make a MemoryBus of it."""
+class Bus:
+    """`fd` is passed to the other processes of the host, which make a Bus of it."""
 
     def __init__(self, fd: int) -> None:
         """Takes `fd` over."""
@@ -33,15 +33,15 @@ class MemoryBus:
         self._mutex = threading.Lock()
 
     @classmethod
-    def create(cls, bytes_per_second: float) -> MemoryBus:
+    def create(cls, bytes_per_second: float) -> Bus:
         """A new bus, idle."""
-        fd = os.memfd_create("memory-bus", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        fd = os.memfd_create("bus", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.write(fd, _STATE.pack(bytes_per_second, 0.0))
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
         return cls(fd)
 
     def reserve(self, count: int, now: float, wait: bool = True) -> float:
-        """Request `count` bytes of DRAM accesses; returns the CLOCK_MONOTONIC second at which the caller may
+        """Request `count` bytes; returns the CLOCK_MONOTONIC second at which the caller may
         continue. Raises BlockingIOError if another process holds the lock and `wait` is false."""
         with self._mutex:
             fcntl.lockf(self.fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -23,6 +23,8 @@ class Place(enum.StrEnum):
     WIRE = "wire"
     HOST = "host"
     DEVICE = "device"
+    FAR = "far"  # memory of an accelerator behind another PCIe switch than the NIC's
+    PEER = "peer"  # memory of another accelerator of the host, across the accelerators' own fabric
     CORE = "core"  # registers and caches of the processor that computes; accesses are not counted
 
 
@@ -54,10 +56,11 @@ class Moved(msgspec.Struct, frozen=True):
 def _routes() -> list[Route]:
     nic, cpu, acc = Initiator.NIC, Initiator.CPU, Initiator.ACCELERATOR
     wire, host, device, core = Place.WIRE, Place.HOST, Place.DEVICE, Place.CORE
+    far, peer = Place.FAR, Place.PEER
     payload = [
-        (nic, wire, host), (nic, wire, device), (nic, host, wire), (nic, device, wire), (cpu, host, host),
-        (acc, device, host), (acc, host, device), (acc, device, device), (acc, core, device),
-        (acc, device, core),
+        (nic, wire, host), (nic, wire, device), (nic, wire, far), (nic, host, wire), (nic, device, wire),
+        (nic, far, wire), (cpu, host, host), (acc, device, host), (acc, host, device), (acc, device, device),
+        (acc, core, device), (acc, device, core), (acc, peer, device), (acc, peer, core),
     ]
     header = [(nic, wire, host), (nic, host, wire), (cpu, host, core), (cpu, core, host)]
     return [Route(*r, What.PAYLOAD) for r in payload] + [Route(*r, What.HEADER) for r in header]
@@ -65,12 +68,19 @@ def _routes() -> list[Route]:
 
 ROUTES = _routes()
 (
-    NIC_WIRE_TO_HOST, NIC_WIRE_TO_DEVICE, NIC_HOST_TO_WIRE, NIC_DEVICE_TO_WIRE, CPU_HOST_TO_HOST,
-    ACC_DEVICE_TO_HOST, ACC_HOST_TO_DEVICE, ACC_DEVICE_TO_DEVICE, ACC_CORE_TO_DEVICE, ACC_DEVICE_TO_CORE,
+    NIC_WIRE_TO_HOST, NIC_WIRE_TO_DEVICE, NIC_WIRE_TO_FAR, NIC_HOST_TO_WIRE, NIC_DEVICE_TO_WIRE,
+    NIC_FAR_TO_WIRE, CPU_HOST_TO_HOST, ACC_DEVICE_TO_HOST, ACC_HOST_TO_DEVICE, ACC_DEVICE_TO_DEVICE,
+    ACC_CORE_TO_DEVICE, ACC_DEVICE_TO_CORE, ACC_PEER_TO_DEVICE, ACC_PEER_TO_CORE,
     NIC_HEADER_IN, NIC_HEADER_OUT, CPU_HEADER_READ, CPU_HEADER_WRITE,
 ) = range(len(ROUTES))
 
 _DRAM_ACCESSES = [(r.source is Place.HOST) + (r.destination is Place.HOST) for r in ROUTES]
+_ACCELERATOR_MEMORY = (Place.DEVICE, Place.FAR, Place.PEER)
+
+# Routes through a PCIe switch: up, out of a NIC or an accelerator, and down, into one. A NIC's reach into
+# memory behind another switch counts at its own.
+PCIE_UP = (NIC_WIRE_TO_HOST, NIC_WIRE_TO_DEVICE, NIC_WIRE_TO_FAR, NIC_HEADER_IN, ACC_DEVICE_TO_HOST)
+PCIE_DOWN = (NIC_HOST_TO_WIRE, NIC_DEVICE_TO_WIRE, NIC_FAR_TO_WIRE, NIC_HEADER_OUT, ACC_HOST_TO_DEVICE)
 
 
 class Ledger:
@@ -96,6 +106,10 @@ class Ledger:
         """Reads and writes of host DRAM; quick, as the memory bus is charged with it in every turn of the
         event loop."""
         return self._own_dram_bytes + sum(part.host_dram_bytes for part in self._parts)
+
+    def moved_along(self, routes: Iterable[int]) -> int:
+        """Bytes along these routes, parts of this ledger left out."""
+        return sum(self._bytes[route] for route in routes)
 
     def record(self, route: int, count: int) -> None:
         """`count` bytes of payload were moved along `route`, an index of ROUTES."""
@@ -125,8 +139,16 @@ class Ledger:
         )
 
 
+def negated(moved: Iterable[Moved]) -> tuple[Moved, ...]:
+    """Counters that take `moved` away from a sum."""
+    return tuple(
+        Moved(each.route, -each.bytes, -each.uncoalesced_bytes, each.derived) for each in moved
+    )
+
+
 class Totals(msgspec.Struct, frozen=True):
-    """Sums of a snapshot, in bytes. Host DRAM counts each access, PCIe each byte that crosses a link."""
+    """Sums of a snapshot, in bytes. Host DRAM counts each access, PCIe each byte that crosses a link, the
+    fabric each byte between two accelerators of the host."""
 
     host_dram_read_bytes: int = 0
     host_dram_write_bytes: int = 0
@@ -135,6 +157,7 @@ class Totals(msgspec.Struct, frozen=True):
     device_write_bytes: int = 0
     pcie_switch_bytes: int = 0
     pcie_root_bytes: int = 0
+    fabric_bytes: int = 0
     header_host_dram_bytes: int = 0
     header_host_dram_uncoalesced_bytes: int = 0
 
@@ -145,7 +168,8 @@ class Totals(msgspec.Struct, frozen=True):
 
 def totals(moved: Iterable[Moved]) -> Totals:
     """Sum up the counters of any number of ledgers. A NIC or accelerator that accesses host memory crosses
-    the PCIe switch and the root port; a NIC that accesses device memory crosses the switch only."""
+    the PCIe switch and the root port; a NIC that accesses device memory crosses the switch only, and if that
+    is behind another switch both switches and the root port."""
     sums = dict.fromkeys(Totals.__struct_fields__, 0)
     for m in moved:
         r = m.route
@@ -153,13 +177,15 @@ def totals(moved: Iterable[Moved]) -> Totals:
         sums["host_dram_read_bytes"] += m.bytes * (r.source is Place.HOST)
         sums["host_dram_write_bytes"] += m.bytes * (r.destination is Place.HOST)
         sums["host_dram_derived_bytes"] += m.bytes * accesses * m.derived
-        sums["device_read_bytes"] += m.bytes * (r.source is Place.DEVICE)
-        sums["device_write_bytes"] += m.bytes * (r.destination is Place.DEVICE)
+        sums["device_read_bytes"] += m.bytes * (r.source in _ACCELERATOR_MEMORY)
+        sums["device_write_bytes"] += m.bytes * (r.destination in _ACCELERATOR_MEMORY)
+        sums["fabric_bytes"] += m.bytes * (r.source is Place.PEER)
         if r.what is What.HEADER:
             sums["header_host_dram_bytes"] += m.bytes * accesses
             sums["header_host_dram_uncoalesced_bytes"] += m.uncoalesced_bytes * accesses
         if r.initiator is not Initiator.CPU:
-            on_bus = Place.WIRE in (r.source, r.destination) or accesses
-            sums["pcie_switch_bytes"] += m.bytes * bool(on_bus)
-            sums["pcie_root_bytes"] += m.bytes * accesses
+            ends = (r.source, r.destination)
+            far = Place.FAR in ends
+            sums["pcie_switch_bytes"] += m.bytes * ((Place.WIRE in ends or accesses > 0) + far)
+            sums["pcie_root_bytes"] += m.bytes * (accesses + far)
     return Totals(**sums)

@@ -16,6 +16,16 @@ from nodes.skb import Frag, Frags
 from nodes.wire import ethernet
 from nodes.wire.checksum import fold, partial_sum, sum_of_views
 
+_INTO = {
+    Place.HOST: routes.NIC_WIRE_TO_HOST,
+    Place.DEVICE: routes.NIC_WIRE_TO_DEVICE,
+    Place.FAR: routes.NIC_WIRE_TO_FAR,
+}
+_FROM = {
+    Place.HOST: routes.NIC_HOST_TO_WIRE,
+    Place.DEVICE: routes.NIC_DEVICE_TO_WIRE,
+    Place.FAR: routes.NIC_FAR_TO_WIRE,
+}
 _TYPE_IPV4 = ethernet.TYPE_IPV4.to_bytes(2, "big")
 
 
@@ -34,10 +44,7 @@ class Dma:
             size = netmem.size if netmem.size < left else left
             views.append(netmem.region.view[netmem.offset : netmem.offset + size])
             left -= size
-        device = netmems[0].region.place is Place.DEVICE
-        self.ledger.record(
-            routes.NIC_WIRE_TO_DEVICE if device else routes.NIC_WIRE_TO_HOST, length - header_bytes
-        )
+        self.ledger.record(_INTO[netmems[0].region.place], length - header_bytes)
         if header_bytes:
             self.ledger.record_header(routes.NIC_HEADER_IN, header_bytes, wire_packets)
         return views
@@ -56,9 +63,7 @@ class Dma:
         """The NIC has fetched a frame: its header from host memory, its payload from where it lies."""
         self.ledger.record_header(routes.NIC_HEADER_OUT, header_bytes, wire_packets)
         if payload is not None:
-            device = payload.frags[0].netmem.region.place is Place.DEVICE
-            route = routes.NIC_DEVICE_TO_WIRE if device else routes.NIC_HOST_TO_WIRE
-            self.ledger.record(route, len(payload))
+            self.ledger.record(_FROM[payload.frags[0].netmem.region.place], len(payload))
 
     @staticmethod
     def tcp_checksum_good(header: memoryview, l4_start: int, payload: Sequence[memoryview]) -> bool:

@@ -18,7 +18,7 @@ from nodes.uapi.syscalls import Done
 
 
 class HelloCall:
-    """The reply brings the memory bus's descriptor, where the host has one."""
+    """The reply brings the descriptors of the buses that have a ceiling."""
 
     __slots__ = ("_caller",)
 
@@ -27,7 +27,8 @@ class HelloCall:
 
     def attempt(self, _now: float, _wait: bool) -> None:
         kernel = self._caller.kernel
-        self._caller.send_with(_welcome(kernel.host), kernel.platform.memory_bus())
+        buses = kernel.platform.buses
+        self._caller.send_with(_welcome(kernel.host, buses.names), buses.fds)
 
 
 class RegisterMemoryCall:
@@ -125,13 +126,14 @@ class GetSocketsCall:
         return inet_diag.sockets(self._kernel.host.stack, self._first)
 
 
-def _welcome(host: Host) -> syscalls.Welcome:
+def _welcome(host: Host, buses: tuple[str, ...]) -> syscalls.Welcome:
     nics = []
     for nic, device in zip(host.config.nics, host.stack.devices.values(), strict=True):
         v4, v6 = nic.ipv4, nic.ipv6
         at = nic.interface, device.ifindex, device.config.mtu, str(v4.ip), v4.network.prefixlen
         nics.append(syscalls.NicInfo(*at, *((str(v6.ip), v6.network.prefixlen) if v6 else ("", 0))))
-    return syscalls.Welcome(host.config.name or nics[0].ifname, host.config.kernel_address, tuple(nics))
+    name = host.config.name or nics[0].ifname
+    return syscalls.Welcome(name, host.config.kernel_address, tuple(nics), buses)
 
 
 def _nic_stats(device: NetDevice) -> syscalls.NicStats:
@@ -143,6 +145,9 @@ def _nic_stats(device: NetDevice) -> syscalls.NicStats:
         rx_bytes=sum(q.rx_bytes for q in rx),
         tx_packets=device.tx.counters.tx_packets,
         tx_bytes=device.tx.counters.tx_bytes,
+        rx_wire_packets=sum(q.rx_wire_packets for q in rx),
+        tx_wire_packets=device.tx.counters.tx_wire_packets,
+        rx_alloc_fail=sum(q.rx_alloc_fail for q in rx),
         moved=device.dma.ledger.snapshot(),
     )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nodes.host import Host
+from nodes.machine.buses import Buses
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall.file_table import FileTable, Holder, PollFile
 from nodes.syscall.user_memory import UserMemory
@@ -42,8 +43,9 @@ class Platform(Protocol):
     def open_kernel_socket(self) -> linux.socket:
         """A TCP socket of the platform's own stack, in the host's network namespace; the caller closes it."""
 
-    def memory_bus(self) -> tuple[int, ...]:
-        """The descriptor of the host's memory bus, by which processes share its ceiling; none without one."""
+    @property
+    def buses(self) -> Buses:
+        """Those that have a ceiling, which processes share."""
 
     def cpu_s(self) -> float:
         """Seconds of CPU time that the host has used."""

@@ -34,7 +34,7 @@ class Reply(Record, frozen=True):
 
 
 class Hello(Request, frozen=True):
-    """-> Welcome, with the memory bus's descriptor when the host's memory bandwidth is limited."""
+    """-> Welcome, with a descriptor for each bus of the host whose bandwidth is limited."""
 
 
 class NicInfo(msgspec.Struct, frozen=True, array_like=True):
@@ -52,11 +52,12 @@ class NicInfo(msgspec.Struct, frozen=True, array_like=True):
 
 class Welcome(Reply, frozen=True):
     """The host's name and NICs, the first one in front; `kernel_address` is Linux's own on the link of the
-    first NIC, "" for none."""
+    first NIC, "" for none. `buses`: the names of those whose descriptors come along (nodes.machine.buses)."""
 
     name: str
     kernel_address: str
     nics: tuple[NicInfo, ...]
+    buses: tuple[str, ...] = ()
 
 
 class RegisterMemory(Request, frozen=True):
@@ -102,6 +103,9 @@ class NicStats(msgspec.Struct, frozen=True, array_like=True):
     rx_bytes: int
     tx_packets: int
     tx_bytes: int
+    rx_wire_packets: int
+    tx_wire_packets: int
+    rx_alloc_fail: int
     moved: tuple[Moved, ...]
 
 

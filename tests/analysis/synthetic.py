@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from analysis.measure import Measure
-from analysis.samples import REQUIRED_COLUMNS
+from analysis.samples import COLUMNS
+from workloads.experiment.records import ExperimentConfig
 from workloads.registry import WORKLOADS
 
 Cell = str | int | float | None
@@ -72,17 +73,18 @@ class Made:
         share = size if stream else 2 * (self.nranks - 1) * size // self.nranks
         sent = share if not stream or self.bidir or rank == 0 else 0
         received = share if not stream or self.bidir or rank == 1 else 0
-        row: dict[str, Cell] = dict.fromkeys(REQUIRED_COLUMNS)
+        row: dict[str, Cell] = dict.fromkeys(COLUMNS)
         row |= {
             "path": path, "workload": self.workload, "size_bytes": size,
             "count_elements": size if stream else size // 4, "type": "byte" if stream else "float",
             "redop": "none" if stream else "sum", "root": "none" if stream else "-1",
             "in_place": 0 if stream else 1, "repetition": repetition, "iteration": iteration,
-            "warmup": int(iteration == 0), "rank": rank, "host": f"h{rank + 1}",
+            "warmup": int(iteration == 0), "rank": rank, "host": f"h{rank + 1}", "nic": f"h{rank + 1}-eth0",
             "nranks": len(self._ranks()), "time_s": seconds,
             "wrong_elements": 0, "checked_bytes": received // 2 if stream else size,
             "payload_sent_bytes": sent, "payload_received_bytes": received,
             "payload_staged_bytes": 0 if path == "devmem" else sent + received,
+            "payload_local_bytes": 0, "fabric_bytes": 0,
             "device_read_bytes": sent, "device_write_bytes": received, "pcie_switch_bytes": sent + received,
             "tcp_retrans_segs": 0, "rx_alloc_fail": 0, "app_cpu_s": 0.2 * seconds,
             "endpoint_cpu_s": 0.0 if path == "kernel" else 0.7 * seconds, "machine_steal_s": 0.0,
@@ -92,7 +94,9 @@ class Made:
 
     def measure(self) -> Measure:
         """What the workload declares for the ranks of this run, as analysis reads it."""
-        declared = WORKLOADS[self.workload].measure(len(self._ranks()))
+        kind = WORKLOADS[self.workload]
+        config = ExperimentConfig("star", self.nranks, self.workload, self.sizes, self.paths, kind.options())
+        declared = kind.measure(config)
         return msgspec.convert(msgspec.to_builtins(declared), Measure)
 
     def _measure(self) -> dict[str, object]:
@@ -150,6 +154,6 @@ def traffic(path: str, sent: int, received: int) -> dict[str, Cell]:
 def write_samples(path: Path, rows: list[dict[str, Cell]]) -> None:
     """samples.csv with every column of the schema, None as an empty cell."""
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, REQUIRED_COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)

@@ -35,8 +35,8 @@ def _fields(record: type[msgspec.Struct]) -> dict[str, object]:
 
 
 def test_the_columns_that_are_read_are_those_of_a_sample() -> None:
-    assert len(samples.REQUIRED_COLUMNS) == len(set(samples.REQUIRED_COLUMNS))
-    assert set(samples.REQUIRED_COLUMNS) == set(Sample.__struct_fields__)
+    assert len(samples.COLUMNS) == len(set(samples.COLUMNS))
+    assert set(samples.COLUMNS) == set(Sample.__struct_fields__)
 
 
 def test_columns_are_read_as_the_types_they_are_written_as() -> None:
@@ -76,10 +76,10 @@ def test_a_written_manifest_is_read_as_it_was_meant(workload: str, tmp_path: Pat
     assert (found.schema_version, found.status, found.error) == (3, "failed", "host h2 died")
     written = msgspec.json.decode((tmp_path / "run" / "manifest.json").read_bytes())
     assert msgspec.json.decode(msgspec.json.encode(found)) == written, "every field, as it was written"
-    declared = WORKLOADS[workload].measure(WORKLOADS[workload].ranks(config))
+    declared = WORKLOADS[workload].measure(config)
     assert msgspec.to_builtins(found.measure) == msgspec.to_builtins(declared)
     assert run.config == read.Config("star", 4, workload, ("kernel", "devmem"), 2e9)
     assert found.config == msgspec.to_builtins(config) | {
-        "sizes_bytes": [1024], "paths": ["kernel", "devmem"], "fault": [],
+        "sizes_bytes": [1024], "paths": ["kernel", "devmem"], "fault": [], "hosts_of_ranks": [],
     }  # fmt: skip
     assert {note.path: note.mark for note in found.notes} == {"devmem": "RX only", "kernel": "clean wire"}

@@ -68,9 +68,11 @@ class Network:
             places = [RankPlace(rank, host.name, self.channel(host.name)) for rank, host in hosts]
             ranks = [stack.enter_context(closing(RankProcess(place, config))) for place in places]
             trial = Trial(path, config.sizes_bytes[0], 0)
+            each(ranks, "prepare", [trial, trial])
             each(ranks, "connect", rendezvous(each(ranks, "listen", [trial, trial])))
             rows: list[list[Sample]] = each(ranks, "run")
             each(ranks, "disconnect")
+            each(ranks, "restore")
         return [sample for samples in rows for sample in samples]
 
 

@@ -14,7 +14,8 @@ import pytest
 from nodes.client.host import Host
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.bandwidth import QUEUE_S
-from nodes.machine.ceilings import MemoryBus
+from nodes.machine.buses import MEMORY, Buses
+from nodes.machine.ceilings import Bus
 from nodes.uapi.syscalls import (
     INLINE_BYTES,
     AnyReply,
@@ -119,7 +120,7 @@ def test_a_refusal_is_raised_as_its_errno(host: Host, endpoint: Endpoint) -> Non
 def test_a_host_waits_for_its_memory_bus_on_the_runtimes_clock(host: Host, endpoint: Endpoint) -> None:
     host.turn(1 << 40)  # no limit, no wait
     assert endpoint.runtime.now == 1000.0
-    host.bus = MemoryBus.create(1e6)
+    host.buses = Buses({MEMORY: Bus.create(1e6)})
     host.turn(500_000)
     assert math.isclose(endpoint.runtime.now, 1000.5 - QUEUE_S)
     host.turn(500_000)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from commands import checks
+from commands.placement import placement
 from commands.usage import UsageError
+from nodes.machine.accelerator import Slot
 from topologies.mininet.cgroup import Room
+from topologies.shapes.registry import build
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import ExperimentConfig
 
@@ -16,7 +20,7 @@ CONFIG = ExperimentConfig("star", 2, "all_reduce", (1 << 20,), ("bounce",), Coll
 @pytest.mark.parametrize(
     ("allowed", "sentence"),
     [
-        (Room(300 << 20, None), "hosts and sizes need 738 MiB and the cgroup's limit on memory leaves 300"),
+        (Room(300 << 20, None), "hosts and sizes need 740 MiB and the cgroup's limit on memory leaves 300"),
         (Room(1 << 20, None), "the cgroup's limit on memory leaves 1; ask for fewer or smaller ones"),
         (Room(None, 150), "Ray need 244 processes and threads and the cgroup's pids.max leaves 150"),
     ],
@@ -32,3 +36,41 @@ def test_a_cgroups_limit_is_a_sentence(
 def test_enough_room_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "room", lambda: Room(1 << 30, 1000))
     checks.check_workload(CONFIG)
+
+
+def test_more_ranks_than_hosts_need_more_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    eight = msgspec.structs.replace(CONFIG, ranks=8)
+    for allowed, sentence in (
+        (Room(1 << 30, None), "need 1502 MiB and the cgroup's limit on memory leaves 1024"),
+        (Room(None, 300), "Ray need 310 processes and threads"),
+    ):
+        monkeypatch.setattr(checks, "room", lambda allowed=allowed: allowed)
+        with pytest.raises(UsageError, match=sentence):
+            checks.check_workload(eight)
+        checks.check_workload(CONFIG)
+
+
+PLACES = placement(build("rail_optimized:rails=2,accelerators=4"))
+
+
+@pytest.mark.parametrize("queues", [2, 3])
+def test_a_nic_has_a_queue_for_each_of_its_ranks_and_one_more(queues: int) -> None:
+    config = msgspec.structs.replace(CONFIG, rx_queues=queues, paths=("devmem",))
+    if queues == 3:
+        checks.check_ranks(config, PLACES)
+        return
+    with pytest.raises(UsageError, match=r"--queues 2: .* and h1-eth0 has 2 ranks; ask for 3 or more"):
+        checks.check_ranks(config, PLACES)
+    checks.check_ranks(msgspec.structs.replace(config, paths=("bounce", "kernel")), PLACES)
+
+
+@pytest.mark.parametrize("size", [1 << 20, 8 << 20])
+def test_what_does_not_fit_into_an_accelerator_is_refused(size: int) -> None:
+    config = msgspec.structs.replace(CONFIG, sizes_bytes=(4, size))
+    place = msgspec.structs.replace(PLACES[6], slot=Slot("accel2", "h2-eth1", 70 << 20))
+    if size == 1 << 20:
+        checks.check_ranks(config, [place])
+        return
+    said = "accelerator accel2 of host h2 has 70 MiB of memory, and a rank needs 89 for these sizes"
+    with pytest.raises(UsageError, match=said):
+        checks.check_ranks(config, [place])

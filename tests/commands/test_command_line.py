@@ -49,7 +49,7 @@ def refusal(found: tuple[int, str, str]) -> str:
     ("arguments", "sentence"),
     [
         (["--topology", "blob"], "there is no topology 'blob'; choose one of pair, star"),
-        (["--workload", "blob"], "there is no workload 'blob'; choose from all_reduce, stream"),
+        (["--workload", "blob"], "there is no workload 'blob'; choose from all_reduce, reduce_scatter,"),
         (["--path", "devmem,blob"], "there is no path 'blob'; choose from devmem, bounce, kernel"),
         (["--path", ""], "there is no path ''"),
         (["--size", "1X"], "size '1X' is not understood; write for example"),
@@ -91,7 +91,8 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["--seed", "9" * 30], "'--seed'"),
         (["--seed", "-1"], "'--seed'"),
         (["--repeat", "1000000000"], "iterations; ask for 1000000 at most"),
-        (["--iters", "9" * 30], "iterations; ask for 1000000 at most"),
+        (["--iters", "9" * 30], "'--iters'"),
+        (["--iters", "1000000"], "iterations; ask for 1000000 at most"),
         (["--impair", "delay=99999s"], "delay=99999s is more than 10 s; make it shorter"),
         (["--impair", "loss=0.1", "--path", "kernel"], "which path kernel does not pass; add"),
         (["--size", "64G", "--hosts", "200"], "MiB and"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from commands.network import NetworkRequest, host_config
 from nodes.host_config import HostOptions, NicConfig, check, decode, encode
-from topologies.host import Host, Nic
+from topologies.host import CEILING_MAX, CEILING_MIN, Host, Nic
 from topologies.shapes.registry import build
 from workloads.experiment.records import NetworkConfig
 
@@ -18,7 +20,8 @@ SECOND = Nic(
 ASKED = NetworkConfig(
     gso_max_bytes=524280, rx_queues=9, rx_buf_len=16384, nic="gve", header_buffer_bytes=100, tcp_ecn=1,
     tcp_rmem="4096,65536,1M", tcp_wmem="4096,65536,1M",
-    kernel="6.12", host_mem_bw_bytes_per_s=2e9, impair="loss=0.01", mtu=9000, pcap=True, trace=True,
+    kernel="6.12", host_mem_bw_bytes_per_s=2e9, pcie_bw_bytes_per_s=3e9, impair="loss=0.01", mtu=9000,
+    pcap=True, trace=True,
 )  # fmt: skip
 
 
@@ -76,3 +79,21 @@ def test_the_endpoint_of_a_network_without_routers_has_no_route() -> None:
     config = host_config(request(ASKED), build("star", 2).host("h2"), Path("/tmp/c"))
     assert config.routes == ()
     assert [(nic.gateway, nic.gateway6) for nic in config.nics] == [("", "")]
+
+
+def test_a_ceiling_of_a_host_is_instead_of_that_of_all_hosts() -> None:
+    host = build("star", 2).host("h2")
+    own = Host(host.name, host.index, host.nics, pcie_bw_bytes_per_s=5e6)
+    config = host_config(request(ASKED), own, Path("/tmp/c"))
+    assert (config.host_mem_bw_bytes_per_s, config.pcie_bw_bytes_per_s) == (2e9, 5e6)
+    both = Host(host.name, host.index, host.nics, host_mem_bw_bytes_per_s=4e6, pcie_bw_bytes_per_s=5e6)
+    config = host_config(request(NetworkConfig()), both, Path("/tmp/c"))
+    assert (config.host_mem_bw_bytes_per_s, config.pcie_bw_bytes_per_s) == (4e6, 5e6)
+    check(config)
+
+
+@pytest.mark.parametrize("ceiling", [CEILING_MIN, CEILING_MAX])
+def test_an_endpoint_takes_whatever_ceiling_a_topology_may_have(ceiling: float) -> None:
+    host = build("star", 2).host("h2")
+    own = Host(host.name, host.index, host.nics, host_mem_bw_bytes_per_s=ceiling, pcie_bw_bytes_per_s=ceiling)
+    check(host_config(request(NetworkConfig()), own, Path("/tmp/c")))

@@ -9,7 +9,7 @@ import typer
 
 import commands.list
 from commands import graph, validate
-from commands.topology import check_buildable, topology_of
+from commands.topology import topology_of
 from commands.usage import UsageError
 from topologies.shapes.registry import SHAPES
 from topologies.topology import Topology
@@ -24,7 +24,7 @@ def of(words: str, hosts: int | None = None, **asked: str | bool | int) -> Topol
 
 def refused(words: str, hosts: int | None = None, **asked: str | bool | int) -> str:
     with pytest.raises(UsageError) as reason:
-        check_buildable(of(words, hosts, **asked))
+        of(words, hosts, **asked)
     assert "\n" not in str(reason.value)
     return str(reason.value)
 
@@ -53,7 +53,6 @@ def test_validate_ends_with_0_without_problems_1_with_and_2_without_a_file(
 def test_a_topology_file_is_a_topology_with_what_the_command_line_asks(file: Path) -> None:
     (link,) = of(str(file), mtu=9000, link="1Gbit", gso_max_bytes=100_000).links
     assert (link.mtu, link.rate_bps, link.gso_max_bytes) == (9000, 10**9, 100_000)
-    check_buildable(of(str(file), 2))
 
 
 def test_what_does_not_go_with_a_file_or_a_shape_is_refused(file: Path) -> None:
@@ -66,13 +65,6 @@ def test_what_does_not_go_with_a_file_or_a_shape_is_refused(file: Path) -> None:
     assert "there is no file x.py" in refused("x.py,X")
     file.write_text("1")
     assert "two.yaml:1: the file is no mapping" in refused(str(file))
-
-
-def test_what_is_not_built_yet_is_refused(file: Path) -> None:
-    check_buildable(of(str(file), link="100Mbit,1ms"))
-    for host in ("host_mem_bw: 1GB/s", "pcie_bw: 1GB/s", "accelerators: {a: {nic: h1-eth0, memory: 1G}}"):
-        file.write_text(TWO.replace("h1: ,", f"h1: {{{host}}},"))
-        assert "host h1 has a ceiling of its own, which is not built yet" in refused(str(file))
 
 
 def test_a_note_about_a_topo_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

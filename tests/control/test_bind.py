@@ -15,6 +15,7 @@ from nodes.control.netdev import Netdev
 from nodes.control.netdev_get import NetdevGet
 from nodes.control.netlink_error import NetlinkError
 from nodes.machine import dmabuf
+from nodes.machine.ledger import Place
 from nodes.netmem.binding import RxBinding
 from nodes.nic.rings import TcpDataSplit
 from nodes.uapi.netlink import BindRx, BindTx, IfindexOnly, Queue
@@ -299,3 +300,15 @@ def test_a_queue_can_be_bound_again_while_the_old_memory_drains(netdev: Netdev, 
         bench.assert_conserved(binding)
     regions = [frag.netmem.region for skb in bench.held if skb.payload for frag in skb.payload.frags]
     assert regions == [old.region, new.region]
+
+
+def test_a_binding_knows_memory_behind_the_pcie_switch_of_another_nic(bench: Bench, netdev: Netdev) -> None:
+    ready(netdev)
+    for beside, place in ((bench.device.name, Place.DEVICE), ("other", Place.FAR)):
+        region = dmabuf.export(SIZE, beside)
+        tx = netdev.bind_tx(BindTx(IFINDEX, 9), os.dup(region.fd))
+        rx = netdev.bind_rx(rx_request(1), os.dup(region.fd), privileged=True)
+        assert (tx.region.place, rx.region.place) == (place, place)
+        for binding in (tx, rx):
+            netdev.unbind(binding)
+        region.close()

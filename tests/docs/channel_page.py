@@ -42,7 +42,7 @@ compares the two.
 - The application sends a request and waits for its reply: the one that the table names, or `Failed` with an
   errno. One request may be under way on a channel. `DontNeed` alone has no reply.
 - Descriptors come with their record as SCM_RIGHTS (unix(7)). `RegisterMemory` brings one, `Netlink` does
-  for the attribute `fd`. `Welcome` may bring one, `Done` brings one as the answer to `OpenKernelSocket` and
+  for the attribute `fd`. `Welcome` may bring some, `Done` brings one as the answer to `OpenKernelSocket` and
   to `Watch`. They are the receiver's to close.
 - A channel begins as a control channel: the process's Hello, memory, netlink and counters. `OpenSocket` or
   `AttachSocket` makes it one socket's. A call that blocks occupies its channel, so a socket has as many
@@ -55,7 +55,8 @@ compares the two.
   all.
 - Bytes of a call lie inline in the record, {syscalls.INLINE_BYTES} at most, or in registered memory: a
   memfd named `{syscalls.USER_MEMORY_NAME}`, sealed with F_SEAL_SHRINK and not against writing, all of its
-  bytes allocated. A dma-buf is such a memfd named `dmabuf`.
+  bytes allocated. A dma-buf is such a memfd named `dmabuf`, or `dmabuf:` and the NIC whose PCIe switch its
+  accelerator shares.
 - Bytes that are no request are answered by `Failed` with EINVAL. bind-rx and changes of the NIC need
   CAP_NET_ADMIN of the process that connected.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.load import load
+from analysis.nics import NicRow
 from analysis.summary import SummaryRow, summarise
 from analysis.table import table_text
 from tests.analysis.synthetic import Made
@@ -25,6 +26,10 @@ def names(heading: str) -> list[str]:
 
 def test_samples_csv_is_explained_column_by_column() -> None:
     assert names("samples.csv") == list(Sample.__struct_fields__)
+
+
+def test_nics_csv_is_explained_column_by_column() -> None:
+    assert names("nics.csv") == [field.name for field in dataclasses.fields(NicRow)]
 
 
 def test_summary_csv_is_explained_column_by_column() -> None:
@@ -47,6 +52,6 @@ def test_the_printed_table_is_explained_column_by_column(tmp_path: Path, workloa
     assert units.split() == [f"({unit})" for unit in with_unit]
 
 
-@pytest.mark.parametrize("heading", ["The table", "samples.csv", "summary.csv", "manifest.json"])
+@pytest.mark.parametrize("heading", ["The table", "samples.csv", "nics.csv", "summary.csv", "manifest.json"])
 def test_every_row_says_what_it_means(heading: str) -> None:
     assert all(row[-1] for row in pages.table(PAGE, heading))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,20 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.machine.accelerator import Accelerator, Array, ByteRange, Operator
-from nodes.machine.ledger import Ledger, Totals, totals
+from nodes.machine import dmabuf
+from nodes.machine.accelerator import Accelerator, Array, ByteRange, Operator, Slot
+from nodes.machine.ledger import Ledger, Place, Totals, totals
 from nodes.machine.memory import Region
 
 SIZE = 1 << 16
 
 
 class Made:
-    """An accelerator, its ledger, and the bytes for which it called `turn`."""
+    """An accelerator, its ledger, and what it called `turn` with."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.turns: list[int] = []
-        self.accelerator = Accelerator(self.ledger, self.turns.append)
+        self.turns: list[tuple[int, int, int]] = []
+        self.accelerator = Accelerator(self.ledger, lambda *counts: self.turns.append(counts))
         self.memory = self.accelerator.alloc(SIZE)
         self.source = self.accelerator.alloc(SIZE)
 
@@ -155,15 +158,48 @@ def test_nan_never_equals_the_expected_value() -> None:
         assert m.accelerator.compare(m.memory, 0, values) == 1
 
 
-def test_copies_to_and_from_the_host_wait_for_the_memory_bus() -> None:
+def test_copies_to_and_from_the_host_wait_for_the_buses() -> None:
     with made() as m:
         host = bytearray(b"....")
         m.accelerator.copy_to_device(memoryview(b"data"), m.memory, 7)
         m.accelerator.copy_to_host(m.memory, 7, memoryview(host))
         assert bytes(host) == b"data"
-        assert m.turns == [4, 4]
+        assert m.turns == [(4, 0, 4), (4, 4, 0)]
         found = m.totals
         assert (found.host_dram_read_bytes, found.host_dram_write_bytes, found.pcie_root_bytes) == (4, 4, 8)
+
+
+def test_another_accelerators_memory_is_read_across_the_fabric() -> None:
+    with made() as owner, made() as m:
+        owner.memory.view[3:8] = b"hello"
+        peer = dmabuf.attach_peer(os.dup(owner.memory.fd))
+        assert m.accelerator.unpack(m.memory, 1, peer, [(3, 2), (5, 3)]) == 5
+        assert bytes(m.memory.view[1:6]) == b"hello"
+        assert m.totals == Totals(device_read_bytes=5, device_write_bytes=5, fabric_bytes=5)
+        owner.accelerator.fill(owner.memory, 0, np.array([1, 2], np.float32))
+        m.accelerator.fill(m.memory, 8, np.array([10, 20], np.float32))
+        before = m.totals
+        reduction = m.accelerator.reduction(m.memory, 8, 8, Operator(np.dtype(np.float32), np.add))
+        assert reduction.add(peer, [(0, 3), (3, 5)]) == 8
+        assert list(read(m.memory, 8, 2, np.float32)) == [11, 22]
+        # Both operands are read, one of them from the peer, and the result is written.
+        moved = Totals(device_read_bytes=16, device_write_bytes=8, fabric_bytes=8)
+        assert m.totals.minus(before) == moved
+        assert m.turns == []
+        peer.close()
+
+
+def test_memory_that_is_not_there_is_enomem_with_a_sentence() -> None:
+    accelerator = Accelerator(Ledger(), slot=Slot("gpu0", "h1-eth0", 3 * SIZE))
+    first = accelerator.alloc(2 * SIZE)
+    with pytest.raises(OSError, match="gpu0 has 196608 bytes of memory, of which 131072 ") as caught:
+        accelerator.alloc(2 * SIZE)
+    assert caught.value.errno == errno.ENOMEM
+    assert accelerator.alloc(SIZE).size == SIZE  # the whole of it
+    assert dmabuf.attach(os.dup(first.fd), "h1-eth1").place is Place.FAR
+    accelerator.close()
+    accelerator.alloc(3 * SIZE)
+    accelerator.close()
 
 
 def test_close_closes_every_descriptor() -> None:

@@ -12,25 +12,25 @@ from collections.abc import Iterator
 import pytest
 
 from nodes.machine.bandwidth import QUEUE_S, BandwidthLimit
-from nodes.machine.ceilings import MemoryBus
+from nodes.machine.ceilings import Bus
 
 RATE = 1000.0  # bytes per second
 
 
 @pytest.fixture
-def buses() -> Iterator[tuple[MemoryBus, MemoryBus]]:
+def buses() -> Iterator[tuple[Bus, Bus]]:
     """One bus as two processes see it: the second maps a duplicate of the first's descriptor."""
-    first = MemoryBus.create(RATE)
-    second = MemoryBus(os.dup(first.fd))
+    first = Bus.create(RATE)
+    second = Bus(os.dup(first.fd))
     yield first, second
     second.close()
     first.close()
 
 
-Buses = tuple[MemoryBus, MemoryBus]
+Buses = tuple[Bus, Bus]
 
 
-def served(bus: MemoryBus, count: int, now: float) -> float:
+def served(bus: Bus, count: int, now: float) -> float:
     """When the bus has served the accesses; the caller may continue QUEUE_S earlier."""
     return bus.reserve(count, now) + QUEUE_S
 
@@ -127,7 +127,7 @@ def test_a_caller_that_does_not_wait_for_the_lock_gets_blocking_io_error(buses: 
 
 def test_closing_one_mapping_of_the_bus_leaves_the_others_working(buses: Buses) -> None:
     first, second = buses
-    third = MemoryBus(os.dup(first.fd))
+    third = Bus(os.dup(first.fd))
     third.reserve(1000, now=1.0)
     third.close()
     assert served(second, 1000, now=1.0) == pytest.approx(3.0)

@@ -9,22 +9,26 @@ from nodes.machine.ledger import ROUTES, Initiator, Ledger, Place, Totals, What,
 
 N = 1000
 
-# Host reads, host writes, device reads, device writes, switch, root: per byte.
+# Host reads, host writes, device reads, device writes, switch, root, fabric: per byte.
 COST = {
-    routes.NIC_WIRE_TO_HOST: (0, 1, 0, 0, 1, 1),
-    routes.NIC_WIRE_TO_DEVICE: (0, 0, 0, 1, 1, 0),
-    routes.NIC_HOST_TO_WIRE: (1, 0, 0, 0, 1, 1),
-    routes.NIC_DEVICE_TO_WIRE: (0, 0, 1, 0, 1, 0),
-    routes.CPU_HOST_TO_HOST: (1, 1, 0, 0, 0, 0),
-    routes.ACC_DEVICE_TO_HOST: (0, 1, 1, 0, 1, 1),
-    routes.ACC_HOST_TO_DEVICE: (1, 0, 0, 1, 1, 1),
-    routes.ACC_DEVICE_TO_DEVICE: (0, 0, 1, 1, 0, 0),
-    routes.ACC_CORE_TO_DEVICE: (0, 0, 0, 1, 0, 0),
-    routes.ACC_DEVICE_TO_CORE: (0, 0, 1, 0, 0, 0),
-    routes.NIC_HEADER_IN: (0, 1, 0, 0, 1, 1),
-    routes.NIC_HEADER_OUT: (1, 0, 0, 0, 1, 1),
-    routes.CPU_HEADER_READ: (1, 0, 0, 0, 0, 0),
-    routes.CPU_HEADER_WRITE: (0, 1, 0, 0, 0, 0),
+    routes.NIC_WIRE_TO_HOST: (0, 1, 0, 0, 1, 1, 0),
+    routes.NIC_WIRE_TO_DEVICE: (0, 0, 0, 1, 1, 0, 0),
+    routes.NIC_WIRE_TO_FAR: (0, 0, 0, 1, 2, 1, 0),
+    routes.NIC_FAR_TO_WIRE: (0, 0, 1, 0, 2, 1, 0),
+    routes.ACC_PEER_TO_DEVICE: (0, 0, 1, 1, 0, 0, 1),
+    routes.ACC_PEER_TO_CORE: (0, 0, 1, 0, 0, 0, 1),
+    routes.NIC_HOST_TO_WIRE: (1, 0, 0, 0, 1, 1, 0),
+    routes.NIC_DEVICE_TO_WIRE: (0, 0, 1, 0, 1, 0, 0),
+    routes.CPU_HOST_TO_HOST: (1, 1, 0, 0, 0, 0, 0),
+    routes.ACC_DEVICE_TO_HOST: (0, 1, 1, 0, 1, 1, 0),
+    routes.ACC_HOST_TO_DEVICE: (1, 0, 0, 1, 1, 1, 0),
+    routes.ACC_DEVICE_TO_DEVICE: (0, 0, 1, 1, 0, 0, 0),
+    routes.ACC_CORE_TO_DEVICE: (0, 0, 0, 1, 0, 0, 0),
+    routes.ACC_DEVICE_TO_CORE: (0, 0, 1, 0, 0, 0, 0),
+    routes.NIC_HEADER_IN: (0, 1, 0, 0, 1, 1, 0),
+    routes.NIC_HEADER_OUT: (1, 0, 0, 0, 1, 1, 0),
+    routes.CPU_HEADER_READ: (1, 0, 0, 0, 0, 0, 0),
+    routes.CPU_HEADER_WRITE: (0, 1, 0, 0, 0, 0, 0),
 }
 
 
@@ -36,6 +40,7 @@ def cost(found: Totals) -> tuple[int, ...]:
         found.device_write_bytes,
         found.pcie_switch_bytes,
         found.pcie_root_bytes,
+        found.fabric_bytes,
     )
 
 

@@ -29,6 +29,35 @@ def test_exporter_and_importer_see_the_same_bytes() -> None:
     imported.close()
 
 
+@pytest.mark.parametrize(
+    ("beside", "nic", "place"),
+    [
+        ("", "", Place.DEVICE), ("", "h1-eth0", Place.DEVICE), ("h1-eth0", "h1-eth0", Place.DEVICE),
+        ("h1-eth0", "h1-eth1", Place.FAR), ("h1-eth0", "", Place.FAR),
+    ],
+)  # fmt: skip
+def test_an_importer_learns_whether_the_memory_is_behind_its_own_pcie_switch(
+    beside: str, nic: str, place: Place
+) -> None:
+    exported = dmabuf.export(SIZE, beside)
+    exported.view[7] = 5
+    imported = dmabuf.attach(os.dup(exported.fd), nic)
+    assert (imported.place, imported.view[7]) == (place, 5)
+    peer = dmabuf.attach_peer(os.dup(exported.fd))
+    assert (peer.place, peer.view[7]) == (Place.PEER, 5)
+    for each in (exported, imported, peer):
+        each.close()
+
+
+@pytest.mark.parametrize("name", ["dmabuf:", "dmabufs", "user-memory", "other:h1-eth0"])
+def test_a_memfd_of_another_name_is_no_dma_buf_for_anyone(name: str) -> None:
+    for attach in (dmabuf.attach, dmabuf.attach_peer):
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with pytest.raises(OSError, match="no memfd of that name") as caught:
+            attach(fd)
+        assert caught.value.errno == errno.EINVAL
+
+
 @pytest.mark.parametrize("size", [0, SIZE - 4096, SIZE + 4096])
 def test_a_dma_buf_keeps_its_size(size: int) -> None:
     region = dmabuf.export(SIZE)

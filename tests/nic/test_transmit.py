@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -187,3 +188,22 @@ def test_nothing_is_sent_while_the_device_is_closed_and_what_waits_is_lost(
     bench.device.open()
     bench.device.xmit(sender.skb((2, 1)), 34)
     assert sent(bench) == [HEADER + b"\2"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "switch", "root"), [("", 5, 0), ("eth0", 5, 0), ("eth1", 10, 5)]
+)
+def test_memory_behind_another_switch_is_fetched_through_two_and_the_root(
+    bench: Bench, beside: str, switch: int, root: int
+) -> None:
+    memory = dmabuf.export(4096, beside and (bench.device.name if beside == "eth0" else "other"))
+    binding = TxBinding(9, 2, dmabuf.attach(os.dup(memory.fd), bench.device.name), lambda _: None)
+    before = totals(bench.device.dma.ledger.snapshot())
+    skb = Skb(memoryview(HEADER), Frags([Frag(binding.netmem(), 7, 5)]), wire_packets=1)
+    bench.device.xmit(skb, 34)
+    moved = totals(bench.device.dma.ledger.snapshot()).minus(before)
+    header = len(HEADER)
+    assert (moved.pcie_switch_bytes, moved.pcie_root_bytes) == (header + switch, header + root)
+    assert moved.device_read_bytes == 5
+    binding.unbind()
+    memory.close()

@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from nodes.endpoint import loop
+from nodes.endpoint.charges import Charges
 from nodes.endpoint.platform import LinuxPlatform
+from nodes.machine.buses import Buses
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall.sessions import Sessions
 from nodes.uapi import syscalls
@@ -36,7 +38,7 @@ class Driven:
         hosts.b.host.calls = sessions
         frames = stack.enter_context(closing(os.fdopen(os.eventfd(1), "rb", buffering=0)))  # always readable
         wires = {frames.fileno(): hosts.b.device.ifindex}
-        self.loop = loop.Loop(hosts.b.host, sessions, wires, listener, None)
+        self.loop = loop.Loop(hosts.b.host, sessions, wires, listener, Charges(Buses({}), {}))
         stack.callback(self.loop.close)
         program = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program.connect(name)

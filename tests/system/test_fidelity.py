@@ -64,7 +64,7 @@ def test_a_slow_link_that_is_full_is_the_networks(tmp_path: Path) -> None:
     ended, manifest = run(tmp_path, "--workload", "stream", "--duration", "1", "--link", "20Mbit")
     (row,) = manifest["fidelity"]["rows"]
     found = {each["name"]: each for each in used(tmp_path)}
-    ours = {"h1:rank", "h2:rank", "h1:endpoint", "h2:endpoint", "h1-eth0", "h2-eth0"}
+    ours = {"h1:rank0", "h2:rank1", "h1:endpoint", "h2:endpoint", "h1-eth0", "h2-eth0"}
     assert found.keys() == ours | {f"cpu{number}" for number in range(os.cpu_count() or 1)}
     link = found["h1-eth0"]
     assert int(link["rate_bps"]) == 20_000_000
@@ -72,7 +72,7 @@ def test_a_slow_link_that_is_full_is_the_networks(tmp_path: Path) -> None:
     assert row["size_bytes"] < int(link["bytes"]) < 1.1 * row["size_bytes"]
     passed = 8 * (int(link["bytes"]) - int(link["burst_bytes"]))
     assert passed < 1.05 * 20_000_000 * float(link["timed_s"])
-    assert float(found["h2:rank"]["busy_s"]) > 0
+    assert float(found["h2:rank1"]["busy_s"]) > 0
     if row["verdict"] == "faithful":
         assert (ended.returncode, row["reason"].split()[0]) == (0, "h1-eth0"), ended
     else:  # others take this machine's CPU

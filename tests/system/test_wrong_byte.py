@@ -75,6 +75,7 @@ def test_a_wrong_byte_in_the_middle_of_a_devmem_stream_is_counted(
     assert receiver.payload_staged_bytes == sender.payload_staged_bytes == 0
 
     ranks.each(lambda rank: rank.disconnect())
+    ranks.each(lambda rank: rank.restore())
     ranks.connect(1)
     _, receiver = ranks.run()
     assert receiver.wrong_elements == 0, "the other trial had the fault"

@@ -155,3 +155,16 @@ def test_a_picture_has_a_colour_for_each_quality_and_a_legend(tmp_path: Path) ->
     for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
         write(build("pair"), tmp_path / f"x{suffix}")
         assert (tmp_path / f"x{suffix}").read_bytes().startswith(start)
+
+
+def test_the_text_says_which_accelerators_are_beside_which_nic() -> None:
+    two = build("rail_optimized:rails=2,accelerators=4,spines=1")
+    assert "  h1, h2: eth0 accel0 accel1, eth1 accel2 accel3\n" in text(two)
+    assert "accel" not in text(build("star"))
+    first, second = two.hosts
+    limited = msgspec.structs.replace(first, host_mem_bw_bytes_per_s=20e9, pcie_bw_bytes_per_s=16e9)
+    memory = msgspec.structs.replace(first.accelerators[3], memory_bytes=16 << 30)
+    limited = msgspec.structs.replace(limited, accelerators=(*first.accelerators[:3], memory))
+    said = text(msgspec.structs.replace(two, hosts=(limited, second)))
+    assert "  h1: eth0 accel0 accel1, eth1 accel2 accel3 (16 GiB), memory 20 GB/s, PCIe 16 GB/s\n" in said
+    assert "  h2: eth0 accel0 accel1, eth1 accel2 accel3\n" in said

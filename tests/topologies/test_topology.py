@@ -195,8 +195,10 @@ def test_accelerators_sit_beside_a_nic_of_their_host_and_have_names() -> None:
         Host("h1", 1, nics, (Accelerator("a0", "h1-eth0"),) * 2)
     with pytest.raises(TopologyError, match="accelerator a0 has -1 bytes of memory"):
         Accelerator("a0", "h1-eth0", -1)
-    with pytest.raises(TopologyError, match="host_mem_bw_bytes_per_s of host h1 is -1"):
+    with pytest.raises(TopologyError, match="host_mem_bw_bytes_per_s of host h1 is -1; give 0 for none"):
         Host("h1", 1, nics, host_mem_bw_bytes_per_s=-1)
+    with pytest.raises(TopologyError, match=r"is 999999; give 0 for none, or 1e\+06 to 1e\+15"):
+        Host("h1", 1, nics, host_mem_bw_bytes_per_s=999999)
     with pytest.raises(TopologyError, match="pcie_bw_bytes_per_s of host h1 is nan"):
         Host("h1", 1, nics, pcie_bw_bytes_per_s=float("nan"))
 

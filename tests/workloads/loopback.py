@@ -10,17 +10,18 @@ import socket
 
 from nodes.client.host import Host
 from nodes.client.runtime import MACHINE, Runtime
-from nodes.machine.ceilings import MemoryBus
+from nodes.machine.buses import Buses
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
-from nodes.uapi.syscalls import Stats
+from nodes.uapi.syscalls import NicInfo, Stats
 
 
 class LoopbackHost:
     """What workloads use of nodes.client.host.Host."""
 
     address = kernel_address = "127.0.0.1"
-    bus: MemoryBus | None = None
+    buses = Buses({})
+    nics = (NicInfo("lo", 1, 65536, "127.0.0.1", 8),)
 
     def __init__(self, path: str, runtime: Runtime = MACHINE) -> None:
         self.path = path

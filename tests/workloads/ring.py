@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,19 +17,25 @@ T = TypeVar("T")
 class Ring:
     """All ranks of one experiment, each called from a thread of its own."""
 
-    def __init__(self, asked: ExperimentConfig, channel: Callable[[str], str] = lambda _: "nowhere") -> None:
-        """`channel`: of a host, by name."""
+    def __init__(
+        self,
+        asked: ExperimentConfig,
+        channel: Callable[[str], str] = lambda _: "nowhere",
+        places: Sequence[RankPlace] = (),
+    ) -> None:
+        """`channel`: of a host, by name. `places`: by default one a host."""
         self.asked = asked
-        nranks = WORKLOADS[asked.workload].ranks(asked)
-        hosts = [f"h{rank + 1}" for rank in range(nranks)]
-        self.ranks = [Rank(RankPlace(n, host, channel(host)), asked) for n, host in enumerate(hosts)]
-        self._pool = ThreadPoolExecutor(nranks)
+        hosts = [f"h{rank + 1}" for rank in range(WORKLOADS[asked.workload].ranks(asked))]
+        places = places or [RankPlace(n, host, channel(host)) for n, host in enumerate(hosts)]
+        self.ranks = [Rank(place, asked) for place in places]
+        self._pool = ThreadPoolExecutor(len(places))
 
     def each(self, call: Callable[[Rank], T]) -> list[T]:
         return list(self._pool.map(call, self.ranks))
 
     def connect(self, repetition: int = 0) -> None:
         trial = Trial(self.asked.paths[0], self.asked.sizes_bytes[0], repetition)
+        self.each(lambda rank: rank.prepare(trial))
         peers = rendezvous(self.each(lambda rank: rank.listen(trial)))
         of = dict(zip(self.ranks, peers, strict=True))
         self.each(lambda rank: rank.connect(of[rank]))

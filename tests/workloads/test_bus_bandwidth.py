@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workloads.bus_bandwidth import busbw_factor
+from workloads.experiment.records import ExperimentConfig
 from workloads.registry import WORKLOADS
 
 
@@ -30,7 +31,8 @@ def test_bus_bandwidth_factors_are_those_of_nccl_tests(collective: str, nranks: 
     ],
 )  # fmt: skip
 def test_what_a_workload_measures_has_its_factor(workload: str, nranks: int, factor: float) -> None:
-    measure = WORKLOADS[workload].measure(nranks)
+    kind = WORKLOADS[workload]
+    measure = kind.measure(ExperimentConfig("star", nranks, workload, (4,), ("kernel",), kind.options()))
     assert (measure.bandwidth_factor, measure.ranks) == (factor, nranks)
 
 

@@ -1,4 +1,4 @@
-"""Hosts with several NICs, each in a network of its own: rail_optimized, dual_plane.
+"""Hosts with several NICs, each in a network of its own: rail_optimized, a3, dual_plane.
 
 In: numbers of hosts, rails and switches. Out: a drawing on a `Net`. Owns nothing.
 """
@@ -12,6 +12,8 @@ from topologies.net import Net, spread
 from topologies.shapes.shape import Parameter, shape
 from topologies.topology_error import TopologyError
 
+_A3_NICS, _A3_ACCELERATORS = 4, 8  # as the machine type a3-highgpu-8g has them
+
 
 @shape("hosts with a NIC and an accelerator a rail, a router a rail, spines above")
 def rail_optimized(
@@ -21,13 +23,26 @@ def rail_optimized(
     spines: Annotated[int, Parameter("spines", 1, 16)] = 2,
     accelerators: Annotated[int, Parameter("accelerators of a host; 0: one a rail", 1, 64)] = 0,
 ) -> None:
+    _rails(net, hosts, rails, spines, accelerators or rails)
+
+
+@shape("rail_optimized, of hosts as A3 VMs: 4 NICs, 8 accelerators, a PCIe switch for a NIC and two of them")
+def a3(
+    net: Net,
+    hosts: Annotated[int, Parameter("hosts", 2, HOSTS_MAX)] = 2,
+    spines: Annotated[int, Parameter("spines", 1, 16)] = 2,
+) -> None:
+    _rails(net, hosts, _A3_NICS, spines, _A3_ACCELERATORS)
+
+
+def _rails(net: Net, hosts: int, rails: int, spines: int, accelerators: int) -> None:
     above = [net.router(f"spine{number}") for number in range(1, spines + 1)]
     routers = [net.router(f"rail{number}") for number in range(1, rails + 1)]
     for rail in routers:
         for spine in above:
             net.link(rail, spine)
     for _ in range(hosts):
-        host = net.host(accelerators=accelerators or rails)
+        host = net.host(accelerators=accelerators)
         for rail in routers:
             net.link(host, rail)
 

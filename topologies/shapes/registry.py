@@ -14,7 +14,7 @@ from topologies.net import Net
 from topologies.shapes.chain import dumbbell, line, ring
 from topologies.shapes.clos import fat_tree, leaf_spine, storage
 from topologies.shapes.one_switch import incast, pair, star
-from topologies.shapes.rails import dual_plane, rail_optimized
+from topologies.shapes.rails import a3, dual_plane, rail_optimized
 from topologies.shapes.shape import Shape
 from topologies.shapes.torus import torus2d
 from topologies.topology import Topology
@@ -23,8 +23,8 @@ from topologies.topology_error import TopologyError
 SHAPES = {
     each.name: each
     for each in (
-        pair, star, line, ring, dumbbell, incast, leaf_spine, fat_tree, storage, rail_optimized, dual_plane,
-        torus2d,
+        pair, star, line, ring, dumbbell, incast, leaf_spine, fat_tree, storage, rail_optimized, a3,
+        dual_plane, torus2d,
     )
 }  # fmt: skip
 

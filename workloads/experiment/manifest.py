@@ -21,7 +21,7 @@ import msgspec
 import psutil
 
 from nodes.kernel_version import VERSIONS
-from workloads.experiment.records import ExperimentConfig
+from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.measure import Measure
 from workloads.registry import WORKLOADS
 
@@ -87,6 +87,16 @@ class FaultRecord(msgspec.Struct, frozen=True):
     time_s: float | None
 
 
+class RankRecord(msgspec.Struct, frozen=True):
+    """Where a rank was: its host, its accelerator ("" for a host without any), and the NIC on whose PCIe
+    switch that sits, by which the rank's traffic with other hosts goes."""
+
+    rank: int
+    host: str
+    accelerator: str
+    nic: str
+
+
 class InterfaceRecord(msgspec.Struct, frozen=True):
     """How the kernel handles the packets of a host's NIC, on all paths alike. `rps_cpus`: a mask of CPUs a
     receive queue, zeros where RPS is off. `threaded` NAPI: None where the kernel does not say. `offloads`:
@@ -136,6 +146,7 @@ class Manifest(msgspec.Struct, frozen=True):
     links: tuple[LinkRecord, ...] = ()
     faults: tuple[FaultRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
+    ranks: tuple[RankRecord, ...] = ()
     fidelity: Fidelity | None = None
     files: dict[str, str] = {}
 
@@ -157,7 +168,7 @@ class ManifestFile:
             run_id=run_dir.name,
             argv=tuple(map(_utf8, argv)),
             config=config,
-            measure=workload.measure(workload.ranks(config)),
+            measure=workload.measure(config),
             started_at=_now(),
             environment=_environment(),
             versions={name: metadata.version(name) for name in _PACKAGES},
@@ -171,6 +182,13 @@ class ManifestFile:
     def add_network(self, links: tuple[LinkRecord, ...], interfaces: tuple[InterfaceRecord, ...]) -> None:
         """Record what the network is like before the run."""
         self._contents = msgspec.structs.replace(self._contents, links=links, interfaces=interfaces)
+        self._write()
+        self._keep_room()
+
+    def add_ranks(self, places: Sequence[RankPlace]) -> None:
+        """Record where the ranks are before the run."""
+        ranks = tuple(RankRecord(each.rank, each.host, each.slot.name, each.slot.nic) for each in places)
+        self._contents = msgspec.structs.replace(self._contents, ranks=ranks)
         self._write()
         self._keep_room()
 

@@ -2,7 +2,7 @@
 
 In: trials, by calls from outside (Ray's or a test's) between collectives, never within one. Out: Samples.
 Owns the rank's Machine and, during a trial, its Transport.
-A trial is `listen` on every rank, `connect` on every rank, `run` on every rank, `disconnect` on every rank.
+A trial is `prepare` on every rank, then `listen`, `connect`, `run`, `disconnect`, and at last `restore`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.ledger import Totals, totals
 from workloads import expected
 from workloads.experiment.barrier import Barrier
+from workloads.experiment.host_share import share
 from workloads.experiment.records import (
     ExperimentConfig,
     RankAddresses,
@@ -64,6 +65,7 @@ class Rank:
         self._nranks = self._type.ranks(config)
         self._words = self._type.words(config)
         self._running: _RunningTrial | None = None
+        self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host"):
             self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
 
@@ -71,11 +73,18 @@ class Rank:
         """The process to end if it does not end itself."""
         return os.getpid()
 
+    def prepare(self, trial: Trial) -> None:
+        """Prepare the NIC for the trial's path, if this is the NIC's first rank."""
+        with self._explained(f"preparing the NIC for path {trial.path}"):
+            if self._place.leads_nic:
+                PATHS[trial.path](self._machine).prepare_nic(self._nic)
+
     def listen(self, trial: Trial) -> RankAddresses:
         """Begin a trial; returns where each peer that sends to this rank is to connect."""
         with self._explained(f"opening path {trial.path}"):
             path = PATHS[trial.path](self._machine)
-            transport = Transport(self._machine, path, self._type.flows(self._config))
+            flows = self._type.flows(self._config)
+            transport = Transport(self._machine, path, flows, self._type.channels)
             workload = self._type.start(self._machine, transport, trial.size_bytes)
             barrier = Barrier(self._place.rank, self._nranks, self._machine.progress)
             self._running = _RunningTrial(trial, transport, workload, barrier)
@@ -104,8 +113,14 @@ class Rank:
                 self._running.transport.close()
             self._running = None
 
+    def restore(self) -> None:
+        """Once every rank has disconnected: take back what `prepare` has done."""
+        with self._explained("restoring the NIC"):
+            self._nic.close()
+
     def close(self) -> None:
         self.disconnect()
+        self.restore()
         self._machine.close()
 
     def _iteration(self, number: int, warmup: bool, in_place: bool) -> Sample:
@@ -116,7 +131,7 @@ class Rank:
         iteration = Iteration(seed, in_place)
         with self._explained(f"preparing iteration {number}"):
             workload.fill(iteration)
-            before = self._counters(transport)
+            before, earlier = self._counters(transport), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
         start_s, stolen_s = time.time(), _stolen_s()
@@ -125,12 +140,14 @@ class Rank:
         end_s, stolen_s = time.time(), _stolen_s() - stolen_s
         with self._explained(f"waiting for all ranks after iteration {number}"):
             barrier.wait()
-        after = self._counters(transport)
+        after, moved = self._counters(transport), transport.moved()
         with self._explained(f"checking iteration {number}"):
             checked = workload.check(iteration)
         return Sample(
             **self._identity(number, warmup, in_place),
             **self._result_columns(result, checked),
+            payload_staged_bytes=moved.staged - earlier.staged,
+            payload_local_bytes=moved.local - earlier.local,
             **_counter_columns(before, after),
             machine_steal_s=stolen_s,
             start_s=start_s,
@@ -138,7 +155,7 @@ class Rank:
         )
 
     def _counters(self, transport: Transport[Any]) -> _Counters:
-        stats = self._machine.host.stats()
+        stats = share(self._machine.host.stats(), self._place)
         stack = transport.counters(stats)
         moved = totals((*stack.moved, *self._machine.ledger.snapshot()))
         return _Counters(moved, stack.packets, stats.cpu_s)
@@ -157,21 +174,20 @@ class Rank:
             "warmup": int(warmup),
             "rank": self._place.rank,
             "host": self._place.host,
+            "nic": self._machine.nic.ifname,
             "nranks": self._nranks,
         }
 
     def _result_columns(self, result: IterationResult, checked: CheckResult) -> dict[str, Any]:
         """The columns that the workload itself determines."""
-        sent, received = result.sent_bytes, result.received_bytes
         return {
             "size_bytes": result.size_bytes,
             "count_elements": result.size_bytes // self._words.element_bytes,
             "time_s": result.time_s,
             "wrong_elements": checked.wrong_elements,
             "checked_bytes": checked.bytes,
-            "payload_sent_bytes": sent,
-            "payload_received_bytes": received,
-            "payload_staged_bytes": self._current().transport.staged_bytes(sent, received),
+            "payload_sent_bytes": result.sent_bytes,
+            "payload_received_bytes": result.received_bytes,
             "app_cpu_s": result.app_cpu_s,
         }
 

@@ -1,8 +1,8 @@
-"""The ranks of an experiment as Ray actors, one long-lived actor a host.
+"""The ranks of an experiment as Ray actors, long-lived ones.
 
 In: the configuration, the ranks' places, an `alive` that is called at least once a second. Out: a trial's
 rows. Owns the actors.
-Ray is the control plane only: a trial costs four calls a rank, none of them within a collective.
+Ray is the control plane only: a trial costs six calls a rank, none of them within a collective.
 """
 
 from __future__ import annotations
@@ -64,10 +64,13 @@ class RankActors:
 
     def run(self, trial: Trial) -> list[Sample]:
         """One trial on all ranks; returns their rows."""
-        listening = self._all("listen", [trial] * len(self._actors), self._answer_s)
+        each = [trial] * len(self._actors)
+        self._all("prepare", each, self._answer_s)
+        listening = self._all("listen", each, self._answer_s)
         self._all("connect", rendezvous(listening), self._answer_s)
         rows: list[list[Sample]] = self._all("run")  # ends when no rank hears of another for timeout_s
         self._all("disconnect", within_s=self._answer_s)
+        self._all("restore", within_s=self._answer_s)
         return [sample for samples in rows for sample in samples]
 
     def close(self) -> None:
@@ -79,7 +82,7 @@ class RankActors:
             self._alive()
             if time.monotonic() > give_up_at:
                 raise ExperimentError(
-                    f"Ray had no place for {len(self._places)} ranks within {within_s:g} s; try fewer hosts"
+                    f"Ray had no place for {len(self._places)} ranks within {within_s:g} s; try fewer"
                 )
 
     def _all(self, method: str, arguments: Sequence[Any] = (), within_s: float = math.inf) -> list[Any]:

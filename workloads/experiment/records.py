@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from nodes.host_config import HostOptions
+from nodes.machine.accelerator import Slot
 from nodes.option import Option
 from nodes.quantity import parse_size
 from workloads.options import DAY_S, WorkloadOptions
@@ -67,7 +68,8 @@ def names(text: str) -> tuple[str, ...]:
 
 class ExperimentConfig(NetworkConfig, frozen=True):
     """What was asked for, with all defaults resolved: manifest.json's `config`. `options` are the
-    workload's own."""
+    workload's own; `ranks`: how many there are on all hosts, 0: one a host. `hosts_of_ranks`: the host of
+    each, by number, () for one a host."""
 
     topology: Annotated[
         str,
@@ -77,7 +79,7 @@ class ExperimentConfig(NetworkConfig, frozen=True):
             default="star",
         ),
     ]
-    hosts: Annotated[int, Option("Hosts, one rank each.", default="the shape's, of star 4")]
+    hosts: Annotated[int, Option("How many hosts.", default="the shape's, of star 4")]
     workload: Annotated[str, Option("What the ranks do; see `list`.", default="all_reduce")]
     sizes_bytes: Annotated[
         tuple[int, ...],
@@ -98,6 +100,15 @@ class ExperimentConfig(NetworkConfig, frozen=True):
         ),
     ]
     options: WorkloadOptions
+    ranks_per_host: Annotated[
+        int | None,
+        Option(
+            "Ranks of each host, every one on an accelerator of its own.", metavar="N", min=1, max=64,
+            default="one an accelerator",
+        ),
+    ] = None  # fmt: skip
+    ranks: int = 0
+    hosts_of_ranks: tuple[int, ...] = ()
     repeat: Annotated[int, Option("Repetitions, each with fresh connections.", min=1)] = 3
     niov_bytes: Annotated[
         int,
@@ -133,12 +144,62 @@ class ExperimentConfig(NetworkConfig, frozen=True):
         return self.options
 
 
+class NicPlace(msgspec.Struct, frozen=True):
+    """A NIC of a host. `kernel_address`: of Linux's own stack, "" for the one that the host tells. NICs with
+    the same number of `network` reach each other without passing a host."""
+
+    interface: str
+    kernel_address: str = ""
+    network: int = 0
+
+
+class LocalRank(msgspec.Struct, frozen=True):
+    """A rank of a host, and the interface that its accelerator shares a PCIe switch with."""
+
+    rank: int
+    nic: str
+
+
 class RankPlace(msgspec.Struct, frozen=True):
-    """One rank and the AF_UNIX path of its host's system-call channel."""
+    """Where a rank is: its host, by the AF_UNIX path of that host's system-call channel, and there the slot
+    of its accelerator, which says which NIC is its own ("": the first). `nics`: all of the host, in order.
+    `local`: all ranks of the host, in order; () for this one alone."""
 
     rank: int
     host: str
     channel: str
+    slot: Slot = Slot()
+    nics: tuple[NicPlace, ...] = ()
+    local: tuple[LocalRank, ...] = ()
+
+    @property
+    def nic(self) -> NicPlace:
+        """The rank's own: the one on its accelerator's PCIe switch."""
+        own = (nic for nic in self.nics if nic.interface == self.slot.nic)
+        return next(own, NicPlace(self.slot.nic))
+
+    def nic_to(self, network: int) -> NicPlace:
+        """The NIC by which a NIC of that network is reached: the rank's own, or the first of the host."""
+        reaching = (nic for nic in (self.nic, *self.nics) if nic.network == network)
+        return next(reaching, self.nic)
+
+    @property
+    def on_nic(self) -> tuple[int, ...]:
+        """The ranks whose own NIC is this one's, in order."""
+        return tuple(each.rank for each in self.local if each.nic == self.slot.nic) or (self.rank,)
+
+    @property
+    def leads_nic(self) -> bool:
+        """Whether the rank is its NIC's first: it alone changes what all of them share."""
+        return self.on_nic[0] == self.rank
+
+    @property
+    def leads_host(self) -> bool:
+        return not self.local or self.local[0].rank == self.rank
+
+    def is_local(self, rank: int) -> bool:
+        """Whether that rank is another one of this host."""
+        return rank != self.rank and any(each.rank == rank for each in self.local)
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -150,10 +211,11 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a rank listens for one flow of a peer."""
+    """Where a rank listens for one flow of a peer. `network`: see NicPlace."""
 
     host: str
     port: int
+    network: int = 0
 
 
 class RankAddresses(msgspec.Struct, frozen=True):
@@ -173,9 +235,11 @@ class Sample(msgspec.Struct, frozen=True):
     `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
     sample (workloads.stream_check); `wrong_elements` is None where nothing was to be compared. `in_place`: 1
     where a collective's result replaced its input. `payload_staged_bytes` of what was sent and received had
-    to cross host memory: that is what the path is, not what the ledger recorded. DRAM, device and PCIe bytes
-    are modelled by the ledger; seconds are measured. A stream's goodput is the receiving rank's: a sender's
-    `time_s` may end before its last byte is received.
+    to cross host memory: that is what the path is, not what the ledger recorded. `payload_local_bytes` went
+    to and from ranks of the same host. DRAM, device, PCIe and fabric bytes are modelled by the ledger; what
+    the endpoint counted of them is in the row of one rank of the host (workloads.experiment.host_share).
+    Seconds are measured. A stream's goodput is the receiving rank's: a sender's `time_s` may end before its
+    last byte is received.
     """
 
     path: str
@@ -191,6 +255,7 @@ class Sample(msgspec.Struct, frozen=True):
     warmup: int
     rank: int
     host: str
+    nic: str
     nranks: int
     time_s: float
     wrong_elements: int | None
@@ -198,6 +263,7 @@ class Sample(msgspec.Struct, frozen=True):
     payload_sent_bytes: int
     payload_received_bytes: int
     payload_staged_bytes: int
+    payload_local_bytes: int
     host_dram_read_bytes: int
     host_dram_write_bytes: int
     host_dram_derived_bytes: int
@@ -205,6 +271,7 @@ class Sample(msgspec.Struct, frozen=True):
     device_write_bytes: int
     pcie_switch_bytes: int
     pcie_root_bytes: int
+    fabric_bytes: int
     header_host_dram_bytes: int
     header_host_dram_uncoalesced_bytes: int
     rx_packets: int | None

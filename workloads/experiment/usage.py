@@ -41,15 +41,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchedProcess(NamedTuple):
-    """`host` and `part`: the process of a rank ("rank"), or a host's endpoint ("endpoint")."""
+    """A rank's process, or a host's endpoint, of which `rank` is None."""
 
     host: str
-    part: str
     pid: int
+    rank: int | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.host}:{self.part}"
+        return f"{self.host}:{'endpoint' if self.rank is None else f'rank{self.rank}'}"
 
 
 class WatchedLink(NamedTuple):
@@ -161,7 +161,9 @@ def _own_cpu_s(samples: Sequence[Sample], process: WatchedProcess) -> float | No
     rows = [sample for sample in samples if sample.host == process.host]
     if not rows:
         return None
-    return sum(row.app_cpu_s if process.part == "rank" else row.endpoint_cpu_s for row in rows)
+    if process.rank is None:
+        return sum(row.endpoint_cpu_s for row in rows)
+    return sum(row.app_cpu_s for row in rows if row.rank == process.rank)
 
 
 def _meet(a: Reading, b: Reading, window: Window) -> bool:

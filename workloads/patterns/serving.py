@@ -22,8 +22,10 @@ ANSWER_BYTES = 16
 class ServedOptions(WorkloadOptions, frozen=True):
     """How often an iteration is done."""
 
-    iterations: Annotated[int, Option("Measured iterations a repetition.", flag="iters", min=1)] = 3
-    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0)] = 1
+    iterations: Annotated[
+        int, Option("Measured iterations a repetition.", flag="iters", min=1, max=1_000_000)
+    ] = 3
+    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0, max=1_000_000)] = 1
     no_check: Annotated[bool, Option("Do not compare the results.")] = False
 
 

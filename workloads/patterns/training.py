@@ -23,8 +23,10 @@ class TrainingOptions(WorkloadOptions, frozen=True):
     """What is trained, and how fast. The accelerator is slow in proportion to this machine's network: at 100
     times the speed of both, shares of time stay what they are."""
 
-    iterations: Annotated[int, Option("Measured training steps a repetition.", flag="iters", min=1)] = 3
-    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0)] = 1
+    iterations: Annotated[
+        int, Option("Measured training steps a repetition.", flag="iters", min=1, max=1_000_000)
+    ] = 3
+    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0, max=1_000_000)] = 1
     model: Annotated[str, Option("The model that is trained.", choices=tuple(MODELS))] = "gpt2"
     layers: Annotated[int, Option("How many of its layers.", min=1, max=200)] = 2
     tokens: Annotated[int, Option("Tokens that a rank trains on in a step.", min=1)] = 1024

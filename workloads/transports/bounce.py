@@ -12,6 +12,7 @@ from typing import ClassVar
 from nodes.client.host import HostStats
 from nodes.client.socket import Socket
 from nodes.machine.ledger import Ledger
+from workloads.experiment.records import NicPlace
 from workloads.machine import STAGING_BYTES, Machine
 from workloads.transports.counters import StackCounters, endpoint_counters
 from workloads.transports.staged import StagedReceiver, StagedSender
@@ -26,8 +27,11 @@ class Bounce:
     def open_socket(self) -> Socket:
         return self._machine.host.socket()
 
-    def address(self) -> str:
-        return self._machine.host.address
+    def address(self, nic: NicPlace) -> str:
+        return self._machine.nic_of(nic).address
+
+    def prepare_nic(self, undo: ExitStack) -> None:
+        """Its queues are as they are."""
 
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
         """Host pages take what comes to any port."""
@@ -35,8 +39,8 @@ class Bounce:
     def sender(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> StagedSender:
         return StagedSender(self._machine, sock, ledger, self._staging(undo))
 
-    def receiver(self, sock: Socket, undo: ExitStack) -> StagedReceiver:
-        return StagedReceiver(self._machine, sock, self._staging(undo))
+    def receiver(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> StagedReceiver:
+        return StagedReceiver(self._machine, sock, ledger, self._staging(undo))
 
     def staged_bytes(self, sent: int, received: int) -> int:
         return sent + received

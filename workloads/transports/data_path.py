@@ -15,6 +15,7 @@ import msgspec
 from nodes.client.host import HostStats
 from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
+from workloads.experiment.records import NicPlace
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters
@@ -28,7 +29,7 @@ class TcpSocket(Protocol):
     def accept(self) -> tuple[Any, Any]: ...
     def connect(self, address: Any, /) -> None: ...
     def getsockname(self) -> Any: ...
-    def setsockopt(self, level: int, optname: int, value: int, /) -> Any: ...
+    def setsockopt(self, level: int, optname: int, value: int | bytes, /) -> Any: ...
     def settimeout(self, value: float | None, /) -> None: ...
     def recv(self, bufsize: int, /) -> bytes: ...
     def shutdown(self, how: int, /) -> None: ...
@@ -60,7 +61,8 @@ class Sender(Protocol):
 
 
 class Receiver(Protocol):
-    """Receives from one connection, in the rank's own thread."""
+    """Receives from one connection, in one thread at a time, the only one that writes the ledger which the
+    receiver was given."""
 
     def receive_into(self, offset: int, length: int) -> None:
         """Put the next `length` bytes into the data dma-buf at byte `offset`."""
@@ -84,17 +86,21 @@ class DataPath(Protocol[S]):
     def open_socket(self) -> S:
         """A new TCP socket of this path's stack."""
 
-    def address(self) -> str:
-        """This host's IPv4 address in that stack. Raises OSError where it has none."""
+    def address(self, nic: NicPlace) -> str:
+        """The IPv4 address of that NIC in that stack. Raises OSError where it has none."""
+
+    def prepare_nic(self, undo: ExitStack) -> None:
+        """Prepare what all ranks share whose NIC is this rank's; the first of them does. What takes that back
+        goes on `undo`."""
 
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
-        """Prepare the host for payload that comes to these ports; what takes that back goes on `undo`."""
+        """Prepare the NIC for this rank's payload, which comes to these ports; `undo` likewise."""
 
     def sender(self, sock: S, ledger: Ledger, undo: ExitStack) -> Sender:
         """For a connected socket; adds to `ledger` what the application moves in order to send."""
 
-    def receiver(self, sock: S, undo: ExitStack) -> Receiver:
-        """For a connected socket; adds to the machine's ledger."""
+    def receiver(self, sock: S, ledger: Ledger, undo: ExitStack) -> Receiver:
+        """For a connected socket; adds to `ledger` what the application moves in order to receive."""
 
     def staged_bytes(self, sent: int, received: int) -> int:
         """How many of so many payload bytes cross host memory on this path."""

@@ -15,15 +15,16 @@ from typing import ClassVar, NamedTuple
 from nodes.client.host import HostStats
 from nodes.client.socket import Socket
 from nodes.kernel_version import VERSIONS
-from nodes.machine.accelerator import Operator
+from nodes.machine.accelerator import Accelerator, Operator
 from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
+from workloads.experiment.records import NicPlace
 from workloads.machine import Machine
 from workloads.progress import Progress
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters, endpoint_counters
 from workloads.transports.data_path import ReceivedStream, Sender, closed_early
-from workloads.transports.devmem_nic import prepare_nic
+from workloads.transports.devmem_nic import Bindings, prepare_nic
 from workloads.transports.staged import StagedSender
 
 _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
@@ -77,20 +78,21 @@ class DevmemReceiver:
     """Payload lands in the receive dma-buf wherever the NIC puts it; its net_iovs go back as soon as it has
     been unpacked, reduced or checked."""
 
-    def __init__(self, machine: Machine, sock: Socket, rx_id: int) -> None:
+    def __init__(self, machine: Machine, sock: Socket, ledger: Ledger, rx_id: int) -> None:
         self._machine = machine
+        self._accelerator = Accelerator(ledger, machine.turn)
         self._sock = sock
         self._rx_id = rx_id
 
     def receive_into(self, offset: int, length: int) -> None:
         machine = self._machine
         for batch in self._batches(length):
-            machine.accelerator.unpack(machine.data, offset, machine.receive_memory, batch.frags)
+            self._accelerator.unpack(machine.data, offset, machine.receive_memory, batch.frags)
             offset += batch.bytes
             self._return(batch.tokens)
 
     def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
-        reduction = self._machine.accelerator.reduction(self._machine.data, offset, operand, operator)
+        reduction = self._accelerator.reduction(self._machine.data, offset, operand, operator)
         for batch in self._batches(length):
             reduction.add(self._machine.receive_memory, batch.frags)
             self._return(batch.tokens)
@@ -152,26 +154,29 @@ class Devmem:
     def open_socket(self) -> Socket:
         return self._machine.host.socket()
 
-    def address(self) -> str:
-        return self._machine.host.address
+    def address(self, nic: NicPlace) -> str:
+        return self._machine.nic_of(nic).address
+
+    def prepare_nic(self, undo: ExitStack) -> None:
+        prepare_nic(self._machine, undo)
 
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
-        self._bindings = prepare_nic(self._machine, ports, undo)
+        self._bindings = Bindings(self._machine, ports, undo)
 
     def sender(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> Sender:
         """Zero-copy, or staged where the kernel cannot send from a dma-buf."""
-        tx_id = self._bindings.tx_id
-        if tx_id is None:
+        if not self._has_tx:
             memory = undo.enter_context(closing(self._machine.host.memory(_STAGED_BYTES)))
             return StagedSender(self._machine, sock, ledger, memory.view)
         sock.setsockopt(uapi.SOL_SOCKET, uapi.SO_ZEROCOPY, 1)
         # The rank waits for completions while the sending thread sends: through a channel of its own.
         completions = undo.enter_context(closing(sock.dup()))
         completions.settimeout(self._machine.config.timeout_s)
+        tx_id = self._bindings.tx_id(sock.getsockname()[0])
         return ZeroCopySender(sock, completions, tx_id, self._machine.progress)
 
-    def receiver(self, sock: Socket, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
-        return DevmemReceiver(self._machine, sock, self._bindings.rx_id)
+    def receiver(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
+        return DevmemReceiver(self._machine, sock, ledger, self._bindings.rx_id)
 
     def staged_bytes(self, sent: int, received: int) -> int:  # noqa: ARG002
         return 0 if self._has_tx else sent

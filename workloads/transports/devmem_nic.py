@@ -1,15 +1,15 @@
-"""Prepares a host's NIC for device memory TCP, as the kernel's selftests do, and binds dma-bufs to it.
+"""Prepares a NIC for device memory TCP, as the kernel's selftests do, and binds dma-bufs to it.
 
 In: the ports that payload comes to. Out: the ids of the bindings. Owns nothing; every change is taken back by
-what it puts on the caller's ExitStack. Source: tools/testing/selftests/drivers/net/hw/ncdevmem.c,
-Documentation/networking/devmem.rst.
+what it puts on the caller's ExitStack. Several ranks may have the same NIC: the first of them takes as many
+queues out of RSS as there are such ranks, and each binds one. Source:
+tools/testing/selftests/drivers/net/hw/ncdevmem.c, Documentation/networking/devmem.rst.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from typing import NamedTuple
 
 from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host
@@ -21,23 +21,56 @@ from workloads.machine import Machine
 _POLL_S = 0.001
 
 
-class Bindings(NamedTuple):
-    """The rx binding's dmabuf_id, and the tx binding's, packed for a cmsg; None where the kernel cannot send
-    from a dma-buf."""
-
-    rx_id: int
-    tx_id: bytes | None
-
-
-def prepare_nic(machine: Machine, ports: Sequence[int], undo: ExitStack) -> Bindings:
-    """Split headers, take the last queue out of RSS, steer the ports to it, and bind it."""
-    ethtool = machine.host.ethtool
+def prepare_nic(machine: Machine, undo: ExitStack) -> None:
+    """Split headers, and take the last queues out of RSS: other traffic that hashed to them would fill their
+    net_iovs."""
+    ethtool = machine.host.ethtool.of(machine.nic.ifindex)
     _split_headers(machine, ethtool, undo)
-    queue = _reserve_queue(ethtool, undo)
-    for port in ports:
-        rule = ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": port, "queue": queue})
-        undo.callback(ethtool.ntuple_delete, {"location": rule["location"]})
-    return _bind(machine, queue, undo)
+    left = ethtool.rx_queue_count() - len(machine.place.on_nic)
+    if left < 1:
+        raise OSError(
+            f"{machine.nic.ifname} has {ethtool.rx_queue_count()} rx queues; devmem needs one a rank and one "
+            f"more, start the endpoint with --rx-queues {len(machine.place.on_nic) + 1}"
+        )
+    before = ethtool.rss_restoring()
+    ethtool.rss_set({"equal": left})
+    undo.callback(ethtool.rss_set, before)
+
+
+class Bindings:
+    """A rank's, on a prepared NIC: to receive on a queue of its own, if it has ports, and to send by any NIC.
+    `rx_id`: the rx binding's dmabuf_id. A binding ends with the connection that made it, as with the kernel's
+    netlink sockets."""
+
+    def __init__(self, machine: Machine, ports: Sequence[int], undo: ExitStack) -> None:
+        self._machine = machine
+        self._tx_ids: dict[int, bytes] = {}
+        self.rx_id = 0
+        self._owner = undo.enter_context(closing(Host(machine.place.channel)))
+        if ports:
+            self._bind_rx(ports, undo)
+
+    def _bind_rx(self, ports: Sequence[int], undo: ExitStack) -> None:
+        machine = self._machine
+        ethtool = machine.host.ethtool.of(machine.nic.ifindex)
+        queue = ethtool.rx_queue_count() - 1 - machine.place.on_nic.index(machine.place.rank)
+        for port in ports:
+            rule = ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": port, "queue": queue})
+            undo.callback(ethtool.ntuple_delete, {"location": rule["location"]})
+        undo.callback(_wait_unbound, machine, queue)
+        owner = undo.enter_context(closing(Host(machine.place.channel)))
+        wanted: Attributes = {"ifindex": machine.nic.ifindex, "queues": [{"type": "rx", "id": queue}]}
+        if VERSIONS[machine.config.kernel].rx_page_size:
+            wanted["rx-page-size"] = machine.config.niov_bytes
+        self.rx_id = owner.netdev.bind_rx({**wanted, "fd": machine.receive_memory.fd})["id"]
+
+    def tx_id(self, address: str) -> bytes:
+        """The dmabuf_id of the data dma-buf, packed for a cmsg, on the NIC that has that address."""
+        ifindex = next(nic.ifindex for nic in self._machine.host.nics if nic.address == address)
+        if ifindex not in self._tx_ids:
+            bound = self._owner.netdev.bind_tx({"ifindex": ifindex, "fd": self._machine.data.fd})
+            self._tx_ids[ifindex] = uapi.TX_DMABUF_ID.pack(bound["id"])
+        return self._tx_ids[ifindex]
 
 
 def _split_headers(machine: Machine, ethtool: Ethtool, undo: ExitStack) -> None:
@@ -48,39 +81,12 @@ def _split_headers(machine: Machine, ethtool: Ethtool, undo: ExitStack) -> None:
     undo.callback(ethtool.rings_set, {"tcp-data-split": before})
 
 
-def _reserve_queue(ethtool: Ethtool, undo: ExitStack) -> int:
-    """Take the last queue out of RSS: other traffic that hashed to it would fill its net_iovs."""
-    last = ethtool.rx_queue_count() - 1
-    if last < 1:
-        raise OSError(
-            "the NIC has one rx queue; devmem needs one more, start the endpoint with --rx-queues 2"
-        )
-    before = ethtool.rss_restoring()
-    ethtool.rss_set({"equal": last})
-    undo.callback(ethtool.rss_set, before)
-    return last
-
-
-def _bind(machine: Machine, queue: int, undo: ExitStack) -> Bindings:
-    """A binding ends with the connection that made it, as with the kernel's netlink sockets."""
-    kernel = VERSIONS[machine.config.kernel]
-    undo.callback(_wait_unbound, machine, queue)
-    owner = undo.enter_context(closing(Host(machine.place.channel)))
-    wanted: Attributes = {"ifindex": owner.ifindex, "queues": [{"type": "rx", "id": queue}]}
-    if kernel.rx_page_size:
-        wanted["rx-page-size"] = machine.config.niov_bytes
-    rx_id = owner.netdev.bind_rx({**wanted, "fd": machine.receive_memory.fd})["id"]
-    if not kernel.devmem_tx:
-        return Bindings(rx_id, None)
-    sent_from = owner.netdev.bind_tx({"ifindex": owner.ifindex, "fd": machine.data.fd})
-    return Bindings(rx_id, uapi.TX_DMABUF_ID.pack(sent_from["id"]))
-
-
 def _wait_unbound(machine: Machine, queue: int) -> None:
     """Closing a connection has no answer; header split can be turned off when the binding has gone."""
     runtime, timeout_s = machine.runtime, machine.config.timeout_s
     give_up_at = runtime.monotonic() + timeout_s
-    while any(one["id"] == queue and "dmabuf" in one for one in machine.host.netdev.queue_get()):
+    wanted = {"ifindex": machine.nic.ifindex}
+    while any(one["id"] == queue and "dmabuf" in one for one in machine.host.netdev.queue_get(wanted)):
         if runtime.monotonic() > give_up_at:
             raise TimeoutError(
                 f"rx queue {queue} was still bound {timeout_s:g} s after its owner had closed its connection"

@@ -19,6 +19,7 @@ from nodes.client.host import HostStats
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import ROUTES, Ledger, Moved
 from nodes.uapi import socket as uapi
+from workloads.experiment.records import NicPlace
 from workloads.machine import STAGING_BYTES, Machine
 from workloads.transports.counters import PacketCounters, StackCounters
 from workloads.transports.staged import StagedReceiver, StagedSender
@@ -50,7 +51,8 @@ class DerivedTraffic:
     def __init__(self, machine: Machine, ledger: Ledger, dma: int) -> None:
         mss = machine.config.mtu - _IP_TCP_BYTES
         self._super_payload = max(1, (machine.config.gso_max_bytes - _IP_TCP_BYTES) // mss) * mss
-        self._turn = machine.host.turn
+        self._turn = machine.turn
+        self._is_up = dma == routes.NIC_WIRE_TO_HOST
         self._ledger = ledger
         self._dma = dma
         self.super_packets = 0
@@ -62,8 +64,10 @@ class DerivedTraffic:
         full = self._super_payload
         super_packets = -(-remaining // full) + (remaining - count) // -full  # that begin with these bytes
         self.super_packets += super_packets
+        headers = _HEADER_BYTES * super_packets
+        crossing = (count + headers) * self._is_up, (count + headers) * (not self._is_up)
         # The copy reads and writes, the DMA does one of the two; a header is written and read.
-        self._turn(3 * count + 2 * _HEADER_BYTES * super_packets)
+        self._turn(3 * count + 2 * headers, *crossing)
 
 
 class Kernel:
@@ -82,11 +86,14 @@ class Kernel:
         sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_CONGESTION, b"cubic")
         return sock
 
-    def address(self) -> str:
-        address = self._machine.host.kernel_address
+    def address(self, nic: NicPlace) -> str:
+        address = nic.kernel_address or self._machine.host.kernel_address
         if address is None:
             raise OSError("the host has no kernel address; start its endpoint with --kernel-address")
         return address
+
+    def prepare_nic(self, undo: ExitStack) -> None:
+        """Linux is as it is."""
 
     def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
         """Linux is as it is."""
@@ -97,17 +104,17 @@ class Kernel:
         self._sent.append(traffic)
         return StagedSender(self._machine, sock, ledger, _staging(), traffic.moved)
 
-    def receiver(self, sock: socket.socket, undo: ExitStack) -> StagedReceiver:  # noqa: ARG002
-        traffic = DerivedTraffic(self._machine, self._machine.ledger, routes.NIC_WIRE_TO_HOST)
+    def receiver(self, sock: socket.socket, ledger: Ledger, undo: ExitStack) -> StagedReceiver:  # noqa: ARG002
+        traffic = DerivedTraffic(self._machine, ledger, routes.NIC_WIRE_TO_HOST)
         self._socks.append(sock)
         self._received.append(traffic)
-        return StagedReceiver(self._machine, sock, _staging(), traffic.moved)
+        return StagedReceiver(self._machine, sock, ledger, _staging(), traffic.moved)
 
     def staged_bytes(self, sent: int, received: int) -> int:
         return sent + received
 
     def counters(self, stats: HostStats) -> StackCounters:  # noqa: ARG002  the endpoint carries nothing
-        """Headers; payload is in the machine's and the senders' ledgers. Linux counts a connection's wire
+        """Headers; payload is in the senders' and the receivers' ledgers. Linux counts a connection's wire
         packets and retransmissions; it reports no super-packets."""
         counted = [_segments(sock) for sock in self._socks]
         out, into = sum(each.out for each in counted), sum(each.into for each in counted)

@@ -59,7 +59,11 @@ class PeerSender:
 
         return self._queue.put(job)
 
+    def wait_accepted(self, ticket: int) -> None:
+        """Until the stack has accepted that send, and all before it."""
+        self._progress.wait(self._queue.wait, ticket, self._progress.timeout_s)
+
     def wait_reusable(self, ticket: int) -> None:
         """Until the memory of that send, and of all before it, may be changed."""
-        self._progress.wait(self._queue.wait, ticket, self._progress.timeout_s)
+        self.wait_accepted(ticket)
         self._sender.wait_reusable(ticket)

@@ -45,7 +45,7 @@ class StagedSender:
     ) -> None:
         self._data = machine.data
         self._progress = machine.progress
-        self._accelerator = Accelerator(ledger, machine.host.turn)
+        self._accelerator = Accelerator(ledger, machine.turn)
         self._sock = sock
         self._staging = staging
         self._on_moved = on_moved
@@ -72,9 +72,15 @@ class StagedReceiver:
     """Payload comes through the staging buffer, at most a buffer full at a time."""
 
     def __init__(
-        self, machine: Machine, sock: ByteStream, staging: memoryview, on_moved: OnMoved = ignore_moved
+        self,
+        machine: Machine,
+        sock: ByteStream,
+        ledger: Ledger,
+        staging: memoryview,
+        on_moved: OnMoved = ignore_moved,
     ) -> None:
         self._machine = machine
+        self._accelerator = Accelerator(ledger, machine.turn)
         self._sock = sock
         self._staging = staging
         self._on_moved = on_moved
@@ -84,12 +90,12 @@ class StagedReceiver:
             count = self._receive(length)
             if not count:
                 raise closed_early(length)
-            self._machine.accelerator.copy_to_device(self._staging[:count], self._machine.data, offset)
+            self._accelerator.copy_to_device(self._staging[:count], self._machine.data, offset)
             offset, length = offset + count, length - count
 
     def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
         """The copy engine can only copy: payload lands in device memory first, and is reduced there."""
-        accelerator, landing = self._machine.accelerator, self._machine.landing
+        accelerator, landing = self._accelerator, self._machine.landing
         reduction = accelerator.reduction(self._machine.data, offset, operand, operator)
         while length:
             count = self._receive(length)
@@ -104,7 +110,7 @@ class StagedReceiver:
         total, last_at_s = 0, now()
         while count := self._receive(period - total % period):
             at = offset + total % period
-            self._machine.accelerator.copy_to_device(self._staging[:count], self._machine.data, at)
+            self._accelerator.copy_to_device(self._staging[:count], self._machine.data, at)
             last_at_s = now()
             check.take(self._machine.data, at, count)
             total += count

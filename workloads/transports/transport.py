@@ -1,10 +1,10 @@
 """Carries payload between a rank's device memory and that of its peers, over one data path.
 
 In: bytes of the data dma-buf to send to a peer, bytes to fill or reduce from a peer. Out: nothing but the
-effect. Owns the rank's TCP connections: one to each peer that it sends to, one from each peer that sends to
-it, or several (flows). A rank listens at a port for each of them, so the port tells who connects. The first
-byte of a connection is no payload: a handshake whose last ACK was lost is completed by it, and by nothing
-else.
+effect. A peer on the same host is reached over the accelerators' fabric, whatever the path. Owns the rank's
+TCP connections: one to each peer that it sends to, one from each peer that sends to it, or several (flows). A
+rank listens at a port for each of them, so the port tells who connects. The first byte of a connection is no
+payload: a handshake whose last ACK was lost is completed by it, and by nothing else.
 Every blocking call ends with TimeoutError when nothing has moved for the configuration's `timeout_s`.
 """
 
@@ -15,17 +15,18 @@ import socket
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from nodes.client.host import HostStats
 from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
-from workloads.experiment.records import Address
+from workloads.experiment.records import Address, NicPlace
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters
 from workloads.transports.data_path import DataPath, ReceivedStream, Receiver, S
+from workloads.transports.fabric import Fabric
 from workloads.transports.peer_sender import GREETING_BYTES, PeerSender
 from workloads.transports.send_queue import SendQueue
 
@@ -44,35 +45,47 @@ class Ticket(NamedTuple):
     number: int
 
 
+class PayloadMoved(NamedTuple):
+    """Bytes sent and received. `staged`: those that had to cross host memory, by what the path is and not by
+    what was counted; `local`: those that went over the fabric to and from ranks of the host."""
+
+    staged: int
+    local: int
+
+
 class Transport(Generic[S]):
     """Life: listen, connect, use, close. Peers are named by rank.
 
-    What is sent to a peer takes the `flows` connections to it in turns, and so does what is received: a
-    message is taken with the length that it was sent with.
+    What is sent to a peer on a channel takes the channel's `flows` connections to it in turns, and so does
+    what is received: a message is taken with the length that it was sent with. One thread at a time uses a
+    channel to a peer; several channels may be used at once.
     """
 
-    def __init__(self, machine: Machine, path: DataPath[S], flows: int = 1) -> None:
+    def __init__(self, machine: Machine, path: DataPath[S], flows: int = 1, channels: int = 1) -> None:
         self._machine = machine
         self._path = path
         self._flows = flows
+        self._connections = flows * channels  # to each peer
+        self._fabric = Fabric(machine)
+        self._sent, self._received = Counter[Flow](), Counter[Flow]()  # payload
+        self._sends, self._receives = Counter[tuple[int, int]](), Counter[tuple[int, int]]()  # by channel
         self._timeout_s = machine.config.timeout_s
         self._undo = ExitStack()
-        self._listeners: dict[Flow, S] = {}
-        self._outgoing: dict[Flow, S] = {}
-        self._incoming: dict[Flow, S] = {}
+        self._listeners: dict[Flow, Any] = {}
+        self._outgoing: dict[Flow, Any] = {}
+        self._incoming: dict[Flow, Any] = {}
         self._senders: dict[Flow, PeerSender] = {}
         self._receivers: dict[Flow, Receiver] = {}
-        self._sends: Counter[int] = Counter()  # so far, by peer
-        self._receives: Counter[int] = Counter()
+        self._ledgers: list[Ledger] = []  # of the receivers
 
     def listen(self, peers: Iterable[int]) -> dict[int, tuple[Address, ...]]:
         """Open the ports for each peer that is going to send; returns where each has to connect."""
-        host, addresses = self._path.address(), {}
-        for peer in peers:
-            ports = [self._listen(Flow(peer, number), host) for number in range(self._flows)]
-            addresses[peer] = tuple(Address(host, port) for port in ports)
-        every = [address.port for listening in addresses.values() for address in listening]
-        self._path.prepare(every, self._undo)
+        addresses = {
+            peer: tuple(self._listen(Flow(peer, number)) for number in range(self._connections))
+            for peer in peers
+        }
+        remote = [listening for peer, listening in addresses.items() if not self._is_local(peer)]
+        self._path.prepare([address.port for listening in remote for address in listening], self._undo)
         return addresses
 
     def connect(self, addresses: Mapping[int, Sequence[Address]]) -> None:
@@ -86,12 +99,14 @@ class Transport(Generic[S]):
             sock = self._opened(self._machine.progress.wait(listener.accept)[0])
             sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
             self._incoming[flow] = sock
-            self._receivers[flow] = self._path.receiver(sock, self._undo)
+            self._ledgers.append(ledger := Ledger())
+            self._receivers[flow] = self._path_to(flow.peer).receiver(sock, ledger, self._undo)
             self._receivers[flow].receive_into(0, GREETING_BYTES)
 
-    def send(self, peer: int, offset: int, length: int) -> Ticket:
-        """Begin to send `length` bytes from byte `offset` on; returns a ticket for `wait_reusable`."""
-        flow = self._next(peer, self._sends)
+    def send(self, peer: int, offset: int, length: int, channel: int = 0) -> Ticket:
+        """Begin to send `length` bytes from byte `offset` on; returns a ticket for the methods that wait."""
+        flow = self._next(peer, channel, self._sends)
+        self._sent[flow] += length
         return Ticket(flow, self._senders[flow].send(offset, length))
 
     def send_stream(self, peer: int, message_bytes: int, duration_s: float) -> Ticket:
@@ -104,23 +119,33 @@ class Transport(Generic[S]):
         """Payload of streams to that peer so far."""
         return self._senders[Flow(peer, 0)].stream_bytes
 
+    def wait_accepted(self, ticket: Ticket) -> None:
+        """Until the stack has accepted that send, and all before it in the same flow."""
+        self._senders[ticket.flow].wait_accepted(ticket.number)
+
     def wait_reusable(self, ticket: Ticket) -> None:
         """Until the memory of that send, and of all before it in the same flow, may be changed."""
         self._senders[ticket.flow].wait_reusable(ticket.number)
 
-    def receive_into(self, peer: int, offset: int, length: int) -> None:
+    def receive_into(self, peer: int, offset: int, length: int, channel: int = 0) -> None:
         """Put the next `length` bytes from `peer` into the data dma-buf at byte `offset`."""
-        self._receivers[self._next(peer, self._receives)].receive_into(offset, length)
+        flow = self._next(peer, channel, self._receives)
+        self._received[flow] += length
+        self._receivers[flow].receive_into(offset, length)
 
     def receive_reduce(self, peer: int, offset: int, length: int, operand: int, operator: Operator) -> None:
         """Reduce the next `length` bytes from `peer` with those of the data dma-buf at byte `operand`, into
         those at byte `offset`: the same ones, or others apart from them."""
-        receiver = self._receivers[self._next(peer, self._receives)]
-        receiver.receive_reduce(offset, length, operand, operator)
+        flow = self._next(peer, 0, self._receives)
+        self._received[flow] += length
+        self._receivers[flow].receive_reduce(offset, length, operand, operator)
 
     def receive_stream(self, peer: int, offset: int, period: int, check: StreamCheck) -> ReceivedStream:
         """Take everything from `peer` until it ends the stream; see Receiver.receive_stream."""
-        return self._receivers[Flow(peer, 0)].receive_stream(offset, period, check)
+        flow = Flow(peer, 0)
+        stream = self._receivers[flow].receive_stream(offset, period, check)
+        self._received[flow] += stream.bytes
+        return stream
 
     def confirm_stream(self, peer: int) -> None:
         """After the end of the stream from `peer`: until `peer`, too, has taken all that was sent to it."""
@@ -128,56 +153,79 @@ class Transport(Generic[S]):
         if self._machine.progress.wait(self._outgoing[Flow(peer, 0)].recv, 1):
             raise ConnectionError(f"rank {peer} sent payload on a connection that carries it the other way")
 
-    def staged_bytes(self, sent: int, received: int) -> int:
-        """How many of so many payload bytes cross host memory on this path."""
-        return self._path.staged_bytes(sent, received)
+    def moved(self) -> PayloadMoved:
+        """Payload so far."""
+        streams = Counter({flow: sender.stream_bytes for flow, sender in self._senders.items()})
+        sent, received = self._sent + streams, self._received
+        local = [self._local_bytes(moved) for moved in (sent, received)]
+        staged = self._path.staged_bytes(sent.total() - local[0], received.total() - local[1])
+        return PayloadMoved(staged, sum(local))
+
+    def _local_bytes(self, moved: Counter[Flow]) -> int:
+        return sum(count for flow, count in moved.items() if self._is_local(flow.peer))
 
     def counters(self, stats: HostStats) -> StackCounters:
-        """What the path's stack has moved and counted so far, and what the sending threads have moved;
+        """What the path's stack has moved and counted so far, and what senders and receivers have moved;
         `stats` are the endpoint's now."""
         stack = self._path.counters(stats)
-        sending = (moved for sender in self._senders.values() for moved in sender.ledger.snapshot())
-        return StackCounters((*stack.moved, *sending), stack.packets)
+        ledgers = [*(sender.ledger for sender in self._senders.values()), *self._ledgers]
+        moved = (each for ledger in ledgers for each in ledger.snapshot())
+        return StackCounters((*stack.moved, *moved), stack.packets)
 
     def close(self) -> None:
         self._undo.close()
 
-    def _next(self, peer: int, so_far: Counter[int]) -> Flow:
-        flow = Flow(peer, so_far[peer] % self._flows)
-        so_far[peer] += 1
-        return flow
+    def _next(self, peer: int, channel: int, so_far: Counter[tuple[int, int]]) -> Flow:
+        turn = so_far[peer, channel]
+        so_far[peer, channel] += 1
+        return Flow(peer, channel * self._flows + turn % self._flows)
 
-    def _listen(self, flow: Flow, host: str) -> int:
-        listener = self._opened(self._path.open_socket())
-        listener.bind((host, 0))
+    def _listen(self, flow: Flow) -> Address:
+        own = self._machine.place.nic
+        listener = self._socket_at(own, self._path_to(flow.peer))
         listener.listen(1)
         self._listeners[flow] = listener
-        port: int = listener.getsockname()[1]
-        return port
+        host, port, *_ = listener.getsockname()
+        return Address(host, port, own.network)
 
     def _connect(self, flow: Flow, address: Address) -> None:
-        machine, ledger = self._machine, Ledger()
+        machine, path, ledger = self._machine, self._path_to(flow.peer), Ledger()
         queue = SendQueue(machine.runtime, f"send-{machine.place.host}-{flow.peer}-{flow.number}")
         self._undo.callback(queue.close)  # after the socket below is closed, which ends a blocked send
-        sock = machine.progress.wait(self._connected, (address.host, address.port))
+        sock = machine.progress.wait(self._connected, path, address)
         sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
         self._outgoing[flow] = sock
-        sender = self._path.sender(sock, ledger, self._undo)
+        sender = path.sender(sock, ledger, self._undo)
         self._senders[flow] = PeerSender(machine, queue, sock, sender, ledger)
 
-    def _connected(self, address: tuple[str, int]) -> S:
-        """A socket of its own for each attempt: TCP gives up a SYN that is lost seven times, and an address
-        of which no neighbour answers three requests (EHOSTUNREACH). TimeoutError in both cases."""
-        sock = self._opened(self._path.open_socket())
+    def _path_to(self, peer: int) -> DataPath[Any]:
+        return self._fabric if self._is_local(peer) else self._path
+
+    def _is_local(self, peer: int) -> bool:
+        return self._machine.place.is_local(peer)
+
+    def _connected(self, path: DataPath[Any], address: Address) -> Any:
+        """By the NIC that reaches the peer's. A socket of its own for each attempt: TCP gives up a SYN that
+        is lost seven times, and an address of which no neighbour answers three requests (EHOSTUNREACH).
+        TimeoutError in both cases."""
+        sock = self._socket_at(self._machine.place.nic_to(address.network), path)
         try:
-            sock.connect(address)
+            sock.connect((address.host, address.port))
         except OSError as e:
             if e.errno == errno.EHOSTUNREACH:
                 raise TimeoutError(str(e)) from None
             raise
         return sock
 
-    def _opened(self, sock: S) -> S:
+    def _socket_at(self, nic: NicPlace, path: DataPath[Any]) -> Any:
+        """A socket of that NIC: with several, its address alone would not keep packets from another one."""
+        sock = self._opened(path.open_socket())
+        if len(self._machine.place.nics) > 1:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, nic.interface.encode())
+        sock.bind((path.address(nic), 0))
+        return sock
+
+    def _opened(self, sock: Any) -> Any:
         self._undo.enter_context(closing(sock))
         sock.settimeout(self._timeout_s)
         return sock

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from nodes.machine.accelerator import Accelerator, Array
-from nodes.machine.ceilings import MemoryBus
+from nodes.machine.buses import MEMORY, Buses
+from nodes.machine.ceilings import Bus
 from nodes.machine.memory import Region
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
@@ -152,8 +153,8 @@ def test_the_application_of_a_staged_path_copies_each_byte_once() -> None:
 
 
 def test_a_memory_ceiling_holds_the_kernel_path_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    bus = MemoryBus.create(40e6)
-    monkeypatch.setattr(LoopbackHost, "bus", bus)
+    buses = Buses({MEMORY: Bus.create(40e6)})
+    monkeypatch.setattr(LoopbackHost, "buses", buses)
     rows = ring(config("kernel", 1 << 20, 2))
     # Both hosts share the bus here: 2 ranks x (1 + 1) MiB x 4 accesses at 40 MB/s.
     assert min(row.time_s for row in rows) > 0.5 * 2 * 2 * (1 << 20) * 4 / 40e6

@@ -23,9 +23,9 @@ from workloads.experiment.usage import (
 TRIAL = Trial("devmem", 4096, 1)
 WATCHED = Watched(
     (
-        WatchedProcess("h1", "rank", 1),
-        WatchedProcess("h1", "endpoint", 2),
-        WatchedProcess("h9", "endpoint", 3),
+        WatchedProcess("h1", 1, 0),
+        WatchedProcess("h1", 2),
+        WatchedProcess("h9", 3),
     ),
     (WatchedLink("h1-eth0", 1, 10**9, 73728, 1500),),
 )
@@ -65,7 +65,7 @@ def test_the_timed_part_is_from_the_first_ranks_start_to_the_last_ones_end() -> 
 
 def test_only_what_lies_between_readings_around_a_timed_part_counts() -> None:
     found = by_name(usage(TRIAL, SAMPLES, WATCHED, READINGS))
-    assert found.keys() == {"h1:rank", "h1:endpoint", "h9:endpoint", "cpu0", "h1-eth0"}
+    assert found.keys() == {"h1:rank0", "h1:endpoint", "h9:endpoint", "cpu0", "h1-eth0"}
     for row in found.values():
         assert (row.path, row.size_bytes, row.repetition) == ("devmem", 4096, 1)
         assert (row.timed_s, row.iterations, row.readings, row.observed_s) == (10.0, 2, 1, 20.0)
@@ -78,7 +78,7 @@ def test_only_what_lies_between_readings_around_a_timed_part_counts() -> None:
 
 def test_a_ranks_own_clock_leaves_out_filling_and_checking() -> None:
     found = by_name(usage(TRIAL, SAMPLES, WATCHED, READINGS))
-    for name in ("h1:rank", "h1:endpoint"):  # 0.25 s in each of the two rows of h1
+    for name in ("h1:rank0", "h1:endpoint"):  # 0.25 s in each of the two rows of h1
         assert (found[name].busy_s, found[name].wait_s) == (0.5, 2.5)
 
 
@@ -96,8 +96,8 @@ def test_a_core_that_was_switched_off_or_counts_backwards_is_not_negative() -> N
 
 
 def test_an_observer_reads_before_and_after_and_survives_the_end_of_a_process() -> None:
-    gone = WatchedProcess("h1", "rank", 1 << 30)
-    own = WatchedProcess("h2", "rank", os.getpid())
+    gone = WatchedProcess("h1", 1 << 30, 0)
+    own = WatchedProcess("h2", os.getpid(), 1)
     with Observer(Watched((gone, own), (WatchedLink("lo", os.getpid(), 1, 1, 1),))).observing() as readings:
         at_first = len(readings)
     assert at_first == 1
