@@ -23,6 +23,8 @@ from analysis.plots import Drawn, Figures, size_text
 from analysis.results_error import ResultsError
 from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict
 from analysis.table import (
+    PATTERN_COLUMNS,
+    PRINTED,
     UNKNOWN,
     goodput_interval,
     interval,
@@ -69,6 +71,8 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         sources=_sources(manifest),
         summary=summary,
         columns=shown_columns(summary, manifest.measure),
+        pattern_columns=[(name, PRINTED[name].header.replace("\n", " ")) for name in PATTERN_COLUMNS],
+        printed=PRINTED,
         both_places=len({row.in_place for row in summary}) > 1,
         rate=manifest.measure.rate,
         any_derived=any(row.derived for row in summary),

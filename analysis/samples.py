@@ -21,6 +21,7 @@ IDENTITY_COLUMNS = (
     "size_bytes", "count_elements", "in_place", "repetition", "iteration", "warmup", "rank", "nranks",
 )  # fmt: skip
 NULLABLE_COLUMNS = (
+    "compute_s", "operations", "latency_p50_us", "latency_p95_us", "latency_p99_us",
     "wrong_elements", "checked_bytes", "payload_sent_bytes", "payload_received_bytes",
     "payload_staged_bytes", "payload_local_bytes",
     "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
@@ -30,8 +31,12 @@ NULLABLE_COLUMNS = (
     "app_cpu_s", "endpoint_cpu_s", "machine_steal_s", "start_s", "end_s",
 )  # fmt: skip
 COLUMNS = (*TEXT_COLUMNS, *IDENTITY_COLUMNS, "time_s", *NULLABLE_COLUMNS)
-# What earlier versions did not write, and what is read instead: they had one rank a host.
-LATER_COLUMNS = {"nic": NO_NIC, "payload_local_bytes": "0", "fabric_bytes": "0"}
+# What earlier versions did not write, and what is read instead: they had one rank a host, collectives only in
+# place, and no patterns.
+LATER_COLUMNS = {
+    "nic": NO_NIC, "payload_local_bytes": "0", "fabric_bytes": "0", "in_place": "1", "compute_s": "",
+    "operations": "", "latency_p50_us": "", "latency_p95_us": "", "latency_p99_us": "",
+}  # fmt: skip
 REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name not in LATER_COLUMNS)
 ITERATION_KEY = ["path", "size_bytes", "repetition", "iteration"]
 

@@ -30,7 +30,8 @@ class SummaryRow:
     """One path at one size, in place or not. Units are in the names; None where something was not recorded.
 
     Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
-    bound the 95 % interval of the median. Bytes per payload byte are modelled, seconds are measured.
+    bound the 95 % interval of the median. `exposed_us` is the time in which the accelerator did not compute;
+    latencies are of a pattern's operations. Bytes per payload byte are modelled, seconds are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
     `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why.
     `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
@@ -50,6 +51,12 @@ class SummaryRow:
     repetitions: int
     iterations: int
     time_us: float
+    compute_us: float | None
+    exposed_us: float | None
+    operations_per_s: float | None
+    latency_p50_us: float | None
+    latency_p95_us: float | None
+    latency_p99_us: float | None
     time_min_us: float
     time_max_us: float
     algbw_GB_per_s: float
@@ -218,6 +225,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         time_max_us=spread.maximum * max(size, 1) * 1e6,
         algbw_GB_per_s=min(size, 1) / spread.median / GB,
         busbw_GB_per_s=min(size, 1) * measure.bandwidth_factor / spread.median / GB,
+        **_pattern_columns(rows),
         **_rate_columns(spread, measure, directions(rows, measure)),
         wrong_elements=_wrong(run, rows, path),
         checked_share=_checked_share(rows) if measure.checked == "sample" else None,
@@ -254,6 +262,32 @@ def _rate_columns(spread: Estimate, measure: Measure, directions: int) -> Mappin
         "goodput_gbit_per_s": goodput,
         "both_ways_gbit_per_s": None if goodput is None else goodput * directions,
     }
+
+
+def _pattern_columns(rows: pd.DataFrame) -> Mapping[str, float | None]:
+    """Means over the ranks that compute, or that have operations, and then medians over the iterations."""
+    computing = rows.dropna(subset=["compute_s"])
+    asking = rows.dropna(subset=["operations"])
+    exposed = (computing["time_s"] - computing["compute_s"]).clip(lower=0.0)
+    rates = (asking["operations"] / asking["time_s"]).groupby(_iteration_of(asking)).sum()
+    return {
+        "compute_us": _median_us(computing["compute_s"], computing),
+        "exposed_us": _median_us(exposed, computing),
+        "operations_per_s": None if rates.empty else float(rates.median()),
+        **{
+            name: _median_us(asking[name] / 1e6, asking)
+            for name in ("latency_p50_us", "latency_p95_us", "latency_p99_us")
+        },
+    }
+
+
+def _median_us(seconds: "pd.Series[float]", rows: pd.DataFrame) -> float | None:
+    means = seconds.groupby(_iteration_of(rows)).mean()
+    return None if means.empty else 1e6 * float(means.median())
+
+
+def _iteration_of(rows: pd.DataFrame) -> list["pd.Series[int]"]:
+    return [rows["repetition"], rows["iteration"]]
 
 
 def _memory_columns(memory: HostMemory) -> Mapping[str, float | None]:

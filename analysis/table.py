@@ -63,6 +63,11 @@ def goodput_interval(row: SummaryRow) -> str:
     return interval(None if low is None else 8 * low, None if high is None else 8 * high)
 
 
+def tenths(value: float | None) -> str:
+    """With one decimal."""
+    return UNKNOWN if value is None else f"{value:.1f}"
+
+
 def count(value: int | None) -> str:
     """How many."""
     return UNKNOWN if value is None else str(value)
@@ -84,7 +89,7 @@ def _dram(row: SummaryRow) -> str:
     return per_byte(row.host_dram_bytes_per_payload_byte).rjust(7) + ("*" if row.derived else "")
 
 
-_PRINTED: dict[Column, _Printed] = {
+PRINTED: dict[Column, _Printed] = {
     "size": _Printed("size\n(B)", lambda row: str(row.size_bytes)),
     "count": _Printed("count\n(elements)", lambda row: str(row.count_elements)),
     "type": _Printed("type\n", lambda row: row.type),
@@ -104,9 +109,16 @@ _PRINTED: dict[Column, _Printed] = {
     "wrong": _Printed("#wrong\n", lambda row: count(row.wrong_elements)),
     "dram": _Printed("   DRAM\n  (B/B)", _dram, "left"),
     "verdict": _Printed("verdict\n", lambda row: row.verdict, "left"),
+    "compute": _Printed("compute\n(us)", lambda row: tenths(row.compute_us)),
+    "exposed": _Printed("exposed\n(us)", lambda row: tenths(row.exposed_us)),
+    "operations": _Printed("ops/s\n", lambda row: tenths(row.operations_per_s)),
+    "p50": _Printed("p50\n(us)", lambda row: tenths(row.latency_p50_us)),
+    "p95": _Printed("p95\n(us)", lambda row: tenths(row.latency_p95_us)),
+    "p99": _Printed("p99\n(us)", lambda row: tenths(row.latency_p99_us)),
 }
 
 
+PATTERN_COLUMNS: tuple[Column, ...] = ("compute", "exposed", "operations", "p50", "p95", "p99")
 _OF_A_PLACE: tuple[Column, ...] = ("time", "algbw", "busbw", "wrong")
 
 
@@ -129,7 +141,7 @@ def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     texts: list[list[str]] = [[] for _ in lines]
     for name, in_place in _columns(shown_columns(summary, measure), both):
-        column = _PRINTED[name]
+        column = PRINTED[name]
         over = ("in-place" if in_place else "out-of-place") if both and name == "time" else ""
         header = f"{over}\n{column.header}" if both else column.header
         table.add_column(header, justify=column.side, no_wrap=True)

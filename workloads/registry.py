@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from workloads.collective import COLLECTIVES
+from workloads.pattern import PATTERNS
 from workloads.stream import STREAM
 from workloads.transports.bounce import Bounce
 from workloads.transports.data_path import DataPath
@@ -15,5 +16,5 @@ from workloads.transports.devmem import Devmem
 from workloads.transports.kernel import Kernel
 from workloads.workload import WorkloadType
 
-WORKLOADS: dict[str, WorkloadType] = {workload.name: workload for workload in (*COLLECTIVES, STREAM)}
+WORKLOADS: dict[str, WorkloadType] = {each.name: each for each in (*COLLECTIVES, *PATTERNS, STREAM)}
 PATHS: dict[str, type[DataPath[Any]]] = {"devmem": Devmem, "bounce": Bounce, "kernel": Kernel}

@@ -84,7 +84,7 @@ class Traced:
         for ticket in self._sent.values():
             self._transport.wait_reusable(ticket)
         self._executor.settle()
-        computed_s = sum(spans[node.id].end_s - spans[node.id].begin_s for node in self._of(Compute))
+        computing = [spans[node.id] for node in self._of(Compute)]
         messages = [node.bytes for node in self._of(SendTo)], [node.bytes for node in self._of(ReceiveFrom)]
         return IterationResult(
             size_bytes=self._size,
@@ -92,8 +92,10 @@ class Traced:
             app_cpu_s=cpu_end_s - cpu_s,
             sent_bytes=sum(plan.sent_bytes for plan in self._plans.values()) + sum(messages[0]),
             received_bytes=sum(plan.received_bytes for plan in self._plans.values()) + sum(messages[1]),
-            compute_s=computed_s,
-            latencies_s=tuple(_took(spans, node) for node in self._of(ReceiveFrom)),
+            compute_s=sum(span.end_s - span.begin_s for span in computing) if computing else None,
+            latencies_s=tuple(
+                _latency_s(spans, node, start_s) for node in self._of(ReceiveFrom) if node.operation
+            ),
         )
 
     def check(self, iteration: Iteration) -> CheckResult:
@@ -173,5 +175,6 @@ def _payload(trace: Trace, kind: type[SendTo] | type[ReceiveFrom]) -> int:
     return found
 
 
-def _took(spans: Mapping[int, Span], node: Node) -> float:
-    return spans[node.id].end_s - spans[node.id].begin_s
+def _latency_s(spans: Mapping[int, Span], node: Node, start_s: float) -> float:
+    """From when the operation could begin."""
+    return spans[node.id].end_s - max((spans[dep].end_s for dep in node.deps), default=start_s)

@@ -12,7 +12,7 @@ import pytest
 from analysis import load, samples
 from analysis import manifest as read
 from analysis.measure import Measure
-from analysis.table import _PRINTED
+from analysis.table import PRINTED
 from workloads import measure as written_measure
 from workloads.collective import CollectiveOptions
 from workloads.experiment import manifest
@@ -61,7 +61,7 @@ def test_the_manifests_fields_are_those_that_are_written() -> None:
 def test_a_measures_fields_and_words_are_those_that_are_written() -> None:
     assert _fields(Measure) == _fields(written_measure.Measure)
     assert Measure.__struct_defaults__ == written_measure.Measure.__struct_defaults__
-    assert set(typing.get_args(written_measure.Column)) == set(_PRINTED)
+    assert set(typing.get_args(written_measure.Column)) == set(PRINTED)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)

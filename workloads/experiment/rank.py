@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.ledger import Totals, totals
@@ -184,6 +185,9 @@ class Rank:
             "size_bytes": result.size_bytes,
             "count_elements": result.size_bytes // self._words.element_bytes,
             "time_s": result.time_s,
+            "compute_s": result.compute_s,
+            "operations": len(result.latencies_s) or None,
+            **_percentiles(result.latencies_s),
             "wrong_elements": checked.wrong_elements,
             "checked_bytes": checked.bytes,
             "payload_sent_bytes": result.sent_bytes,
@@ -212,6 +216,14 @@ class Rank:
             if isinstance(failure, TimeoutError | BlockingIOError):
                 reason = f"nothing has moved for {self._config.timeout_s:g} s; --timeout allows more"
             raise RankFailure(f"{who}, failed while {doing}: {reason}") from failure
+
+
+def _percentiles(latencies_s: tuple[float, ...]) -> dict[str, float | None]:
+    """The columns of latencies, in microseconds; numpy's default interpolation."""
+    return {
+        f"latency_p{percent}_us": float(np.percentile(latencies_s, percent)) * 1e6 if latencies_s else None
+        for percent in (50, 95, 99)
+    }
 
 
 def _named(ranks: tuple[int, ...]) -> str:

@@ -233,13 +233,14 @@ class Sample(msgspec.Struct, frozen=True):
     """One row of samples.csv: one iteration of one rank. Its fields are the columns, in order.
 
     `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
-    sample (workloads.stream_check); `wrong_elements` is None where nothing was to be compared. `in_place`: 1
-    where a collective's result replaced its input. `payload_staged_bytes` of what was sent and received had
-    to cross host memory: that is what the path is, not what the ledger recorded. `payload_local_bytes` went
-    to and from ranks of the same host. DRAM, device, PCIe and fabric bytes are modelled by the ledger; what
-    the endpoint counted of them is in the row of one rank of the host (workloads.experiment.host_share).
-    Seconds are measured. A stream's goodput is the receiving rank's: a sender's `time_s` may end before its
-    last byte is received.
+    sample (workloads.stream_check); `wrong_elements` is None where nothing was to be compared. `compute_s`:
+    how long the accelerator computed, None where it does not. `operations` are a pattern's calls, or reads
+    and writes, whose latencies follow. `in_place`: 1 where a collective's result replaced its input.
+    `payload_staged_bytes` of what was sent and received had to cross host memory: that is what the path is,
+    not what the ledger recorded. `payload_local_bytes` went to and from ranks of the same host. DRAM, device,
+    PCIe and fabric bytes are modelled by the ledger; what the endpoint counted of them is in the row of one
+    rank of the host (workloads.experiment.host_share). Seconds are measured. A stream's goodput is the
+    receiving rank's: a sender's `time_s` may end before its last byte is received.
     """
 
     path: str
@@ -258,6 +259,11 @@ class Sample(msgspec.Struct, frozen=True):
     nic: str
     nranks: int
     time_s: float
+    compute_s: float | None
+    operations: int | None
+    latency_p50_us: float | None
+    latency_p95_us: float | None
+    latency_p99_us: float | None
     wrong_elements: int | None
     checked_bytes: int
     payload_sent_bytes: int

@@ -141,10 +141,10 @@ def block_storage(rank: int, nranks: int, size: int, options: BlockStorageOption
         after = (ended[freed],) if freed >= 0 else ()
         asked = program.send(f"ask for {number}", target, REQUEST_BYTES, *after, tag=1)
         if kinds[rank][number]:
-            ended.append(program.receive(f"read {number}", target, size, *after, tag=2 + slot))
+            ended.append(program.completion(f"read {number}", target, size, *after, tag=2 + slot))
         else:
             program.send(f"write {number}", target, size, asked, tag=0)
-            ended.append(program.receive(f"written {number}", target, ANSWER_BYTES, *after, tag=1))
+            ended.append(program.completion(f"written {number}", target, ANSWER_BYTES, *after, tag=1))
     return program.trace()
 
 

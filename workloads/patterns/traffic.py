@@ -64,7 +64,7 @@ def rpc(rank: int, nranks: int, size: int, options: CallsOptions, seed: int) -> 
     for number in range(options.calls) if rank < 2 else ():
         if rank == 0:
             program.send(f"call {number}", 1, size, *answered, tag=0)
-            answered = (program.receive(f"answer {number}", 1, options.answer_bytes, *answered, tag=0),)
+            answered = (program.completion(f"answer {number}", 1, options.answer_bytes, *answered, tag=0),)
         else:
             called = program.receive(f"call {number}", 0, size, tag=0)
             program.send(f"answer {number}", 0, options.answer_bytes, called, tag=0)

@@ -58,7 +58,8 @@ class SendTo(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="s
 
 class ReceiveFrom(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="receive"):
     """The next message from rank `peer`. Messages with the same `tag` from the same peer are received into
-    the same memory."""
+    the same memory. `operation`: it ends a call, a read or a write, whose latency is reported: from when the
+    node could begin, as far as what it depends on says."""
 
     id: _Id
     name: str = ""
@@ -66,6 +67,7 @@ class ReceiveFrom(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     peer: _Rank
     bytes: _Bytes
     tag: _Id = 0
+    operation: bool = False
 
 
 Node = Compute | Collective | SendTo | ReceiveFrom
@@ -133,6 +135,13 @@ class Program:
     def receive(self, name: str, peer: int, size: int, *after: int, tag: int | None = None) -> int:
         own = self._next if tag is None else tag
         return self._add(ReceiveFrom(id=self._next, name=name, deps=after, peer=peer, bytes=size, tag=own))
+
+    def completion(self, name: str, peer: int, size: int, *after: int, tag: int) -> int:
+        """A receive that ends an operation, which begins when `after` has ended."""
+        node = ReceiveFrom(
+            id=self._next, name=name, deps=after, peer=peer, bytes=size, tag=tag, operation=True
+        )
+        return self._add(node)
 
     def trace(self) -> Trace:
         return Trace(rank=self.rank, nranks=self.nranks, nodes=tuple(self._nodes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from workloads.collective import CollectiveOptions
 from workloads.element_types import ELEMENT_TYPES, REDUCTIONS
 from workloads.experiment.records import ExperimentConfig, RankFailure, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
+from workloads.pattern import PATTERNS
+from workloads.registry import WORKLOADS
 from workloads.schedules.algorithms import ALGORITHMS
 from workloads.schedules.contract import CONTRACTS
 from workloads.stream import StreamOptions
@@ -83,6 +85,62 @@ def test_every_value_of_every_collective_is_right(workload: str, algorithm: str,
     checked = sum(row.checked_bytes for row in rows)
     assert (checked > 0) == (workload != "barrier")
     assert sum(row.payload_sent_bytes - row.payload_received_bytes for row in rows) == 0
+
+
+SMALL_STEP: dict[str, Any] = {"layers": 1, "tokens": 8, "tflops": 100.0}
+OWN: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("data_parallel", "fsdp", "tensor_parallel", "pipeline", "moe"), SMALL_STEP),
+    "ingest": {"compute_ms": 1.0}, "parameter_server": {"compute_ms": 1.0}, "rpc": {"calls": 20},
+    "checkpoint": {"chunk_bytes": 30_000}, "block_storage": {"ios": 20, "rwmixread": 50},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("workload", [each.name for each in PATTERNS])
+def test_every_byte_of_every_pattern_is_right(workload: str) -> None:
+    kind = WORKLOADS[workload]
+    own = kind.options(iterations=1, warmup=1, **OWN.get(workload, {}))
+    size = 0 if kind.default_sizes == "0" else 100_001
+    asked = ExperimentConfig("star", 3, workload, (size,), ("bounce",), own, timeout_s=5.0)
+    kind.check(asked)
+    rows = ring(asked)
+    assert len(rows) == 3 * 2
+    assert {row.wrong_elements for row in rows} == {0}
+    assert sum(row.checked_bytes for row in rows) > 0
+    sent, received = (
+        sum(getattr(row, f"payload_{way}_bytes") for row in rows) for way in ("sent", "received")
+    )
+    assert sent == received > 0
+    operations = {row.operations for row in rows} - {None}
+    assert operations == {"rpc": {20}, "block_storage": {20}}.get(workload, set())
+    for row in rows:
+        assert row.size_bytes == size or not size
+        if row.operations:
+            assert row.latency_p50_us is not None
+            assert row.latency_p99_us is not None
+            assert 0 < row.latency_p50_us <= row.latency_p99_us < row.time_s * 1e6
+
+
+def test_a_computation_takes_its_time_and_what_does_not_depend_on_it_overlaps() -> None:
+    own = WORKLOADS["parameter_server"].options(iterations=1, warmup=0, steps=2, compute_ms=50.0)
+    asked = ExperimentConfig("star", 2, "parameter_server", (4096,), ("bounce",), own, timeout_s=5.0)
+    server, worker = ring(asked)
+    assert server.compute_s is None
+    assert worker.compute_s is not None
+    assert 0.1 <= worker.compute_s <= worker.time_s
+
+
+def test_a_wrong_message_of_a_pattern_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Accelerator.copy_to_host
+
+    def copy_to_host(self: Accelerator, source: Region, offset: int, destination: memoryview) -> None:
+        honest(self, source, offset, destination)
+        if len(destination) == 5000:
+            destination[77] ^= 1
+
+    monkeypatch.setattr(Accelerator, "copy_to_host", copy_to_host)
+    own = WORKLOADS["incast"].options(iterations=1, warmup=0)
+    rows = ring(ExperimentConfig("star", 3, "incast", (5000,), ("bounce",), own, timeout_s=5.0))
+    assert [row.wrong_elements for row in rows] == [2, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", ELEMENT_TYPES)
