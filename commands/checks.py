@@ -17,10 +17,10 @@ from nodes.nic.nic_model import MODELS, nic_model
 from topologies.mininet.cgroup import Room, room
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.machine import device_bytes
+from workloads.options import ITERATIONS_MAX
 from workloads.registry import WORKLOADS
 from workloads.workload import WorkloadError
 
-_ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 _COPIES = 4  # of the largest size that a rank holds beside its data memory: arrays of values
 # What run.py, Ray, the endpoints and the ranks take before they hold any value: 727 MiB were measured with
 # two hosts, 1013 with four.
@@ -54,10 +54,10 @@ def check_workload(config: ExperimentConfig) -> None:
         raise UsageError(str(reason)) from None
     trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
     iterations = trials * len(WORKLOADS[config.workload].iterations(config))
-    if iterations > _ITERATIONS_MAX:
+    if iterations > ITERATIONS_MAX:
         raise UsageError(
             f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
-            f"{_ITERATIONS_MAX} at most"
+            f"{ITERATIONS_MAX} at most"
         )
     _check_room(config, room())
 

@@ -19,7 +19,7 @@ from workloads.executor import Executor, Plan
 from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Column, Measure
-from workloads.options import WorkloadOptions
+from workloads.options import RepeatedOptions
 from workloads.schedules.algorithms import ALGORITHMS
 from workloads.schedules.contract import CONTRACTS
 from workloads.schedules.schedule import Call
@@ -39,13 +39,9 @@ _ALGORITHMS = tuple(dict.fromkeys(name for algorithms in ALGORITHMS.values() for
 _BOTH = {"both": (False, True), "out": (False,), "in": (True,)}
 
 
-class CollectiveOptions(WorkloadOptions, frozen=True):
+class CollectiveOptions(RepeatedOptions, frozen=True):
     """What a collective is of, by which algorithm, and how often it runs in a trial."""
 
-    iterations: Annotated[
-        int, Option("Measured iterations a repetition (collectives).", flag="iters", min=1, max=1_000_000)
-    ] = 3
-    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0, max=1_000_000)] = 1
     dtype: Annotated[str, Option("Type of the elements (collectives).", choices=tuple(ELEMENT_TYPES))] = (
         "float32"
     )
@@ -72,7 +68,6 @@ class CollectiveOptions(WorkloadOptions, frozen=True):
         ),
     ] = 1 << 20
     flows: Annotated[int, Option("Connections to each peer (collectives).", min=1, max=64)] = 1
-    no_check: Annotated[bool, Option("Do not compare the results (collectives).")] = False
 
 
 class Collective:

@@ -7,10 +7,27 @@ command line is built from.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+from nodes.option import Option
+
+ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 DAY_S = 86400.0  # the longest duration that an option takes
 
 
 class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one workload alone can be asked for."""
+
+
+class RepeatedOptions(WorkloadOptions, frozen=True):
+    """How often something is done in a trial, and whether what comes of it is compared."""
+
+    iterations: Annotated[
+        int, Option("Measured iterations a repetition.", flag="iters", min=1, max=ITERATIONS_MAX)
+    ] = 3
+    warmup: Annotated[
+        int, Option("Iterations before them, marked as warm-up.", min=0, max=ITERATIONS_MAX)
+    ] = 1
+    no_check: Annotated[bool, Option("Do not compare the results.")] = False

@@ -15,7 +15,7 @@ from workloads.element_types import ELEMENT_TYPES
 from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Column, Measure
-from workloads.options import WorkloadOptions
+from workloads.options import RepeatedOptions
 from workloads.patterns import serving, traffic, training
 from workloads.patterns.serving import StorageOptions
 from workloads.patterns.training import TrainingOptions
@@ -39,7 +39,7 @@ class Pattern:
     name: str
     description: str
     write: Callable[[int, int, int, Any, int], Trace]
-    options: type[WorkloadOptions]
+    options: type[RepeatedOptions]
     default_sizes: str
     columns: tuple[Column, ...]
     least_ranks: int = 2
@@ -62,7 +62,7 @@ def _start(pattern: Pattern, machine: Machine, transport: Transport[Any], size: 
     config = machine.config
     traces = _traces(pattern, config, size)
     layout = _layout(traces, machine.place.rank, config)
-    checks = not getattr(config.options, "no_check", False)
+    checks = not config.options_as(RepeatedOptions).no_check
     return Traced(machine, transport, traces, layout, size, checks)
 
 
@@ -95,7 +95,7 @@ def _ranks(config: ExperimentConfig) -> int:
 
 
 def _iterations(config: ExperimentConfig) -> list[tuple[bool, bool]]:
-    options: Any = config.options
+    options = config.options_as(RepeatedOptions)
     return [(True, False)] * options.warmup + [(False, False)] * options.iterations
 
 

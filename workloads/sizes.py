@@ -19,21 +19,28 @@ def parse_sizes(text: str) -> list[int]:
 def _range(item: str) -> list[int]:
     parts = item.split(":")
     if len(parts) == 1:
-        return [parse_size(item)]
+        return [_size(item)]
     if len(parts) != 3 or parts[2][:1] not in ("x", "+"):
         raise QuantityError(
             f"size range {item!r} is not understood; write from:to:x4 (factor) or from:to:+1M (step)"
         )
-    size, last = parse_size(parts[0]), parse_size(parts[1])
+    size, last = _size(parts[0]), parse_size(parts[1])
     if size > last:
         raise QuantityError(f"size range {item!r} runs downwards; write the smaller size first")
     factor, step = _growth(item, parts[2])
+    if size == 0 and not step:
+        raise QuantityError(f"size range {item!r} never grows; begin above 0, or write a step as +1M")
     found = [size]
     while (size := size * factor + step) <= last:
         found.append(size)
         if len(found) > _SIZES_MAX:
             raise QuantityError(f"size range {item!r} has more than {_SIZES_MAX} sizes; take a larger step")
     return found
+
+
+def _size(text: str) -> int:
+    """Of an array, which may be empty."""
+    return 0 if text.strip() == "0" else parse_size(text)
 
 
 def _growth(item: str, text: str) -> tuple[int, int]:

@@ -23,6 +23,9 @@ K, M = 1 << 10, 1 << 20
         ("1.5K", [1536]),
         ("4k:4k:x2,1MiB", [4 * K, M]),
         ("64KB", [64 * K]),
+        ("0", [0]),
+        ("0,8", [0, 8]),
+        ("0:8:+4", [0, 4, 8]),
     ],
 )
 def test_sizes_are_read_as_nccl_tests_reads_them(text: str, sizes: list[int]) -> None:
@@ -36,7 +39,8 @@ def test_sizes_are_read_as_nccl_tests_reads_them(text: str, sizes: list[int]) ->
         "x",
         "1X",
         "-1M",
-        "0",
+        "0:4M:x2",
+        "00",
         "1.5",
         "1M:2M",
         "1M:2M:4",

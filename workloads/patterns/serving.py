@@ -12,34 +12,28 @@ from typing import Annotated
 
 from nodes.option import Option
 from nodes.quantity import parse_size
-from workloads.options import WorkloadOptions
+from workloads.options import RepeatedOptions
 from workloads.trace.node import Program, Trace
 
 REQUEST_BYTES = 64
 ANSWER_BYTES = 16
 
 
-class ServedOptions(WorkloadOptions, frozen=True):
-    """How often an iteration is done."""
-
-    iterations: Annotated[
-        int, Option("Measured iterations a repetition.", flag="iters", min=1, max=1_000_000)
-    ] = 3
-    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0, max=1_000_000)] = 1
-    no_check: Annotated[bool, Option("Do not compare the results.")] = False
+Steps = Annotated[int, Option("Training steps of an iteration.", min=1, max=10_000)]
+ComputeMs = Annotated[float, Option("Milliseconds that a step computes.", min=0, max=1e6)]
 
 
-class ParameterServerOptions(ServedOptions, frozen=True):
+class ParameterServerOptions(RepeatedOptions, frozen=True):
     """Rank 0 is the server."""
 
     asynchronous: Annotated[
-        bool, Option("The server answers each worker at once and does not wait for the others.", flag="async")
+        bool, Option("The server answers each worker at once and does not wait for the others.")
     ] = False
-    steps: Annotated[int, Option("Training steps of an iteration.", min=1, max=10_000)] = 4
-    compute_ms: Annotated[float, Option("Milliseconds that a worker computes in a step.", min=0)] = 20.0
+    steps: Steps = 8
+    compute_ms: ComputeMs = 20.0
 
 
-class StorageOptions(ServedOptions, frozen=True):
+class StorageOptions(RepeatedOptions, frozen=True):
     """The last hosts are storage."""
 
     storage: Annotated[int, Option("Storage hosts, the last ones.", flag="storage-hosts", min=1)] = 1
@@ -51,8 +45,8 @@ class StorageOptions(ServedOptions, frozen=True):
 class IngestOptions(StorageOptions, frozen=True):
     """Training steps that wait for their data."""
 
-    steps: Annotated[int, Option("Training steps of an iteration.", min=1, max=10_000)] = 8
-    compute_ms: Annotated[float, Option("Milliseconds that a step computes.", min=0)] = 20.0
+    steps: Steps = 8
+    compute_ms: ComputeMs = 20.0
     depth: Annotated[int, Option("Batches that are asked for ahead.", min=1, max=1024)] = 2
 
 

@@ -9,17 +9,17 @@ from typing import Annotated
 
 from nodes.option import Option
 from nodes.quantity import parse_size
-from workloads.patterns.serving import ServedOptions
+from workloads.options import RepeatedOptions
 from workloads.trace.node import Program, Trace
 
 
-class MessagesOptions(ServedOptions, frozen=True):
+class MessagesOptions(RepeatedOptions, frozen=True):
     """How many messages of --size bytes."""
 
     messages: Annotated[int, Option("Messages to each peer in an iteration.", min=1, max=100_000)] = 4
 
 
-class CallsOptions(ServedOptions, frozen=True):
+class CallsOptions(RepeatedOptions, frozen=True):
     """Remote procedure calls of --size bytes."""
 
     calls: Annotated[int, Option("Calls in an iteration.", min=1, max=100_000)] = 100

@@ -11,7 +11,7 @@ from typing import Annotated
 from nodes.option import Option
 from nodes.quantity import parse_size
 from workloads.element_types import ELEMENT_TYPES
-from workloads.options import WorkloadOptions
+from workloads.options import RepeatedOptions
 from workloads.patterns.model import MODELS, ModelSize
 from workloads.trace.node import Program, Trace
 
@@ -19,14 +19,10 @@ _BACKWARD = 2.0  # times as long as forward
 _OPTIMIZER = 0.1  # of a forward pass
 
 
-class TrainingOptions(WorkloadOptions, frozen=True):
+class TrainingOptions(RepeatedOptions, frozen=True):
     """What is trained, and how fast. The accelerator is slow in proportion to this machine's network: at 100
     times the speed of both, shares of time stay what they are."""
 
-    iterations: Annotated[
-        int, Option("Measured training steps a repetition.", flag="iters", min=1, max=1_000_000)
-    ] = 3
-    warmup: Annotated[int, Option("Iterations before them, marked as warm-up.", min=0, max=1_000_000)] = 1
     model: Annotated[str, Option("The model that is trained.", choices=tuple(MODELS))] = "gpt2"
     layers: Annotated[int, Option("How many of its layers.", min=1, max=200)] = 2
     tokens: Annotated[int, Option("Tokens that a rank trains on in a step.", min=1)] = 1024
@@ -36,7 +32,6 @@ class TrainingOptions(WorkloadOptions, frozen=True):
     element: Annotated[
         str, Option("Type of parameters, gradients and activations.", choices=tuple(ELEMENT_TYPES))
     ] = "bfloat16"
-    no_check: Annotated[bool, Option("Do not compare the results.")] = False
 
     @property
     def size(self) -> ModelSize:

@@ -57,7 +57,7 @@ def sent(pattern: str, nranks: int, options: Any = None) -> list[int]:
 
 
 def test_a_parameter_server_takes_and_gives_as_much_as_all_workers() -> None:
-    assert sent("parameter_server", 4) == [12 * SIZE, 4 * SIZE, 4 * SIZE, 4 * SIZE]
+    assert sent("parameter_server", 4) == [24 * SIZE, 8 * SIZE, 8 * SIZE, 8 * SIZE]
 
 
 def test_a_synchronous_server_waits_for_the_slowest_worker_and_an_asynchronous_one_does_not() -> None:
