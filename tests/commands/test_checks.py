@@ -59,7 +59,7 @@ def test_a_nic_has_a_queue_for_each_of_its_ranks_and_one_more(queues: int) -> No
     if queues == 3:
         checks.check_ranks(config, PLACES)
         return
-    with pytest.raises(UsageError, match="--queues 2: .* and h1-eth0 has 2 ranks; ask for 3 or more"):
+    with pytest.raises(UsageError, match=r"--queues 2: .* and h1-eth0 has 2 ranks; ask for 3 or more"):
         checks.check_ranks(config, PLACES)
     checks.check_ranks(msgspec.structs.replace(config, paths=("bounce", "kernel")), PLACES)
 

@@ -65,7 +65,7 @@ class Rank:
         self._nranks = self._type.ranks(config)
         self._running: _RunningTrial | None = None
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
-        with self._explained("connecting to its host"):
+        with self._explained("connecting to its host and its accelerator"):
             self._machine = Machine(place, config, runtime)
 
     def pid(self) -> int:
