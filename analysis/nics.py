@@ -112,6 +112,12 @@ def _expected(
     return payload - staged + 2 * staged + headers, 2 * staged + headers
 
 
+def has_shared_hosts(run: Run) -> bool:
+    """Whether a host had several ranks: else the run's other figures say the same as its NICs'."""
+    places = run.manifest.ranks
+    return len({each.host for each in places}) < len(places)
+
+
 def at_largest_size(rows: Sequence[NicRow]) -> Iterator[NicRow]:
     """What the report shows: sizes differ only by a factor."""
     largest = max((row.size_bytes for row in rows), default=0)

@@ -18,7 +18,7 @@ from analysis.host_memory import HEADER_BYTES
 from analysis.load import Run
 from analysis.manifest import Manifest
 from analysis.measure import Measure
-from analysis.nics import NICS, NicRow, at_largest_size, nic_rows
+from analysis.nics import NICS, NicRow, at_largest_size, has_shared_hosts, nic_rows
 from analysis.plots import Drawn, Figures, size_text
 from analysis.results_error import ResultsError
 from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict
@@ -231,10 +231,9 @@ def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
 
 
 def _shown_nics(run: Run) -> list[NicRow]:
-    """Those of a run with several ranks a host, or NICs: else the other tables say the same."""
-    places = run.manifest.ranks
-    rows = [*at_largest_size(nic_rows(run))]
-    return rows if len({each.host for each in places}) < len(places) and len(rows) <= _NICS_MAX else []
+    """None where there are too many to be looked at."""
+    rows = [*at_largest_size(nic_rows(run))] if has_shared_hosts(run) else []
+    return rows if len(rows) <= _NICS_MAX else []
 
 
 def _notes(run: Run, figures: Figures) -> list[str]:

@@ -17,6 +17,7 @@ from rich.table import Table
 from analysis.fidelity import STEAL_LIMIT, VERDICTS
 from analysis.load import Run
 from analysis.measure import Column, Measure
+from analysis.nics import NicRow, at_largest_size, has_shared_hosts, nic_rows
 from analysis.summary import SummaryRow, paths_of, words_of
 
 UNKNOWN = "n/a"
@@ -191,6 +192,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     )
     lines += _sampled(summary)
     lines += verdicts(summary)
+    lines += _pcie(run)
     if summary:
         lines.append(_average(summary, run.manifest.measure))
     if {"devmem", "bounce"} <= set(paths_of(summary)):
@@ -230,6 +232,23 @@ def verdicts(summary: Sequence[SummaryRow]) -> list[str]:
         counted = f"{rows} row{'' if rows == 1 else 's'}"
         lines.append(f"# Verdict              : {word} ({counted}): {first[word].verdict_reason}")
     return lines
+
+
+def _pcie(run: Run) -> list[str]:
+    """Of a run with several ranks a host: what the busiest NIC moved on each path; nics.csv has all."""
+    if not has_shared_hosts(run):
+        return []
+    busiest: dict[str, NicRow] = {}
+    for row in at_largest_size(nic_rows(run)):
+        so_far = busiest.setdefault(row.path, row)
+        if (row.pcie_switch_bytes or 0) > (so_far.pcie_switch_bytes or 0):
+            busiest[row.path] = row
+    said = [
+        f"{path} {row.pcie_switch_bytes / 1e6:.3f}, root {row.pcie_root_bytes / 1e6:.3f}"
+        for path, row in busiest.items()
+        if row.pcie_switch_bytes is not None and row.pcie_root_bytes is not None
+    ]
+    return [f"# Busiest PCIe switch  : (MB an iteration) {'; '.join(said)}; nics.csv has all"] if said else []
 
 
 def _sampled(summary: Sequence[SummaryRow]) -> list[str]:

@@ -25,9 +25,11 @@ _COPIES = 4  # of the largest size that a rank holds beside its data memory: arr
 # What run.py, Ray, the endpoints and the ranks take before they hold any value: 727 MiB were measured with
 # two hosts, 1013 with four.
 _MEMORY_BYTES, _MEMORY_BYTES_PER_HOST = 440 << 20, 143 << 20
-_MEMORY_BYTES_PER_RANK = 120 << 20  # beyond the first one of a host
+# A rank beyond the first of its host: 61 MiB were measured where it hears of no other host; else 64 to
+# receive into come on top. 25 threads.
+_MEMORY_BYTES_PER_RANK = 125 << 20
 _PROCESSES, _PROCESSES_PER_HOST = 220, 12  # threads included; mostly Ray's, on a machine with 2 CPUs
-_PROCESSES_PER_RANK = 11
+_PROCESSES_PER_RANK = 25
 
 
 def niov_bytes(asked: int | None, options: HostOptions) -> int:

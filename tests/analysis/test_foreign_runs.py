@@ -1,5 +1,6 @@
 """`-m analysis` on a directory that an enemy made: every run is drawn, or refused by one sentence."""
 
+import copy
 import json
 import os
 import random
@@ -44,7 +45,7 @@ def _changed_manifest(path: Path, chance: random.Random) -> None:
     document = json.loads(path.read_text())
     for _ in range(chance.randint(1, 3)):
         inside, key = chance.choice(_places(document))
-        inside[key] = chance.choice(VALUES)
+        inside[key] = copy.deepcopy(chance.choice(VALUES))  # which the next one may change
     path.write_bytes(msgspec.json.encode(document))
 
 

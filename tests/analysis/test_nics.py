@@ -76,10 +76,13 @@ def test_the_report_shows_nics_where_hosts_have_several_ranks(tmp_path: Path) ->
     analyse(run.write(tmp_path / "many", rows))
     page = (tmp_path / "many" / "report.html").read_text()
     assert "PCIe, NIC by NIC" in page
+    assert "# Busiest PCIe switch  : (MB an iteration) devmem 7.340, root 0.0" in page
     assert page.count('<td class="text wrap">6 7</td>') == 3
     assert len((tmp_path / "many" / "nics.csv").read_text().splitlines()) == 1 + 3 * 4
     analyse(Made().write(tmp_path / "one"))
-    assert "PCIe, NIC by NIC" not in (tmp_path / "one" / "report.html").read_text()
+    page = (tmp_path / "one" / "report.html").read_text()
+    assert "PCIe, NIC by NIC" not in page
+    assert "Busiest PCIe switch" not in page
 
 
 @pytest.mark.parametrize("column", ["nic", "payload_local_bytes", "fabric_bytes"])

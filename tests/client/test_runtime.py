@@ -127,6 +127,16 @@ def test_a_host_waits_for_its_memory_bus_on_the_runtimes_clock(host: Host, endpo
     assert math.isclose(endpoint.runtime.now, 1001.0 - QUEUE_S)
 
 
+def test_a_host_waits_for_the_pcie_switch_of_the_nic_it_names(host: Host, endpoint: Endpoint) -> None:
+    host.buses = Buses.create(None, 1e6, ["eth0", "eth1"])
+    host.turn(1 << 40, "eth1", 500_000, 250_000)
+    assert math.isclose(endpoint.runtime.now, 1000.5 - QUEUE_S)
+    host.turn(0, "eth1", 0, 1_250_000)
+    assert math.isclose(endpoint.runtime.now, 1001.75 - 2 * QUEUE_S)
+    host.turn(0, "eth0", 100, 100)
+    assert math.isclose(endpoint.runtime.now, 1001.75 - 2 * QUEUE_S), "another switch is idle"
+
+
 def test_a_pending_reply_is_discarded_before_the_next_call(host: Host, endpoint: Endpoint) -> None:
     sock = host.socket()
     (calls,) = sock._calls._idle

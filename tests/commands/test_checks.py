@@ -41,8 +41,8 @@ def test_enough_room_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_more_ranks_than_hosts_need_more_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
     eight = msgspec.structs.replace(CONFIG, ranks=8)
     for allowed, sentence in (
-        (Room(1 << 30, None), "need 1502 MiB and the cgroup's limit on memory leaves 1024"),
-        (Room(None, 300), "Ray need 310 processes and threads"),
+        (Room(1 << 30, None), "need 1532 MiB and the cgroup's limit on memory leaves 1024"),
+        (Room(None, 390), "Ray need 394 processes and threads"),
     ):
         monkeypatch.setattr(checks, "room", lambda allowed=allowed: allowed)
         with pytest.raises(UsageError, match=sentence):

@@ -11,6 +11,7 @@ import pytest
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
+from nodes.machine.ledger import totals
 from nodes.nic.rss import DEFAULT_KEY
 from nodes.uapi.netlink import (
     Channels,
@@ -384,6 +385,8 @@ def test_the_counters_have_ethtools_names(ethtool: Ethtool, bench: Bench) -> Non
     stats = ethtool.stats_get(GET).stats
     assert (stats["rx_packets"], stats["rx_queue_3_packets"], stats["rx_queue_2_packets"]) == (1, 1, 0)
     pool = bench.device.rx_queues[3].pool.stats
+    moved = totals(bench.device.dma.ledger.snapshot())
+    assert stats["pcie_switch_bytes"] == stats["pcie_root_bytes"] == moved.pcie_root_bytes == 9 + 54
     assert stats["rx_pp_alloc_slow"] == pool.alloc_slow > 0
     names = {name for name in stats if name.startswith("rx_pp_")}
     assert names == {

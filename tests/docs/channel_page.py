@@ -71,7 +71,7 @@ import msgspec
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
     channel.connect(sys.argv[1])
     channel.send(msgspec.msgpack.encode(["Hello"]))
-    kind, name, kernel_address, nics = msgspec.msgpack.decode(channel.recv(1 << 18))
+    kind, name, kernel_address, nics, *_ = msgspec.msgpack.decode(channel.recv(1 << 18))
     assert kind == "Welcome"
     for ifname, ifindex, mtu, address, prefix, *_ in nics:
         print(name, ifname, ifindex, mtu, f"{{address}}/{{prefix}}")

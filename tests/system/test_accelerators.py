@@ -1,4 +1,4 @@
-"""Hosts with several NICs and accelerators: ranks on all of them, PCIe bytes as the closed form has them."""
+"""Hosts with several NICs and accelerators: ranks on all of them, and PCIe bytes of the closed form."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Rank:
         self._words = self._type.words(config)
         self._running: _RunningTrial | None = None
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
-        with self._explained("connecting to its host"):
+        with self._explained("connecting to its host and its accelerator"):
             self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
 
     def pid(self) -> int:

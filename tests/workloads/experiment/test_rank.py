@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from nodes.machine.accelerator import Accelerator, Array
+from nodes.machine.accelerator import Accelerator, Array, Slot
 from nodes.machine.buses import MEMORY, Buses
 from nodes.machine.ceilings import Bus
 from nodes.machine.memory import Region
@@ -16,7 +16,8 @@ from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
 from workloads.collective import CollectiveOptions
 from workloads.element_types import ELEMENT_TYPES, REDUCTIONS
-from workloads.experiment.records import ExperimentConfig, RankFailure, Sample, Trial
+from workloads.experiment.rank import Rank
+from workloads.experiment.records import ExperimentConfig, RankFailure, RankPlace, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
 from workloads.pattern import PATTERNS
 from workloads.registry import WORKLOADS
@@ -216,6 +217,26 @@ def test_a_memory_ceiling_holds_the_kernel_path_up(monkeypatch: pytest.MonkeyPat
     rows = ring(config("kernel", 1 << 20, 2))
     # Both hosts share the bus here: 2 ranks x (1 + 1) MiB x 4 accesses at 40 MB/s.
     assert min(row.time_s for row in rows) > 0.5 * 2 * 2 * (1 << 20) * 4 / 40e6
+
+
+@pytest.mark.parametrize("path", STAGED)
+def test_a_staged_byte_goes_up_and_down_the_pcie_switch_of_its_ranks_nic(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(LoopbackHost, "turn", lambda _host, _dram, *counts: asked.append(counts))
+    payload = sum(row.payload_sent_bytes + row.payload_received_bytes for row in ring(config(path, 1 << 20)))
+    assert {nic for nic, _, _ in asked} == {"lo"}
+    # In two trials. The NIC's half of path bounce is the endpoint's, which is not here.
+    expected = 2 * payload if path == "kernel" else payload
+    for moved in (sum(up for _, up, _ in asked), sum(down for _, _, down in asked)):
+        assert expected <= moved < 1.01 * expected
+
+
+def test_a_rank_whose_accelerator_is_too_small_says_so() -> None:
+    place = RankPlace(3, "h2", "nowhere", Slot("gpu3", "h2-eth1", 1 << 20))
+    with pytest.raises(RankFailure, match=r"rank 3 on host h2, failed while .*gpu3 has 1048576 bytes of"):
+        Rank(place, config("bounce", 1 << 20))
 
 
 def test_a_wrong_value_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

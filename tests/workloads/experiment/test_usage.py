@@ -82,6 +82,12 @@ def test_a_ranks_own_clock_leaves_out_filling_and_checking() -> None:
         assert (found[name].busy_s, found[name].wait_s) == (0.5, 2.5)
 
 
+def test_a_rank_has_its_own_clock_beside_the_other_ranks_of_its_host() -> None:
+    two = [*SAMPLES, msgspec.structs.replace(SAMPLES[0], rank=1, app_cpu_s=9.0, endpoint_cpu_s=0.0)]
+    found = by_name(usage(TRIAL, two, WATCHED, READINGS))
+    assert (found["h1:rank0"].busy_s, found["h1:endpoint"].busy_s) == (0.5, 0.5)
+
+
 def test_a_links_bytes_are_the_whole_trials() -> None:
     link = by_name(usage(TRIAL, SAMPLES, WATCHED, READINGS))["h1-eth0"]
     assert (link.kind, link.bytes, link.packets) == ("link", 6000, 60)

@@ -1,4 +1,4 @@
-"""Ranks of one host exchange over their accelerators' fabric: right bytes, in order, nothing over PCIe."""
+"""Ranks of a host exchange over their accelerators' fabric: right bytes, in order, and nothing over PCIe."""
 
 from __future__ import annotations
 
