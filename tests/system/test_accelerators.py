@@ -37,7 +37,7 @@ links:
 
 
 def run(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    where = ["--results", str(directory), "--run-id", "it", "--iters", "1", "--warmup", "0"]
+    where = ["--results", str(directory), "--run-id", "it", "--iters", "1", "--warmup", "0", "--place", "in"]
     command = [sys.executable, str(PROJECT / "run.py"), *options, *where]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
