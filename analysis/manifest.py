@@ -18,6 +18,7 @@ from analysis.measure import Measure
 from analysis.results_error import ResultsError
 from analysis.run_directory import is_inside
 from analysis.samples import is_word
+from analysis.traffic import TrafficRecord
 
 SCHEMA_VERSION = 3
 LIMIT_BYTES = 4 << 20
@@ -152,6 +153,7 @@ class Manifest(msgspec.Struct, frozen=True):
     notes: list[PathNote] = []
     links: tuple[LinkRecord, ...] = ()
     faults: list[FaultStep] = []
+    traffic: tuple[TrafficRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
     fidelity: Fidelity | None = None
     files: dict[str, str] = {}

@@ -21,11 +21,13 @@ from analysis.results_error import ResultsError
 from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
+from commands.traffic import BackgroundTraffic
 from commands.watched import watched
 from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
 from topologies.topology import Topology
+from topologies.traffic.check import Traffic
 from workloads.experiment.manifest import (
     FaultRecord,
     Fidelity,
@@ -52,13 +54,15 @@ UNFAITHFUL = 3  # the exit status of --require-faithful
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """`argv`: the command line, for the manifest. `plan`: what is hurt, and when."""
+    """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
+    the network."""
 
     config: ExperimentConfig
     network: Topology
     run_dir: Path
     argv: Sequence[str]
     plan: Sequence[Step] = ()
+    traffic: Sequence[Traffic] = ()
 
 
 def measure(request: RunRequest, stop: Stop) -> int:
@@ -127,6 +131,8 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     config, run_dir = request.config, request.run_dir
     faults = FaultInjector(request.plan, run_dir)
     stack.callback(lambda: manifest.note_faults(_records(faults)))
+    traffic = BackgroundTraffic(request.traffic, config.seed, run_dir)
+    stack.callback(lambda: manifest.note_traffic(traffic.records))
 
     def check() -> None:
         stop.check()
@@ -145,8 +151,10 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     ranks = stack.enter_context(RaySession(place, started.watch))
     started.inventory.add_process(ranks.pid)
     pids = ranks.start(config, places)
-    observer = Observer(watched(request.network, started, places, pids))
+    stack.enter_context(traffic).start(started, request.network)
+    observer = Observer(watched(request.network, started, places, pids, traffic.pids))
     stack.enter_context(faults)
+    traffic.begin()
     faults.begin(started, ranks.signal)
     try:
         run_trials(config, ranks, observer, run_dir)

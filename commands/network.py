@@ -7,7 +7,7 @@ the record of the run, through the caller's stack.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class StartedNetwork:
     an endpoint or the network has died, and whatever the caller's own check raises. In a standing run an
     endpoint that has died is in `crashed` instead, by the host's name and with the reason, until `respawn`
     has started it again: HostError when it does not start, FabricError, what `watch` raises. `kill`: see
-    Endpoints; `set_links`: see Fabric."""
+    Endpoints; `set_links`, `spawn` and `terminate`: see Fabric."""
 
     hosts: tuple[StartedHost, ...]
     links: tuple[LinkCalibration, ...]
@@ -58,6 +58,8 @@ class StartedNetwork:
     respawn: Callable[[str], None]
     kill: Callable[[str], None]
     set_links: Callable[[Collection[str], Mapping[str, int]], float]
+    spawn: Callable[[str, Sequence[str], str], int]
+    terminate: Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     pids = {name: fabric.shell_pid(name) for name in names}
     nics = [(host.name, nic.interface) for host in request.topology.hosts for nic in host.nics]
     found = tuple(settings(*nic, pids[nic[0]]) for nic in nics)
-    acts = endpoints.kill, fabric.set_links
+    acts = endpoints.kill, fabric.set_links, fabric.spawn, fabric.terminate
     return StartedNetwork(hosts, links, found, pids, inventory, watch, endpoints.crashed, respawn, *acts)
 
 

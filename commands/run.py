@@ -22,6 +22,7 @@ from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.stop import Stop
 from commands.topology import check_buildable, topology_of
+from commands.traffic import asked_traffic
 from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
@@ -52,13 +53,14 @@ def command(context: typer.Context, given: Given) -> int:
     config = _config(given, network)
     ranks = WORKLOADS[config.workload].ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
+    traffic = asked_traffic(config, network, config.seed)
     default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
     run_dir = given.record(Place).run_directory(default)
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
     check_place(run_dir)
-    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan), stop)
+    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan, traffic), stop)
 
 
 def _config(given: Given, network: Topology) -> ExperimentConfig:

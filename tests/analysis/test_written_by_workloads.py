@@ -79,6 +79,6 @@ def test_a_written_manifest_is_read_as_it_was_meant(workload: str, tmp_path: Pat
     assert msgspec.to_builtins(found.measure) == msgspec.to_builtins(declared)
     assert run.config == read.Config("star", 4, workload, ("kernel", "devmem"), 2e9)
     assert found.config == msgspec.to_builtins(config) | {
-        "sizes_bytes": [1024], "paths": ["kernel", "devmem"], "fault": [],
+        "sizes_bytes": [1024], "paths": ["kernel", "devmem"], "fault": [], "traffic": [],
     }  # fmt: skip
     assert {note.path: note.mark for note in found.notes} == {"devmem": "RX only", "kernel": "clean wire"}

@@ -24,6 +24,7 @@ from nodes.kernel_version import VERSIONS
 from workloads.experiment.records import ExperimentConfig
 from workloads.measure import Measure
 from workloads.registry import WORKLOADS
+from workloads.traffic.outcome import TrafficRecord
 
 SCHEMA_VERSION = 3
 _NAME = "manifest.json"
@@ -135,6 +136,7 @@ class Manifest(msgspec.Struct, frozen=True):
     notes: tuple[PathNote, ...] = ()
     links: tuple[LinkRecord, ...] = ()
     faults: tuple[FaultRecord, ...] = ()
+    traffic: tuple[TrafficRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
     fidelity: Fidelity | None = None
     files: dict[str, str] = {}
@@ -177,6 +179,10 @@ class ManifestFile:
     def note_faults(self, faults: tuple[FaultRecord, ...]) -> None:
         """What `finish` is to record of them."""
         self._contents = msgspec.structs.replace(self._contents, faults=faults)
+
+    def note_traffic(self, traffic: tuple[TrafficRecord, ...]) -> None:
+        """What `finish` is to record of it."""
+        self._contents = msgspec.structs.replace(self._contents, traffic=traffic)
 
     def add_fidelity(self, fidelity: Fidelity) -> None:
         """Written when the run is sealed."""

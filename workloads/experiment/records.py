@@ -51,6 +51,10 @@ class NetworkConfig(HostOptions, frozen=True, kw_only=True):
         Option("Hurt something on purpose: KIND:TARGET,at=TIME,for=TIME. May be repeated.", many=True),
     ] = ()
     faults: Annotated[str, Option("FILE.yaml with more of them.", default="no schedule")] = ""
+    traffic: Annotated[
+        tuple[str, ...],
+        Option("Background traffic: KIND:load=0.3,from=HOST,to=HOST. May be repeated.", many=True),
+    ] = ()
     pcap: Annotated[bool, Option("Write HOST.pcapng into the run's directory.")] = False
     trace: Annotated[bool, Option("Write HOST.trace.jsonl: the page pools' events.")] = False
 
@@ -119,7 +123,7 @@ class ExperimentConfig(NetworkConfig, frozen=True):
         ),
     ] = 10.0
     seed: Annotated[
-        int, Option("Of the data, the order of trials, the times of faults.", min=0, max=SEED_MAX)
+        int, Option("Of data, the order of trials, the times of faults, traffic.", min=0, max=SEED_MAX)
     ] = 1
     require_faithful: Annotated[
         bool, Option("End with status 3 if a row's verdict is not `faithful`: see docs/fidelity.md.")

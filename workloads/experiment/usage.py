@@ -41,7 +41,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchedProcess(NamedTuple):
-    """`host` and `part`: the process of a rank ("rank"), or a host's endpoint ("endpoint")."""
+    """`host` and `part`: the process of a rank ("rank"), a host's endpoint ("endpoint"), or its background
+    traffic ("traffic")."""
 
     host: str
     part: str
@@ -157,9 +158,9 @@ def _links(watched: Watched, readings: Sequence[Reading]) -> Figures:
 
 def _own_cpu_s(samples: Sequence[Sample], process: WatchedProcess) -> float | None:
     """CPU time of the timed parts alone, without what readings see of filling and checking; None if the
-    process is no rank's of this trial."""
+    process is no rank's of this trial, nor its endpoint's."""
     rows = [sample for sample in samples if sample.host == process.host]
-    if not rows:
+    if not rows or process.part == "traffic":
         return None
     return sum(row.app_cpu_s if process.part == "rank" else row.endpoint_cpu_s for row in rows)
 
