@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from topologies import quantity
 from topologies.link import RATE_MAX_BPS, RATE_MIN_BPS
-from topologies.names import check_unique, listed
+from topologies.names import listed
 from topologies.topology import Topology
 from topologies.topology_error import TopologyError
 from topologies.traffic.entry import Kind, Protocol, TrafficEntry
@@ -117,10 +117,8 @@ class _Checking:
         for name in names:
             if name not in self._hosts:
                 self._say(field, f"there is no host {name!r}; choose from {listed(self._hosts)}")
-        try:
-            check_unique(f"host of {field}", names)
-        except TopologyError as wrong:
-            self._say(field, str(wrong))
+            if names.count(name) > 1:
+                self._say(field, f"host {name} is there twice; name it once")
         return [name for name in names if name in self._hosts]
 
     def _rate_bps(self, host: str) -> float:

@@ -82,6 +82,14 @@ def test_a_ranks_own_clock_leaves_out_filling_and_checking() -> None:
         assert (found[name].busy_s, found[name].wait_s) == (0.5, 2.5)
 
 
+def test_background_traffic_has_what_was_read_of_it_though_a_rank_is_in_its_host() -> None:
+    watched = WATCHED._replace(
+        processes=(*WATCHED.processes[:2], WatchedProcess("h1", "traffic", 3)),
+    )
+    found = by_name(usage(TRIAL, SAMPLES, watched, READINGS))["h1:traffic"]
+    assert (found.kind, found.busy_s, found.wait_s) == ("process", 3.5, 2.5)
+
+
 def test_a_links_bytes_are_the_whole_trials() -> None:
     link = by_name(usage(TRIAL, SAMPLES, WATCHED, READINGS))["h1-eth0"]
     assert (link.kind, link.bytes, link.packets) == ("link", 6000, 60)
