@@ -18,8 +18,8 @@ FLOWS = 20_000
 
 
 def source(kind: str, **fields: Any) -> Source:
-    given: dict[str, Any] = {"entry": 0, "protocol": "tcp", "rate_bps": 8e6, "peers": ("a",), "seed": "1"} | fields
-    return Source(kind=kind, **given)
+    given: dict[str, Any] = {"entry": 0, "protocol": "tcp", "rate_bps": 8e6, "peers": ("a",), "seed": "1"}
+    return Source(kind=kind, **(given | fields))
 
 
 def arrivals(sizes: str, count: int = FLOWS, seed: str = "1", peers: int = 1) -> list[Arrival]:
