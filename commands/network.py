@@ -20,7 +20,6 @@ from commands.relays import start_relays
 from nodes.host_config import HostConfig, HostOptions, NicConfig
 from topologies.calibration import LinkCalibration, obstacle
 from topologies.host import Host as TopologyHost
-from topologies.link import Quality
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
 from topologies.mininet.offload import InterfaceSettings, settings
@@ -121,7 +120,7 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
 
 def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:
     """What the links that were asked for something are like. Raises FabricError if it is something else."""
-    if all(link.quality == Quality() for link in request.topology.links):
+    if all(link.is_plain for link in request.topology.links):
         return ()
     links = fabric.calibrate()
     off = obstacle(links)

@@ -27,10 +27,11 @@ def watched(
     endpoints = [WatchedProcess(host.name, "endpoint", host.pid) for host in started.hosts]
     traffic = [WatchedProcess(host, "traffic", pid) for host, pid in traffic_pids.items()]
     links = [
-        WatchedLink(end.interface, started.node_pids[end.node], link.rate_bps, bucket.burst, link.mtu)
+        WatchedLink(
+            end.interface, started.node_pids[end.node], sent.rate_bps, token_bucket(sent).burst, link.mtu
+        )
         for link in topology.links
-        if link.rate_bps
-        for bucket in (token_bucket(link),)
         for end in link.ends
+        if (sent := link.sent_by(end)).rate_bps
     ]
     return Watched((*ranks, *endpoints, *traffic), tuple(links))

@@ -24,7 +24,7 @@ def wire_patience_s(impair: str | None, topology: Topology) -> float:
     wire = ImpairmentConfig() if impair is None else parse(impair)
     one_way_s, arrives = _longest_path(topology)
     round_trip_s = 4 * (wire.delay + wire.jitter) + 2 * one_way_s  # by two NICs there, and by two back
-    passes = math.pow(1 - wire.loss - wire.corrupt, 4) * arrives**2  # a packet and its acknowledgement
+    passes = math.pow(1 - wire.lost - wire.corrupt, 4) * arrives**2  # a packet and its acknowledgement
     if not 0 < passes < 1:  # nothing is lost; or everything is, and no patience helps
         return QUIET_S + round_trip_s
     lost_in_a_row = min(math.ceil(math.log(_CHANCE) / math.log(1 - passes)), _RETRIES_MAX)
@@ -42,6 +42,6 @@ def _longest_path(topology: Topology) -> tuple[float, float]:
     from topologies.graph import diameter  # networkx takes its time to import
 
     hops = min(diameter(topology) or len(links), len(links))
-    delays = sorted((link.delay_s + link.jitter_s for link in links), reverse=True)
-    arriving = sorted(max(0.0, 1 - link.loss - link.corrupt) for link in links)
+    delays = sorted((max(way.delay_s + way.jitter_s for way in link.ways) for link in links), reverse=True)
+    arriving = sorted(min(max(0.0, 1 - way.loss - way.corrupt) for way in link.ways) for link in links)
     return sum(delays[:hops]), math.prod(arriving[:hops])

@@ -189,7 +189,7 @@ class _Drawing:
         options = own.over(self._file.defaults).over(self._net.asked)
         if self._check_options(own, place) and not self._file.defaults.problems():
             with self._noting(place):
-                options.quality()
+                options.ways()
                 if ends[0] and ends[1]:
                     self._net.add_link((ends[0], ends[1]), options)
 

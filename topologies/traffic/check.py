@@ -141,8 +141,9 @@ class _Checking:
     def _link_bps(self, host: str) -> int:
         interface = self._topology.host(host).nics[0].interface
         for link in self._topology.links:
-            if interface in (link.a.interface, link.b.interface) and link.rate_bps:
-                return link.rate_bps
+            for end in link.ends:
+                if end.interface == interface and (rate_bps := link.sent_by(end).rate_bps):
+                    return rate_bps
         self._say(
             "load",
             f"load is a share of a link's rate, and the link of {interface} has none; give it one (--link "

@@ -63,7 +63,8 @@ class PathNote(msgspec.Struct, frozen=True):
 class LinkRecord(msgspec.Struct, frozen=True):
     """One direction of a link that something was asked of, between two interfaces. Rates in bits a second of
     whole Ethernet frames, 0 for none; delays in seconds, one way, the least found, None: nothing arrived;
-    losses as shares of packets, None: not asked, so not measured."""
+    losses as shares of packets, None: not asked, so not measured; `loss_deviation`: the standard deviation
+    that chance gives them."""
 
     sender: str
     receiver: str
@@ -74,6 +75,7 @@ class LinkRecord(msgspec.Struct, frozen=True):
     asked_jitter_s: float
     asked_loss: float
     achieved_loss: float | None
+    loss_deviation: float
 
 
 class FaultRecord(msgspec.Struct, frozen=True):

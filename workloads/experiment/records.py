@@ -38,7 +38,9 @@ class NetworkConfig(HostOptions, frozen=True, kw_only=True):
     """What a network's links and hosts are like. `pcap` and `trace`: every host writes a file."""
 
     mtu: Annotated[int, Option("Bytes of an IP packet on the wire.")] = 1500
-    link: Annotated[str, Option("Rate and delay of every link, as 1Gbit,50us.", default="none asked")] = ""
+    link: Annotated[
+        str, Option("Of every link, as 1Gbit,50us or 1Mbit/16Mbit,loss=1%.", default="none asked")
+    ] = ""
     bottleneck: Annotated[
         str, Option("Rate and delay of the shape's bottleneck, likewise.", default="as the other links")
     ] = ""
