@@ -19,10 +19,11 @@ from analysis.analyse import Analysis, analyse
 from analysis.fidelity import FAITHFUL
 from analysis.results_error import ResultsError
 from commands.faults import FaultError, FaultInjector
-from commands.network import NetworkRequest, start_network
+from commands.network import NetworkRequest, StartedHost, start_network
 from commands.stop import Interrupted, Stop
 from commands.traffic import BackgroundTraffic
 from commands.watched import watched
+from nodes.machine.pace import write_factor
 from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
@@ -143,10 +144,10 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
     )
-    places = [RankPlace(rank, host.name, host.channel) for rank, host in enumerate(started.hosts)]
-    places = places[: WORKLOADS[config.workload].ranks(config)]
     started.watch()
     directory = started.inventory.make_directory()
+    places = [_place(rank, host, directory) for rank, host in enumerate(started.hosts)]
+    places = places[: WORKLOADS[config.workload].ranks(config)]
     place = RayPlace(enclosed(directory), directory, run_dir / RAY_LOG)
     ranks = stack.enter_context(RaySession(place, started.watch))
     started.inventory.add_process(ranks.pid)
@@ -155,13 +156,19 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     observer = Observer(watched(request.network, started, places, pids, traffic.pids))
     stack.enter_context(faults)
     traffic.begin()
-    faults.begin(started, ranks.signal)
+    faults.begin(started, ranks.signal, places)
     try:
         run_trials(config, ranks, observer, run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise
         raise FaultError(f"fault {faults.killed} has ended the run: {reason}") from reason
+
+
+def _place(rank: int, host: StartedHost, directory: Path) -> RankPlace:
+    pace = directory / f"rank{rank}.pace"
+    write_factor(pace, 1)
+    return RankPlace(rank, host.name, host.channel, str(pace))
 
 
 def _records(faults: FaultInjector) -> tuple[FaultRecord, ...]:

@@ -19,8 +19,8 @@ from topologies.topology_error import TopologyError
 
 
 class LinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What is asked of a link, in both directions alike, or of a text UP/DOWN from its first end to its second
-    and back; null is as if it were left out."""
+    """What is asked of a link, in both directions alike, or by a text UP/DOWN from its first end to its
+    second and back; null is as if it were left out."""
 
     rate: Annotated[str | None, Meta(description="As 100Mbit or 2.5Gbit; 1Mbit/16Mbit: up and down.")] = None
     delay: Annotated[str | None, Meta(description="One way, as 50us or 1.5ms.")] = None

@@ -9,12 +9,14 @@ The data dma-buf holds the largest size of the experiment twice, for a stream th
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from nodes.client.host import Host
 from nodes.client.runtime import Runtime
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.machine.pace import Pace
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.progress import Progress
 
@@ -34,8 +36,13 @@ class Machine:
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
-        self.accelerator = Accelerator(self.ledger, self.host.turn)
+        self.accelerator = Accelerator(self.ledger, self.host.turn, self.pace())
         self.data = self.accelerator.alloc(_rounded(2 * max(config.sizes_bytes)))
+
+    def pace(self) -> Pace | None:
+        """Of the accelerator, for one thread that uses it."""
+        runtime = self.runtime
+        return Pace(Path(self.place.pace), runtime.monotonic, runtime.sleep) if self.place.pace else None
 
     @functools.cached_property
     def receive_memory(self) -> Region:

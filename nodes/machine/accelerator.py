@@ -18,16 +18,21 @@ from nodes.machine import dmabuf
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.machine.pace import Pace, paced
 
 Array = NDArray[Any]
 ByteRange = tuple[int, int]  # (offset, size) in bytes
 
 
 class Accelerator:
-    """`turn(n)` is called after each operation with n bytes of host DRAM accesses; it may block."""
+    """`turn(n)` is called after each operation with n bytes of host DRAM accesses; it may block. `pace`: how
+    slow copies and reductions are made on purpose; None: as fast as this machine."""
 
-    def __init__(self, ledger: Ledger, turn: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self, ledger: Ledger, turn: Callable[[int], None] = lambda _: None, pace: Pace | None = None
+    ) -> None:
         self._ledger = ledger
+        self._pace = pace
         self._turn = turn
         self._memory: list[Region] = []
 
@@ -54,26 +59,29 @@ class Accelerator:
         """Copy fragments of `source`, in order, to consecutive bytes of `memory` from `offset` on; returns
         how many bytes that were. The copy is within the device and does not touch the host."""
         at = offset
-        for frag_offset, size in frags:
-            memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
-            at += size
+        with paced(self._pace):
+            for frag_offset, size in frags:
+                memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
+                at += size
         self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, at - offset)
         return at - offset
 
     def reduction(self, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc) -> Reduction:
         """A reduction of a stream of fragments into the elements of `memory` from byte `offset` on."""
-        return Reduction(self._ledger, memory, offset, dtype, redop)
+        return Reduction(self._ledger, memory, offset, dtype, redop, self._pace)
 
     def copy_to_host(self, source: Region, offset: int, destination: memoryview) -> None:
         """Copy engine, device to host: len(destination) bytes of `source` from byte `offset` on."""
         count = len(destination)
-        destination[:] = source.view[offset : offset + count]
+        with paced(self._pace):
+            destination[:] = source.view[offset : offset + count]
         self._ledger.record(routes.ACC_DEVICE_TO_HOST, count)
         self._turn(count)
 
     def copy_to_device(self, source: memoryview, destination: Region, offset: int) -> None:
         """Copy engine, host to device: all of `source` to `destination` at byte `offset`."""
-        destination.view[offset : offset + len(source)] = source
+        with paced(self._pace):
+            destination.view[offset : offset + len(source)] = source
         self._ledger.record(routes.ACC_HOST_TO_DEVICE, len(source))
         self._turn(len(source))
 
@@ -88,9 +96,16 @@ class Reduction:
     """Reduces fragments, in the order of the stream, into consecutive elements of `memory`."""
 
     def __init__(
-        self, ledger: Ledger, memory: Region, offset: int, dtype: np.dtype[Any], redop: np.ufunc
+        self,
+        ledger: Ledger,
+        memory: Region,
+        offset: int,
+        dtype: np.dtype[Any],
+        redop: np.ufunc,
+        pace: Pace | None = None,
     ) -> None:
         self._ledger = ledger
+        self._pace = pace
         self._memory = memory
         self._at = offset
         self._dtype = dtype
@@ -99,6 +114,14 @@ class Reduction:
 
     def add(self, source: Region, frags: Iterable[ByteRange]) -> int:
         """Reduce these fragments of `source`; returns how many bytes they have."""
+        with paced(self._pace):
+            total = self._add(source, frags)
+        # Both operands are read, the result is written.
+        self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, total)
+        self._ledger.record(routes.ACC_DEVICE_TO_CORE, total)
+        return total
+
+    def _add(self, source: Region, frags: Iterable[ByteRange]) -> int:
         total = 0
         for offset, size in frags:
             total += size
@@ -114,9 +137,6 @@ class Reduction:
             if whole:
                 self._reduce(_elements(source, offset, whole, self._dtype))
             self._carry = bytes(source.view[offset + whole : offset + size])
-        # Both operands are read, the result is written.
-        self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, total)
-        self._ledger.record(routes.ACC_DEVICE_TO_CORE, total)
         return total
 
     def _reduce(self, values: Array) -> None:

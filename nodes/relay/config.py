@@ -17,7 +17,7 @@ class RelayConfigError(ValueError):
 
 class RelayWay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One direction: what the line does to frames. `rate_bps`: the relay itself has the queue in front of the
-    line, of `queue_bytes`, and marks packets that meet more than `ecn_threshold_bytes`; 0: it has no queue."""
+    line, of `queue_bytes`, and marks packets that meet more than `ecn_threshold_bytes`; 0: it has none."""
 
     impairment: ImpairmentConfig = ImpairmentConfig()
     rate_bps: int = 0

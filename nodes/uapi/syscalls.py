@@ -74,6 +74,13 @@ class OpenKernelSocket(Request, frozen=True):
     """A TCP socket of Linux, made in the host's network namespace -> Done(0) with its descriptor."""
 
 
+class WithholdMemory(Request, frozen=True):
+    """A fault on purpose: of each rx queue's part of a bound dma-buf this share (0 to 1) is kept from its
+    page pool, until another share is given -> Done. Needs CAP_NET_ADMIN."""
+
+    share: float
+
+
 class GetStats(Request, frozen=True):
     """-> Stats."""
 
@@ -385,8 +392,9 @@ class Failed(Reply, frozen=True):
 
 
 AnyRequest = (
-    Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | GetStats | GetSnmp | GetSockets | Netlink
-    | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect | Accept | Shutdown | Close
+    Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | WithholdMemory | GetStats | GetSnmp
+    | GetSockets | Netlink | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect
+    | Accept | Shutdown | Close
     | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt | DontNeed | GetSockOpt
 )
 AnyReply = (

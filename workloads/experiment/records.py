@@ -140,11 +140,13 @@ class ExperimentConfig(NetworkConfig, frozen=True):
 
 
 class RankPlace(msgspec.Struct, frozen=True):
-    """One rank and the AF_UNIX path of its host's system-call channel."""
+    """One rank and the AF_UNIX path of its host's system-call channel. `pace`: the file that says how slow
+    its accelerator is made (nodes.machine.pace); "" for none."""
 
     rank: int
     host: str
     channel: str
+    pace: str = ""
 
 
 class Trial(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ class StagedSender:
     ) -> None:
         self._data = machine.data
         self._progress = machine.progress
-        self._accelerator = Accelerator(ledger, machine.host.turn)
+        self._accelerator = Accelerator(ledger, machine.host.turn, machine.pace())
         self._sock = sock
         self._staging = staging
         self._on_moved = on_moved
