@@ -144,10 +144,11 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
     )
+    hosts = started.hosts[: WORKLOADS[config.workload].ranks(config)]
+    paces = started.inventory.make_directory()  # Ray's own is not seen from here
+    places = [_place(rank, host, paces) for rank, host in enumerate(hosts)]
     started.watch()
     directory = started.inventory.make_directory()
-    places = [_place(rank, host, directory) for rank, host in enumerate(started.hosts)]
-    places = places[: WORKLOADS[config.workload].ranks(config)]
     place = RayPlace(enclosed(directory), directory, run_dir / RAY_LOG)
     ranks = stack.enter_context(RaySession(place, started.watch))
     started.inventory.add_process(ranks.pid)

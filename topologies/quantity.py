@@ -1,9 +1,9 @@
 """Quantities of networks as people write them: `100Mbit`, `5us`, `1%`, `64K`, `2GB/s`.
 
 In: text. Out: bits a second, seconds, a chance, loss in bursts, bytes, bytes a second. Owns nothing. Rates
-are decimal, sizes binary (K = 1024), as everywhere here; a bit rate is written as tc(8) does, but `bps`, which
-is bytes to tc and bits to most people, is not understood. `nodes.quantity` has the same sizes and byte rates
-for the options of hosts.
+are decimal, sizes binary (K = 1024), as everywhere here; a bit rate is written as tc(8) does, but `bps`,
+which is bytes to tc and bits to most people, is not understood. `nodes.quantity` has the same sizes and byte
+rates for the options of hosts.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ def test_each_direction_is_as_it_was_asked_to_be_and_its_relay_says_so(tmp_path:
         assert (there.achieved_delay_s or 0) > (back.achieved_delay_s or 0)
     log = (tmp_path / "it" / "w1.log").read_text()
     there_counts, back_counts = counted(log, "w1-eth0"), counted(log, "w1-eth1")
-    assert there_counts["packets"] > DATAGRAMS
+    assert there_counts["packets"] > DATAGRAMS / 2
     assert is_share(there_counts, "reordered", up.reorder)
     assert is_share(there_counts, "duplicated", up.duplicate)
     assert (there_counts["lost"], back_counts["reordered"], back_counts["duplicated"]) == (0, 0, 0)
