@@ -32,7 +32,7 @@ class LinkCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asked_jitter_s: float = 0.0
     asked_loss: float = 0.0
     achieved_loss: float | None = None
-    loss_deviation: float = 0.0
+    loss_deviation: float | None = None
 
     @property
     def rate_error(self) -> float:
@@ -51,7 +51,7 @@ class LinkCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def _loses_as_asked(self) -> bool:
         if self.achieved_loss is None:
             return True
-        allowed = _DEVIATIONS * self.loss_deviation + 1 / LOSS_PROBES
+        allowed = _DEVIATIONS * (self.loss_deviation or 0) + 1 / LOSS_PROBES
         return abs(self.achieved_loss - self.asked_loss) <= allowed
 
     def __str__(self) -> str:

@@ -66,6 +66,8 @@ class NetDevice:
     a host whose only device this is.
     """
 
+    _withheld = 0.0  # of bound dma-bufs: see `withhold`
+
     def __init__(
         self,
         config: DeviceConfig,
@@ -109,7 +111,6 @@ class NetDevice:
         linear_pool = PagePool(pages, context=PoolContext(ids, self.napi))
         self.placement = RxPlacement(wire, self.dma, config.nic, self.rings, linear_pool)
         self._overload = RxOverload()
-        self._withheld = 0.0  # of bound memory
         self._queue_of_flow: dict[bytes, RxQueue] = {}
         self._starved: dict[RxQueue, None] = {}
 

@@ -75,8 +75,7 @@ class OpenKernelSocket(Request, frozen=True):
 
 
 class WithholdMemory(Request, frozen=True):
-    """A fault on purpose: of each rx queue's part of a bound dma-buf this share (0 to 1) is kept from its
-    page pool, until another share is given -> Done. Needs CAP_NET_ADMIN."""
+    """A fault: page pools have this share (0 to 1) of bound dma-bufs less -> Done. Needs CAP_NET_ADMIN."""
 
     share: float
 
@@ -86,8 +85,7 @@ class GetStats(Request, frozen=True):
 
 
 class Impaired(msgspec.Struct, frozen=True):
-    """What the impairment of a NIC did to wire packets of a direction ("rx", "tx"); see
-    nodes.nic.impairment."""
+    """What the impairment of a NIC (nodes.nic) did to wire packets of a direction ("rx", "tx")."""
 
     ifname: str
     direction: str
@@ -137,8 +135,7 @@ class GetSnmp(Request, frozen=True):
 
 
 class Snmp(Reply, frozen=True):
-    """The stack's counters so far, by their names in /proc/net/snmp and /proc/net/netstat, as nstat has
-    them."""
+    """The stack's counters so far, by nstat's names (those of /proc/net/snmp and /proc/net/netstat)."""
 
     counters: dict[str, int]
 
@@ -394,8 +391,8 @@ class Failed(Reply, frozen=True):
 AnyRequest = (
     Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | WithholdMemory | GetStats | GetSnmp
     | GetSockets | Netlink | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect
-    | Accept | Shutdown | Close
-    | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt | DontNeed | GetSockOpt
+    | Accept | Shutdown | Close | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt
+    | DontNeed | GetSockOpt
 )
 AnyReply = (
     Welcome | Stats | Snmp | Sockets | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value

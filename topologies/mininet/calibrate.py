@@ -123,7 +123,7 @@ def _measure(direction: _Direction, pid_of: PidOf) -> LinkCalibration:
         link.jitter_s,
         link.loss,
         loss,
-        link.loss_deviation(LOSS_PROBES),
+        link.loss_deviation(LOSS_PROBES) if link.loss else None,
     )
 
 

@@ -75,7 +75,7 @@ class LinkRecord(msgspec.Struct, frozen=True):
     asked_jitter_s: float
     asked_loss: float
     achieved_loss: float | None
-    loss_deviation: float
+    loss_deviation: float | None
 
 
 class FaultRecord(msgspec.Struct, frozen=True):
