@@ -40,8 +40,13 @@ def traffic_line(record: TrafficRecord) -> str:
         said += f" in {record.seconds:.1f} s ({record.delivered_bytes * 8e-6 / record.seconds:.3g} Mbit/s)"
     times = (record.fct_p50_s, record.fct_p95_s, record.fct_p99_s)
     if all(each is not None for each in times):
-        said += f", 50/95/99 %: {'/'.join(f'{1e3 * (each or 0):.3g}' for each in times)} ms"
+        said += f", 50/95/99 %: {'/'.join(map(_milliseconds, times))} ms"
     return f"{record.traffic}: {said}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    found = 1e3 * (seconds or 0)
+    return f"{found:.3g}" if found < 1000 else f"{found:.0f}"
 
 
 def _megabytes(count: int) -> str:

@@ -106,7 +106,7 @@ def parse(text: str) -> LinkOptions:
     TopologyError."""
     said: dict[str, str] = {}
     for word in filter(None, (each.strip() for each in text.split(","))):
-        if said.get("loss", "").startswith(quantity.GEMODEL) and re.fullmatch(quantity.CHANCE, word):
+        if quantity.GEMODEL in said.get("loss", "") and "=" not in word and not _named(word):
             said["loss"] += f",{word}"
             continue
         name, equals, value = (each.strip() for each in word.partition("="))

@@ -265,6 +265,6 @@ def test_the_command_line_redraws_and_tells_by_its_status(run_dir: Path, tmp_pat
 
 def test_the_report_has_a_table_of_background_traffic(tmp_path: Path) -> None:
     text = _text(analyse(Made(sizes=(MIB,), manifest={"traffic": TRAFFIC}).write(tmp_path / "r")))
-    assert "poisson:load=0.3 30 27 1 0 6.00 5.00 4.0 10.0 12.30 50.00 250.00" in text
+    assert "poisson:load=0.3 30 27 1 0 6.00 5.00 4.0 10.0 12.30 50.00 2500.00" in text
     assert "constant:rate=1Mbit 1 0 0 0 0.50 0.50 4.0 1.0 n/a n/a n/a" in text
     assert "Background traffic" not in _text(analyse(Made(sizes=(MIB,)).write(tmp_path / "alone")))

@@ -166,6 +166,6 @@ def test_the_footer_has_a_line_for_each_traffic_beside(tmp_path: Path) -> None:
     lines = _table(Made(sizes=(MIB,), manifest={"traffic": TRAFFIC}), tmp_path / "r").splitlines()
     assert [line for line in lines if line.startswith("# Traffic ")] == [
         "# Traffic poisson:load=0.3: 30 flows (27 completed, 1 failed), 5 of 6 MB in 4.0 s (10 Mbit/s), "
-        "50/95/99 %: 12.3/50/250 ms",
+        "50/95/99 %: 12.3/50/2500 ms",
         "# Traffic constant:rate=1Mbit: 1 flow, 0.5 of 0.5 MB in 4.0 s (1 Mbit/s)",
     ]

@@ -155,3 +155,12 @@ def test_a_picture_has_a_colour_for_each_quality_and_a_legend(tmp_path: Path) ->
     for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
         write(build("pair"), tmp_path / f"x{suffix}")
         assert (tmp_path / f"x{suffix}").read_bytes().startswith(start)
+
+
+def test_directions_that_differ_are_both_in_the_text_and_the_slower_one_limits() -> None:
+    topology = build("pair", 2, link="10Mbit/100Mbit,1ms,loss=0/gemodel:10%,90%")
+    said = text(topology)
+    asked = "up 10 Mbit/s, delay 1 ms; down 100 Mbit/s, delay 1 ms, loss 0.1 in bursts"
+    assert f"  {asked}: h1-eth0<->h2-eth0\n" in said
+    assert "bisection bandwidth  10 Mbit/s\n" in said
+    assert 'label="up 10 Mbit/s' in dot(topology)

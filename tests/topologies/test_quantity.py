@@ -123,6 +123,10 @@ def test_loss_in_bursts_is_in_tc_netems_words_and_has_its_defaults() -> None:
         rate_bps=10**9, delay_s=1e-3, loss=up.loss, gemodel=GilbertElliott(0.01, 0.3, 0.9, 0.001)
     )
     assert up.loss == pytest.approx(0.01 / 0.31 * 0.9 + 0.3 / 0.31 * 0.001)
+    assert link_options.parse("loss=0/gemodel:1%,30%,1ms").ways()[1].gemodel == GilbertElliott(0.01, 0.3)
+    assert link_options.parse("loss=gemodel:1%,30%/0,1Mbit").ways() == (
+        Quality(rate_bps=10**6, loss=0.01 / 0.31, gemodel=GilbertElliott(0.01, 0.3)), Quality(rate_bps=10**6),
+    )  # fmt: skip
     assert quantity.gemodel("gemodel:0.1") == GilbertElliott(0.1, 0.9, 1.0, 0.0)
     for text, sentence in {
         "gemodel:1%,2": "chance '2' is more than 1",

@@ -207,8 +207,12 @@ class _Stream:
     def _open(self, now: float) -> None:
         self._retry_at = now + _RETRY_S
         self._counts.flows += 1
-        flow = Flow(self._selector, self._peer, Header(self._entry, 0, now), self._failed)
-        self._flow = flow if flow.is_open else None
+        try:
+            flow = Flow(self._selector, self._peer, Header(self._entry, 0, now), self._failed)
+        except OSError:  # no descriptor
+            self._counts.failed += 1
+        else:
+            self._flow = flow if flow.is_open else None
 
     def _failed(self, _flow: Flow, _whole: bool) -> None:
         self._flow = None
@@ -229,13 +233,13 @@ class _Datagrams:
         self._counts.flows = 1
         self._datagram = frames.emit(Header(entry, 0, 0.0)) + bytes(datagram - HEADER_BYTES)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._socket.connect((peer, PORT))
+        self._to = peer, PORT
 
     def send(self, due: int, _now: float) -> None:
         while due - self._counts.bytes >= len(self._datagram):
             self._counts.bytes += len(self._datagram)
             with suppress(OSError):  # a full queue, or no link
-                self._socket.send(self._datagram)
+                self._socket.sendto(self._datagram, self._to)
 
     def close(self) -> None:
         self._socket.close()
