@@ -37,10 +37,12 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What holds for all trials: why the links are not as asked ("" if they are), and the share of all CPU
-    time (0 to 1) that was stolen in the worst repetition, as ranks counted it; None: unknown."""
+    time (0 to 1) that was stolen in the worst repetition, as ranks counted it; None: unknown. `background`:
+    there was other traffic, so a link that is used says nothing of the exchange."""
 
     uncalibrated: str = ""
     steal: float | None = None
+    background: bool = False
 
 
 def of_trial(used: Sequence[Usage], conditions: Conditions = Conditions()) -> Verdict:
@@ -56,9 +58,12 @@ def of_trial(used: Sequence[Usage], conditions: Conditions = Conditions()) -> Ve
     if not links:
         return Verdict(CPU_LIMITED, "no link has a rate, so this machine's CPU is the limit")
     link = max(links, key=link_use)
+    if conditions.background:
+        return _by_cpu(used, "links carried background traffic, too")
+    said = f"{link.name} was used {_percent(link_use(link))}"
     if link_use(link) >= LINK_USED:
-        return Verdict(FAITHFUL, f"{link.name} was used {_percent(link_use(link))}")
-    return _by_cpu(used, f"{link.name} was used {_percent(link_use(link))}")
+        return Verdict(FAITHFUL, said)
+    return _by_cpu(used, said)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -23,6 +23,7 @@ from commands.place import Place, check_place
 from commands.placement import placement
 from commands.stop import Stop
 from commands.topology import topology_of
+from commands.traffic import asked_traffic
 from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
@@ -52,6 +53,7 @@ def command(context: typer.Context, given: Given) -> int:
     config = _config(given, network)
     ranks = WORKLOADS[config.workload].ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
+    traffic = asked_traffic(config, network, config.seed)
     default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
     run_dir = given.record(Place).run_directory(default)
     check_nic_model(config)
@@ -59,7 +61,7 @@ def command(context: typer.Context, given: Given) -> int:
     check_paths(config)
     check_ranks(config, placement(network, config.ranks_per_host))
     check_place(run_dir)
-    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan), stop)
+    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan, traffic), stop)
 
 
 def _config(given: Given, network: Topology) -> ExperimentConfig:

@@ -1,11 +1,11 @@
-"""What is watched while trials run: endpoints, ranks, and the links that have a rate.
+"""What is watched while trials run: endpoints, ranks, background traffic, and the links that have a rate.
 
 In: a started network, the ranks' places and pids. Out: `workloads.experiment.usage.Watched`. Owns nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from commands.network import StartedNetwork
 from topologies.mininet.qdisc import token_bucket
@@ -15,16 +15,26 @@ from workloads.experiment.usage import Watched, WatchedLink, WatchedProcess
 
 
 def watched(
-    topology: Topology, started: StartedNetwork, places: Sequence[RankPlace], pids: Sequence[int]
+    topology: Topology,
+    started: StartedNetwork,
+    places: Sequence[RankPlace],
+    pids: Sequence[int],
+    traffic_pids: Mapping[str, int],
 ) -> Watched:
-    """`pids`: of the ranks at `places`. A link without a rate is as fast as the CPU, so it limits nothing."""
-    ranks = [WatchedProcess(place.host, pid, place.rank) for place, pid in zip(places, pids, strict=True)]
-    endpoints = [WatchedProcess(host.name, host.pid) for host in started.hosts]
-    links = [
-        WatchedLink(end.interface, started.node_pids[end.node], link.rate_bps, bucket.burst, link.mtu)
-        for link in topology.links
-        if link.rate_bps
-        for bucket in (token_bucket(link),)
-        for end in link.ends
+    """`pids`: of the ranks at `places`; `traffic_pids`: of background traffic, by host. A link without a rate
+    is as fast as the CPU, so it limits nothing."""
+    ranks = [
+        WatchedProcess(place.host, f"rank{place.rank}", pid, place.rank)
+        for place, pid in zip(places, pids, strict=True)
     ]
-    return Watched((*ranks, *endpoints), tuple(links))
+    endpoints = [WatchedProcess(host.name, "endpoint", host.pid) for host in started.hosts]
+    traffic = [WatchedProcess(host, "traffic", pid) for host, pid in traffic_pids.items()]
+    links = [
+        WatchedLink(
+            end.interface, started.node_pids[end.node], sent.rate_bps, token_bucket(sent).burst, link.mtu
+        )
+        for link in topology.links
+        for end in link.ends
+        if (sent := link.sent_by(end)).rate_bps
+    ]
+    return Watched((*ranks, *endpoints, *traffic), tuple(links))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
-from topologies.graph_text import figure_lines, quality
+from topologies.graph_text import asked_of, figure_lines
 from topologies.layout import Point, layout
 from topologies.topology import Topology
 
@@ -74,7 +74,7 @@ def _extent(values: list[float]) -> float:
 
 def _draw_links(axes: Any, topology: Topology, places: dict[str, Point]) -> list[Any]:
     """Returns what the legend says of them."""
-    qualities = dict.fromkeys(quality(link.quality) for link in topology.links)
+    qualities = dict.fromkeys(asked_of(link) for link in topology.links)
     asked = [each for each in qualities if each]
     colours = {each: _ASKED[number % len(_ASKED)] for number, each in enumerate(asked)} | {"": _PLAIN}
     drawn: dict[frozenset[str], int] = {}
@@ -84,7 +84,7 @@ def _draw_links(axes: Any, topology: Topology, places: dict[str, Point]) -> list
         b, a = sorted((places[link.a.node], places[link.b.node]), key=lambda point: point[::-1])
         bends = before + _passes_a_node(a, b, places)  # to the left, or upwards
         bend = bends * min(_BEND, 2 * _BULGE / (math.dist(a, b) or 1.0))
-        colour = colours[quality(link.quality)]
+        colour = colours[asked_of(link)]
         axes.add_patch(
             FancyArrowPatch(
                 a,

@@ -75,6 +75,23 @@ class OpenKernelSocketCall:
             self._caller.send_with(Done(), (sock.fileno(),))
 
 
+class WithholdMemoryCall:
+    __slots__ = ("_caller", "_share")
+
+    def __init__(self, request: syscalls.WithholdMemory, caller: Caller) -> None:
+        self._caller = caller
+        self._share = request.share
+
+    def attempt(self, _now: float, _wait: bool) -> Done:
+        if not self._caller.privileged:
+            raise OSError(errno.EPERM, "to withhold memory needs CAP_NET_ADMIN")
+        if not 0 <= self._share <= 1:
+            raise OSError(errno.EINVAL, f"share {self._share:g} of memory: choose 0 to 1")
+        for device in self._caller.kernel.host.devices.values():
+            device.withhold(self._share)
+        return Done()
+
+
 class GetStatsCall:
     __slots__ = ("_kernel",)
 

@@ -75,13 +75,18 @@ class OpenKernelSocket(Request, frozen=True):
     """A TCP socket of Linux, made in the host's network namespace -> Done(0) with its descriptor."""
 
 
+class WithholdMemory(Request, frozen=True):
+    """A fault: page pools have this share (0 to 1) of bound dma-bufs less -> Done. Needs CAP_NET_ADMIN."""
+
+    share: float
+
+
 class GetStats(Request, frozen=True):
     """-> Stats."""
 
 
 class Impaired(msgspec.Struct, frozen=True):
-    """What the impairment of a NIC did to wire packets of a direction ("rx", "tx"); see
-    nodes.nic.impairment."""
+    """What the impairment of a NIC (nodes.nic) did to wire packets of a direction ("rx", "tx")."""
 
     ifname: str
     direction: str
@@ -134,8 +139,7 @@ class GetSnmp(Request, frozen=True):
 
 
 class Snmp(Reply, frozen=True):
-    """The stack's counters so far, by their names in /proc/net/snmp and /proc/net/netstat, as nstat has
-    them."""
+    """The stack's counters so far, by nstat's names (those of /proc/net/snmp and /proc/net/netstat)."""
 
     counters: dict[str, int]
 
@@ -389,9 +393,10 @@ class Failed(Reply, frozen=True):
 
 
 AnyRequest = (
-    Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | GetStats | GetSnmp | GetSockets | Netlink
-    | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect | Accept | Shutdown | Close
-    | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt | DontNeed | GetSockOpt
+    Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | WithholdMemory | GetStats | GetSnmp
+    | GetSockets | Netlink | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect
+    | Accept | Shutdown | Close | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt
+    | DontNeed | GetSockOpt
 )
 AnyReply = (
     Welcome | Stats | Snmp | Sockets | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value

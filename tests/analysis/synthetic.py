@@ -25,6 +25,18 @@ FAULTS = [  # the run ended before the link came up
     }
     for action, asked_s, actual_s, time_s in (("down", 1.0, 1.0021, 100.0021), ("up", 2.0, None, None))
 ]  # fmt: skip
+TRAFFIC = [
+    {
+        "traffic": "poisson:load=0.3", "kind": "poisson", "seconds": 4.0, "flows": 30, "completed": 27,
+        "failed": 1, "refused": 0, "offered_bytes": 6_000_000, "delivered_bytes": 5_000_000,
+        "fct_p50_s": 0.0123, "fct_p95_s": 0.05, "fct_p99_s": 2.5,
+    },
+    {
+        "traffic": "constant:rate=1Mbit", "kind": "constant", "seconds": 4.0, "flows": 1, "completed": 0,
+        "failed": 0, "refused": 0, "offered_bytes": 500_000, "delivered_bytes": 500_000,
+        "fct_p50_s": None, "fct_p95_s": None, "fct_p99_s": None,
+    },
+]  # fmt: skip
 
 
 @dataclass

@@ -87,6 +87,18 @@ def test_each_verdict_has_its_case(case: str) -> None:
     assert of_trial(used).word == word
 
 
+@pytest.mark.parametrize(
+    ("used", "word"),
+    [([link(0.99), process(0.5), core(0.7)], MIXED), ([link(0.99), *QUIET], FAITHFUL),
+     ([link(0.99), process(0.95, name="h1:traffic"), core(0.5)], CPU_LIMITED)],
+)  # fmt: skip
+def test_a_link_that_background_traffic_may_have_used_proves_nothing(used: list[Usage], word: str) -> None:
+    verdict = of_trial(used, Conditions(background=True))
+    assert verdict.word == word
+    assert verdict.reason.startswith("links carried background traffic, too, ")
+    assert of_trial(used).word == FAITHFUL
+
+
 def test_every_verdict_is_given_in_some_case() -> None:
     assert {word for _, word in CASES.values()} | {of_trial([link(0.95), *QUIET], OFF).word} == {*VERDICTS}
 

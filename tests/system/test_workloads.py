@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.system.network import Fabric, Network
+from tests.system.network import Network
 from tests.workloads.ring import Ring
+from topologies.mininet.fabric import Fabric
 from topologies.shapes import registry
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import ExperimentConfig, Sample

@@ -168,3 +168,10 @@ def test_the_text_says_which_accelerators_are_beside_which_nic() -> None:
     said = text(msgspec.structs.replace(two, hosts=(limited, second)))
     assert "  h1: eth0 accel0 accel1, eth1 accel2 accel3 (16 GiB), memory 20 GB/s, PCIe 16 GB/s\n" in said
     assert "  h2: eth0 accel0 accel1, eth1 accel2 accel3\n" in said
+def test_directions_that_differ_are_both_in_the_text_and_the_slower_one_limits() -> None:
+    topology = build("pair", 2, link="10Mbit/100Mbit,1ms,loss=0/gemodel:10%,90%")
+    said = text(topology)
+    asked = "up 10 Mbit/s, delay 1 ms; down 100 Mbit/s, delay 1 ms, loss 0.1 in bursts"
+    assert f"  {asked}: h1-eth0<->h2-eth0\n" in said
+    assert "bisection bandwidth  10 Mbit/s\n" in said
+    assert 'label="up 10 Mbit/s' in dot(topology)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from topologies import quantity
 from topologies.draft import NicDraft
 from topologies.file.reader import Document, Problem, read
@@ -23,6 +25,7 @@ from topologies.names import check_address, check_address6, check_interface, che
 from topologies.net import Net
 from topologies.topology import Topology
 from topologies.topology_error import TopologyError
+from topologies.traffic.check import check as check_traffic
 
 SUFFIXES = (".yaml", ".yml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -49,10 +52,22 @@ def load(path: Path, net: Net) -> Topology:
     problems = document.problems + drawing.problems
     if not problems:
         try:
-            return net.topology(file.name or re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+            topology = net.topology(file.name or re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
         except TopologyError as wrong:
             problems.append(Problem(drawing.line_of(str(wrong)), str(wrong)))
-    raise FileProblems(path, problems)
+        else:
+            problems += _traffic_problems(file, topology, document)
+    if problems:
+        raise FileProblems(path, problems)
+    return msgspec.structs.replace(topology, traffic=file.traffic)
+
+
+def _traffic_problems(file: TopologyFile, topology: Topology, document: Document) -> Iterator[Problem]:
+    for number, entry in enumerate(file.traffic):
+        checked = check_traffic(entry, topology)
+        for field, sentence in checked.items() if isinstance(checked, dict) else ():
+            place = ("traffic", number)
+            yield Problem(document.lines.get((*place, field), document.lines[place]), sentence)
 
 
 class _Drawing:
@@ -174,7 +189,7 @@ class _Drawing:
         options = own.over(self._file.defaults).over(self._net.asked)
         if self._check_options(own, place) and not self._file.defaults.problems():
             with self._noting(place):
-                options.quality()
+                options.ways()
                 if ends[0] and ends[1]:
                     self._net.add_link((ends[0], ends[1]), options)
 

@@ -70,8 +70,10 @@ def calibrate(links: Sequence[Link], pid_of: PidOf) -> tuple[LinkCalibration, ..
     """Both directions of the links that something is asked of. `pid_of` a node: a process in its network
     namespace. Raises OSError."""
     found: list[LinkCalibration] = []
-    shaped = [link for link in links if link.rate_bps or link.is_relayed]
-    directions = [(link, *ends) for link in shaped for ends in (link.ends, link.ends[::-1])]
+    shaped = [link for link in links if not link.is_plain]
+    directions = [
+        (link.sent_by(ends[0]), *ends) for link in shaped for ends in (link.ends, link.ends[::-1])
+    ]
     for batch in _batches(directions):
         with ThreadPoolExecutor(len(batch)) as pool:
             found += pool.map(lambda direction: _measure(direction, pid_of), batch)
@@ -121,6 +123,7 @@ def _measure(direction: _Direction, pid_of: PidOf) -> LinkCalibration:
         link.jitter_s,
         link.loss,
         loss,
+        link.loss_deviation(LOSS_PROBES) if link.loss else None,
     )
 
 

@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 from nodes.client.host import HostStats
 from nodes.client.socket import Socket
 from nodes.kernel_version import VERSIONS
-from nodes.machine.accelerator import Accelerator, Operator
+from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
 from workloads.experiment.records import NicPlace
@@ -80,7 +80,7 @@ class DevmemReceiver:
 
     def __init__(self, machine: Machine, sock: Socket, ledger: Ledger, rx_id: int) -> None:
         self._machine = machine
-        self._accelerator = Accelerator(ledger, machine.turn)
+        self._accelerator = machine.accelerator_of(ledger)
         self._sock = sock
         self._rx_id = rx_id
 
