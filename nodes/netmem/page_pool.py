@@ -171,7 +171,7 @@ class PagePool:
 
     def put_netmem(self, netmem: Netmem) -> None:
         """The last reference was put: recycle `netmem` in cache or ring, else give it to the provider."""
-        if self.inflight > self.limit:
+        if self.limit < NO_LIMIT and self.inflight > self.limit:  # in this order: it is the hot path
             self._release(netmem)
             return
         if self._napi.polling and self._put_in_cache(netmem):

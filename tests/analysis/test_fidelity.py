@@ -159,13 +159,18 @@ def test_the_worst_of_several_counts_and_none_is_unknown() -> None:
         (100, 95.1, 0.0, 0.0), (100, 94.9, 0.0, 0.0), (100, 105.1, 0.0, 0.0), (0, 0.0, 0.0, 0.00019),
         (0, 0.0, 0.0, 0.00021), (0, 0.0, 0.1, 0.1049), (0, 0.0, 0.1, 0.1051), (100, 0.0, 0.0, None),
         (0, 0.0, 0.0, 0.0011, 0.001), (0, 0.0, 0.0, 0.0013, 0.001),
-        (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.135), (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.145),
-        (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0),
+        (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.135, 0.0095), (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.145, 0.0095),
+        (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0095), (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.21, 0.03),
     ],
 )  # fmt: skip
 def test_a_link_is_off_for_analysis_when_it_is_for_the_fabric(figures: tuple[float, ...]) -> None:
     link = calibration.LinkCalibration("a", "b", *figures)  # type: ignore[arg-type]
     assert LinkRecord(*msgspec.structs.astuple(link)).is_off != link.is_faithful
+
+
+def test_earlier_versions_knew_the_binomial_deviation_alone() -> None:
+    found = [LinkRecord("a", "b", 0, 0.0, 0.0, 0.0, 0.0, 0.1, loss).is_off for loss in (0.138, 0.14)]
+    assert found == [False, True]
 
 
 def test_the_page_explains_every_verdict_in_order() -> None:

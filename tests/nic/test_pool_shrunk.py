@@ -55,7 +55,7 @@ def test_a_queue_whose_pool_is_shrunk_runs_dry_counts_and_recovers(bench: Bench)
     conserved(bench, binding)
 
 
-def test_what_rests_in_the_pool_is_withheld_at_once_and_what_is_held_when_it_is_put(bench: Bench) -> None:
+def test_what_rests_is_withheld_at_once_and_what_is_held_when_it_is_put(bench: Bench) -> None:
     binding = bench.bind(niovs=NIOVS)
     for each in arrive(bench, 30):
         bench.release(each.skb)

@@ -149,7 +149,7 @@ def test_a_slow_reader_and_a_quick_one_both_end(size: int, niov_size: int) -> No
 
 
 @pytest.mark.parametrize(("size", "niov_size"), sizes())
-def test_a_stream_stands_still_while_all_of_the_pool_is_withheld_and_then_goes_on(
+def test_a_stream_stands_still_while_its_pool_is_withheld_and_then_goes_on(
     size: int, niov_size: int
 ) -> None:
     hosts = TwoHosts(size + niov_size)
