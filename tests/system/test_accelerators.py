@@ -7,18 +7,32 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nodes.client.host import Host
+from nodes.client.runtime import MACHINE
+from nodes.machine.accelerator import Slot
+from nodes.machine.ledger import totals
 from tests.docs.pages import block
+from tests.system.network import Network
+from workloads.collective import CollectiveOptions
+from workloads.experiment.records import ExperimentConfig, LocalRank, NicPlace, RankPlace
+from workloads.machine import Machine
+from workloads.registry import PATHS
+from workloads.transports.transport import Transport
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
 PROJECT = Path(__file__).resolve().parents[2]
 RAILS = shlex.split(block("docs/topologies.md", "python3 run.py --topology rail_optimized"))[2:]
 KIB = 1024
+EACH = 100 * KIB
 NO_OPTIONS = 66 - 42  # an ARP packet is so much shorter than a header
 AGAIN = 16 * KIB  # a tail loss probe meets a host that waits for its bus
 
@@ -90,3 +104,67 @@ def test_a_nic_of_another_switch_crosses_the_root_and_a_slow_switch_is_waited_fo
         beyond_headers = float(by_nic[nic]["pcie_root_bytes"]) - float(by_nic[nic]["expected_root_bytes"])
         assert -5 * NO_OPTIONS <= beyond_headers - crossed < AGAIN
     assert max(float(row["time_s"]) for row in samples) > 0.9 * share / 1e6
+
+
+def places(network: Network) -> Iterator[RankPlace]:
+    """Two ranks on each host, whose NIC they share."""
+    for number, host in enumerate(("h1", "h2")):
+        nic = network.nic(host).interface
+        local = tuple(LocalRank(2 * number + each, nic) for each in (0, 1))
+        for each in local:
+            slot, nics = Slot(nic=nic), (NicPlace(nic, network.kernel_address(host)),)
+            yield RankPlace(each.rank, host, network.channel(host), slot, nics, local)
+
+
+def settings(host: Host) -> tuple[Any, Any, Any, list[int]]:
+    ethtool = host.ethtool
+    bound = [queue["id"] for queue in host.netdev.queue_get() if "dmabuf" in queue]
+    return ethtool.rings_get(), ethtool.rss_get()["indir"], ethtool.ntuple_get(), bound
+
+
+def test_ranks_that_share_a_nic_all_exchange_with_all(network: Network, hosts: tuple[Host, Host]) -> None:
+    before = [settings(host) for host in hosts]
+    for path in ("devmem", "bounce", "kernel"):
+        _, table, _, bound = exchange_all(path, network, hosts[0])
+        assert bound == ([6, 7] if path == "devmem" else [])
+        assert set(table) == {*range(6 if path == "devmem" else 8)}, "queues that others may hash to"
+        assert [settings(host) for host in hosts] == before
+
+
+def exchange_all(path: str, network: Network, host: Host) -> tuple[Any, Any, Any, list[int]]:
+    """Four ranks on one path; returns the settings of the host's NIC meanwhile."""
+    ranks = range(4)
+    config = ExperimentConfig("star", 2, "all_reduce", (4 * EACH,), (path,), CollectiveOptions(), ranks=4)
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+        machines = [
+            stack.enter_context(closing(Machine(place, config, MACHINE))) for place in places(network)
+        ]
+        for machine in machines:
+            if machine.place.leads_nic:
+                PATHS[path](machine).prepare_nic(stack)
+        transports: list[Transport[Any]] = [
+            stack.enter_context(closing(Transport(each, PATHS[path](each)))) for each in machines
+        ]
+        others = [[peer for peer in ranks if peer != rank] for rank in ranks]
+        at = list(pool.map(lambda rank: transports[rank].listen(others[rank]), ranks))
+
+        def exchange(rank: int) -> None:
+            transport, view = transports[rank], machines[rank].data.view
+            transport.connect({peer: at[peer][rank] for peer in others[rank]})
+            view[:EACH] = bytes([rank + 1]) * EACH
+            tickets = [transport.send(peer, 0, EACH) for peer in others[rank]]
+            for peer in others[rank]:
+                transport.receive_into(peer, (peer + 1) * EACH, EACH)
+            for ticket in tickets:
+                transport.wait_reusable(ticket)
+
+        list(pool.map(exchange, ranks))
+        for rank in ranks:
+            for peer in others[rank]:
+                came = machines[rank].data.view[(peer + 1) * EACH : (peer + 2) * EACH]
+                assert came == bytes([peer + 1]) * EACH, f"rank {peer} to {rank}"
+            remote = 2 * 2 * EACH
+            assert transports[rank].moved() == (0 if path == "devmem" else remote, 2 * EACH)
+            assert totals(machines[rank].ledger.snapshot()).fabric_bytes == EACH + 1  # its greeting
+        return settings(host)
