@@ -90,7 +90,7 @@ def test_all_ranks_of_hosts_with_rails_reduce_right_on_every_path(tmp_path: Path
             assert shorter in {number * NO_OPTIONS for number in range(5)}, row
 
 
-def test_a_nic_of_another_switch_crosses_the_root_and_a_slow_switch_is_waited_for(tmp_path: Path) -> None:
+def test_a_nic_of_another_switch_crosses_the_root_and_a_slow_one_is_waited_for(tmp_path: Path) -> None:
     """Rank 1 reaches rank 2 by the NIC of the other network alone, and so does rank 3 rank 0."""
     file = tmp_path / "planes.yaml"
     file.write_text(PLANES)
