@@ -18,7 +18,7 @@ from topologies.draft import NicDraft
 from topologies.file.reader import Document, Problem, read
 from topologies.file.reader import Path as Place
 from topologies.file.schema import HostEntry, LinkEntry, NicEntry, SwitchEntry, TopologyFile
-from topologies.host import Accelerator
+from topologies.host import CEILING_MAX, CEILING_MIN, Accelerator
 from topologies.link import LinkEnd
 from topologies.link_options import LinkOptions
 from topologies.names import check_address, check_address6, check_interface, check_mac, check_name
@@ -70,6 +70,13 @@ def _traffic_problems(file: TopologyFile, topology: Topology, document: Document
             yield Problem(document.lines.get((*place, field), document.lines[place]), sentence)
 
 
+def _ceiling(text: str) -> float:
+    rate = quantity.byte_rate(text)
+    if not CEILING_MIN <= rate <= CEILING_MAX:
+        raise TopologyError(f"{text} is no rate of a bus; choose 1MB/s to {CEILING_MAX / 1e12:g}TB/s")
+    return rate
+
+
 class _Drawing:
     """Draws a file on a net, and goes on after a problem. An entry is None if it could not be read."""
 
@@ -119,10 +126,8 @@ class _Drawing:
                 for interface, nic in entry.nics.items()
             ]
             draft.accelerators = tuple(self._accelerators(entry, place))
-            draft.host_mem_bw_bytes_per_s = self._read(
-                entry.host_mem_bw, (*place, "host_mem_bw"), quantity.byte_rate
-            )
-            draft.pcie_bw_bytes_per_s = self._read(entry.pcie_bw, (*place, "pcie_bw"), quantity.byte_rate)
+            draft.host_mem_bw_bytes_per_s = self._read(entry.host_mem_bw, (*place, "host_mem_bw"), _ceiling)
+            draft.pcie_bw_bytes_per_s = self._read(entry.pcie_bw, (*place, "pcie_bw"), _ceiling)
 
     def _nic(self, interface: str, entry: NicEntry, place: Place) -> NicDraft:
         self._named[interface] = self._lines[place]

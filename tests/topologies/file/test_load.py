@@ -121,7 +121,7 @@ hosts:
     nics: {h3-eth0: {kernel_address: 10.0.0.300/16, kernel_mac: 02:00}}
     accelerators: {gpu0: {memory: 16G}, g-1: {nic: h3-eth0, memory: 16Q}}
     host_mem_bw: 20
-  h4: {accelerators: -1}
+  h4: {accelerators: -1, pcie_bw: 999KB/s}
 switches:
   leaf1: {kind: bridge, address: 10.0.0.1/16}
   h3: {}
@@ -146,6 +146,7 @@ EXPECTED = [
     (9, "hosts.h3.accelerators.gpu0 has no nic; add it"),
     (9, "size '16Q' is not understood; write for example 64K"),
     (10, "rate '20' is not understood; write for example 2GB/s"),
+    (11, "999KB/s is no rate of a bus; choose 1MB/s to 1000TB/s"),
     (11, "host h4 has -1 accelerators; give 0 or more"),
     (13, "switch leaf1 is a bridge and has no address; make it a router"),
     (14, "h3 is a host and a switch; give each node a name of its own"),
