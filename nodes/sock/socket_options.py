@@ -43,6 +43,7 @@ class SocketOptions:
     notsent_lowat: int = 0  # TCP_NOTSENT_LOWAT, bytes; 0: no limit
     thin_linear_timeouts: bool = False
     defer_accept: int = 0  # TCP_DEFER_ACCEPT, in timeouts of the SYN-ACK: an ACK without data does not count
+    save_syn: int = 0  # TCP_SAVE_SYN: children keep the headers of their SYN, with 2 from Ethernet's on
     maxseg: int = 0  # TCP_MAXSEG of the next connection; 0: as the link has it
     tos: int = 0  # IP_TOS and IPV6_TCLASS without the ECN bits
     tclass: int = 0

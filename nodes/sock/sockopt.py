@@ -196,13 +196,15 @@ def _incoming_cpu(sock: DevmemSocket) -> int:
 
 
 def _set_timestamping(sock: DevmemSocket, given: Setting) -> None:
-    """An int, or struct so_timestamping. There is no clock in hardware, and there are no statistics."""
+    """An int, or struct so_timestamping. There is no clock in hardware."""
     flags, stamps = given.number & 0xFFFFFFFF, sock.timestamping
-    refused = ~uapi.SOF_TIMESTAMPING_MASK | uapi.SOF_TIMESTAMPING_OPT_STATS | uapi.SOF_TIMESTAMPING_BIND_PHC
+    refused = ~uapi.SOF_TIMESTAMPING_MASK | uapi.SOF_TIMESTAMPING_BIND_PHC
     by_write = bool(flags & uapi.SOF_TIMESTAMPING_OPT_ID_TCP)
     keyed = bool(flags & uapi.SOF_TIMESTAMPING_OPT_ID)
     if flags & refused or (by_write and not keyed):
         raise error(errno.EINVAL, f"SO_TIMESTAMPING {flags:#x}: unknown flags, or OPT_ID_TCP without OPT_ID")
+    if flags & uapi.SOF_TIMESTAMPING_OPT_STATS and not flags & uapi.SOF_TIMESTAMPING_OPT_TSONLY:
+        raise error(errno.EINVAL, f"SO_TIMESTAMPING {flags:#x}: OPT_STATS without OPT_TSONLY")
     if keyed and not stamps.flags & uapi.SOF_TIMESTAMPING_OPT_ID:
         connection = sock.connection
         if connection is None or sock.listening or sock.state is State.CLOSED:

@@ -244,3 +244,18 @@ def test_any_process_may_send_from_a_dma_buf_that_another_bound(hosts: TwoHosts)
         assert isinstance(refused, syscalls.Failed)
         assert refused.number == errno.EINVAL
         hosts.rest(0.1)
+
+
+def test_a_disconnected_socket_is_as_before_and_may_connect(hosts: TwoHosts) -> None:
+    """connect(2) with AF_UNSPEC."""
+    with ExitStack() as stack:
+        process = Kernel(hosts, hosts.b, stack).connected()
+        again = syscalls.Connect("10.0.1.1", 5000, None)
+        refused = process.call(again)
+        assert isinstance(refused, syscalls.Failed)
+        assert refused.number == errno.EISCONN
+        assert process.call(syscalls.Disconnect()) == syscalls.Done()
+        names = process.call(syscalls.GetNames())
+        assert isinstance(names, syscalls.SocketNames)
+        assert (names.local[0], names.remote) == ("0.0.0.0", ("0.0.0.0", 0))
+        assert process.call(again) is None  # its SYN is on its way
