@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from types import FrameType
 
-from nodes.endpoint.credentials import has_net_admin
+from nodes.endpoint.credentials import net_admin
 from nodes.endpoint.link_monitor import LinkMonitor
 from nodes.endpoint.record_file import Recordings
 from nodes.host import Host
@@ -154,7 +154,8 @@ class Loop:
             return
         channel = Channel(sock, self._record_buffer)
         channel.setblocking(False)
-        session = Session(channel, has_net_admin(sock), self._table)
+        admin = net_admin(sock)
+        session = Session(channel, admin.netns, self._table, admin.initial)
         self._sessions[session.fd] = session
         self._events.pop(session.fd, None)  # of a closed session that had the same number
         self._watch(session.fd, session.wanted_events())
