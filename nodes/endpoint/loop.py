@@ -122,8 +122,8 @@ class Loop:
         return next_turn
 
     def _follow(self, links: LinkMonitor) -> None:
-        for ifindex, up in links.changes():
-            self._host.netdev.set_link(ifindex, up)
+        for ifindex, state in links.changes():
+            self._host.set_link(ifindex, state.up, state.carrier)
 
     def _ready(self, wait_s: float) -> list[tuple[int, int]]:
         """What the poll reports. Pacers and impairments need microseconds, and epoll counts milliseconds: for
