@@ -8,7 +8,9 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -73,12 +75,17 @@ if sys.argv[2:]:
 """
 
 
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that every user reaches; pytest's are root's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("how", ["set-user-id", "file capability", "ended"])
-def test_a_program_that_is_executed_after_connect_gives_no_capability(tmp_path: Path, how: str) -> None:
-    tmp_path.chmod(0o755)
-    for parent in [*tmp_path.parents][:2]:
-        parent.chmod(0o755)
-    program, path = tmp_path / "sleep", tmp_path / "channel"
+def test_a_program_that_is_executed_after_connect_gives_no_capability(open_path: Path, how: str) -> None:
+    program, path = open_path / "sleep", open_path / "channel"
     shutil.copy(shutil.which("sleep") or "", program)
     program.chmod(0o4755 if how == "set-user-id" else 0o755)
     if how == "file capability":
@@ -120,21 +127,19 @@ NAMESPACES = {
 
 
 @pytest.mark.parametrize("who", NAMESPACES)
-def test_a_network_namespace_is_administered_by_who_owns_it(tmp_path: Path, who: str) -> None:
+def test_a_network_namespace_is_administered_by_who_owns_it(open_path: Path, who: str) -> None:
     """As ns_capable has it: CAP_NET_ADMIN in its user namespace or above, or the user who made that."""
     if subprocess.run([*NOBODY, "unshare", "-Urn", "true"], capture_output=True, check=False).returncode:
         pytest.skip("unshare -Urn: this machine lets no ordinary user make a user namespace")
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
     prefix, expected = NAMESPACES[who]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, ExitStack() as stack:
-        listener.bind(str(tmp_path / "channel"))
-        (tmp_path / "channel").chmod(0o777)
+        listener.bind(str(open_path / "channel"))
+        (open_path / "channel").chmod(0o777)
         listener.listen()
         listener.settimeout(20)
         ends = []
         for options in ([*NOBODY, "unshare", "-Urn"], prefix):
-            argv = [*options, sys.executable, "-c", CONNECT, str(tmp_path / "channel")]
+            argv = [*options, sys.executable, "-c", CONNECT, str(open_path / "channel")]
             process = stack.enter_context(subprocess.Popen(argv, cwd="/"))
             stack.callback(process.kill)
             ends.append((process.pid, stack.enter_context(listener.accept()[0])))
