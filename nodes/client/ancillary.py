@@ -28,10 +28,10 @@ _SOCKADDR, _SOCKADDR6 = struct.Struct("=HH4s8x"), struct.Struct("=HHI16sI")  # s
 
 def of_sendmsg(ancdata: Iterable[tuple[int, int, Any]]) -> tuple[int, int]:
     """The id in the last SCM_DEVMEM_DMABUF, 0 without one; the flags of the last SO_TIMESTAMPING, -1 without
-    one. Messages of other levels are ignored."""
+    one. Messages of other levels are ignored, and those that mean something on AF_UNIX alone."""
     found, tsflags = 0, -1
     for level, kind, body in ancdata:
-        if level != uapi.SOL_SOCKET:
+        if level != uapi.SOL_SOCKET or kind in (socket.SCM_RIGHTS, socket.SCM_CREDENTIALS):
             continue
         if kind == uapi.SO_TIMESTAMPING:
             if len(body) != uapi.TX_DMABUF_ID.size:

@@ -41,6 +41,8 @@ class Receiver:
     def recv(self, bufsize: int, flags: int) -> bytes:
         if bufsize < 0:
             raise ValueError(f"negative buffersize in recv: {bufsize}")
+        if flags & uapi.MSG_ERRQUEUE:
+            return self._read_errqueue(bufsize, 0)[0]
         if bufsize == 0:
             return b""
         return _data(self._receive(bufsize, 0, flags), flags)
@@ -52,6 +54,10 @@ class Receiver:
         if nbytes > len(view):
             raise ValueError(f"buffer of {len(view)} bytes too small for requested bytes: {nbytes}")
         view = view[:nbytes] if nbytes else view
+        if flags & uapi.MSG_ERRQUEUE:
+            data = self._read_errqueue(len(view), 0)[0]
+            view[: len(data)] = data
+            return len(data)
         return self._receive_into(view, 0, flags).count if view else 0
 
     def recvmsg(

@@ -213,6 +213,10 @@ class Socket:
     def gettimeout(self) -> float | None:
         return self._blocking.timeout_s
 
+    @property
+    def timeout(self) -> float | None:
+        return self._blocking.timeout_s
+
     def setblocking(self, blocking: bool) -> None:
         self._blocking.timeout_s = None if blocking else 0.0
 
@@ -229,6 +233,13 @@ class Socket:
                 if self._calls.closed:  # meanwhile, by another thread, whose close may have seen no file
                     self._poll_file.close()
         return -1 if self._poll_file is None else self._poll_file.fileno()
+
+    def get_inheritable(self) -> bool:
+        """Of the descriptor for polling, as of any that Python opens."""
+        return os.get_inheritable(self.fileno())
+
+    def set_inheritable(self, inheritable: bool) -> None:
+        os.set_inheritable(self.fileno(), inheritable)
 
     def detach(self) -> int:
         """Refused with EOPNOTSUPP: a descriptor is not the socket. A caller of detach has taken over the
@@ -290,6 +301,8 @@ class Socket:
 
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """As send: TCP ignores the address (MSG_FASTOPEN is not implemented)."""
+        if len(flags_and_address) not in (1, 2):
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({1 + len(flags_and_address)} given)")
         return self._sender.send(data, flags_and_address[0] if len(flags_and_address) > 1 else 0)
 
     def sendmsg(

@@ -57,6 +57,9 @@ class SocketOptions:
     mtu_discover: int = uapi.IP_PMTUDISC_WANT  # IP_MTU_DISCOVER and IPV6_MTU_DISCOVER
     mtu_discover6: int = uapi.IP_PMTUDISC_WANT
     incoming_cpu: int = -1  # SO_INCOMING_CPU; -1: of the last packet
+    broadcast: bool = False  # SO_BROADCAST, SO_OOBINLINE and SO_BUSY_POLL: nothing here looks at them
+    oobinline: bool = False
+    busy_poll_us: int = 0
     priority: int = 0  # SO_PRIORITY and SO_MARK: no queue and no rule here looks at them
     mark: int = 0
     bound_device: str = ""  # SO_BINDTODEVICE: the name of one of the host's devices, or ""

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from nodes.client.ancillary import completion, dmabuf_range
+from nodes.client.ancillary import completion, dmabuf_range, of_sendmsg
 from nodes.uapi import socket as uapi
 from nodes.uapi.syscalls import Completion
 
@@ -54,3 +54,10 @@ def test_nobody_offended_is_zeros() -> None:
     for family, size in ((socket.AF_INET, 16), (socket.AF_INET6, 28)):
         ((_, _, body),), _ = completion(Completion(ERR), family, 100)
         assert body == ERR + bytes(size)
+
+
+def test_what_means_something_on_af_unix_alone_is_ignored() -> None:
+    descriptors = [(uapi.SOL_SOCKET, kind, b"any") for kind in (socket.SCM_RIGHTS, socket.SCM_CREDENTIALS)]
+    assert of_sendmsg(descriptors) == (0, -1)
+    with pytest.raises(OSError, match="control message 3"):
+        of_sendmsg([(uapi.SOL_SOCKET, 3, b"")])
