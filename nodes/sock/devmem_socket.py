@@ -19,7 +19,7 @@ from nodes.kernel_version import KernelVersion
 from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
 from nodes.skb import Frags
-from nodes.sock.bind_table import V4, V6
+from nodes.sock.bind_table import V4, V6, BindTable
 from nodes.sock.errqueue import ErrQueue, Event
 from nodes.sock.flow import Flow
 from nodes.sock.recv_queue import RecvQueue
@@ -50,6 +50,7 @@ class Stack(Protocol):
     cpu: Cpu
     send_pages: SendPages
     devices: dict[int, NetDevice]
+    ports: BindTable[DevmemSocket]
 
     def claim(self, sock: DevmemSocket, address: int, port: int) -> tuple[int, int]:
         """Give `sock` an address (0: any) and a port (0: choose one). EADDRNOTAVAIL, EADDRINUSE."""

@@ -181,6 +181,14 @@ def _take_error(sock: DevmemSocket) -> int:
     return number
 
 
+def _sharing(name: str) -> Option:
+    def put(sock: DevmemSocket, given: Setting) -> None:
+        put_field(sock, name, bool(given.number))
+        sock.stack.ports.renew_terms(sock)
+
+    return Option(put, field_of(name))
+
+
 def _set_busy_poll(sock: DevmemSocket, given: Setting) -> None:
     """Only the privileged may poll for longer than before."""
     if given.number > sock.options.busy_poll_us:
@@ -246,8 +254,8 @@ _TABLE: dict[tuple[int, int], Option] = {
     (_SOL, socket.SO_DOMAIN): only_get(lambda sock: sock.family),
     (_SOL, socket.SO_ACCEPTCONN): only_get(lambda sock: sock.listening),
     (_SOL, socket.SO_ERROR): only_get(_take_error),
-    (_SOL, socket.SO_REUSEADDR): flag("reuse_address"),
-    (_SOL, socket.SO_REUSEPORT): flag("reuse_port"),
+    (_SOL, socket.SO_REUSEADDR): _sharing("reuse_address"),
+    (_SOL, socket.SO_REUSEPORT): _sharing("reuse_port"),
     (_SOL, socket.SO_KEEPALIVE): flag("keepalive"),
     (_SOL, socket.SO_BROADCAST): flag("broadcast"),
     (_SOL, socket.SO_OOBINLINE): flag("oobinline"),
