@@ -133,6 +133,11 @@ class Host:
         devices = Devices(*(interface.device for interface in interfaces))
         return cls(config, devices, stack, ledger, impairments)
 
+    def set_link(self, ifindex: int, up: bool, carrier: bool = True) -> None:
+        """IFF_UP or IFF_RUNNING of a NIC have changed."""
+        self.netdev.set_link(ifindex, up)
+        self.stack.inet.set_link(ifindex, up, carrier)
+
     def capture(self, capture: Capture, now: float) -> None:
         """Show `capture` every packet of every device from now on."""
         self._capture = capture

@@ -70,10 +70,10 @@ class TcpStack:
             random.Random(config.seed),
         )
         chance = random.Random(config.seed)
-        ports: BindTable[DevmemSocket] = BindTable(chance)
+        self.ports: BindTable[DevmemSocket] = BindTable(chance)
         self._xmit = TcpXmit(self.inet)
-        self.timewait = TimewaitTable(ports, self.tcp.mib, self._xmit.reply)
-        self._tables = Hashtables(ports, self.timewait)
+        self.timewait = TimewaitTable(self.ports, self.tcp.mib, self._xmit.reply)
+        self._tables = Hashtables(self.ports, self.timewait)
         self._init = ConnectionInit(self.tcp, self.inet.path_mtus, chance.randbytes(32), config.ecn)
         requests = RequestSocks(self._init, self.inet.routes, self.inet.mib, chance.randbytes(32))
         mibs = self.inet.mib, self.tcp.mib

@@ -55,7 +55,8 @@ class TcpXmit:
                 continue
             count = self._xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
             if sock.timestamping.waits:
-                sock.timestamping.on_transmitted(sock.bytes_sent - connection.unsent_bytes, now)
+                end = sock.bytes_sent - connection.unsent_bytes
+                sock.timestamping.on_transmitted(end, connection, now)
                 self.changed[sock] = None
             if count and sock.options.notsent_lowat:
                 self.changed[sock] = None  # less is unsent now

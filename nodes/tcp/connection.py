@@ -245,8 +245,8 @@ class Connection:
                 receiver.quick_ack.enter(receiver.rcv_adv - nxt, receiver.mss)  # the peer restarts its cwnd
             receiver.last_data_at = now
             packet = segment.mss or length
-            if packet > receiver.mss:
-                receiver.measure_mss(packet)
+            if packet > receiver.largest:
+                receiver.measure(packet, payload)
             if header.flags & PSH or packet < receiver.mss:
                 receiver.quick_ack.on_push(packet < receiver.mss)
         # Header prediction (tcp_rcv_established): the next segment of an established connection in which

@@ -16,15 +16,17 @@ from nodes.tcp.reassembly import Reassembly
 from nodes.tcp.receive_buffer import ReceiveBuffer, initial_window
 from nodes.tcp.segment import Payload
 
+_MSS_DEFAULT, _MSS_MIN = 536, 88  # TCP_MSS_DEFAULT, TCP_MIN_MSS
+
 
 class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
         "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "data_segs_in", "delayed_ack_at",
-        "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at", "memory_short",
-        "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat", "reassembly",
-        "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
+        "duplicate_sack", "ece", "fin_received", "fin_seq", "largest", "last_ack_sent", "last_data_at",
+        "memory_short", "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat",
+        "reassembly", "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
     )  # fmt: skip
 
     def __init__(self, buffer: ReceiveBuffer, mib: TcpMib) -> None:
@@ -42,6 +44,7 @@ class Receiver:
         self.last_data_at = -inf  # when payload was last received
         self.rcvlowat = 1  # SO_RCVLOWAT: how many bytes the reader waits for
         self.mss = 536  # payload bytes of the wire packets that the peer sends (rcv_mss)
+        self.largest = 536  # of those that came
         self._advmss = 536  # of the largest that it may send
         self.memory_short = False  # a segment was refused for want of memory, and nothing was read since
         self.received: deque[Payload] = deque()  # in order, for the application to take
@@ -65,14 +68,18 @@ class Receiver:
         """The handshake is complete: `mss` payload bytes in a wire packet as far as is known, at most
         `advmss`; our window scaled by `rcv_wscale`."""
         self.mss = mss
+        self.largest = max(_MSS_MIN, min(mss, advmss, _MSS_DEFAULT))
         self._advmss = advmss
         self.rcv_wscale = rcv_wscale
         self.buffer.on_established(advmss, self.rcv_adv - self.rcv_nxt, rcv_wscale, now)
 
-    def measure_mss(self, length: int) -> None:
-        """A wire packet of more than `mss` payload bytes came: the peer's SYN did not tell its MSS
-        (tcp_measure_rcv_mss)."""
-        self.mss = max(self.mss, min(length, self._advmss))
+    def measure(self, packet: int, payload: Payload) -> None:
+        """Wire packets of more than `largest` payload bytes came. The peer's SYN may not have told its MSS;
+        and they show how much memory a full segment takes (tcp_measure_rcv_mss)."""
+        self.largest = min(packet, self._advmss)
+        self.mss = max(self.mss, self.largest)
+        promised = self.rcv_adv - self.last_ack_sent
+        self.buffer.learn_ratio(len(payload), payload.buffer_bytes, promised)
 
     def set_buffer(self, size: int, now: float) -> None:
         """SO_RCVBUF, twice of what was asked for."""

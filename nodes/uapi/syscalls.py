@@ -314,11 +314,15 @@ class ReadErrQueue(Request, frozen=True):
 
 
 class Completion(Reply, frozen=True):
-    """One struct sock_extended_err: a range of completed zero-copy sends, or a stamp of SO_TIMESTAMPING.
-    `control` has the control messages before it: level, type and body of each."""
+    """One struct sock_extended_err: a range of completed zero-copy sends, a stamp of SO_TIMESTAMPING, or an
+    ICMP error, which has the address and port that it is about and its sender. `control` has the control
+    messages before it: level, type and body of each; `data` what the caller's buffer gets."""
 
     extended_err: bytes
     control: tuple[tuple[int, int, bytes], ...] = ()
+    data: bytes = b""
+    name: tuple[str, int] | None = None
+    offender: str = ""
 
 
 class WaitCompletions(Request, frozen=True):

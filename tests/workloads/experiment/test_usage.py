@@ -88,7 +88,7 @@ def test_a_rank_has_its_own_clock_beside_the_other_ranks_of_its_host() -> None:
     assert (found["h1:rank0"].busy_s, found["h1:endpoint"].busy_s) == (0.5, 0.5)
 
 
-def test_background_traffic_has_what_was_read_of_it_though_a_rank_is_in_its_host() -> None:
+def test_background_traffic_has_what_was_read_of_it_beside_a_rank_too() -> None:
     watched = WATCHED._replace(
         processes=(*WATCHED.processes[:2], WatchedProcess("h1", "traffic", 3)),
     )
