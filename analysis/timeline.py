@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from analysis.load import Run
 
 BEGIN, END = "#000000", "#999999"
+_NAMED, _NAME_CHARACTERS = 12, 24  # more steps would be in each other's way
 _KEY = ["path", "size_bytes", "repetition", "iteration"]
 
 
@@ -30,6 +31,7 @@ def paint(axes: Axes, run: Run, colours: Mapping[str, str], labels: Mapping[str,
         begin, end = iterations["start_s"].min(), iterations["end_s"].max()
         rate = 8e-9 * iterations["payload_received_bytes"].sum() / (end - begin).clip(lower=1e-9)
         axes.hlines(rate, begin - zero, end - zero, colors=colour, linewidth=2.5, label=labels[path])
+    top = axes.get_ylim()[1]
     for step in happened:
         begins = step is _first(step.fault, run)
         axes.axvline(
@@ -38,11 +40,15 @@ def paint(axes: Axes, run: Run, colours: Mapping[str, str], labels: Mapping[str,
             linestyle="-" if begins else "--",
             linewidth=0.9,
         )
-    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # room for the legend
+        if len(happened) <= _NAMED:
+            at = (step.time_s or zero) - zero
+            name = step.action[:_NAME_CHARACTERS].replace("$", r"\$")
+            axes.annotate(f" {name}", (at, 1.13 * top), va="center", fontsize=8, annotation_clip=True)
+    axes.set_ylim(0, 1.2 * top)  # room for the names
     axes.set_xlabel("seconds")
     axes.set_ylabel("payload received, all ranks (Gbit/s)")
     axes.set_title("Iterations and faults in time")
-    axes.legend(loc="upper center", ncols=len(colours))
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(colours), borderaxespad=0.2)
     return (
         "Measured. Each bar is one iteration, warm-up included, as high as its mean rate. Vertical lines are "
         "what was hurt on purpose: black where a fault begins, grey where one of its later steps is."

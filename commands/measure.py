@@ -21,7 +21,9 @@ from analysis.results_error import ResultsError
 from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, start_network
 from commands.stop import Interrupted, Stop
-from commands.watched import watched
+from commands.watched import directions, watched
+from topologies.drawing import NAME as DRAWING
+from topologies.drawing import drawing
 from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
@@ -133,6 +135,8 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         faults.check()
 
     started = start_network(NetworkRequest(request.network, run_dir, config), check, stack)
+    drawn = msgspec.json.format(msgspec.json.encode(drawing(request.network)))
+    (run_dir / DRAWING).write_bytes(drawn + b"\n")
     manifest.add_network(
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
@@ -149,7 +153,7 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     stack.enter_context(faults)
     faults.begin(started, ranks.signal)
     try:
-        run_trials(config, ranks, observer, run_dir)
+        run_trials(config, ranks, observer, directions(request.network, started), run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise
