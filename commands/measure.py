@@ -27,6 +27,7 @@ from topologies.drawing import drawing
 from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
+from topologies.mininet.user_namespace import is_inside
 from topologies.topology import Topology
 from workloads.experiment.manifest import (
     FaultRecord,
@@ -65,7 +66,7 @@ class RunRequest:
 
 def measure(request: RunRequest, stop: Stop) -> int:
     """Run it and report; returns the exit status. Raises Interrupted, and what its parts raise."""
-    manifest = ManifestFile(request.run_dir, request.argv, request.config)
+    manifest = ManifestFile(request.run_dir, request.argv, request.config, is_inside())
     try:
         with stop, ExitStack() as stack:
             _run(request, manifest, stop, stack)

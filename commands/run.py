@@ -52,12 +52,13 @@ def command(context: typer.Context, given: Given) -> int:
     config = _config(given, network)
     ranks = WORKLOADS[config.workload].ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
+    place = given.record(Place)
     default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
-    run_dir = given.record(Place).run_directory(default)
+    run_dir = place.run_directory(default)
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
-    check_place(run_dir)
+    check_place(run_dir, place)
     return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan), stop)
 
 
