@@ -24,9 +24,11 @@ LABELLED_LINKS, _LABELLED_WIDTH = 32, 14  # up to which figures stand at links: 
 _WIDE_INCHES, _LABELLED_INCHES, _PLAIN_INCHES = 10.6, 1.15, 0.75  # the whole; a node's share
 _UNRATED, _IDLE = "#777777", "#bbbbbb"
 _THIN, _THICK = 0.8, 5.0
-_ABOVE = 0.4  # free space
+_ABOVE = 0.55  # free space, also for a link that bends
 _LABEL_AT = (0.31, 0.38, 0.25, 0.44, 0.19)  # of the way to the other end: the first that is free
 _LABEL_INCHES = 0.42, 0.24
+_LEGIBLE = 4.0  # points
+_TOLD = 0.005  # of what a link could carry: less is left to the table
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SHARES = LinearSegmentedColormap.from_list("use", ["#a6cfe8", "#56B4E9", "#0072B2", "#E69F00", "#D55E00"])
 
@@ -91,7 +93,7 @@ class _Panel:
         for link in self._drawing.links:
             self._draw_half(link.a, link.b, link.bend)
             self._draw_half(link.b, link.a, -link.bend)
-        draw_nodes(self._axes, self._drawing, min(1.0, self._scale.inches / _PLAIN_INCHES))
+        draw_nodes(self._axes, self._drawing, min(1.0, self._scale.inches / _PLAIN_INCHES), _LEGIBLE)
 
     def _draw_half(self, sender: End, receiver: End, bend: float) -> None:
         """From the sender's node to the link's middle."""
@@ -105,7 +107,7 @@ class _Panel:
         colour = _UNRATED if use.share is None else _SHARES(strength)
         width = (_THIN + (_THICK - _THIN) * strength) * min(1.0, 1.6 * self._scale.inches)
         self._axes.plot(xs, ys, color=colour, linewidth=width, solid_capstyle="butt", zorder=1)
-        if self._scale.labels:
+        if self._scale.labels and strength >= _TOLD:
             self._write(label(use), curve)
 
     def _write(self, text: str, curve: "_Curve") -> None:
@@ -185,6 +187,7 @@ def _caption(labels: bool, rated: bool) -> str:
         "included, at each path's largest size."
     )
     if labels:
+        said += f" Figures below {_TOLD:.1%} are left out."
         said += " k, M, G: kbit/s, Mbit/s, Gbit/s" + ("; %: of the asked rate." if rated else ".")
     else:
         said += " There are too many links for figures; the table below has the busiest."

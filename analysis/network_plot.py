@@ -22,6 +22,7 @@ _MARKERS = {"compute": "s", "storage": "s", "bridge": "o", "router": "o"}
 _HOSTS = ("compute", "storage")
 _PLAIN, _ASKED = "#888888", ("#0072B2", "#D55E00", "#CC79A7", "#000000")
 _INCHES, _WIDEST = 0.75, 40.0  # a node's share, and the whole
+_FONT_MIN = 3.0
 _ROUND = 0.8  # free space around all nodes
 
 
@@ -76,22 +77,19 @@ def prepare(axes: Any, drawing: Drawing, above: float = _ROUND) -> None:
     axes.set_aspect("equal")
 
 
-def draw_nodes(axes: Any, drawing: Drawing, scale: float) -> None:
-    """`scale`: 1 where nodes are drawn as large as their names need."""
+def draw_nodes(axes: Any, drawing: Drawing, scale: float, smallest: float = 0.0) -> None:
+    """`scale`: 1 where nodes are drawn as large as their names need. Names that would be smaller than
+    `smallest` points are left out."""
     for node in drawing.nodes:
         size = (540 if node.kind in _HOSTS else 1000) * scale**2
         axes.scatter(
             [node.x], [node.y], s=size, c=_COLOURS[node.kind], marker=_MARKERS[node.kind], edgecolors="white",
             zorder=3,
         )  # fmt: skip
-        axes.annotate(
-            plain(node.name),
-            (node.x, node.y),
-            ha="center",
-            va="center",
-            fontsize=max(3.0, (8 if len(node.name) < 6 else 7) * scale),
-            zorder=4,
-        )
+        font = max(_FONT_MIN, (8 if len(node.name) < 6 else 7) * scale)
+        if font >= smallest:
+            place = node.x, node.y
+            axes.annotate(plain(node.name), place, ha="center", va="center", fontsize=font, zorder=4)
 
 
 def node_legend(drawing: Drawing) -> list[Any]:

@@ -28,7 +28,7 @@ from analysis import link_plot, timeline
 from analysis.fidelity import FAITHFUL
 from analysis.link_usage import uses
 from analysis.load import Run
-from analysis.measure import Measure
+from analysis.measure import Measure, rounded
 from analysis.network_plot import plain
 from analysis.summary import SummaryRow, of_largest_size, paths_of
 
@@ -249,7 +249,7 @@ def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float, more: Sequ
     )
     tops = [value + above for value, above in zip(values, whiskers[1], strict=True)]
     for place, (value, top) in enumerate(zip(values, tops, strict=True)):
-        _label(axes, place, top, f"{value:.2f}{more[place]}")
+        _label(axes, place, top, f"{rounded(value, 2)}{more[place]}")
     _bar_axes(axes, rows, max(tops))
     axes.set_ylim(0, 1.2 * (max(tops) or 1))
 

@@ -203,7 +203,7 @@ def _at(row: SummaryRow, measure: Measure) -> str:
 def _rate(row: SummaryRow, measure: Measure) -> str:
     rate = measure.shown_rate
     value = row.busbw_GB_per_s if row.goodput_gbit_per_s is None else row.goodput_gbit_per_s
-    return f"{value:.{rate.decimals}f} {rate.unit}"
+    return f"{rate.told(value)} {rate.unit}"
 
 
 def _repetitions(row: SummaryRow) -> str:
