@@ -10,7 +10,14 @@ import os
 from pathlib import Path
 
 from topologies.mininet import user_namespace
-from topologies.mininet.inventory import Record, RunningHost, owner_lives, running, state_directory
+from topologies.mininet.inventory import (
+    InventoryError,
+    Record,
+    RunningHost,
+    owner_lives,
+    running,
+    state_directory,
+)
 
 CHANNEL_VARIABLE = "DEVMEM_CHANNEL"  # for a program that `exec` starts: the channel of the host it runs in
 
@@ -22,10 +29,14 @@ class RunningError(RuntimeError):
 def find_run(run_id: str | None) -> Record:
     """The run in progress of that name. Without a name, the one that this process is inside of, else the only
     one. Raises RunningError."""
-    runs = running(state_directory())
+    try:
+        place = state_directory()
+    except InventoryError as refused:
+        raise RunningError(str(refused)) from None
+    runs = running(place)
     if not runs:
         raise RunningError(
-            f"no run is up that is on record in {state_directory()}; start one, for example with "
+            f"no run is up that is on record in {place}; start one, for example with "
             "`run.py up --topology star --hosts 2`"
         )
     names = ", ".join(run.run_id for run in runs)

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,10 @@ allowed = pytest.mark.skipif(refused is not None, reason=str(refused))
 
 def as_nobody(code: str) -> list[str]:
     """Lines that a program prints which has entered a namespace; of an ordinary user, if this one is root."""
-    leave = "import os; os.getuid() or os.setgroups([]); os.getuid() or os.setgid(65534)\n"
+    # Imported before: the way to the project may be closed to other users.
+    leave = "import topologies.mininet.inventory, topologies.mininet.socket_buffer, nodes.nic.socket_buffer\n"
+    leave += "import commands.clean, commands.running\n"
+    leave += "import os; os.getuid() or os.setgroups([]); os.getuid() or os.setgid(65534)\n"
     leave += "os.getuid() or os.setuid(65534)\n"
     leave += "import ctypes; ctypes.CDLL(None).prctl(4, 1)\n"  # dumpable, as exec would make it
     argv = [sys.executable, "-c", leave + code]
@@ -136,18 +140,25 @@ def test_a_user_has_records_of_their_own_with_root_and_without() -> None:
     assert before.endswith(f"devmem-testbed-{os.getuid() or 65534}")
 
 
-def test_records_in_another_users_directory_are_not_believed(tmp_path: Path) -> None:
+def test_records_in_another_users_directory_are_not_believed() -> None:
     if os.geteuid() != 0:
         pytest.skip("giving a directory to another user needs root")
-    for ours in (tmp_path, *tmp_path.parents[:2]):
-        os.chmod(ours, 0o755)
-    foreign = tmp_path / "devmem-testbed-65534"
-    foreign.mkdir()
-    (said,) = as_nobody(
-        "import os, tempfile; os.environ.pop('DEVMEM_TESTBED_STATE', None)\n"
-        f"tempfile.tempdir = {str(tmp_path)!r}\n"
-        "from topologies.mininet.inventory import InventoryError, state_directory\n"
-        "try: state_directory()\n"
-        "except InventoryError as refused: print(refused)\n"
-    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        os.chmod(place, 0o755)
+        foreign = Path(place) / "devmem-testbed-65534"
+        foreign.mkdir()
+        (said,) = as_nobody(
+            "import contextlib, os, tempfile; os.environ.pop('DEVMEM_TESTBED_STATE', None)\n"
+            f"tempfile.tempdir = {place!r}\n"
+            "from topologies.mininet.inventory import InventoryError, state_directory\n"
+            "try: state_directory()\n"
+            "except InventoryError as refused: print(refused)\n"
+            "from commands import clean, running\n"
+            "for command, failures in ((clean.command, clean.FAILURES),\n"
+            "                          (lambda: running.find_run(None), running.RunningError)):\n"
+            "    with open(os.devnull, 'w') as null, contextlib.redirect_stdout(null):\n"
+            "        try: command()\n"
+            "        except failures: continue\n"
+            "    print(command)\n"
+        )
     assert said == f"{foreign} is not this user's directory; set DEVMEM_TESTBED_STATE to one that is"
