@@ -17,16 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT, block
+from tests.ordinary_user import skip_where_refused
 from tests.system.conftest import TOKEN_VARIABLE
-from topologies.mininet.user_namespace import obstacle
 
 USER = 65534
-refused = obstacle()
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(refused is not None, reason=str(refused)),
-]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 class Terminal:
@@ -69,6 +64,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
+    skip_where_refused()
     with tempfile.TemporaryDirectory(prefix="u-", dir="/tmp") as place:
         os.chmod(place, 0o755)
         yield Terminal(Path(place))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.ordinary_user import as_nobody, skip_where_refused
 from topologies.mininet.user_namespace import (
     _NAMESPACES,
     _PACKETS,
@@ -18,29 +17,18 @@ from topologies.mininet.user_namespace import (
     _SYS,
     _USERS,
     _clause,
-    obstacle,
+    is_inside,
     single_user,
 )
 
-PROJECT = Path(__file__).resolve().parents[3]
 FREE = {"user/max_user_namespaces": "1000", "user/max_net_namespaces": "1000"}
 APPARMOR = "kernel/apparmor_restrict_unprivileged_userns"
-refused = obstacle()
-allowed = pytest.mark.skipif(refused is not None, reason=str(refused))
 
 
-def as_nobody(code: str) -> list[str]:
-    """Lines that a program prints which has entered a namespace; of an ordinary user, if this one is root."""
-    # Imported before: the way to the project may be closed to other users.
-    leave = "import topologies.mininet.inventory, topologies.mininet.socket_buffer, nodes.nic.socket_buffer\n"
-    leave += "import commands.clean, commands.running\n"
-    leave += "import os; os.getuid() or os.setgroups([]); os.getuid() or os.setgid(65534)\n"
-    leave += "os.getuid() or os.setuid(65534)\n"
-    leave += "import ctypes; ctypes.CDLL(None).prctl(4, 1)\n"  # dumpable, as exec would make it
-    argv = [sys.executable, "-c", leave + code]
-    ended = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT, timeout=30)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout.splitlines()
+@pytest.fixture
+def allowed() -> None:
+    """Or the test is skipped."""
+    skip_where_refused()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +72,7 @@ def test_what_refuses_is_named_with_its_remedy(
     assert not clause.endswith(".")
 
 
-@allowed
+@pytest.mark.usefixtures("allowed")
 def test_who_has_entered_is_root_of_a_network_and_still_the_same_user() -> None:
     entered = as_nobody(
         "import os; before = os.getuid()\n"
@@ -97,7 +85,7 @@ def test_who_has_entered_is_root_of_a_network_and_still_the_same_user() -> None:
     assert entered == ["False True False", "0 True True True", "None"]
 
 
-@allowed
+@pytest.mark.usefixtures("allowed")
 def test_a_command_enters_the_namespace_of_a_process() -> None:
     assert as_nobody(
         "import os, sys\n"
@@ -113,7 +101,7 @@ def test_a_command_enters_the_namespace_of_a_process() -> None:
     ) == ["False", "True 0"]
 
 
-@allowed
+@pytest.mark.usefixtures("allowed")
 def test_a_wires_buffer_is_as_large_as_the_machine_lets_a_user_have() -> None:
     limit = int(Path("/proc/sys/net/core/rmem_max").read_text())
     for module in ("nodes.nic.socket_buffer", "topologies.mininet.socket_buffer"):
@@ -128,7 +116,7 @@ def test_a_wires_buffer_is_as_large_as_the_machine_lets_a_user_have() -> None:
         ) == [str(2 * min(limit, 64 << 20))]  # Linux doubles it: socket(7)
 
 
-@allowed
+@pytest.mark.usefixtures("allowed")
 def test_a_user_has_records_of_their_own_with_root_and_without() -> None:
     before, after = as_nobody(
         "import os; os.environ.pop('DEVMEM_TESTBED_STATE', None)\n"
@@ -141,7 +129,7 @@ def test_a_user_has_records_of_their_own_with_root_and_without() -> None:
 
 
 def test_records_in_another_users_directory_are_not_believed() -> None:
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or is_inside():
         pytest.skip("giving a directory to another user needs root")
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         os.chmod(place, 0o755)
