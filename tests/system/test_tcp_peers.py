@@ -146,11 +146,15 @@ def test_programs_of_debian_talk_both_ways_at_once(peers: Peers, program: str) -
             else:
                 ours = connect_when_open(stack, peers.h2, (address, 6002))
             with ThreadPoolExecutor(1) as pool:
-                twin = ours.dup()
+                twin = stack.enter_context(closing(ours.dup()))
                 twin.settimeout(20)
-                sent = pool.submit(_send_all, stack.enter_context(closing(twin)), content)
+                # `nc -l` ends at its peer's FIN, whatever it has still to send: there ours follows its FIN
+                ends_at_our_fin = (program, role) == ("nc", "server")
+                sent = pool.submit(twin.sendall if ends_at_our_fin else partial(_send_all, twin), content)
                 got = b"".join(iter(lambda ours=ours: ours.recv(MIB), b""))  # type: ignore[misc]
                 sent.result(20)
+                if ends_at_our_fin:
+                    ours.shutdown(linux.SHUT_WR)
             assert got == content
             until(lambda out=out: out.stat().st_size == size)  # type: ignore[misc]
             assert out.read_bytes() == content
