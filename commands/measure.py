@@ -23,11 +23,14 @@ from commands.network import NetworkRequest, start_network
 from commands.placement import of_first, placement
 from commands.stop import Interrupted, Stop
 from commands.traffic import BackgroundTraffic
-from commands.watched import watched
+from commands.watched import directions, watched
 from nodes.machine.pace import write_factor
+from topologies.drawing import NAME as DRAWING
+from topologies.drawing import drawing
 from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
+from topologies.mininet.user_namespace import is_inside
 from topologies.topology import Topology
 from topologies.traffic.check import Traffic
 from workloads.experiment.manifest import (
@@ -69,7 +72,7 @@ class RunRequest:
 
 def measure(request: RunRequest, stop: Stop) -> int:
     """Run it and report; returns the exit status. Raises Interrupted, and what its parts raise."""
-    manifest = ManifestFile(request.run_dir, request.argv, request.config)
+    manifest = ManifestFile(request.run_dir, request.argv, request.config, is_inside())
     try:
         with stop, ExitStack() as stack:
             _run(request, manifest, stop, stack)
@@ -141,6 +144,8 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         faults.check()
 
     started = start_network(NetworkRequest(request.network, run_dir, config), check, stack)
+    drawn = msgspec.json.format(msgspec.json.encode(drawing(request.network)))
+    (run_dir / DRAWING).write_bytes(drawn + b"\n")
     manifest.add_network(
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
@@ -163,7 +168,7 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     traffic.begin()
     faults.begin(started, ranks.signal, places)
     try:
-        run_trials(config, ranks, observer, run_dir)
+        run_trials(config, ranks, observer, directions(request.network, started), run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise

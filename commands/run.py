@@ -54,13 +54,14 @@ def command(context: typer.Context, given: Given) -> int:
     ranks = WORKLOADS[config.workload].ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
     traffic = asked_traffic(config, network, config.seed)
+    place = given.record(Place)
     default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
-    run_dir = given.record(Place).run_directory(default)
+    run_dir = place.run_directory(default)
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
     check_ranks(config, placement(network, config.ranks_per_host))
-    check_place(run_dir)
+    check_place(run_dir, place)
     return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan, traffic), stop)
 
 

@@ -64,11 +64,13 @@ def command(_context: typer.Context, given: Given) -> None:
     network = topology_of(asked.topology, hosts, config)
     plan = steps(asked_faults(config, Scope(network, standing=True)), asked.seed)
     asked_for = asked_traffic(config, network, asked.seed)
-    run_dir = given.record(Place).run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+    place = given.record(Place)
+    run_dir = place.run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     check_nic_model(config)
-    check_place(run_dir)
+    check_place(run_dir, place)
+    access = given.record(ChannelAccess)
+    access.check()
     with stop:
-        access = given.record(ChannelAccess)
         request = NetworkRequest(network, run_dir, config, standing=True, access=access)
         respawn = given.record(CrashOptions).respawn
         traffic = BackgroundTraffic(asked_for, asked.seed, run_dir)

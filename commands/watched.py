@@ -1,6 +1,6 @@
-"""What is watched while trials run: endpoints, ranks, background traffic, and the links that have a rate.
+"""What is watched while trials run: endpoints, ranks, background traffic, and links.
 
-In: a started network, the ranks' places and pids. Out: `workloads.experiment.usage.Watched`. Owns nothing.
+In: a started network, the ranks' places and pids. Out: what `workloads.experiment` observes. Owns nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from commands.network import StartedNetwork
 from topologies.mininet.qdisc import token_bucket
 from topologies.topology import Topology
+from workloads.experiment.link_usage import LinkDirection
 from workloads.experiment.records import RankPlace
 from workloads.experiment.usage import Watched, WatchedLink, WatchedProcess
 
@@ -38,3 +39,18 @@ def watched(
         if (sent := link.sent_by(end)).rate_bps
     ]
     return Watched((*ranks, *endpoints, *traffic), tuple(links))
+
+
+def directions(topology: Topology, started: StartedNetwork) -> tuple[LinkDirection, ...]:
+    """Both of every link."""
+    return tuple(
+        LinkDirection(
+            near.interface,
+            far.interface,
+            started.node_pids[near.node],
+            link.sent_by(near).rate_bps,
+            link.mtu,
+        )
+        for link in topology.links
+        for near, far in (link.ends, link.ends[::-1])
+    )

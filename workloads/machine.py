@@ -15,7 +15,7 @@ from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.machine.pace import Pace
-from nodes.uapi.syscalls import NicInfo
+from nodes.uapi.nic_records import NicInfo
 from workloads.experiment.records import ExperimentConfig, NicPlace, RankPlace
 from workloads.progress import Progress
 

@@ -148,14 +148,14 @@ def _welcome(host: Host, buses: tuple[str, ...]) -> syscalls.Welcome:
     for nic, device in zip(host.config.nics, host.stack.devices.values(), strict=True):
         v4, v6 = nic.ipv4, nic.ipv6
         at = nic.interface, device.ifindex, device.config.mtu, str(v4.ip), v4.network.prefixlen
-        nics.append(syscalls.NicInfo(*at, *((str(v6.ip), v6.network.prefixlen) if v6 else ("", 0))))
+        nics.append(nic_records.NicInfo(*at, *((str(v6.ip), v6.network.prefixlen) if v6 else ("", 0))))
     name = host.config.name or nics[0].ifname
     return syscalls.Welcome(name, host.config.kernel_address, tuple(nics), buses)
 
 
-def _nic_stats(device: NetDevice) -> syscalls.NicStats:
+def _nic_stats(device: NetDevice) -> nic_records.NicStats:
     rx = [rxq.counters for rxq in device.all_rx_queues]
-    return syscalls.NicStats(
+    return nic_records.NicStats(
         ifname=device.name,
         ifindex=device.ifindex,
         rx_packets=sum(q.rx_packets for q in rx),
@@ -169,10 +169,10 @@ def _nic_stats(device: NetDevice) -> syscalls.NicStats:
     )
 
 
-def _impaired(host: Host) -> tuple[syscalls.Impaired, ...]:
+def _impaired(host: Host) -> tuple[nic_records.Impaired, ...]:
     """What the impairments of all NICs did, by NIC and direction."""
     return tuple(
-        syscalls.Impaired(host.devices[ifindex].name, name, *astuple(direction.counters))
+        nic_records.Impaired(host.devices[ifindex].name, name, *astuple(direction.counters))
         for ifindex, impairment in host.impairments.items()
         for name, direction in (("rx", impairment.rx), ("tx", impairment.tx))
     )

@@ -13,6 +13,7 @@ import socket
 import msgspec
 
 from nodes.machine.ledger import Moved
+from nodes.uapi.nic_records import Impaired, NicInfo, NicStats
 
 INLINE_BYTES = 128 << 10
 USER_MEMORY_NAME = "user-memory"  # of the memfd that RegisterMemory brings
@@ -35,19 +36,6 @@ class Reply(Record, frozen=True):
 
 class Hello(Request, frozen=True):
     """-> Welcome, with a descriptor for each bus of the host whose bandwidth is limited."""
-
-
-class NicInfo(msgspec.Struct, frozen=True, array_like=True):
-    """One NIC. `address` and `address6` are the endpoint's ("" without IPv6), each with the length of its
-    network's prefix; `mtu` in bytes."""
-
-    ifname: str
-    ifindex: int
-    mtu: int
-    address: str
-    prefix: int
-    address6: str = ""
-    prefix6: int = 0
 
 
 class Welcome(Reply, frozen=True):
@@ -83,35 +71,6 @@ class WithholdMemory(Request, frozen=True):
 
 class GetStats(Request, frozen=True):
     """-> Stats."""
-
-
-class Impaired(msgspec.Struct, frozen=True):
-    """What the impairment of a NIC (nodes.nic) did to wire packets of a direction ("rx", "tx")."""
-
-    ifname: str
-    direction: str
-    packets: int
-    lost: int
-    reordered: int
-    duplicated: int
-    corrupted: int
-    overflowed: int
-
-
-class NicStats(msgspec.Struct, frozen=True, array_like=True):
-    """What one NIC has done so far. `moved` is its DMA: its part of the host's ledger, of which
-    nodes.machine.ledger.totals makes the bytes that crossed its PCIe switch."""
-
-    ifname: str
-    ifindex: int
-    rx_packets: int
-    rx_bytes: int
-    tx_packets: int
-    tx_bytes: int
-    rx_wire_packets: int
-    tx_wire_packets: int
-    rx_alloc_fail: int
-    moved: tuple[Moved, ...]
 
 
 class Stats(Reply, frozen=True):

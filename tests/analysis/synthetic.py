@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from analysis.link_usage import LinkUsage
 from analysis.measure import Measure
 from analysis.samples import COLUMNS
 from workloads.experiment.records import ExperimentConfig
@@ -169,3 +170,18 @@ def write_samples(path: Path, rows: list[dict[str, Cell]]) -> None:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_links(directory: Path) -> None:
+    """link_usage.csv and drawing.json of two hosts that are linked, each path alike."""
+    ends = [{"node": name, "interface": f"{name}-eth0"} for name in ("h1", "h2")]
+    nodes = [{"name": f"h{at + 1}", "kind": "compute", "x": float(at), "y": 0.0} for at in (0, 1)]
+    link = {"a": ends[0], "b": ends[1], "bend": 0.0, "rate_bps": 10**9, "asked": "1 Gbit/s"}
+    (directory / "drawing.json").write_text(json.dumps({"shape": "pair", "nodes": nodes, "links": [link]}))
+    with (directory / "link_usage.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(LinkUsage.__struct_fields__)
+        for path in ("devmem", "bounce"):
+            for a, b in ((0, 1), (1, 0)):
+                sender, receiver = ends[a]["interface"], ends[b]["interface"]
+                writer.writerow((path, MIB, 0, sender, receiver, 0.01, 2, MIB, 20, 10**9, 1500))

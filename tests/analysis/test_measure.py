@@ -98,3 +98,12 @@ def test_more_ranks_than_have_rows_leave_no_complete_iteration(tmp_path: Path) -
 
 def test_every_rate_has_its_words() -> None:
     assert {*analysis.measure.RATES} == {"busbw", "goodput"}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(12.345, "12.35"), (1.0, "1.00"), (0.0917, "0.0917"), (0.00012345, "0.000123"), (0.0, "0.00")],
+)
+def test_a_slow_links_rate_has_three_digits(value: float, said: str) -> None:
+    assert analysis.measure.rounded(value, 2) == said
+    assert analysis.measure.RATES["goodput"].told(value) == said

@@ -152,7 +152,8 @@ def exchange_all(path: str, network: Network, host: Host) -> tuple[Any, Any, Any
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(4))
         machines = [
-            stack.enter_context(closing(Machine(place, config, MACHINE))) for place in places(network)
+            stack.enter_context(closing(Machine(place, config, 12 * EACH, MACHINE)))
+            for place in places(network)
         ]
         for machine in machines:
             if machine.place.leads_nic:

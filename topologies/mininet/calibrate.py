@@ -29,11 +29,11 @@ from topologies.calibration import LOSS_PROBES, LinkCalibration
 from topologies.link import Link, LinkEnd
 from topologies.mininet.isolation import network_namespace_of
 from topologies.mininet.qdisc import TokenBucket, token_bucket
+from topologies.mininet.socket_buffer import set_buffers
 
 _ETH_P_ALL, _ETH_P_IP = 0x0003, 0x0800
 _SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 263, 15, 23
 _SO_TIMESTAMPNS = 35
-_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _BUFFER_BYTES = 64 << 20
 _VNET = struct.Struct("=BBHHHH")  # struct virtio_net_hdr
 _NEEDS_CSUM, _GSO_TCPV4 = 1, 1
@@ -106,8 +106,8 @@ def _measure(direction: _Direction, pid_of: PidOf) -> LinkCalibration:
     with ExitStack() as stack:
         tx = stack.enter_context(closing(_open(sender, pid_of)))
         rx = stack.enter_context(closing(_open(receiver, pid_of)))
-        tx.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER_BYTES)
-        rx.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+        for sock in (tx, rx):
+            set_buffers(sock, _BUFFER_BYTES, _BUFFER_BYTES)
         rx.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         delay_s, loss = _delay_and_loss(tx, rx, link)
         rate_bps = 0.0

@@ -162,7 +162,9 @@ class ManifestFile:
     disk, too.
     """
 
-    def __init__(self, run_dir: Path, argv: Sequence[str], config: ExperimentConfig) -> None:
+    def __init__(
+        self, run_dir: Path, argv: Sequence[str], config: ExperimentConfig, rootless: bool = False
+    ) -> None:
         run_dir.mkdir(parents=True)
         workload = WORKLOADS[config.workload]
         git, git_error = sources(_PROJECT)
@@ -174,7 +176,7 @@ class ManifestFile:
             config=config,
             measure=workload.measure(config),
             started_at=_now(),
-            environment=_environment(),
+            environment=_environment() | {"rootless": rootless},
             versions={name: metadata.version(name) for name in _PACKAGES},
             git=git,
             git_error=git_error,
