@@ -192,8 +192,8 @@ class Host:
 
     @property
     def needs_microseconds(self) -> bool:
-        """Whether the next timer is a pacer's or an impairment's, for which a millisecond is too coarse."""
-        return bool(self.impairments) or self.stack.paces_next
+        """Whether a millisecond is too coarse for the next timer: an impairment's, or one of TCP's."""
+        return bool(self.impairments) or self.stack.fine_next
 
     def close(self) -> None:
         """Every queue stops; pools drain as their netmems come back."""

@@ -124,8 +124,8 @@ class Loop:
             self._host.set_link(ifindex, state.up, state.carrier)
 
     def _ready(self, wait_s: float) -> list[tuple[int, int]]:
-        """What the poll reports. Pacers and impairments need microseconds, and epoll counts milliseconds: for
-        them a select comes first. Others do without it."""
+        """What the poll reports. Some timers need microseconds, and epoll counts milliseconds: for them a
+        select comes first. Others do without it."""
         if 0 < wait_s < _FINE_S and self._host.needs_microseconds:
             select.select((self._poll,), (), (), wait_s)
             wait_s = 0

@@ -261,9 +261,9 @@ class TcpStack:
         return min((at for at in times if at is not None), default=None)
 
     @property
-    def paces_next(self) -> bool:
-        """Whether the next timer is a pacer's, which counts microseconds."""
-        return self._xmit.paces_next
+    def fine_next(self) -> bool:
+        """Whether a millisecond is too coarse for the next timer."""
+        return self._xmit.fine_next
 
     # --- a look at it
 

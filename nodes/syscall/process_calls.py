@@ -13,7 +13,7 @@ from nodes.host import Host
 from nodes.nic.net_device import NetDevice
 from nodes.sock import inet_diag
 from nodes.syscall.system_call import Caller
-from nodes.uapi import syscalls
+from nodes.uapi import nic_records, syscalls
 from nodes.uapi.syscalls import Done
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
+from nodes.tcp.comp_sack import CompressedAck
 from nodes.tcp.mib import TcpMib
 from nodes.tcp.quick_ack import DELAYED_ACK_S, QuickAck
 from nodes.tcp.reassembly import Reassembly
@@ -23,7 +24,7 @@ class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "data_segs_in", "delayed_ack_at",
+        "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "comp_sack", "data_segs_in", "delayed_ack_at",
         "duplicate_sack", "ece", "fin_received", "fin_seq", "largest", "last_ack_sent", "last_data_at",
         "memory_short", "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat",
         "reassembly", "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
@@ -56,6 +57,7 @@ class Receiver:
         self.delayed_ack_at = inf  # deadline of the delayed ACK
         self.duplicate_sack: tuple[int, int] | None = None  # to be reported once, as a D-SACK
         self.quick_ack = QuickAck()
+        self.comp_sack = CompressedAck(buffer)
         self.ece = False  # segments carry ECE: CE was received
 
     def on_syn_received(self, irs: int, mss: int) -> None:
@@ -125,13 +127,19 @@ class Receiver:
             quick.left = quick.left or 1
         if self.rcv_nxt >= buffer.rtt_end:
             buffer.measure_rtt(self.rcv_nxt, self.rcv_adv - self.last_ack_sent, now)
-        if quick.left and not quick.pingpong:
-            quick.left -= 1
-            self.ack_due = True
-        elif self.rcv_nxt - self.last_ack_sent > self.mss and self._keeps_window():
+        if self._ack_is_due():
             self.ack_due = True
         elif self.delayed_ack_at == inf:
             self.delayed_ack_at = now + DELAYED_ACK_S
+
+    def _ack_is_due(self) -> bool:
+        """Whether a segment is acknowledged at once, whatever waits beyond holes: the peer's cwnd is small,
+        or more than one segment is not acknowledged yet."""
+        quick = self.quick_ack
+        if quick.left and not quick.pingpong:
+            quick.left -= 1
+            return True
+        return self.rcv_nxt - self.last_ack_sent > self.mss and self._keeps_window()
 
     def _keeps_window(self) -> bool:
         """Whether an ACK now would offer as much as the last one did, or the reader waits for more. Else the
@@ -171,7 +179,6 @@ class Receiver:
             if scarce:
                 self.buffer.rcv_ssthresh = ssthresh
             return
-        self.ack_due = True
         self.buffer.grow_window(stop - start, self.unread_bytes)
         if start > self.rcv_nxt:
             self.rcv_ooopack += packets
@@ -179,6 +186,9 @@ class Receiver:
         self.duplicate_sack = self.duplicate_sack or duplicate
         if start == self.rcv_nxt:
             self._deliver_reassembled()
+        # A hole that closes moves rcv_nxt, so its ACK leaves at once (RFC 5681 section 4.2).
+        if self._ack_is_due() or not self.comp_sack.defers(self.rcv_nxt, now):
+            self.ack_due = True
 
     def on_duplicate(self, seq: int, end: int) -> None:
         """Of [seq, end) what is before rcv_nxt came again: a D-SACK reports it at once, and the next segments
@@ -330,3 +340,4 @@ class Receiver:
         self.duplicate_sack = None
         self.ack_due = False
         self.delayed_ack_at = inf
+        self.comp_sack.take()

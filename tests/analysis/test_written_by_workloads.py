@@ -24,6 +24,7 @@ from workloads.schedules.algorithms import ALGORITHMS
 from workloads.stream import StreamOptions
 
 OPTIONS: dict[str, WorkloadOptions] = {
+    **{name: each.options() for name, each in WORKLOADS.items()},
     **{name: CollectiveOptions(iterations=5) for name in ALGORITHMS},
     "stream": StreamOptions(duration_s=1.5, bidir=True),
 }

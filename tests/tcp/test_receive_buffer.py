@@ -100,7 +100,7 @@ def test_of_the_last_buffers_a_reader_who_is_behind_gets_none(peer: Scripted) ->
     give(peer, 1 + FULL, bytes(FULL))
     give(peer, 1 + 2 * FULL, bytes(FULL))
     assert mib.TcpExtTCPRcvQDrop == 1
-    (ack,) = peer.sent()
+    _, ack = peer.sent()
     assert (ack.header.ack - peer.irs & 0xFFFFFFFF, ack.header.window) == (1 + 2 * FULL, 0)
     assert peer.read() == bytes(2 * FULL)
     (ack,) = peer.sent()
