@@ -122,7 +122,10 @@ def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
-    rows = [RowVerdict(row.path, row.size_bytes, row.verdict, row.verdict_reason) for row in analysis.rows]
+    # A collective's two places have their trials in common.
+    rows = dict.fromkeys(
+        RowVerdict(row.path, row.size_bytes, row.verdict, row.verdict_reason) for row in analysis.rows
+    )
     manifest.add_fidelity(Fidelity(analysis.verdict, tuple(rows)))
     if analysis.unwritten:
         manifest.finish("failed", "; ".join(analysis.unwritten))
