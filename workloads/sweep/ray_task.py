@@ -1,0 +1,82 @@
+"""One cell on a machine of a Ray cluster, as a generator task.
+
+In: a command's parts. Out: tuples, since Ray carries this module's code and not its names:
+("began", machine, node id), ("alive",) every few seconds, ("piece", bytes) of a tar archive that holds what
+the run wrote, and at last ("ended", reason, seconds). Owns a temporary directory of that machine, which goes
+with the task. It imports nothing of ours but `cell_process`, whose code is carried along.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from workloads.sweep.cell_process import CellProcess, command_of, log_of
+
+_POLL_S, _ALIVE_S = 0.2, 3.0
+_PIECE_BYTES = 8 << 20
+
+
+def run_cell(
+    project: str, run: str, words: tuple[str, ...], limit_s: float, commit: str
+) -> Iterator[tuple[Any, ...]]:
+    """`commit`: of the sources that the sweep was started from, "" if that is not known."""
+    import ray  # the worker has it; where this module is only imported it is not needed
+
+    yield "began", socket.gethostname(), ray.get_runtime_context().get_node_id()
+    if reason := _obstacle(Path(project), commit):
+        yield "ended", reason, 0.0
+        return
+    with tempfile.TemporaryDirectory(prefix="dmtb-cell-") as place:
+        run_dir = Path(place) / run
+        process = CellProcess(command_of(Path(project), run_dir, words), run_dir, limit_s)
+        try:
+            told_at = time.monotonic()
+            while not process.poll():
+                time.sleep(_POLL_S)
+                if time.monotonic() - told_at > _ALIVE_S:
+                    told_at = time.monotonic()
+                    yield ("alive",)
+            seconds = process.seconds
+        finally:  # Ray cancels a task by an exception
+            process.end(signal.SIGTERM)
+        yield from (("piece", piece) for piece in _packed(run_dir, Path(place)))
+    yield "ended", process.reason, seconds
+
+
+def _obstacle(project: Path, commit: str) -> str:
+    """Why no cell can run here, as a sentence; or ""."""
+    machine = socket.gethostname()
+    if not (project / "run.py").exists():
+        return (
+            f"machine {machine} has no {project}/run.py; check it out there, or name its folder by --project"
+        )
+    asked = ["git", "-c", f"safe.directory={project}", "-C", str(project), "rev-parse", "HEAD"]
+    try:
+        own = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        own = ""  # a copy without git can be run, too
+    if own and commit and own != commit:
+        return (
+            f"machine {machine} has commit {own[:10]} of the sources, and this one {commit[:10]}; update it"
+        )
+    return ""
+
+
+def _packed(run_dir: Path, place: Path) -> Iterator[bytes]:
+    """The run's directory and its log as pieces of an archive."""
+    archive = place / "archive"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        for path in (run_dir, log_of(run_dir)):
+            if path.exists():
+                tar.add(path, path.name)
+    with open(archive, "rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
