@@ -11,8 +11,8 @@ hold up the sweep.
 from __future__ import annotations
 
 import os
-import tarfile
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class Driver:
         words = self._task.options(
             num_cpus=0, resources={RESOURCE: 1}, max_retries=0, num_returns="streaming"
         ).remote(asked.project, job.run, job.words, asked.limit_s, asked.commit)
-        self._tasks.append(_Task(job, words, Path(asked.cells) / f"{job.run}.tar.gz"))
+        self._tasks.append(_Task(job, words, Path(asked.cells) / f"{job.run}.zip"))
 
     def step(self) -> None:
         """Take what has come, or wait a moment; give up what says nothing."""
@@ -123,9 +123,9 @@ class Driver:
     def _unpacked(self, task: _Task) -> str:
         """Results are put into their place; returns why not, or ""."""
         try:
-            with tarfile.open(task.archive) as tar:
-                tar.extractall(task.archive.parent, filter="data")
-        except (OSError, tarfile.TarError) as failure:
+            with zipfile.ZipFile(task.archive) as packed:
+                packed.extractall(task.archive.parent)  # which keeps every name below it
+        except (OSError, zipfile.BadZipFile) as failure:
             return f"its results could not be written ({_line(failure)}); make room"
         return ""
 
@@ -169,9 +169,11 @@ def main() -> None:
                 driver.start(requests.recv())
             driver.step()
     except (EOFError, BrokenPipeError):
-        driver.cancel()
+        pass
     except Exception as failure:
         outlet.send(ray_protocol.Unable(_line(failure)))
+    with suppress(Exception):
+        driver.cancel()
     os._exit(0)  # Ray's own end may wait for machines that are no more
 
 

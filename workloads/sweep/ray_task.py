@@ -1,7 +1,7 @@
 """One cell on a machine of a Ray cluster, as a generator task.
 
 In: a command's parts. Out: tuples, since Ray carries this module's code and not its names:
-("began", machine, node id), ("alive",) every few seconds, ("piece", bytes) of a tar archive that holds what
+("began", machine, node id), ("alive",) every few seconds, ("piece", bytes) of a zip archive that holds what
 the run wrote, and at last ("ended", reason, seconds). Owns a temporary directory of that machine, which goes
 with the task. It imports nothing of ours but `cell_process`, whose code is carried along.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,10 @@ def _obstacle(project: Path, commit: str) -> str:
 def _packed(run_dir: Path, place: Path) -> Iterator[bytes]:
     """The run's directory and its log as pieces of an archive."""
     archive = place / "archive"
-    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-        for path in (run_dir, log_of(run_dir)):
-            if path.exists():
-                tar.add(path, path.name)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for path in (run_dir, *run_dir.rglob("*"), log_of(run_dir)):
+            if path.exists() and not path.is_symlink():
+                packed.write(path, path.relative_to(place))
     with open(archive, "rb") as file:
         while piece := file.read(_PIECE_BYTES):
             yield piece
