@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,11 +148,14 @@ class _Reading:
     ) -> Setting | None:
         """None after a problem."""
         where = place if number is None or (*place, number) not in self._lines else (*place, number)
-        with self._noting(where):
+        try:
             setting = Setting.of(option, *written)
             self._given(setting.words)
             return setting
-        return None
+        except (UsageError, OptionError, ValueProblem) as wrong:
+            named = any(text in str(wrong) for text in written if text)
+            self._say(where, f"{wrong}" if named else f"{wrong} (it is {written[0]!r})")
+            return None
 
     def _check_list(self, values: Sequence[Setting | None], place: PlaceInFile) -> None:
         if not values:
@@ -178,13 +180,6 @@ class _Reading:
             if flag in self._places:
                 return self._lines[self._places[flag]]
         return self._lines.get(("grid",), 1)
-
-    @contextmanager
-    def _noting(self, place: PlaceInFile) -> Iterator[None]:
-        try:
-            yield
-        except (UsageError, OptionError, ValueProblem) as wrong:
-            self._say(place, str(wrong))
 
     def _say(self, place: PlaceInFile, sentence: str) -> None:
         self.problems.append(Problem(self._lines.get(place, 1), sentence))

@@ -15,7 +15,6 @@ from msgspec import Meta
 from workloads.sweep.cell import run_options
 
 Value = str | None | tuple[str | None, ...]
-_SINGLE = ["string", "number", "boolean", "null"]
 
 
 class SweepFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,18 +30,22 @@ class SweepFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema, for editors and other programs: it names every option of a run."""
-    options = {
-        name: {
-            "description": each.option.help,
-            "anyOf": [{"type": _SINGLE}, {"type": "array", "items": {"type": _SINGLE}, "minItems": 1}],
-        }
-        for name, each in run_options().items()
-    }
     schema = msgspec.json.schema(SweepFile)
-    properties = schema["$defs"]["SweepFile"]["properties"]
+    definitions = schema["$defs"]
+    single = {"type": ["string", "number", "boolean", "null"]}
+    definitions["Value"] = {"anyOf": [single, {"type": "array", "items": single, "minItems": 1}]}
+    definitions["Options"] = {
+        "type": "object",
+        "properties": {
+            name: {"description": each.option.help, "$ref": "#/$defs/Value"}
+            for name, each in run_options().items()
+        },
+        "additionalProperties": False,
+    }
     for name in ("grid", "base"):
-        told = {key: value for key, value in properties[name].items() if key != "additionalProperties"}
-        properties[name] = {**told, "properties": options, "additionalProperties": False}
+        field = definitions["SweepFile"]["properties"][name]
+        del field["type"], field["additionalProperties"]
+        field["$ref"] = "#/$defs/Options"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
