@@ -19,6 +19,7 @@ from rich.console import Console
 
 from analysis import sweep as summary
 from commands.checks import check_room
+from commands.measure import shown
 from commands.place import Place, check_place
 from commands.run import Settled
 from commands.stop import Interrupted, Stop
@@ -98,7 +99,7 @@ def command(
             raise
         finally:
             _write_summary(planned.cells, ledger)
-        return _report(planned.cells, ledger)
+        return report(planned.cells, ledger)
 
 
 def _has_room(run: Settled) -> None:
@@ -144,7 +145,7 @@ def _tell(planned: PlannedSweep, directory: Path) -> int:
     left = [cell for cell in planned.cells if cell.id not in done]
     total = sum(seconds[cell.id] for cell in left)
     by = (
-        "of the cells that have ended"
+        "by the cells that have ended"
         if last
         else "guessed, within a factor of two; the first cells make it better"
     )
@@ -177,7 +178,8 @@ def _write_summary(cells: Sequence[Cell], ledger: Ledger) -> None:
     (ledger.directory / summary.NAME).write_text(summary.joined(runs), encoding="utf-8")
 
 
-def _report(cells: Sequence[Cell], ledger: Ledger) -> int:
+def report(cells: Sequence[Cell], ledger: Ledger) -> int:
+    """The table of all cells; returns the exit status."""
     last = ledger.last
     entries = [last[cell.id] for cell in cells]
     rows = [
@@ -192,7 +194,8 @@ def _report(cells: Sequence[Cell], ledger: Ledger) -> int:
     ]
     _print_table(("status", "s", "machine", "run", "options"), rows)
     failed = sum(entry.status == "failed" for entry in entries)
-    print(f"# {len(cells) - failed} cells complete, {failed} failed; {ledger.directory / summary.NAME}")
+    where = shown(ledger.directory / summary.NAME)
+    print(f"# {len(cells) - failed} cells complete, {failed} failed; {where}")
     return int(failed > 0)
 
 

@@ -152,10 +152,12 @@ class _Reading:
             setting = Setting.of(option, *written)
             self._given(setting.words)
             return setting
-        except (UsageError, OptionError, ValueProblem) as wrong:
+        except ValueProblem as wrong:
+            self._say(where, str(wrong))
+        except (UsageError, OptionError) as wrong:
             named = any(text in str(wrong) for text in written if text)
             self._say(where, f"{wrong}" if named else f"{wrong} (it is {written[0]!r})")
-            return None
+        return None
 
     def _check_list(self, values: Sequence[Setting | None], place: PlaceInFile) -> None:
         if not values:

@@ -106,7 +106,7 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         (3, "--size takes one value; move the list to grid"),
         (7, "path has 'devmem' twice; leave one out"),
         (8, "--seed is given in line 5 already; leave one out"),
-        (10, "--topology is given in line 9 already; leave one out"),
+        (11, "--topology is given in line 9 already; leave one out"),
         (15, "dtype has no values; give it some, or leave it out"),
         (16, "--no-check is 'perhaps'; write true or false"),
         (17, "a run has no option 'run-id'; `run.py --help` lists them"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -13,12 +15,12 @@ from workloads.sweep.estimate import estimates_s, guess_s, told
 CONFIG = ExperimentConfig("star", 4, "all_reduce", (1 << 20,), ("devmem",), CollectiveOptions(), ranks=4)
 
 
-def guess(**other: object) -> float:
+def guess(**other: Any) -> float:
     return guess_s(msgspec.structs.replace(CONFIG, **other))
 
 
 def test_a_guess_grows_with_what_there_is_to_do() -> None:
-    more = [
+    more: list[dict[str, Any]] = [
         {"hosts": 8}, {"ranks": 8}, {"repeat": 4}, {"paths": ("devmem", "bounce")},
         {"sizes_bytes": (1 << 20, 1 << 24)}, {"sizes_bytes": (1 << 21,)},
         {"options": CollectiveOptions(iterations=9)},
