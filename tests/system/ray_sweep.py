@@ -35,7 +35,7 @@ def main(directory: str, ledger: str, *words: str) -> int:
     path = Path(ledger)
     while sweep.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") >= 3):
         time.sleep(0.05)
-    time.sleep(0.7)  # every node has its second cell
+    time.sleep(0.5)  # every node has its second cell
     cluster.remove_node(removed, allow_graceful=False)
     return sweep.wait()
 

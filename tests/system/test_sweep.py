@@ -60,8 +60,6 @@ def test_a_sweep_is_interrupted_in_order_and_goes_on(tmp_path: Path) -> None:
         manifest = json.loads((directory / "cells" / each["run"] / "manifest.json").read_text())
         assert manifest["environment"]["hostname"] == each["machine"] == os.uname().nodename
         assert manifest["status"] == "complete"
-    assert typed(again, place) == table  # nothing is left to do
-    assert entries(directory) == found
 
 
 RUN = """
@@ -72,15 +70,15 @@ run = Path(options["results"]) / options["run-id"]
 run.mkdir()
 time.sleep(float(options["duration"]))
 (run / "figures").mkdir()
-(run / "figures" / "large.png").write_bytes(os.urandom(9 << 20))
+(run / "figures" / "a.png").write_bytes(os.urandom(9 << 20 if options["seed"] == "1" else 9))
 if options["seed"] == "3":
     sys.exit("run.py: three is refused")
 (run / "summary.csv").write_text("busbw\\n" + options["seed"] + "\\n")
 print("# Report:", run)
 """
 GRID = """
-base: {workload: stream, topology: pair, duration: 1.5}
-grid: {seed: [1, 2, 3, 4, 5, 6, 7, 8]}
+base: {workload: stream, topology: pair, duration: 1}
+grid: {seed: [1, 2, 3, 4, 5, 6, 7]}
 """
 
 
@@ -97,18 +95,20 @@ def test_a_sweep_on_a_cluster_outlives_one_of_its_nodes(tmp_path: Path) -> None:
         with cluster:
             assert cluster.wait(200) == 1, (tmp_path / "err").read_text()
     found = {each["options"][-1]: each for each in entries(tmp_path / "grid")}
-    assert sorted(found) == [f"--seed={number}" for number in range(1, 9)]
+    assert sorted(found) == [f"--seed={number}" for number in range(1, 8)]
     failed = found.pop("--seed=3")
     assert (failed["status"], failed["reason"]) == ("failed", "three is refused")
     assert {each["status"] for each in found.values()} == {"complete"}
     everywhere = [*found.values(), failed]
     assert len({each["node"] for each in everywhere}) == 3
     assert sum(each["losses"] for each in everywhere) == 1, "the removed node's cell was not repeated"
-    assert "# 7 cells complete, 1 failed; " in (tmp_path / "out").read_text()
+    assert "# 6 cells complete, 1 failed; " in (tmp_path / "out").read_text()
     for each in everywhere:
         run = tmp_path / "grid" / "cells" / each["run"]
-        assert (run / "figures" / "large.png").stat().st_size == 9 << 20
+        assert (run / "figures" / "a.png").stat().st_size == (
+            9 << 20 if each["options"][-1] == "--seed=1" else 9
+        )
         assert ("# Report:" in run.with_name(f"{run.name}.log").read_text()) == (each is not failed)
     assert not list((tmp_path / "grid" / "cells").glob("*.zip"))
     with open(tmp_path / "grid" / "summary.csv", newline="") as file:
-        assert {row["grid_seed"] for row in csv.DictReader(file)} == {*"1245678"}
+        assert {row["grid_seed"] for row in csv.DictReader(file)} == {*"124567"}

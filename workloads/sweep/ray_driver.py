@@ -15,7 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class _Task:
     job: Job
     words: Any  # an ObjectRefGenerator
     archive: Path
-    heard_at: float = field(default_factory=time.monotonic)
+    heard_at: float
     began: bool = False
 
 
@@ -63,7 +63,8 @@ class Driver:
         words = self._task.options(
             num_cpus=0, resources={RESOURCE: 1}, max_retries=0, num_returns="streaming"
         ).remote(asked.project, job.run, job.words, asked.limit_s, asked.commit)
-        self._tasks.append(_Task(job, words, Path(asked.cells) / f"{job.run}.zip"))
+        archive = Path(asked.cells) / f"{job.run}.zip"
+        self._tasks.append(_Task(job, words, archive, time.monotonic()))
 
     def step(self) -> None:
         """Take what has come, or wait a moment; give up what says nothing."""
