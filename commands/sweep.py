@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,13 +68,13 @@ def command(
     ] = 3600.0,
 ) -> int:
     """Run every combination of the options that a file lists; what fails ends its own cell only."""
-    here = ray_address is None
-    if here and project is not None:
+    if ray_address is None and project is not None:
         raise UsageError(
             "--project is for machines of a Ray cluster; give --ray-address too, or leave it out"
         )
+    machines = _Machines(ray_address, project, limit, wait)
     try:
-        planned = load(file, _has_room if here else lambda _run: None)
+        planned = load(file, machines.check)
     except SweepProblems as found:
         for problem in found.problems:
             print(f"{file}:{problem.line}: {problem.text}", file=sys.stderr)
@@ -84,15 +85,45 @@ def command(
     directory = place.run_directory("")
     if dry_run:
         return _tell(planned, directory)
-    stop = Stop()
     if directory.exists() and not resume:
         raise UsageError(f"{directory} exists already; go on there with --resume, or choose another --run-id")
-    if here:
+    return _sweep(file, planned, directory, machines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Machines:
+    """Which run the cells: this one without an `address`."""
+
+    address: str | None
+    project: str | None
+    limit_s: float
+    wait_s: float
+
+    def check(self, run: Settled) -> None:
+        """Raises UsageError where this machine is to run it and has no room."""
+        if self.address is None:
+            check_room(run.config, room())
+
+    def runner(self, ledger: Ledger, watch: Callable[[], None]) -> Any:
+        if self.address is None:
+            return LocalRunner(ledger.cells, self.limit_s)
+        git, _ = sources(PROJECT)
+        where = str(PROJECT) if self.project is None else self.project
+        commit = "" if git is None else git.commit
+        cells = str(ledger.cells.absolute())
+        asked = Connect(self.address, cells, where, commit, self.limit_s, self.wait_s)
+        return RayRunner(asked, ledger.directory / LOG_NAME, watch)
+
+
+def _sweep(file: Path, planned: PlannedSweep, directory: Path, machines: _Machines) -> int:
+    """Run what is not done; returns the exit status."""
+    stop = Stop()
+    if machines.address is None:
         check_place(directory / "cells" / "none yet")
     with Ledger(directory) as ledger:
         (directory / "sweep.yaml").write_bytes(file.read_bytes())
         try:
-            with closing(_runner(ledger, limit, ray_address, project, wait)) as runner:
+            with stop, closing(machines.runner(ledger, stop.check)) as runner:
                 _run(planned, ledger, runner, stop)
         except Interrupted as stopped:
             _say_how_to_go_on(planned, ledger, stopped)
@@ -102,26 +133,12 @@ def command(
         return report(planned.cells, ledger)
 
 
-def _has_room(run: Settled) -> None:
-    check_room(run.config, room())
-
-
-def _runner(ledger: Ledger, limit_s: float, address: str | None, project: str | None, wait_s: float) -> Any:
-    if address is None:
-        return LocalRunner(ledger.cells, limit_s)
-    git, _ = sources(PROJECT)
-    where = str(PROJECT) if project is None else project
-    commit = "" if git is None else git.commit
-    asked = Connect(address, str(ledger.cells.absolute()), where, commit, limit_s, wait_s)
-    return RayRunner(asked, ledger.directory / LOG_NAME)
-
-
 def _run(planned: PlannedSweep, ledger: Ledger, runner: Runner, stop: Stop) -> None:
     def estimates() -> dict[str, float]:
         return _estimates(planned, ledger.last)
 
     total, console = len(planned.cells), Console(stderr=True)
-    with SweepProgress(total, runner, estimates, console) as progress, stop:
+    with SweepProgress(total, runner, estimates, console) as progress:
         Sweep(planned.cells, ledger, stop.check, progress.show).run(runner)
 
 

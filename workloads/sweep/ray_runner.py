@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
@@ -34,9 +34,16 @@ _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV":
 
 
 class RayRunner:
-    """As runner.Runner. Raises RunnerError when there is no such cluster, or when it has no machine."""
+    """As runner.Runner. The constructor raises RunnerError when there is no such cluster or it has no machine,
+    and what `watch` raises."""
 
-    def __init__(self, asked: Connect, log: Path, driver: Sequence[str] = DRIVER) -> None:
+    def __init__(
+        self,
+        asked: Connect,
+        log: Path,
+        watch: Callable[[], None] = lambda: None,
+        driver: Sequence[str] = DRIVER,
+    ) -> None:
         self._asked, self._log = asked, log
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._machines: int | None = None
@@ -54,6 +61,7 @@ class RayRunner:
         try:
             self._request(asked)
             while self._machines is None:
+                watch()
                 assert not self.events(), "no cell has been started"
             if not self._machines:
                 raise RunnerError(self._no_machine())

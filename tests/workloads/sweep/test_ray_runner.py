@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,9 +26,9 @@ say, asked = outlet.send, requests.recv()
 """
 
 
-def runner(script: str, tmp_path: Path) -> RayRunner:
+def runner(script: str, tmp_path: Path, watch: Callable[[], None] = lambda: None) -> RayRunner:
     asked = Connect("10.0.0.1:6379", str(tmp_path), "/project", "", 60.0, 60.0)
-    return RayRunner(asked, tmp_path / "ray.log", (sys.executable, "-c", DRIVER + script))
+    return RayRunner(asked, tmp_path / "ray.log", watch, (sys.executable, "-c", DRIVER + script))
 
 
 def events_of(played: RayRunner, count: int) -> Sequence[Event]:
@@ -76,6 +76,14 @@ def test_a_driver_that_ends_in_the_middle_is_a_sentence(tmp_path: Path) -> None:
         events_of(played, 1)
     played.start(JOB)  # which nobody takes
     played.close()
+
+
+def test_the_wait_for_a_cluster_may_be_interrupted(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner("requests.poll(None)", tmp_path, interrupted)
 
 
 def test_silence_and_a_cluster_without_machines_have_an_end(

@@ -63,6 +63,7 @@ def test_a_cell_that_fails_fails_alone_and_is_repeated_by_resume(tmp_path: Path)
 def test_a_sweep_killed_at_random_points_and_resumed_gives_the_same_set(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     runs: list[str] = []
+    kills = 0
     for _ in range(1000):
         kill_at = chance.randrange(1, 25)
 
@@ -77,7 +78,7 @@ def test_a_sweep_killed_at_random_points_and_resumed_gives_the_same_set(tmp_path
             Sweep(CELLS, ledger, watch).run(runner)
             break
         except Killed:
-            pass
+            kills += 1
         finally:
             runs += [job.run for job in runner.started]
             ledger.close()
@@ -86,6 +87,7 @@ def test_a_sweep_killed_at_random_points_and_resumed_gives_the_same_set(tmp_path
         path.write_bytes(path.read_bytes() + line[: chance.randrange(len(line))])
     entries = last_entries(tmp_path)
     assert len(CELLS) == 24
+    assert kills > 1
     assert entries.keys() == set(IDS)
     assert {each.status for each in entries.values()} == {"complete"}
     lines = (tmp_path / "ledger.jsonl").read_text().splitlines()
