@@ -23,6 +23,7 @@ from commands.place import Place, check_place
 from commands.placement import placement
 from commands.stop import Stop
 from commands.topology import topology_of
+from commands.traffic import asked_traffic
 from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
@@ -32,6 +33,7 @@ from topologies.mininet.cgroup import room
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
 from topologies.topology import Topology
+from topologies.traffic.check import Traffic
 from workloads.experiment.records import ExperimentConfig, ExperimentError, NetworkConfig, RankFailure, sizes
 from workloads.registry import PATHS, WORKLOADS
 
@@ -48,12 +50,13 @@ def command(context: typer.Context, given: Given) -> int:
         _check_alone(context)
         return 0
     stop = Stop()
-    config, network, plan = settled(given)
+    config, network, plan, traffic = settled(given)
     check_room(config, room())
     default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
-    run_dir = given.record(Place).run_directory(default)
-    check_place(run_dir)
-    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan), stop)
+    place = given.record(Place)
+    run_dir = place.run_directory(default)
+    check_place(run_dir, place)
+    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan, traffic), stop)
 
 
 class Settled(NamedTuple):
@@ -62,6 +65,7 @@ class Settled(NamedTuple):
     config: ExperimentConfig
     network: Topology
     plan: Sequence[Step]
+    traffic: Sequence[Traffic]
 
 
 def settled(given: Given) -> Settled:
@@ -71,11 +75,12 @@ def settled(given: Given) -> Settled:
     config = _config(given, network)
     ranks = WORKLOADS[config.workload].ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
+    traffic = asked_traffic(config, network, config.seed)
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
     check_ranks(config, placement(network, config.ranks_per_host))
-    return Settled(config, network, plan)
+    return Settled(config, network, plan, traffic)
 
 
 def _config(given: Given, network: Topology) -> ExperimentConfig:

@@ -7,6 +7,7 @@ directory while it runs.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from rich.console import Console
 from analysis import sweep as summary
 from commands.checks import check_room
 from commands.measure import shown
-from commands.place import Place, check_place
+from commands.place import Place
 from commands.run import Settled
 from commands.stop import Interrupted, Stop
 from commands.sweep_file import PlannedSweep, SweepProblems, load
@@ -29,6 +30,7 @@ from commands.sweep_progress import SweepProgress
 from commands.usage import UsageError
 from topologies.mininet.cgroup import room
 from topologies.mininet.fabric import FabricError
+from topologies.mininet.user_namespace import obstacle
 from workloads.experiment.manifest import sources
 from workloads.options import DAY_S
 from workloads.sweep.cell import Cell
@@ -81,7 +83,7 @@ def command(
         return 2
     except OSError as failure:
         raise UsageError(f"{file} cannot be read ({failure.strerror}); correct the name") from None
-    place = Place(run_id=run_id or planned.name, **({} if results is None else {"results": results}))
+    place = Place(run_id=run_id or planned.name, results=results or Place().results)
     directory = place.run_directory("")
     if dry_run:
         return _tell(planned, directory)
@@ -119,7 +121,7 @@ def _sweep(file: Path, planned: PlannedSweep, directory: Path, machines: _Machin
     """Run what is not done; returns the exit status."""
     stop = Stop()
     if machines.address is None:
-        check_place(directory / "cells" / "none yet")
+        _check_privileges()
     with Ledger(directory) as ledger:
         (directory / "sweep.yaml").write_bytes(file.read_bytes())
         try:
@@ -131,6 +133,13 @@ def _sweep(file: Path, planned: PlannedSweep, directory: Path, machines: _Machin
         finally:
             _write_summary(planned.cells, ledger)
         return report(planned.cells, ledger)
+
+
+def _check_privileges() -> None:
+    """Each cell asks for what it needs itself; what none of them can have is told before the first. Raises
+    FabricError."""
+    if os.geteuid() != 0 and (why := obstacle()):
+        raise FabricError(f"a network without root needs a user namespace, but {why}, or run it by sudo")
 
 
 def _run(planned: PlannedSweep, ledger: Ledger, runner: Runner, stop: Stop) -> None:

@@ -7,13 +7,15 @@ time, patience with others. Owns the connection to the host, the accelerator and
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from nodes.client.host import Host
 from nodes.client.runtime import Runtime
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
-from nodes.uapi.syscalls import NicInfo
+from nodes.machine.pace import Pace
+from nodes.uapi.nic_records import NicInfo
 from workloads.experiment.records import ExperimentConfig, NicPlace, RankPlace
 from workloads.progress import Progress
 
@@ -39,8 +41,12 @@ class Machine:
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
-        self.accelerator = Accelerator(self.ledger, self.turn, place.slot)
+        self.accelerator = Accelerator(self.ledger, self.turn, place.slot, self._pace())
         self.data = self.accelerator.alloc(_rounded(max(1, data_bytes)))
+
+    def accelerator_of(self, ledger: Ledger) -> Accelerator:
+        """The same accelerator, as another thread uses it, which has that ledger."""
+        return Accelerator(ledger, self.turn, pace=self._pace())
 
     def turn(self, dram: int, up: int = 0, down: int = 0) -> None:
         """Wait for the host's buses: the memory's, and those of the accelerator's PCIe switch."""
@@ -55,6 +61,11 @@ class Machine:
         """The host's NIC at that place; the first one if it has no name."""
         named = (nic for nic in self.host.nics if nic.ifname == place.interface)
         return next(named, self.host.nics[0])
+
+    def _pace(self) -> Pace | None:
+        """Of the accelerator, for one thread that uses it."""
+        runtime = self.runtime
+        return Pace(Path(self.place.pace), runtime.monotonic, runtime.sleep) if self.place.pace else None
 
     @functools.cached_property
     def receive_memory(self) -> Region:

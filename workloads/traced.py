@@ -60,6 +60,7 @@ class Traced:
         sources = [*(peer for plan in plans for peer in plan.receive_from), *self._peers(ReceiveFrom)]
         self.send_to = tuple(dict.fromkeys(targets))
         self.receive_from = tuple(dict.fromkeys(sources))
+        self._computing = machine.accelerator_of(machine.ledger)  # its stream's thread alone uses it
         self._sent: dict[int, Ticket] = {}  # the last message to each peer
         self._streams = Streams(self._own, self._do, machine.runtime, machine.progress)
 
@@ -130,11 +131,12 @@ class Traced:
 
     def _compute(self, seconds: float) -> None:
         """The accelerator is busy, and so is the experiment."""
-        runtime = self._machine.runtime
-        end_s = runtime.monotonic() + seconds
-        while (left_s := end_s - runtime.monotonic()) > 0:
-            runtime.sleep(min(left_s, _SLICE_S))
+        left_s = seconds
+        while left_s > 0:
+            slice_s = min(left_s, _SLICE_S)
+            self._computing.compute(slice_s, self._machine.runtime.sleep)
             self._machine.progress.moved()
+            left_s -= slice_s
 
     def _plan(self, node: Collective) -> Plan:
         schedule = ALGORITHMS[node.collective][node.algorithm or next(iter(ALGORITHMS[node.collective]))]

@@ -18,13 +18,22 @@ from contextlib import suppress
 from pathlib import Path
 
 _END_S = 60.0  # for a run to take its network down, on a busy machine
-# The process asks for SIGTERM at its parent's death, looks whether that has come already, and becomes the
-# command.
+# The guard asks for SIGTERM at its parent's death and passes that on. The command could not ask itself: the
+# kernel forgets the wish of a process that becomes root of a user namespace.
 _GUARD = """
-import ctypes, os, sys
+import ctypes, os, signal, subprocess, sys
+command, asked = None, False
+def end(*_):
+    global asked
+    asked = True
+    if command: command.terminate()
+signal.signal(signal.SIGTERM, end)
 ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]): sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
+command = subprocess.Popen(sys.argv[2:])
+if asked: command.terminate()
+status = command.wait()
+sys.exit(status if status >= 0 else 128 - status)
 """
 
 
@@ -61,26 +70,26 @@ class CellProcess:
             if status is not None:
                 self.reason = self._reason(status)
             elif self.seconds > self._limit_s:
-                self.end(signal.SIGTERM)
+                self.end()
                 self.reason = f"it was ended after {self._limit_s:g} s; give it a higher --limit"
         return self.reason is not None
 
-    def end(self, number: signal.Signals) -> None:
+    def end(self) -> None:
         """Ask it to end and wait for that; kill it if it does not."""
         with suppress(ProcessLookupError):
-            self._process.send_signal(number)
+            self._process.terminate()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def _reason(self, status: int) -> str:
         if status == 0:
             return "" if self._run_dir.is_dir() else f"it wrote no results; see {self._log.name}"
-        if status < 0:
-            return f"it was ended by {signal.Signals(-status).name}; see {self._log.name}"
-        return self._error() or self._said() or f"it ended with status {status}; see {self._log.name}"
+        signals = {128 + number: number.name for number in signal.Signals}  # as shells have it
+        how = f"was ended by {signals[status]}" if status in signals else f"ended with status {status}"
+        return self._error() or self._said() or f"it {how}; see {self._log.name}"
 
     def _error(self) -> str:
         """What the manifest says; "" without one."""

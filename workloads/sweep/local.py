@@ -5,7 +5,6 @@ In: jobs. Out: events. Owns the process of the cell that runs.
 
 from __future__ import annotations
 
-import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -53,5 +52,5 @@ class LocalRunner:
 
     def close(self) -> None:
         if self._job:
-            self._process.end(signal.SIGTERM)
+            self._process.end()
             self._job = None

@@ -34,8 +34,8 @@ _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV":
 
 
 class RayRunner:
-    """As runner.Runner. The constructor raises RunnerError when there is no such cluster or it has no machine,
-    and what `watch` raises."""
+    """As runner.Runner. The constructor raises RunnerError when there is no such cluster, or when it has no
+    machine, and what `watch` raises."""
 
     def __init__(
         self,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -53,7 +52,7 @@ def run_cell(
                     yield ("alive",)
             seconds = process.seconds
         finally:  # Ray cancels a task by an exception
-            process.end(signal.SIGTERM)
+            process.end()
         yield from (("piece", piece) for piece in packed(run_dir))
     yield "ended", process.reason, seconds
 

@@ -65,7 +65,7 @@ def test_a_sweep_killed_at_random_points_and_resumed_gives_the_same_set(tmp_path
     runs: list[str] = []
     kills = 0
     for _ in range(1000):
-        kill_at = chance.randrange(1, 25)
+        kill_at = chance.randrange(1, 12)
 
         def watch(calls: list[int] = [], kill_at: int = kill_at) -> None:  # noqa: B006  counts its calls
             calls.append(0)
@@ -87,7 +87,7 @@ def test_a_sweep_killed_at_random_points_and_resumed_gives_the_same_set(tmp_path
         path.write_bytes(path.read_bytes() + line[: chance.randrange(len(line))])
     entries = last_entries(tmp_path)
     assert len(CELLS) == 24
-    assert kills > 1
+    assert kills
     assert entries.keys() == set(IDS)
     assert {each.status for each in entries.values()} == {"complete"}
     lines = (tmp_path / "ledger.jsonl").read_text().splitlines()
