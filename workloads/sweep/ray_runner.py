@@ -26,7 +26,8 @@ from workloads.sweep.runner import Event, Job, RunnerError
 LOG_NAME = "ray.log"
 PROJECT = Path(__file__).resolve().parents[2]
 DRIVER = (sys.executable, "-m", "workloads.sweep.ray_driver")
-_ANSWER_S = 60.0  # the driver says every second that it lives, and takes up to here to find the cluster
+_CONNECT_S = 25.0  # to find the cluster
+_ANSWER_S = 60.0  # from then on the driver says every second that it lives
 _NO_MACHINE_S = 60.0
 _POLL_S = 0.2
 _END_S = 40.0  # for the runs on all machines to take their networks down
@@ -93,10 +94,11 @@ class RayRunner:
         return news
 
     def close(self) -> None:
-        """Ends the runs on all machines; raises nothing of its own."""
+        """Ends the runs on all machines; raises nothing of its own. A driver that has found no cluster has
+        nothing to end."""
         self._requests.close()
         try:
-            self._process.wait(_END_S)
+            self._process.wait(0.0 if self._machines is None else _END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -110,7 +112,7 @@ class RayRunner:
         now = time.monotonic()
         if self._machines:
             self._machine_at = now
-        if now - self._heard_at > patience_s(_ANSWER_S):
+        if now - self._heard_at > patience_s(_CONNECT_S if self._machines is None else _ANSWER_S):
             raise RunnerError(
                 f"Ray at {self._asked.address} did not answer for {now - self._heard_at:.0f} s; look at the "
                 f"cluster by `ray status`, see {self._log}, and go on with --resume"

@@ -90,12 +90,15 @@ def test_silence_and_a_cluster_without_machines_have_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_runner, "patience_s", lambda seconds: seconds)
-    monkeypatch.setattr(ray_runner, "_ANSWER_S", 0.4)
+    monkeypatch.setattr(ray_runner, "_CONNECT_S", 0.4)
     monkeypatch.setattr(ray_runner, "_NO_MACHINE_S", 0.4)
-    monkeypatch.setattr(ray_runner, "_END_S", 0.2)
+    monkeypatch.setattr(ray_runner, "_END_S", 30.0)
+    began_at = time.monotonic()
     with pytest.raises(RunnerError, match=r"did not answer for 0 s; look at the cluster by `ray status`"):
         runner("time.sleep(60)", tmp_path)
-    monkeypatch.setattr(ray_runner, "_ANSWER_S", 30.0)
+    assert time.monotonic() - began_at < 10.0, "it waited for what has nothing to end"
+    monkeypatch.setattr(ray_runner, "_CONNECT_S", 30.0)
+    monkeypatch.setattr(ray_runner, "_END_S", 0.2)
     played = runner(
         "say(Machines(1)); requests.recv()\nwhile True: say(Machines(0)); time.sleep(0.05)", tmp_path
     )
@@ -104,4 +107,14 @@ def test_silence_and_a_cluster_without_machines_have_an_end(
     with pytest.raises(RunnerError, match="has the resource emu_host"):
         events_of(played, 1)
     assert time.monotonic() - started_at < 20.0
+    played.close()
+
+
+def test_a_cluster_that_falls_silent_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_runner, "patience_s", lambda seconds: seconds)
+    monkeypatch.setattr(ray_runner, "_ANSWER_S", 0.4)
+    played = runner("say(Machines(1)); requests.recv(); requests.poll(None)", tmp_path)
+    played.start(JOB)
+    with pytest.raises(RunnerError, match=r"did not answer for 0 s; look at the cluster by `ray status`"):
+        events_of(played, 1)
     played.close()
