@@ -94,7 +94,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     print(analysis.table_text, end="")
     if analysis.unwritten:
         raise ExperimentError("; ".join(analysis.unwritten))
-    print(f"# Report: {_shown(analysis.report_path)}")
+    print(f"# Report: {shown(analysis.report_path)}")
     if analysis.wrong_elements:
         where = request.run_dir / "samples.csv"
         print(
@@ -108,7 +108,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     return 0
 
 
-def _shown(path: Path) -> Path:
+def shown(path: Path) -> Path:
     """From the current directory, if it lies below that."""
     with suppress(OSError, ValueError):  # that has been removed; it lies elsewhere
         return path.relative_to(Path.cwd())
