@@ -70,7 +70,7 @@ def test_any_signals_at_any_moment_end_a_run_in_order(tmp_path: Path, token: str
     print(f"seed {seed}")  # pytest shows it when the test fails
     chance = random.Random(seed)
     before = places()
-    for count in range(200 if soak else 5):
+    for count in range(200 if soak else 3):
         moment = Moment.any(chance)
         shape, python = chance.choice((QUICK, SMALL)), chance.choice((sys.executable, "/usr/bin/python3"))
         run = Started(tmp_path / str(count), *shape, python=python)
@@ -205,8 +205,17 @@ def test_another_user_reads_none_of_rays_files(raylet: int) -> None:
     assert as_nobody(READ, *directories, str(inside / of_ray[1:])) == ""
 
 
-@pytest.mark.parametrize("words", ["/gcs/gcs_server ", "/raylet/raylet ", "default_worker.py"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "/gcs/gcs_server "),
+        (signal.SIGKILL, "/raylet/raylet "),
+        (signal.SIGKILL, "default_worker.py"),
+        (signal.SIGSTOP, "/raylet/raylet "),
+        pytest.param(signal.SIGSTOP, "/gcs/gcs_server ", marks=pytest.mark.soak),
+        pytest.param(signal.SIGSTOP, "default_worker.py", marks=pytest.mark.soak),
+    ],
+)
 def test_a_ray_that_fails_while_it_starts_is_one_sentence(
     tmp_path: Path, token: str, words: str, number: signal.Signals
 ) -> None:

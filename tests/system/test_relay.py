@@ -219,7 +219,7 @@ def test_each_direction_is_as_it_was_asked_to_be_and_its_relay_says_so(tmp_path:
     with ExitStack() as stack:
         network = started(stack, tmp_path, down=down, **msgspec.structs.asdict(up))
         pids = shells(tmp_path)
-        assert len(datagrams(*(stack.enter_context(datagram_socket(pid)) for pid in pids))) > DATAGRAMS / 2
+        assert len(datagrams(*(stack.enter_context(datagram_socket(pid)) for pid in pids))) > DATAGRAMS / 4
         there, back = network.links
         for found, asked in ((there, up), (back, down)):
             assert (found.asked_bps, found.asked_delay_s) == (asked.rate_bps, asked.delay_s)
@@ -232,7 +232,7 @@ def test_each_direction_is_as_it_was_asked_to_be_and_its_relay_says_so(tmp_path:
         assert (there.achieved_delay_s or 0) > (back.achieved_delay_s or 0)
     log = (tmp_path / "it" / "w1.log").read_text()
     there_counts, back_counts = counted(log, "w1-eth0"), counted(log, "w1-eth1")
-    assert there_counts["packets"] > DATAGRAMS / 2
+    assert there_counts["packets"] > DATAGRAMS / 4
     assert is_share(there_counts, "reordered", up.reorder)
     assert is_share(there_counts, "duplicated", up.duplicate)
     assert (there_counts["lost"], back_counts["reordered"], back_counts["duplicated"]) == (0, 0, 0)

@@ -102,7 +102,8 @@ def accesses_per_byte(rows: list[Row], path: str) -> float:
 def test_an_all_reduce_over_three_paths_is_right_and_moves_the_closed_form(tmp_path: Path) -> None:
     run = completed(tmp_path, "--hosts", "3", "--size", "8,1M", "--repeat", "2", "--iters", "2")
     rows = run.rows()
-    assert len(rows) == 3 * 2 * 2 * 3 * 3  # paths, sizes, repetitions, iterations with warm-up, ranks
+    # Paths, sizes, repetitions, places, iterations with warm-up, ranks.
+    assert len(rows) == 3 * 2 * 2 * 2 * 3 * 3
     assert {row["wrong_elements"] for row in rows} == {0}
     large = [row for row in rows if row["size_bytes"] == 1 << 20]
     assert accesses_per_byte(large, "devmem") < 0.012
@@ -121,9 +122,9 @@ def test_an_all_reduce_over_three_paths_is_right_and_moves_the_closed_form(tmp_p
     with open(run.run_dir / "link_usage.csv", newline="") as file:
         links = [row for row in csv.DictReader(file) if row["size_bytes"] == str(1 << 20)]
     for path in ("devmem", "bounce", "kernel"):
-        for sender in ("h1-eth0", "s1-eth1"):  # three iterations of 4/3 MiB and headers, in each direction
+        for sender in ("h1-eth0", "s1-eth1"):  # six iterations of 4/3 MiB and headers, in each direction
             sent = [int(row["sent_bytes"]) for row in links if (row["path"], row["sender"]) == (path, sender)]
-            assert sent == pytest.approx([4 << 20] * 2, rel=0.03), (path, sender)
+            assert sent == pytest.approx([8 << 20] * 2, rel=0.03), (path, sender)
     manifest = run.manifest
     assert (manifest["status"], manifest["error"]) == ("complete", None)
     assert "figures/links.png" in manifest["files"]
