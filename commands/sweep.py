@@ -34,7 +34,7 @@ from topologies.mininet.user_namespace import obstacle
 from workloads.experiment.manifest import sources
 from workloads.options import DAY_S
 from workloads.sweep.cell import Cell
-from workloads.sweep.estimate import estimates_s, guess_s, told
+from workloads.sweep.estimate import estimates_s, guess, told
 from workloads.sweep.ledger import Entry, Ledger, LedgerError, is_done, last_entries
 from workloads.sweep.local import PROJECT, LocalRunner
 from workloads.sweep.ray_protocol import Connect
@@ -152,7 +152,7 @@ def _run(planned: PlannedSweep, ledger: Ledger, runner: Runner, stop: Stop) -> N
 
 
 def _estimates(planned: PlannedSweep, last: Mapping[str, Entry]) -> dict[str, float]:
-    guesses = {cell.id: guess_s(run.config) for cell, run in zip(planned.cells, planned.runs, strict=True)}
+    guesses = {cell.id: guess(run.config) for cell, run in zip(planned.cells, planned.runs, strict=True)}
     return estimates_s(
         guesses, {name: each.seconds for name, each in last.items() if each.status == "complete"}
     )
@@ -170,11 +170,7 @@ def _tell(planned: PlannedSweep, directory: Path) -> int:
     _print_table(("#", "cell", "time", "options"), rows)
     left = [cell for cell in planned.cells if cell.id not in done]
     total = sum(seconds[cell.id] for cell in left)
-    by = (
-        "by the cells that have ended"
-        if last
-        else "guessed, within a factor of two; the first cells make it better"
-    )
+    by = "by the cells that have ended" if last else "guessed; the cells that end make it better"
     print(f"# {len(left)} of {len(planned.cells)} cells to run on one machine: {told(total)} ({by})")
     return 0
 

@@ -52,7 +52,7 @@ def test_a_dry_run_lists_cells_and_leaves_nothing(file: Path, capsys: pytest.Cap
     cells = load(file).cells
     assert [row.split()[1] for row in rows] == [cell.id for cell in cells]
     assert [re.split(" s  ", row)[1] for row in rows] == [cell.label for cell in cells]
-    assert re.match(r"# 4 of 4 cells to run on one machine: \d+ s \(guessed, ", last)
+    assert re.match(r"# 4 of 4 cells to run on one machine: \d+ s \(guessed; the , last)
     assert not (file.parent / "results").exists()
 
 

@@ -1,13 +1,15 @@
 """How long a sweep will take: a guess from what each run has to do, made good by the cells that have ended.
 
-In: configurations, seconds of cells that have ended. Out: seconds. Owns the constants of the guess, which
-were measured on two cores of a quiet machine; a run there took between half and twice of it.
+In: configurations, seconds of cells that have ended. Out: seconds. Owns the constants of the guess, measured
+on two cores: a run of a collective or a stream took between half and twice of it. How long a pattern's
+accelerators compute it does not know.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from workloads.experiment.records import ExperimentConfig
 from workloads.registry import WORKLOADS
@@ -18,7 +20,14 @@ _TRIAL_S, _ITERATION_S = 0.3, 0.02
 _BYTES_PER_S = 100e6  # of a rank's payload, beside the other ranks of a machine
 
 
-def guess_s(config: ExperimentConfig) -> float:
+class Guess(NamedTuple):
+    """Of a cell."""
+
+    workload: str
+    seconds: float
+
+
+def guess(config: ExperimentConfig) -> Guess:
     """From the run's own numbers: hosts, ranks, trials, iterations, sizes, a stream's duration."""
     workload = WORKLOADS[config.workload]
     ranks = workload.ranks(config)
@@ -31,15 +40,24 @@ def guess_s(config: ExperimentConfig) -> float:
         moved_bytes = ranks * sum(config.sizes_bytes) // len(config.sizes_bytes)
     trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
     trial_s = _TRIAL_S + iterations * (iteration_s + moved_bytes / _BYTES_PER_S)
-    return _START_S + _HOST_S * config.hosts + _RANK_S * ranks + trials * trial_s
+    start_s = _START_S + _HOST_S * config.hosts + _RANK_S * ranks
+    return Guess(config.workload, start_s + trials * trial_s)
 
 
-def estimates_s(guesses: Mapping[str, float], ended: Mapping[str, float]) -> dict[str, float]:
-    """Of each cell: what it took before, or its guess times what the cells that have `ended` took of theirs,
-    by the median."""
-    shares = [seconds / guesses[cell] for cell, seconds in ended.items() if cell in guesses]
-    share = statistics.median(shares) if shares else 1.0
-    return {cell: ended.get(cell, guess * share) for cell, guess in guesses.items()}
+def estimates_s(guesses: Mapping[str, Guess], ended: Mapping[str, float]) -> dict[str, float]:
+    """Of each cell: what it took before, or its guess times what the cells of its workload that have `ended`
+    took of theirs, by the median; of a workload of which none has ended, all cells."""
+    shares: dict[str, list[float]] = {}
+    for cell, seconds in ended.items():
+        if cell in guesses:
+            shares.setdefault(guesses[cell].workload, []).append(seconds / guesses[cell].seconds)
+    every = [share for those in shares.values() for share in those] or [1.0]
+    medians = {workload: statistics.median(those) for workload, those in shares.items()}
+    default = statistics.median(every)
+    return {
+        cell: ended.get(cell, each.seconds * medians.get(each.workload, default))
+        for cell, each in guesses.items()
+    }
 
 
 def told(seconds: float) -> str:

@@ -10,13 +10,13 @@ import pytest
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import ExperimentConfig
 from workloads.stream import StreamOptions
-from workloads.sweep.estimate import estimates_s, guess_s, told
+from workloads.sweep.estimate import Guess, estimates_s, guess, told
 
 CONFIG = ExperimentConfig("star", 4, "all_reduce", (1 << 20,), ("devmem",), CollectiveOptions(), ranks=4)
 
 
-def guess(**other: Any) -> float:
-    return guess_s(msgspec.structs.replace(CONFIG, **other))
+def guess_s(**other: Any) -> float:
+    return guess(msgspec.structs.replace(CONFIG, **other)).seconds
 
 
 def test_a_guess_grows_with_what_there_is_to_do() -> None:
@@ -25,22 +25,31 @@ def test_a_guess_grows_with_what_there_is_to_do() -> None:
         {"sizes_bytes": (1 << 20, 1 << 24)}, {"sizes_bytes": (1 << 21,)},
         {"options": CollectiveOptions(iterations=9)},
     ]  # fmt: skip
-    assert min(guess(**each) for each in more) > guess()
+    assert min(guess_s(**each) for each in more) > guess_s()
 
 
 def test_a_stream_lasts_as_long_as_it_is_asked_to() -> None:
     short, long = (
-        guess(workload="stream", ranks=2, repeat=3, options=StreamOptions(duration_s=each))
+        guess_s(workload="stream", ranks=2, repeat=3, options=StreamOptions(duration_s=each))
         for each in (1.0, 5.0)
     )
     assert long - short == pytest.approx(3 * 4.0)
 
 
 def test_cells_that_have_ended_make_the_others_estimates_better() -> None:
-    guesses = {"a": 10.0, "b": 20.0, "c": 5.0, "d": 1.0}
-    assert estimates_s(guesses, {}) == guesses
+    guesses = {
+        "a": Guess("moe", 10.0),
+        "b": Guess("moe", 20.0),
+        "c": Guess("moe", 5.0),
+        "d": Guess("rpc", 1.0),
+    }
+    assert estimates_s(guesses, {}) == {"a": 10.0, "b": 20.0, "c": 5.0, "d": 1.0}
     ended = {"a": 30.0, "b": 60.0, "gone": 1.0}
     assert estimates_s(guesses, ended) == {"a": 30.0, "b": 60.0, "c": 15.0, "d": 3.0}
+    more = guesses | {"e": Guess("rpc", 3.0)}
+    assert estimates_s(more, ended | {"d": 1.5})["e"] == 4.5, (
+        "other workloads do not count where its own has ended"
+    )
 
 
 @pytest.mark.parametrize(
