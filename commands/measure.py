@@ -45,7 +45,7 @@ from workloads.experiment.records import (
     SamplesError,
 )
 from workloads.experiment.trials import run_trials
-from workloads.registry import WORKLOADS
+from workloads.registry import workload_of
 
 UNFAITHFUL = 3  # the exit status of --require-faithful
 
@@ -139,7 +139,7 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     )
     channels = {host.name: host.channel for host in started.hosts}
     places = placement(request.network, config.ranks_per_host, channels)
-    places = of_first(places, WORKLOADS[config.workload].ranks(config))
+    places = of_first(places, workload_of(config).ranks(config))
     manifest.add_ranks(places)
     started.watch()
     directory = started.inventory.make_directory()

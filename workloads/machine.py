@@ -19,6 +19,7 @@ from workloads.progress import Progress
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
 RECEIVE_BYTES = 64 << 20  # udmabuf's default limit, and what the kernel's ncdevmem stays under
+_SLICE_S = 1.0  # of a long computation, after which it counts as progress
 _NIOV_BYTES_MAX = 65536  # dma-bufs are a multiple of it, so that every net_iov size fits
 
 
@@ -45,6 +46,13 @@ class Machine:
     def turn(self, dram: int, up: int = 0, down: int = 0) -> None:
         """Wait for the host's buses: the memory's, and those of the accelerator's PCIe switch."""
         self.host.turn(dram, self.nic.ifname, up, down)
+
+    def compute(self, seconds: float) -> None:
+        """The accelerator is busy for so long, and so is the experiment."""
+        end_s = self.runtime.monotonic() + seconds
+        while (left_s := end_s - self.runtime.monotonic()) > 0:
+            self.runtime.sleep(min(left_s, _SLICE_S))
+            self.progress.moved()
 
     @functools.cached_property
     def nic(self) -> NicInfo:

@@ -23,7 +23,7 @@ import psutil
 from nodes.kernel_version import VERSIONS
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.measure import Measure
-from workloads.registry import WORKLOADS
+from workloads.registry import workload_of
 
 SCHEMA_VERSION = 3
 _NAME = "manifest.json"
@@ -160,7 +160,7 @@ class ManifestFile:
 
     def __init__(self, run_dir: Path, argv: Sequence[str], config: ExperimentConfig) -> None:
         run_dir.mkdir(parents=True)
-        workload = WORKLOADS[config.workload]
+        workload = workload_of(config)
         git, git_error = sources(_PROJECT)
         self._dir = run_dir
         self._next = run_dir / f".{_NAME}"

@@ -15,12 +15,8 @@ from collections.abc import Sequence
 import msgspec
 
 from workloads.bus_bandwidth import busbw_factor
-from workloads.schedules.contract import CONTRACTS
+from workloads.trace.check import TraceError, check, named
 from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Stream, Trace, stream_of
-
-
-class TraceError(ValueError):
-    """Traces that cannot be replayed; str() is one sentence that names rank and node."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -55,7 +51,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def dry_run(traces: Sequence[Trace], model: Model = Model()) -> list[Outcome]:  # noqa: B008  frozen
     """Every rank's outcome, in the order of ranks."""
     for trace in traces:
-        _check(trace, len(traces))
+        check(trace, len(traces))
     return _DryRun(traces, model).run()
 
 
@@ -144,11 +140,11 @@ class _DryRun:
         for rank, streams in enumerate(self._streams):
             for nodes in streams.values():
                 if nodes and (waits := self._waits(rank, nodes[0])):
-                    raise TraceError(f"{_named(rank, nodes[0])} never ends: {waits}")
+                    raise TraceError(f"{named(rank, nodes[0])} never ends: {waits}")
         for (source, peer), waiting in self._messages.items():
             if waiting:
                 node = waiting[0][0]
-                raise TraceError(f"{_named(source, node)} is never received: rank {peer} has no node for it")
+                raise TraceError(f"{named(source, node)} is never received: rank {peer} has no node for it")
 
     def _waits(self, rank: int, node: Node) -> str:
         """What a stream's next node waits for in another rank; "" if that is another node of its own."""
@@ -181,44 +177,10 @@ class _DryRun:
         return Outcome(max(self._ended[trace.rank].values(), default=0.0), computed, sent, given)
 
 
-def _check(trace: Trace, nranks: int) -> None:
-    """The trace is one in itself. Raises TraceError."""
-    if trace.nranks != nranks:
-        raise TraceError(f"rank {trace.rank}'s trace is of {trace.nranks} ranks, and {nranks} are there")
-    seen: set[int] = set()
-    for node in trace.nodes:
-        named = _named(trace.rank, node)
-        if node.id in seen:
-            raise TraceError(f"{named} has an id that another node has")
-        unknown = [dep for dep in node.deps if dep not in seen]
-        if unknown:
-            raise TraceError(f"{named} depends on node {unknown[0]}, which is not before it")
-        seen.add(node.id)
-        if isinstance(node, SendTo | ReceiveFrom):
-            if node.peer >= nranks or node.peer == trace.rank:
-                raise TraceError(f"{named} names rank {node.peer}, which is not another of {nranks} ranks")
-        elif isinstance(node, Collective):
-            _check_collective(named, trace, node)
-
-
-def _check_collective(named: str, trace: Trace, node: Collective) -> None:
-    members = trace.members(node)
-    if node.collective not in CONTRACTS:
-        raise TraceError(
-            f"{named}: there is no collective {node.collective!r}; known are {', '.join(CONTRACTS)}"
-        )
-    if len(set(members)) != len(members) or max(members) >= trace.nranks:
-        raise TraceError(f"{named} is among ranks {members}, which are not {trace.nranks} ranks' own")
-    if trace.rank not in members:
-        raise TraceError(f"{named} is among ranks {members}, and rank {trace.rank} is none of them")
-    if node.root >= len(members):
-        raise TraceError(f"{named} has root {node.root}, and {len(members)} ranks take part")
-
-
 def _check_message(rank: int, node: ReceiveFrom, message: SendTo) -> None:
     if message.bytes != node.bytes:
         raise TraceError(
-            f"{_named(rank, node)} expects {node.bytes} bytes, and rank {node.peer}'s node {message.id} "
+            f"{named(rank, node)} expects {node.bytes} bytes, and rank {node.peer}'s node {message.id} "
             f"sends {message.bytes}"
         )
 
@@ -228,11 +190,7 @@ def _check_same(rank: int, node: Collective, member: int, head: Collective, same
         ours, theirs = getattr(node, field), getattr(head, field)
         if ours != theirs:
             raise TraceError(
-                f"{_named(rank, node)} has {field} {ours}, and rank {member}'s node {head.id} has {theirs}"
+                f"{named(rank, node)} has {field} {ours}, and rank {member}'s node {head.id} has {theirs}"
             )
     if not same_members:
-        raise TraceError(f"{_named(rank, node)} and rank {member}'s node {head.id} are among other ranks")
-
-
-def _named(rank: int, node: Node) -> str:
-    return f"rank {rank}, node {node.id}" + (f" ({node.name})" if node.name else "")
+        raise TraceError(f"{named(rank, node)} and rank {member}'s node {head.id} are among other ranks")

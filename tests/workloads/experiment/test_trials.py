@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from workloads.experiment.records import Sample, SamplesError
-from workloads.experiment.trials import RowsFile
+from workloads.experiment.rows_file import RowsFile
 
 ROW = msgspec.convert(
     {

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from workloads.trace.dry_run import Model, Outcome, TraceError, dry_run
+from workloads.trace.check import TraceError
+from workloads.trace.dry_run import Model, Outcome, dry_run
 from workloads.trace.node import Compute, Program, SendTo, Trace
 
 LINE = Model(latency_s=1e-3, s_per_byte=1e-6)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workloads.trace import file
-from workloads.trace.dry_run import TraceError
+from workloads.trace.check import TraceError
 from workloads.trace.node import Program, Trace
 
 
