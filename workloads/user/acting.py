@@ -42,7 +42,7 @@ class Acting:
         machine = self._machine
         rank = UserRank(machine, self._transport, self._code, self._nranks, self._size, iteration.seed)
         rank.fill(0, rank.input(rank.rank))
-        rank.doing = ""
+        rank.doing = f"before the first call of {self._code.words}"
         self._rank = rank
 
     def run(self, iteration: Iteration) -> IterationResult:  # noqa: ARG002  the data is there
