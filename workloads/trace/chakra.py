@@ -1,8 +1,8 @@
 """Chakra's execution traces (MLCommons) become traces of ours.
 
 In: files PREFIX.0.et, PREFIX.1.et, ...: a GlobalMetadata message and Node messages, each behind its length,
-as in Chakra's schema (schema/protobuf/et_def.proto). Out: traces. Owns the few fields that are read, which are
-described here when they are needed: no generated code. Needs the package protobuf.
+as in Chakra's schema (schema/protobuf/et_def.proto). Out: traces. Owns the few fields that are read, which
+are described here when they are needed: no generated code. Needs the package protobuf.
 
 What differs, and how it is bridged. A rank of ours computes one thing at a time, so computations that overlap
 there follow each other here, and so do loads and stores of memory. Nodes that do nothing are left out, and
@@ -39,9 +39,9 @@ _ELEMENT_BYTES = 4
 _VALUES = (
     ("double_val", 3, "DOUBLE"), ("float_val", 5, "FLOAT"), ("int32_val", 7, "INT32"),
     ("int64_val", 9, "INT64"), ("uint32_val", 11, "UINT32"), ("uint64_val", 13, "UINT64"),
-    ("sint32_val", 15, "SINT32"), ("sint64_val", 17, "SINT64"), ("fixed32_val", 19, "FIXED32"), ("fixed64_val", 21, "FIXED64"),
-    ("sfixed32_val", 23, "SFIXED32"), ("sfixed64_val", 25, "SFIXED64"), ("bool_val", 27, "BOOL"),
-    ("string_val", 29, "STRING"),
+    ("sint32_val", 15, "SINT32"), ("sint64_val", 17, "SINT64"), ("fixed32_val", 19, "FIXED32"),
+    ("fixed64_val", 21, "FIXED64"), ("sfixed32_val", 23, "SFIXED32"), ("sfixed64_val", 25, "SFIXED64"),
+    ("bool_val", 27, "BOOL"), ("string_val", 29, "STRING"),
 )  # fmt: skip
 
 
