@@ -72,7 +72,7 @@ def outside(rank):
     rank.send(rank.peers[0], rank.data_bytes - 3, 4)
 
 def nobody(rank):
-    rank.receive(rank.rank, 0, 4)
+    rank.receive(7, 0, 4)
 
 def empty(rank):
     rank.send(rank.peers[0], 0, 0)
@@ -174,7 +174,7 @@ RANK_1 = "rank 1 on host h2, path bounce, failed while running iteration 0"
         ("endless", f"{RANK_1} (before the first call of mine.py:endless): nothing has moved for 1 s"),
         ("breaks", "mine.py LINE: ValueError: mine"),
         ("outside", "LINE: 4 bytes from byte 29997 on are not within the 30000 bytes of data memory"),
-        ("nobody", "LINE: rank 0 is none of the others, which are 1"),
+        ("nobody", "LINE: rank 7 is none of the others, which are"),
         ("empty", "LINE: 0 bytes from byte 0 on are not within the 30000 bytes of data memory"),
         ("halves", "LINE: 6 bytes are no whole elements of float32; round them"),
         ("oddly", "LINE: there is no 'xor' of 'float32'; choose from sum, prod"),
