@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from analysis.usage import Usage
+from analysis.wire import wire_bytes
 
 FAITHFUL, MIXED, CPU_LIMITED, UNKNOWN = "faithful", "mixed", "cpu-limited", "unknown"
 UNCALIBRATED, STOLEN = "link-uncalibrated", "stolen"
@@ -22,9 +23,6 @@ READINGS_MIN = 2  # within the timed parts: with fewer, a thread may have waited
 CALIBRATED = 0.05
 CALIBRATED_S = 0.0002  # of a delay, or CALIBRATED of it, if that is more
 
-_HEADER_BYTES = 66  # Ethernet, IPv4, TCP with timestamps
-_PAYLOAD_LESS_THAN_MTU = 52
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -37,10 +35,12 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What holds for all trials: why the links are not as asked ("" if they are), and the share of all CPU
-    time (0 to 1) that was stolen in the worst repetition, as ranks counted it; None: unknown."""
+    time (0 to 1) that was stolen in the worst repetition, as ranks counted it; None: unknown. `background`:
+    there was other traffic, so a link that is used says nothing of the exchange."""
 
     uncalibrated: str = ""
     steal: float | None = None
+    background: bool = False
 
 
 def of_trial(used: Sequence[Usage], conditions: Conditions = Conditions()) -> Verdict:
@@ -56,9 +56,12 @@ def of_trial(used: Sequence[Usage], conditions: Conditions = Conditions()) -> Ve
     if not links:
         return Verdict(CPU_LIMITED, "no link has a rate, so this machine's CPU is the limit")
     link = max(links, key=link_use)
+    if conditions.background:
+        return _by_cpu(used, "links carried background traffic, too")
+    said = f"{link.name} was used {_percent(link_use(link))}"
     if link_use(link) >= LINK_USED:
-        return Verdict(FAITHFUL, f"{link.name} was used {_percent(link_use(link))}")
-    return _by_cpu(used, f"{link.name} was used {_percent(link_use(link))}")
+        return Verdict(FAITHFUL, said)
+    return _by_cpu(used, said)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -69,12 +72,9 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 def link_use(link: Usage) -> float:
     """The least share of the timed part that its bytes need at the link's rate. The token bucket's burst
-    needs no time, once an iteration. A super-packet is counted with one header and crosses the link with
-    many: at least so many more as full wire packets have."""
-    sent, packets, burst = link.bytes or 0, link.packets or 0, link.burst_bytes or 0
-    wire_packets = max(0, sent - _HEADER_BYTES * packets) / max(1, (link.mtu or 0) - _PAYLOAD_LESS_THAN_MTU)
-    wire = sent + _HEADER_BYTES * max(0.0, wire_packets - packets)
-    timed = max(0.0, wire - link.iterations * burst) * 8
+    needs no time, once an iteration."""
+    wire = wire_bytes(link.bytes or 0, link.packets or 0, link.mtu or 0)
+    timed = max(0.0, wire - link.iterations * (link.burst_bytes or 0)) * 8
     return timed / (link.rate_bps * link.timed_s) if link.rate_bps else 0.0
 
 

@@ -1,27 +1,38 @@
 """Reads a results directory and checks it.
 
-In: manifest.json and samples.csv. Out: a checked `Run`. Owns which rows count, and the check of the files
-against the manifest. All other files of analysis/ rely on columns being present, typed and in their range.
+In: manifest.json, samples.csv and what lies beside them. Out: a checked `Run`. Owns which rows count, and the
+check of the files against the manifest. All other files of analysis/ rely on columns being present, typed and
+in their range.
 """
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import pandas as pd
 
+from analysis import drawing as drawing_json
 from analysis import manifest as manifest_json
 from analysis import samples as samples_csv
+from analysis.drawing import NAME as DRAWING
+from analysis.drawing import Drawing, read_drawing
+from analysis.link_usage import NAME as LINK_USAGE
+from analysis.link_usage import LinkUsage
 from analysis.manifest import Config, Manifest, read_manifest
 from analysis.measure import Measure
 from analysis.results_error import ResultsError
+from analysis.rows import LIMIT_BYTES, read_rows
 from analysis.run_directory import RunDirectory
 from analysis.samples import ITERATION_KEY, Samples, no_rows, read_samples
-from analysis.usage import LIMIT_BYTES, Usage, read_usage
 from analysis.usage import NAME as USAGE
+from analysis.usage import Usage
 
 _GROUPS = 10_000
 _VALUES = 500_000  # of one path and size, of which a bootstrap draws in bounded memory
+
+_Row = TypeVar("_Row", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,8 @@ class Run:
     empty cell as NaN. `measured` has the rows that times are taken from: no warm-up rows, and no iteration in
     which a rank's row is missing or, where receivers are timed, no byte was received. A run that failed in
     the middle leaves such iterations; `incomplete_iterations` counts them. `damage` says what of samples.csv
-    and usage.csv is not as the run wrote it, a sentence each. `usage`: none of a run that recorded none.
+    and the other files is not as the run wrote it, a sentence each. `usage`, `link_usage`, `drawing`: none of
+    a run that recorded none.
     """
 
     directory: RunDirectory
@@ -43,6 +55,8 @@ class Run:
     incomplete_iterations: int
     damage: tuple[str, ...]
     usage: tuple[Usage, ...] = ()
+    link_usage: tuple[LinkUsage, ...] = ()
+    drawing: Drawing | None = None
 
 
 def load(run_dir: Path) -> Run:
@@ -60,8 +74,11 @@ def load(run_dir: Path) -> Run:
     rows = samples.rows
     measured, incomplete = _complete_iterations(rows[rows["warmup"] == 0], manifest.measure)
     _check_amount(measured, manifest.measure, run_dir / "samples.csv")
-    usage, more = _usage(directory, manifest)
-    return Run(directory, manifest, config, rows, measured, incomplete, (*damage, *more), usage)
+    usage, of_usage = _rows(directory, USAGE, manifest, Usage)
+    links, of_links = _rows(directory, LINK_USAGE, manifest, LinkUsage)
+    drawing, of_drawing = _drawing(directory, manifest)
+    damage = (*damage, *of_usage, *of_links, *of_drawing)
+    return Run(directory, manifest, config, rows, measured, incomplete, damage, usage, links, drawing)
 
 
 def _samples(directory: RunDirectory, manifest: Manifest) -> tuple[Samples, tuple[str, ...]]:
@@ -76,12 +93,25 @@ def _samples(directory: RunDirectory, manifest: Manifest) -> tuple[Samples, tupl
     return samples, (*([samples.cut] if samples.cut else []), *_changed(path.name, data, manifest))
 
 
-def _usage(directory: RunDirectory, manifest: Manifest) -> tuple[tuple[Usage, ...], tuple[str, ...]]:
-    data = directory.read(USAGE, LIMIT_BYTES)
-    if data is None:  # earlier versions wrote none
-        gone = f"{USAGE} is missing, which the run wrote"
-        return (), ((gone,) if USAGE in manifest.files else ())
-    return tuple(read_usage(data, directory.path / USAGE)), _changed(USAGE, data, manifest)
+def _rows(
+    directory: RunDirectory, name: str, manifest: Manifest, kind: type[_Row]
+) -> tuple[tuple[_Row, ...], tuple[str, ...]]:
+    """Of a file that earlier versions did not write."""
+    data = directory.read(name, LIMIT_BYTES)
+    if data is None:
+        return (), _gone(name, manifest)
+    return tuple(read_rows(data, directory.path / name, kind)), _changed(name, data, manifest)
+
+
+def _drawing(directory: RunDirectory, manifest: Manifest) -> tuple[Drawing | None, tuple[str, ...]]:
+    data = directory.read(DRAWING, drawing_json.LIMIT_BYTES)
+    if data is None:
+        return None, _gone(DRAWING, manifest)
+    return read_drawing(data, directory.path / DRAWING), _changed(DRAWING, data, manifest)
+
+
+def _gone(name: str, manifest: Manifest) -> tuple[str, ...]:
+    return (f"{name} is missing, which the run wrote",) if name in manifest.files else ()
 
 
 def _changed(name: str, data: bytes, manifest: Manifest) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from analysis.measure import Measure
 from analysis.results_error import ResultsError
 from analysis.run_directory import is_inside
 from analysis.samples import is_word
+from analysis.traffic import TrafficRecord
 
 SCHEMA_VERSION = 3
 LIMIT_BYTES = 4 << 20
@@ -63,6 +64,7 @@ class LinkRecord(msgspec.Struct, frozen=True):
     asked_jitter_s: Delay
     asked_loss: Share
     achieved_loss: Share | None
+    loss_deviation: Share | None = None  # earlier versions knew the binomial one alone
 
     @property
     def is_off(self) -> bool:
@@ -76,10 +78,12 @@ class LinkRecord(msgspec.Struct, frozen=True):
 
     @property
     def _loses_otherwise(self) -> bool:
-        """By more than four deviations of a binomial distribution."""
+        """By more than four deviations."""
         if self.achieved_loss is None:
             return False
-        deviation = math.sqrt(self.asked_loss * (1 - self.asked_loss) / LOSS_PROBES)
+        deviation = self.loss_deviation
+        if deviation is None:
+            deviation = math.sqrt(self.asked_loss * (1 - self.asked_loss) / LOSS_PROBES)
         return abs(self.achieved_loss - self.asked_loss) > 4 * deviation + 1 / LOSS_PROBES
 
 
@@ -162,6 +166,7 @@ class Manifest(msgspec.Struct, frozen=True):
     notes: list[PathNote] = []
     links: tuple[LinkRecord, ...] = ()
     faults: list[FaultStep] = []
+    traffic: tuple[TrafficRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
     fidelity: Fidelity | None = None

@@ -4,6 +4,7 @@ In: manifest.json's `measure`. Out: a checked record. Owns nothing. workloads/me
 fields; a test holds the two against each other. Analysis asks this record and never a workload's name.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -16,6 +17,9 @@ Column = Literal[
 ]  # fmt: skip
 
 
+_DECIMALS = 9
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """A bandwidth as it is shown. `per_GB_per_s`: units in a GB/s of busbw. `decimals`: in a sentence."""
@@ -24,6 +28,17 @@ class Rate:
     unit: str
     per_GB_per_s: int
     decimals: int
+
+
+    def told(self, value: float) -> str:
+        """`value` with three digits at least: a slow link's rate is no 0.09."""
+        return rounded(value, self.decimals)
+
+
+def rounded(value: float, decimals: int) -> str:
+    """With that many decimals, or as many as three digits need."""
+    needed = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{min(max(decimals, needed), _DECIMALS)}f}"
 
 
 RATES = {"busbw": Rate("bus bandwidth", "GB/s", 1, 3), "goodput": Rate("goodput", "Gbit/s", 8, 2)}

@@ -24,10 +24,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from analysis import timeline
+from analysis import link_plot, timeline
 from analysis.fidelity import FAITHFUL
+from analysis.link_usage import uses
 from analysis.load import Run
-from analysis.measure import Measure
+from analysis.measure import Measure, rounded
+from analysis.network_plot import plain
 from analysis.summary import SummaryRow, compared, of_largest_size, paths_of
 
 PATH_COLOURS = {"devmem": "#0072B2", "bounce": "#D55E00", "kernel": "#009E73"}
@@ -76,6 +78,7 @@ class Figures:
 
 
 Paint = Callable[[Axes], str]
+PaintFigure = Callable[[Figure], str]
 
 
 def draw(run: Run, summary: Sequence[SummaryRow]) -> Figures:
@@ -85,7 +88,7 @@ def draw(run: Run, summary: Sequence[SummaryRow]) -> Figures:
     drawn or written costs itself and nothing else.
     """
     drawn, failed = [], []
-    for name, paint in _paints(run, summary):
+    for name, paint in _all_paints(run, summary):
         try:
             # The backend is no part of the defaults; _image draws with its own.
             with mpl.rc_context():
@@ -97,6 +100,15 @@ def draw(run: Run, summary: Sequence[SummaryRow]) -> Figures:
             said = " ".join(f"{type(reason).__name__}: {reason}".split())
             failed.append(f"figures/{name} was not drawn ({said[:300]})")
     return Figures(tuple(drawn), tuple(failed))
+
+
+def _all_paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, PaintFigure]]:
+    for name, paint in _paints(run, summary):
+        yield name, lambda figure, paint=paint: paint(figure.add_subplot())  # type: ignore[misc]
+    labels = {row.path: row.label for row in summary}
+    drawing, found = run.drawing, [use for use in uses(run.link_usage) if use.path in labels]
+    if drawing is not None and found:
+        yield "links.png", lambda figure: link_plot.paint(figure, drawing, found, labels)
 
 
 def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Paint]]:
@@ -130,15 +142,16 @@ def _marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
     words = list(dict.fromkeys(row.verdict for row in rows if row.verdict != FAITHFUL))
     if not words:
         return paint
+    said = ", ".join(words)
 
     def marked(axes: Axes) -> str:
         caption = paint(axes)
         axes.text(
-            0.5, 0.5, f"{', '.join(words)}:\nnot the network's", transform=axes.transAxes, ha="center",
-            va="center", fontsize=30, color=GREY, alpha=0.28, rotation=20, fontweight="bold",
+            0.5, 0.5, f"{said}:\nnot the network's", transform=axes.transAxes, ha="center", va="center",
+            fontsize=min(30, 600 / len(said)), color=GREY, alpha=0.28, rotation=20, fontweight="bold",
         )  # fmt: skip
         of = sorted({row.path for row in rows if row.verdict != FAITHFUL})
-        return f"{caption} Not the network's, by verdict: {', '.join(of)} ({', '.join(words)})."
+        return f"{caption} Not the network's, by verdict: {', '.join(of)} ({said})."
 
     return marked
 
@@ -158,17 +171,12 @@ def size_text(size_bytes: float) -> str:
     return f"{size_bytes:.4g} {unit}"
 
 
-def plain(text: str) -> str:
-    """`text` as matplotlib shows it without reading mathematics between dollar signs."""
-    return text.replace("$", r"\$")
-
-
-def _image(paint: Paint) -> tuple[bytes, str]:
+def _image(paint: PaintFigure) -> tuple[bytes, str]:
     """A PNG and its caption."""
     margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout=margins)
     FigureCanvasAgg(figure)
-    caption = paint(figure.add_subplot())
+    caption = paint(figure)
     image = BytesIO()
     # Without a version in it, the same data give the same file.
     figure.savefig(image, format="png", metadata={"Software": None})
@@ -242,7 +250,7 @@ def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float, more: Sequ
     )
     tops = [value + above for value, above in zip(values, whiskers[1], strict=True)]
     for place, (value, top) in enumerate(zip(values, tops, strict=True)):
-        _label(axes, place, top, f"{value:.2f}{more[place]}")
+        _label(axes, place, top, f"{rounded(value, 2)}{more[place]}")
     _bar_axes(axes, rows, max(tops))
     axes.set_ylim(0, 1.2 * (max(tops) or 1))
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.fidelity import FAITHFUL, STEAL_LIMIT
 from analysis.host_memory import HEADER_BYTES
+from analysis.link_usage import busiest, uses
 from analysis.load import Run
 from analysis.manifest import Manifest
 from analysis.measure import Measure
@@ -38,6 +39,8 @@ SUMMARY = "summary.csv"
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _FIGURE_BYTES = 16 << 20
 _NICS_MAX = 96  # of all paths; nics.csv has more
+_FIGURE_REM = 44 / 1080  # a pixel of a figure: the usual ones are as wide as text
+_LINKS, _LINKS_FIGURE = 16, "figures/links.png"
 _COMPARED_BYTES = 16 << 30  # of all files together: captures are large, and reading takes time
 
 
@@ -46,6 +49,7 @@ class _Figure:
     name: str
     caption: str
     base64: str
+    width_rem: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
     """Write report.html into the run's directory and return its path."""
     pages = Environment(loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, undefined=StrictUndefined)
     pages.filters |= {"number": number, "percent": percent}
-    manifest = run.manifest
+    manifest, used = run.manifest, uses(run.link_usage)
     page = pages.get_template(_TEMPLATE.name).render(
         title=title(run),
         manifest=manifest,
@@ -80,6 +84,9 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         goodput_interval=goodput_interval,
         table_text=table_text(run, summary, figures.failed),
         figures=[_inlined(run, figure) for figure in figures.drawn],
+        links=busiest(used, _LINKS),
+        link_count=len(used),
+        links_figure=_LINKS_FIGURE,
         header_bytes=HEADER_BYTES,
         nics=_shown_nics(run),
         limits=_limits(run, summary),
@@ -204,7 +211,7 @@ def _at(row: SummaryRow, measure: Measure) -> str:
 def _rate(row: SummaryRow, measure: Measure) -> str:
     rate = measure.shown_rate
     value = row.busbw_GB_per_s if row.goodput_gbit_per_s is None else row.goodput_gbit_per_s
-    return f"{value:.{rate.decimals}f} {rate.unit}"
+    return f"{rate.told(value)} {rate.unit}"
 
 
 def _repetitions(row: SummaryRow) -> str:
@@ -285,7 +292,9 @@ def _shown(value: object) -> str:
 def _inlined(run: Run, figure: Drawn) -> _Figure:
     name = f"figures/{figure.path.name}"
     image = run.directory.read(name, _FIGURE_BYTES) or b""
-    return _Figure(name, figure.caption, base64.b64encode(image).decode("ascii"))
+    width = int.from_bytes(image[16:20])  # of the PNG header
+    shown = base64.b64encode(image).decode("ascii")
+    return _Figure(name, figure.caption, shown, round(width * _FIGURE_REM, 2))
 
 
 def _files(run: Run, figures: Sequence[Drawn]) -> Iterator[_File]:

@@ -244,7 +244,7 @@ def _verdict(run: Run, rows: pd.DataFrame, path: str, steal: float | None) -> Ve
     """The worst of the row's trials, a repetition each. A trial without usage is unknown."""
     off = [link for link in run.manifest.links if link.is_off]
     said = f"{off[0].sender} to {off[0].receiver} was not as asked before the run" if off else ""
-    conditions = Conditions(said, steal)
+    conditions = Conditions(said, steal, background=bool(run.manifest.traffic))
     sizes = {int(rows["size_bytes"].iloc[0])} if run.manifest.measure.size_is_key else None
     trials: dict[int, list[Usage]] = {int(each): [] for each in rows["repetition"].unique()}
     for used in run.usage:

@@ -19,6 +19,7 @@ from analysis.load import Run
 from analysis.measure import Column, Measure
 from analysis.nics import NicRow, at_largest_size, has_shared_hosts, nic_rows
 from analysis.summary import SummaryRow, paths_of, words_of
+from analysis.traffic import traffic_line
 
 UNKNOWN = "n/a"
 _PRINT_WIDTH = 400  # wide enough that rich neither wraps nor cuts; the table takes only what it needs
@@ -182,6 +183,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     lines = ["# DRAM: host DRAM bytes read and written per payload byte sent or received (modelled)"]
     lines += [f"# {note.path}({'-'.join(note.mark.split())}): {note.text}" for note in run.manifest.notes]
     lines += _faults(run)
+    lines += [f"# Traffic {traffic_line(record)}" for record in run.manifest.traffic]
     if any(row.derived for row in summary):
         lines.append("# * derived in closed form, in whole or in part, not recorded by the ledger")
     wrong = wrong_elements(run)

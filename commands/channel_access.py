@@ -14,7 +14,9 @@ from typing import Annotated
 
 import msgspec
 
+from commands.usage import UsageError
 from nodes.option import Option, OptionError
+from topologies.mininet.user_namespace import is_inside
 
 _OWNER_BITS = 0o700  # the user who built the network reaches it
 
@@ -52,6 +54,14 @@ class ChannelAccess(msgspec.Struct, frozen=True, kw_only=True):
     group: Annotated[
         str | None, Option("Group of the channels and of their directory.", parse=_group, metavar="NAME")
     ] = None
+
+    def check(self) -> None:
+        """Raises UsageError for a group to which files cannot be given."""
+        if self.group is not None and is_inside():
+            raise UsageError(
+                f"--group {self.group} needs root: a user namespace knows no group but the user's own; give "
+                "--mode 0755, or run it with sudo"
+            )
 
     def grant(self, directory: Path) -> None:
         """A user who may enter `directory` may connect to the channels in it, which exist already."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from topologies.mininet.inventory import clean, state_directory
+from topologies.mininet.inventory import InventoryError, clean, state_directory
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
-FAILURES: tuple[type[Exception], ...] = ()
+FAILURES = (InventoryError,)
 
 
 def command() -> int:

@@ -20,6 +20,7 @@ from typing import Any
 
 import typer
 
+from commands.rootless import become_root
 from commands.stop import Interrupted
 from commands.usage import UsageError
 from nodes.option import OptionError
@@ -35,6 +36,8 @@ _COMMANDS = (
 def program() -> int:
     """`main` of a process of its own. What its standard error does not take is lost and changes no status."""
     sys.stderr = standard_error()
+    words = sys.argv[1:]
+    become_root(words, _command(words) in (_RUN, "up"))
     return main()
 
 
@@ -64,8 +67,13 @@ def _modules(words: list[str]) -> list[ModuleType]:
     Imported late: a measuring run needs ray, pandas and matplotlib, whose import takes 2 s; `ethtool` and its
     like then take 0.3 s instead of 2.6.
     """
-    names = words[:1] if words and words[0] in _COMMANDS else [_RUN, *_COMMANDS]
+    named = _command(words)
+    names = [_RUN, *_COMMANDS] if named == _RUN else [named]
     return [importlib.import_module(f"commands.{name}") for name in names]
+
+
+def _command(words: list[str]) -> str:
+    return words[0] if words and words[0] in _COMMANDS else _RUN
 
 
 def _app(modules: Iterable[ModuleType]) -> typer.Typer:

@@ -28,6 +28,7 @@ from topologies.topology import Topology
 _READY_S = 20.0
 _HELLO_S = 1.0  # for one attempt to connect; between two, `watch` is called
 _MODULE = "nodes.endpoint"
+_TRAFFIC = "workloads.traffic"
 
 
 class Endpoints:
@@ -120,11 +121,14 @@ def end_of(child: ChildExited, topology: Topology, run_dir: Path) -> str:
     """How a process of a node has ended, and its last words."""
     how = f"signal {-child.status}" if child.status < 0 else f"status {child.status}"
     links = {relay.name: relay.link for relay in relays(topology)}
+    log = f"{child.host}.log"
     if child.host in links:
         whose = f"relay of link {links[child.host]}"
+    elif _TRAFFIC in child.argv:
+        whose, log = f"traffic of host {child.host}", f"{child.host}.traffic.log"
     else:
         whose = f"{'endpoint' if is_endpoint(child) else 'network'} of host {child.host}"
-    return f"the {whose} ended with {how}{_last_line(run_dir / f'{child.host}.log')}"
+    return f"the {whose} ended with {how}{_last_line(run_dir / log)}"
 
 
 def _last_line(log: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from commands.host_command import PASS_ON, HostName, RunId
-from commands.running import CHANNEL_VARIABLE, RunningError, check_seen, find_run, host_of
+from commands.running import CHANNEL_VARIABLE, RunningError, become_its_root, check_seen, find_run, host_of
 from commands.usage import UsageError
 from topologies.mininet.inside import run_inside
 from topologies.mininet.inventory import RunningHost, is_alive
@@ -33,6 +33,7 @@ def command(
         raise UsageError("the command is missing; give it after --")
     found = find_run(run)
     check_seen(found)
+    become_its_root(found)
     return _execute(host_of(found, host), argv)
 
 

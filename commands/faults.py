@@ -19,12 +19,13 @@ from commands.network import StartedNetwork
 from commands.running import respawn_wish
 from commands.usage import UsageError
 from nodes.client.host import Host, HostError
+from nodes.machine.pace import write_factor
 from topologies import fault as fault_words
 from topologies.fault import Event, Fault, Scope, Step
 from topologies.file import faults as schedule
 from topologies.mininet.fabric import FabricError
 from topologies.topology_error import TopologyError
-from workloads.experiment.records import ExperimentError, NetworkConfig
+from workloads.experiment.records import ExperimentError, NetworkConfig, RankPlace
 
 EVENTS_NAME = "events.jsonl"
 _ANSWER_S = 5.0  # of an endpoint
@@ -83,10 +84,15 @@ class FaultInjector:
         if self._thread is not None:
             self._thread.join()
 
-    def begin(self, started: StartedNetwork, signal_rank: SignalRank | None = None) -> None:
-        """The measured part begins now."""
+    def begin(
+        self,
+        started: StartedNetwork,
+        signal_rank: SignalRank | None = None,
+        places: Sequence[RankPlace] = (),
+    ) -> None:
+        """The measured part begins now, with ranks at `places`."""
         if self._plan:
-            hands = _Hands(started, signal_rank)
+            hands = _Hands(started, signal_rank, [Path(place.pace) for place in places])
             self._thread = threading.Thread(target=self._carry_out, args=(hands,), name="faults", daemon=True)
             self._thread.start()
 
@@ -124,10 +130,12 @@ class FaultInjector:
 class _Hands:
     """What a step does to a network."""
 
-    def __init__(self, started: StartedNetwork, signal_rank: SignalRank | None) -> None:
-        self._started, self._signal_rank = started, signal_rank
+    def __init__(
+        self, started: StartedNetwork, signal_rank: SignalRank | None, paces: Sequence[Path]
+    ) -> None:
+        self._started, self._signal_rank, self._paces = started, signal_rank, paces
         self._channels = {host.name: host.channel for host in started.hosts}
-        self._hurting: list[Fault] = []  # links, now
+        self._hurting: list[Fault] = []  # now, of kinds that may overlap
         self._rings: dict[Fault, list[int]] = {}  # what they were before
 
     def carry_out(self, step: Step) -> float:
@@ -137,6 +145,11 @@ class _Hands:
             return self._links(step)
         if fault.kind == "rx-ring":
             self._rx_ring(step)
+        elif fault.kind == "pool":
+            self._pool(fault.target, self._last(step))
+        elif fault.kind == "accelerator-slow":
+            rank = int(fault.target.removeprefix("rank"))
+            write_factor(self._paces[rank], self._last(step) or 1)
         elif fault.kind == "endpoint-killed":
             if step.begins:
                 self._started.kill(fault.target)
@@ -150,10 +163,23 @@ class _Hands:
 
     def _links(self, step: Step) -> float:
         """A link is down as long as one fault wants it so; of several rates the last one holds."""
-        (self._hurting.append if step.begins else self._hurting.remove)(step.fault)
+        self._note(step)
         down = {name for fault in self._hurting if fault.kind != "rate" for name in fault.links}
         rates = {name: fault.value for fault in self._hurting if fault.kind == "rate" for name in fault.links}
         return self._started.set_links(down, rates)
+
+    def _note(self, step: Step) -> None:
+        (self._hurting.append if step.begins else self._hurting.remove)(step.fault)
+
+    def _last(self, step: Step) -> int:
+        """The value of the last fault of that kind that its target has now, 0 without any."""
+        self._note(step)
+        mine = step.fault.kind, step.fault.target
+        return next((each.value for each in reversed(self._hurting) if (each.kind, each.target) == mine), 0)
+
+    def _pool(self, name: str, percent: int) -> None:
+        with closing(Host(self._channels[name], _ANSWER_S)) as host:
+            host.withhold_memory(percent / 100)
 
     def _rx_ring(self, step: Step) -> None:
         with closing(Host(self._channels[step.fault.target], _ANSWER_S)) as host:

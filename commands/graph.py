@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from commands.topology import topology_of
@@ -38,14 +39,16 @@ def command(  # its parameters are the command line's
     if output is not None and output.suffix not in (*_TEXTS, *_PICTURES):
         raise UsageError(f"--output {output} is none of .png, .svg and .dot; choose one")
     topology = topology_of(name, hosts, NetworkConfig(link=link, bottleneck=bottleneck, routers=routers))
-    from topologies.graph_text import dot, text  # networkx and matplotlib take their time
+    from topologies.graph_text import dot, figure_lines, text  # networkx and matplotlib take their time
 
     if output is None:
         print(text(topology), end="")
     elif output.suffix in _TEXTS:
         output.write_text(dot(topology))
     else:
-        import analysis.matplotlib_defaults  # noqa: F401  a user's settings could make matplotlib's import fail
-        from topologies.drawing import write
+        from analysis import drawing as painted
+        from analysis.network_plot import write
+        from topologies.drawing import drawing
 
-        write(topology, output)
+        words = "   ".join(f"{name} {value}" for name, value in figure_lines(topology))
+        write(msgspec.convert(drawing(topology), painted.Drawing, from_attributes=True), words, output)

@@ -6,13 +6,13 @@ from typing import Any
 
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS
-from topologies.mininet.inventory import RunningHost, listens, running, state_directory
+from topologies.mininet.inventory import InventoryError, RunningHost, listens, running, state_directory
 from topologies.shapes.registry import SHAPES
 from topologies.shapes.shape import Shape
 from workloads.registry import PATHS, WORKLOADS
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
-FAILURES: tuple[type[Exception], ...] = ()
+FAILURES = (InventoryError,)
 
 
 def command() -> int:

@@ -22,11 +22,17 @@ from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, start_network
 from commands.placement import of_first, placement
 from commands.stop import Interrupted, Stop
-from commands.watched import watched
+from commands.traffic import BackgroundTraffic
+from commands.watched import directions, watched
+from nodes.machine.pace import write_factor
+from topologies.drawing import NAME as DRAWING
+from topologies.drawing import drawing
 from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
+from topologies.mininet.user_namespace import is_inside
 from topologies.topology import Topology
+from topologies.traffic.check import Traffic
 from workloads.experiment.manifest import (
     FaultRecord,
     Fidelity,
@@ -42,6 +48,7 @@ from workloads.experiment.records import (
     ExperimentConfig,
     ExperimentError,
     RankFailure,
+    RankPlace,
     SamplesError,
 )
 from workloads.experiment.trials import run_trials
@@ -52,18 +59,20 @@ UNFAITHFUL = 3  # the exit status of --require-faithful
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """`argv`: the command line, for the manifest. `plan`: what is hurt, and when."""
+    """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
+    the network."""
 
     config: ExperimentConfig
     network: Topology
     run_dir: Path
     argv: Sequence[str]
     plan: Sequence[Step] = ()
+    traffic: Sequence[Traffic] = ()
 
 
 def measure(request: RunRequest, stop: Stop) -> int:
     """Run it and report; returns the exit status. Raises Interrupted, and what its parts raise."""
-    manifest = ManifestFile(request.run_dir, request.argv, request.config)
+    manifest = ManifestFile(request.run_dir, request.argv, request.config, is_inside())
     try:
         with stop, ExitStack() as stack:
             _run(request, manifest, stop, stack)
@@ -127,19 +136,25 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     config, run_dir = request.config, request.run_dir
     faults = FaultInjector(request.plan, run_dir)
     stack.callback(lambda: manifest.note_faults(_records(faults)))
+    traffic = BackgroundTraffic(request.traffic, config.seed, run_dir)
+    stack.callback(lambda: manifest.note_traffic(traffic.records))
 
     def check() -> None:
         stop.check()
         faults.check()
 
     started = start_network(NetworkRequest(request.network, run_dir, config), check, stack)
+    drawn = msgspec.json.format(msgspec.json.encode(drawing(request.network)))
+    (run_dir / DRAWING).write_bytes(drawn + b"\n")
     manifest.add_network(
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
     )
     channels = {host.name: host.channel for host in started.hosts}
-    places = placement(request.network, config.ranks_per_host, channels)
-    places = of_first(places, workload_of(config).ranks(config))
+    everywhere = placement(request.network, config.ranks_per_host, channels)
+    paces = started.inventory.make_directory()  # Ray's own is not seen from here
+    taking_part = of_first(everywhere, workload_of(config).ranks(config))
+    places = [_paced(place, paces) for place in taking_part]
     manifest.add_ranks(places)
     started.watch()
     directory = started.inventory.make_directory()
@@ -147,15 +162,24 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     ranks = stack.enter_context(RaySession(place, started.watch))
     started.inventory.add_process(ranks.pid)
     pids = ranks.start(config, places)
-    observer = Observer(watched(request.network, started, places, pids))
+    stack.enter_context(traffic).start(started, request.network)
+    observer = Observer(watched(request.network, started, places, pids, traffic.pids))
     stack.enter_context(faults)
-    faults.begin(started, ranks.signal)
+    traffic.begin()
+    faults.begin(started, ranks.signal, places)
     try:
-        run_trials(config, ranks, observer, run_dir)
+        run_trials(config, ranks, observer, directions(request.network, started), run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise
         raise FaultError(f"fault {faults.killed} has ended the run: {reason}") from reason
+
+
+def _paced(place: RankPlace, directory: Path) -> RankPlace:
+    """With the file that says how slow its accelerator is made."""
+    pace = directory / f"rank{place.rank}.pace"
+    write_factor(pace, 1)
+    return msgspec.structs.replace(place, pace=str(pace))
 
 
 def _records(faults: FaultInjector) -> tuple[FaultRecord, ...]:

@@ -7,7 +7,7 @@ the record of the run, through the caller's stack.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from commands.relays import start_relays
 from nodes.host_config import HostConfig, HostOptions, NicConfig
 from topologies.calibration import LinkCalibration, obstacle
 from topologies.host import Host as TopologyHost
-from topologies.link import Quality
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.inventory import Inventory
 from topologies.mininet.offload import InterfaceSettings, settings
@@ -46,7 +45,7 @@ class StartedNetwork:
     an endpoint or the network has died, and whatever the caller's own check raises. In a standing run an
     endpoint that has died is in `crashed` instead, by the host's name and with the reason, until `respawn`
     has started it again: HostError when it does not start, FabricError, what `watch` raises. `kill`: see
-    Endpoints; `set_links`: see Fabric."""
+    Endpoints; `set_links`, `spawn` and `terminate`: see Fabric."""
 
     hosts: tuple[StartedHost, ...]
     links: tuple[LinkCalibration, ...]
@@ -58,6 +57,8 @@ class StartedNetwork:
     respawn: Callable[[str], None]
     kill: Callable[[str], None]
     set_links: Callable[[Collection[str], Mapping[str, int]], float]
+    spawn: Callable[[str, Sequence[str], str], int]
+    terminate: Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +114,13 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     pids = {name: fabric.shell_pid(name) for name in names}
     nics = [(host.name, nic.interface) for host in request.topology.hosts for nic in host.nics]
     found = tuple(settings(*nic, pids[nic[0]]) for nic in nics)
-    acts = endpoints.kill, fabric.set_links
+    acts = endpoints.kill, fabric.set_links, fabric.spawn, fabric.terminate
     return StartedNetwork(hosts, links, found, pids, inventory, watch, endpoints.crashed, respawn, *acts)
 
 
 def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:
     """What the links that were asked for something are like. Raises FabricError if it is something else."""
-    if all(link.quality == Quality() for link in request.topology.links):
+    if all(link.is_plain for link in request.topology.links):
         return ()
     links = fabric.calibrate()
     off = obstacle(links)

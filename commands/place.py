@@ -15,6 +15,7 @@ import msgspec
 from commands.usage import UsageError
 from nodes.option import Option
 from topologies.mininet.fabric import FabricError
+from topologies.mininet.user_namespace import is_inside, obstacle, owns_network
 
 # Not resolved: where `commands` is a link, run.py lies beside the link.
 _BESIDE_RUN_PY = Path(__file__).absolute().parents[1]
@@ -30,6 +31,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     run_id: Annotated[
         str | None, Option("Name of the run's directory.", default="date, time and process id")
     ] = None
+    rootless: Annotated[
+        bool, Option("In a user namespace, without root; a user who is not root need not ask.")
+    ] = False
 
     def run_directory(self, default: str) -> Path:
         """Directly below `results`: `run_id`, or else `default` and this process's id, since several runs may
@@ -43,11 +47,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return self.results / name
 
 
-def check_place(run_dir: Path) -> None:
+def check_place(run_dir: Path, place: Place) -> None:
     """A network may be built here and write into `run_dir`, whose parent is made. Raises UsageError, and
     FabricError without root."""
-    if os.geteuid() != 0:
-        raise FabricError("building a network needs root; run `sudo python3 run.py ...`")
+    inside = is_inside()
+    if os.geteuid() != 0 or (place.rootless and not inside) or (inside and not owns_network()):
+        raise FabricError(f"a network without root needs a user namespace, but {_refused(place.rootless)}")
     results = run_dir.parent
     try:
         if run_dir.exists():
@@ -59,3 +64,9 @@ def check_place(run_dir: Path) -> None:
         ) from None
     if not os.access(results, os.W_OK):
         raise UsageError(f"--results {results} cannot be written to; choose another directory")
+
+
+def _refused(asked: bool) -> str:
+    as_root = "leave --rootless out" if asked and os.geteuid() == 0 else "run `sudo python3 run.py ...`"
+    why = obstacle() or "this process has threads already; start run.py as a program of its own"
+    return f"{why}, or {as_root}"

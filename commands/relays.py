@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
+from nodes.nic.gilbert_elliott import GilbertElliott
 from nodes.nic.impairment import ImpairmentConfig
-from nodes.relay.config import RelayConfig, encode
+from nodes.relay.config import RelayConfig, RelayWay, encode
 from topologies.link import Link
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.qdisc import token_bucket
@@ -45,21 +48,28 @@ def start_relays(
 def relay_config(relay: Relay, ready: Path) -> RelayConfig:
     """A link's delay is between delay - jitter and delay + jitter, a relay's between delay and delay +
     jitter. Where packets are marked the relay has the queue, else the token buckets at the link's ends."""
-    link = relay.link
-    marks = link.ecn_threshold_bytes > 0
+    there, back = (_way(relay.link.sent_by(end)) for end in relay.link.ends)
     return RelayConfig(
-        interfaces=(relay.near.interface, relay.far.interface),
+        interfaces=(relay.near.interface, relay.far.interface), ways=(there, back), ready=str(ready)
+    )
+
+
+def _way(link: Link) -> RelayWay:
+    """`link`: as the end that sends finds it."""
+    marks = link.ecn_threshold_bytes > 0
+    return RelayWay(
         impairment=_impairment(link),
         rate_bps=link.rate_bps if marks else 0,
         queue_bytes=token_bucket(link).limit if marks else 0,
         ecn_threshold_bytes=link.ecn_threshold_bytes,
-        ready=str(ready),
     )
 
 
 def _impairment(link: Link) -> ImpairmentConfig:
+    bursts = link.gemodel
     return ImpairmentConfig(
-        loss=link.loss,
+        gemodel=None if bursts is None else GilbertElliott(**msgspec.structs.asdict(bursts)),
+        loss=link.loss if bursts is None else 0.0,
         reorder=link.reorder,
         duplicate=link.duplicate,
         corrupt=link.corrupt,

@@ -24,6 +24,7 @@ from commands.place import Place, check_place
 from commands.placement import placement
 from commands.stop import Stop
 from commands.topology import topology_of
+from commands.traffic import asked_traffic
 from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
@@ -55,16 +56,17 @@ def command(context: typer.Context, given: Given) -> int:
     config = _config(given, network)
     ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
-    default = (
-        f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{_plain(config.workload)}-{network.shape}{config.hosts}"
-    )
-    run_dir = given.record(Place).run_directory(default)
+    traffic = asked_traffic(config, network, config.seed)
+    place = given.record(Place)
+    now, workload = datetime.datetime.now(), _plain(config.workload)
+    default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
+    run_dir = place.run_directory(default)
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
     check_ranks(config, placement(network, config.ranks_per_host))
-    check_place(run_dir)
-    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan), stop)
+    check_place(run_dir, place)
+    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan, traffic), stop)
 
 
 def _config(given: Given, network: Topology) -> ExperimentConfig:

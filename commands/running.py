@@ -9,7 +9,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from topologies.mininet.inventory import Record, RunningHost, owner_lives, running, state_directory
+from topologies.mininet import user_namespace
+from topologies.mininet.inventory import (
+    InventoryError,
+    Record,
+    RunningHost,
+    owner_lives,
+    running,
+    state_directory,
+)
 
 CHANNEL_VARIABLE = "DEVMEM_CHANNEL"  # for a program that `exec` starts: the channel of the host it runs in
 
@@ -21,10 +29,14 @@ class RunningError(RuntimeError):
 def find_run(run_id: str | None) -> Record:
     """The run in progress of that name. Without a name, the one that this process is inside of, else the only
     one. Raises RunningError."""
-    runs = running(state_directory())
+    try:
+        place = state_directory()
+    except InventoryError as refused:
+        raise RunningError(str(refused)) from None
+    runs = running(place)
     if not runs:
         raise RunningError(
-            f"no run is up that is on record in {state_directory()}; start one, for example with "
+            f"no run is up that is on record in {place}; start one, for example with "
             "`run.py up --topology star --hosts 2`"
         )
     names = ", ".join(run.run_id for run in runs)
@@ -39,8 +51,24 @@ def find_run(run_id: str | None) -> Record:
 
 
 def find_host(name: str, run_id: str | None) -> RunningHost:
-    """A host of the run. Raises RunningError."""
-    return host_of(find_run(run_id), name)
+    """A host of the run, in whose user namespace this process then is. Raises RunningError."""
+    run = find_run(run_id)
+    become_its_root(run)
+    return host_of(run, name)
+
+
+def become_its_root(run: Record) -> None:
+    """Go on in the user namespace of a run without root: only who is in there has capabilities over its
+    network. Raises RunningError."""
+    if run.user_namespace in ("", user_namespace.current()):
+        return
+    try:
+        user_namespace.join_that_of(run.owner.pid)
+    except OSError as refused:
+        raise RunningError(
+            f"the user namespace of run {run.run_id} cannot be entered ({refused.strerror}); do this as the "
+            "user who started it, in a shell like the one that started it"
+        ) from None
 
 
 def host_of(run: Record, name: str) -> RunningHost:

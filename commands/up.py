@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
+from analysis.traffic import TrafficRecord, traffic_line
 from commands.channel_access import ChannelAccess
 from commands.faults import FaultError, FaultInjector, asked_faults
 from commands.network import NetworkRequest, StartedNetwork, start_network
@@ -23,6 +24,7 @@ from commands.place import Place, check_place
 from commands.running import respawn_wish
 from commands.stop import Stop
 from commands.topology import fewest_hosts, topology_of
+from commands.traffic import BackgroundTraffic, asked_traffic
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from nodes.option import Option
@@ -44,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         str, Option("A shape (see `list`), FILE.yaml or FILE.py,NAME.", alias="custom")
     ] = "star"
     hosts: Annotated[int | None, Option("How many hosts.", default="the shape's fewest, of star 2")] = None
-    seed: Annotated[int, Option("Of the times of faults.", min=0, max=SEED_MAX)] = 1
+    seed: Annotated[int, Option("Of the times of faults and of the traffic.", min=0, max=SEED_MAX)] = 1
 
 
 class CrashOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,18 +63,26 @@ def command(_context: typer.Context, given: Given) -> None:
     hosts = fewest_hosts(asked.topology) if asked.hosts is None else asked.hosts
     network = topology_of(asked.topology, hosts, config)
     plan = steps(asked_faults(config, Scope(network, standing=True)), asked.seed)
-    run_dir = given.record(Place).run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+    asked_for = asked_traffic(config, network, asked.seed)
+    place = given.record(Place)
+    run_dir = place.run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     check_nic_model(config)
-    check_place(run_dir)
+    check_place(run_dir, place)
+    access = given.record(ChannelAccess)
+    access.check()
     with stop:
-        access = given.record(ChannelAccess)
         request = NetworkRequest(network, run_dir, config, standing=True, access=access)
         respawn = given.record(CrashOptions).respawn
-        _keep_up(request, stop.check, respawn, FaultInjector(plan, run_dir, _tell_of_fault))
+        traffic = BackgroundTraffic(asked_for, asked.seed, run_dir)
+        _keep_up(request, stop.check, respawn, FaultInjector(plan, run_dir, _tell_of_fault), traffic)
 
 
 def _keep_up(
-    request: NetworkRequest, check: Callable[[], None], respawn: bool, faults: FaultInjector
+    request: NetworkRequest,
+    check: Callable[[], None],
+    respawn: bool,
+    faults: FaultInjector,
+    traffic: BackgroundTraffic,
 ) -> NoReturn:
     """Build the network, say where its hosts are, and keep it until `check` raises."""
     name = request.run_dir.name
@@ -82,7 +92,10 @@ def _keep_up(
         channels = {host.name: host.channel for host in started.hosts}
         _print_addresses(request.topology, channels)
         crashes = Crashed(started, name, respawn)
+        stack.callback(_tell_of_traffic, traffic)
+        stack.enter_context(traffic).start(started, request.topology)
         stack.enter_context(faults)
+        traffic.begin()
         faults.begin(started)
         while True:
             started.watch()
@@ -93,6 +106,12 @@ def _keep_up(
 
 def _tell_of_fault(event: Event) -> None:
     print(f"fault {event.fault}: {event.action} at {event.actual_s:.3f} s", flush=True)
+
+
+def _tell_of_traffic(traffic: BackgroundTraffic) -> None:
+    for record in traffic.records:
+        known = msgspec.convert(record, TrafficRecord, from_attributes=True)
+        print(f"traffic {traffic_line(known)}", flush=True)
 
 
 class Crashed:

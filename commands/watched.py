@@ -1,30 +1,56 @@
-"""What is watched while trials run: endpoints, ranks, and the links that have a rate.
+"""What is watched while trials run: endpoints, ranks, background traffic, and links.
 
-In: a started network, the ranks' places and pids. Out: `workloads.experiment.usage.Watched`. Owns nothing.
+In: a started network, the ranks' places and pids. Out: what `workloads.experiment` observes. Owns nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from commands.network import StartedNetwork
 from topologies.mininet.qdisc import token_bucket
 from topologies.topology import Topology
+from workloads.experiment.link_usage import LinkDirection
 from workloads.experiment.records import RankPlace
 from workloads.experiment.usage import Watched, WatchedLink, WatchedProcess
 
 
 def watched(
-    topology: Topology, started: StartedNetwork, places: Sequence[RankPlace], pids: Sequence[int]
+    topology: Topology,
+    started: StartedNetwork,
+    places: Sequence[RankPlace],
+    pids: Sequence[int],
+    traffic_pids: Mapping[str, int],
 ) -> Watched:
-    """`pids`: of the ranks at `places`. A link without a rate is as fast as the CPU, so it limits nothing."""
-    ranks = [WatchedProcess(place.host, pid, place.rank) for place, pid in zip(places, pids, strict=True)]
-    endpoints = [WatchedProcess(host.name, host.pid) for host in started.hosts]
-    links = [
-        WatchedLink(end.interface, started.node_pids[end.node], link.rate_bps, bucket.burst, link.mtu)
-        for link in topology.links
-        if link.rate_bps
-        for bucket in (token_bucket(link),)
-        for end in link.ends
+    """`pids`: of the ranks at `places`; `traffic_pids`: of background traffic, by host. A link without a rate
+    is as fast as the CPU, so it limits nothing."""
+    ranks = [
+        WatchedProcess(place.host, f"rank{place.rank}", pid, place.rank)
+        for place, pid in zip(places, pids, strict=True)
     ]
-    return Watched((*ranks, *endpoints), tuple(links))
+    endpoints = [WatchedProcess(host.name, "endpoint", host.pid) for host in started.hosts]
+    traffic = [WatchedProcess(host, "traffic", pid) for host, pid in traffic_pids.items()]
+    links = [
+        WatchedLink(
+            end.interface, started.node_pids[end.node], sent.rate_bps, token_bucket(sent).burst, link.mtu
+        )
+        for link in topology.links
+        for end in link.ends
+        if (sent := link.sent_by(end)).rate_bps
+    ]
+    return Watched((*ranks, *endpoints, *traffic), tuple(links))
+
+
+def directions(topology: Topology, started: StartedNetwork) -> tuple[LinkDirection, ...]:
+    """Both of every link."""
+    return tuple(
+        LinkDirection(
+            near.interface,
+            far.interface,
+            started.node_pids[near.node],
+            link.sent_by(near).rate_bps,
+            link.mtu,
+        )
+        for link in topology.links
+        for near, far in (link.ends, link.ends[::-1])
+    )

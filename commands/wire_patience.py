@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from nodes.nic.impairment import ImpairmentConfig, parse
+from topologies.link import Quality
 from topologies.topology import Topology
 
 QUIET_S = 10.0
@@ -24,13 +25,21 @@ def wire_patience_s(impair: str | None, topology: Topology) -> float:
     wire = ImpairmentConfig() if impair is None else parse(impair)
     one_way_s, arrives = _longest_path(topology)
     round_trip_s = 4 * (wire.delay + wire.jitter) + 2 * one_way_s  # by two NICs there, and by two back
-    passes = math.pow(1 - wire.loss - wire.corrupt, 4) * arrives**2  # a packet and its acknowledgement
+    # A packet and its acknowledgement.
+    passes = math.pow(1 - _lost_again(wire) - wire.corrupt, 4) * arrives**2
     if not 0 < passes < 1:  # nothing is lost; or everything is, and no patience helps
         return QUIET_S + round_trip_s
     lost_in_a_row = min(math.ceil(math.log(_CHANCE) / math.log(1 - passes)), _RETRIES_MAX)
     rto_s = max(_RTO_INITIAL_S, round_trip_s)
     timers_s = (min(rto_s * (1 << n), _RTO_MAX_S) for n in range(lost_in_a_row))
     return QUIET_S + round_trip_s + sum(timers_s)
+
+
+def _lost_again(wire: ImpairmentConfig | Quality) -> float:
+    """The chance that a packet is lost if the one before was: in bursts it meets the same state, most likely,
+    and there is nothing between two retransmissions that would end it."""
+    bursts = wire.gemodel
+    return wire.loss if bursts is None else (1 - bursts.r) * bursts.lost_bad + bursts.r * bursts.lost_good
 
 
 def _longest_path(topology: Topology) -> tuple[float, float]:
@@ -42,6 +51,8 @@ def _longest_path(topology: Topology) -> tuple[float, float]:
     from topologies.graph import diameter  # networkx takes its time to import
 
     hops = min(diameter(topology) or len(links), len(links))
-    delays = sorted((link.delay_s + link.jitter_s for link in links), reverse=True)
-    arriving = sorted(max(0.0, 1 - link.loss - link.corrupt) for link in links)
+    delays = sorted((max(way.delay_s + way.jitter_s for way in link.ways) for link in links), reverse=True)
+    arriving = sorted(
+        min(max(0.0, 1 - _lost_again(way) - way.corrupt) for way in link.ways) for link in links
+    )
     return sum(delays[:hops]), math.prod(arriving[:hops])

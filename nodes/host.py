@@ -133,6 +133,11 @@ class Host:
         devices = Devices(*(interface.device for interface in interfaces))
         return cls(config, devices, stack, ledger, impairments)
 
+    def set_link(self, ifindex: int, up: bool, carrier: bool = True) -> None:
+        """IFF_UP or IFF_RUNNING of a NIC have changed."""
+        self.netdev.set_link(ifindex, up)
+        self.stack.inet.set_link(ifindex, up, carrier)
+
     def capture(self, capture: Capture, now: float) -> None:
         """Show `capture` every packet of every device from now on."""
         self._capture = capture
@@ -187,8 +192,8 @@ class Host:
 
     @property
     def needs_microseconds(self) -> bool:
-        """Whether the next timer is a pacer's or an impairment's, for which a millisecond is too coarse."""
-        return bool(self.impairments) or self.stack.paces_next
+        """Whether a millisecond is too coarse for the next timer: an impairment's, or one of TCP's."""
+        return bool(self.impairments) or self.stack.fine_next
 
     def close(self) -> None:
         """Every queue stops; pools drain as their netmems come back."""

@@ -34,6 +34,7 @@ class KernelVersion:
     queues_first: bool = False  # bind-rx reads all queues, and their DMA devices, ahead of the dma-buf
     tcp_info_bytes: int = 248  # length of struct tcp_info
     whole_niovs: bool = False  # a dma-buf whose size is not a multiple of the net_iov size is EINVAL
+    bind_rx_userns: bool = False  # bind-rx asks the user namespace that owns the network namespace
     mixed_skb: MixedSkb = "taken"
     rx_page_size: bool = False  # bind-rx has the attribute rx-page-size: net_iovs larger than a page
     niov_freelist: bool = False  # a page pool takes 64 net_iovs at once from a freelist; else one, the lowest
@@ -110,6 +111,9 @@ MIX_REFUSED = Change(
     "mixed_skb", "refused", "7.2", ("53a43508ee33 net: devmem: prevent net-iov / page mixing",),
     ("6.18.45", "7.1.9"),
 )  # fmt: skip
+USERNS = Change(
+    "bind_rx_userns", True, "7.2", ("e302aa3d00fb net: devmem: allow bind-rx from non-init user namespaces",)
+)
 MIX_PARTED = Change(
     "mixed_skb", "parted", "7.3", ("d9c56501c72f net: tcp: block mixing readable and unreadable frags",),
     ("6.18.52", "7.2.6"),
@@ -127,7 +131,7 @@ FREELIST = Change(
 )  # fmt: skip
 CHANGES = (
     GUARD, DONTNEED_LIMIT, NAPI_SETTINGS, HDS_THRESH, OPS_LOCK, DEVMEM_TX, NAPI_THREADED, QUEUES_FIRST,
-    TCP_INFO, WHOLE_NIOVS, MIX_REFUSED, MIX_PARTED, RX_PAGE_SIZE, FREELIST,
+    TCP_INFO, WHOLE_NIOVS, MIX_REFUSED, USERNS, MIX_PARTED, RX_PAGE_SIZE, FREELIST,
 )  # fmt: skip
 
 
@@ -142,7 +146,7 @@ _6_16 = _after(_6_12, "6.16", NAPI_SETTINGS, HDS_THRESH, OPS_LOCK, DEVMEM_TX)
 _6_18 = _after(_6_16, "6.18.0", NAPI_THREADED, QUEUES_FIRST, TCP_INFO)
 _6_18_55 = _after(_6_18, "6.18.55", WHOLE_NIOVS, MIX_PARTED)
 _7_1 = _after(_6_18, "7.1", WHOLE_NIOVS)
-_7_2 = _after(_7_1, "7.2", MIX_REFUSED)
+_7_2 = _after(_7_1, "7.2", MIX_REFUSED, USERNS)
 _7_3 = _after(_7_2, "7.3", MIX_PARTED, RX_PAGE_SIZE)
 _7_4 = _after(_7_3, "7.4-rc", FREELIST)
 

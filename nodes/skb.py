@@ -58,6 +58,11 @@ class Frags:
             -(-(frag.offset % PAGE_SIZE + frag.size) // PAGE_SIZE) * PAGE_SIZE for frag in self.frags
         )
 
+    @property
+    def buffer_bytes(self) -> int:
+        """Of the netmems that it lies in, each of them whole."""
+        return sum(frag.netmem.size for frag in self.frags)
+
     def slice(self, start: int, stop: int) -> Self:
         """Bytes [start, stop), with new references."""
         taken: list[Frag] = []

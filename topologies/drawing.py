@@ -1,102 +1,68 @@
-"""A topology as a picture, by matplotlib.
+"""What a drawing of a topology consists of: where nodes stand, which links join them, how far these bend.
 
-In: a `Topology`. Out: a figure, which can be written as PNG or SVG. Owns its look; colours are Okabe and
-Ito's. matplotlib's own defaults hold and not a user's settings.
+In: a `Topology`. Out: a record, which analysis/network_plot.py paints; a run keeps it as drawing.json. Owns
+nothing.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch
+import msgspec
 
-from topologies.graph_text import figure_lines, quality
+from topologies.graph_text import asked_of
 from topologies.layout import Point, layout
+from topologies.link import LinkEnd
 from topologies.topology import Topology
 
-SUFFIXES = (".png", ".svg")
-_COLOURS = {"compute": "#56B4E9", "storage": "#E69F00", "bridge": "#cccccc", "router": "#009E73"}
-_MARKERS = {"compute": "s", "storage": "s", "bridge": "o", "router": "o"}
-_PLAIN, _ASKED = "#888888", ("#0072B2", "#D55E00", "#CC79A7", "#000000")
-_INCHES, _WIDEST = 0.75, 40.0  # a node's share, and the whole
+NAME = "drawing.json"
 _BEND, _BULGE = 0.25, 0.45  # of a link that leaves room for another: share of its length, and at most
-_ROUND = 0.8  # free space around all nodes
 
 
-def draw(topology: Topology) -> Figure:
-    """Nodes, links in a colour for each quality, and the figures below."""
-    with matplotlib.rc_context(matplotlib.rcParamsDefault):
-        places = layout(topology)
-        width, height = (_extent([point[axis] for point in places.values()]) for axis in (0, 1))
-        scale = min(1.0, _WIDEST / (_INCHES * (width + 2)))
-        inches = (max(6.5, scale * _INCHES * (width + 2)), max(3.4, scale * _INCHES * (height + 3)))
-        figure = Figure(figsize=inches, layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        axes.set_axis_off()
-        axes.set_xlim(
-            min(x for x, _ in places.values()) - _ROUND, max(x for x, _ in places.values()) + _ROUND
-        )
-        axes.set_ylim(
-            min(y for _, y in places.values()) - _ROUND, max(y for _, y in places.values()) + _ROUND
-        )
-        axes.set_aspect("equal")
-        figure.suptitle(topology.shape, x=0.01, ha="left", fontweight="bold")
-        legend = _draw_links(axes, topology, places)
-        legend = _draw_nodes(axes, topology, places, scale) + legend
-        words = "   ".join(f"{name} {value}" for name, value in figure_lines(topology))
-        figure.supxlabel(words, x=0.01, ha="left", fontsize=8, color="#444444", wrap=True)
-        figure.legend(
-            handles=legend,
-            loc="outside upper right",
-            ncols=4 if len(legend) < 4 else 2,
-            fontsize=8,
-            frameon=False,
-        )
-        return figure
+class DrawnNode(msgspec.Struct, frozen=True):
+    """`kind`: a host's role or a switch's kind. `y` upwards; neighbours are about 1 apart."""
+
+    name: str
+    kind: str
+    x: float
+    y: float
 
 
-def write(topology: Topology, path: Path) -> None:
-    """Raises OSError."""
-    with matplotlib.rc_context(matplotlib.rcParamsDefault):
-        draw(topology).savefig(path, dpi=130)
+class DrawnLink(msgspec.Struct, frozen=True):
+    """`bend`: how far the line's control point is off its middle, to the right of the way from `a` to `b`, as
+    a share of its length. `asked`: in words, "" for nothing."""
+
+    a: LinkEnd
+    b: LinkEnd
+    bend: float
+    rate_bps: int
+    asked: str
 
 
-def _extent(values: list[float]) -> float:
-    return max(values) - min(values)
+class Drawing(msgspec.Struct, frozen=True):
+    shape: str
+    nodes: tuple[DrawnNode, ...]
+    links: tuple[DrawnLink, ...]
 
 
-def _draw_links(axes: Any, topology: Topology, places: dict[str, Point]) -> list[Any]:
-    """Returns what the legend says of them."""
-    qualities = dict.fromkeys(quality(link.quality) for link in topology.links)
-    asked = [each for each in qualities if each]
-    colours = {each: _ASKED[number % len(_ASKED)] for number, each in enumerate(asked)} | {"": _PLAIN}
-    drawn: dict[frozenset[str], int] = {}
+def drawing(topology: Topology) -> Drawing:
+    """Links that have the same two ends, or that would pass a third node, bend."""
+    places = layout(topology)
+    kinds = {host.name: str(host.role) for host in topology.hosts}
+    kinds |= {switch.name: str(switch.kind) for switch in topology.switches}
+    nodes = tuple(DrawnNode(name, kind, *places[name]) for name, kind in kinds.items())
+    before: dict[frozenset[str], int] = {}
+    links = []
     for link in topology.links:
         pair = frozenset((link.a.node, link.b.node))
-        before = drawn[pair] = drawn.get(pair, -1) + 1
-        b, a = sorted((places[link.a.node], places[link.b.node]), key=lambda point: point[::-1])
-        bends = before + _passes_a_node(a, b, places)  # to the left, or upwards
-        bend = bends * min(_BEND, 2 * _BULGE / (math.dist(a, b) or 1.0))
-        colour = colours[quality(link.quality)]
-        axes.add_patch(
-            FancyArrowPatch(
-                a,
-                b,
-                arrowstyle="-",
-                connectionstyle=f"arc3,rad={bend}",
-                color=colour,
-                linewidth=1.1,
-                zorder=1,
-            )
-        )
-    return [Line2D([], [], color=colours[each], label=each) for each in asked]
+        before[pair] = before.get(pair, -1) + 1
+        start, end = places[link.a.node], places[link.b.node]
+        bends = before[pair] + _passes_a_node(start, end, places)
+        bend = bends * min(_BEND, 2 * _BULGE / (math.dist(start, end) or 1.0))
+        if bend and start[::-1] < end[::-1]:  # all to one side, whichever end comes first
+            bend = -bend
+        links.append(DrawnLink(link.a, link.b, bend, link.rate_bps, asked_of(link)))
+    return Drawing(topology.shape, nodes, tuple(links))
 
 
 def _passes_a_node(a: Point, b: Point, places: dict[str, Point]) -> bool:
@@ -108,26 +74,3 @@ def _passes_a_node(a: Point, b: Point, places: dict[str, Point]) -> bool:
         if 0.01 * length2 < along < 0.99 * length2 and across**2 < 0.04 * length2:
             return True
     return False
-
-
-def _draw_nodes(axes: Any, topology: Topology, places: dict[str, Point], scale: float) -> list[Any]:
-    """Returns what the legend says of them."""
-    kinds = {host.name: str(host.role) for host in topology.hosts}
-    kinds |= {switch.name: str(switch.kind) for switch in topology.switches}
-    for name, kind in kinds.items():
-        x, y = places[name]
-        size = (540 if kind in ("compute", "storage") else 1000) * scale**2
-        axes.scatter([x], [y], s=size, c=_COLOURS[kind], marker=_MARKERS[kind], edgecolors="white", zorder=2)
-        axes.annotate(
-            name,
-            (x, y),
-            ha="center",
-            va="center",
-            fontsize=max(3.0, (8 if len(name) < 6 else 7) * scale),
-            zorder=3,
-        )
-    return [
-        Line2D([], [], linestyle="", marker=_MARKERS[kind], color=_COLOURS[kind], label=kind, markersize=8)
-        for kind in _COLOURS
-        if kind in kinds.values()
-    ]

@@ -23,6 +23,7 @@ from topologies.topology import Topology
 from topologies.topology_error import TopologyError
 
 FLAP_MAX = 1000
+SLOWER_MAX = 1000
 RING_MAX = 1 << 20  # the NIC's own limit is its driver's, which tells it when it is asked
 
 _T = TypeVar("_T")
@@ -67,6 +68,14 @@ def _number(text: str, largest: int) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= largest:
         raise TopologyError(f"value {text!r} is no number from 1 to {largest}; write one in decimal digits")
     return int(text)
+
+
+def _percent(text: str) -> int:
+    """1 to 100, of `90%` or 0.9."""
+    percent = round(100 * quantity.chance(text))
+    if not percent:
+        raise TopologyError(f"value {text!r} is less than 1 % of the memory; write for example 90%")
+    return percent
 
 
 KINDS = {
@@ -117,6 +126,20 @@ KINDS = {
         ("shrunk", "as before"),
         "The rx rings of the host's NICs, and with them what page pools have posted, are as long as that, "
         "then as before.",
+    ),
+    "pool": Kind(
+        "host",
+        _percent,
+        "may",
+        ("shrunk", "as before"),
+        "Page pools of the host's rx queues have so much less of bound dma-bufs, then all again.",
+    ),
+    "accelerator-slow": Kind(
+        "rank",
+        lambda text: _number(text, SLOWER_MAX),
+        "may",
+        ("slower", "as before"),
+        "Copies and reductions of the rank's accelerator take so many times as long: a straggler.",
     ),
 }  # fmt: skip
 

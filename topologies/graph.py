@@ -85,12 +85,12 @@ def equal_cost_paths(topology: Topology) -> tuple[int, int] | None:
 
 def bisection(topology: Topology) -> Bisection:
     """The least cut between two halves of the hosts, among the halves that are tried."""
-    in_links = not any(link.rate_bps for link in topology.links)
+    in_links = not any(link.slower_bps for link in topology.links)
     graph = networkx.Graph()
     for link in topology.links:
         a, b = link.a.node, link.b.node
         more = graph.edges[a, b]["capacity"] if graph.has_edge(a, b) else 0
-        graph.add_edge(a, b, capacity=more + (1 if in_links else link.rate_bps or math.inf))
+        graph.add_edge(a, b, capacity=more + (1 if in_links else link.slower_bps or math.inf))
     names = [host.name for host in topology.hosts]
     exact = len(names) <= EXACT_HOSTS
     tried = _all_halves(names) if exact else _some_halves(graph, names)
@@ -106,7 +106,7 @@ def oversubscription(topology: Topology) -> float | None:
         links = [link for link in topology.links if switch.name in (link.a.node, link.b.node)]
         down = [link for link in links if hosts & {link.a.node, link.b.node}]
         up = [link for link in links if link not in down]
-        rates = {bool(link.rate_bps) for link in links}
+        rates = {bool(link.slower_bps) for link in links}
         if down and up and len(rates) == 1:
             ratios.append(sum(map(_weight, down)) / sum(map(_weight, up)))
     return max(ratios, default=None)
@@ -127,7 +127,7 @@ def _neighbours(topology: Topology, node: str) -> set[str]:
 
 
 def _weight(link: Link) -> int:
-    return link.rate_bps or 1
+    return link.slower_bps or 1
 
 
 def _all_halves(names: list[str]) -> Iterator[Collection[str]]:

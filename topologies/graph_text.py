@@ -9,7 +9,7 @@ import math
 
 from topologies.graph import Bisection, figures
 from topologies.host import Accelerator, Host
-from topologies.link import Quality
+from topologies.link import Link, Quality
 from topologies.topology import Topology
 
 _RATES = ((10**12, "Tbit/s"), (10**9, "Gbit/s"), (10**6, "Mbit/s"), (10**3, "kbit/s"), (1, "bit/s"))
@@ -70,12 +70,19 @@ def quality(asked: Quality) -> str:
     times = {"delay": asked.delay_s, "jitter": asked.jitter_s}
     words += [f"{name} {_time(seconds)}" for name, seconds in times.items() if seconds]
     chances = {name: getattr(asked, name) for name in ("loss", "reorder", "duplicate", "corrupt")}
-    words += [f"{name} {chance:g}" for name, chance in chances.items() if chance]
+    bursts = {"loss": " in bursts"} if asked.gemodel is not None else {}
+    words += [f"{name} {chance:g}{bursts.get(name, '')}" for name, chance in chances.items() if chance]
     if asked.queue_packets:
         words.append(f"queue {asked.queue_packets} packets")
     if asked.ecn_threshold_bytes:
         words.append(f"ECN from {asked.ecn_threshold_bytes} bytes")
     return ", ".join(words)
+
+
+def asked_of(link: Link) -> str:
+    """Likewise; where its directions differ, of both."""
+    up, down = map(quality, link.ways)
+    return up if up == down else f"up {up or 'as it is'}; down {down or 'as it is'}"
 
 
 def dot(topology: Topology) -> str:
@@ -85,7 +92,7 @@ def dot(topology: Topology) -> str:
     for switch in topology.switches:
         lines.append(f'  "{switch.name}" [peripheries={2 if switch.kind == "router" else 1}];')
     for link in topology.links:
-        label = quality(link.quality)
+        label = asked_of(link)
         end = f' [label="{label}"]' if label else ""
         lines.append(f'  "{link.a.node}" -- "{link.b.node}"{end};')
     return "\n".join([*lines, "}"]) + "\n"
@@ -141,7 +148,7 @@ def _accelerator(each: Accelerator) -> str:
 def _qualities(topology: Topology) -> list[str]:
     found: dict[str, list[str]] = {}
     for link in topology.links:
-        if said := quality(link.quality):
+        if said := asked_of(link):
             found.setdefault(said, []).append(str(link))
     return [f"  {said}: {_some(links)}" for said, links in found.items()]
 

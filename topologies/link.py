@@ -7,6 +7,8 @@ GSO_MAX_SIZE (include/linux/netdevice.h). The impairments are those of tc-netem(
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from topologies.names import check_interface
@@ -31,14 +33,51 @@ class LinkEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         check_interface(self.interface)
 
 
+class GilbertElliott(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Loss that comes in bursts, in tc-netem(8)'s words (loss gemodel): a chain of two states, good and bad.
+    `p`: the chance that a packet leaves the good state behind, `r`: the bad one; `lost_bad` (netem's 1-h) and
+    `lost_good` (1-k): chances that a packet is lost in the state that it meets."""
+
+    p: float
+    r: float
+    lost_bad: float = 1.0
+    lost_good: float = 0.0
+
+    def obstacle(self) -> str | None:
+        """As Quality's."""
+        names = {"p": self.p, "r": self.r, "1-h": self.lost_bad, "1-k": self.lost_good}
+        for name, chance in names.items():
+            if not 0 <= chance <= 1:
+                return f"{name} {chance:g} of gemodel is no chance; give 0 to 1"
+        if not self.p + self.r:
+            return "p and r of gemodel are both 0, so nothing ever changes; give a plain loss"
+        return None
+
+    @property
+    def loss(self) -> float:
+        """Of all packets, in the long run."""
+        bad = self.p / (self.p + self.r)
+        return bad * self.lost_bad + (1 - bad) * self.lost_good
+
+    @property
+    def burstiness(self) -> float:
+        """The variance of a count of losses over that of independent ones, in the long run: 1 + 2 times the
+        sum of autocorrelations, which decay by 1 - p - r a packet."""
+        bad, kept = self.p / (self.p + self.r), 1 - self.p - self.r
+        spread = bad * (1 - bad) * (self.lost_bad - self.lost_good) ** 2
+        single = self.loss * (1 - self.loss)
+        return 1 + 2 * spread * kept / (1 - kept) / single if single else 1.0
+
+
 class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is asked of a link, in each direction alike. 0: nothing is asked, so the link is as fast as the
+    """What is asked of a link, in one direction. 0: nothing is asked, so the link is as fast as the
     CPU, its queue as long as the kernel's, and nothing is lost.
 
     `rate_bps` in bits a second, counting whole Ethernet frames. `delay_s` one way; `jitter_s` more or less
     than that. `loss`, `reorder`, `duplicate`, `corrupt`: chances, 0 to 1, of a packet. `queue_packets`: how
     many wait before one is dropped. `ecn_threshold_bytes`: a packet that meets a longer queue is marked (CE)
-    if its sender is capable of ECN (RFC 3168), as DCTCP's switches do.
+    if its sender is capable of ECN (RFC 3168), as DCTCP's switches do. `gemodel`: losses come in bursts, and
+    `loss` is their share.
     """
 
     rate_bps: int = 0
@@ -50,13 +89,17 @@ class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     corrupt: float = 0.0
     queue_packets: int = 0
     ecn_threshold_bytes: int = 0
+    gemodel: GilbertElliott | None = None
 
     def obstacle(self) -> str | None:
         """Why no link can be so, as a clause with its remedy; None when one can."""
         for name in ("loss", "reorder", "duplicate", "corrupt"):
             if not 0 <= (chance := getattr(self, name)) <= 1:
                 return f"{name} {chance:g} is no chance; give 0 to 1"
-        if (total := self.loss + self.reorder + self.duplicate + self.corrupt) > 1:
+        if self.gemodel is not None and (obstacle := self.gemodel.obstacle()):
+            return obstacle
+        own = 0.0 if self.gemodel is not None else self.loss  # else the others hit what is not lost
+        if (total := own + self.reorder + self.duplicate + self.corrupt) > 1:
             return f"loss, reorder, duplicate and corrupt add up to {total:g}; make them 1 at most"
         if self.rate_bps and not RATE_MIN_BPS <= self.rate_bps <= RATE_MAX_BPS:
             return f"rate_bps {self.rate_bps} is outside {RATE_MIN_BPS} to {RATE_MAX_BPS}; give 0 for none"
@@ -75,15 +118,32 @@ class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             return "ecn_threshold_bytes is asked of a link without rate_bps, where no queue builds; give one"
         return None
 
+    def loss_deviation(self, packets: int) -> float:
+        """The standard deviation of the share that is lost of so many."""
+        burstiness = 1.0 if self.gemodel is None else self.gemodel.burstiness
+        return math.sqrt(self.loss * (1 - self.loss) * burstiness / packets)
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether more is asked than a rate and a queue, so that a relay is the link's middle."""
+        return self.quality != Quality(rate_bps=self.rate_bps, queue_packets=self.queue_packets)
+
+    @property
+    def quality(self) -> Quality:
+        """This alone, of a Link."""
+        return Quality(**{name: getattr(self, name) for name in Quality.__struct_fields__})
+
 
 class Link(Quality, frozen=True, forbid_unknown_fields=True):
     """A full-duplex wire. `mtu` in bytes of IP packet; `gso_max_bytes` the longest super-packet either end
-    takes."""
+    takes. What is asked is asked in both directions, or, where there is `down`, from `a` to `b` only, and
+    that from `b` to `a`."""
 
     a: LinkEnd
     b: LinkEnd
     mtu: int = 1500
     gso_max_bytes: int = GSO_LEGACY_MAX_BYTES
+    down: Quality | None = None
 
     def __post_init__(self) -> None:
         if not MTU_MIN <= self.mtu <= MTU_MAX:
@@ -95,8 +155,9 @@ class Link(Quality, frozen=True, forbid_unknown_fields=True):
                 f"gso_max_bytes {self.gso_max_bytes} of link {self} is outside {GSO_LEGACY_MAX_BYTES} to "
                 f"{GSO_MAX_BYTES}; choose {GSO_LEGACY_MAX_BYTES}, or {GSO_MAX_BYTES} for BIG TCP"
             )
-        if obstacle := self.obstacle():
-            raise TopologyError(f"link {self}: {obstacle}")
+        for way in self.ways:
+            if obstacle := way.obstacle():
+                raise TopologyError(f"link {self}: {obstacle}")
 
     def __str__(self) -> str:
         return f"{self.a.interface}<->{self.b.interface}"
@@ -111,13 +172,29 @@ class Link(Quality, frozen=True, forbid_unknown_fields=True):
         return self.a, self.b
 
     @property
-    def quality(self) -> Quality:
-        return Quality(**{name: getattr(self, name) for name in Quality.__struct_fields__})
+    def ways(self) -> tuple[Quality, Quality]:
+        """What is asked from `a` to `b`, and back."""
+        return self.quality, self.quality if self.down is None else self.down
+
+    def sent_by(self, end: LinkEnd) -> Link:
+        """The link as packets from that end find it: alike in both directions."""
+        way = self.ways[self.ends.index(end)]
+        return Link(self.a, self.b, self.mtu, self.gso_max_bytes, **msgspec.structs.asdict(way))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is asked of it."""
+        return self.ways == (Quality(), Quality())
 
     @property
     def is_relayed(self) -> bool:
-        """Whether more is asked of it than a rate and a queue, so that a relay is its middle."""
-        return self.quality != Quality(rate_bps=self.rate_bps, queue_packets=self.queue_packets)
+        """Whether a relay is its middle."""
+        return any(way.is_relayed for way in self.ways)
+
+    @property
+    def slower_bps(self) -> int:
+        """The rate of its slower direction, 0 for none."""
+        return min((way.rate_bps for way in self.ways if way.rate_bps), default=0)
 
     @property
     def carries_ipv6(self) -> bool:

@@ -19,12 +19,16 @@ from topologies.topology_error import TopologyError
 
 
 class LinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What is asked of a link, in both directions alike; null is as if it were left out."""
+    """What is asked of a link, in both directions alike, or by a text UP/DOWN from its first end to its
+    second and back; null is as if it were left out."""
 
-    rate: Annotated[str | None, Meta(description="As 100Mbit or 2.5Gbit.")] = None
+    rate: Annotated[str | None, Meta(description="As 100Mbit or 2.5Gbit; 1Mbit/16Mbit: up and down.")] = None
     delay: Annotated[str | None, Meta(description="One way, as 50us or 1.5ms.")] = None
     jitter: Annotated[str | None, Meta(description="More or less than the delay, as 10us.")] = None
-    loss: Annotated[float | str | None, Meta(description="Chance of a packet, as 0.01 or 1%.")] = None
+    loss: Annotated[
+        float | str | None,
+        Meta(description="Chance of a packet, as 0.01 or 1%; gemodel:p,r,1-h,1-k: in bursts."),
+    ] = None
     reorder: Annotated[float | str | None, Meta(description="Likewise; needs a delay.")] = None
     duplicate: Annotated[float | str | None, Meta(description="Likewise.")] = None
     corrupt: Annotated[float | str | None, Meta(description="Likewise.")] = None
@@ -39,32 +43,51 @@ class LinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         said = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
         return msgspec.structs.replace(defaults, **said)
 
-    def quality(self) -> Quality:
-        """Raises TopologyError for a text that is not understood, or for values that cannot be."""
-        said = {name: getattr(self, name) for name in self.__struct_fields__}
-        values: dict[str, Any] = {
-            field: parse(said[name]) if isinstance(said[name], str) else said[name]
-            for name, (field, parse) in _FIELDS.items()
-            if said[name] is not None
-        }
+    def ways(self) -> tuple[Quality, Quality]:
+        """From the first end to the second, and back. Raises TopologyError for a text that is not understood,
+        or for values that cannot be."""
+        up, down = (self._quality(number) for number in (0, 1))
+        return up, down
+
+    def problems(self) -> dict[str, str]:
+        """A sentence for each field that is not understood, by its name."""
+        found = {}
+        for name in _FIELDS:
+            try:
+                for number in (0, 1):
+                    self._values(name, number)
+            except TopologyError as wrong:
+                found[name] = str(wrong)
+        return found
+
+    def _quality(self, number: int) -> Quality:
+        values: dict[str, Any] = {}
+        for name in _FIELDS:
+            values |= self._values(name, number)
         quality = Quality(**values)
         if obstacle := quality.obstacle():
             raise TopologyError(obstacle)
         return quality
 
-    def problems(self) -> dict[str, str]:
-        """A sentence for each field that is not understood, by its name."""
-        found = {}
-        for name, (_, parse) in _FIELDS.items():
-            said = getattr(self, name)
-            try:
-                if isinstance(said, str):
-                    parse(said)
-            except TopologyError as wrong:
-                found[name] = str(wrong)
-        return found
+    def _values(self, name: str, number: int) -> dict[str, Any]:
+        """Of a field: what Quality has of it in a direction."""
+        said = getattr(self, name)
+        if said is None:
+            return {}
+        field, parse = _FIELDS[name]
+        if not isinstance(said, str):
+            return {field: said}
+        both = _BOTH_WAYS.split(said)
+        if len(both) > 2:
+            raise TopologyError(f"{name} {said!r} is of more than two directions; write UP/DOWN, or one")
+        text = both[number] if len(both) == 2 else said
+        if name == "loss" and text.strip().startswith(quantity.GEMODEL):
+            bursts = quantity.gemodel(text)
+            return {"loss": bursts.loss, "gemodel": bursts}
+        return {field: parse(text)}
 
 
+_BOTH_WAYS = re.compile(r"/(?!s\b)")  # but 100Mbit/s is one
 _FIELDS: dict[str, tuple[str, Callable[[str], float]]] = {
     "rate": ("rate_bps", quantity.bit_rate),
     "delay": ("delay_s", quantity.duration),
@@ -79,13 +102,39 @@ _FIELDS: dict[str, tuple[str, Callable[[str], float]]] = {
 
 
 def parse(text: str) -> LinkOptions:
-    """A rate, a delay or both, as in `1Gbit,50us`. Raises TopologyError."""
+    """A rate and a delay as they are, anything else with its name, as in `1Gbit,50us,loss=1%`. Raises
+    TopologyError."""
     said: dict[str, str] = {}
     for word in filter(None, (each.strip() for each in text.split(","))):
-        name = "rate" if re.fullmatch(quantity.BIT_RATE, word) else "delay"
-        if name in said or (name == "delay" and not re.fullmatch(quantity.DURATION, word)):
-            raise TopologyError(f"link {text!r} is not a rate, a delay or both; write for example 1Gbit,50us")
-        said[name] = word
-    options = LinkOptions(**said)  # type: ignore[arg-type]
-    options.quality()
+        if quantity.GEMODEL in said.get("loss", "") and "=" not in word and not _named(word):
+            said["loss"] += f",{word}"
+            continue
+        name, equals, value = (each.strip() for each in word.partition("="))
+        if not equals:
+            name, value = _named(word), word
+        if name not in _FIELDS or not value:
+            raise TopologyError(
+                f"link {text!r} is not a rate, a delay or NAME=VALUE; write for example 1Gbit,50us,loss=1%"
+            )
+        if name in said:
+            raise TopologyError(f"link {text!r} has {name} twice; give it once")
+        said[name] = value
+    options = LinkOptions(**_typed(said))
+    options.ways()
     return options
+
+
+def _named(word: str) -> str:
+    """What a word without a name is; "" if that cannot be told."""
+    patterns = {"rate": quantity.BIT_RATE, "delay": quantity.DURATION}
+    of = [
+        {name for name, each in patterns.items() if re.fullmatch(each, way)} for way in _BOTH_WAYS.split(word)
+    ]
+    return min(set.intersection(*of), default="")
+
+
+def _typed(said: dict[str, str]) -> dict[str, Any]:
+    packets = said.get("queue_packets", "0")
+    if not (packets.isascii() and packets.isdigit()):
+        raise TopologyError(f"queue_packets {packets!r} is no number of packets; write for example 100")
+    return {name: int(value) if name == "queue_packets" else value for name, value in said.items()}

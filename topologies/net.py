@@ -71,9 +71,10 @@ class Net:
 
     def add_link(self, ends: tuple[LinkEnd, LinkEnd], options: LinkOptions) -> None:
         """A link between interfaces, of which `options` say all. Raises TopologyError."""
-        quality = msgspec.structs.asdict(options.quality())
+        up, down = options.ways()
         mtu = _MTU if options.mtu is None else options.mtu
-        self.draft.links.append(Link(*ends, mtu, self._gso_max_bytes, **quality))
+        back = None if down == up else down
+        self.draft.links.append(Link(*ends, mtu, self._gso_max_bytes, back, **msgspec.structs.asdict(up)))
 
     def end(self, node: str, interface: str = "") -> LinkEnd:
         """An end for a link at `node`: that interface, or its next one. Raises TopologyError."""

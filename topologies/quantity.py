@@ -1,9 +1,9 @@
 """Quantities of networks as people write them: `100Mbit`, `5us`, `1%`, `64K`, `2GB/s`.
 
-In: text. Out: bits a second, seconds, a chance, bytes, bytes a second. Owns nothing. Rates are decimal, sizes
-binary (K = 1024), as everywhere here; a bit rate is written as tc(8) does, but `bps`, which is bytes to tc
-and bits to most people, is not understood. `nodes.quantity` has the same sizes and byte rates for the options
-of hosts.
+In: text. Out: bits a second, seconds, a chance, loss in bursts, bytes, bytes a second. Owns nothing. Rates
+are decimal, sizes binary (K = 1024), as everywhere here; a bit rate is written as tc(8) does, but `bps`,
+which is bytes to tc and bits to most people, is not understood. `nodes.quantity` has the same sizes and byte
+rates for the options of hosts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 
+from topologies.link import GilbertElliott
 from topologies.topology_error import TopologyError
 
 _DECIMAL = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
@@ -21,6 +22,7 @@ DURATION = _NUMBER + r"(ns|us|ms|s)"
 CHANCE = _NUMBER + r"(%?)"
 SIZE = _NUMBER + r"([KkMGT]?)(?:i?B)?"
 BYTE_RATE = _NUMBER + r"([KkMGT]?)B/s"
+GEMODEL = "gemodel:"
 _SECONDS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0}
 
 
@@ -45,6 +47,18 @@ def chance(text: str) -> float:
     if value > 1:
         raise TopologyError(f"chance {text!r} is more than 1; write for example 0.01 or 1%")
     return value
+
+
+def gemodel(text: str) -> GilbertElliott:
+    """Loss in bursts, of `gemodel:1%,30%`: p, and if it is said r, 1-h and 1-k."""
+    words = text.strip().removeprefix(GEMODEL).split(",")
+    if not text.strip().startswith(GEMODEL) or len(words) > 4:
+        raise TopologyError(f"loss {text!r} is not gemodel:p,r,1-h,1-k; write for example gemodel:1%,30%")
+    p, *more = (chance(word) for word in words)
+    found = GilbertElliott(p, *(more or (1 - p,)))
+    if obstacle := found.obstacle():
+        raise TopologyError(f"loss {text!r}: {obstacle}")
+    return found
 
 
 def size(text: str) -> int:

@@ -14,18 +14,20 @@ from topologies.names import check_unique, listed
 from topologies.segments import Segment, is_uplink, segments
 from topologies.switch import Kind, Switch
 from topologies.topology_error import TopologyError
+from topologies.traffic.entry import TrafficEntry
 
 
 class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hosts, switches and the links between them. Raises TopologyError unless every name, interface, address
     and MAC is unique, every link ends at known nodes, every NIC's interface is an end of a link, links
     between routers are those of their uplinks, and no loop of bridges is closed. `shape`: the
-    shape's or the file's name."""
+    shape's or the file's name. `traffic`: what the file asks for, as it is written."""
 
     shape: str
     hosts: tuple[Host, ...]
     switches: tuple[Switch, ...]
     links: tuple[Link, ...]
+    traffic: tuple[TrafficEntry, ...] = ()
 
     def __post_init__(self) -> None:
         ends = [end for link in self.links for end in link.ends]

@@ -7,13 +7,15 @@ time, patience with others. Owns the connection to the host, the accelerator and
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from nodes.client.host import Host
 from nodes.client.runtime import Runtime
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
-from nodes.uapi.syscalls import NicInfo
+from nodes.machine.pace import Pace
+from nodes.uapi.nic_records import NicInfo
 from workloads.experiment.records import ExperimentConfig, NicPlace, RankPlace
 from workloads.progress import Progress
 
@@ -40,19 +42,25 @@ class Machine:
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
-        self.accelerator = Accelerator(self.ledger, self.turn, place.slot)
+        self.accelerator = Accelerator(self.ledger, self.turn, place.slot, self._pace())
         self.data = self.accelerator.alloc(_rounded(max(1, data_bytes)))
+
+    def accelerator_of(self, ledger: Ledger) -> Accelerator:
+        """The same accelerator, as another thread uses it, which has that ledger."""
+        return Accelerator(ledger, self.turn, pace=self._pace())
 
     def turn(self, dram: int, up: int = 0, down: int = 0) -> None:
         """Wait for the host's buses: the memory's, and those of the accelerator's PCIe switch."""
         self.host.turn(dram, self.nic.ifname, up, down)
 
-    def compute(self, seconds: float) -> None:
-        """The accelerator is busy for so long, and so is the experiment."""
-        end_s = self.runtime.monotonic() + seconds
-        while (left_s := end_s - self.runtime.monotonic()) > 0:
-            self.runtime.sleep(min(left_s, _SLICE_S))
+    def compute(self, seconds: float, accelerator: Accelerator) -> None:
+        """The accelerator, as the calling thread uses it, is busy for so long, and so is the experiment."""
+        left_s = seconds
+        while left_s > 0:
+            slice_s = min(left_s, _SLICE_S)
+            accelerator.compute(slice_s, self.runtime.sleep)
             self.progress.moved()
+            left_s -= slice_s
 
     @functools.cached_property
     def nic(self) -> NicInfo:
@@ -63,6 +71,11 @@ class Machine:
         """The host's NIC at that place; the first one if it has no name."""
         named = (nic for nic in self.host.nics if nic.ifname == place.interface)
         return next(named, self.host.nics[0])
+
+    def _pace(self) -> Pace | None:
+        """Of the accelerator, for one thread that uses it."""
+        runtime = self.runtime
+        return Pace(Path(self.place.pace), runtime.monotonic, runtime.sleep) if self.place.pace else None
 
     @functools.cached_property
     def receive_memory(self) -> Region:

@@ -61,6 +61,7 @@ class Traced:
         sources = [*(peer for plan in plans for peer in plan.receive_from), *self._peers(ReceiveFrom)]
         self.send_to = tuple(dict.fromkeys(targets))
         self.receive_from = tuple(dict.fromkeys(sources))
+        self._computing = machine.accelerator_of(machine.ledger)  # its stream's thread alone uses it
         self._sent: dict[int, Ticket] = {}  # the last message to each peer
         self._streams = Streams(self._own, self._do, machine.runtime, machine.progress)
 
@@ -118,7 +119,7 @@ class Traced:
     def _do(self, node: Node) -> None:
         match node:
             case Compute():
-                self._machine.compute(node.duration_us / 1e6)
+                self._machine.compute(node.duration_us / 1e6, self._computing)
             case Collective():
                 self._executor.run(self._plans[node.id])
             case SendTo():

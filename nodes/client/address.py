@@ -31,6 +31,11 @@ def numeric(address: Address, family: int, call: str, resolve: Resolve) -> tuple
     return _host(host.decode() if isinstance(host, bytes) else host, family, resolve), port
 
 
+def of_end(end: tuple[str, int], family: int) -> Address:
+    """An end's address as Python has it, with flowinfo and scope_id for AF_INET6."""
+    return (*end, 0, 0) if family == socket.AF_INET6 else end
+
+
 def _host(host: str, family: int, resolve: Resolve) -> str:
     if host == "localhost":
         return _LOCALHOST[socket.AddressFamily(family)]

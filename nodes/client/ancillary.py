@@ -10,25 +10,28 @@ from __future__ import annotations
 
 import errno
 import operator
+import socket
+import struct
 from collections.abc import Iterable
 from socket import AF_INET6
 from typing import Any
 
 from nodes.uapi import socket as uapi
+from nodes.uapi.syscalls import Completion
 
 Ancillary = tuple[int, int, bytes]
 _CMSG_BYTES = uapi.DMABUF_CMSG.size
 _DMABUF, _LINEAR = uapi.SCM_DEVMEM_DMABUF, uapi.SCM_DEVMEM_LINEAR
 _ID, _NO_ID = slice(16, 20), bytes(4)  # dmabuf_cmsg.dmabuf_id; 0 marks SCM_DEVMEM_LINEAR
-_NO_OFFENDER, _NO_OFFENDER6 = bytes(16), bytes(28)  # sockaddr_in, sockaddr_in6: no node has caused it
+_SOCKADDR, _SOCKADDR6 = struct.Struct("=HH4s8x"), struct.Struct("=HHI16sI")  # sockaddr_in, sockaddr_in6
 
 
 def of_sendmsg(ancdata: Iterable[tuple[int, int, Any]]) -> tuple[int, int]:
     """The id in the last SCM_DEVMEM_DMABUF, 0 without one; the flags of the last SO_TIMESTAMPING, -1 without
-    one. Messages of other levels are ignored."""
+    one. Messages of other levels are ignored, and those that mean something on AF_UNIX alone."""
     found, tsflags = 0, -1
     for level, kind, body in ancdata:
-        if level != uapi.SOL_SOCKET:
+        if level != uapi.SOL_SOCKET or kind in (socket.SCM_RIGHTS, socket.SCM_CREDENTIALS):
             continue
         if kind == uapi.SO_TIMESTAMPING:
             if len(body) != uapi.TX_DMABUF_ID.size:
@@ -68,17 +71,25 @@ def received(cmsgs: bytes, control: Iterable[Ancillary], ancbufsize: int) -> tup
     return messages + others, flags
 
 
-def completion(
-    extended_err: bytes, control: Iterable[Ancillary], family: int, ancbufsize: int
-) -> tuple[list[Ancillary], int]:
+def completion(event: Completion, family: int, ancbufsize: int) -> tuple[list[Ancillary], int]:
     """The control messages of a read with MSG_ERRQUEUE, as far as `ancbufsize` has room, and recvmsg's
     flags."""
+    level, kind = uapi.SOL_IP, uapi.IP_RECVERR
     if family == AF_INET6:
-        report = uapi.SOL_IPV6, uapi.IPV6_RECVERR, extended_err + _NO_OFFENDER6
-    else:
-        report = uapi.SOL_IP, uapi.IP_RECVERR, extended_err + _NO_OFFENDER
-    messages, flags = _put([*control, report], ancbufsize)
+        level, kind = uapi.SOL_IPV6, uapi.IPV6_RECVERR
+    report = level, kind, event.extended_err + _sockaddr(event.offender, family)
+    messages, flags = _put([*event.control, report], ancbufsize)
     return messages, flags | uapi.MSG_ERRQUEUE
+
+
+def _sockaddr(address: str, family: int) -> bytes:
+    """struct sockaddr_in or sockaddr_in6 with port 0; all 0 without an address."""
+    if not address:
+        return bytes((_SOCKADDR6 if family == AF_INET6 else _SOCKADDR).size)
+    packed = socket.inet_pton(family, address)
+    if family == AF_INET6:
+        return _SOCKADDR6.pack(family, 0, 0, packed, 0)
+    return _SOCKADDR.pack(family, 0, packed)
 
 
 def _put(messages: Iterable[Ancillary], room: int) -> tuple[list[Ancillary], int]:

@@ -31,6 +31,11 @@ _SPLIT = {"auto": "unknown", "on": "enabled", "off": "disabled"}
 _ON = {"on": True, "off": False}
 _NUMBERS = {"src-port": 0xFFFF, "dst-port": 0xFFFF, "l4proto": 0xFF}  # fields of a rule: all their bits
 
+_EXCLUSIVE = (  # parameters of -X
+    ("equal", "weight"), ("equal", "default"), ("weight", "default"), ("default", "context"),
+    ("delete", "equal"), ("delete", "weight"), ("delete", "default"),
+)  # fmt: skip
+
 
 class EthtoolUsage(ValueError):
     """A command line that ethtool would not accept; one sentence that says what to write instead."""
@@ -254,48 +259,77 @@ def _context(words: _Words) -> Attributes:
 
 
 def _set_rss(nic: _Nic, words: _Words) -> str:
-    wanted: Attributes = {}
-    new, start, weights = False, 0, []
-    while words:
-        name = words.word("a parameter")
-        if name == "context" and words.peek() == "new":
-            new = words.word("new") == "new"
-        elif name in ("context", "equal"):
-            wanted[name] = words.number(name)
-        elif name == "start":
-            start = words.number(name)
-        elif name == "weight":
-            while (words.peek() or "").isdigit():
-                weights.append(words.number(name))
-        elif name == "default":
-            wanted["indir"] = []
-        elif name == "hkey":
-            wanted["hkey"] = words.word(name).replace(":", "")
-        elif name == "delete":
-            nic.ethtool.rss_delete({"context": wanted.get("context")})
-            return ""
-        else:
-            known = "equal, weight, start, default, hkey, context, delete"
-            raise EthtoolUsage(f"parameter {name!r} is not known; choose from {known}")
-    if weights or start:
-        size = len(nic.ethtool.rss_get()["indir"])
-        wanted["indir"] = _spread(size, start, weights or [1] * int(wanted.pop("equal", 1)))
-    if new:
+    given = _rss_words(words)
+    _check_rss(given)
+    context = given.get("context")
+    if "delete" in given:
+        nic.ethtool.rss_delete({"context": context})
+        return ""
+    wanted: Attributes = {name: given[name] for name in ("equal", "hkey") if name in given}
+    if "default" in given:
+        wanted["indir"] = []
+    if "weight" in given or given.get("start"):
+        size, equal = len(nic.ethtool.rss_get()["indir"]), int(wanted.pop("equal", 0))
+        wanted["indir"] = _spread(size, given.get("start", 0), equal, given.get("weight", []))
+    if context == "new":
         return f"New RSS context is {nic.ethtool.rss_create(wanted)['context']}"
+    if context is not None:
+        wanted["context"] = context
     nic.ethtool.rss_set(wanted)
     return ""
 
 
-def _spread(size: int, start: int, weights: list[int]) -> list[int]:
-    """An indirection table in which each queue from `start` on has a share of its weight. Queues of equal
-    weight alternate, as in ethtool."""
-    if not sum(weights):
+def _rss_words(words: _Words) -> Attributes:
+    """Each parameter of -X with its value."""
+    given: Attributes = {}
+    while words:
+        name = words.word("a parameter")
+        if name == "context" and words.peek() == "new":
+            given[name] = words.word(name)
+        elif name in ("context", "equal", "start"):
+            given[name] = words.number(name)
+            if given[name] < (name != "start"):
+                raise EthtoolUsage(f"{name} {given[name]}: give {int(name != 'start')} or more")
+        elif name == "weight":
+            given[name] = weights = list[int]()
+            while (words.peek() or "").isdigit():
+                weights.append(words.number(name))
+        elif name == "hkey":
+            given[name] = words.word(name).replace(":", "")
+        elif name in ("default", "delete"):
+            given[name] = True
+        else:
+            known = "equal, weight, start, default, hkey, context, delete"
+            raise EthtoolUsage(f"parameter {name!r} is not known; choose from {known}")
+    return given
+
+
+def _check_rss(given: Attributes) -> None:
+    """What ethtool refuses before it asks the kernel."""
+    if not given:
+        raise EthtoolUsage("-X changes nothing; give equal, weight, default, hkey or context")
+    for one, other in _EXCLUSIVE:
+        if one in given and other in given:
+            raise EthtoolUsage(f"{one} and {other} are mutually exclusive; leave one of them out")
+    if "start" in given and not given.keys() & {"equal", "weight"}:
+        raise EthtoolUsage("start must be used with equal or weight; add one of them")
+    if "delete" in given and "context" not in given:
+        raise EthtoolUsage("delete needs a context; say which")
+
+
+def _spread(size: int, start: int, equal: int, weights: list[int]) -> list[int]:
+    """An indirection table over the queues from `start` on: `equal` ones take turns; or each has as many
+    entries, one behind the other, as its weight says."""
+    if equal:
+        return [start + i % equal for i in range(size)]
+    total = sum(weights)
+    if not total:
         raise EthtoolUsage("weight: all of them are 0; give one that is not")
-    if len(set(weights)) == 1:
-        return [start + i % len(weights) for i in range(size)]
+    if total > size:
+        raise EthtoolUsage(f"weight: {total} in all, and the table has {size} entries; give less")
     table: list[int] = []
     for queue, _ in enumerate(weights):
-        end = -(-size * sum(weights[: queue + 1]) // sum(weights))
+        end = -(-size * sum(weights[: queue + 1]) // total)
         table += [start + queue] * (end - len(table))
     return table
 

@@ -33,6 +33,7 @@ from nodes.uapi.syscalls import (
     Sockets,
     Stats,
     Welcome,
+    WithholdMemory,
 )
 
 _HELLO_S = 10.0
@@ -126,6 +127,11 @@ class Host:
     def memory(self, size: int) -> UserMemory:
         """`size` bytes of registered host memory."""
         return UserMemory(self._calls, self._registry, size)
+
+    def withhold_memory(self, share: float) -> None:
+        """A fault on purpose: page pools of all rx queues have this share (0 to 1) less of bound dma-bufs,
+        until another share is given. Raises OSError: EPERM without CAP_NET_ADMIN."""
+        self._calls.call(WithholdMemory(share), Done)
 
     def stats(self) -> HostStats:
         """The endpoint's ledger, CPU seconds and device counters so far."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from nodes.client.calls import Calls
 from nodes.client.runtime import Runtime
-from nodes.uapi.syscalls import NicInfo, Welcome
+from nodes.uapi.nic_records import NicInfo
+from nodes.uapi.syscalls import Welcome
 
 _PATIENCE_S = 2.0
 _SUFFIX = ".sock"

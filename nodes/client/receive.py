@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nodes.client import ancillary, timeouts
+from nodes.client.address import Address, of_end
 from nodes.client.ancillary import Ancillary
 from nodes.client.blocking_calls import BlockingCalls
 from nodes.client.memory import MemoryRegistry
@@ -40,6 +41,8 @@ class Receiver:
     def recv(self, bufsize: int, flags: int) -> bytes:
         if bufsize < 0:
             raise ValueError(f"negative buffersize in recv: {bufsize}")
+        if flags & uapi.MSG_ERRQUEUE:
+            return self._read_errqueue(bufsize, 0)[0]
         if bufsize == 0:
             return b""
         return _data(self._receive(bufsize, 0, flags), flags)
@@ -51,28 +54,35 @@ class Receiver:
         if nbytes > len(view):
             raise ValueError(f"buffer of {len(view)} bytes too small for requested bytes: {nbytes}")
         view = view[:nbytes] if nbytes else view
+        if flags & uapi.MSG_ERRQUEUE:
+            data = self._read_errqueue(len(view), 0)[0]
+            view[: len(data)] = data
+            return len(data)
         return self._receive_into(view, 0, flags).count if view else 0
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int, flags: int
-    ) -> tuple[bytes, list[Ancillary], int, None]:
+    ) -> tuple[bytes, list[Ancillary], int, Address | None]:
         if bufsize < 0:
             raise ValueError(f"negative buffer size in recvmsg(): {bufsize}")
         _check_ancbufsize(ancbufsize)
         if flags & uapi.MSG_ERRQUEUE:
-            return b"", *self._read_errqueue(ancbufsize), None
+            return self._read_errqueue(bufsize, ancbufsize)
         reply = self._receive(bufsize, ancbufsize, flags)
         return _data(reply, flags), *ancillary.received(reply.cmsgs, reply.control, ancbufsize), None
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int, flags: int
-    ) -> tuple[int, list[Ancillary], int, None]:
+    ) -> tuple[int, list[Ancillary], int, Address | None]:
         buffers = [*buffers]
         budget = sum(b for b in buffers if isinstance(b, int))
         views = [_writable(b, "recvmsg_into") for b in buffers if not isinstance(b, int)]
         _check_ancbufsize(ancbufsize)
         if flags & uapi.MSG_ERRQUEUE:
-            return 0, *self._read_errqueue(ancbufsize), None
+            room = budget + sum(len(view) for view in views)
+            data, messages, flags, name = self._read_errqueue(room, ancbufsize)
+            _scatter(data, views)
+            return len(data), messages, flags, name
         if not views:
             reply = self._receive(budget, ancbufsize, flags, NO_MEMORY)
         elif len(views) == 1:
@@ -118,9 +128,15 @@ class Receiver:
             count += len(parts[-1])
         return RecvReply(count, b"".join(parts), b"", reply.control)
 
-    def _read_errqueue(self, ancbufsize: int) -> tuple[list[Ancillary], int]:
-        event = self._blocking.calls.call(ReadErrQueue(), Completion)
-        return ancillary.completion(event.extended_err, event.control, self._family, ancbufsize)
+    def _read_errqueue(
+        self, bufsize: int, ancbufsize: int
+    ) -> tuple[bytes, list[Ancillary], int, Address | None]:
+        event, family = self._blocking.calls.call(ReadErrQueue(), Completion), self._family
+        messages, flags = ancillary.completion(event, family, ancbufsize)
+        if len(event.data) > bufsize:
+            flags |= uapi.MSG_TRUNC
+        name = None if event.name is None else of_end(event.name, family)
+        return event.data[:bufsize], messages, flags, name
 
 
 def _writable(buffer: Any, call: str) -> memoryview:

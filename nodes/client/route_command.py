@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from nodes.client.host import Host
 from nodes.client.netdev import Attributes
+from nodes.uapi.rtnetlink import RTNH_F_LINKDOWN
 
 _FLAGS = {
     "add": ("create", "excl"), "append": ("create", "append"), "prepend": ("create",),
@@ -115,4 +116,6 @@ def _line(route: Attributes, devices: dict[str, int]) -> str:
         out.append(f"src {route['prefsrc']}")
     if route.get("priority"):
         out.append(f"metric {route['priority']}")
+    if route.get("rtm-flags", 0) & RTNH_F_LINKDOWN:
+        out.append("linkdown")
     return " ".join(out)

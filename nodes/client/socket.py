@@ -13,11 +13,11 @@ import socket as linux
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from socket import AF_INET, AF_INET6
+from socket import AF_INET
 from typing import Any, cast
 
 from nodes.client import timeouts
-from nodes.client.address import Address, Resolve, numeric
+from nodes.client.address import Address, Resolve, numeric, of_end
 from nodes.client.ancillary import Ancillary
 from nodes.client.blocking_calls import BlockingCalls
 from nodes.client.fork import survives_fork
@@ -118,7 +118,7 @@ class Socket:
             accepted, calls = self._calls.accept(Accept(timeout_s))
         lingering = Lingering(self._lingering.on)
         sock = Socket(calls, self._registry, self._resolve, self.family, self.proto, lingering)
-        return sock, _name(accepted.remote, self.family)
+        return sock, of_end(accepted.remote, self.family)
 
     def connect(self, address: Address) -> None:
         """Raises ConnectionRefusedError, TimeoutError (also when the peer does not answer), BlockingIOError
@@ -159,13 +159,13 @@ class Socket:
                 os.close(fd)
 
     def getsockname(self) -> Address:
-        return _name(self._calls.call(GetNames(), SocketNames).local, self.family)
+        return of_end(self._calls.call(GetNames(), SocketNames).local, self.family)
 
     def getpeername(self) -> Address:
         remote = self._calls.call(GetNames(), SocketNames).remote
         if not remote[1]:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
-        return _name(remote, self.family)
+        return of_end(remote, self.family)
 
     def shutdown(self, how: int) -> None:
         self._calls.call(Shutdown(how), Done)
@@ -213,6 +213,10 @@ class Socket:
     def gettimeout(self) -> float | None:
         return self._blocking.timeout_s
 
+    @property
+    def timeout(self) -> float | None:
+        return self._blocking.timeout_s
+
     def setblocking(self, blocking: bool) -> None:
         self._blocking.timeout_s = None if blocking else 0.0
 
@@ -229,6 +233,13 @@ class Socket:
                 if self._calls.closed:  # meanwhile, by another thread, whose close may have seen no file
                     self._poll_file.close()
         return -1 if self._poll_file is None else self._poll_file.fileno()
+
+    def get_inheritable(self) -> bool:
+        """Of the descriptor for polling, as of any that Python opens."""
+        return os.get_inheritable(self.fileno())
+
+    def set_inheritable(self, inheritable: bool) -> None:
+        os.set_inheritable(self.fileno(), inheritable)
 
     def detach(self) -> int:
         """Refused with EOPNOTSUPP: a descriptor is not the socket. A caller of detach has taken over the
@@ -259,7 +270,9 @@ class Socket:
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0
     ) -> tuple[bytes, list[Ancillary], int, Address | None]:
         """(data, ancdata, flags, address). Bytes in device memory are in ancdata alone; the bytes of each
-        SCM_DEVMEM_LINEAR are the next ones of data. MSG_ERRQUEUE reads a range of completions."""
+        SCM_DEVMEM_LINEAR are the next ones of data. MSG_ERRQUEUE reads one event of the error queue: a range
+        of completions, a stamp, or an ICMP error, with what it quotes as data and where that went as
+        address."""
         return self._receiver.recvmsg(bufsize, ancbufsize, flags)
 
     def recvmsg_into(
@@ -288,6 +301,8 @@ class Socket:
 
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """As send: TCP ignores the address (MSG_FASTOPEN is not implemented)."""
+        if len(flags_and_address) not in (1, 2):
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({1 + len(flags_and_address)} given)")
         return self._sender.send(data, flags_and_address[0] if len(flags_and_address) > 1 else 0)
 
     def sendmsg(
@@ -325,8 +340,3 @@ class Socket:
             raise OSError(errno.EINVAL, f"getsockopt buflen out of range: {buflen}, 0 to {_OPTION_MAX}")
         value = self._calls.call(GetSockOpt(level, option, buflen or _INT.size), Value).value
         return value[:buflen] if buflen else int(_INT.unpack(value[:4].ljust(4, b"\0"))[0])
-
-
-def _name(end: tuple[str, int], family: int) -> Address:
-    """An end's address as Python has it, with flowinfo and scope_id for AF_INET6."""
-    return (*end, 0, 0) if family == AF_INET6 else end

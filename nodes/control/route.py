@@ -22,6 +22,7 @@ from nodes.uapi.rtnetlink import (
     RT_SCOPE_UNIVERSE,
     RT_TABLE_MAIN,
     RTN_NAMES,
+    RTNH_F_LINKDOWN,
     RouteAttributes,
     RouteDump,
     RouteGet,
@@ -39,6 +40,8 @@ class RtRoute:
 
     def newroute(self, request: RouteAttributes) -> None:
         entry = self._entry(request)
+        if request.rtm_flags:
+            raise NetlinkError(errno.EINVAL, f"rtm-flags {request.rtm_flags}: there is none that can be set")
         if entry.kind == UNICAST:
             entry = replace(entry, link=self._link(request, entry))
         if entry.source and not self._table.is_ours(entry.source):
@@ -101,6 +104,8 @@ class RtRoute:
     def _link(self, request: RouteAttributes, entry: FibEntry) -> Link:
         """The link of a route that sends packets (fib_check_nh)."""
         named = None if request.oif is None else self._device(request.oif)
+        if named is not None and not named.up:
+            raise NetlinkError(errno.ENETDOWN, "Device for nexthop is not up", "oif")
         if not entry.gateway:
             if named is None:
                 raise NetlinkError(errno.ENODEV, "the route has neither a gateway nor a device")
@@ -173,6 +178,7 @@ def _info(entry: FibEntry) -> RouteAttributes:
         rtm_protocol=entry.protocol,
         rtm_scope=RT_SCOPE_LINK if direct and not v6 else RT_SCOPE_UNIVERSE,
         rtm_type=RTN_NAMES[entry.kind],
+        rtm_flags=0 if entry.link is None or entry.link.carrier else RTNH_F_LINKDOWN,
         dst=shown,
         oif=None if entry.link is None else entry.link.ifindex,
         gateway=_text(entry.gateway),

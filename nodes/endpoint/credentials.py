@@ -1,6 +1,7 @@
 """Whether the process at the other end of a channel may administer the network (CAP_NET_ADMIN).
 
-In: the channel's socket. Out: yes or no. Owns nothing. What counts is the process that connected, as it was
+In: the channel's socket. Out: yes or no, in the initial user namespace, which the endpoint's stands for, and
+over the endpoint's network namespace. Owns nothing. What counts is the process that connected, as it was
 when it connected. The kernel keeps its user id (SO_PEERCRED) and its identity (SO_PEERPIDFD, Linux 6.5), but
 not its capabilities: those are read in /proc when the connection is accepted. A process may have executed
 another program in between; so they count only if that cannot have raised them:
@@ -15,55 +16,109 @@ before its connection is accepted counts as what it has become, which root may d
 no SO_PEERPIDFD, another process of the same user may have taken the pid over.
 To an endpoint in a pid namespace of its own, a process outside has pid 0: then the pidfd is looked up in the
 /proc that process 1 of that namespace keeps open; without one the user id decides.
-Source: unix(7), capabilities(7), pid_namespaces(7), fdinfo in proc(5), commit_creds (kernel/cred.c),
-task_dump_owner (fs/proc/base.c).
+Source: unix(7), capabilities(7), pid_namespaces(7), ioctl_ns(2), fdinfo in proc(5), commit_creds
+(kernel/cred.c), task_dump_owner (fs/proc/base.c), cap_capable (security/commoncap.c).
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import functools
 import os
 import socket
 import struct
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 _CAP_NET_ADMIN = 1 << 12
 _PEERCRED = struct.Struct("=iII")
 _SO_PEERPIDFD = 77
+_NS_GET_USERNS, _NS_GET_PARENT, _NS_GET_OWNER_UID = 0xB701, 0xB702, 0xB704  # include/uapi/linux/nsfs.h
+_UID = struct.Struct("=I")
+_OUR_NETNS = Path("/proc/self/ns/net")
 
 
-def has_net_admin(sock: socket.socket) -> bool:
-    """Whether the peer of `sock` has CAP_NET_ADMIN in the endpoint's own user namespace."""
+class NetAdmin(NamedTuple):
+    """Where a process has CAP_NET_ADMIN: in the endpoint's user namespace, and over the user namespace that
+    owns the network namespace of the host."""
+
+    initial: bool
+    netns: bool
+
+
+_NOWHERE = NetAdmin(False, False)
+
+
+def net_admin(sock: socket.socket, netns: Path = _OUR_NETNS) -> NetAdmin:
+    """Of the peer of `sock`."""
     pid, uid, _ = _PEERCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
     try:
         pidfd = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except OSError as e:
         if e.errno != errno.ENOPROTOOPT:
-            return False  # the process has ended
-        return _capable(Path(f"/proc/{pid}"), uid) if pid else bool(uid == 0)
+            return _NOWHERE  # the process has ended
+        return _capable(Path(f"/proc/{pid}"), uid, netns) if pid else NetAdmin(uid == 0, uid == 0)
     try:
         proc = Path("/proc") if pid else _outside_proc()
         found = _pid_of(pidfd, proc)
-        return found > 0 and _capable(proc / str(found), uid) and _pid_of(pidfd, proc) == found
+        capable = _capable(proc / str(found), uid, netns) if found > 0 else _NOWHERE
+        return capable if _pid_of(pidfd, proc) == found else _NOWHERE
     except LookupError:  # the process is outside, and cannot be seen from here
-        return bool(uid == 0)
+        return NetAdmin(uid == 0, uid == 0)
     except OSError:
-        return False
+        return _NOWHERE
     finally:
         os.close(pidfd)
 
 
-def _capable(process: Path, uid: int) -> bool:
-    """Whether `process` has the capability, and had it as the user `uid` already."""
+def _capable(process: Path, uid: int, netns: Path) -> NetAdmin:
+    """Where `process` has the capability, and had it as the user `uid` already."""
     try:
-        capable = int(_field(process / "status", "CapEff", 1), 16) & _CAP_NET_ADMIN
+        capable = bool(int(_field(process / "status", "CapEff", 1), 16) & _CAP_NET_ADMIN)
         same_user = int(_field(process / "status", "Uid", 2)) == uid
         if uid:
             same_user = same_user and (process / "status").stat().st_uid == uid
-        return bool(capable) and same_user and os.path.samefile(process / "ns/user", "/proc/self/ns/user")
+        if not same_user:
+            return _NOWHERE
+        userns = (process / "ns/user").stat()
+        initial = capable and os.path.samestat(userns, Path("/proc/self/ns/user").stat())
+        return NetAdmin(initial, initial or _ns_capable(userns, capable, uid, netns))
     except OSError:
-        return False
+        return _NOWHERE
+
+
+def _ns_capable(userns: os.stat_result, capable: bool, uid: int, netns: Path) -> bool:
+    """Whether a process of the user `uid` in `userns`, `capable` there, has the capability over the owner of
+    `netns` (cap_capable): that is its user namespace; or one below, and it is the user who made that or the
+    next one on the way down."""
+    with ExitStack() as stack:
+
+        def related(fd: int, request: int) -> int:
+            found = fcntl.ioctl(fd, request)
+            stack.callback(os.close, found)
+            return found
+
+        try:
+            at = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, at)
+            at = related(at, _NS_GET_USERNS)
+            while not os.path.samestat(os.fstat(at), userns):
+                above = related(at, _NS_GET_PARENT)
+                (owner,) = _UID.unpack(fcntl.ioctl(at, _NS_GET_OWNER_UID, bytes(_UID.size)))
+                if owner == uid and _is_mapped(uid) and os.path.samestat(os.fstat(above), userns):
+                    return True
+                at = above
+        except OSError:  # it is not in a namespace above, or that is above the endpoint's
+            return False
+        return capable
+
+
+def _is_mapped(uid: int) -> bool:
+    """Whether `uid` is a user here, and not what stands for all who are none (overflowuid)."""
+    lines = (map(int, line.split()) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(first <= uid < first + count for first, _, count in lines)
 
 
 def _pid_of(pidfd: int, proc: Path) -> int:

@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from types import FrameType
 
 from nodes.endpoint.charges import Charges
-from nodes.endpoint.credentials import has_net_admin
+from nodes.endpoint.credentials import net_admin
 from nodes.endpoint.link_monitor import LinkMonitor
 from nodes.endpoint.record_file import Recordings
 from nodes.host import Host
@@ -120,12 +120,12 @@ class Loop:
         return next_turn
 
     def _follow(self, links: LinkMonitor) -> None:
-        for ifindex, up in links.changes():
-            self._host.netdev.set_link(ifindex, up)
+        for ifindex, state in links.changes():
+            self._host.set_link(ifindex, state.up, state.carrier)
 
     def _ready(self, wait_s: float) -> list[tuple[int, int]]:
-        """What the poll reports. Pacers and impairments need microseconds, and epoll counts milliseconds: for
-        them a select comes first. Others do without it."""
+        """What the poll reports. Some timers need microseconds, and epoll counts milliseconds: for them a
+        select comes first. Others do without it."""
         if 0 < wait_s < _FINE_S and self._host.needs_microseconds:
             select.select((self._poll,), (), (), wait_s)
             wait_s = 0
@@ -152,7 +152,8 @@ class Loop:
             return
         channel = Channel(sock, self._record_buffer)
         channel.setblocking(False)
-        session = Session(channel, has_net_admin(sock), self._table)
+        admin = net_admin(sock)
+        session = Session(channel, admin.netns, self._table, admin.initial)
         self._sessions[session.fd] = session
         self._events.pop(session.fd, None)  # of a closed session that had the same number
         self._watch(session.fd, session.wanted_events())

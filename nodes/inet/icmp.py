@@ -95,9 +95,11 @@ class IcmpInput:
     def next_hop_unreachable(self, packet: memoryview, now: float) -> None:
         """The next hop of `packet`, an IP packet of ours, does not answer: tell TCP what a router would."""
         if packet[0] >> 4 == 6:
-            self._on_error(IcmpError(icmpv6.UNREACHABLE, _ADDRESS_UNREACHABLE, 0, packet), True, now)
+            ours = int.from_bytes(packet[8:24], "big")
+            self._on_error(IcmpError(icmpv6.UNREACHABLE, _ADDRESS_UNREACHABLE, 0, packet, 0, ours), True, now)
         else:
-            self._on_error(IcmpError(icmp.UNREACHABLE, _HOST_UNREACHABLE, 0, packet), False, now)
+            ours = int.from_bytes(packet[12:16], "big")
+            self._on_error(IcmpError(icmp.UNREACHABLE, _HOST_UNREACHABLE, 0, packet, 0, ours), False, now)
 
     def _receive_v4(
         self, message: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float

@@ -64,6 +64,19 @@ class Inet:
         found = (link.dad.conflict for link in self.links.values())
         return next((conflict for conflict in found if conflict is not None), None)
 
+    def set_link(self, ifindex: int, up: bool, carrier: bool) -> None:
+        """A link was taken down or up, or has lost or found its carrier. It forgets its neighbours; a link
+        that is down has no routes, one without a carrier keeps them (fib_netdev_event, addrconf_notify with
+        keep_addr_on_down, arp_netdev_event, ndisc_netdev_event)."""
+        link = self.links[ifindex]
+        was_up, link.up, link.carrier = link.up, up, carrier
+        if not (up and carrier):
+            link.neighbours.flush()
+        if was_up and not up:
+            self.routes.link_down(link)
+        elif up and not was_up:
+            self.routes.link_up(link)
+
     def unreachable(self, packet: memoryview, now: float) -> None:
         """The next hop of `packet`, an IP packet of ours, does not answer (ipv4_link_failure)."""
         self.routes.forget_redirect(ip.destination(packet))

@@ -48,6 +48,7 @@ class Link:
         self.device = device
         self.name = device.config.name
         self.ifindex = device.ifindex
+        self.up = self.carrier = True  # IFF_UP, IFF_RUNNING
         self._cpu = cpu
         self._mac = device.config.mac
         self.dad = DuplicateAddressDetection()

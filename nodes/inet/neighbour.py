@@ -200,6 +200,15 @@ class Neighbours:
             self._chosen_at = now
         return self._reachable_s
 
+    def flush(self) -> None:
+        """The link went down: nothing is known of it, and packets that wait for an answer are lost without a
+        word (neigh_ifdown, neigh_carrier_down)."""
+        for asked in self._incomplete.values():
+            asked.drop()
+        for known in (self._usable, self._entries, self._incomplete, self._failed):
+            known.clear()
+        self._due = inf
+
     # --- time
 
     def next_timeout(self) -> float | None:

@@ -7,6 +7,8 @@ struct fib_nh_exception (net/ipv4/route.c).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 EXPIRES_S = 300.0  # ip_rt_gc_timeout
 ENTRIES_MAX = 1024
 
@@ -37,6 +39,12 @@ class Redirects:
     def forget(self, destination: int) -> bool:
         """Whether there was a redirect for `destination`; it is gone."""
         return self._known.pop(destination, None) is not None
+
+    def drop_gateways(self, on_link: Callable[[int], bool]) -> None:
+        """Forget those of gateways that were on a link, and those to them."""
+        for destination, (first, new, _) in [*self._known.items()]:
+            if on_link(first) or on_link(new):
+                del self._known[destination]
 
     def next_timeout(self) -> float | None:
         return next((until for _, _, until in self._known.values()), None)

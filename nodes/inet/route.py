@@ -92,6 +92,7 @@ class RouteTable:
         self.links = links
         self.generation = 0
         self._redirects = Redirects()
+        self._lost: list[FibEntry] = []  # that come back when their link is up again
         self._entries: list[FibEntry] = []  # the longest prefix first, then the lower metric
         self._sources = {a.address: a for link in links for a in (link.v4, link.v6) if a.address}
         self._broadcasts = {link.v4.broadcast for link in links}
@@ -142,6 +143,23 @@ class RouteTable:
                 self._changed()
                 return
         raise OSError(errno.ESRCH, "there is no such route")
+
+    def link_down(self, link: Link) -> None:
+        """Every route by the link is gone (fib_sync_down_dev, rt6_disable_ip)."""
+        lost = [each for each in self._entries if each.link is link]
+        self._entries = [each for each in self._entries if each.link is not link]
+        self._lost += (each for each in lost if each.protocol in (RTPROT_KERNEL, RTPROT_STATIC))
+        self._redirects.drop_gateways(link.v4.is_on_link)
+        self._changed()
+
+    def link_up(self, link: Link) -> None:
+        """The prefixes of our addresses are on the link again (fib_add_ifaddr, fixup_permanent_addr). What
+        the host was configured with comes back as well, by what configured it."""
+        back = [each for each in self._lost if each.link is link]
+        self._lost = [each for each in self._lost if each.link is not link]
+        for each in back:
+            if each not in self._entries:
+                self.insert(each, ("create", "append"))
 
     def _changed(self) -> None:
         """Routes that were handed out are looked up again (rt_cache_flush)."""
@@ -214,7 +232,7 @@ class RouteTable:
         ]
         if not usable:
             device = next((link for link in self.links if link.name == ifname), None)
-            if device is None or v6:
+            if device is None or v6 or not device.up:
                 return None
             return FibEntry(Prefix(destination, 32, v6=False), device)
         equals = itertools.takewhile(lambda each: each.place == usable[0].place, usable)

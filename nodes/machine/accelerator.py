@@ -10,7 +10,7 @@ may be the memory of another accelerator of the host: those bytes cross the acce
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ from nodes.machine import dmabuf
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import Ledger, Place
 from nodes.machine.memory import Region
+from nodes.machine.pace import Pace, paced
 
 Array = NDArray[Any]
 ByteRange = tuple[int, int]  # (offset, size) in bytes
@@ -57,10 +58,14 @@ def _at_once(_dram: int, _up: int = 0, _down: int = 0) -> None:
 
 
 class Accelerator:
-    """`turn` is called after each operation, and may block."""
+    """`turn` is called after each operation, and may block. `pace`: how slow copies and computations are made
+    on purpose; None: as fast as this machine."""
 
-    def __init__(self, ledger: Ledger, turn: Turn = _at_once, slot: Slot = ANY_SLOT) -> None:
+    def __init__(
+        self, ledger: Ledger, turn: Turn = _at_once, slot: Slot = ANY_SLOT, pace: Pace | None = None
+    ) -> None:
         self._ledger = ledger
+        self._pace = pace
         self._turn = turn
         self._slot = slot
         self._memory: list[Region] = []
@@ -96,9 +101,10 @@ class Accelerator:
         """Copy fragments of `source`, in order, to consecutive bytes of `memory` from `offset` on; returns
         how many bytes that were. The copy is within the device and does not touch the host."""
         at = offset
-        for frag_offset, size in frags:
-            memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
-            at += size
+        with paced(self._pace):
+            for frag_offset, size in frags:
+                memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
+                at += size
         is_peer = source.place is Place.PEER
         route = routes.ACC_PEER_TO_DEVICE if is_peer else routes.ACC_DEVICE_TO_DEVICE
         self._ledger.record(route, at - offset)
@@ -113,24 +119,33 @@ class Accelerator:
         down."""
         values = _elements(memory, offset, size, dtype)
         division = np.floor_divide if dtype.kind == "i" else np.divide
-        division(values, dtype.type(divisor), out=values)
+        with paced(self._pace):
+            division(values, dtype.type(divisor), out=values)
         self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, size)
+
+    def compute(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        """A computation that takes so long on an accelerator that is not slow; of its memory accesses nothing
+        is known."""
+        with paced(self._pace):
+            sleep(seconds)
 
     def reduction(self, memory: Region, offset: int, operand: int, operator: Operator) -> Reduction:
         """A reduction of a stream of fragments with the elements of `memory` from byte `operand` on, into
         those from byte `offset` on: the same ones, or others apart from them."""
-        return Reduction(self._ledger, memory, offset, operand, operator)
+        return Reduction(self._ledger, memory, offset, operand, operator, self._pace)
 
     def copy_to_host(self, source: Region, offset: int, destination: memoryview) -> None:
         """Copy engine, device to host: len(destination) bytes of `source` from byte `offset` on."""
         count = len(destination)
-        destination[:] = source.view[offset : offset + count]
+        with paced(self._pace):
+            destination[:] = source.view[offset : offset + count]
         self._ledger.record(routes.ACC_DEVICE_TO_HOST, count)
         self._turn(count, count, 0)
 
     def copy_to_device(self, source: memoryview, destination: Region, offset: int) -> None:
         """Copy engine, host to device: all of `source` to `destination` at byte `offset`."""
-        destination.view[offset : offset + len(source)] = source
+        with paced(self._pace):
+            destination.view[offset : offset + len(source)] = source
         self._ledger.record(routes.ACC_HOST_TO_DEVICE, len(source))
         self._turn(len(source), 0, len(source))
 
@@ -144,8 +159,17 @@ class Accelerator:
 class Reduction:
     """Reduces fragments, in the order of the stream, with consecutive elements of `memory`."""
 
-    def __init__(self, ledger: Ledger, memory: Region, offset: int, operand: int, operator: Operator) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        memory: Region,
+        offset: int,
+        operand: int,
+        operator: Operator,
+        pace: Pace | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._pace = pace
         self._memory = memory
         self._at = offset
         self._operand = operand - offset  # from where the result goes
@@ -154,6 +178,15 @@ class Reduction:
 
     def add(self, source: Region, frags: Iterable[ByteRange]) -> int:
         """Reduce these fragments of `source`; returns how many bytes they have."""
+        with paced(self._pace):
+            total = self._add(source, frags)
+        # Both operands are read, the result is written.
+        self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, total)
+        is_peer = source.place is Place.PEER
+        self._ledger.record(routes.ACC_PEER_TO_CORE if is_peer else routes.ACC_DEVICE_TO_CORE, total)
+        return total
+
+    def _add(self, source: Region, frags: Iterable[ByteRange]) -> int:
         total = 0
         for offset, size in frags:
             total += size
@@ -169,10 +202,6 @@ class Reduction:
             if whole:
                 self._reduce(_elements(source, offset, whole, self._dtype))
             self._carry = bytes(source.view[offset + whole : offset + size])
-        # Both operands are read, the result is written.
-        self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, total)
-        is_peer = source.place is Place.PEER
-        self._ledger.record(routes.ACC_PEER_TO_CORE if is_peer else routes.ACC_DEVICE_TO_CORE, total)
         return total
 
     def _reduce(self, values: Array) -> None:

@@ -4,8 +4,10 @@ In: allocations by the queue when it refills its ring; netmems whose last refere
 one reference. Owns a cache and a ring of netmems in front of a memory provider. The refill allocates from the
 cache. A put goes to the cache while the NIC is polled, at other times to the ring. The hold count is how many
 netmems the pool took from its provider, the release count how many it gave back; inflight = hold - release
-includes those that rest in cache and ring. A destroyed pool gives every put back to the provider at once, and
-has drained when inflight is 0. A trace sees each netmem come from the provider and go back to it.
+includes those that rest in cache and ring. A pool may be limited on purpose (a fault): then it keeps no more
+netmems inflight, and what is put beyond goes back to the provider. A destroyed pool gives every put back to
+the provider at once, and has drained when inflight is 0. A trace sees each netmem come from the provider and
+go back to it.
 Source: net/core/page_pool.c, include/trace/events/page_pool.h.
 """
 
@@ -26,6 +28,7 @@ from nodes.uapi.socket import PAGE_SIZE
 PP_ALLOC_CACHE_SIZE = 128
 PP_ALLOC_CACHE_REFILL = 64
 RING_MAX = 16384
+NO_LIMIT = 1 << 62
 
 
 class PagePoolStats(msgspec.Struct):
@@ -115,6 +118,7 @@ class PagePool:
         self.hold = 0
         self.release = 0
         self.destroyed = False
+        self.limit = NO_LIMIT  # of inflight
         self._cache: list[Netmem] = []
         self._ring: deque[Netmem] = deque()
         self._ring_size = min(ring_size, RING_MAX)
@@ -146,7 +150,7 @@ class PagePool:
     def _alloc_slow(self) -> Netmem | None:
         """Take as many netmems as the provider gives at once: return one, put the others in the cache."""
         provider, cache = self.provider, self._cache
-        for _ in range(provider.bulk):
+        for _ in range(min(provider.bulk, self.limit - self.inflight)):
             netmem = provider.alloc_netmem()
             if netmem is None:
                 break
@@ -167,6 +171,9 @@ class PagePool:
 
     def put_netmem(self, netmem: Netmem) -> None:
         """The last reference was put: recycle `netmem` in cache or ring, else give it to the provider."""
+        if self.limit < NO_LIMIT and self.inflight > self.limit:  # in this order: it is the hot path
+            self._release(netmem)
+            return
         if self._napi.polling and self._put_in_cache(netmem):
             return
         if len(self._ring) < self._ring_size:
@@ -183,6 +190,14 @@ class PagePool:
         self._cache.append(netmem)
         self.stats.recycle_cached += 1
         return True
+
+    def set_limit(self, limit: int) -> None:
+        """Keep so many inflight at most: what rests beyond that goes back now, what is in use when it is
+        put."""
+        self.limit = limit
+        for resting in (self._ring, self._cache):
+            while resting and self.inflight > limit:
+                self._release(resting.pop())
 
     def _release(self, netmem: Netmem) -> None:
         netmem.owner = None

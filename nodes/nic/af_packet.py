@@ -14,6 +14,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
+from nodes.nic.socket_buffer import set_buffers
 from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
 from nodes.wire.ethernet import BROADCAST, TYPE_ARP
 
@@ -27,8 +28,6 @@ _ARPHRD_ETHER = 1
 _MR_MULTICAST, _MR_PROMISC, _MR_UNICAST = 0, 1, 3
 _MREQ = struct.Struct("=iHH8s")  # struct packet_mreq: ifindex, type, length of the address, address
 _SO_ATTACH_FILTER = 26
-_SO_RCVBUFFORCE = 33
-_SO_SNDBUFFORCE = 32
 _PEEK = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
 _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows of super-packets
 _SNDBUF_BYTES = 16 << 20
@@ -74,8 +73,7 @@ class AfPacket:
         sock = self._socket
         sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RCVBUF_BYTES)
-        sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SNDBUF_BYTES)
+        set_buffers(sock, _RCVBUF_BYTES, _SNDBUF_BYTES)
         _attach_filter(sock, macs)
         try:
             sock.bind((ifname, _ETH_P_ALL))

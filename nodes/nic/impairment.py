@@ -10,7 +10,6 @@ Source: tc-netem(8) for the terms; smoltcp's fault injector for the shape.
 from __future__ import annotations
 
 import heapq
-import math
 import random
 import re
 from collections import deque
@@ -18,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from nodes.nic import header_split
+from nodes.nic.gilbert_elliott import GilbertElliott, WireEvents
 from nodes.nic.wire_frame import WireFrame
 from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload, Wire
 from nodes.wire import ethernet, tcp
@@ -28,7 +28,8 @@ REORDER_TIMEOUT_S = 0.001  # after which a reordered packet arrives although non
 DELAY_MAX_S = 10.0  # one way at one NIC: 40 s of round trip, more than any network has
 _BATCH = 64  # frames taken from the wire behind in one peek
 _BUSY_RETRY_S = 0.001  # after which a busy wire is tried again
-_NEVER = 1 << 62
+_GEMODEL = "gemodel:"
+_LOSS, _REORDER, _DUPLICATE = range(3)  # events by number; what is left is corruption
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(us|ms|s)")
 _PER_SECOND = {"us": 1e6, "ms": 1e3, "s": 1.0}
 
@@ -42,7 +43,7 @@ class ImpairmentConfig:
     """`loss`, `reorder`, `duplicate`, `corrupt`: probabilities, 0 to 1, for each wire packet. At most one of
     the four events hits a packet, so that their sum is 1 at most. `delay` in seconds holds for every packet.
     `jitter`: each frame is delayed by a further 0 to `jitter` seconds, uniformly distributed; the order is
-    kept, as in a queue."""
+    kept, as in a queue. With a `gemodel` losses are its, and `loss` is 0."""
 
     loss: float = 0.0
     reorder: float = 0.0
@@ -51,6 +52,12 @@ class ImpairmentConfig:
     delay: float = 0.0
     jitter: float = 0.0
     seed: int = 1
+    gemodel: GilbertElliott | None = None
+
+    @property
+    def lost(self) -> float:
+        """The share that is lost in the long run."""
+        return self.loss if self.gemodel is None else self.gemodel.loss
 
 
 @dataclass(slots=True)
@@ -66,20 +73,33 @@ class ImpairmentCounters:
 
 
 def parse(text: str) -> ImpairmentConfig:
-    """'loss=0.01,reorder=0.02,delay=1ms,seed=7'; an empty value is 0. Raises ImpairmentError."""
-    known = {field.name: field.type for field in fields(ImpairmentConfig)}
+    """'loss=0.01,reorder=0.02,delay=1ms,seed=7'; loss may be gemodel:p,r,1-h,1-k. An empty value is 0. Raises
+    ImpairmentError."""
+    known = [field.name for field in fields(ImpairmentConfig) if field.name != "gemodel"]
     given: dict[str, float] = {}
-    for word in text.split(","):
+    gemodel = None
+    for word in re.split(r",(?![\d.])", text):
         name, equals, value = word.partition("=")
         if name not in known or not equals:
             raise ImpairmentError(f"--impair: {word!r} is not NAME=VALUE with a name of {', '.join(known)}")
-        given[name] = _value(name, value or ("0s" if name in ("delay", "jitter") else "0"))
+        if name == "loss" and value.startswith(_GEMODEL):
+            gemodel = _gemodel(value)
+        else:
+            given[name] = _value(name, value or ("0s" if name in ("delay", "jitter") else "0"))
     seed = int(given.pop("seed", 1))
-    config = ImpairmentConfig(**given, seed=seed)
+    config = ImpairmentConfig(**given, seed=seed, gemodel=gemodel)
     total = config.loss + config.reorder + config.duplicate + config.corrupt
     if total > 1:
         raise ImpairmentError(f"--impair: the chances add up to {total:g}; make them 1 at most")
     return config
+
+
+def _gemodel(text: str) -> GilbertElliott:
+    chances = [_value("loss", each) for each in text.removeprefix(_GEMODEL).split(",")]
+    if not 1 <= len(chances) <= 4 or not sum(chances[:2]):
+        raise ImpairmentError(f"--impair: loss={text} is not gemodel:p,r,1-h,1-k; write gemodel:0.01,0.3")
+    p, r, *lost = (*chances, 1 - chances[0]) if len(chances) == 1 else chances
+    return GilbertElliott(p, r, *lost)
 
 
 def _value(name: str, text: str) -> float:
@@ -118,9 +138,8 @@ class ImpairedDirection:
         self.counters = ImpairmentCounters()
         self._config = config
         self._random = random_
-        self._probabilities = (config.loss, config.reorder, config.duplicate, config.corrupt)
-        self._any = math.fsum(self._probabilities)
-        self._until_event = self._draw()
+        chances = (config.loss, config.reorder, config.duplicate, config.corrupt)
+        self._events = WireEvents(chances, config.gemodel, random_)
         self._entered = 0  # packets so far, without overflowed ones
         # A heap of reordered packets: `_entered` at which each arrives, a tie-break, the packet.
         self._reordered: list[tuple[int, int, _InTransit]] = []
@@ -129,19 +148,13 @@ class ImpairedDirection:
         self._queued = 0  # packets in `_queue`
         self._immediate = not (config.delay or config.jitter)
 
-    def _draw(self) -> int:
-        """How many packets pass before the next event: a geometric distribution."""
-        if self._any <= 0:
-            return _NEVER
-        return 0 if self._any >= 1 else int(math.log(1 - self._random.random()) / math.log1p(-self._any))
-
     def may_bypass(self, packets: int) -> bool:
         """Whether a frame of `packets` packets passes at once and unchanged, so that `put` is not needed."""
-        return self._immediate and self._until_event >= packets and not (self._reordered or self._queue)
+        return self._immediate and self._events.until >= packets and not (self._reordered or self._queue)
 
     def count_bypass(self, packets: int) -> None:
         """A frame of `packets` packets has passed without `put`."""
-        self._until_event -= packets
+        self._events.until -= packets
         self._entered += packets
         self.counters.packets += packets
 
@@ -159,11 +172,11 @@ class ImpairedDirection:
             at = max(at, self._queue[-1].at)
         start = 0
         while start < count:
-            stop = min(count, start + self._until_event)
+            stop = min(count, start + self._events.until)
             if self._reordered:
                 stop = min(stop, start + self._reordered[0][0] - self._entered)
             self._pass(_InTransit(frame, start, stop, at))
-            if stop < count and self._until_event == 0:
+            if stop < count and self._events.until == 0:
                 self._hit(_InTransit(frame, stop, stop + 1, at))
                 stop += 1
             start = stop
@@ -175,24 +188,23 @@ class ImpairedDirection:
         count = packets.stop - packets.start
         if count:
             self._entered += count
-            self._until_event -= count
+            self._events.until -= count
             self._enqueue(packets)
 
     def _hit(self, packet: _InTransit) -> None:
         """An event hits this packet: draw which."""
-        self._until_event = self._draw()
-        counters = self.counters
-        loss, reorder, duplicate, _ = self._probabilities
-        which = self._random.random() * self._any
+        counters, which = self.counters, self._events.next()
         self._entered += 1
-        if which < loss:
+        if which == _LOSS:
             counters.lost += 1
-        elif which < loss + reorder:
+        elif which == _REORDER:
             counters.reordered += 1
             due = self._entered + self._random.randrange(1, REORDER_DISTANCE_MAX + 1)
             heapq.heappush(self._reordered, (due, counters.reordered, packet))
             self._reorder_deadline = packet.at + REORDER_TIMEOUT_S
-        elif which < loss + reorder + duplicate:
+        elif which is None:
+            self._enqueue(packet)
+        elif which == _DUPLICATE:
             counters.duplicated += 1
             self._enqueue(packet)
             self._enqueue(replace(packet))

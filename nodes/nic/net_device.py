@@ -8,6 +8,8 @@ Source: struct net_device and its ethtool_ops; validate_xmit_unreadable_skb (net
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +17,7 @@ from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine.ledger import Ledger
 from nodes.netmem.binding import TxBinding
 from nodes.netmem.memory_provider import HostPages
-from nodes.netmem.page_pool import Napi, PagePool, PoolContext, PoolTrace
+from nodes.netmem.page_pool import NO_LIMIT, Napi, PagePool, PoolContext, PoolTrace
 from nodes.nic import header_split
 from nodes.nic.capture import InterfaceCapture
 from nodes.nic.dma import Dma
@@ -63,6 +65,8 @@ class NetDevice:
     the rx queues. `pool_ids`: the next page pool ids (netmem.page_pool.PoolContext); None: ids from 1 on, for
     a host whose only device this is.
     """
+
+    _withheld = 0.0  # of bound dma-bufs: see `withhold`
 
     def __init__(
         self,
@@ -123,6 +127,17 @@ class NetDevice:
             self._reset()
         if old.inflight:
             self.detached_pools[old] = self._boottime()
+        self.withhold(self._withheld)
+
+    def withhold(self, share: float) -> None:
+        """A fault on purpose: of each queue's part of a bound dma-buf its page pool has this share (0 to 1)
+        less, until another share is given. Queues that are bound later are concerned, too."""
+        self._withheld = share
+        pools = [rxq.pool for rxq in self.all_rx_queues if rxq.pool.provider.dmabuf_id]
+        of_provider = Counter(id(pool.provider) for pool in pools)
+        for pool in pools:
+            part = pool.provider.total / of_provider[id(pool.provider)]
+            pool.set_limit(math.floor((1 - share) * part) if share else NO_LIMIT)
 
     def open(self) -> None:
         """ndo_open: the queues work again, with the page pools that they have."""

@@ -15,16 +15,21 @@ class RelayConfigError(ValueError):
     """The text describes no relay; str() is one sentence."""
 
 
-class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`impairment` holds in each direction. `rate_bps`: the relay itself has the queue in front of the line,
-    of `queue_bytes`, and marks packets that meet more than `ecn_threshold_bytes`; 0: it has no queue.
-    `ready`: a file that it makes when frames pass; "" for none."""
+class RelayWay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One direction: what the line does to frames. `rate_bps`: the relay itself has the queue in front of the
+    line, of `queue_bytes`, and marks packets that meet more than `ecn_threshold_bytes`; 0: it has none."""
 
-    interfaces: tuple[str, str]
     impairment: ImpairmentConfig = ImpairmentConfig()
     rate_bps: int = 0
     queue_bytes: int = 0
     ecn_threshold_bytes: int = 0
+
+
+class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`ways`: from each of `interfaces` on. `ready`: a file that it makes when frames pass; "" for none."""
+
+    interfaces: tuple[str, str]
+    ways: tuple[RelayWay, RelayWay] = (RelayWay(), RelayWay())
     ready: str = ""
 
 

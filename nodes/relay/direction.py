@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 from nodes.nic.impairment import ImpairedDirection
 from nodes.nic.wire_frame import WireFrame
-from nodes.relay.config import RelayConfig
+from nodes.relay.config import RelayWay
 from nodes.relay.egress_queue import EgressQueue
 
 
 class Direction:
     """From the interface `sender` on. Directions with the same seed see different events."""
 
-    def __init__(self, config: RelayConfig, sender: str) -> None:
+    def __init__(self, config: RelayWay, sender: str) -> None:
         impairment = config.impairment
         self._line = ImpairedDirection(impairment, random.Random(f"{impairment.seed} {sender}"))
         self._queue: EgressQueue | None = None

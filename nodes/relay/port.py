@@ -12,13 +12,13 @@ import struct
 import time
 from collections.abc import Sequence
 
+from nodes.nic.socket_buffer import set_buffers
 from nodes.nic.wire_frame import WireFrame
 from nodes.relay.arrival import VNET, Arrival, vnet_header
 
 _SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING, _PACKET_STATISTICS = 263, 15, 23, 6
 _ETH_P_ALL = 3
 _SO_TIMESTAMPNS = 35
-_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _RCVBUF_BYTES, _SNDBUF_BYTES = 64 << 20, 16 << 20
 _FRAME_BYTES_MAX = 9 * 65536  # more than GSO_MAX_SIZE and headers
 _TIMESPEC = struct.Struct("=qq")
@@ -38,8 +38,7 @@ class Port:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self._socket.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
             self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RCVBUF_BYTES)
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SNDBUF_BYTES)
+            set_buffers(self._socket, _RCVBUF_BYTES, _SNDBUF_BYTES)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             self._socket.bind((interface, _ETH_P_ALL))
         except OSError as reason:

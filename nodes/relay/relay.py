@@ -31,7 +31,8 @@ class Relay:
 
     def __init__(self, config: RelayConfig, ports: tuple[RelayPort, RelayPort]) -> None:
         self._ports = ports
-        self.directions = tuple(Direction(config, interface) for interface in config.interfaces)
+        ways = zip(config.ways, config.interfaces, strict=True)
+        self.directions = tuple(Direction(way, interface) for way, interface in ways)
         self.unknown = 0  # super-packets whose wire packets cannot be told; dropped
 
     def receive(self, number: int) -> None:

@@ -14,7 +14,7 @@ import errno
 import itertools
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from nodes.sock.flow import Flow
@@ -186,6 +186,21 @@ class BindTable(Generic[S]):
                 listeners = self._listeners_with(sock, slot)
                 if sock in listeners:
                     listeners.remove(sock)
+
+    def renew_terms(self, sock: S) -> None:
+        """`sock` has changed SO_REUSEADDR or SO_REUSEPORT: the next claim meets that (sk_reuse); but who
+        allowed others by SO_REUSEPORT cannot take it back (fastreuseport)."""
+        now = sock.sharing
+        for slot in sock.slots:
+            bucket = self._buckets[slot]
+            before = bucket.terms[sock]
+            terms = bucket.terms[sock] = replace(
+                before,
+                reuse_address=now.reuse_address,
+                reuse_port=before.reuse_port or now.reuse_port,
+            )
+            bucket.places[terms.place].count(before, -1)
+            bucket.places[terms.place].count(terms, 1)
 
     def hand_over(self, holder: Holder, heir: Holder) -> None:
         """`heir` holds what `holder` held, on the same terms."""

@@ -19,8 +19,8 @@ from nodes.kernel_version import KernelVersion
 from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
 from nodes.skb import Frags
-from nodes.sock.bind_table import V4, V6
-from nodes.sock.errqueue import ErrQueue
+from nodes.sock.bind_table import V4, V6, BindTable
+from nodes.sock.errqueue import ErrQueue, Event
 from nodes.sock.flow import Flow
 from nodes.sock.recv_queue import RecvQueue
 from nodes.sock.send_pages import SendPages
@@ -50,6 +50,7 @@ class Stack(Protocol):
     cpu: Cpu
     send_pages: SendPages
     devices: dict[int, NetDevice]
+    ports: BindTable[DevmemSocket]
 
     def claim(self, sock: DevmemSocket, address: int, port: int) -> tuple[int, int]:
         """Give `sock` an address (0: any) and a port (0: choose one). EADDRNOTAVAIL, EADDRINUSE."""
@@ -102,6 +103,7 @@ class DevmemSocket:
         self.errqueue = ErrQueue()
         self.timestamping = Timestamping(self.errqueue, stack.realtime)
         self.bytes_sent = 0  # payload bytes given to the connection: the stream offset of the next byte
+        self.saved_syn = b""  # TCP_SAVED_SYN: until it is read
         self.inet_id = 0  # IPv4 identification of the next packet; a SYN-ACK has 0
         self.closed = False  # by the application; the connection may live on
         self.listening = False
@@ -308,6 +310,16 @@ class DevmemSocket:
         if self.pending_error:
             raise error(self.take_error())
 
+    def read_errqueue(self) -> Event | None:
+        """The oldest event of the error queue. The pending error was an ICMP error's and is the next one's,
+        if there is one (sock_dequeue_err_skb)."""
+        event, following = self.errqueue.read(), self.errqueue.first
+        if following is not None and following.is_icmp:
+            self.pending_error = following.extended_err.ee_errno
+        elif event is not None and event.is_icmp:
+            self.pending_error = 0
+        return event
+
     # --- what the connection produced
 
     def absorb(self, now: float) -> None:
@@ -323,7 +335,7 @@ class DevmemSocket:
         if stamps.flags and self.recv_queue.total > before:
             stamps.on_received(before, self.recv_queue.total, connection.tcb.receiver.last_data_at)
         self.errqueue.acknowledged(connection.bytes_acked)
-        stamps.on_acknowledged(connection.bytes_acked, now)
+        stamps.on_acknowledged(connection, now)
         if connection.error and connection.state is State.CLOSED:
             self.pending_error, connection.error = connection.error, 0
             if self.pending_error == errno.ETIMEDOUT and self.soft_error:

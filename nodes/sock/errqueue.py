@@ -1,18 +1,25 @@
-"""The error queue: zero-copy completions, which sends the peer has acknowledged, and stamps of sends.
+"""The error queue: zero-copy completions, stamps of sends, ICMP errors.
 
-In: each successful zero-copy send with the stream offset of its end; how far the peer has acknowledged. Out:
-ranges of send numbers; adjacent ranges are merged, and the first one's code is kept. Owns the notifiers: a
+In: each successful zero-copy send with the stream offset of its end; how far the peer has acknowledged;
+stamps and errors. Out: events, of completions ranges of send numbers; adjacent ranges are merged, and the
+first one's code is kept. Owns the notifiers: a
 socket has as many as its option memory holds, unread completions included. A send that begins while the send
 before it has unsent bytes shares that send's notifier. Source: msg_zerocopy_realloc,
-msg_zerocopy_complete and skb_zerocopy_notify_extend (net/core/skbuff.c),
+msg_zerocopy_complete, skb_zerocopy_notify_extend and sock_queue_err_skb (net/core/skbuff.c),
 Documentation/networking/msg_zerocopy.rst.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
-from nodes.uapi.socket import SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
+from nodes.uapi.socket import (
+    SO_EE_ORIGIN_ICMP,
+    SO_EE_ORIGIN_ICMP6,
+    SO_EE_ORIGIN_ZEROCOPY,
+    ExtendedErr,
+)
 
 CODE_COPIED = 1  # SO_EE_CODE_ZEROCOPY_COPIED: the data was copied after all
 # net.core.optmem_max over SKB_TRUESIZE(0) on a 64-bit machine
@@ -20,11 +27,28 @@ _EVENTS_MAX = 512  # what sk_rcvbuf has room for (sock_queue_err_skb), at its de
 NOTIFIERS_MAX = (128 << 10) // 576
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`at`: the time of a stamp. `data`: what recvmsg copies to the caller's buffer: statistics, or what an
+    ICMP error quotes, from the TCP header on. `name`: the address and port to which that packet went;
+    `offender`: who sent the error."""
+
+    extended_err: ExtendedErr
+    at: float | None = None
+    data: bytes = b""
+    name: tuple[int, int] = (0, 0)
+    offender: int = 0
+
+    @property
+    def is_icmp(self) -> bool:
+        """is_icmp_err_skb."""
+        return self.extended_err.ee_origin in (SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6)
+
+
 class ErrQueue:
     def __init__(self) -> None:
         self._sent: deque[tuple[int, int, int]] = deque()  # stream offset of the end, code, notifiers
-        # Unread: ranges of completed sends, and stamps with their time.
-        self._queue: deque[tuple[ExtendedErr, float | None]] = deque()
+        self._queue: deque[Event] = deque()  # unread
         self._ranges = 0  # of completed sends in the queue
         self.queued = 0  # events since the socket was made: each wakes those who poll
         self._notifiers = 0  # of sends that have not completed
@@ -73,23 +97,34 @@ class ErrQueue:
         self.completed += 1
         self._notifiers -= notifiers
         self.queued += 1
-        last = self._queue[-1][0] if self._queue else None
+        last = self._queue[-1].extended_err if self._queue else None
         if last is not None and last.ee_origin == SO_EE_ORIGIN_ZEROCOPY and last.ee_data == number - 1:
-            self._queue[-1] = last._replace(ee_data=number), None
+            self._queue[-1] = Event(last._replace(ee_data=number))
         else:
             self._ranges += 1
-            self._queue.append((ExtendedErr(0, SO_EE_ORIGIN_ZEROCOPY, 0, code, 0, number, number), None))
+            self._queue.append(Event(ExtendedErr(0, SO_EE_ORIGIN_ZEROCOPY, 0, code, 0, number, number)))
 
-    def stamped(self, extended_err: ExtendedErr, at: float) -> None:
-        """A stamp of SO_TIMESTAMPING; it is lost when too many wait."""
+    def add(self, event: Event) -> None:
+        """A stamp of SO_TIMESTAMPING, or an ICMP error; it is lost when too many wait."""
         if len(self._queue) < _EVENTS_MAX:
             self.queued += 1
-            self._queue.append((extended_err, at))
+            self._queue.append(event)
 
-    def read(self) -> tuple[ExtendedErr, float | None] | None:
-        """The oldest range or stamp with its time, None when there is none."""
+    def purge(self) -> None:
+        """Forget the ICMP errors (skb_errqueue_purge)."""
+        self._queue = deque(event for event in self._queue if not event.is_icmp)
+
+    @property
+    def first(self) -> Event | None:
+        """The event that `read` will return; None when there is none."""
+        return self._queue[0] if self._queue else None
+
+    def read(self) -> Event | None:
+        """The oldest event, None when there is none. Another that waits behind it wakes those who poll
+        (sock_dequeue_err_skb)."""
         if not self._queue:
             return None
         event = self._queue.popleft()
-        self._ranges -= event[0].ee_origin == SO_EE_ORIGIN_ZEROCOPY
+        self._ranges -= event.extended_err.ee_origin == SO_EE_ORIGIN_ZEROCOPY
+        self.queued += bool(self._queue)
         return event

@@ -10,7 +10,7 @@ import errno
 import socket
 
 from nodes.sock.devmem_socket import DevmemSocket, error
-from nodes.sock.option_entry import INT, Look, Option, Setting, field_of, flag, put_field
+from nodes.sock.option_entry import INT, Look, Option, Setting, field_of, put_field
 from nodes.uapi import socket as uapi
 from nodes.wire.ip import HOP_LIMIT
 
@@ -80,6 +80,12 @@ def _get_mtu(sock: DevmemSocket, look: Look) -> bytes:
     return INT.pack(sock.stack.path_mtu(sock, look.now))
 
 
+def _set_recverr(sock: DevmemSocket, field: str, value: int) -> None:
+    put_field(sock, field, bool(value))
+    if not value:
+        sock.errqueue.purge()
+
+
 def _set_mtu_discover(sock: DevmemSocket, field: str, value: int) -> None:
     if not uapi.IP_PMTUDISC_DONT <= value <= uapi.IP_PMTUDISC_OMIT:
         raise error(errno.EINVAL, f"IP_MTU_DISCOVER {value}: give 0 to 5")
@@ -92,7 +98,9 @@ TABLE: dict[tuple[int, int], Option] = {
     (_IP, socket.IP_TTL): Option(_set_ttl, field_of("ttl")),
     (_IP, uapi.IP_MINTTL): Option(_set_minttl, field_of("minttl")),
     (_IP, uapi.IP_MTU): Option(None, _get_mtu),
-    (_IP, uapi.IP_RECVERR): _flag("recverr"),
+    (_IP, uapi.IP_RECVERR): Option(
+        lambda sock, given: _set_recverr(sock, "recverr", _number(given)), field_of("recverr")
+    ),
     (_IP, uapi.IP_MTU_DISCOVER): Option(
         lambda sock, given: _set_mtu_discover(sock, "mtu_discover", _number(given)), field_of("mtu_discover")
     ),
@@ -108,5 +116,7 @@ TABLE_V6: dict[tuple[int, int], Option] = {
         lambda sock, given: _set_least(sock, "minhopcount", given.number), field_of("minhopcount")
     ),
     (_IPV6, uapi.IPV6_MTU): Option(None, _get_mtu),
-    (_IPV6, uapi.IPV6_RECVERR): flag("recverr6"),
+    (_IPV6, uapi.IPV6_RECVERR): Option(
+        lambda sock, given: _set_recverr(sock, "recverr6", given.number), field_of("recverr6")
+    ),
 }

@@ -43,6 +43,7 @@ class SocketOptions:
     notsent_lowat: int = 0  # TCP_NOTSENT_LOWAT, bytes; 0: no limit
     thin_linear_timeouts: bool = False
     defer_accept: int = 0  # TCP_DEFER_ACCEPT, in timeouts of the SYN-ACK: an ACK without data does not count
+    save_syn: int = 0  # TCP_SAVE_SYN: children keep the headers of their SYN, with 2 from Ethernet's on
     maxseg: int = 0  # TCP_MAXSEG of the next connection; 0: as the link has it
     tos: int = 0  # IP_TOS and IPV6_TCLASS without the ECN bits
     tclass: int = 0
@@ -56,6 +57,9 @@ class SocketOptions:
     mtu_discover: int = uapi.IP_PMTUDISC_WANT  # IP_MTU_DISCOVER and IPV6_MTU_DISCOVER
     mtu_discover6: int = uapi.IP_PMTUDISC_WANT
     incoming_cpu: int = -1  # SO_INCOMING_CPU; -1: of the last packet
+    broadcast: bool = False  # SO_BROADCAST, SO_OOBINLINE and SO_BUSY_POLL: nothing here looks at them
+    oobinline: bool = False
+    busy_poll_us: int = 0
     priority: int = 0  # SO_PRIORITY and SO_MARK: no queue and no rule here looks at them
     mark: int = 0
     bound_device: str = ""  # SO_BINDTODEVICE: the name of one of the host's devices, or ""

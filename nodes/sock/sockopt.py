@@ -181,6 +181,23 @@ def _take_error(sock: DevmemSocket) -> int:
     return number
 
 
+def _sharing(name: str) -> Option:
+    def put(sock: DevmemSocket, given: Setting) -> None:
+        put_field(sock, name, bool(given.number))
+        sock.stack.ports.renew_terms(sock)
+
+    return Option(put, field_of(name))
+
+
+def _set_busy_poll(sock: DevmemSocket, given: Setting) -> None:
+    """Only the privileged may poll for longer than before."""
+    if given.number > sock.options.busy_poll_us:
+        check_admin(given, f"SO_BUSY_POLL {given.number}, more than {sock.options.busy_poll_us},")
+    if given.number < 0:
+        raise error(errno.EINVAL, f"SO_BUSY_POLL {given.number}: give microseconds, or 0")
+    put_field(sock, "busy_poll_us", given.number)
+
+
 def _napi_id(sock: DevmemSocket) -> int:
     """The NAPI id of the queue that receives the peer's packets, as the NIC is set up now; 0 without a
     peer."""
@@ -196,13 +213,15 @@ def _incoming_cpu(sock: DevmemSocket) -> int:
 
 
 def _set_timestamping(sock: DevmemSocket, given: Setting) -> None:
-    """An int, or struct so_timestamping. There is no clock in hardware, and there are no statistics."""
+    """An int, or struct so_timestamping. There is no clock in hardware."""
     flags, stamps = given.number & 0xFFFFFFFF, sock.timestamping
-    refused = ~uapi.SOF_TIMESTAMPING_MASK | uapi.SOF_TIMESTAMPING_OPT_STATS | uapi.SOF_TIMESTAMPING_BIND_PHC
+    refused = ~uapi.SOF_TIMESTAMPING_MASK | uapi.SOF_TIMESTAMPING_BIND_PHC
     by_write = bool(flags & uapi.SOF_TIMESTAMPING_OPT_ID_TCP)
     keyed = bool(flags & uapi.SOF_TIMESTAMPING_OPT_ID)
     if flags & refused or (by_write and not keyed):
         raise error(errno.EINVAL, f"SO_TIMESTAMPING {flags:#x}: unknown flags, or OPT_ID_TCP without OPT_ID")
+    if flags & uapi.SOF_TIMESTAMPING_OPT_STATS and not flags & uapi.SOF_TIMESTAMPING_OPT_TSONLY:
+        raise error(errno.EINVAL, f"SO_TIMESTAMPING {flags:#x}: OPT_STATS without OPT_TSONLY")
     if keyed and not stamps.flags & uapi.SOF_TIMESTAMPING_OPT_ID:
         connection = sock.connection
         if connection is None or sock.listening or sock.state is State.CLOSED:
@@ -235,9 +254,12 @@ _TABLE: dict[tuple[int, int], Option] = {
     (_SOL, socket.SO_DOMAIN): only_get(lambda sock: sock.family),
     (_SOL, socket.SO_ACCEPTCONN): only_get(lambda sock: sock.listening),
     (_SOL, socket.SO_ERROR): only_get(_take_error),
-    (_SOL, socket.SO_REUSEADDR): flag("reuse_address"),
-    (_SOL, socket.SO_REUSEPORT): flag("reuse_port"),
+    (_SOL, socket.SO_REUSEADDR): _sharing("reuse_address"),
+    (_SOL, socket.SO_REUSEPORT): _sharing("reuse_port"),
     (_SOL, socket.SO_KEEPALIVE): flag("keepalive"),
+    (_SOL, socket.SO_BROADCAST): flag("broadcast"),
+    (_SOL, socket.SO_OOBINLINE): flag("oobinline"),
+    (_SOL, uapi.SO_BUSY_POLL): Option(_set_busy_poll, field_of("busy_poll_us")),
     (_SOL, socket.SO_LINGER): Option(_set_linger, _get_linger),
     (_SOL, uapi.SO_SNDBUF): _buffer("send_buffer_bytes", _SEND_BUFFER_MIN, force=False),
     (_SOL, uapi.SO_RCVBUF): _buffer("receive_buffer_bytes", _RECEIVE_BUFFER_MIN, force=False),
@@ -281,4 +303,7 @@ def get_option(
         strange = sock.family == socket.AF_INET and level not in (_SOL, _TCP, _IP)
         number = errno.EOPNOTSUPP if strange else errno.ENOPROTOOPT
         raise error(number, f"socket option {option} at level {level} has no value to get")
-    return found.get(sock, Look(length, now))
+    value = found.get(sock, Look(length, now))
+    if level == _IP and length < INT.size and not any(value[1:]):
+        return value[:1]  # do_ip_getsockopt: what fits a byte is a byte where there is no room for an int
+    return value

@@ -1,10 +1,11 @@
 """ICMP errors about TCP: the connection whose packet is quoted, whether to believe the error, what it means.
 
 In: parsed errors of ICMP and ICMPv6, also those that this host makes for a next hop that does not answer.
-Out: to the connection: a smaller path MTU, the end of an attempt to connect, or an error that is remembered
-(RFC 5461), with IP_RECVERR the error of the next call; a nearer gateway, to the routes. Owns nothing. An
-error is believed only if it quotes a sequence number that is in flight (RFC 5927 section 4.1). Source:
-icmp_err_convert (net/ipv4/icmp.c), icmpv6_err_convert (net/ipv6/icmp.c), tcp_v4_err, tcp_v6_err.
+Out: to the connection: a smaller path MTU, the end of an attempt to connect, which the error queue tells as
+well, or an error that is remembered (RFC 5461), with IP_RECVERR the error of the next call; a nearer gateway,
+to the routes. Owns nothing. An error is believed only if it quotes a sequence number that is in flight
+(RFC 5927 section 4.1). Source: icmp_err_convert (net/ipv4/icmp.c), icmpv6_err_convert (net/ipv6/icmp.c),
+tcp_v4_err, tcp_v6_err, ip_icmp_error (net/ipv4/ip_sockglue.c), ipv6_icmp_error (net/ipv6/datagram.c).
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from collections.abc import Callable
 from nodes.inet.inet import Inet
 from nodes.inet.path_mtu import bounded
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.errqueue import Event
 from nodes.sock.flow import Flow
 from nodes.sock.hashtables import Hashtables
+from nodes.tcp.state import HANDSHAKE
+from nodes.uapi.socket import SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, ExtendedErr
 from nodes.wire import icmp, icmpv6, ip, ipv4, ipv6
 from nodes.wire.icmp import IcmpError
 
@@ -93,12 +97,14 @@ class TcpErrors:
                 return False
             self._redirect(sock, error, now)
         else:
-            number = _errno(error, v6)
+            number, connecting = _errno(error, v6), connection.state in HANDSHAKE and not sock.in_handshake
             if not number:
                 return True
             if not connection.icmp_err.on_unreachable(number, seq):
                 return False
-            if sock.options.recverr6 if v6 else sock.options.recverr:
+            if connecting:  # with and without IP_RECVERR, so that anyone may trace a route
+                sock.errqueue.add(_event(error, number, sock.remote, v6))
+            elif sock.options.recverr6 if v6 else sock.options.recverr:
                 sock.pending_error = sock.pending_error or number
             else:
                 sock.soft_error = number
@@ -110,6 +116,15 @@ class TcpErrors:
         route = sock.route
         if route is not None and route.gateway and route.gateway == error.reporter:
             self._routes.redirect(route, sock.remote[0], error.gateway, now)
+
+
+def _event(error: IcmpError, number: int, remote: tuple[int, int], v6: bool) -> Event:
+    quoted = (ipv6 if v6 else ipv4).quoted(error.quote)
+    assert quoted is not None
+    origin = SO_EE_ORIGIN_ICMP6 if v6 else SO_EE_ORIGIN_ICMP
+    extended_err = ExtendedErr(number, origin, error.type, error.code, 0, error.mtu, 0)
+    data = bytes(error.quote[quoted.l4_start :])
+    return Event(extended_err, None, data, (quoted.dst, remote[1]), error.reporter)
 
 
 def _errno(error: IcmpError, v6: bool) -> int:

@@ -19,10 +19,11 @@ from nodes.sock.tcp_xmit import TcpXmit
 from nodes.tcp.connection import reset_for
 from nodes.tcp.mib import TcpMib
 from nodes.tcp.segment import Segment
-from nodes.wire import ethernet, ip, tcp
+from nodes.wire import ethernet, ip, ipv6, tcp
 from nodes.wire.checksum import fold, partial_sum, pseudo_header_sum
 from nodes.wire.ip import IpHeader
 
+_FROM_ETHERNET = 2  # of TCP_SAVE_SYN
 _OPENS = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN  # of these a listener takes a SYN alone (TCP_LISTEN's case)
 
 
@@ -55,12 +56,13 @@ class TcpRcv:
             listener = self._tables.ports.listener(flow, ifname)
             if listener is not None and self._is_too_far(listener, segment, found):
                 return None
-            return self._receive_unmatched(segment, flow, listener, now)
+            return self._receive_unmatched(segment, flow, listener, now, skb.header)
         if self._is_too_far(sock, segment, found):
             return None
         if sock.in_handshake and self._requests.must_wait(sock, segment):
             segment.drop()
             return None
+        sock.timestamping.ack_ttl = found.ttl
         acked = sock.connection.bytes_acked
         sock.connection.receive_segment(segment, now)
         if sock.soft_error and sock.connection.bytes_acked > acked:
@@ -117,10 +119,10 @@ class TcpRcv:
     # --- segments without a connection
 
     def _receive_unmatched(
-        self, segment: Segment, flow: Flow, listener: DevmemSocket | None, now: float
+        self, segment: Segment, flow: Flow, listener: DevmemSocket | None, now: float, frame: memoryview
     ) -> DevmemSocket | None:
         """A segment that matches no connection: TIME-WAIT answers it, a listener takes it as a SYN or as the
-        ACK of a cookie, or it is refused."""
+        ACK of a cookie, or it is refused. `frame`: with the segment's headers."""
         header, iss = segment.header, None
         if flow in self._tables.timewait:
             iss = self._tables.timewait.receive(flow, segment, now, reopen=listener is not None)
@@ -128,7 +130,10 @@ class TcpRcv:
                 return None
         if listener is not None and header.flags & _OPENS == tcp.SYN:
             segment.drop()  # data on a SYN may be sent again (RFC 9293 section 3.10.7.2)
-            return self._receive_syn(listener, segment, flow, now, iss)
+            child = self._receive_syn(listener, segment, flow, now, iss)
+            if child is not None and child.options.save_syn:
+                child.saved_syn = _headers(frame, child.options.save_syn)
+            return child
         if listener is not None:
             child = self._requests.receive_ack(listener, segment, flow, now)
             if child is not None:
@@ -156,6 +161,16 @@ class TcpRcv:
         if reset is not None:
             self._mib.TcpOutRsts += 1
             self._xmit.reply(reset, flow, now)
+
+
+def _headers(frame: memoryview, save_syn: int) -> bytes:
+    """What TCP_SAVED_SYN tells of the SYN in `frame`: its IP and TCP headers; with 2 that of Ethernet as well
+    (tcp_reqsk_record_syn)."""
+    start = ethernet.HEADER_BYTES
+    v6 = frame[start] >> 4 == 6
+    tcp_at = start + (ipv6.upper_layer(frame[start:])[1] if v6 else (frame[start] & 0xF) * 4)
+    end = tcp_at + (frame[tcp_at + 12] >> 4) * 4
+    return bytes(frame[0 if save_syn == _FROM_ETHERNET else start : end])
 
 
 def _checksum_good(packet: memoryview, found: IpHeader) -> bool:

@@ -11,7 +11,7 @@ import socket
 import struct
 
 from nodes.sock.devmem_socket import DevmemSocket, error
-from nodes.sock.option_entry import INT, Option, Setting, field_of, flag, number_option, put_field
+from nodes.sock.option_entry import INT, Look, Option, Setting, field_of, flag, number_option, put_field
 from nodes.sock.tcp_info import tcp_info
 from nodes.tcp.rtt import RTO_MAX_S
 from nodes.tcp.state import State
@@ -70,6 +70,15 @@ def _bit(given: Setting, name: str) -> int:
     return given.number
 
 
+def _get_saved_syn(sock: DevmemSocket, look: Look) -> bytes:
+    """The headers of the SYN, once; nothing where none were saved."""
+    saved = sock.saved_syn
+    if look.length < len(saved):
+        raise error(errno.EINVAL, f"TCP_SAVED_SYN into {look.length} bytes: give {len(saved)}")
+    sock.saved_syn = b""
+    return saved
+
+
 def _set_thin_dupack(_: DevmemSocket, given: Setting) -> None:
     """RACK needs no threshold of duplicate ACKs: nothing is set."""
     _bit(given, "TCP_THIN_DUPACK")
@@ -100,6 +109,8 @@ TABLE: dict[tuple[int, int], Option] = {
         lambda sock, given: put_field(sock, "linger2_s", max(-1, min(given.number, _FIN_TIMEOUT_MAX_S))),
         lambda sock, _: INT.pack(sock.options.linger2_s or int(FIN_TIMEOUT_S)),
     ),
+    (_TCP, uapi.TCP_SAVE_SYN): number_option("save_syn", 0, 2),
+    (_TCP, uapi.TCP_SAVED_SYN): Option(None, _get_saved_syn),
     (_TCP, socket.TCP_INFO): Option(None, lambda sock, look: tcp_info(sock, look.now)),
     (_TCP, uapi.TCP_CONGESTION): Option(
         _set_congestion, lambda sock, _: sock.options.congestion.encode().ljust(_CONGESTION_BYTES, b"\0")

@@ -70,10 +70,10 @@ class TcpStack:
             random.Random(config.seed),
         )
         chance = random.Random(config.seed)
-        ports: BindTable[DevmemSocket] = BindTable(chance)
+        self.ports: BindTable[DevmemSocket] = BindTable(chance)
         self._xmit = TcpXmit(self.inet)
-        self.timewait = TimewaitTable(ports, self.tcp.mib, self._xmit.reply)
-        self._tables = Hashtables(ports, self.timewait)
+        self.timewait = TimewaitTable(self.ports, self.tcp.mib, self._xmit.reply)
+        self._tables = Hashtables(self.ports, self.timewait)
         self._init = ConnectionInit(self.tcp, self.inet.path_mtus, chance.randbytes(32), config.ecn)
         requests = RequestSocks(self._init, self.inet.routes, self.inet.mib, chance.randbytes(32))
         mibs = self.inet.mib, self.tcp.mib
@@ -261,9 +261,9 @@ class TcpStack:
         return min((at for at in times if at is not None), default=None)
 
     @property
-    def paces_next(self) -> bool:
-        """Whether the next timer is a pacer's, which counts microseconds."""
-        return self._xmit.paces_next
+    def fine_next(self) -> bool:
+        """Whether a millisecond is too coarse for the next timer."""
+        return self._xmit.fine_next
 
     # --- a look at it
 

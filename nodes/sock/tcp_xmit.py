@@ -55,7 +55,8 @@ class TcpXmit:
                 continue
             count = self._xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
             if sock.timestamping.waits:
-                sock.timestamping.on_transmitted(sock.bytes_sent - connection.unsent_bytes, now)
+                end = sock.bytes_sent - connection.unsent_bytes
+                sock.timestamping.on_transmitted(end, connection, now)
                 self.changed[sock] = None
             if count and sock.options.notsent_lowat:
                 self.changed[sock] = None  # less is unsent now
@@ -168,12 +169,12 @@ class TcpXmit:
             xmit_segment(segment, route, flow.remote_address, IpFields(), now)
 
     @property
-    def paces_next(self) -> bool:
-        """Whether the next timer is a pacer's, which counts microseconds."""
+    def fine_next(self) -> bool:
+        """Whether the connection whose timer is next has one for which a millisecond is too coarse
+        (Tcb.has_fine_timer)."""
         sock = self.timers.first()
         connection: Connection | None = None if sock is None else sock.connection
-        pacer = None if connection is None else connection.tcb.sender.pacer
-        return pacer is not None and pacer.waiting
+        return connection is not None and connection.tcb.has_fine_timer
 
 
 def is_over(connection: Connection) -> bool:

@@ -58,15 +58,21 @@ class NetlinkCall:
         if kind is None:
             what = f"{'dump' if request.dump else 'do'} {operation!r}"
             raise NetlinkError(errno.EOPNOTSUPP, f"family {family!r} has no operation {what}")
-        if netlink.needs_admin(family, operation) and not self._caller.privileged:
+        if netlink.needs_admin(family, operation) and not self._is_admin(operation):
             raise NetlinkError(errno.EPERM, f"{operation} needs CAP_NET_ADMIN")
         return policy.parse(request.attributes, kind)
+
+    def _is_admin(self, operation: str) -> bool:
+        """Operations with GENL_ADMIN_PERM ask for the capability in the initial user namespace."""
+        caller = self._caller
+        initial = operation == "bind-rx" and not caller.kernel.host.devices.kernel.bind_rx_userns
+        return caller.init_privileged if initial else caller.privileged
 
     def _bind_dmabuf(self, request: netlink.BindRx | netlink.BindTx) -> netlink.Dmabuf:
         caller = self._caller
         netdev = caller.kernel.host.netdev
         if isinstance(request, netlink.BindRx):
-            rx = netdev.bind_rx(request, self._fd, caller.privileged)
+            rx = netdev.bind_rx(request, self._fd, self._is_admin("bind-rx"))
             caller.owned.callback(netdev.unbind, rx)
             return netlink.Dmabuf(rx.dmabuf_id)
         tx = netdev.bind_tx(request, self._fd)

@@ -13,7 +13,7 @@ from nodes.host import Host
 from nodes.nic.net_device import NetDevice
 from nodes.sock import inet_diag
 from nodes.syscall.system_call import Caller
-from nodes.uapi import syscalls
+from nodes.uapi import nic_records, syscalls
 from nodes.uapi.syscalls import Done
 
 
@@ -75,6 +75,23 @@ class OpenKernelSocketCall:
             self._caller.send_with(Done(), (sock.fileno(),))
 
 
+class WithholdMemoryCall:
+    __slots__ = ("_caller", "_share")
+
+    def __init__(self, request: syscalls.WithholdMemory, caller: Caller) -> None:
+        self._caller = caller
+        self._share = request.share
+
+    def attempt(self, _now: float, _wait: bool) -> Done:
+        if not self._caller.privileged:
+            raise OSError(errno.EPERM, "to withhold memory needs CAP_NET_ADMIN")
+        if not 0 <= self._share <= 1:
+            raise OSError(errno.EINVAL, f"share {self._share:g} of memory: choose 0 to 1")
+        for device in self._caller.kernel.host.devices.values():
+            device.withhold(self._share)
+        return Done()
+
+
 class GetStatsCall:
     __slots__ = ("_kernel",)
 
@@ -131,14 +148,14 @@ def _welcome(host: Host, buses: tuple[str, ...]) -> syscalls.Welcome:
     for nic, device in zip(host.config.nics, host.stack.devices.values(), strict=True):
         v4, v6 = nic.ipv4, nic.ipv6
         at = nic.interface, device.ifindex, device.config.mtu, str(v4.ip), v4.network.prefixlen
-        nics.append(syscalls.NicInfo(*at, *((str(v6.ip), v6.network.prefixlen) if v6 else ("", 0))))
+        nics.append(nic_records.NicInfo(*at, *((str(v6.ip), v6.network.prefixlen) if v6 else ("", 0))))
     name = host.config.name or nics[0].ifname
     return syscalls.Welcome(name, host.config.kernel_address, tuple(nics), buses)
 
 
-def _nic_stats(device: NetDevice) -> syscalls.NicStats:
+def _nic_stats(device: NetDevice) -> nic_records.NicStats:
     rx = [rxq.counters for rxq in device.all_rx_queues]
-    return syscalls.NicStats(
+    return nic_records.NicStats(
         ifname=device.name,
         ifindex=device.ifindex,
         rx_packets=sum(q.rx_packets for q in rx),
@@ -152,10 +169,10 @@ def _nic_stats(device: NetDevice) -> syscalls.NicStats:
     )
 
 
-def _impaired(host: Host) -> tuple[syscalls.Impaired, ...]:
+def _impaired(host: Host) -> tuple[nic_records.Impaired, ...]:
     """What the impairments of all NICs did, by NIC and direction."""
     return tuple(
-        syscalls.Impaired(host.devices[ifindex].name, name, *astuple(direction.counters))
+        nic_records.Impaired(host.devices[ifindex].name, name, *astuple(direction.counters))
         for ifindex, impairment in host.impairments.items()
         for name, direction in (("rx", impairment.rx), ("tx", impairment.tx))
     )

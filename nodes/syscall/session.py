@@ -79,11 +79,15 @@ class SessionTable(Protocol):
 
 
 class Session:
-    """`fd` names the channel in a poll; it stays after the channel is closed."""
+    """`fd` names the channel in a poll; it stays after the channel is closed. `initial`: what the process is
+    `privileged` to do, it may do in the initial user namespace as well."""
 
-    def __init__(self, channel: ServerChannel, privileged: bool, table: SessionTable) -> None:
+    def __init__(
+        self, channel: ServerChannel, privileged: bool, table: SessionTable, initial: bool = True
+    ) -> None:
         self.channel = channel
         self.privileged = privileged
+        self.init_privileged = privileged and initial
         self.kernel = table.kernel
         self.fd = channel.fileno()
         self.socket: DevmemSocket | None = None

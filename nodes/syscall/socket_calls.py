@@ -219,11 +219,16 @@ class ReadErrQueueCall(_SocketCall[syscalls.ReadErrQueue]):
     __slots__ = ()
 
     def attempt(self, _now: float, _wait: bool) -> syscalls.Completion:
-        event = self._sock.errqueue.read()
+        sock = self._sock
+        event = sock.read_errqueue()
         if event is None:
             raise BlockingIOError(errno.EAGAIN, "no completion waits")
-        extended_err, at = event
-        return syscalls.Completion(uapi.EXTENDED_ERR.pack(*extended_err), self._sock.timestamping.control(at))
+        packed = uapi.EXTENDED_ERR.pack(*event.extended_err)
+        control = sock.timestamping.control(event.at, event.data)
+        if not event.is_icmp:
+            return syscalls.Completion(packed, control, event.data)
+        offender, _ = name_of(sock, (event.offender, 0))
+        return syscalls.Completion(packed, control, event.data, name_of(sock, event.name), offender)
 
 
 class WaitCompletionsCall(_SocketCall[syscalls.WaitCompletions]):

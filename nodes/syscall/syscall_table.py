@@ -37,6 +37,7 @@ _PROCESS_CALLS: dict[type, Callable[[Any, Caller], SystemCall]] = {
     syscalls.Hello: process_calls.HelloCall,
     syscalls.UnregisterMemory: process_calls.UnregisterMemoryCall,
     syscalls.OpenKernelSocket: process_calls.OpenKernelSocketCall,
+    syscalls.WithholdMemory: process_calls.WithholdMemoryCall,
     syscalls.GetStats: process_calls.GetStatsCall,
     syscalls.GetSnmp: process_calls.GetSnmpCall,
     syscalls.GetSockets: process_calls.GetSocketsCall,

@@ -63,13 +63,16 @@ class Kernel:
 
 
 class Caller(Holder, Protocol):
-    """The process that makes a call, through one channel. `privileged`: it has CAP_NET_ADMIN. `owned` is
-    undone when the channel closes: memory that it registered, dma-bufs that it bound."""
+    """The process that makes a call, through one channel. `privileged`: it has CAP_NET_ADMIN over the host's
+    network namespace; `init_privileged`: in the initial user namespace, too. `owned` is undone when the
+    channel closes: memory that it registered, dma-bufs that it bound."""
 
     @property
     def kernel(self) -> Kernel: ...
     @property
     def privileged(self) -> bool: ...
+    @property
+    def init_privileged(self) -> bool: ...
     @property
     def owned(self) -> ExitStack: ...
 

@@ -24,7 +24,7 @@ class TcpConfig:
     max_segment_bytes: int  # largest payload of one super-segment (TSO)
     send_buffer_bytes: int = 4 << 20  # SO_SNDBUF's size
     send_buffer_max_bytes: int = 0  # tcp_wmem's maximum, to which it may grow; 0: SO_SNDBUF has locked it
-    receive_buffer_bytes: int = 12 << 20  # SO_RCVBUF's size: the window is at most a half
+    receive_buffer_bytes: int = 12 << 20  # SO_RCVBUF's size: the window is the payload's share of it
     receive_buffer_max_bytes: int = 0  # tcp_rmem's maximum, to which it may grow; 0: SO_RCVBUF has locked it
     rcvlowat: int = 1  # SO_RCVLOWAT, bytes
     congestion: str = "cubic"

@@ -245,8 +245,8 @@ class Connection:
                 receiver.quick_ack.enter(receiver.rcv_adv - nxt, receiver.mss)  # the peer restarts its cwnd
             receiver.last_data_at = now
             packet = segment.mss or length
-            if packet > receiver.mss:
-                receiver.measure_mss(packet)
+            if packet > receiver.largest:
+                receiver.measure(packet, payload)
             if header.flags & PSH or packet < receiver.mss:
                 receiver.quick_ack.on_push(packet < receiver.mss)
         # Header prediction (tcp_rcv_established): the next segment of an established connection in which
@@ -282,6 +282,8 @@ class Connection:
                 if ack != una or window != sender.snd_wnd:
                     self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
                 receiver.deliver(payload, length, now)
+                if receiver.ack_due and not segment.mss:  # super-segments of a batch share an ACK
+                    self.tcb.replies.append(self._output.ack(now, receiver.ece))
                 return
         self._input.receive_segment(segment, now)
 
@@ -294,6 +296,9 @@ class Connection:
         at = self._write_timer.next_timeout()
         if delayed_ack_at < at:
             at = delayed_ack_at
+        comp_sack_at = self._receiver.comp_sack.at
+        if comp_sack_at < at:
+            at = comp_sack_at
         if tcb.deadline < at:
             at = tcb.deadline
         if tcb.keepalive is not None and tcb.keepalive.at < at:
@@ -317,6 +322,8 @@ class Connection:
             receiver.ack_due = True
             receiver.delayed_ack_at = inf
             receiver.quick_ack.on_delayed_ack()
+        if receiver.comp_sack.at <= now:
+            tcb.send_compressed_ack(now)
         if tcb.keepalive is not None and tcb.keepalive.at <= now:
             on_keepalive_timeout(tcb, tcb.keepalive, now)
         if not self._write_timer.handle_timeout(now):

@@ -152,8 +152,13 @@ class SegmentInput:
             ):
                 tcb.replies.append(output.ack(now, not receiver.ece))
             packets = -(-len(payload) // segment.mss) if segment.mss else 1
+            if receiver.comp_sack.waiting and receiver.reassembly.hides_block(seq, end):
+                tcb.send_compressed_ack(now)
             receiver.on_data_received(seq, payload, now, segment.scarce, packets)
             fin_taken = receiver.take_fin()
+            if receiver.ack_due and not (fin_taken or flags & FIN or receiver.memory_short):
+                # At once, not at the end of the batch: ACKs of a path that loses packets get lost as well.
+                tcb.replies.append(output.ack(now, receiver.ece))
         else:
             end, fin_taken = seq, False
         if flags & FIN and end <= receiver.rcv_adv:

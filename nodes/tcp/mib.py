@@ -34,6 +34,7 @@ class TcpMib:
     TcpExtTCPFullUndo: int = 0
     TcpExtTCPDSACKRecv: int = 0
     TcpExtTCPDSACKOldSent: int = 0
+    TcpExtTCPAckCompressed: int = 0
     TcpExtTCPKeepAlive: int = 0
     TcpExtTCPAbortOnData: int = 0
     TcpExtTCPAbortOnClose: int = 0

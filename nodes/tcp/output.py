@@ -8,6 +8,8 @@ built in `handshake`.
 
 from __future__ import annotations
 
+from math import inf
+
 from nodes.tcp.mib import TcpMib
 from nodes.tcp.receiver import Receiver
 from nodes.tcp.sack import SentSegment
@@ -125,6 +127,8 @@ class SegmentOutput:
             blocks = receiver.sack_blocks(MAX_SACK_BLOCKS - receiver.timestamps)
             header.sack = tuple((left & MASK, right & MASK) for left, right in blocks)
         receiver.on_ack_sent()
+        if receiver.comp_sack.at != inf:
+            self._mib.TcpExtTCPAckCompressed += receiver.comp_sack.take()
         segment = Segment(header)
         if self.ecn:
             self._set_ecn(segment, False, ece)

@@ -10,13 +10,18 @@ from __future__ import annotations
 class ProportionalRate:
     """One recovery episode. All values in bytes; the names are the RFC's."""
 
-    __slots__ = ("_last_total", "_last_una", "_prr_delivered", "_prr_out", "_recover_fs", "new_loss")
+    __slots__ = (
+        "_first", "_last_total", "_last_una", "_prr_delivered", "_prr_out", "_recover_fs", "new_loss",
+    )  # fmt: skip
 
-    def __init__(self, recover_fs: int, snd_una: int) -> None:
+    def __init__(self, recover_fs: int, snd_una: int, total_delivered: int) -> None:
+        """`total_delivered`: what `cwnd` is told, but when segments could last be sent. What ACKs delivered
+        since then counts, since none of them could let a segment leave."""
         self._recover_fs = max(1, recover_fs)  # in flight when the episode began
-        self._last_total = -1  # bytes delivered since the connection began, at the last call of `cwnd`
+        self._last_total = total_delivered
         self._last_una = snd_una
         self.new_loss = True  # a loss was detected since the last call of `cwnd`
+        self._first = True
         self._prr_delivered = 0
         self._prr_out = 0
 
@@ -27,10 +32,12 @@ class ProportionalRate:
     def cwnd(self, total_delivered: int, snd_una: int, in_flight: int, ssthresh: int, mss: int) -> int | None:
         """The new cwnd, or None when nothing was delivered since the last call.
 
-        `total_delivered`: since the connection began. The first call counts one segment, the one whose SACK
-        reported the loss.
+        `total_delivered`: since the connection began. The first call counts at least one segment: a timer may
+        have found the loss.
         """
-        delivered = total_delivered - self._last_total if self._last_total >= 0 else mss
+        delivered = total_delivered - self._last_total
+        if self._first:
+            self._first, delivered = False, max(delivered, mss)
         if delivered <= 0:
             return None
         self._last_total = total_delivered

@@ -15,6 +15,7 @@ from nodes.tcp.segment import Payload
 
 _END = attrgetter("end")
 _MAX_BLOCKS = 4  # SACK blocks that fit a header without timestamps
+_BLOCKS_EXPECTED = 2  # TCP_SACK_BLOCKS_EXPECTED: that fit beside timestamps and a D-SACK
 
 
 class _Range:
@@ -66,6 +67,14 @@ class Reassembly:
         ranges[first:last] = [merged]
         self._recent = [merged, *(each for each in self._recent if each not in touched)][:_MAX_BLOCKS]
         return duplicate
+
+    def hides_block(self, start: int, end: int) -> bool:
+        """Whether payload [start, end) would push a block so far back that the next ACK might not report
+        it (tcp_sack_new_ofo_skb)."""
+        for place, each in enumerate(self._recent):
+            if each.start <= end and start <= each.end:
+                return place >= _BLOCKS_EXPECTED
+        return len(self._recent) >= _MAX_BLOCKS
 
     def insert_fin(self, seq: int) -> bool:
         """A FIN beyond a hole is reported by SACK as payload is: it becomes the last number of a range. False

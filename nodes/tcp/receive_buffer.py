@@ -1,10 +1,11 @@
 """How large a receive window may be: what arrived and what the application read in, the window to offer out.
 
 Dynamic right-sizing: the buffer begins at tcp_rmem's default and grows as the application reads, up to
-tcp_rmem's maximum; SO_RCVBUF locks it. Owns SO_RCVBUF's size, window_clamp, rcv_ssthresh and rcvq_space.
-net/ipv4/tcp_input.c tcp_init_buffer_space, tcp_grow_window, tcp_rcv_rtt_measure, tcp_rcv_space_adjust,
-tcp_clamp_window; net/ipv4/tcp_output.c tcp_select_initial_window, __tcp_select_window. TCP cannot ask its
-payload how much memory it takes (truesize), so the payload's share is always Linux's first guess, a half.
+tcp_rmem's maximum; SO_RCVBUF locks it. The window is the payload's share of the buffer (scaling_ratio): a
+half at first, then what it was in the first full segment. Owns SO_RCVBUF's size, the ratio, window_clamp,
+rcv_ssthresh and rcvq_space. net/ipv4/tcp_input.c tcp_init_buffer_space, tcp_measure_rcv_mss, tcp_grow_window,
+tcp_rcv_rtt_measure, tcp_rcv_space_adjust, tcp_clamp_window; net/ipv4/tcp.c tcp_set_window_clamp;
+net/ipv4/tcp_output.c tcp_select_initial_window, __tcp_select_window.
 """
 
 from __future__ import annotations
@@ -13,22 +14,16 @@ INIT_WINDOW_SEGMENTS = 10  # TCP_INIT_CWND: what the application is first expect
 _GROWS_FROM = 128  # bytes: smaller segments carry more overhead than payload
 _FLOOR_SEGMENTS = 4  # to which the window may grow again when memory is short (tcp_adjust_rcv_ssthresh)
 _RTT_MIN_S = 1e-6
+_RATIO_SHIFT, _DEFAULT_RATIO = 8, 128  # TCP_RMEM_TO_WIN_SCALE, TCP_DEFAULT_SCALING_RATIO
+# What an skb takes beside its payload: struct sk_buff, struct skb_shared_info and a buffer for headers.
+SKB_OVERHEAD_BYTES = 896
+_CLAMP_MIN = 1152  # SOCK_MIN_RCVBUF / 2
 _FORGET_S = 2.0  # after which a window that was too large for the memory may double
-
-
-def win_from_space(space: int) -> int:
-    """The payload for which `space` bytes of memory suffice (scaling_ratio, TCP_DEFAULT_SCALING_RATIO)."""
-    return space >> 1
-
-
-def space_from_win(window: int) -> int:
-    """The memory for a window."""
-    return window << 1
 
 
 def initial_window(size: int, mss: int) -> int:
     """The window of our SYN: whole segments, and unscaled."""
-    space = win_from_space(size)
+    space = size * _DEFAULT_RATIO >> _RATIO_SHIFT
     return min(space // mss * mss if space > mss else space, 65535)
 
 
@@ -37,13 +32,14 @@ class ReceiveBuffer:
 
     __slots__ = (
         "_advmss", "_copied", "_copied_since", "_rtt_began_at", "_short_at", "_short_clamp", "_window_max",
-        "max_bytes", "rcv_space", "rcv_ssthresh", "rtt_end", "rtt_s", "size", "window_clamp",
+        "max_bytes", "rcv_space", "rcv_ssthresh", "rtt_end", "rtt_s", "scaling_ratio", "size", "window_clamp",
     )  # fmt: skip
 
     def __init__(self, size: int, max_bytes: int = 0) -> None:
         self.size = size  # sk_rcvbuf
         self.max_bytes = max_bytes
-        self.window_clamp = win_from_space(size)  # the window never exceeds it
+        self.scaling_ratio = _DEFAULT_RATIO  # payload in 256 bytes of memory
+        self.window_clamp = self.full_space  # the window never exceeds it
         self.rcv_ssthresh = initial_window(size, 536)  # what the window may be now
         self.rcv_space = 0  # what the application reads in a round trip (rcvq_space.space)
         self.rtt_s = 0.0  # at first the handshake's; 0: not measured yet
@@ -59,7 +55,24 @@ class ReceiveBuffer:
     @property
     def full_space(self) -> int:
         """The payload for which there is room when nothing is queued."""
-        return win_from_space(self.size)
+        return self.size * self.scaling_ratio >> _RATIO_SHIFT
+
+    def learn_ratio(self, length: int, buffer_bytes: int, promised: int) -> None:
+        """A segment of `length` bytes lies in `buffer_bytes`: the window may be the same part of the memory.
+        `promised`: the window that was advertised last (tcp_measure_rcv_mss, tcp_set_window_clamp)."""
+        before = self.scaling_ratio
+        self.scaling_ratio = max(1, (length << _RATIO_SHIFT) // (buffer_bytes + SKB_OVERHEAD_BYTES))
+        if self.scaling_ratio == before:
+            return
+        clamp = min(max(self.full_space, _CLAMP_MIN), self._window_max)
+        if self._short_clamp:
+            clamp = min(clamp, self.window_clamp)
+        if clamp < self.window_clamp:
+            self.rcv_ssthresh = min(self.rcv_ssthresh, clamp)
+        else:
+            self.rcv_ssthresh = max(self.rcv_ssthresh, min(promised, clamp))
+        self.window_clamp = clamp
+        self.rcv_space = min(self.rcv_space, clamp)
 
     def on_established(self, advmss: int, window: int, rcv_wscale: int, now: float) -> None:
         """The handshake is complete: `advmss` payload bytes fit a packet to us, `window` was promised
@@ -117,9 +130,9 @@ class ReceiveBuffer:
             return
         window = 2 * copied
         window += 2 * (window * (copied - before) // before) + ofo_bytes
-        size = min(space_from_win(window), self.max_bytes)
+        size = min((window << _RATIO_SHIFT) // self.scaling_ratio, self.max_bytes)
         self.size = max(self.size, size)
-        clamp = min(win_from_space(size), self._window_max)
+        clamp = min(size * self.scaling_ratio >> _RATIO_SHIFT, self._window_max)
         if self._short_clamp:
             if self._short_at < 0:
                 self._short_at = now

@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
+from nodes.tcp.comp_sack import CompressedAck
 from nodes.tcp.mib import TcpMib
 from nodes.tcp.quick_ack import DELAYED_ACK_S, QuickAck
 from nodes.tcp.reassembly import Reassembly
 from nodes.tcp.receive_buffer import ReceiveBuffer, initial_window
 from nodes.tcp.segment import Payload
 
+_MSS_DEFAULT, _MSS_MIN = 536, 88  # TCP_MSS_DEFAULT, TCP_MIN_MSS
+
 
 class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "data_segs_in", "delayed_ack_at",
-        "duplicate_sack", "ece", "fin_received", "fin_seq", "last_ack_sent", "last_data_at", "memory_short",
-        "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat", "reassembly",
-        "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
+        "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "comp_sack", "data_segs_in", "delayed_ack_at",
+        "duplicate_sack", "ece", "fin_received", "fin_seq", "largest", "last_ack_sent", "last_data_at",
+        "memory_short", "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat",
+        "reassembly", "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
     )  # fmt: skip
 
     def __init__(self, buffer: ReceiveBuffer, mib: TcpMib) -> None:
@@ -42,6 +45,7 @@ class Receiver:
         self.last_data_at = -inf  # when payload was last received
         self.rcvlowat = 1  # SO_RCVLOWAT: how many bytes the reader waits for
         self.mss = 536  # payload bytes of the wire packets that the peer sends (rcv_mss)
+        self.largest = 536  # of those that came
         self._advmss = 536  # of the largest that it may send
         self.memory_short = False  # a segment was refused for want of memory, and nothing was read since
         self.received: deque[Payload] = deque()  # in order, for the application to take
@@ -53,6 +57,7 @@ class Receiver:
         self.delayed_ack_at = inf  # deadline of the delayed ACK
         self.duplicate_sack: tuple[int, int] | None = None  # to be reported once, as a D-SACK
         self.quick_ack = QuickAck()
+        self.comp_sack = CompressedAck(buffer)
         self.ece = False  # segments carry ECE: CE was received
 
     def on_syn_received(self, irs: int, mss: int) -> None:
@@ -65,14 +70,18 @@ class Receiver:
         """The handshake is complete: `mss` payload bytes in a wire packet as far as is known, at most
         `advmss`; our window scaled by `rcv_wscale`."""
         self.mss = mss
+        self.largest = max(_MSS_MIN, min(mss, advmss, _MSS_DEFAULT))
         self._advmss = advmss
         self.rcv_wscale = rcv_wscale
         self.buffer.on_established(advmss, self.rcv_adv - self.rcv_nxt, rcv_wscale, now)
 
-    def measure_mss(self, length: int) -> None:
-        """A wire packet of more than `mss` payload bytes came: the peer's SYN did not tell its MSS
-        (tcp_measure_rcv_mss)."""
-        self.mss = max(self.mss, min(length, self._advmss))
+    def measure(self, packet: int, payload: Payload) -> None:
+        """Wire packets of more than `largest` payload bytes came. The peer's SYN may not have told its MSS;
+        and they show how much memory a full segment takes (tcp_measure_rcv_mss)."""
+        self.largest = min(packet, self._advmss)
+        self.mss = max(self.mss, self.largest)
+        promised = self.rcv_adv - self.last_ack_sent
+        self.buffer.learn_ratio(len(payload), payload.buffer_bytes, promised)
 
     def set_buffer(self, size: int, now: float) -> None:
         """SO_RCVBUF, twice of what was asked for."""
@@ -118,13 +127,19 @@ class Receiver:
             quick.left = quick.left or 1
         if self.rcv_nxt >= buffer.rtt_end:
             buffer.measure_rtt(self.rcv_nxt, self.rcv_adv - self.last_ack_sent, now)
-        if quick.left and not quick.pingpong:
-            quick.left -= 1
-            self.ack_due = True
-        elif self.rcv_nxt - self.last_ack_sent > self.mss and self._keeps_window():
+        if self._ack_is_due():
             self.ack_due = True
         elif self.delayed_ack_at == inf:
             self.delayed_ack_at = now + DELAYED_ACK_S
+
+    def _ack_is_due(self) -> bool:
+        """Whether a segment is acknowledged at once, whatever waits beyond holes: the peer's cwnd is small,
+        or more than one segment is not acknowledged yet."""
+        quick = self.quick_ack
+        if quick.left and not quick.pingpong:
+            quick.left -= 1
+            return True
+        return self.rcv_nxt - self.last_ack_sent > self.mss and self._keeps_window()
 
     def _keeps_window(self) -> bool:
         """Whether an ACK now would offer as much as the last one did, or the reader waits for more. Else the
@@ -164,7 +179,6 @@ class Receiver:
             if scarce:
                 self.buffer.rcv_ssthresh = ssthresh
             return
-        self.ack_due = True
         self.buffer.grow_window(stop - start, self.unread_bytes)
         if start > self.rcv_nxt:
             self.rcv_ooopack += packets
@@ -172,6 +186,9 @@ class Receiver:
         self.duplicate_sack = self.duplicate_sack or duplicate
         if start == self.rcv_nxt:
             self._deliver_reassembled()
+        # A hole that closes moves rcv_nxt, so its ACK leaves at once (RFC 5681 section 4.2).
+        if self._ack_is_due() or not self.comp_sack.defers(self.rcv_nxt, now):
+            self.ack_due = True
 
     def on_duplicate(self, seq: int, end: int) -> None:
         """Of [seq, end) what is before rcv_nxt came again: a D-SACK reports it at once, and the next segments
@@ -323,3 +340,4 @@ class Receiver:
         self.duplicate_sack = None
         self.ack_due = False
         self.delayed_ack_at = inf
+        self.comp_sack.take()

@@ -45,8 +45,8 @@ class Recovery:
     __slots__ = (
         "_frto", "_mib", "_rack_end_seq", "_rack_rtt", "_rack_sent_at", "_reo_wnd_persist", "_reo_wnd_round",
         "_reo_wnd_steps", "_retrans_stamp", "_rtt", "_scoreboard", "_undo_marker", "_undo_retrans", "control",
-        "dupacks", "force_retransmit", "phase", "prr", "recovery_point", "reo_timeout_at", "reord_seen",
-        "reordering", "send_new_first",
+        "delivered_before", "dupacks", "force_retransmit", "phase", "prr", "recovery_point", "reo_timeout_at",
+        "reord_seen", "reordering", "send_new_first",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +57,7 @@ class Recovery:
         self._rtt = rtt
         self.control = control
         self.phase = Phase.OPEN
+        self.delivered_before = 0  # bytes delivered when segments could last leave
         self.recovery_point = 0  # the episode ends when this is acknowledged (high_seq)
         self.reo_timeout_at = inf  # when a segment inside the reordering window becomes lost
         self.force_retransmit = False  # one retransmission despite cwnd (RFC 6675 section 5, step 4.3)
@@ -109,9 +110,9 @@ class Recovery:
             self.phase is not Phase.OPEN or self._scoreboard.sacks_reach(_DUPACK_THRESHOLD, self.control.mss)
         ):
             return 0.0
-        quarter = self._rtt.min_rtt / 4
-        window = self._reo_wnd_steps * (quarter if REORDERING_MIN_S < quarter < inf else REORDERING_MIN_S)
-        return min(window, max(self._rtt.srtt, REORDERING_MIN_S * self._reo_wnd_steps))
+        rtt = self._rtt
+        window = min(self._reo_wnd_steps * rtt.min_rtt / 4, rtt.srtt)
+        return window if window > REORDERING_MIN_S else REORDERING_MIN_S
 
     def detect_losses(self, now: float, snd_nxt: int) -> None:
         """Mark segments lost that were sent a reordering window before one that was delivered
@@ -206,7 +207,7 @@ class Recovery:
             self.control.on_loss(now)
             self.force_retransmit = True
             in_flight = snd_nxt - scoreboard.segments[0].seq - scoreboard.sacked_bytes
-            self.prr = ProportionalRate(in_flight, scoreboard.segments[0].seq)
+            self.prr = ProportionalRate(in_flight, scoreboard.segments[0].seq, self.delivered_before)
             if scoreboard.sacked_bytes:
                 self._mib.TcpExtTCPSackRecovery += 1
             else:
@@ -214,7 +215,7 @@ class Recovery:
         self.phase = phase
         self.recovery_point = snd_nxt
         self._undo_marker = scoreboard.segments[0].seq
-        self._undo_retrans = 0
+        self._undo_retrans = scoreboard.retrans_bytes()  # of an earlier episode, they may be duplicates too
         self._retrans_stamp = None
 
     def on_segment_retransmitted(self, segment: SentSegment, now: float) -> None:
@@ -289,10 +290,15 @@ class Recovery:
             self._reo_wnd_round = snd_nxt
             self._reo_wnd_steps = min(self._reo_wnd_steps + 1, 64)
             self._reo_wnd_persist = _REO_WND_PERSIST
-        if left >= self._undo_marker and self._undo_retrans:
-            self._undo_retrans -= right - left
+        # Beyond snd_una we know what was retransmitted: the network duplicated the rest.
+        again = right - left if right <= snd_una else self._scoreboard.retrans_bytes(left, right)
+        if right > self._undo_marker and self._undo_retrans and again:
+            self._undo_retrans -= again
             if self._undo_retrans <= 0:
                 self._mib.TcpExtTCPDSACKUndo += 1
+                # What was taken for lost was late. (Linux does not count that, and is deceived again each
+                # time that three segments overtake one.)
+                self.reord_seen += 1
                 self.undo()
 
     def undo(self) -> None:

@@ -266,6 +266,16 @@ class Scoreboard:
             again += packets * (each.transmissions > 1 and not each.sacked and not each.lost)
         return out, sacked, lost, again
 
+    def retrans_bytes(self, left: int = 0, right: int = 0) -> int:
+        """Bytes in flight that were retransmitted (retrans_out); with `right` those of [left, right) that
+        were, sacked or not."""
+        return sum(
+            each.end - each.seq
+            for each in self.segments
+            if each.transmissions > 1
+            and (left < each.end and each.seq < right if right else not (each.sacked or each.lost))
+        )
+
     def clear_sacked(self) -> None:
         """The peer reneged (RFC 2018 section 8): no SACK block of it counts any more."""
         for segment in self.segments:

@@ -23,6 +23,10 @@ class Payload(Protocol):
     def truesize(self) -> int:
         """Bytes of memory that it is charged with when it is queued for sending (skb->truesize)."""
 
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the buffers that the NIC has filled with it."""
+
     def slice(self, start: int, stop: int) -> Self:
         """A new payload of bytes [start, stop) with references of its own; 0 <= start < stop <= len."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 MAX_TCP_HEADER = 320
 _SK_BUFF, _SHARED_INFO = 256, 320  # struct sk_buff, struct skb_shared_info, in whole cache lines
 SKB_BYTES = MAX_TCP_HEADER + _SK_BUFF + _SHARED_INFO  # what an skb takes besides its payload
+_PAGE_BYTES, _FRAGS_MAX = 4096, 17  # PAGE_SIZE, MAX_SKB_FRAGS
 _SEGMENTS_MIN = 10  # TCP_INIT_CWND
 _CUSHION = 2  # cwnds: one is in flight while the application fills the next
 
@@ -27,8 +28,8 @@ class SendBuffer:
     locked."""
 
     __slots__ = (
-        "_charged", "_nospace_acked", "_overhead", "_tail_excess", "accepted_bytes", "max_bytes", "nospace",
-        "size",
+        "_charged", "_nospace_acked", "_overhead", "_skb_bytes", "_skb_frags", "accepted_bytes", "max_bytes",
+        "nospace", "size",
     )  # fmt: skip
 
     def __init__(self, size: int, max_bytes: int = 0) -> None:
@@ -40,7 +41,7 @@ class SendBuffer:
         # What is charged beyond the payload: up to which offset, how much. A list: an empty deque is large.
         self._charged: list[tuple[int, int]] = []
         self._overhead = 0
-        self._tail_excess = 0  # what the payload that was never sent takes beyond its length
+        self._skb_bytes = self._skb_frags = 0  # of the last skb
 
     def lock(self, size: int) -> None:
         """SO_SNDBUF."""
@@ -49,18 +50,17 @@ class SendBuffer:
 
     def charge(self, length: int, truesize: int, tail: int, size_goal: int) -> None:
         """`length` payload bytes were queued, which keep `truesize` bytes of memory. They are the last of
-        `tail` bytes that were not sent, and lie in skbs of `size_goal` bytes of memory."""
+        `tail` bytes that were not sent, and lie in skbs of `size_goal` payload bytes. An skb has _FRAGS_MAX
+        pages of device memory at most, so it may be full before."""
         self.accepted_bytes += length
-        if tail == length:
-            self._tail_excess = 0
-        begun = -(-self._filled(tail - length) // size_goal)
-        excess = truesize - length
-        self._tail_excess += excess
-        beyond = self._filled(tail) % size_goal
-        if beyond < excess:
-            self._tail_excess -= beyond  # a page that does not fit the skb ends it
-        skbs = -(-self._filled(tail) // size_goal) - begun
-        overhead = excess + skbs * SKB_BYTES
+        begun, frags = self._last_skb(tail - length)
+        filled = begun + length
+        if truesize != length:
+            frags += truesize // _PAGE_BYTES
+        before = max(-(-filled // size_goal), -(-frags // _FRAGS_MAX)) - 1  # skbs that are full by now
+        self._skb_bytes = max(1, filled - before * size_goal)
+        self._skb_frags = max(min(frags, 1), frags - before * _FRAGS_MAX)
+        overhead = truesize - length + (before + (not begun)) * SKB_BYTES
         if overhead:
             self._overhead += overhead
             self._charged.append((self.accepted_bytes, overhead))
@@ -75,14 +75,21 @@ class SendBuffer:
     def room(self, acked: int, tail: int, size_goal: int) -> int:
         """The bytes that may be queued now. The last skb, which holds `tail` bytes, is filled to `size_goal`
         whatever the size; another skb is begun, and then filled, while less than the size is charged."""
-        rest = -self._filled(tail) % size_goal
+        begun, frags = self._last_skb(tail)
+        rest = size_goal - begun if begun else 0
+        if frags:
+            rest = max(0, min(rest, (_FRAGS_MAX - 1 - frags) * _PAGE_BYTES))  # they may begin within a page
         free = self.size - self.wmem_queued(acked) - rest
         if free > 0:
             rest += -(-free // (size_goal + SKB_BYTES)) * size_goal
         return rest
 
-    def _filled(self, tail: int) -> int:
-        return tail + self._tail_excess if tail else 0
+    def _last_skb(self, tail: int) -> tuple[int, int]:
+        """Payload bytes and pages of device memory in the last skb, of which the first bytes may have been
+        sent: `tail` bytes were not."""
+        if tail < self._skb_bytes:
+            return tail, min(self._skb_frags, 1)
+        return self._skb_bytes, self._skb_frags
 
     def writable(self, acked: int) -> bool:
         """Whether a process that polls should write: a third is free (sk_stream_is_writeable)."""

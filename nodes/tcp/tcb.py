@@ -109,6 +109,7 @@ class Tcb:
         advmss = self.config.mss - TIMESTAMP_BYTES * options.timestamps
         self.receiver.on_established(options.mss, advmss, options.rcv_wscale, now)
         sender.last_sent_at = now  # before any data, TCP_INFO counts from here (tcp_finish_connect)
+        self.receiver.comp_sack.rtt = sender.rtt if options.sack else None
         self.receiver.last_data_at = max(self.receiver.last_data_at, now)
         output.ecn = options.ecn
         output.all_ect = options.ecn and self.config.congestion == "dctcp"
@@ -132,6 +133,22 @@ class Tcb:
             self.config = replace(self.config, keepalive=options)
         if options is not None and self.state in SYNCHRONIZED:
             self.keepalive = KeepaliveTimer(options, self.validate.rcv_tstamp)
+
+    def send_compressed_ack(self, now: float) -> None:
+        """The ACK that stands for others leaves (tcp_sack_compress_send_ack): it is none of those saved."""
+        self.receiver.comp_sack.waiting -= 1
+        self.replies.append(self.output.ack(now, self.receiver.ece))
+
+    @property
+    def has_fine_timer(self) -> bool:
+        """Whether a timer runs for which a millisecond is too coarse: the pacer's, RACK's or the one of
+        compressed ACKs. On a short path a millisecond is several round trips."""
+        pacer = self.sender.pacer
+        return (
+            (pacer is not None and pacer.waiting)
+            or self.receiver.comp_sack.at != inf
+            or self.sender.recovery.reo_timeout_at != inf
+        )
 
     # --- the state --------------------------------------------------------------------------------
 

@@ -92,6 +92,7 @@ class Xmit:
             elif out[0] is board.segments[0]:
                 timer.arm(now)  # the head's ACK, too, takes a round trip from now (tcp_xmit_retransmit_queue)
             sender.last_sent_at = now
+        recovery.delivered_before = sender.delivered_bytes
         if sender.chrono.limit is not Limit.IDLE:
             self._update_chrono(bool(out), now)
         if board.segments:

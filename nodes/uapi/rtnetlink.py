@@ -18,6 +18,7 @@ from nodes.uapi.netlink import U32, Attributes, Ifindex, Mode
 AF_INET, AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 RT_TABLE_MAIN = 254
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RTNH_F_LINKDOWN = 16
 RTN_NAMES = (
     "unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit",
     "throw", "nat", "xresolve",
@@ -29,7 +30,8 @@ NlmsgFlag = Literal["create", "excl", "replace", "append"]
 
 class RouteAttributes(Attributes, frozen=True):
     """A route, or a pattern of one to delete. `rtm_dst_len`: bits of `dst`; addresses are text. `rtm_type`: a
-    name of RTN_NAMES, or its number. `priority` is what ip-route(8) calls the metric."""
+    name of RTN_NAMES, or its number. `rtm_flags`: of a dump, RTNH_F_LINKDOWN where the link has no carrier.
+    `priority` is what ip-route(8) calls the metric."""
 
     rtm_family: U8 = 0
     rtm_dst_len: U8 = 0
@@ -38,6 +40,7 @@ class RouteAttributes(Attributes, frozen=True):
     rtm_protocol: U8 = 0
     rtm_scope: U8 = 0
     rtm_type: str | U8 = 0
+    rtm_flags: U32 = 0
     dst: str | None = None
     oif: Ifindex | None = None
     gateway: str | None = None

@@ -13,6 +13,7 @@ import socket
 import msgspec
 
 from nodes.machine.ledger import Moved
+from nodes.uapi.nic_records import Impaired, NicInfo, NicStats
 
 INLINE_BYTES = 128 << 10
 USER_MEMORY_NAME = "user-memory"  # of the memfd that RegisterMemory brings
@@ -35,19 +36,6 @@ class Reply(Record, frozen=True):
 
 class Hello(Request, frozen=True):
     """-> Welcome, with a descriptor for each bus of the host whose bandwidth is limited."""
-
-
-class NicInfo(msgspec.Struct, frozen=True, array_like=True):
-    """One NIC. `address` and `address6` are the endpoint's ("" without IPv6), each with the length of its
-    network's prefix; `mtu` in bytes."""
-
-    ifname: str
-    ifindex: int
-    mtu: int
-    address: str
-    prefix: int
-    address6: str = ""
-    prefix6: int = 0
 
 
 class Welcome(Reply, frozen=True):
@@ -75,38 +63,14 @@ class OpenKernelSocket(Request, frozen=True):
     """A TCP socket of Linux, made in the host's network namespace -> Done(0) with its descriptor."""
 
 
+class WithholdMemory(Request, frozen=True):
+    """A fault: page pools have this share (0 to 1) of bound dma-bufs less -> Done. Needs CAP_NET_ADMIN."""
+
+    share: float
+
+
 class GetStats(Request, frozen=True):
     """-> Stats."""
-
-
-class Impaired(msgspec.Struct, frozen=True):
-    """What the impairment of a NIC did to wire packets of a direction ("rx", "tx"); see
-    nodes.nic.impairment."""
-
-    ifname: str
-    direction: str
-    packets: int
-    lost: int
-    reordered: int
-    duplicated: int
-    corrupted: int
-    overflowed: int
-
-
-class NicStats(msgspec.Struct, frozen=True, array_like=True):
-    """What one NIC has done so far. `moved` is its DMA: its part of the host's ledger, of which
-    nodes.machine.ledger.totals makes the bytes that crossed its PCIe switch."""
-
-    ifname: str
-    ifindex: int
-    rx_packets: int
-    rx_bytes: int
-    tx_packets: int
-    tx_bytes: int
-    rx_wire_packets: int
-    tx_wire_packets: int
-    rx_alloc_fail: int
-    moved: tuple[Moved, ...]
 
 
 class Stats(Reply, frozen=True):
@@ -134,8 +98,7 @@ class GetSnmp(Request, frozen=True):
 
 
 class Snmp(Reply, frozen=True):
-    """The stack's counters so far, by their names in /proc/net/snmp and /proc/net/netstat, as nstat has
-    them."""
+    """The stack's counters so far, by nstat's names (those of /proc/net/snmp and /proc/net/netstat)."""
 
     counters: dict[str, int]
 
@@ -310,11 +273,15 @@ class ReadErrQueue(Request, frozen=True):
 
 
 class Completion(Reply, frozen=True):
-    """One struct sock_extended_err: a range of completed zero-copy sends, or a stamp of SO_TIMESTAMPING.
-    `control` has the control messages before it: level, type and body of each."""
+    """One struct sock_extended_err: a range of completed zero-copy sends, a stamp of SO_TIMESTAMPING, or an
+    ICMP error, which has the address and port that it is about and its sender. `control` has the control
+    messages before it: level, type and body of each; `data` what the caller's buffer gets."""
 
     extended_err: bytes
     control: tuple[tuple[int, int, bytes], ...] = ()
+    data: bytes = b""
+    name: tuple[str, int] | None = None
+    offender: str = ""
 
 
 class WaitCompletions(Request, frozen=True):
@@ -389,9 +356,10 @@ class Failed(Reply, frozen=True):
 
 
 AnyRequest = (
-    Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | GetStats | GetSnmp | GetSockets | Netlink
-    | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect | Accept | Shutdown | Close
-    | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt | DontNeed | GetSockOpt
+    Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | WithholdMemory | GetStats | GetSnmp
+    | GetSockets | Netlink | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect
+    | Accept | Shutdown | Close | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt
+    | DontNeed | GetSockOpt
 )
 AnyReply = (
     Welcome | Stats | Snmp | Sockets | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value

@@ -14,15 +14,14 @@ _ERRORS = frozenset({UNREACHABLE, REDIRECT, TIME_EXCEEDED, PARAMETER_PROBLEM})
 _HEADER_BYTES = 8  # the quoted packet follows
 QUOTE_MAX = 576 - 20 - _HEADER_BYTES  # the IP packet then has at most 576 bytes (RFC 1812 section 4.3.2.3)
 
-_ERROR = struct.Struct("!BBHHH")
+_ERROR = struct.Struct("!BBHI")
 
 
 @dataclass(frozen=True, slots=True)
 class IcmpError:
-    """An error of ICMP or ICMPv6. `mtu`: of "fragmentation needed" and "packet too big"; 0: not given. In an
-    ICMPv6 "parameter problem" that is sent, it is the pointer.
-    `quote`: the beginning of the packet that caused the error. Of a redirect, `gateway` is the one to take,
-    and `reporter` who says so."""
+    """An error of ICMP or ICMPv6. `mtu`: of "fragmentation needed" and "packet too big", 0: not given; in a
+    "parameter problem" the pointer. `quote`: the beginning of the packet that caused the error. `reporter`:
+    who says so; of a redirect, `gateway` is the one to take."""
 
     type: int
     code: int
@@ -48,16 +47,20 @@ def parse_error(message: memoryview, reporter: int = 0) -> IcmpError | None:
     checksum is wrong."""
     if len(message) < _HEADER_BYTES or message[0] not in _ERRORS or internet_checksum(message):
         return None
-    kind, code, _, _, mtu = _ERROR.unpack_from(message)
+    kind, code, _, rest = _ERROR.unpack_from(message)
     if kind == REDIRECT:
         gateway = int.from_bytes(message[4:_HEADER_BYTES], "big")
         return IcmpError(kind, code, 0, message[_HEADER_BYTES:], gateway, reporter)
-    if (kind, code) != (UNREACHABLE, FRAGMENTATION_NEEDED):  # others do not use it (RFC 1191 section 4)
-        mtu = 0
-    return IcmpError(kind, code, mtu, message[_HEADER_BYTES:])
+    number = 0  # others do not use it (RFC 1191 section 4)
+    if kind == PARAMETER_PROBLEM:
+        number = rest >> 24
+    elif (kind, code) == (UNREACHABLE, FRAGMENTATION_NEEDED):
+        number = rest & 0xFFFF
+    return IcmpError(kind, code, number, message[_HEADER_BYTES:], 0, reporter)
 
 
 def emit_error(error: IcmpError) -> bytes:
     """The ICMP message, with at most QUOTE_MAX bytes of the quoted packet."""
-    body = _ERROR.pack(error.type, error.code, 0, 0, error.mtu) + error.quote[:QUOTE_MAX]
+    rest = (error.mtu & 0xFF) << 24 if error.type == PARAMETER_PROBLEM else error.mtu
+    body = _ERROR.pack(error.type, error.code, 0, rest) + error.quote[:QUOTE_MAX]
     return body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]

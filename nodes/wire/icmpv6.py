@@ -39,11 +39,12 @@ def echo_reply(request: memoryview, src: int, dst: int) -> bytes | None:
 
 
 def parse_error(message: memoryview, src: int, dst: int) -> IcmpError | None:
-    """The error in `message`. None: it is not an error, too short, or its checksum is wrong."""
+    """The error in `message` from `src`. None: it is not an error, too short, or its checksum is wrong."""
     if len(message) < _HEADER_BYTES or message[0] not in _ERRORS or not checksum_good(message, src, dst):
         return None
     kind, code, _, mtu = _ERROR.unpack_from(message)
-    return IcmpError(kind, code, mtu if kind == PACKET_TOO_BIG else 0, message[_HEADER_BYTES:])
+    number = mtu if kind in (PACKET_TOO_BIG, PARAMETER_PROBLEM) else 0
+    return IcmpError(kind, code, number, message[_HEADER_BYTES:], 0, src)
 
 
 def emit_error(error: IcmpError, src: int, dst: int) -> bytes:

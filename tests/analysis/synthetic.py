@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from analysis.link_usage import LinkUsage
 from analysis.measure import Measure
 from analysis.samples import COLUMNS
 from workloads.experiment.records import ExperimentConfig
@@ -24,6 +25,18 @@ FAULTS = [  # the run ended before the link came up
         "actual_s": actual_s, "time_s": time_s,
     }
     for action, asked_s, actual_s, time_s in (("down", 1.0, 1.0021, 100.0021), ("up", 2.0, None, None))
+]  # fmt: skip
+TRAFFIC = [
+    {
+        "traffic": "poisson:load=0.3", "kind": "poisson", "seconds": 4.0, "flows": 30, "completed": 27,
+        "failed": 1, "refused": 0, "offered_bytes": 6_000_000, "delivered_bytes": 5_000_000,
+        "fct_p50_s": 0.0123, "fct_p95_s": 0.05, "fct_p99_s": 2.5,
+    },
+    {
+        "traffic": "constant:rate=1Mbit", "kind": "constant", "seconds": 4.0, "flows": 1, "completed": 0,
+        "failed": 0, "refused": 0, "offered_bytes": 500_000, "delivered_bytes": 500_000,
+        "fct_p50_s": None, "fct_p95_s": None, "fct_p99_s": None,
+    },
 ]  # fmt: skip
 
 
@@ -157,3 +170,18 @@ def write_samples(path: Path, rows: list[dict[str, Cell]]) -> None:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_links(directory: Path) -> None:
+    """link_usage.csv and drawing.json of two hosts that are linked, each path alike."""
+    ends = [{"node": name, "interface": f"{name}-eth0"} for name in ("h1", "h2")]
+    nodes = [{"name": f"h{at + 1}", "kind": "compute", "x": float(at), "y": 0.0} for at in (0, 1)]
+    link = {"a": ends[0], "b": ends[1], "bend": 0.0, "rate_bps": 10**9, "asked": "1 Gbit/s"}
+    (directory / "drawing.json").write_text(json.dumps({"shape": "pair", "nodes": nodes, "links": [link]}))
+    with (directory / "link_usage.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(LinkUsage.__struct_fields__)
+        for path in ("devmem", "bounce"):
+            for a, b in ((0, 1), (1, 0)):
+                sender, receiver = ends[a]["interface"], ends[b]["interface"]
+                writer.writerow((path, MIB, 0, sender, receiver, 0.01, 2, MIB, 20, 10**9, 1500))

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.image import imread
 
 from analysis.analyse import Analysis, analyse
-from tests.analysis.synthetic import MIB, Made
+from tests.analysis.synthetic import MIB, TRAFFIC, Made
 
 pytestmark = pytest.mark.timeout(600)  # figures take long on a busy machine
 
@@ -261,3 +261,10 @@ def test_the_command_line_redraws_and_tells_by_its_status(run_dir: Path, tmp_pat
         assert (wrong.returncode, wrong.stderr) == (2, sentence)
     log_on_a_full_disk = ["sh", "-c", 'exec "$0" -m analysis /no/where 2>/dev/full', sys.executable]
     assert subprocess.run(log_on_a_full_disk, cwd=Path(__file__).parents[2], check=False).returncode == 2
+
+
+def test_the_report_has_a_table_of_background_traffic(tmp_path: Path) -> None:
+    text = _text(analyse(Made(sizes=(MIB,), manifest={"traffic": TRAFFIC}).write(tmp_path / "r")))
+    assert "poisson:load=0.3 30 27 1 0 6.00 5.00 4.0 10.0 12.30 50.00 2500.00" in text
+    assert "constant:rate=1Mbit 1 0 0 0 0.50 0.50 4.0 1.0 n/a n/a n/a" in text
+    assert "Background traffic" not in _text(analyse(Made(sizes=(MIB,)).write(tmp_path / "alone")))

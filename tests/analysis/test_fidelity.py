@@ -87,6 +87,18 @@ def test_each_verdict_has_its_case(case: str) -> None:
     assert of_trial(used).word == word
 
 
+@pytest.mark.parametrize(
+    ("used", "word"),
+    [([link(0.99), process(0.5), core(0.7)], MIXED), ([link(0.99), *QUIET], FAITHFUL),
+     ([link(0.99), process(0.95, name="h1:traffic"), core(0.5)], CPU_LIMITED)],
+)  # fmt: skip
+def test_a_link_that_background_traffic_may_have_used_proves_nothing(used: list[Usage], word: str) -> None:
+    verdict = of_trial(used, Conditions(background=True))
+    assert verdict.word == word
+    assert verdict.reason.startswith("links carried background traffic, too, ")
+    assert of_trial(used).word == FAITHFUL
+
+
 def test_every_verdict_is_given_in_some_case() -> None:
     assert {word for _, word in CASES.values()} | {of_trial([link(0.95), *QUIET], OFF).word} == {*VERDICTS}
 
@@ -147,13 +159,18 @@ def test_the_worst_of_several_counts_and_none_is_unknown() -> None:
         (100, 95.1, 0.0, 0.0), (100, 94.9, 0.0, 0.0), (100, 105.1, 0.0, 0.0), (0, 0.0, 0.0, 0.00019),
         (0, 0.0, 0.0, 0.00021), (0, 0.0, 0.1, 0.1049), (0, 0.0, 0.1, 0.1051), (100, 0.0, 0.0, None),
         (0, 0.0, 0.0, 0.0011, 0.001), (0, 0.0, 0.0, 0.0013, 0.001),
-        (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.135), (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.145),
-        (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0),
+        (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.135, 0.0095), (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.145, 0.0095),
+        (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0095), (0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.21, 0.03),
     ],
 )  # fmt: skip
 def test_a_link_is_off_for_analysis_when_it_is_for_the_fabric(figures: tuple[float, ...]) -> None:
     link = calibration.LinkCalibration("a", "b", *figures)  # type: ignore[arg-type]
     assert LinkRecord(*msgspec.structs.astuple(link)).is_off != link.is_faithful
+
+
+def test_earlier_versions_knew_the_binomial_deviation_alone() -> None:
+    found = [LinkRecord("a", "b", 0, 0.0, 0.0, 0.0, 0.0, 0.1, loss).is_off for loss in (0.138, 0.14)]
+    assert found == [False, True]
 
 
 def test_the_page_explains_every_verdict_in_order() -> None:

@@ -16,7 +16,7 @@ import pytest
 from analysis.analyse import analyse
 from analysis.load import load
 from analysis.results_error import ResultsError
-from tests.analysis.synthetic import MIB, Cell, Made
+from tests.analysis.synthetic import MIB, Cell, Made, write_links
 
 pytestmark = pytest.mark.timeout(600)  # figures take long on a busy machine
 
@@ -81,10 +81,13 @@ def test_any_change_is_drawn_or_refused_by_one_sentence(tmp_path: Path) -> None:
     changes: list[tuple[str, Callable[[Path, random.Random], None]]] = [
         ("manifest.json", _changed_manifest), ("manifest.json", _changed_bytes),
         ("samples.csv", _changed_cells), ("samples.csv", _changed_column), ("samples.csv", _changed_bytes),
+        ("link_usage.csv", _changed_cells), ("link_usage.csv", _changed_column),
+        ("drawing.json", _changed_manifest), ("drawing.json", _changed_bytes),
     ]  # fmt: skip
     refusals = []
     for number in range(int(os.environ.get("FUZZ_RUNS", "24"))):
         directory = SMALL.write(tmp_path / str(number))
+        write_links(directory)
         name, change = chance.choice(changes)
         change(directory / name, chance)
         try:

@@ -180,7 +180,7 @@ def test_a_row_with_other_cells_than_the_header_is_refused(run_dir: Path, cells:
     lines = samples.read_text().splitlines()
     lines[3] = lines[3].rpartition(",")[0] if cells < 0 else lines[3] + ",1"
     samples.write_text("\n".join(lines) + "\n")
-    with pytest.raises(ResultsError, match=f"line 4 has {43 + cells} cells, the header has 43"):
+    with pytest.raises(ResultsError, match=f"line 4 has {48 + cells} cells, the header has 48"):
         load(run_dir)
 
 

@@ -8,7 +8,7 @@ import pytest
 from analysis.load import load
 from analysis.summary import summarise
 from analysis.table import table_text
-from tests.analysis.synthetic import FAULTS, MIB, Made
+from tests.analysis.synthetic import FAULTS, MIB, TRAFFIC, Made
 
 
 def _table(made: Made, directory: Path, rows: list[dict[str, str | int | float | None]] | None = None) -> str:
@@ -206,3 +206,12 @@ def test_the_footer_says_what_was_hurt_on_purpose_and_when(tmp_path: Path) -> No
     text = _table(Made(sizes=(MIB,), manifest={"faults": FAULTS}), tmp_path / "r")
     assert "# Fault link-down:h1-eth0,at=1s,for=1s: down at 1.002 s, up not before the end\n" in text
     assert "# Fault" not in _table(Made(sizes=(MIB,)), tmp_path / "sound")
+
+
+def test_the_footer_has_a_line_for_each_traffic_beside(tmp_path: Path) -> None:
+    lines = _table(Made(sizes=(MIB,), manifest={"traffic": TRAFFIC}), tmp_path / "r").splitlines()
+    assert [line for line in lines if line.startswith("# Traffic ")] == [
+        "# Traffic poisson:load=0.3: 30 flows (27 completed, 1 failed), 5 of 6 MB in 4.0 s (10 Mbit/s), "
+        "50/95/99 %: 12.3/50/2500 ms",
+        "# Traffic constant:rate=1Mbit: 1 flow, 0.5 of 0.5 MB in 4.0 s (1 Mbit/s)",
+    ]

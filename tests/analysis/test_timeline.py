@@ -30,6 +30,17 @@ def test_a_line_stands_where_a_fault_happened_and_a_bar_where_an_iteration_was(t
     received = 8e-9 * 4 * 1.5 * MIB / (MIB / 1.25e9)
     assert any(abs(segment[0][1] - received) < 1e-6 for segment in bars[0])
     assert "hurt on purpose" in caption
+    assert [each.get_text() for each in axes.texts] == [" down"]
+
+
+def test_of_lines_that_stand_close_together_the_first_is_named(tmp_path: Path) -> None:
+    again = [FAULTS[0] | {"time_s": 100.0 + at, "action": name} for at, name in
+             ((0.0002, "up"), (0.0001, "down"), (0.02, "down"))]  # fmt: skip
+    run = load(Made(sizes=(MIB,), paths=("devmem",), manifest={"faults": again}).write(tmp_path / "r"))
+    axes = Figure().add_subplot()
+    timeline.paint(axes, run, {"devmem": "#0072B2"}, {"devmem": "devmem"})
+    assert len(axes.get_lines()) == 3
+    assert [each.get_text() for each in axes.texts] == [" down", " down"]
 
 
 def test_it_is_among_the_figures_of_such_a_run_alone(tmp_path: Path) -> None:

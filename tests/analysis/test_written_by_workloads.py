@@ -27,6 +27,7 @@ from workloads.trace import file
 from workloads.trace.node import Program
 
 OPTIONS: dict[str, WorkloadOptions] = {
+    **{name: each.options() for name, each in WORKLOADS.items()},
     **{name: CollectiveOptions(iterations=5) for name in ALGORITHMS},
     "stream": StreamOptions(duration_s=1.5, bidir=True),
 }
@@ -91,6 +92,7 @@ def test_a_written_manifest_is_read_as_it_was_meant(workload: str, tmp_path: Pat
     assert msgspec.to_builtins(found.measure) == msgspec.to_builtins(declared)
     assert run.config == read.Config("star", 4, workload, ("kernel", "devmem"), 2e9)
     assert found.config == msgspec.to_builtins(config) | {
-        "sizes_bytes": [1024], "paths": ["kernel", "devmem"], "fault": [], "hosts_of_ranks": [],
+        "sizes_bytes": [1024], "paths": ["kernel", "devmem"], "fault": [],
+        "hosts_of_ranks": [], "traffic": [],
     }  # fmt: skip
     assert {note.path: note.mark for note in found.notes} == {"devmem": "RX only", "kernel": "clean wire"}

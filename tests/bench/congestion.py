@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from nodes.client.host import Host
 from nodes.client.socket import Socket
 from nodes.nic.impairment import parse
-from nodes.relay.config import RelayConfig, encode
+from nodes.relay.config import RelayConfig, RelayWay, encode
 from tests.bench.network import PROJECT, Network
 
 OURS, LINUX = "ours", "linux"
@@ -61,7 +61,8 @@ class LongLink:
         self._do(f"ethtool -K near {_OFFLOADS} >/dev/null; ethtool -K far {_OFFLOADS} > /dev/null")
         self._do("ip link set near master s1; ip link set near up; ip link set far up")
         ready = self.network.directory / "relay.ready"
-        config = RelayConfig(interfaces=("far", port), impairment=parse(path.impairment), ready=str(ready))
+        way = RelayWay(impairment=parse(path.impairment))
+        config = RelayConfig(interfaces=("far", port), ways=(way, way), ready=str(ready))
         argv = [*self._inside, sys.executable, "-m", "nodes.relay", "--config", encode(config)]
         relay = stack.enter_context(subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.DEVNULL))
         stack.callback(relay.kill)

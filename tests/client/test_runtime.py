@@ -16,6 +16,7 @@ from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.bandwidth import QUEUE_S
 from nodes.machine.buses import MEMORY, Buses
 from nodes.machine.ceilings import Bus
+from nodes.uapi.nic_records import NicInfo
 from nodes.uapi.syscalls import (
     INLINE_BYTES,
     AnyReply,
@@ -23,7 +24,6 @@ from nodes.uapi.syscalls import (
     Failed,
     GetSockOpt,
     Hello,
-    NicInfo,
     OpenSocket,
     RecvMsg,
     RecvReply,

@@ -58,7 +58,7 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["up", "--hosts", "0"], "topology star cannot have 0 hosts"),
         (["up", "--topology", "blob"], "there is no topology 'blob'; choose one of pair, star"),
         (["--topology", "leaf_spine:leaves=99"], "topology leaf_spine cannot have leaves=99; choose 2 to 64"),
-        (["--link", "1Gbps"], "link '1Gbps' is not a rate, a delay or both; write for example 1Gbit,50us"),
+        (["--link", "1Gbps"], "link '1Gbps' is not a rate, a delay or NAME=VALUE; write for example"),
         (["--bottleneck", "1Gbit"], "topology star has no bottleneck; leave it out"),
         (["--topology", "pair", "--hosts", "3"], "topology pair cannot have 3 hosts; choose 2"),
         (["--fault", "link-down:h9-eth0,at=1s"], "at=1s: there is no link 'h9-eth0'; choose from h1-eth0,"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import struct
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from nodes.client.host import HostError
 from topologies.fault import Event, Scope, Step, steps
 from topologies.mininet.fabric import FabricError
 from topologies.shapes.registry import build
-from workloads.experiment.records import NetworkConfig
+from workloads.experiment.records import NetworkConfig, RankPlace
 
 RUN = Scope(build("star", 3), ranks=3)
 STANDING = Scope(build("star", 3), standing=True)
@@ -100,6 +101,49 @@ def test_an_endpoint_that_is_killed_is_wished_back(network: Network, tmp_path: P
     carried_out(network, tmp_path, "endpoint-killed:h1,at=0,for=1ms", scope=STANDING)
     assert network.asked == ["h1"]
     assert network.wish.exists()
+
+
+class Endpoint:
+    """Notes the shares that are withheld."""
+
+    shares: list[tuple[str, float]]
+
+    def __init__(self, channel: str, _patience_s: float) -> None:
+        self._channel = channel
+
+    def withhold_memory(self, share: float) -> None:
+        self.shares.append((self._channel, share))
+
+    def close(self) -> None:
+        pass
+
+
+def test_of_two_shares_of_a_pool_the_later_one_holds_and_all_is_given_back(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Endpoint, "shares", [], raising=False)
+    monkeypatch.setattr("commands.faults.Host", Endpoint)
+    carried_out(network, tmp_path, "pool:h1,at=0,for=3ms,value=90%", "pool:h1,at=1ms,for=1ms,value=50%")
+    (channel,) = {channel for channel, _ in Endpoint.shares}
+    assert channel == network.started.hosts[0].channel
+    assert [share for _, share in Endpoint.shares] == [0.9, 0.5, 0.9, 0.0]
+
+
+def test_an_accelerators_factor_is_written_where_its_rank_reads_it(network: Network, tmp_path: Path) -> None:
+    places = [RankPlace(rank, f"h{rank}", "", pace=str(tmp_path / f"rank{rank}.pace")) for rank in range(3)]
+    asked = plan("accelerator-slow:rank1,at=0,for=1ms,value=4")
+    seen: list[float] = []
+    with FaultInjector(asked, tmp_path, lambda _: seen.append(factor(places[1].pace))) as faults:
+        faults.begin(network.started, network.signal_rank, places)
+        until(lambda: len(seen) == 2)
+    faults.check()
+    assert seen == [4.0, 1.0]
+    assert not Path(places[0].pace).exists()
+
+
+def factor(path: str) -> float:
+    (found,) = struct.unpack("=d", Path(path).read_bytes())
+    return float(found)
 
 
 def test_each_step_is_a_line_when_it_has_happened(network: Network, tmp_path: Path) -> None:

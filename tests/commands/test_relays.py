@@ -8,7 +8,10 @@ import msgspec
 
 from commands.endpoints import end_of
 from commands.relays import relay_config
+from nodes.nic.gilbert_elliott import GilbertElliott
 from nodes.nic.impairment import ImpairmentConfig
+from nodes.relay.config import RelayWay
+from topologies import link
 from topologies.mininet.protocol import ChildExited
 from topologies.mininet.qdisc import buckets
 from topologies.relay import relays
@@ -16,10 +19,10 @@ from topologies.shapes.registry import build
 from topologies.topology import Topology
 
 
-def pair(**quality: float) -> Topology:
+def pair(**quality: object) -> Topology:
     plain = build("pair", 2)
-    (link,) = plain.links
-    return msgspec.structs.replace(plain, links=(msgspec.structs.replace(link, **quality),))
+    (only,) = plain.links
+    return msgspec.structs.replace(plain, links=(msgspec.structs.replace(only, **quality),))
 
 
 def test_everything_that_is_asked_of_a_link_reaches_its_relay() -> None:
@@ -27,17 +30,28 @@ def test_everything_that_is_asked_of_a_link_reaches_its_relay() -> None:
     (relay,) = relays(pair(**asked, delay_s=0.5, jitter_s=0.25, rate_bps=10**8))
     config = relay_config(relay, Path("/r"))
     assert (config.interfaces, config.ready) == (("w1-eth0", "w1-eth1"), "/r")
-    assert config.impairment == ImpairmentConfig(
-        loss=0.1, reorder=0.2, duplicate=0.3, corrupt=0.4, delay=0.25, jitter=0.5
+    way = RelayWay(
+        impairment=ImpairmentConfig(
+            loss=0.1, reorder=0.2, duplicate=0.3, corrupt=0.4, delay=0.25, jitter=0.5
+        )
     )
-    assert (config.rate_bps, config.ecn_threshold_bytes) == (0, 0)
+    assert config.ways == (way, way)
+
+
+def test_what_is_asked_of_one_direction_reaches_that_one() -> None:
+    bursts = link.GilbertElliott(0.01, 0.3, 0.9, 0.001)
+    down = link.Quality(delay_s=0.2, loss=bursts.loss, gemodel=bursts)
+    (relay,) = relays(pair(rate_bps=10**8, down=down))
+    there, back = relay_config(relay, Path("/r")).ways
+    assert there == RelayWay()
+    assert back.impairment == ImpairmentConfig(delay=0.2, gemodel=GilbertElliott(0.01, 0.3, 0.9, 0.001))
 
 
 def test_either_the_kernels_token_bucket_or_the_relay_has_the_queue() -> None:
     plain, marking = pair(rate_bps=10**8, delay_s=0.1), pair(rate_bps=10**8, ecn_threshold_bytes=30_000)
     assert set(buckets(plain.links)) == {"h1", "h2"}
     assert buckets(marking.links) == {}
-    config = relay_config(relays(marking)[0], Path("/r"))
+    config, _ = relay_config(relays(marking)[0], Path("/r")).ways
     assert (config.rate_bps, config.queue_bytes, config.ecn_threshold_bytes) == (10**8, 1_514_000, 30_000)
 
 

@@ -55,3 +55,15 @@ def test_packets_that_links_lose_are_waited_for_as_those_of_nics_are() -> None:
     losing = [msgspec.structs.replace(link, loss=0.05) for link in clean.links]
     bad = msgspec.structs.replace(clean, links=tuple(losing))
     assert wire_patience.wire_patience_s(None, bad) == wire_patience_s("loss=0.05")
+
+
+def test_of_directions_that_differ_the_worse_one_counts() -> None:
+    assert wire_patience_s(None, "1ms/100ms") == wire_patience_s(None, "100ms")
+    assert wire_patience_s(None, "loss=0/5%") == wire_patience_s(None, "loss=5%/0") > QUIET_S
+
+
+def test_a_burst_that_only_retransmissions_end_is_waited_for() -> None:
+    """Of a packet in 1000 a burst begins, and each retransmission ends it with a chance of a fifth."""
+    same = wire_patience_s("loss=gemodel:0.001,0.2")
+    assert same == wire_patience_s("loss=0.8")
+    assert wire_patience_s(None, "loss=gemodel:0.001,0.9") == wire_patience_s(None, "loss=0.1")

@@ -193,3 +193,19 @@ def test_getroute_of_a_bound_socket_and_a_dump_of_all(host: Host) -> None:
 def test_changes_need_cap_net_admin_and_questions_do_not() -> None:
     needs = {operation: needs_admin(family, operation) for family, operation, _ in OPERATIONS}
     assert needs == {"newroute": True, "delroute": True, "getroute": False}
+
+
+def test_a_link_that_is_down_takes_no_routes_and_one_without_a_carrier_is_marked() -> None:
+    inet = make_inet(("10.0.1.1", "2001:db8:1::1"))
+    nics = [SimpleNamespace(ifname="eth0", ifindex=2)]
+    host = cast(Host, SimpleNamespace(nics=nics, route=Route(LocalCalls(inet.routes))))
+    inet.set_link(2, up=True, carrier=False)
+    assert ip(host, "show") == "10.0.1.0/24 dev eth0 proto kernel scope link src 10.0.1.1 linkdown"
+    assert ip(host, "-6") == "2001:db8:1::/64 dev eth0 proto kernel metric 256 linkdown"
+    inet.set_link(2, up=False, carrier=False)
+    assert ip(host, "show") == ""
+    for version in ("add 10.9.0.0/16", "-6 add 2001:db8:9::/64"):
+        assert ip(host, f"{version} dev eth0") == "ENETDOWN Device for nexthop is not up"
+    assert ip(host, "add 10.9.0.0/16 via 10.0.1.2") == "ENETUNREACH Nexthop has invalid gateway"
+    with pytest.raises(NetlinkError, match="rtm-flags 16"):
+        host.route.newroute({"rtm-family": V4, "rtm-flags": 16, "dst": "10.9.0.1", "rtm-dst-len": 32})

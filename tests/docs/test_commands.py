@@ -31,6 +31,8 @@ MAKE = (
     command("README.md", "make bench"),
     command("README.md", "make soak"),
     command("docs/devmem.md", "make setup"),
+    command("README.md", "make setup"),
+    command("docs/rootless.md", "make setup"),
 )
 SAMPLE = block("README.md", "$ python3 run.py")
 DOCUMENT = command("docs/semantics.md", ".venv/bin/python -m tests.semantics.document")

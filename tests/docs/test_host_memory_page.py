@@ -12,7 +12,7 @@ from analysis.host_memory import (
     expected_staged,
 )
 from nodes.machine import ledger as routes
-from nodes.machine.ledger import Ledger, Totals, totals
+from nodes.machine.ledger import PCIE_DOWN, PCIE_UP, Ledger, Totals, totals
 from tests.docs import pages
 from workloads.bus_bandwidth import busbw_factor
 from workloads.executor import Plan
@@ -56,6 +56,28 @@ def test_devmem_and_bounce_cost_what_the_analysis_expects() -> None:
     for direction in ("receive", "send"):
         assert costs["devmem", direction] == expected_staged(0, N)
         assert costs["bounce", direction] == expected_staged(N, N) == ACCESSES_PER_STAGED_BYTE
+
+
+def through_the_switch(path: str, direction: str) -> tuple[int, int]:
+    """How often a payload byte goes up and down the PCIe switch, by the page's routes."""
+    names = next(pages.named(row[2]) for row in PAYLOAD if row[:2] == [path, direction])
+    taken = [getattr(routes, name) for name in names]
+    return sum(route in PCIE_UP for route in taken), sum(route in PCIE_DOWN for route in taken)
+
+
+def test_a_pcie_switch_holds_both_ways_up_as_the_page_says() -> None:
+    """`most`: each way, of a switch of so many GB/s in each direction."""
+    most = {}
+    for path in ("bounce", "devmem"):
+        (up_in, down_in), (up_out, down_out) = (
+            through_the_switch(path, direction) for direction in ("receive", "send")
+        )
+        assert max(up_in, down_in) == max(up_out, down_out) == 1, "one way: as much as the switch carries"
+        most[path] = 2 / max(up_in + up_out, down_in + down_out)
+    assert pages.table(PAGE, "Ceilings") == [
+        ["a PCIe switch of 2 GB/s, bounce, both ways, each way at most", f"{most['bounce']:g} GB/s"],
+        ["the same, devmem", f"{most['devmem']:g} GB/s"],
+    ]
 
 
 def test_gathering_net_iovs_touches_accelerator_memory_only() -> None:

@@ -32,6 +32,10 @@ NOW = 50.0
 V6_PAIR = bytes.fromhex("fd00") + bytes(13) + b"\x02" + bytes.fromhex("fd00") + bytes(13) + b"\x01"
 
 
+def config_of(seed: int, **config: float) -> ImpairmentConfig:
+    return ImpairmentConfig(**config, seed=seed)  # type: ignore[arg-type]
+
+
 class Stage:
     """An Impairment between a fake wire and the test, which acts as the NIC."""
 
@@ -39,7 +43,7 @@ class Stage:
         self.seed = int(config.pop("seed", 1))
         print(f"seed {self.seed}")
         self.wire = FakeWire()
-        self.stage = Impairment(self.wire, ImpairmentConfig(**config, seed=self.seed), "h1")
+        self.stage = Impairment(self.wire, config_of(self.seed, **config), "h1")
         self.stage.advance(NOW)
 
     def arrive(self, frame: bytes, gso_size: int = 0, good: bool = False) -> list[QueuedFrame]:

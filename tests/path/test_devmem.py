@@ -207,7 +207,7 @@ def test_zero_copy_sends_complete_when_they_are_acknowledged(hosts: TwoHosts) ->
     hosts.run_until(lambda: client.errqueue.completed == 3)
     event = client.errqueue.read()
     assert event is not None
-    completion, _ = event
+    completion = event.extended_err
     assert (completion.ee_info, completion.ee_data) == (0, 2)
     assert completion.ee_origin == uapi.SO_EE_ORIGIN_ZEROCOPY
     assert client.errqueue.read() is None

@@ -144,3 +144,25 @@ def test_the_mtu_of_a_path_is_known_once_connected(hosts: TwoHosts) -> None:
     assert errno_of(give, client, IP, uapi.IP_MTU, 1400) == errno.ENOPROTOOPT
     alone = hosts.a.socket(AF_INET6)
     assert errno_of(get_option, alone, IPV6, uapi.IPV6_MTU) == errno.ENOTCONN
+
+
+def test_a_value_of_level_ip_that_fits_a_byte_is_one_where_there_is_no_room_for_an_int(
+    hosts: TwoHosts,
+) -> None:
+    """do_ip_getsockopt. An MTU does not fit, and is cut."""
+    client, _ = hosts.connect(5000)
+    found = [len(get_option(client, IP, uapi.IP_MTU_DISCOVER, room)) for room in (1, 2, 3, 4, 8)]
+    assert found == [1, 1, 1, 4, 4]
+    assert [get_option(client, IP, uapi.IP_MTU, room)[:room] for room in (1, 3)] == [b"\xdc", b"\xdc\x05\0"]
+
+
+def test_options_that_change_nothing_are_stored(hosts: TwoHosts) -> None:
+    sock = hosts.a.socket()
+    for number in (socket.SO_BROADCAST, socket.SO_OOBINLINE):
+        give(sock, SOL, number, 5)
+        assert take(sock, SOL, number) == (1,)
+    assert errno_of(give, sock, SOL, uapi.SO_BUSY_POLL, 50) == errno.EPERM
+    assert errno_of(give, sock, SOL, uapi.SO_BUSY_POLL, -1) == errno.EINVAL
+    set_option(sock, SOL, uapi.SO_BUSY_POLL, (50).to_bytes(4, "little"), privileged=True)
+    give(sock, SOL, uapi.SO_BUSY_POLL, 20)
+    assert take(sock, SOL, uapi.SO_BUSY_POLL) == (20,)

@@ -129,7 +129,7 @@ def test_data_in_front_of_a_reset_can_still_be_read(peer: Peer, listener: Devmem
     server = listener.accept()
     peer.hosts.b.sockets.append(server)
     peer.put(ack, b"abc")
-    (answer,) = peer.batch(replace(ack, seq=ack.seq + 3, flags=RST), replace(ack, seq=ack.seq + 3))
+    _, answer = peer.batch(replace(ack, seq=ack.seq + 3, flags=RST), replace(ack, seq=ack.seq + 3))
     assert answer.flags == RST
     assert server.recv_queue.length == 3
     assert server.connection is not None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import socket
 from contextlib import nullcontext
 from socket import AF_INET, AF_INET6
 
 import pytest
 
 from nodes.sock.devmem_socket import DevmemSocket
+from tests.path.test_tcp_options import give
 from tests.path.two_hosts import TwoHosts
 
 
@@ -149,3 +151,25 @@ def test_a_new_connection_takes_the_place_of_one_in_time_wait(hosts: TwoHosts) -
     assert [*hosts.b.stack.timewait] == []
     hosts.a.send(again, b"once more")
     hosts.run_until(lambda: fresh.recv_queue.length == 9, 5)
+
+
+@pytest.mark.parametrize(("option", "first", "then", "refused"), [
+    (socket.SO_REUSEADDR, 0, 0, True), (socket.SO_REUSEADDR, 0, 1, False),
+    (socket.SO_REUSEADDR, 1, 0, True), (socket.SO_REUSEADDR, 1, 1, False),
+    (socket.SO_REUSEPORT, 0, 0, True), (socket.SO_REUSEPORT, 0, 1, False),
+    (socket.SO_REUSEPORT, 1, 0, False), (socket.SO_REUSEPORT, 1, 1, False),
+])  # fmt: skip
+def test_what_is_set_after_bind_counts(
+    hosts: TwoHosts, option: int, first: int, then: int, refused: bool
+) -> None:
+    """As Linux 6.18 answered."""
+    holder, other = hosts.b.socket(), hosts.b.socket()
+    give(holder, socket.SOL_SOCKET, option, first)
+    holder.bind(0, 5000)
+    give(holder, socket.SOL_SOCKET, option, then)
+    give(other, socket.SOL_SOCKET, option, 1)
+    with pytest.raises(OSError, match="in use") if refused else nullcontext():
+        other.bind(0, 5000)
+    other.close(hosts.now)
+    holder.close(hosts.now)
+    check(hosts, 5000, refused=False)

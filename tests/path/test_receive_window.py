@@ -45,10 +45,11 @@ def test_so_rcvbuf_is_doubled_and_locked(hosts: TwoHosts) -> None:
 
 
 def filled(hosts: TwoHosts) -> tuple[DevmemSocket, DevmemSocket]:
-    """A connection whose receive window has stopped growing, and whose ACKs are delayed."""
+    """A connection whose receive window has stopped growing, at about 110,000 bytes, and whose ACKs are
+    delayed."""
     listener, client = hosts.b.socket(), hosts.a.socket()
     listener.bind(0, 5000)
-    set_option(listener, socket.SOL_SOCKET, uapi.SO_RCVBUF, struct.pack("=i", 100_000))
+    set_option(listener, socket.SOL_SOCKET, uapi.SO_RCVBUF, struct.pack("=i", 70_000))
     listener.listen(1)
     client.start_connect(hosts.b.address, 5000, hosts.now)
     hosts.run_until(lambda: bool(listener.accept_queue))
@@ -142,3 +143,32 @@ def test_an_acknowledgement_that_is_due_attempts_no_waiting_reader_again(hosts: 
     sent = hosts.to_a.carried
     hosts.b.host.transmit(hosts.now)
     assert hosts.to_a.carried == sent + 1
+
+
+@pytest.mark.parametrize(("first", "share"), [(1448, 74), (7240, 203)])
+def test_the_first_full_segment_tells_the_payloads_share_of_the_buffer(
+    hosts: TwoHosts, first: int, share: int
+) -> None:
+    """So many bytes wait for a reader that does not come: of each 256 bytes of the buffer, `share`."""
+    listener, client = hosts.b.socket(), hosts.a.socket()
+    set_option(listener, socket.SOL_SOCKET, uapi.SO_RCVBUF, struct.pack("=i", 1 << 20))
+    listener.bind(0, 5000)
+    listener.listen(1)
+    client.start_connect(hosts.b.address, 5000, hosts.now)
+    hosts.run_until(lambda: bool(listener.accept_queue))
+    server = listener.accept()
+    hosts.b.sockets.append(server)
+    hosts.a.send(client, b"small")  # tells nothing
+    hosts.rest(0.1)
+    hosts.a.send(client, bytes(first))
+    hosts.rest(0.1)
+    assert server.connection is not None
+    assert server.connection.tcb.receiver.buffer.scaling_ratio == share
+    assert client.connection is not None
+    for _ in range(200):
+        if client.connection.send_room > 0:
+            hosts.a.send(client, bytes(min(client.connection.send_room, 200_000)))
+        hosts.rest(0.01)
+    full = (2 << 20) * share >> 8
+    assert abs(server.recv_queue.length - full) < 1 << 16
+    assert server.connection.tcb.receiver.buffer.scaling_ratio == share

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from socket import AF_INET, AF_INET6
 
 import pytest
@@ -285,3 +286,32 @@ def test_the_configured_routes_are_in_the_table() -> None:
     assert way("2001:db8:9::1") == (12, "2001:db8:2::1", "2001:db8:2::fa")
     assert errno_of(routes.resolve, address_int("10.7.0.1")) == errno.EHOSTUNREACH
     two.close()
+
+
+def test_a_connection_outlives_a_link_that_goes_down(rails: TwoRails) -> None:
+    """And it may take another NIC's route meanwhile, if there is one."""
+    client, server = connected(rails)
+    host, mib = rails.a.host, rails.a.stack.inet.mib
+    host.set_link(12, up=False, carrier=False)
+    rails.a.send(client, b"late")
+    rails.rest(0.5)
+    assert mib.IpOutNoRoutes > 0
+    assert (client.soft_error, client.state) == (errno.ENETUNREACH, State.ESTABLISHED)
+    host.set_link(12, up=True)
+    rails.run_until(lambda: server.recv_queue.length == 4, within_s=30)
+    rails.b.recv(server, 4)
+    assert passes(rails, client, server) == 2
+    shorter = Prefix(address(2, 0) >> 16 << 16, 16, v6=False)
+    rails.a.stack.inet.routes.insert(replace(host_route(rails, 1), prefix=shorter))
+    host.set_link(12, up=False, carrier=False)
+    assert passes(rails, client, server) == 1
+
+
+def test_a_link_without_a_carrier_asks_its_neighbours_anew(rails: TwoRails) -> None:
+    client, server = connected(rails)
+    neighbours = rails.a.stack.inet.links[12].neighbours
+    assert neighbours.mac_of(address(2, 2)) is not None
+    rails.a.host.set_link(12, up=True, carrier=False)
+    assert neighbours.mac_of(address(2, 2)) is None
+    rails.a.host.set_link(12, up=True)
+    assert passes(rails, client, server) == 2

@@ -15,13 +15,14 @@ import msgspec
 import pytest
 
 from nodes.endpoint.platform import LinuxPlatform
+from nodes.kernel_version import VERSIONS
 from nodes.machine import dmabuf
 from nodes.syscall.session import BUG, Session
 from nodes.syscall.sessions import Sessions
 from nodes.uapi import socket as uapi
 from nodes.uapi import syscalls
 from nodes.uapi.channel import Channel, ChannelClosed
-from tests.path.two_hosts import PathHost, TwoHosts
+from tests.path.two_hosts import DeviceKind, PathHost, TwoHosts
 
 READ = syscalls.RecvMsg(100, 0, 0, None, None)
 
@@ -244,3 +245,38 @@ def test_any_process_may_send_from_a_dma_buf_that_another_bound(hosts: TwoHosts)
         assert isinstance(refused, syscalls.Failed)
         assert refused.number == errno.EINVAL
         hosts.rest(0.1)
+
+
+def test_a_disconnected_socket_is_as_before_and_may_connect(hosts: TwoHosts) -> None:
+    """connect(2) with AF_UNSPEC."""
+    with ExitStack() as stack:
+        process = Kernel(hosts, hosts.b, stack).connected()
+        again = syscalls.Connect("10.0.1.1", 5000, None)
+        refused = process.call(again)
+        assert isinstance(refused, syscalls.Failed)
+        assert refused.number == errno.EISCONN
+        assert process.call(syscalls.Disconnect()) == syscalls.Done()
+        names = process.call(syscalls.GetNames())
+        assert isinstance(names, syscalls.SocketNames)
+        assert (names.local[0], names.remote) == ("0.0.0.0", ("0.0.0.0", 0))
+        assert process.call(again) is None  # its SYN is on its way
+
+
+@pytest.mark.parametrize(("version", "permitted"), [("7.1", False), ("7.2", True)])
+def test_bind_rx_asks_the_initial_user_namespace_until_7_2(version: str, permitted: bool) -> None:
+    """Changes of a NIC and of routes do not, in any version."""
+    hosts = TwoHosts(kind=DeviceKind(kernel=VERSIONS[version]))
+    with ExitStack() as stack:
+        process = Kernel(hosts, hosts.b, stack).process()
+        empty = msgspec.Raw(msgspec.msgpack.encode({}))
+        for privileged, initial in ((False, False), (True, False), (True, True)):
+            process.session.privileged = privileged
+            process.session.init_privileged = initial
+            numbers = []
+            for family, operation in (("netdev", "bind-rx"), ("ethtool", "ntuple-delete")):
+                refused = process.call(syscalls.Netlink(family, operation, empty))
+                assert isinstance(refused, syscalls.Failed)
+                numbers.append(refused.number)
+            bind = errno.EINVAL if initial or (privileged and permitted) else errno.EPERM
+            assert numbers == [bind, errno.EINVAL if privileged else errno.EPERM]
+    hosts.close()

@@ -146,3 +146,24 @@ def test_a_slow_reader_and_a_quick_one_both_end(size: int, niov_size: int) -> No
     slow.check()
     quick.check()
     assert_nothing_left(hosts)
+
+
+@pytest.mark.parametrize(("size", "niov_size"), sizes())
+def test_a_stream_stands_still_while_its_pool_is_withheld_and_then_goes_on(
+    size: int, niov_size: int
+) -> None:
+    hosts = TwoHosts(size + niov_size)
+    memory = hosts.b.bind_rx(size, niov_size)
+    flow = Flow(hosts, memory.view, hosts.connect(DEVMEM_PORT), random.Random(size).randbytes(3 * MIB))
+    goes_on = transfer(flow)
+    hosts.run_until(lambda: goes_on() or len(flow.received) >= MIB)
+    (rxq,) = [each for each in hosts.b.device.all_rx_queues if each.pool.provider.dmabuf_id]
+    hosts.b.device.withhold(1.0)
+    until = hosts.now + 1.0
+    hosts.run_until(lambda: goes_on() or hosts.now >= until)
+    assert len(flow.received) <= MIB + 2 * size, "what was posted, and no more"
+    assert rxq.counters.rx_alloc_fail > 0
+    hosts.b.device.withhold(0)
+    hosts.run_until(goes_on, within_s=60.0)
+    flow.check()
+    assert_nothing_left(hosts)

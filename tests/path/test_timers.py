@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from nodes.tcp.keepalive import Keepalive
 from tests.path.two_hosts import TwoHosts
 
@@ -50,9 +52,27 @@ def test_only_a_pacer_that_waits_asks_for_fine_timers(hosts: TwoHosts) -> None:
     stack = hosts.a.stack
     for client, length, fine in ((plain, 40_000, False), (paced, 1000, False), (paced, 40_000, True)):
         hosts.rest(5)
-        assert not stack.paces_next
+        assert not stack.fine_next
         hosts.a.send(client, bytes(length))
         hosts.a.turn()
-        assert stack.paces_next == fine
+        assert stack.fine_next == fine
     hosts.rest(1)
-    assert not stack.paces_next
+    assert not stack.fine_next
+
+
+def test_a_timer_shorter_than_a_round_trip_asks_for_fine_timers(hosts: TwoHosts) -> None:
+    """RACK's and the one of compressed ACKs: epoll would round them up to a millisecond."""
+    client, _ = hosts.connect(5000)
+    connection = client.connection
+    assert connection is not None
+    hosts.rest(5)
+    hosts.a.send(client, bytes(1000))
+    hosts.a.turn()
+    assert not hosts.a.stack.fine_next
+    connection.tcb.sender.recovery.reo_timeout_at = 1e9
+    assert hosts.a.stack.fine_next
+    connection.tcb.sender.recovery.reo_timeout_at = inf
+    connection.tcb.receiver.comp_sack.at = 1e9
+    assert hosts.a.stack.fine_next
+    connection.tcb.receiver.comp_sack.at = inf
+    hosts.rest(1)

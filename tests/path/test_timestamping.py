@@ -70,7 +70,8 @@ def test_a_read_tells_when_its_last_byte_came(hosts: TwoHosts) -> None:
 def events(sock: DevmemSocket) -> list[tuple[int, int, float]]:
     """(kind, key, when) of the stamps in the error queue."""
     found = []
-    for extended_err, at in iter(sock.errqueue.read, None):
+    for event in iter(sock.errqueue.read, None):
+        extended_err, at = event.extended_err, event.at
         assert (extended_err.ee_errno, extended_err.ee_origin) == (errno.ENOMSG, 4)
         assert at is not None
         found.append((extended_err.ee_info, extended_err.ee_data, at))
@@ -118,8 +119,8 @@ def test_each_stamp_is_a_new_edge_of_pollerr(hosts: TwoHosts) -> None:
 
 
 @pytest.mark.parametrize("flags", [
-    1 << 19, uapi.SOF_TIMESTAMPING_OPT_STATS | uapi.SOF_TIMESTAMPING_OPT_TSONLY,
-    uapi.SOF_TIMESTAMPING_OPT_ID_TCP,
+    1 << 19, uapi.SOF_TIMESTAMPING_OPT_STATS, uapi.SOF_TIMESTAMPING_OPT_ID_TCP,
+    uapi.SOF_TIMESTAMPING_BIND_PHC,
 ])  # fmt: skip
 def test_what_is_not_stamped_here_is_einval(hosts: TwoHosts, flags: int) -> None:
     client, _ = hosts.connect(5000)
@@ -152,3 +153,58 @@ def test_inq_tells_how_much_is_left_and_that_the_end_is(hosts: TwoHosts) -> None
     set_option(server, TCP, uapi.TCP_INQ, struct.pack("=i", 0))
     assert receive(hosts, server, 10).control == ()
     assert get_option(server, TCP, uapi.TCP_INQ) == bytes(4)
+
+
+STATS = uapi.SOF_TIMESTAMPING_OPT_STATS | uapi.SOF_TIMESTAMPING_OPT_TSONLY | uapi.SOF_TIMESTAMPING_SOFTWARE
+# The attributes that Linux 6.18 gave, in their order, and the bytes of each; 26 (TCP_NLA_TTL) with an ACK.
+KINDS = [*range(1, 13), 15, 16, 17, 13, 14, *range(18, 26), 27]
+SIZES = {1: 8, 2: 8, 3: 8, 4: 8, 5: 8, 6: 8, 7: 8, 11: 1, 12: 1, 14: 1, 18: 8, 19: 8, 23: 2, 25: 8, 26: 1}
+
+
+def attributes(data: bytes) -> dict[int, int]:
+    """By TCP_NLA_*, in order."""
+    found, at = dict[int, int](), 0
+    while at < len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        assert length - 4 == SIZES.get(kind, 4)
+        found[kind] = int.from_bytes(data[at + 4 : at + length], "little")
+        at += length + 3 & ~3
+    assert at == len(data)
+    return found
+
+
+def test_with_opt_stats_a_stamp_brings_the_connections_statistics(hosts: TwoHosts) -> None:
+    client, _ = hosts.connect(5000)
+    give(client, SOL, uapi.SO_TIMESTAMPING, ALL_TX | STATS)
+    begun = hosts.now
+    hosts.a.send(client, bytes(1000))
+    hosts.rest(0.2)
+    sched, snd, ack = (client.errqueue.read() for _ in range(3))
+    assert sched is not None
+    assert snd is not None
+    assert ack is not None
+    left, acked = attributes(snd.data), attributes(ack.data)
+    assert sched.data == snd.data
+    assert [*left] == KINDS
+    assert [*acked] == [*KINDS[:-1], 26, 27]
+    assert (left[4], left[18], left[13], left[24], left[16]) == (1, 1000, 1000, 0, 1)
+    assert (acked[13], acked[16], acked[8], acked[26]) == (0, 2, 10, 64)
+    assert acked[15] == 0x7FFFFFFF
+    assert client.connection is not None
+    assert acked[22] == client.connection.info().rtt_us > 900  # TCP_NLA_SRTT
+    assert left[25] == acked[25]  # TCP_NLA_EDT, nanoseconds
+    assert begun * 1e9 - 1e3 <= left[25] <= (begun + 0.01) * 1e9
+    stamp, stats = client.timestamping.control(ack.at, ack.data)
+    assert stamp[1] == uapi.SCM_TIMESTAMPING
+    assert stats == (SOL, uapi.SCM_TIMESTAMPING_OPT_STATS, ack.data)
+
+
+def test_statistics_are_no_control_message_where_stamps_are_not_reported(hosts: TwoHosts) -> None:
+    client, _ = hosts.connect(5000)
+    give(client, SOL, uapi.SO_TIMESTAMPING, uapi.SOF_TIMESTAMPING_TX_ACK | STATS & ~16)
+    hosts.a.send(client, b"x")
+    hosts.rest(0.2)
+    event = client.errqueue.read()
+    assert event is not None
+    assert event.data
+    assert client.timestamping.control(event.at, event.data) == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.nic.wire_frame import WireFrame
-from nodes.relay.config import RelayConfig
+from nodes.relay.config import RelayWay
 from nodes.relay.direction import Direction
 from nodes.relay.egress_queue import EgressQueue
 from nodes.wire.checksum import internet_checksum
@@ -74,10 +74,8 @@ def test_a_mark_in_ipv6_is_in_the_traffic_class_alone() -> None:
 
 
 def test_the_line_behind_the_queue_delays_what_has_left_it() -> None:
-    config = RelayConfig(
-        interfaces=("a", "b"), rate_bps=RATE_BPS, queue_bytes=10_000, ecn_threshold_bytes=2_000
-    )
-    direction = Direction(config, "a")
+    way = RelayWay(rate_bps=RATE_BPS, queue_bytes=10_000, ecn_threshold_bytes=2_000)
+    direction = Direction(way, "a")
     assert not direction.bypass(1)
     direction.put(packet(4), NOW)
     assert [part.packets for part in direction.take(NOW + 0.0031)] == [3]

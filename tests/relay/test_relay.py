@@ -8,10 +8,11 @@ import struct
 
 import pytest
 
+from nodes.nic.gilbert_elliott import GilbertElliott
 from nodes.nic.impairment import ImpairmentConfig
 from nodes.nic.wire_frame import WireFrame
 from nodes.relay.arrival import NEEDS_CSUM, VNET, Arrival, vnet_header
-from nodes.relay.config import RelayConfig, RelayConfigError, decode, encode
+from nodes.relay.config import RelayConfig, RelayConfigError, RelayWay, decode, encode
 from nodes.relay.relay import Relay
 from nodes.wire import ipv4, tcp
 from nodes.wire.checksum import fold, internet_checksum, partial_sum, pseudo_header_sum
@@ -44,8 +45,8 @@ class Port:
 class Link:
     def __init__(self, seed: int = 1, **impairment: float) -> None:
         self.ports = Port(), Port()
-        config = ImpairmentConfig(**impairment, seed=seed)
-        self.relay = Relay(RelayConfig(interfaces=("w1-eth0", "w1-eth1"), impairment=config), self.ports)
+        way = RelayWay(impairment=ImpairmentConfig(**impairment, seed=seed))  # type: ignore[arg-type]
+        self.relay = Relay(RelayConfig(interfaces=("w1-eth0", "w1-eth1"), ways=(way, way)), self.ports)
 
     def arrive(self, frame: bytes, vnet: bytes = bytes(VNET.size), number: int = 0, at: float = NOW) -> None:
         self.ports[number].waiting.append(Arrival(bytearray(vnet), memoryview(bytearray(frame)), at))
@@ -180,14 +181,25 @@ def test_a_superpacket_whose_packets_cannot_be_told_is_dropped_and_counted() -> 
 
 
 def test_a_relays_configuration_crosses_as_json() -> None:
-    config = RelayConfig(
-        interfaces=("a", "b"),
-        impairment=dataclasses.replace(ImpairmentConfig(), loss=0.1, jitter=0.5),
+    bursts = GilbertElliott(0.1, 0.2, 0.9, 0.01)
+    there = RelayWay(
+        impairment=dataclasses.replace(ImpairmentConfig(), gemodel=bursts, jitter=0.5),
         rate_bps=5,
         queue_bytes=6,
         ecn_threshold_bytes=7,
-        ready="/r",
     )
+    config = RelayConfig(interfaces=("a", "b"), ways=(there, RelayWay()), ready="/r")
     assert decode(encode(config)) == config
     with pytest.raises(RelayConfigError, match=r"--config describes no relay: .*interfaces"):
         decode("{}")
+
+
+def test_each_direction_is_what_is_asked_of_it() -> None:
+    link = Link()
+    ways = RelayWay(impairment=ImpairmentConfig(delay=0.5)), RelayWay(impairment=ImpairmentConfig(loss=1.0))
+    link.relay = Relay(RelayConfig(interfaces=("w1-eth0", "w1-eth1"), ways=ways), link.ports)
+    link.arrive(arp_request(), number=0)
+    link.arrive(arp_request(), number=1)
+    assert link.relay.next_timeout() == NOW + 0.5
+    link.relay.send_due(NOW + 0.5)
+    assert (link.sent(1), link.sent(0)) == ([arp_request()], [])

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nodes.sock.devmem_socket import DevmemSocket
+from nodes.sock.errqueue import Event
 from nodes.sock.recvmsg import RecvRequest, recvmsg
 from nodes.sock.sendmsg import SendRequest, sendmsg, sent
 from nodes.sock.sockopt import get_option, set_option
@@ -141,4 +142,4 @@ def test_completions_of_host_memory(
     hosts.run_until(lambda: ours[0].errqueue.completed == 3)
     _, control, _, _ = pair[0].recvmsg(0, 200, linux.MSG_ERRQUEUE)
     expected = uapi.ExtendedErr(*uapi.EXTENDED_ERR.unpack(control[0][2][: uapi.EXTENDED_ERR.size]))
-    assert ours[0].errqueue.read() == (expected, None)
+    assert ours[0].errqueue.read() == Event(expected)

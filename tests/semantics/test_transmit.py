@@ -70,7 +70,7 @@ class Sender:
         return bytes(got)
 
     def completions(self) -> list[tuple[int, int, int]]:
-        return [(e.ee_info, e.ee_data, e.ee_code) for e, _ in iter(self.client.errqueue.read, None)]
+        return [(*v.extended_err[5:], v.extended_err.ee_code) for v in iter(self.client.errqueue.read, None)]
 
 
 @pytest.fixture

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from nodes.sock.errqueue import CODE_COPIED, NOTIFIERS_MAX, ErrQueue
-from nodes.uapi.socket import EXTENDED_ERR, SO_EE_ORIGIN_TIMESTAMPING, SO_EE_ORIGIN_ZEROCOPY, ExtendedErr
+from nodes.sock.errqueue import CODE_COPIED, NOTIFIERS_MAX, ErrQueue, Event
+from nodes.uapi.socket import (
+    EXTENDED_ERR,
+    SO_EE_ORIGIN_ICMP,
+    SO_EE_ORIGIN_TIMESTAMPING,
+    SO_EE_ORIGIN_ZEROCOPY,
+    ExtendedErr,
+)
 
 
 def read_all(queue: ErrQueue) -> list[tuple[int, int, int]]:
     """(first, last, code) of every range."""
-    return [(e.ee_info, e.ee_data, e.ee_code) for e, _ in iter(queue.read, None)]
+    errors = [event.extended_err for event in iter(queue.read, None)]
+    return [(e.ee_info, e.ee_data, e.ee_code) for e in errors]
 
 
 def with_sends(*sends: tuple[int, int]) -> ErrQueue:
@@ -31,11 +38,8 @@ def test_a_completion_is_what_the_kernel_reports() -> None:
     queue = with_sends((1, 0))
     queue.acknowledged(1)
     event = queue.read()
-    assert event is not None
-    found, at = event
-    assert at is None
-    assert found == ExtendedErr(0, SO_EE_ORIGIN_ZEROCOPY, 0, 0, 0, 0, 0)
-    assert len(EXTENDED_ERR.pack(*found)) == 16
+    assert event == Event(ExtendedErr(0, SO_EE_ORIGIN_ZEROCOPY, 0, 0, 0, 0, 0))
+    assert len(EXTENDED_ERR.pack(*event.extended_err)) == 16
 
 
 def test_neighbours_merge_until_they_are_read() -> None:
@@ -103,17 +107,38 @@ def test_numbers_go_on_after_an_abort() -> None:
 
 def test_a_stamp_keeps_its_place_and_completions_do_not_merge_across_it() -> None:
     queue = with_sends((1, 0), (2, 0))
-    stamp = ExtendedErr(42, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, 7)
+    stamp = Event(ExtendedErr(42, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, 7), 5.0)
     queue.acknowledged(1)
-    queue.stamped(stamp, 5.0)
+    queue.add(stamp)
     queue.acknowledged(2)
     assert queue.queued == 3
     first, second, third = (queue.read() for _ in range(3))
-    assert second == (stamp, 5.0)
+    assert second == stamp
     assert first is not None
     assert third is not None
-    assert (first[0].ee_data, third[0].ee_info) == (0, 1)
+    assert (first.extended_err.ee_data, third.extended_err.ee_info) == (0, 1)
     for _ in range(600):
-        queue.stamped(stamp, 5.0)
+        queue.add(stamp)
     assert len([*iter(queue.read, None)]) == 512
     assert not queue.unread
+
+
+def test_a_purge_takes_icmp_errors_alone() -> None:
+    queue = with_sends((1, 0))
+    queue.acknowledged(1)
+    stamp = Event(ExtendedErr(42, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, 7), 5.0)
+    queue.add(Event(ExtendedErr(113, SO_EE_ORIGIN_ICMP, 3, 1, 0, 0, 0)))
+    queue.add(stamp)
+    queue.purge()
+    queue.read()
+    assert [*iter(queue.read, None)] == [stamp]
+
+
+def test_an_event_that_waits_behind_the_one_read_wakes_those_who_poll() -> None:
+    queue = ErrQueue()
+    for kind in (3, 11):
+        queue.add(Event(ExtendedErr(113, SO_EE_ORIGIN_ICMP, kind, 1, 0, 0, 0)))
+    queue.read()
+    assert queue.queued == 3
+    queue.read()
+    assert queue.queued == 3

@@ -7,18 +7,37 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from commands.network import NetworkRequest, start_network
+from commands.placement import placement
+from commands.topology import topology_of
+from nodes.client.host import Host
+from nodes.client.runtime import MACHINE
+from nodes.machine.accelerator import Slot
+from nodes.machine.ledger import totals
 from tests.docs.pages import block
+from tests.system.network import Network
+from tests.workloads.ring import Ring
+from workloads.collective import CollectiveOptions
+from workloads.experiment.rank import Rank
+from workloads.experiment.records import ExperimentConfig, LocalRank, NicPlace, RankPlace
+from workloads.machine import Machine
+from workloads.registry import PATHS
+from workloads.transports.transport import Transport
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
 PROJECT = Path(__file__).resolve().parents[2]
 RAILS = shlex.split(block("docs/topologies.md", "python3 run.py --topology rail_optimized"))[2:]
 KIB = 1024
+EACH = 100 * KIB
 NO_OPTIONS = 66 - 42  # an ARP packet is so much shorter than a header
 AGAIN = 16 * KIB  # a tail loss probe meets a host that waits for its bus
 
@@ -37,12 +56,12 @@ links:
 
 
 def run(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    where = ["--results", str(directory), "--run-id", "it", "--iters", "1", "--warmup", "0"]
+    where = ["--results", str(directory), "--run-id", "it", "--iters", "1", "--warmup", "0", "--place", "in"]
     command = [sys.executable, str(PROJECT / "run.py"), *options, *where]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def rows(directory: Path, name: str) -> list[dict[str, Any]]:
+def table(directory: Path, name: str) -> list[dict[str, Any]]:
     with open(directory / "it" / name, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -50,7 +69,7 @@ def rows(directory: Path, name: str) -> list[dict[str, Any]]:
 def test_all_ranks_of_hosts_with_rails_reduce_right_on_every_path(tmp_path: Path) -> None:
     found = run(tmp_path, *RAILS)
     assert found.returncode == 0, found.stderr
-    samples = rows(tmp_path, "samples.csv")
+    samples = table(tmp_path, "samples.csv")
     assert {row["wrong_elements"] for row in samples} == {"0"}
     assert {path: sum(row["path"] == path for row in samples) for path in ("devmem", "bounce", "kernel")} == {
         "devmem": 8, "bounce": 8, "kernel": 8,
@@ -64,7 +83,7 @@ def test_all_ranks_of_hosts_with_rails_reduce_right_on_every_path(tmp_path: Path
         between_hosts = (row["rank"] in "37") + (row["rank"] in "04")  # sends to, hears of another host
         assert int(row["payload_local_bytes"]) == share * (2 - between_hosts)
         assert int(row["fabric_bytes"]) == share * (row["rank"] not in "04")
-    by_nic = rows(tmp_path, "nics.csv")
+    by_nic = table(tmp_path, "nics.csv")
     assert len(by_nic) == 3 * 2 * 2
     for row in by_nic:
         assert float(row["network_payload_bytes"]) == share
@@ -76,17 +95,91 @@ def test_all_ranks_of_hosts_with_rails_reduce_right_on_every_path(tmp_path: Path
             assert shorter in {number * NO_OPTIONS for number in range(5)}, row
 
 
-def test_a_nic_of_another_switch_crosses_the_root_and_a_slow_switch_is_waited_for(tmp_path: Path) -> None:
+def test_a_nic_of_another_switch_crosses_the_root_and_a_slow_one_is_waited_for(tmp_path: Path) -> None:
     """Rank 1 reaches rank 2 by the NIC of the other network alone, and so does rank 3 rank 0."""
     file = tmp_path / "planes.yaml"
     file.write_text(PLANES)
-    found = run(tmp_path, "--topology", str(file), "--size", "64K", "--repeat", "1", "--path", "devmem")
-    assert found.returncode == 0, found.stderr
-    samples = rows(tmp_path, "samples.csv")
-    assert {row["wrong_elements"] for row in samples} == {"0"}
+    options = CollectiveOptions(warmup=0, iterations=1)
+    asked = ExperimentConfig(str(file), 2, "all_reduce", (64 * KIB,), ("devmem",), options, ranks=4)
+    topology = topology_of(str(file), None, asked)
+    with ExitStack() as stack:
+        started = start_network(NetworkRequest(topology, tmp_path, asked), lambda: None, stack)
+        channels = {host.name: host.channel for host in started.hosts}
+        ranks = Ring(asked, places=placement(topology, None, channels))
+        ranks.connect()
+        rows = ranks.run()
+        for end in (Rank.disconnect, Rank.restore, Rank.close):
+            ranks.each(end)
+    assert {row.wrong_elements for row in rows} == {0}
     share = 2 * 3 * 64 * KIB // 4
-    by_nic = {row["nic"]: row for row in rows(tmp_path, "nics.csv")}
     for nic, crossed in (("h1-eth0", share), ("h1-eth1", 0), ("h2-eth0", share), ("h2-eth1", 0)):
-        beyond_headers = float(by_nic[nic]["pcie_root_bytes"]) - float(by_nic[nic]["expected_root_bytes"])
+        of_nic = [row for row in rows if row.nic == nic]
+        headers = 66 * sum((row.rx_packets or 0) + (row.tx_packets or 0) for row in of_nic)
+        beyond_headers = sum(row.pcie_root_bytes for row in of_nic) - headers
         assert -5 * NO_OPTIONS <= beyond_headers - crossed < AGAIN
-    assert max(float(row["time_s"]) for row in samples) > 0.9 * share / 1e6
+    assert max(row.time_s for row in rows) > 0.9 * share / 1e6
+
+
+def places(network: Network) -> Iterator[RankPlace]:
+    """Two ranks on each host, whose NIC they share."""
+    for number, host in enumerate(("h1", "h2")):
+        nic = network.nic(host).interface
+        local = tuple(LocalRank(2 * number + each, nic) for each in (0, 1))
+        for each in local:
+            slot, nics = Slot(nic=nic), (NicPlace(nic, network.kernel_address(host)),)
+            yield RankPlace(each.rank, host, network.channel(host), slot, nics, local)
+
+
+def settings(host: Host) -> tuple[Any, Any, Any, list[int]]:
+    ethtool = host.ethtool
+    bound = [queue["id"] for queue in host.netdev.queue_get() if "dmabuf" in queue]
+    return ethtool.rings_get(), ethtool.rss_get()["indir"], ethtool.ntuple_get(), bound
+
+
+def test_ranks_that_share_a_nic_all_exchange_with_all(network: Network, hosts: tuple[Host, Host]) -> None:
+    before = [settings(host) for host in hosts]
+    for path in ("devmem", "bounce", "kernel"):
+        _, table, _, bound = exchange_all(path, network, hosts[0])
+        assert bound == ([6, 7] if path == "devmem" else [])
+        assert set(table) == {*range(6 if path == "devmem" else 8)}, "queues that others may hash to"
+        assert [settings(host) for host in hosts] == before
+
+
+def exchange_all(path: str, network: Network, host: Host) -> tuple[Any, Any, Any, list[int]]:
+    """Four ranks on one path; returns the settings of the host's NIC meanwhile."""
+    ranks = range(4)
+    config = ExperimentConfig("star", 2, "all_reduce", (4 * EACH,), (path,), CollectiveOptions(), ranks=4)
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+        machines = [
+            stack.enter_context(closing(Machine(place, config, 12 * EACH, MACHINE)))
+            for place in places(network)
+        ]
+        for machine in machines:
+            if machine.place.leads_nic:
+                PATHS[path](machine).prepare_nic(stack)
+        transports: list[Transport[Any]] = [
+            stack.enter_context(closing(Transport(each, PATHS[path](each)))) for each in machines
+        ]
+        others = [[peer for peer in ranks if peer != rank] for rank in ranks]
+        at = list(pool.map(lambda rank: transports[rank].listen(others[rank]), ranks))
+
+        def exchange(rank: int) -> None:
+            transport, view = transports[rank], machines[rank].data.view
+            transport.connect({peer: at[peer][rank] for peer in others[rank]})
+            view[:EACH] = bytes([rank + 1]) * EACH
+            tickets = [transport.send(peer, 0, EACH) for peer in others[rank]]
+            for peer in others[rank]:
+                transport.receive_into(peer, (peer + 1) * EACH, EACH)
+            for ticket in tickets:
+                transport.wait_reusable(ticket)
+
+        list(pool.map(exchange, ranks))
+        for rank in ranks:
+            for peer in others[rank]:
+                came = machines[rank].data.view[(peer + 1) * EACH : (peer + 2) * EACH]
+                assert came == bytes([peer + 1]) * EACH, f"rank {peer} to {rank}"
+            remote = 2 * 2 * EACH
+            assert transports[rank].moved() == (0 if path == "devmem" else remote, 2 * EACH)
+            assert totals(machines[rank].ledger.snapshot()).fabric_bytes == EACH + 1  # its greeting
+        return settings(host)

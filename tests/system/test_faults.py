@@ -195,16 +195,20 @@ def recorded(tmp_path: Path) -> list[dict[str, object]]:
 
 
 def test_a_run_with_a_fault_records_it_and_its_values_are_right(tmp_path: Path) -> None:
-    run = run_py(HURT, tmp_path, "--fault", "application-killed:rank0,at=500s")
+    more = "pool:h2,at=1s,for=100ms,value=50%", "accelerator-slow:rank1,at=1400ms,for=200ms,value=3"
+    killed = "application-killed:rank0,at=500s"
+    run = run_py(HURT, tmp_path, *(word for text in (*more, killed) for word in ("--fault", text)))
     out, said = run.communicate(timeout=120)
     assert run.returncode == 0, said
     happened = recorded(tmp_path)
-    assert [each["action"] for each in happened] == ["down", "up"]
-    assert [each["asked_s"] for each in happened] == [0.5, 0.8]
+    actions = ["down", "up", "shrunk", "as before", "slower", "as before"]
+    assert [each["action"] for each in happened] == actions
+    asked_s = [float(str(each["asked_s"])) for each in happened]
+    assert asked_s == pytest.approx([0.5, 0.8, 1.0, 1.1, 1.4, 1.6])
     assert all(float(str(each["actual_s"])) >= float(str(each["asked_s"])) for each in happened)
     manifest = json.loads((tmp_path / "it" / "manifest.json").read_text())
-    assert manifest["faults"][:2] == happened
-    assert (manifest["faults"][2]["action"], manifest["faults"][2]["time_s"]) == ("killed", None)
+    assert manifest["faults"][:6] == happened
+    assert (manifest["faults"][6]["action"], manifest["faults"][6]["time_s"]) == ("killed", None)
     assert "events.jsonl" in manifest["files"]
     assert "figures/timeline.png" in manifest["files"]
     assert "# Fault link-down:h1-eth0,at=500ms,for=300ms: down at 0." in out

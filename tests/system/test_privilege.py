@@ -8,12 +8,15 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from nodes.endpoint.credentials import has_net_admin
+from nodes.endpoint.credentials import NetAdmin, net_admin
 from tests.system.network import Network
 from topologies.mininet.fabric import PROJECT
 
@@ -72,12 +75,17 @@ if sys.argv[2:]:
 """
 
 
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that every user reaches; pytest's are root's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("how", ["set-user-id", "file capability", "ended"])
-def test_a_program_that_is_executed_after_connect_gives_no_capability(tmp_path: Path, how: str) -> None:
-    tmp_path.chmod(0o755)
-    for parent in [*tmp_path.parents][:2]:
-        parent.chmod(0o755)
-    program, path = tmp_path / "sleep", tmp_path / "channel"
+def test_a_program_that_is_executed_after_connect_gives_no_capability(open_path: Path, how: str) -> None:
+    program, path = open_path / "sleep", open_path / "channel"
     shutil.copy(shutil.which("sleep") or "", program)
     program.chmod(0o4755 if how == "set-user-id" else 0o755)
     if how == "file capability":
@@ -93,9 +101,50 @@ def test_a_program_that_is_executed_after_connect_gives_no_capability(tmp_path: 
             changed = process.wait if how == "ended" else lambda: _becomes(process.pid, program)
             changed()
             with listener.accept()[0] as accepted:
-                privileged = has_net_admin(accepted)
+                privileged = any(net_admin(accepted))
             process.kill()
     assert not privileged
+
+
+# Connects and waits for the end. The network namespace of the host is the first one's.
+CONNECT = """
+import socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+sock.connect(sys.argv[1])
+sock.recv(1)
+"""
+NOBODY = ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
+WITHOUT = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
+# The process, and what it may do over a network namespace that a user namespace of user 65534 owns.
+NAMESPACES = {
+    "root of the namespaces": ([*NOBODY, "unshare", "-Urn"], NetAdmin(initial=False, netns=True)),
+    "there without the capability": ([*NOBODY, "unshare", "-Urn", *WITHOUT], NetAdmin(False, netns=False)),
+    "who made them": (NOBODY, NetAdmin(initial=False, netns=True)),
+    "another user": (["setpriv", "--reuid=65533", *NOBODY[2:]], NetAdmin(initial=False, netns=False)),
+    "root of another namespace": ([*NOBODY, "unshare", "-Ur"], NetAdmin(initial=False, netns=False)),
+    "root outside": ([], NetAdmin(initial=True, netns=True)),
+}
+
+
+@pytest.mark.parametrize("who", NAMESPACES)
+def test_a_network_namespace_is_administered_by_who_owns_it(open_path: Path, who: str) -> None:
+    """As ns_capable has it: CAP_NET_ADMIN in its user namespace or above, or the user who made that."""
+    if subprocess.run([*NOBODY, "unshare", "-Urn", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("unshare -Urn: this machine lets no ordinary user make a user namespace")
+    prefix, expected = NAMESPACES[who]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, ExitStack() as stack:
+        listener.bind(str(open_path / "channel"))
+        (open_path / "channel").chmod(0o777)
+        listener.listen()
+        listener.settimeout(20)
+        ends = []
+        for options in ([*NOBODY, "unshare", "-Urn"], prefix):
+            argv = [*options, sys.executable, "-c", CONNECT, str(open_path / "channel")]
+            process = stack.enter_context(subprocess.Popen(argv, cwd="/"))
+            stack.callback(process.kill)
+            ends.append((process.pid, stack.enter_context(listener.accept()[0])))
+        owner = ends["-Urn" in prefix]  # whose network namespace it is
+        assert net_admin(ends[1][1], Path(f"/proc/{owner[0]}/ns/net")) == expected
 
 
 def _becomes(pid: int, program: Path) -> None:
@@ -111,4 +160,4 @@ def _becomes(pid: int, program: Path) -> None:
 def test_a_process_of_root_that_is_there_has_the_capability() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        assert has_net_admin(ours)
+        assert all(net_admin(ours))

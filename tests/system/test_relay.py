@@ -29,6 +29,7 @@ from nodes.client.host import Host
 from tests.system.conftest import processes_with
 from tests.system.network import accept, bind_rx, connect_when_open, listen, receive_devmem
 from topologies.calibration import DELAY_TOLERANCE_S, LOSS_PROBES, TOLERANCE
+from topologies.link import GilbertElliott, Quality
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.isolation import network_namespace_of
 from topologies.shapes.registry import build
@@ -45,13 +46,13 @@ DEVIATIONS = 5
 PATIENCE_S = 20.0
 
 
-def pair(**quality: float) -> Topology:
+def pair(**quality: object) -> Topology:
     plain = build("pair", 2)
     (link,) = plain.links
     return msgspec.structs.replace(plain, links=(msgspec.structs.replace(link, **quality),))
 
 
-def started(stack: ExitStack, directory: Path, **quality: float) -> StartedNetwork:
+def started(stack: ExitStack, directory: Path, **quality: object) -> StartedNetwork:
     directory = directory / "it"
     directory.mkdir()
     config = NetworkConfig(allow_uncalibrated=True)  # the machine may be busy
@@ -198,3 +199,41 @@ def test_a_run_across_a_link_with_a_rate_and_a_delay_ends_with_results(
     asked = {(each["asked_bps"], each["asked_delay_s"], each["asked_loss"]) for each in links}
     assert (len(links), asked) == (2, {(10**8, 0.001, 0.0)})
     assert "packets" in (run_dir / "w1.log").read_text()
+
+
+def counted(log: str, interface: str) -> dict[str, int]:
+    """What the relay says that it did to the packets from that interface."""
+    (line,) = re.findall(rf"^from {interface}: (.*)$", log, re.MULTILINE)
+    return {words: int(number) for number, words in re.findall(r"(\d+) (\w+)", line)}
+
+
+def is_share(counts: dict[str, int], event: str, chance: float, burstiness: float = 1.0) -> bool:
+    allowed = DEVIATIONS * math.sqrt(counts["packets"] * chance * (1 - chance) * burstiness)
+    return abs(counts[event] - chance * counts["packets"]) < allowed
+
+
+def test_each_direction_is_as_it_was_asked_to_be_and_its_relay_says_so(tmp_path: Path) -> None:
+    bursts = GilbertElliott(0.02, 0.2, 0.8, 0.01)
+    up = Quality(rate_bps=20_000_000, delay_s=0.004, reorder=0.1, duplicate=0.05)
+    down = Quality(rate_bps=100_000_000, delay_s=0.001, loss=bursts.loss, gemodel=bursts)
+    with ExitStack() as stack:
+        network = started(stack, tmp_path, down=down, **msgspec.structs.asdict(up))
+        pids = shells(tmp_path)
+        assert len(datagrams(*(stack.enter_context(datagram_socket(pid)) for pid in pids))) > DATAGRAMS / 2
+        there, back = network.links
+        for found, asked in ((there, up), (back, down)):
+            assert (found.asked_bps, found.asked_delay_s) == (asked.rate_bps, asked.delay_s)
+            assert found.achieved_bps == pytest.approx(asked.rate_bps, rel=0.2), "no other direction's"
+            assert found.achieved_delay_s is not None
+            assert asked.delay_s <= found.achieved_delay_s + 1e-5
+        assert there.achieved_loss is None
+        assert back.achieved_loss is not None
+        assert abs(back.achieved_loss - bursts.loss) < DEVIATIONS * down.loss_deviation(LOSS_PROBES)
+        assert (there.achieved_delay_s or 0) > (back.achieved_delay_s or 0)
+    log = (tmp_path / "it" / "w1.log").read_text()
+    there_counts, back_counts = counted(log, "w1-eth0"), counted(log, "w1-eth1")
+    assert there_counts["packets"] > DATAGRAMS / 2
+    assert is_share(there_counts, "reordered", up.reorder)
+    assert is_share(there_counts, "duplicated", up.duplicate)
+    assert (there_counts["lost"], back_counts["reordered"], back_counts["duplicated"]) == (0, 0, 0)
+    assert is_share(back_counts, "lost", bursts.loss, bursts.burstiness)

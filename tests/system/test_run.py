@@ -118,8 +118,15 @@ def test_an_all_reduce_over_three_paths_is_right_and_moves_the_closed_form(tmp_p
         for row in devmem
     )
     assert_closed_form(rows)
+    with open(run.run_dir / "link_usage.csv", newline="") as file:
+        links = [row for row in csv.DictReader(file) if row["size_bytes"] == str(1 << 20)]
+    for path in ("devmem", "bounce", "kernel"):
+        for sender in ("h1-eth0", "s1-eth1"):  # three iterations of 4/3 MiB and headers, in each direction
+            sent = [int(row["sent_bytes"]) for row in links if (row["path"], row["sender"]) == (path, sender)]
+            assert sent == pytest.approx([4 << 20] * 2, rel=0.03), (path, sender)
     manifest = run.manifest
     assert (manifest["status"], manifest["error"]) == ("complete", None)
+    assert "figures/links.png" in manifest["files"]
     assert {"samples.csv", "summary.csv", "report.html"} <= set(manifest["files"])
     assert any(name.startswith("figures/") for name in manifest["files"])
 
@@ -337,7 +344,7 @@ def test_a_full_disk_is_named_and_what_was_measured_is_shown(tmp_path: Path) -> 
                 filler.write(bytes(4096))
         status, out, said = run.end()
         assert (status, len(said)) == (1, 1), (status, out, said)
-        names = (samples.name, "usage.csv")
+        names = (samples.name, "usage.csv", "link_usage.csv")
         full = [f"{samples.with_name(name)} cannot be written (No space left" for name in names]
         assert any(each in said[0] for each in full), said
         assert "THIS RUN IS FAILED" in out

@@ -5,6 +5,7 @@ As in test_sockets_life_as_linux.py, each script runs twice, and what every call
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -15,7 +16,17 @@ import pytest
 
 from nodes.client.host import Host
 from nodes.uapi import socket as uapi
-from tests.system.both_stacks import SOL, TCP, Sock, World, accept_queue, answer_alike, option, until
+from tests.system.both_stacks import (
+    SOL,
+    TCP,
+    Sock,
+    World,
+    accept_queue,
+    answer_alike,
+    option,
+    polled,
+    until,
+)
 from tests.system.network import Network
 
 pytestmark = pytest.mark.system
@@ -30,6 +41,9 @@ NUMBER_OPTIONS = [
     (SOL, socket.SO_REUSEADDR),
     (SOL, socket.SO_REUSEPORT),
     (SOL, socket.SO_KEEPALIVE),
+    (SOL, socket.SO_BROADCAST),
+    (SOL, socket.SO_OOBINLINE),
+    (SOL, uapi.SO_BUSY_POLL),
     (SOL, socket.SO_PRIORITY),
     (SOL, socket.SO_MARK),
     (SOL, socket.SO_SNDBUF),
@@ -47,6 +61,8 @@ NUMBER_OPTIONS = [
     (TCP, socket.TCP_KEEPCNT),
     (TCP, socket.TCP_USER_TIMEOUT),
     (TCP, socket.TCP_LINGER2),
+    (TCP, uapi.TCP_SAVE_SYN),
+    (TCP, uapi.TCP_SAVED_SYN),
     (TCP, uapi.TCP_INQ),
     (TCP, uapi.TCP_NOTSENT_LOWAT),
     (TCP, uapi.TCP_THIN_LINEAR_TIMEOUTS),
@@ -100,6 +116,48 @@ def a_tos_brings_a_priority(world: World) -> None:
     world.ask(option, sock, socket.IPPROTO_IP, socket.IP_TOS, b"\x20")
     world.ask(sock.getsockopt, socket.IPPROTO_IP, socket.IP_TOS)
     world.ask(option, sock, socket.IPPROTO_IP, socket.IP_TOS, b"")
+
+
+def a_byte_of_level_ip_where_there_is_no_room_for_an_int(world: World) -> None:
+    client, _ = world.connected()
+    for number in (socket.IP_TOS, socket.IP_TTL, uapi.IP_MTU_DISCOVER, uapi.IP_RECVERR, uapi.IP_MTU):
+        for room in (1, 2, 3, 4, 8):
+            world.ask(client.getsockopt, socket.IPPROTO_IP, number, room)
+
+
+def a_saved_syn_is_read_once(world: World) -> None:
+    """Headers without options, since Linux's SYN may have others; of Ethernet's, the type."""
+    for value, start in ((1, 0), (2, 14)):
+        listener, address = world.listener()
+        world.ask(option, listener, TCP, uapi.TCP_SAVE_SYN, value)
+        client = world.open()
+        client.connect(address)
+        server, _ = listener.accept()
+        with server:
+            for room in (0, 4, start + 39):
+                world.ask(server.getsockopt, TCP, uapi.TCP_SAVED_SYN, room)
+            saved = server.getsockopt(TCP, uapi.TCP_SAVED_SYN, 200)
+            world.answers.append([len(saved), saved[start] if value == 1 else saved[start - 2 : start + 1]])
+            world.ask(server.getsockopt, TCP, uapi.TCP_SAVED_SYN, 200)
+
+
+def statistics_beside_a_stamp(world: World) -> None:
+    """Which attributes, and how long."""
+    client, server = world.connected()
+    flags = uapi.SOF_TIMESTAMPING_OPT_STATS | uapi.SOF_TIMESTAMPING_TX_ACK | uapi.SOF_TIMESTAMPING_SOFTWARE
+    world.ask(option, client, SOL, uapi.SO_TIMESTAMPING, flags)
+    world.ask(option, client, SOL, uapi.SO_TIMESTAMPING, flags | uapi.SOF_TIMESTAMPING_OPT_TSONLY)
+    for room in (0, 1000):
+        world.ask(client.send, b"x" * 1000)
+        world.ask(server.recv, 1000)
+        until(lambda: bool(polled(client) & select.POLLERR))
+        data, control, flags, name = client.recvmsg(room, 1000, uapi.MSG_ERRQUEUE)
+        stats, at, kinds = control[1][2], 0, []
+        while at < len(stats):
+            length, kind = struct.unpack_from("=HH", stats, at)
+            kinds.append((kind, length))
+            at += length + 3 & ~3
+        world.answers.append([len(data), flags, name, kinds, [each[:2] for each in control]])
 
 
 def levels_that_do_not_exist(world: World) -> None:
@@ -219,6 +277,9 @@ OPTIONS = (
     options_of_one_number,
     options_of_more_than_a_number,
     a_tos_brings_a_priority,
+    a_byte_of_level_ip_where_there_is_no_room_for_an_int,
+    a_saved_syn_is_read_once,
+    statistics_beside_a_stamp,
     levels_that_do_not_exist,
     the_interface_can_be_bound_to,
     an_established_connection_takes_another_congestion_control,

@@ -152,6 +152,7 @@ def test_data_after_close_is_reset_and_released(ledger: Ledger) -> None:
 def test_close_with_unread_data_is_an_abort(ledger: Ledger) -> None:
     peer = Scripted(ledger).open()
     peer.get(1, 1, b"unread")
+    assert peer.acks() == [7]
     peer.connection.close(peer.now)
     assert one(peer.sent()).flags & RST
     assert ledger.live == 0
@@ -163,6 +164,7 @@ def test_abort_releases_what_is_queued_sent_received_and_waiting(ledger: Ledger)
     peer.ranges()
     peer.get(1, 1, b"in order")
     peer.get(100, 1, b"beyond a hole")
+    assert peer.acks() == [9, 9]
     assert ledger.live > 0
     peer.connection.abort(peer.now)
     assert ledger.live == 0

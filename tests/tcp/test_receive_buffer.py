@@ -100,7 +100,7 @@ def test_of_the_last_buffers_a_reader_who_is_behind_gets_none(peer: Scripted) ->
     give(peer, 1 + FULL, bytes(FULL))
     give(peer, 1 + 2 * FULL, bytes(FULL))
     assert mib.TcpExtTCPRcvQDrop == 1
-    (ack,) = peer.sent()
+    _, ack = peer.sent()
     assert (ack.header.ack - peer.irs & 0xFFFFFFFF, ack.header.window) == (1 + 2 * FULL, 0)
     assert peer.read() == bytes(2 * FULL)
     (ack,) = peer.sent()
@@ -151,3 +151,42 @@ def test_memory_that_was_short_limits_the_window_until_it_is_read_again() -> Non
     assert buffer.select(90_000, 1448, 9_000, 7) == 9_984  # what is unread counts against it
     buffer.on_read(150_000, 0, 4.0)
     assert buffer.window_clamp == 200_000  # memory may have become free meanwhile
+
+
+def test_the_window_is_the_payloads_share_of_the_memory() -> None:
+    buffer = ReceiveBuffer(131072)
+    buffer.on_established(1448, 65535, 1, 0.0)
+    assert (buffer.full_space, buffer.window_clamp, buffer.rcv_ssthresh) == (65536, 64088, 64088)
+    buffer.learn_ratio(65160, 16 * 4096, 65535)  # full pages
+    assert buffer.scaling_ratio == 251
+    assert (buffer.full_space, buffer.window_clamp, buffer.rcv_ssthresh) == (128512, 128512, 65535)
+    buffer.learn_ratio(1448, 4096, 65535)  # a page for each
+    assert buffer.scaling_ratio == 74
+    assert (buffer.full_space, buffer.window_clamp, buffer.rcv_ssthresh) == (37888, 37888, 37888)
+    assert buffer.rcv_space <= 37888
+    buffer.learn_ratio(1, 1 << 20, 0)
+    assert (buffer.scaling_ratio, buffer.window_clamp) == (1, 1152)
+
+
+def test_a_share_makes_the_window_no_larger_than_its_scale_and_what_memory_has_shown() -> None:
+    buffer = ReceiveBuffer(1 << 20, 6 << 20)
+    buffer.on_established(1448, 65535, 0, 0.0)
+    buffer.learn_ratio(65160, 16 * 4096, 65535)
+    assert buffer.window_clamp == 65535
+    short = ReceiveBuffer(1 << 20, 6 << 20)
+    short.on_established(1448, 65535, 7, 0.0)
+    short.on_memory_short(2, 20_000)
+    short.learn_ratio(65160, 16 * 4096, 65535)
+    assert short.window_clamp == 20_000
+
+
+def test_a_buffer_grows_by_the_memory_that_its_window_takes() -> None:
+    sizes = []
+    for buffer_bytes in (16 * 4096, 64 * 4096):
+        buffer = ReceiveBuffer(131072, 64 << 20)
+        buffer.on_established(1448, 65535, 7, 0.0)
+        buffer.rtt_s = 0.01
+        buffer.learn_ratio(65160, buffer_bytes, 65535)
+        buffer.on_read(200_000, 0, 1.0)
+        sizes.append(buffer.size)
+    assert 3.9 < sizes[1] / sizes[0] < 4.1

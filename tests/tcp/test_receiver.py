@@ -103,13 +103,17 @@ def test_an_acknowledgement_waits_for_the_answer_of_an_application_that_answers(
     assert peer.acks() == [26]
 
 
-def test_two_segments_worth_are_acknowledged_at_once_and_by_one_ack(peer: Scripted) -> None:
+def test_every_second_segment_of_a_batch_is_acknowledged(peer: Scripted) -> None:
     at = spend_quick_acks(peer)
     peer.get(at, 1, bytes(FULL))
     assert peer.sent() == []
     peer.get(at + FULL, 1, bytes(FULL))
     peer.get(at + 2 * FULL, 1, bytes(FULL))
-    assert peer.acks() == [at + 3 * FULL]
+    peer.get(at + 3 * FULL, 1, bytes(FULL))
+    peer.get(at + 4 * FULL, 1, bytes(FULL))
+    assert peer.acks() == [at + 2 * FULL, at + 4 * FULL]
+    assert peer.wait() == pytest.approx(DELAYED_ACK_S)
+    assert peer.acks() == [at + 5 * FULL]
 
 
 def test_more_than_a_segment_is_acknowledged_at_once(peer: Scripted) -> None:
@@ -120,10 +124,38 @@ def test_more_than_a_segment_is_acknowledged_at_once(peer: Scripted) -> None:
     assert peer.acks() == [at + FULL + 1]
 
 
+def test_each_segment_of_a_batch_that_lies_beyond_a_hole_is_acknowledged(peer: Scripted) -> None:
+    """One ACK for all would be lost with all that it reports."""
+    for at in range(3):
+        peer.get(11 + 10 * at, 1, bytes(10))
+    sent = [each.header for each in peer.sent()]
+    assert [(ack.ack - peer.irs & 0xFFFFFFFF, ack.sack[0][1] - peer.irs & 0xFFFFFFFF) for ack in sent] == [
+        (1, 21), (1, 31), (1, 41)
+    ]  # fmt: skip
+
+
+def test_without_sack_every_segment_beyond_a_hole_is_a_duplicate_ack(ledger: Ledger) -> None:
+    peer = Scripted(ledger, options=False).open()
+    at = spend_quick_acks(peer)
+    for number in range(1, 9):
+        peer.get(at + number * FULL, 1, bytes(FULL))
+    assert peer.acks() == [at] * 8
+
+
+def test_a_compressed_ack_ends_with_its_connection(peer: Scripted) -> None:
+    at = spend_quick_acks(peer)
+    for number in range(1, 9):
+        peer.get(at + number * FULL, 1, bytes(FULL))
+    assert len(peer.acks()) == 3
+    assert peer.connection.next_timeout() == peer.connection.tcb.receiver.comp_sack.at
+    peer.connection.abort(peer.now)
+    assert peer.connection.next_timeout() is None
+
+
 def test_out_of_order_is_reported_at_once_the_newest_block_first(peer: Scripted) -> None:
     peer.get(11, 1, bytes(10))
     peer.get(31, 1, bytes(10))
-    header = peer.sent()[0].header
+    header = peer.sent()[1].header
     relative = [(x - peer.irs & 0xFFFFFFFF, y - peer.irs & 0xFFFFFFFF) for x, y in header.sack]
     assert relative == [(31, 41), (11, 21)]
     peer.get(1, 1, bytes(10))

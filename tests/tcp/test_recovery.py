@@ -53,9 +53,7 @@ def test_a_d_sack_for_all_retransmissions_undoes_the_reduction(peer: Scripted) -
     peer.ranges()
     peer.now += 0.01
     peer.get(1, 1, sack=((1 + 2 * FULL, 1 + 5 * FULL),))
-    assert peer.ranges() == [(1, FULL)]
-    peer.get(1, 1, sack=((1 + 2 * FULL, 1 + 6 * FULL),))
-    assert peer.ranges() == [(1 + FULL, FULL)]
+    assert peer.ranges() == [(1, 2 * FULL)]
     assert peer.connection.info().snd_ssthresh == 7
     peer.now += 0.001
     peer.get(1, 1 + 9 * FULL, sack=((1, 1 + 2 * FULL),))
@@ -88,9 +86,7 @@ def test_a_reduction_of_a_replaced_congestion_control_is_final(
     peer.ranges()
     peer.now += 0.01
     peer.get(1, 1, sack=((1 + 2 * FULL, 1 + 5 * FULL),))
-    assert peer.ranges() == [(1, FULL)]
-    peer.get(1, 1, sack=((1 + 2 * FULL, 1 + 6 * FULL),))
-    assert peer.ranges() == [(1 + FULL, FULL)]
+    assert peer.ranges() == [(1, 2 * FULL)]
     assert peer.connection.info().snd_ssthresh == 7
     peer.connection.sockopt.set_congestion("cubic")  # as it is: changes nothing
     peer.connection.sockopt.set_congestion(control)
@@ -110,3 +106,28 @@ def test_without_sack_three_duplicate_acks_mean_a_loss(ledger: Ledger) -> None:
     assert peer.ranges() == []
     peer.get(1, 1)
     assert peer.ranges()[0] == (1, MSS)
+
+
+def test_the_reordering_window_is_a_millisecond_at_least_and_srtt_at_most(peer: Scripted) -> None:
+    """RFC 8985 section 6.2, step 4. However many D-SACKs came: a hole that waits longer stops the sender."""
+    recovery, rtt = peer.connection.tcb.sender.recovery, peer.connection.tcb.sender.rtt
+    recovery.reord_seen = 1
+    for srtt, steps, window in (
+        (0.0004, 1, 0.001), (0.0004, 64, 0.001), (0.02, 1, 0.005), (0.02, 2, 0.01), (0.02, 64, 0.02)
+    ):  # fmt: skip
+        rtt.min_rtt = rtt.srtt = srtt
+        recovery._reo_wnd_steps = steps
+        assert recovery.reordering_window == pytest.approx(window)
+
+
+def test_an_episode_that_d_sacks_undo_shows_that_the_path_reorders(peer: Scripted) -> None:
+    peer.write(9 * FULL)
+    peer.ranges()
+    peer.now += 0.01
+    peer.get(1, 1, sack=((1 + FULL, 1 + 4 * FULL),))
+    assert peer.ranges() == [(1, FULL)]
+    assert peer.connection.info().reord_seen == 0
+    peer.get(1, 1 + 4 * FULL, sack=((1, 1 + FULL),))
+    assert peer.connection.info().reord_seen == 1
+    peer.get(1, 1 + 4 * FULL, sack=((1 + 5 * FULL, 1 + 9 * FULL),))
+    assert peer.ranges() == []  # it may be late again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -43,12 +44,36 @@ def test_what_is_charged_goes_when_it_is_acknowledged() -> None:
     (0, 0, 2 * GOAL),  # another skb begins while less than the size is charged, and it is filled
     (GOAL, 0, GOAL),
     (100_000, 0, 0),
-    (100_000, 10, GOAL - 10),  # what has begun is filled however full the buffer is
 ])  # fmt: skip
 def test_skbs_are_begun_while_less_than_the_size_is_charged(queued: int, tail: int, room: int) -> None:
     buffer = SendBuffer(100_000)
     buffer.accepted_bytes = queued
     assert buffer.room(0, tail, GOAL) == room
+
+
+def test_an_skb_that_has_begun_is_filled_however_full_the_buffer_is() -> None:
+    buffer = SendBuffer(100_000)
+    buffer.charge(100_010, 100_010, 10, GOAL)  # all but 10 bytes have been sent
+    assert buffer.room(0, 10, GOAL) == GOAL - 10
+    buffer.charge(GOAL - 10, GOAL - 10, GOAL, GOAL)
+    assert buffer.room(0, GOAL, GOAL) == 0
+
+
+@pytest.mark.parametrize("size", [1 << 16, 1 << 22])
+@pytest.mark.parametrize("at_once", [100, 4096, 7777, 1 << 20])
+@pytest.mark.parametrize("goal", [1448, GOAL, 3 * GOAL])
+def test_device_memory_at_any_offset_fills_the_buffer_and_no_more(size: int, at_once: int, goal: int) -> None:
+    """Pages are charged whole, and so an skb of them is full before its payload is."""
+    chance = random.Random(size + at_once + goal)
+    for _ in range(20):
+        buffer, tail, offset = SendBuffer(size), 0, chance.randrange(1 << 20)
+        while (room := buffer.room(0, tail, goal)) > 0:
+            length = min(room, at_once)
+            pages = -(-(offset % 4096 + length) // 4096)
+            tail += length
+            buffer.charge(length, 4096 * pages, tail, goal)
+            offset += chance.choice((length, 4096))
+            assert buffer.wmem_queued(0) < size + goal + 17 * (4096 + SKB_BYTES) + 4096 * pages
 
 
 @pytest.mark.parametrize(("queued", "writable"), [(66_666, True), (66_668, False)])

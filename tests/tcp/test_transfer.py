@@ -82,7 +82,7 @@ def test_small_buffers_and_small_writes_survive_loss(ledger: Ledger) -> None:
 
 
 def test_mere_reordering_does_not_collapse_cwnd(ledger: Ledger) -> None:
-    ends = TwoEnds(ledger, Impairment(reorder=0.05, late_s=0.0008, delay_s=0.0001))
+    ends = TwoEnds(ledger, Impairment(reorder=0.05, late_s=0.0008, delay_s=0.0001, cut=True))
     exchange(ends, 20_000_000)
     info = ends.a.connection.info()
     assert info.total_retrans <= 10  # until the path was seen to reorder

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nodes.tcp.connection import Connection, State, TcpConfig
+from nodes.tcp.receive_buffer import SKB_OVERHEAD_BYTES
 from nodes.tcp.segment import Payload, Segment
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.tcp import ACK, CHECKSUM_OFFSET, SYN, TcpHeader, emit
@@ -65,6 +66,11 @@ class BytesPayload:
     @property
     def truesize(self) -> int:
         return len(self.data)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """As if half of the memory were payload, which is what TCP believes at first."""
+        return max(0, 2 * len(self.data) - SKB_OVERHEAD_BYTES)
 
     def slice(self, start: int, stop: int) -> BytesPayload:
         assert 0 <= start < stop <= len(self), f"slice [{start}, {stop}) of {len(self)} bytes"

@@ -45,6 +45,8 @@ def times(*texts: str, seed: int = 1) -> list[tuple[float, str]]:
         "application-killed:rank3,at=1s",
         "application-stopped:rank0,at=1s,for=300ms",
         "rx-ring:h2,at=1s,value=16",
+        "pool:h2,at=1s,for=1s,value=90%",
+        "accelerator-slow:rank1,at=1s,for=1s,value=4",
     ],
 )  # fmt: skip
 def test_a_fault_says_what_was_written(text: str) -> None:
@@ -81,6 +83,9 @@ def test_blanks_do_not_matter() -> None:
         ("flap:h1-eth0,at=1s,for=1s,value=0", "value: value '0' is no number from 1 to 1000"),
         ("rate:h1-eth0,at=1s,value=5", "value: rate '5' is not understood"),
         ("rate:h1-eth0,at=1s,value=1bit", "value: rate 1bit is outside 8000 to 1000000000000 bit/s"),
+        ("pool:h1,at=1s,value=0", "value: value '0' is less than 1 % of the memory; write for example 90%"),
+        ("pool:h1,at=1s,value=2", "value: chance '2' is more than 1"),
+        ("accelerator-slow:rank1,at=1s,value=0.5", "value: value '0.5' is no number from 1 to 1000"),
         ("application-killed:rank0,at=1s,for=1s", "for: application-killed ends the run, so it has no for"),
         ("endpoint-killed:h1,at=1s,for=1s", "for: endpoint-killed ends the run, so it has no for"),
     ],
@@ -134,3 +139,7 @@ def test_a_range_is_drawn_from_by_the_seed_alone() -> None:
 
 def test_every_kind_has_a_word_for_its_beginning() -> None:
     assert all(kind.words[0] and kind.meaning.endswith(".") for kind in KINDS.values())
+
+
+def test_a_share_of_a_pool_is_in_percent() -> None:
+    assert fault("pool:h1,at=1s,value=90%").value == fault("pool:h1,at=1s,value=0.9").value == 90

@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from topologies.drawing import draw, write
+from analysis import drawing as painted
+from analysis.network_plot import draw, write
+from topologies.drawing import drawing
 from topologies.graph import EXACT_HOSTS, Bisection, figures
 from topologies.graph_text import dot, text
 from topologies.layout import layout
@@ -146,14 +148,36 @@ def test_layers_circles_and_grids() -> None:
     assert torus["r1"][0] == torus["r5"][0] < torus["r2"][0]
 
 
+def as_painted(name: str, link: str = "", bottleneck: str = "") -> painted.Drawing:
+    drawn = drawing(build(name, link=link, bottleneck=bottleneck))
+    return msgspec.convert(drawn, painted.Drawing, from_attributes=True)
+
+
+def test_links_bend_where_they_would_hide_another_or_pass_a_node() -> None:
+    assert {link.bend for link in drawing(build("star")).links} == {0.0}
+    circle = drawing(build("torus2d:rows=3,columns=3"))
+    bends = {link.bend for link in circle.links}
+    assert 0.0 in bends
+    assert len(bends) > 1
+    net = Net()
+    a, b = net.router(), net.router()
+    for _ in range(2):
+        net.link(a, b)
+    for switch in (a, b):
+        net.link(net.host(), switch)
+    first, second = drawing(net.topology("two")).links[:2]
+    assert (first.bend == 0, second.bend == 0) == (True, False)
+
+
 def test_a_picture_has_a_colour_for_each_quality_and_a_legend(tmp_path: Path) -> None:
-    figure = draw(build("dumbbell", link="1Gbit", bottleneck="1Mbit"))
+    figure = draw(as_painted("dumbbell", link="1Gbit", bottleneck="1Mbit"), "diameter 3 links")
+    assert figure.get_supxlabel() == "diameter 3 links"
     (legend,) = figure.legends
     assert [each.get_text() for each in legend.get_texts()] == ["compute", "router", "1 Mbit/s", "1 Gbit/s"]
     colours = {patch.get_edgecolor() for patch in figure.axes[0].patches}
     assert len(colours) == 2
     for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
-        write(build("pair"), tmp_path / f"x{suffix}")
+        write(as_painted("pair"), "", tmp_path / f"x{suffix}")
         assert (tmp_path / f"x{suffix}").read_bytes().startswith(start)
 
 
@@ -168,3 +192,10 @@ def test_the_text_says_which_accelerators_are_beside_which_nic() -> None:
     said = text(msgspec.structs.replace(two, hosts=(limited, second)))
     assert "  h1: eth0 accel0 accel1, eth1 accel2 accel3 (16 GiB), memory 20 GB/s, PCIe 16 GB/s\n" in said
     assert "  h2: eth0 accel0 accel1, eth1 accel2 accel3\n" in said
+def test_directions_that_differ_are_both_in_the_text_and_the_slower_one_limits() -> None:
+    topology = build("pair", 2, link="10Mbit/100Mbit,1ms,loss=0/gemodel:10%,90%")
+    said = text(topology)
+    asked = "up 10 Mbit/s, delay 1 ms; down 100 Mbit/s, delay 1 ms, loss 0.1 in bursts"
+    assert f"  {asked}: h1-eth0<->h2-eth0\n" in said
+    assert "bisection bandwidth  10 Mbit/s\n" in said
+    assert 'label="up 10 Mbit/s' in dot(topology)

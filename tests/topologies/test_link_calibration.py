@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from topologies.calibration import LinkCalibration, obstacle
+from topologies.calibration import LOSS_PROBES, LinkCalibration, obstacle
+from topologies.link import Quality
 
 
 def link(delay_s: float = 0.005, loss: float | None = None) -> LinkCalibration:
-    return LinkCalibration("a", "b", 0, 0.0, 0.005, delay_s, 0.001, 0.1, loss)
+    deviation = Quality(loss=0.1).loss_deviation(LOSS_PROBES)
+    return LinkCalibration("a", "b", 0, 0.0, 0.005, delay_s, 0.001, 0.1, loss, deviation)
 
 
 def test_the_least_delay_of_a_link_with_jitter_may_be_as_much_less() -> None:

@@ -21,7 +21,7 @@ from topologies.topology_error import TopologyError
 SMALL = (
     "pair", "star", "line", "ring", "ring:hosts=5", "dumbbell", "incast", "leaf_spine",
     "leaf_spine:leaves=3,spines=2,hosts=7", "fat_tree", "fat_tree:k=2", "fat_tree:k=4,hosts=5", "storage",
-    "rail_optimized", "rail_optimized:rails=2,spines=1,hosts=3", "dual_plane", "torus2d",
+    "rail_optimized", "rail_optimized:rails=2,spines=1,hosts=3", "a3", "dual_plane", "torus2d",
     "torus2d:rows=2,columns=4", "torus2d:rows=2,columns=2", "torus2d:rows=4,columns=5",
 )  # fmt: skip
 

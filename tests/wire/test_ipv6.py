@@ -171,7 +171,7 @@ def test_an_echo_reply_answers_an_echo_request_with_a_good_checksum() -> None:
 
 @pytest.mark.parametrize(("kind", "mtu"), [(icmpv6.PACKET_TOO_BIG, 1400), (icmpv6.UNREACHABLE, 0)])
 def test_an_icmpv6_error_is_parsed_as_it_was_emitted(kind: int, mtu: int) -> None:
-    sent = IcmpError(kind, 0, mtu, memoryview(packet()))
+    sent = IcmpError(kind, 0, mtu, memoryview(packet()), 0, A)
     assert icmpv6.parse_error(memoryview(icmpv6.emit_error(sent, A, B)), A, B) == sent
     assert icmpv6.parse_error(memoryview(icmpv6.emit_error(sent, A, B)), B, A + 2) is None
 

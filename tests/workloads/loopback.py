@@ -13,7 +13,8 @@ from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.buses import Buses
 from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
-from nodes.uapi.syscalls import NicInfo, Stats
+from nodes.uapi.nic_records import NicInfo
+from nodes.uapi.syscalls import Stats
 
 
 class LoopbackHost:

@@ -11,18 +11,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from topologies import quantity
 from topologies.draft import NicDraft
 from topologies.file.reader import Document, Problem, read
 from topologies.file.reader import Path as Place
 from topologies.file.schema import HostEntry, LinkEntry, NicEntry, SwitchEntry, TopologyFile
-from topologies.host import Accelerator
+from topologies.host import CEILING_MAX, CEILING_MIN, Accelerator
 from topologies.link import LinkEnd
 from topologies.link_options import LinkOptions
 from topologies.names import check_address, check_address6, check_interface, check_mac, check_name
 from topologies.net import Net
 from topologies.topology import Topology
 from topologies.topology_error import TopologyError
+from topologies.traffic.check import check as check_traffic
 
 SUFFIXES = (".yaml", ".yml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -49,10 +52,29 @@ def load(path: Path, net: Net) -> Topology:
     problems = document.problems + drawing.problems
     if not problems:
         try:
-            return net.topology(file.name or re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+            topology = net.topology(file.name or re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
         except TopologyError as wrong:
             problems.append(Problem(drawing.line_of(str(wrong)), str(wrong)))
-    raise FileProblems(path, problems)
+        else:
+            problems += _traffic_problems(file, topology, document)
+    if problems:
+        raise FileProblems(path, problems)
+    return msgspec.structs.replace(topology, traffic=file.traffic)
+
+
+def _traffic_problems(file: TopologyFile, topology: Topology, document: Document) -> Iterator[Problem]:
+    for number, entry in enumerate(file.traffic):
+        checked = check_traffic(entry, topology)
+        for field, sentence in checked.items() if isinstance(checked, dict) else ():
+            place = ("traffic", number)
+            yield Problem(document.lines.get((*place, field), document.lines[place]), sentence)
+
+
+def _ceiling(text: str) -> float:
+    rate = quantity.byte_rate(text)
+    if not CEILING_MIN <= rate <= CEILING_MAX:
+        raise TopologyError(f"{text} is no rate of a bus; choose 1MB/s to {CEILING_MAX / 1e12:g}TB/s")
+    return rate
 
 
 class _Drawing:
@@ -104,10 +126,8 @@ class _Drawing:
                 for interface, nic in entry.nics.items()
             ]
             draft.accelerators = tuple(self._accelerators(entry, place))
-            draft.host_mem_bw_bytes_per_s = self._read(
-                entry.host_mem_bw, (*place, "host_mem_bw"), quantity.byte_rate
-            )
-            draft.pcie_bw_bytes_per_s = self._read(entry.pcie_bw, (*place, "pcie_bw"), quantity.byte_rate)
+            draft.host_mem_bw_bytes_per_s = self._read(entry.host_mem_bw, (*place, "host_mem_bw"), _ceiling)
+            draft.pcie_bw_bytes_per_s = self._read(entry.pcie_bw, (*place, "pcie_bw"), _ceiling)
 
     def _nic(self, interface: str, entry: NicEntry, place: Place) -> NicDraft:
         self._named[interface] = self._lines[place]
@@ -174,7 +194,7 @@ class _Drawing:
         options = own.over(self._file.defaults).over(self._net.asked)
         if self._check_options(own, place) and not self._file.defaults.problems():
             with self._noting(place):
-                options.quality()
+                options.ways()
                 if ends[0] and ends[1]:
                     self._net.add_link((ends[0], ends[1]), options)
 

@@ -15,6 +15,7 @@ from msgspec import Meta
 from topologies.host import Role
 from topologies.link_options import LinkOptions
 from topologies.switch import Kind
+from topologies.traffic.entry import TrafficEntry
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,11 +79,14 @@ class TopologyFile(_Entry, frozen=True):
     defaults: Annotated[LinkOptions, Meta(description="Of every link that does not say otherwise.")] = (
         LinkOptions()
     )
+    traffic: Annotated[tuple[TrafficEntry, ...], Meta(description="Between Linux stacks of hosts.")] = ()
 
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema, for editors and other programs."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(TopologyFile)}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(TopologyFile)}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))  # a default may be a tuple
+    return plain
 
 
 if __name__ == "__main__":

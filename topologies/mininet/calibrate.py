@@ -29,11 +29,11 @@ from topologies.calibration import LOSS_PROBES, LinkCalibration
 from topologies.link import Link, LinkEnd
 from topologies.mininet.isolation import network_namespace_of
 from topologies.mininet.qdisc import TokenBucket, token_bucket
+from topologies.mininet.socket_buffer import set_buffers
 
 _ETH_P_ALL, _ETH_P_IP = 0x0003, 0x0800
 _SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 263, 15, 23
 _SO_TIMESTAMPNS = 35
-_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _BUFFER_BYTES = 64 << 20
 _VNET = struct.Struct("=BBHHHH")  # struct virtio_net_hdr
 _NEEDS_CSUM, _GSO_TCPV4 = 1, 1
@@ -70,8 +70,10 @@ def calibrate(links: Sequence[Link], pid_of: PidOf) -> tuple[LinkCalibration, ..
     """Both directions of the links that something is asked of. `pid_of` a node: a process in its network
     namespace. Raises OSError."""
     found: list[LinkCalibration] = []
-    shaped = [link for link in links if link.rate_bps or link.is_relayed]
-    directions = [(link, *ends) for link in shaped for ends in (link.ends, link.ends[::-1])]
+    shaped = [link for link in links if not link.is_plain]
+    directions = [
+        (link.sent_by(ends[0]), *ends) for link in shaped for ends in (link.ends, link.ends[::-1])
+    ]
     for batch in _batches(directions):
         with ThreadPoolExecutor(len(batch)) as pool:
             found += pool.map(lambda direction: _measure(direction, pid_of), batch)
@@ -104,8 +106,8 @@ def _measure(direction: _Direction, pid_of: PidOf) -> LinkCalibration:
     with ExitStack() as stack:
         tx = stack.enter_context(closing(_open(sender, pid_of)))
         rx = stack.enter_context(closing(_open(receiver, pid_of)))
-        tx.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER_BYTES)
-        rx.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+        for sock in (tx, rx):
+            set_buffers(sock, _BUFFER_BYTES, _BUFFER_BYTES)
         rx.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         delay_s, loss = _delay_and_loss(tx, rx, link)
         rate_bps = 0.0
@@ -121,6 +123,7 @@ def _measure(direction: _Direction, pid_of: PidOf) -> LinkCalibration:
         link.jitter_s,
         link.loss,
         loss,
+        link.loss_deviation(LOSS_PROBES) if link.loss else None,
     )
 
 

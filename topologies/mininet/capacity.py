@@ -10,6 +10,7 @@ time is taken and not the clock's, so that others on the machine matter little.
 
 from __future__ import annotations
 
+import os
 import socket
 import statistics
 import struct
@@ -24,6 +25,8 @@ import msgspec
 
 from topologies.mininet.isolation import CLONE_NEWNET, unshare
 from topologies.mininet.rtnetlink import LinkSocket
+from topologies.mininet.socket_buffer import set_buffers
+from topologies.mininet.user_namespace import enter
 
 PACKET_BYTES = 65226  # 45 wire packets of MTU 1500 in a super-packet, with one header
 # What a host takes that sends and receives on path devmem, with its rank: measured with streams between two
@@ -35,7 +38,7 @@ SHARE = 0.5  # of all cores that the hosts may take: Linux, Ray and waiting need
 HOSTS = (2, 4, 8, 16, 32, 64)
 _BATCH, _ROUNDS, _ROUND_S = 32, 9, 0.15
 _TIMEOUT_S, _SILENCE_S, _LOOK_S = 60.0, 10.0, 0.05
-_SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING, _SO_RCVBUFFORCE = 263, 15, 23, 33
+_SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 263, 15, 23
 _VNET_BYTES = 10
 _ETH_P_ALL = 0x0003
 _FROM, _TO = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))  # for documentation: RFC 5737
@@ -94,7 +97,10 @@ def carried(loop: BareLoop, cores: int, hosts: Sequence[int] = HOSTS) -> Iterato
 
 def bare_loop() -> BareLoop:
     """Measured in a new network namespace of this process. Raises OSError."""
-    unshare(CLONE_NEWNET)
+    if os.geteuid() == 0:
+        unshare(CLONE_NEWNET)
+    else:
+        enter()
     subprocess.run(["ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"], check=True)
     with LinkSocket() as links, ExitStack() as stack:
         for name in ("v0", "v1"):
@@ -109,7 +115,7 @@ def _open(interface: str) -> socket.socket:
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
     sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-    sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 4 * _BATCH * PACKET_BYTES)
+    set_buffers(sock, 4 * _BATCH * PACKET_BYTES, 4 * PACKET_BYTES)
     sock.bind((interface, _ETH_P_ALL))
     return sock
 

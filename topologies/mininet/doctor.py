@@ -23,12 +23,16 @@ import psutil
 from topologies.mininet.cgroup import room
 from topologies.mininet.probe import Finding
 from topologies.mininet.search_path import extend_path
+from topologies.mininet.user_namespace import obstacle
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROBE_S = 30.0
 STOLEN_FRACTION_MAX = 0.02  # measurements above it are repeated
 MEMORY_BYTES_MIN, TEMPORARY_BYTES_MIN, SHARED_BYTES_MIN = 2 << 30, 1 << 30, 256 << 20
+RECEIVE_BYTES_MIN = 4 << 20
 PROCESSES_MIN = 300  # threads included: what a measuring run with a few hosts has
+
+_BUFFERS, _RMEM_MAX = "receive buffers", Path("/proc/sys/net/core/rmem_max")
 
 # name -> what it is for, and whether nothing works without it
 COMMANDS = {
@@ -78,12 +82,24 @@ class Check(msgspec.Struct, frozen=True):
 def checks() -> list[Check]:
     """Every check, those that are needed most first. Takes about a second; needs no root, changes nothing,
     raises nothing."""
-    return [_root(), *_commands(), *_packages(), *_probed(), *_room(), _stolen()]
+    return [_root(), *_commands(), *_packages(), *_probed(), *_room(), _receive_buffers(), _stolen()]
 
 
 def _root() -> Check:
     user = os.geteuid()
-    return Check("root", user == 0, f"user id {user}", "run with sudo: building a network needs root", True)
+    refused = None if user == 0 else obstacle()
+    said = f"user id {user}" + ("" if user == 0 else f", {refused or 'who may build networks without'}")
+    return Check("root", refused is None, said, "or run with sudo", True)
+
+
+def _receive_buffers() -> Check:
+    """What a socket of an endpoint holds that is not root's."""
+    try:
+        limit = int(_RMEM_MAX.read_text())
+    except (OSError, ValueError) as error:
+        return Check(_BUFFERS, None, str(error), "mount /proc", False)
+    remedy = f"`sysctl -w net.core.rmem_max={RECEIVE_BYTES_MIN}` as root, or runs without root lose packets"
+    return Check(_BUFFERS, limit >= RECEIVE_BYTES_MIN, f"{limit} bytes without root", remedy, False)
 
 
 def _commands() -> list[Check]:

@@ -15,12 +15,16 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+
+from topologies.mininet import user_namespace
 
 STATE_VARIABLE = "DEVMEM_TESTBED_STATE"
 DIRECTORY_PREFIX = "dmtb-"  # short: Ray's socket paths within are limited to 107 bytes
@@ -49,13 +53,15 @@ class RunningHost(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A run's file. `namespaces`: those in which its pids and start times are counted. `standing`: a run of
-    `up`, which measures nothing and waits to be taken down."""
+    """A run's file. `namespaces`: those in which its pids and start times are counted. `user_namespace`:
+    that in which the owner is root. `standing`: a run of `up`, which measures nothing and waits to be taken
+    down."""
 
     run_id: str
     boot_id: str
     owner: ProcessId
     namespaces: tuple[str, ...] = ()
+    user_namespace: str = ""
     standing: bool = False
     processes: tuple[ProcessId, ...] = ()
     directories: tuple[str, ...] = ()
@@ -92,7 +98,7 @@ class Inventory:
         path = state_directory() / f"{run_id}.json"
         owner = _identify(os.getpid())
         assert owner is not None
-        return cls(path, Record(run_id, _boot_id(), owner, namespaces, standing))
+        return cls(path, Record(run_id, _boot_id(), owner, namespaces, user_namespace.current(), standing))
 
     def __enter__(self) -> Inventory:
         return self
@@ -166,12 +172,19 @@ class Inventory:
 
 
 def state_directory() -> Path:
-    """Where runs are on record: $DEVMEM_TESTBED_STATE, else /run for root, else a user's own under /tmp."""
+    """Where runs are on record: $DEVMEM_TESTBED_STATE, else /run for root, else a user's own under /tmp, with
+    root and without. Raises InventoryError if that is somebody else's: what is in there would be believed."""
     if named := os.environ.get(STATE_VARIABLE):
         return Path(named)
-    if os.geteuid() == 0:
+    user = user_namespace.outer_uid()
+    if user == 0:
         return Path("/run/devmem-testbed")
-    return Path(tempfile.gettempdir()) / f"devmem-testbed-{os.geteuid()}"
+    place = Path(tempfile.gettempdir()) / f"devmem-testbed-{user}"
+    with suppress(FileNotFoundError):
+        found = place.lstat()
+        if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+            raise InventoryError(f"{place} is not this user's directory; set {STATE_VARIABLE} to one that is")
+    return place
 
 
 def running(state_dir: Path) -> list[Record]:

@@ -34,7 +34,9 @@ class LinkStates:
         self._net, self._topology = net, topology
         self._links = {link.name: link for link in topology.links}
         self._down: frozenset[str] = frozenset()
-        self._rates = {link.name: link.rate_bps for link in topology.links}
+        self._rates = {
+            end.interface: link.sent_by(end).rate_bps for link in topology.links for end in link.ends
+        }
         self._routers = topology.routers
 
     def set(self, down: Collection[str], rates: Mapping[str, int]) -> float:
@@ -61,17 +63,18 @@ class LinkStates:
 
     def _give_rates(self, rates: Mapping[str, int]) -> None:
         for name, link in self._links.items():
-            rate = rates.get(name, link.rate_bps)
-            if rate == self._rates[name]:
-                continue
             for end in link.ends:
+                own = link.sent_by(end)
+                rate = rates.get(name, own.rate_bps)
+                if rate == self._rates[end.interface]:
+                    continue
                 node = self._net[end.node]
                 if rate:
-                    bucket = qdisc.token_bucket(msgspec.structs.replace(link, rate_bps=rate))
+                    bucket = qdisc.token_bucket(msgspec.structs.replace(own, rate_bps=rate))
                     give_rates(node, {end.interface: bucket})
                 else:
                     batch.run(node, ["tc", "-batch", "-"], [f"qdisc del dev {end.interface} root"])
-            self._rates[name] = rate
+                self._rates[end.interface] = rate
 
     # Routes
 

@@ -21,6 +21,7 @@ import msgspec
 from topologies.link import GSO_MAX_BYTES
 from topologies.mininet.isolation import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, unshare
 from topologies.mininet.rtnetlink import LinkSocket
+from topologies.mininet.user_namespace import enter
 
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
 SO_DEVMEM_DONTNEED = 80
@@ -82,6 +83,8 @@ def _memfd() -> str:
 
 
 def _namespaces() -> str:
+    if os.geteuid() != 0:
+        enter()
     unshare(CLONE_NEWNET | CLONE_NEWNS)
     return "network and mount namespaces"
 

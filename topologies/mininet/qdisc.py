@@ -44,7 +44,8 @@ class _Qdisc(msgspec.Struct, frozen=True):
 
 
 def token_bucket(link: Link) -> TokenBucket:
-    """Of a link that has a rate. A queue that is shorter than a super-packet holds one."""
+    """Of a link that has a rate, as the end that sends finds it. A queue that is shorter than a super-packet
+    holds one."""
     rate = link.rate_bps // 8
     # The kernel counts a super-packet as its wire packets, whose headers are at most an eighth more.
     super_packet = link.gso_max_bytes * 9 // 8
@@ -70,7 +71,8 @@ def buckets(links: Sequence[Link]) -> dict[str, dict[str, TokenBucket]]:
     """The token bucket of each interface that needs one, by node."""
     found: dict[str, dict[str, TokenBucket]] = {}
     for link in links:
-        if link.rate_bps and not link.ecn_threshold_bytes:  # tc-tbf(8) does not mark: the relay has the queue
-            for end in link.ends:
-                found.setdefault(end.node, {})[end.interface] = token_bucket(link)
+        for end in link.ends:
+            sent = link.sent_by(end)
+            if sent.rate_bps and not sent.ecn_threshold_bytes:  # tc-tbf(8) does not mark: the relay's queue
+                found.setdefault(end.node, {})[end.interface] = token_bucket(sent)
     return found

@@ -10,7 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from nodes.machine.ledger import negated
-from nodes.uapi.syscalls import NicStats, Stats
+from nodes.uapi.nic_records import NicStats
+from nodes.uapi.syscalls import Stats
 from workloads.experiment.records import RankPlace
 
 _OF_NIC = (

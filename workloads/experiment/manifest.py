@@ -24,6 +24,7 @@ from nodes.kernel_version import VERSIONS
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.measure import Measure
 from workloads.registry import workload_of
+from workloads.traffic.outcome import TrafficRecord
 
 SCHEMA_VERSION = 3
 _NAME = "manifest.json"
@@ -62,7 +63,8 @@ class PathNote(msgspec.Struct, frozen=True):
 class LinkRecord(msgspec.Struct, frozen=True):
     """One direction of a link that something was asked of, between two interfaces. Rates in bits a second of
     whole Ethernet frames, 0 for none; delays in seconds, one way, the least found, None: nothing arrived;
-    losses as shares of packets, None: not asked, so not measured."""
+    losses as shares of packets, None: not asked, so not measured; `loss_deviation`: the standard deviation
+    that chance gives them."""
 
     sender: str
     receiver: str
@@ -73,6 +75,7 @@ class LinkRecord(msgspec.Struct, frozen=True):
     asked_jitter_s: float
     asked_loss: float
     achieved_loss: float | None
+    loss_deviation: float | None
 
 
 class FaultRecord(msgspec.Struct, frozen=True):
@@ -145,6 +148,7 @@ class Manifest(msgspec.Struct, frozen=True):
     notes: tuple[PathNote, ...] = ()
     links: tuple[LinkRecord, ...] = ()
     faults: tuple[FaultRecord, ...] = ()
+    traffic: tuple[TrafficRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
     fidelity: Fidelity | None = None
@@ -158,7 +162,9 @@ class ManifestFile:
     disk, too.
     """
 
-    def __init__(self, run_dir: Path, argv: Sequence[str], config: ExperimentConfig) -> None:
+    def __init__(
+        self, run_dir: Path, argv: Sequence[str], config: ExperimentConfig, rootless: bool = False
+    ) -> None:
         run_dir.mkdir(parents=True)
         workload = workload_of(config)
         git, git_error = sources(_PROJECT)
@@ -170,7 +176,7 @@ class ManifestFile:
             config=config,
             measure=workload.measure(config),
             started_at=_now(),
-            environment=_environment(),
+            environment=_environment() | {"rootless": rootless},
             versions={name: metadata.version(name) for name in _PACKAGES},
             git=git,
             git_error=git_error,
@@ -195,6 +201,10 @@ class ManifestFile:
     def note_faults(self, faults: tuple[FaultRecord, ...]) -> None:
         """What `finish` is to record of them."""
         self._contents = msgspec.structs.replace(self._contents, faults=faults)
+
+    def note_traffic(self, traffic: tuple[TrafficRecord, ...]) -> None:
+        """What `finish` is to record of it."""
+        self._contents = msgspec.structs.replace(self._contents, traffic=traffic)
 
     def add_fidelity(self, fidelity: Fidelity) -> None:
         """Written when the run is sealed."""

@@ -39,7 +39,9 @@ class NetworkConfig(HostOptions, frozen=True, kw_only=True):
     """What a network's links and hosts are like. `pcap` and `trace`: every host writes a file."""
 
     mtu: Annotated[int, Option("Bytes of an IP packet on the wire.")] = 1500
-    link: Annotated[str, Option("Rate and delay of every link, as 1Gbit,50us.", default="none asked")] = ""
+    link: Annotated[
+        str, Option("Of every link, as 1Gbit,50us or 1Mbit/16Mbit,loss=1%.", default="none asked")
+    ] = ""
     bottleneck: Annotated[
         str, Option("Rate and delay of the shape's bottleneck, likewise.", default="as the other links")
     ] = ""
@@ -52,6 +54,10 @@ class NetworkConfig(HostOptions, frozen=True, kw_only=True):
         Option("Hurt something on purpose: KIND:TARGET,at=TIME,for=TIME. May be repeated.", many=True),
     ] = ()
     faults: Annotated[str, Option("FILE.yaml with more of them.", default="no schedule")] = ""
+    traffic: Annotated[
+        tuple[str, ...],
+        Option("Background traffic: KIND:load=0.3,from=HOST,to=HOST. May be repeated.", many=True),
+    ] = ()
     pcap: Annotated[bool, Option("Write HOST.pcapng into the run's directory.")] = False
     trace: Annotated[bool, Option("Write HOST.trace.jsonl: the page pools' events.")] = False
 
@@ -130,7 +136,7 @@ class ExperimentConfig(NetworkConfig, frozen=True):
         ),
     ] = 10.0
     seed: Annotated[
-        int, Option("Of the data, the order of trials, the times of faults.", min=0, max=SEED_MAX)
+        int, Option("Of data, the order of trials, the times of faults, traffic.", min=0, max=SEED_MAX)
     ] = 1
     require_faithful: Annotated[
         bool, Option("End with status 3 if a row's verdict is not `faithful`: see docs/fidelity.md.")
@@ -163,7 +169,8 @@ class LocalRank(msgspec.Struct, frozen=True):
 class RankPlace(msgspec.Struct, frozen=True):
     """Where a rank is: its host, by the AF_UNIX path of that host's system-call channel, and there the slot
     of its accelerator, which says which NIC is its own ("": the first). `nics`: all of the host, in order.
-    `local`: all ranks of the host, in order; () for this one alone."""
+    `local`: all ranks of the host, in order; () for this one alone. `pace`: the file that says how slow its
+    accelerator is made (nodes.machine.pace); "" for none."""
 
     rank: int
     host: str
@@ -171,6 +178,7 @@ class RankPlace(msgspec.Struct, frozen=True):
     slot: Slot = Slot()
     nics: tuple[NicPlace, ...] = ()
     local: tuple[LocalRank, ...] = ()
+    pace: str = ""
 
     @property
     def nic(self) -> NicPlace:

@@ -1,7 +1,6 @@
-"""A CSV file that grows by whole trials.
+"""A csv file of a run's rows, which ends with whole rows, on a full disk too.
 
-In: rows of one kind. Out: the file. Owns it while it is written: it ends with a whole trial, on a full disk
-too.
+In: records of one kind, some at a time. Out: the file. Owns it while it is written.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
-"""Runs all trials of an experiment and writes samples.csv and usage.csv, a trial at a time.
+"""Runs all trials of an experiment and writes samples.csv, usage.csv and link_usage.csv, a trial at a time.
 
-In: the configuration, the ranks, what to watch. Out: rows appended to both files after every trial, what the
-ranks did if that is kept, progress on stderr. Owns nothing.
+In: the configuration, the ranks, what to watch. Out: rows appended to the files after every trial, what the
+ranks did if that is kept, progress on stderr. Owns the order of trials.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from workloads.experiment.link_usage import LinkDirection, LinkUsage, link_usage, sent
 from workloads.experiment.observer import Observer
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
@@ -20,24 +22,35 @@ from workloads.experiment.rows_file import RowsFile
 from workloads.experiment.usage import Usage, usage
 
 
-def run_trials(config: ExperimentConfig, ranks: RaySession, observer: Observer, run_dir: Path) -> None:
-    """Run all trials on ranks that have started. Raises SamplesError and what `ranks` raises."""
+def run_trials(
+    config: ExperimentConfig,
+    ranks: RaySession,
+    observer: Observer,
+    directions: Sequence[LinkDirection],
+    run_dir: Path,
+) -> None:
+    """Run all trials on ranks that have started. `directions`: of all links. Raises SamplesError and what
+    `ranks` raises."""
     plan = trials(config)
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with (
         RowsFile(run_dir / "samples.csv", Sample) as file,
         RowsFile(run_dir / "usage.csv", Usage) as used,
+        RowsFile(run_dir / "link_usage.csv", LinkUsage) as links,
         OperationsFiles(run_dir, config) as done,
         Progress(*columns, console=console) as bar,
     ):
         task = bar.add_task(config.workload, total=len(plan))
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
+            before = sent(directions)
             with observer.observing() as readings:
                 rows = ranks.run(trial)
+            after = sent(directions)
             file.append(rows.samples)
             done.append(trial, rows.operations)
             used.append(usage(trial, rows.samples, observer.watched, readings))
+            links.append(link_usage(trial, rows.samples, directions, before, after))
             bar.advance(task)
     ranks.close_ranks()

@@ -41,15 +41,17 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchedProcess(NamedTuple):
-    """A rank's process, or a host's endpoint, of which `rank` is None."""
+    """`host` and `part`: the process of a rank ("rank0"), whose number is `rank`, a host's endpoint
+    ("endpoint"), or its background traffic ("traffic")."""
 
     host: str
+    part: str
     pid: int
     rank: int | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.host}:{'endpoint' if self.rank is None else f'rank{self.rank}'}"
+        return f"{self.host}:{self.part}"
 
 
 class WatchedLink(NamedTuple):
@@ -157,9 +159,9 @@ def _links(watched: Watched, readings: Sequence[Reading]) -> Figures:
 
 def _own_cpu_s(samples: Sequence[Sample], process: WatchedProcess) -> float | None:
     """CPU time of the timed parts alone, without what readings see of filling and checking; None if the
-    process is no rank's of this trial."""
+    process is no rank's of this trial, nor its endpoint's."""
     rows = [sample for sample in samples if sample.host == process.host]
-    if not rows:
+    if not rows or process.part == "traffic":
         return None
     if process.rank is None:
         return sum(row.endpoint_cpu_s for row in rows)

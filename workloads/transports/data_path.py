@@ -20,6 +20,8 @@ from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters
 
+NO_ROUTE_S = 0.01  # between two attempts while no route leads to the peer
+
 
 class TcpSocket(Protocol):
     """The part of socket.socket that every path's socket has."""

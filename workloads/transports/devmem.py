@@ -13,9 +13,10 @@ from contextlib import ExitStack, closing
 from typing import ClassVar, NamedTuple
 
 from nodes.client.host import HostStats
+from nodes.client.runtime import Runtime
 from nodes.client.socket import Socket
 from nodes.kernel_version import VERSIONS
-from nodes.machine.accelerator import Accelerator, Operator
+from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from nodes.uapi import socket as uapi
 from workloads.experiment.records import NicPlace
@@ -23,7 +24,7 @@ from workloads.machine import Machine
 from workloads.progress import Progress
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters, endpoint_counters
-from workloads.transports.data_path import ReceivedStream, Sender, closed_early
+from workloads.transports.data_path import NO_ROUTE_S, ReceivedStream, Sender, closed_early
 from workloads.transports.devmem_nic import Bindings, prepare_nic
 from workloads.transports.staged import StagedSender
 
@@ -45,9 +46,12 @@ class Batch(NamedTuple):
 class ZeroCopySender:
     """Sends from the data dma-buf with MSG_ZEROCOPY; a completion says that the stack has let go of it."""
 
-    def __init__(self, sock: Socket, completions: Socket, tx_id: bytes, progress: Progress) -> None:
+    def __init__(
+        self, sock: Socket, completions: Socket, tx_id: bytes, progress: Progress, runtime: Runtime
+    ) -> None:
         self._sock = sock
         self._progress = progress
+        self._runtime = runtime
         self._completions = completions
         self._control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, tx_id)]
         self._sends = 0  # successful zero-copy sends
@@ -56,9 +60,7 @@ class ZeroCopySender:
     def transmit(self, offset: int, length: int) -> None:
         while length:
             try:
-                sent = self._progress.wait(
-                    self._sock.sendmsg, [(offset, length)], self._control, uapi.MSG_ZEROCOPY
-                )
+                sent = self._progress.wait(self._send, offset, length)
             except OSError as e:
                 if e.errno != errno.ENOBUFS:
                     raise
@@ -66,6 +68,17 @@ class ZeroCopySender:
                 continue
             self._sends += 1
             offset, length = offset + sent, length - sent
+
+    def _send(self, offset: int, length: int) -> int:
+        """TimeoutError without a route: a link may be down, and come up again. Ordinary bytes wait for it in
+        the socket; those of a dma-buf are refused."""
+        try:
+            return self._sock.sendmsg([(offset, length)], self._control, uapi.MSG_ZEROCOPY)
+        except OSError as e:
+            if e.errno != errno.EHOSTUNREACH:
+                raise
+            self._runtime.sleep(NO_ROUTE_S)
+            raise TimeoutError(e.strerror) from None
 
     def job_ended(self) -> None:
         self._sends_at.append(self._sends)
@@ -80,7 +93,7 @@ class DevmemReceiver:
 
     def __init__(self, machine: Machine, sock: Socket, ledger: Ledger, rx_id: int) -> None:
         self._machine = machine
-        self._accelerator = Accelerator(ledger, machine.turn)
+        self._accelerator = machine.accelerator_of(ledger)
         self._sock = sock
         self._rx_id = rx_id
 
@@ -173,7 +186,7 @@ class Devmem:
         completions = undo.enter_context(closing(sock.dup()))
         completions.settimeout(self._machine.config.timeout_s)
         tx_id = self._bindings.tx_id(sock.getsockname()[0])
-        return ZeroCopySender(sock, completions, tx_id, self._machine.progress)
+        return ZeroCopySender(sock, completions, tx_id, self._machine.progress, self._machine.runtime)
 
     def receiver(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
         return DevmemReceiver(self._machine, sock, ledger, self._bindings.rx_id)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from nodes.client.host import HostStats
 from nodes.machine import dmabuf
-from nodes.machine.accelerator import Accelerator, Operator
+from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from workloads.experiment.records import NicPlace
@@ -103,7 +103,7 @@ class FabricSender:
 class FabricReceiver:
     def __init__(self, machine: Machine, sock: FabricSocket, ledger: Ledger, undo: ExitStack) -> None:
         self._machine = machine
-        self._accelerator = Accelerator(ledger, machine.turn)
+        self._accelerator = machine.accelerator_of(ledger)
         self._sock = sock.linux
         _, fds, _, _ = machine.progress.wait(socket.recv_fds, self._sock, 1, 1)
         if not fds:

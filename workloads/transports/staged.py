@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from nodes.machine.accelerator import Accelerator, Operator
+from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
@@ -45,7 +45,7 @@ class StagedSender:
     ) -> None:
         self._data = machine.data
         self._progress = machine.progress
-        self._accelerator = Accelerator(ledger, machine.turn)
+        self._accelerator = machine.accelerator_of(ledger)
         self._sock = sock
         self._staging = staging
         self._on_moved = on_moved
@@ -80,7 +80,7 @@ class StagedReceiver:
         on_moved: OnMoved = ignore_moved,
     ) -> None:
         self._machine = machine
-        self._accelerator = Accelerator(ledger, machine.turn)
+        self._accelerator = machine.accelerator_of(ledger)
         self._sock = sock
         self._staging = staging
         self._on_moved = on_moved

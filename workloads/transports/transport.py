@@ -25,7 +25,7 @@ from workloads.experiment.records import Address, NicPlace
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters
-from workloads.transports.data_path import DataPath, ReceivedStream, Receiver, S
+from workloads.transports.data_path import NO_ROUTE_S, DataPath, ReceivedStream, Receiver, S
 from workloads.transports.fabric import Fabric
 from workloads.transports.peer_sender import GREETING_BYTES, PeerSender
 from workloads.transports.send_queue import SendQueue
@@ -206,13 +206,14 @@ class Transport(Generic[S]):
 
     def _connected(self, path: DataPath[Any], address: Address) -> Any:
         """By the NIC that reaches the peer's. A socket of its own for each attempt: TCP gives up a SYN that
-        is lost seven times, and an address of which no neighbour answers three requests (EHOSTUNREACH).
-        TimeoutError in both cases."""
+        is lost seven times, and an address of which no neighbour answers three requests (EHOSTUNREACH); while
+        a link is down there is no route (ENETUNREACH). TimeoutError in all cases."""
         sock = self._socket_at(self._machine.place.nic_to(address.network), path)
         try:
             sock.connect((address.host, address.port))
         except OSError as e:
-            if e.errno == errno.EHOSTUNREACH:
+            if e.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+                self._machine.runtime.sleep(NO_ROUTE_S)
                 raise TimeoutError(str(e)) from None
             raise
         return sock

@@ -98,7 +98,7 @@ class UserRank:
         """The accelerator is busy for so long."""
         self._begin(f"computation of {seconds:g} s")
         begin_s = self._machine.runtime.monotonic()
-        self._machine.compute(seconds)
+        self._machine.compute(seconds, self.accelerator)
         self.computed_s += self._machine.runtime.monotonic() - begin_s
 
     def fill(self, offset: int, values: Array) -> None:

@@ -121,7 +121,7 @@ hosts:
     nics: {h3-eth0: {kernel_address: 10.0.0.300/16, kernel_mac: 02:00}}
     accelerators: {gpu0: {memory: 16G}, g-1: {nic: h3-eth0, memory: 16Q}}
     host_mem_bw: 20
-  h4: {accelerators: -1}
+  h4: {accelerators: -1, pcie_bw: 999KB/s}
 switches:
   leaf1: {kind: bridge, address: 10.0.0.1/16}
   h3: {}
@@ -146,6 +146,7 @@ EXPECTED = [
     (9, "hosts.h3.accelerators.gpu0 has no nic; add it"),
     (9, "size '16Q' is not understood; write for example 64K"),
     (10, "rate '20' is not understood; write for example 2GB/s"),
+    (11, "999KB/s is no rate of a bus; choose 1MB/s to 1000TB/s"),
     (11, "host h4 has -1 accelerators; give 0 or more"),
     (13, "switch leaf1 is a bridge and has no address; make it a router"),
     (14, "h3 is a host and a switch; give each node a name of its own"),
@@ -226,3 +227,37 @@ def test_the_schema_takes_what_is_loaded_and_refuses_what_is_not() -> None:
     assert accepts(TWO)
     for bad in ("- 1", TWO + "x: 1\n", TWO + "- rate: 1Gbit\n", TWO.replace("h1: ", "h1: {role: boss}")):
         assert not accepts(bad)
+
+
+TRAFFIC = """\
+traffic:
+- {kind: poisson, load: 30%, from: h1+h2, to: h2}
+- {kind: on-off, rate: 1Mbit, on: 5ms, off: 20ms, protocol: udp}
+"""
+
+
+def test_a_files_traffic_is_the_topologys_as_it_is_written(tmp_path: Path) -> None:
+    topology = loaded(
+        TWO.replace("]", "], rate: 1Gbit")
+        .replace("- endpoints", "- {endpoints")
+        .replace("1Gbit\n", "1Gbit}\n")
+        + TRAFFIC,
+        tmp_path,
+    )
+    assert [str(each) for each in topology.traffic] == [
+        "poisson:from=h1+h2,to=h2,load=30%",
+        "on-off:rate=1Mbit,on=5ms,off=20ms,protocol=udp",
+    ]
+    assert loaded(TWO, tmp_path).traffic == ()
+
+
+def test_what_is_wrong_with_traffic_is_told_with_its_line(tmp_path: Path) -> None:
+    assert [line for line, _ in problems(TWO + TRAFFIC, tmp_path)] == [5]
+    more = "- {kind: constant}\n- {kind: constant, rate: 1Mbit, to: h9}\n- {kind: poison}\n"
+    found = problems(TWO + TRAFFIC.replace("load: 30%", "rate: 1Mbit") + more, tmp_path)
+    assert found == [(9, "traffic[4].kind is 'poison'; write constant or on-off or poisson")]
+    found = problems(TWO + TRAFFIC.replace("load: 30%", "rate: 1Mbit") + more.rpartition("- ")[0], tmp_path)
+    assert [(line, said.partition(";")[0]) for line, said in found] == [
+        (7, "constant has no rate and no load"),
+        (8, "there is no host 'h9'"),
+    ]

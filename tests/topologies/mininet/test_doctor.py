@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from topologies.mininet import doctor
 from topologies.mininet.cgroup import Room
-from topologies.mininet.doctor import COMMANDS, PROBED, Check, checks
+from topologies.mininet.doctor import COMMANDS, PROBED, RECEIVE_BYTES_MIN, Check, checks
+from topologies.mininet.user_namespace import obstacle
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,15 @@ def test_names_are_unique_and_cover_commands_probes_and_packages(found: list[Che
 
 def test_root_is_reported_as_it_is(found: list[Check]) -> None:
     (root,) = (check for check in found if check.name == "root")
-    assert root.ok == (os.geteuid() == 0)
+    assert root.ok == (os.geteuid() == 0 or obstacle() is None)
     assert root.needed
+
+
+def test_what_endpoints_hold_without_root_is_told(found: list[Check]) -> None:
+    (buffers,) = (check for check in found if check.name == "receive buffers")
+    limit = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    assert (buffers.ok, buffers.found) == (limit >= RECEIVE_BYTES_MIN, f"{limit} bytes without root")
+    assert not buffers.needed
 
 
 def test_packages_are_found_in_their_installed_version(found: list[Check]) -> None:

@@ -47,6 +47,15 @@ def test_both_ends_of_a_link_with_a_rate_have_a_bucket() -> None:
     assert buckets(build("star", 2).links) == {}
 
 
+def test_each_end_has_the_rate_of_its_direction() -> None:
+    found = buckets(build("pair", 2, link="10Mbit/100Mbit").links)
+    assert found["h1"]["h1-eth0"].rate * 8 == 10_000_000
+    assert found["h2"]["h2-eth0"].rate * 8 == 100_000_000
+    (only,) = build("pair", 2, link="10Mbit/100Mbit,ecn_threshold=30K").links
+    assert only.is_relayed
+    assert buckets([only]) == {}
+
+
 def test_what_the_kernel_says_is_compared_with_what_was_asked() -> None:
     asked = {"h1-eth0": TokenBucket(125_000_000, 125_000, 1_514_000)}
     assert asked["h1-eth0"].line("h1-eth0") == (

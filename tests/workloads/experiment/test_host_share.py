@@ -7,7 +7,8 @@ import pytest
 from nodes.machine import ledger as routes
 from nodes.machine.accelerator import Slot
 from nodes.machine.ledger import Ledger, totals
-from nodes.uapi.syscalls import NicStats, Stats
+from nodes.uapi.nic_records import NicStats
+from nodes.uapi.syscalls import Stats
 from workloads.experiment.host_share import share
 from workloads.experiment.records import LocalRank, NicPlace, RankPlace
 

@@ -23,9 +23,9 @@ from workloads.experiment.usage import (
 TRIAL = Trial("devmem", 4096, 1)
 WATCHED = Watched(
     (
-        WatchedProcess("h1", 1, 0),
-        WatchedProcess("h1", 2),
-        WatchedProcess("h9", 3),
+        WatchedProcess("h1", "rank0", 1, 0),
+        WatchedProcess("h1", "endpoint", 2),
+        WatchedProcess("h9", "endpoint", 3),
     ),
     (WatchedLink("h1-eth0", 1, 10**9, 73728, 1500),),
 )
@@ -88,6 +88,14 @@ def test_a_rank_has_its_own_clock_beside_the_other_ranks_of_its_host() -> None:
     assert (found["h1:rank0"].busy_s, found["h1:endpoint"].busy_s) == (0.5, 0.5)
 
 
+def test_background_traffic_has_what_was_read_of_it_beside_a_rank_too() -> None:
+    watched = WATCHED._replace(
+        processes=(*WATCHED.processes[:2], WatchedProcess("h1", "traffic", 3)),
+    )
+    found = by_name(usage(TRIAL, SAMPLES, watched, READINGS))["h1:traffic"]
+    assert (found.kind, found.busy_s, found.wait_s) == ("process", 3.5, 2.5)
+
+
 def test_a_links_bytes_are_the_whole_trials() -> None:
     link = by_name(usage(TRIAL, SAMPLES, WATCHED, READINGS))["h1-eth0"]
     assert (link.kind, link.bytes, link.packets) == ("link", 6000, 60)
@@ -102,8 +110,8 @@ def test_a_core_that_was_switched_off_or_counts_backwards_is_not_negative() -> N
 
 
 def test_an_observer_reads_before_and_after_and_survives_the_end_of_a_process() -> None:
-    gone = WatchedProcess("h1", 1 << 30, 0)
-    own = WatchedProcess("h2", os.getpid(), 1)
+    gone = WatchedProcess("h1", "rank0", 1 << 30, 0)
+    own = WatchedProcess("h2", "rank1", os.getpid(), 1)
     with Observer(Watched((gone, own), (WatchedLink("lo", os.getpid(), 1, 1, 1),))).observing() as readings:
         at_first = len(readings)
     assert at_first == 1

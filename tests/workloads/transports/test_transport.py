@@ -16,11 +16,14 @@ from nodes.client.runtime import MACHINE
 from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from tests.client.simulated import SimulatedRuntime
 from tests.workloads.loopback import LoopbackHost
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import Address, ExperimentConfig, RankPlace
 from workloads.machine import Machine
+from workloads.progress import Progress
 from workloads.registry import PATHS
+from workloads.transports.devmem import ZeroCopySender
 from workloads.transports.staged import StagedSender
 from workloads.transports.transport import Transport
 
@@ -144,8 +147,8 @@ def test_the_first_byte_completes_a_handshake_that_nothing_else_completes(
 
 
 def test_an_address_that_cannot_be_reached_yet_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ARP gives up after three requests, which a bad wire loses now and then."""
-    failures = iter([errno.EHOSTUNREACH, errno.ETIMEDOUT] * NRANKS)
+    """ARP gives up after three requests, which a bad wire loses now and then; a link may be down."""
+    failures = iter([errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT] * NRANKS)
 
     class UnluckySocket(socket.socket):
         def connect(self, address: Any, /) -> None:
@@ -215,3 +218,35 @@ def test_a_send_that_moves_slowly_is_not_given_up(monkeypatch: pytest.MonkeyPatc
     assert sum(count for count, _ in reported) == SIZE
     counts = [count for count, _ in reported]
     assert [left for _, left in reported] == [SIZE - sum(counts[:n]) for n in range(len(counts))]
+
+
+class Unplugged:
+    """A socket whose link is down for the first calls."""
+
+    def __init__(self, down: int, number: int) -> None:
+        self.calls = 0
+        self._down, self._number = down, number
+
+    def sendmsg(self, iov: list[tuple[int, int]], _control: object, _flags: int) -> int:
+        self.calls += 1
+        if self.calls <= self._down:
+            raise OSError(self._number, "refused")
+        return iov[0][1]
+
+
+def test_device_memory_is_sent_when_the_link_is_up_again() -> None:
+    """Linux refuses it without a route; ordinary bytes wait in the socket."""
+    runtime = SimulatedRuntime(lambda _: None)
+
+    def sending(down: int, number: int) -> tuple[ZeroCopySender, Unplugged]:
+        sock, progress = cast(Any, Unplugged(down, number)), Progress(runtime, 1.0)
+        return ZeroCopySender(sock, sock, b"", progress, runtime), sock
+
+    sender, sock = sending(50, errno.EHOSTUNREACH)
+    sender.transmit(0, 100)
+    assert sock.calls == 51
+    assert runtime.now > 1000.4
+    with pytest.raises(TimeoutError, match="refused"):
+        sending(1000, errno.EHOSTUNREACH)[0].transmit(0, 100)
+    with pytest.raises(OSError, match="refused"):
+        sending(1, errno.ENODEV)[0].transmit(0, 100)

@@ -1,0 +1,24 @@
+"""The buffers of a packet socket, as nodes/nic/socket_buffer.py has them for endpoints and relays.
+
+In: a socket, how much it should hold. Out: it holds that, or as much as the machine lets a user have. Owns
+nothing. SO_RCVBUFFORCE asks for CAP_NET_ADMIN over the whole machine, which root of a user namespace lacks:
+there net.core.rmem_max is the limit. socket(7), sockopt_capable (net/core/sock.c).
+"""
+
+from __future__ import annotations
+
+import socket
+
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+
+
+def set_buffers(sock: socket.socket, receive_bytes: int, send_bytes: int) -> None:
+    """Raises OSError."""
+    for force, polite, size_bytes in (
+        (_SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_bytes),
+        (_SO_SNDBUFFORCE, socket.SO_SNDBUF, send_bytes),
+    ):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, force, size_bytes)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, polite, size_bytes)

@@ -1,0 +1,84 @@
+"""How much each direction of each link carried in a trial.
+
+In: the counters of the interfaces that send, before a trial and after it; the trial's rows. Out: rows of
+link_usage.csv. Owns the file's columns. The counters are the kernel's, so they are of all paths alike, and
+they are read twice a trial: a network of any size is measured without a cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from workloads.experiment.proc import Sent, sent_by
+from workloads.experiment.records import Sample, Trial
+from workloads.experiment.usage import windows
+
+_PROC = Path("/proc")
+
+
+class LinkUsage(msgspec.Struct, frozen=True):
+    """One row: one direction of a link in one trial, between two interfaces. Its fields are the columns, in
+    order. `timed_s`: the timed parts of all `iterations`, warm-up included; what was sent is the whole
+    trial's."""
+
+    path: str
+    size_bytes: int
+    repetition: int
+    sender: str
+    receiver: str
+    timed_s: float
+    iterations: int
+    sent_bytes: int
+    sent_packets: int
+    asked_bps: int
+    mtu: int
+
+
+class LinkDirection(NamedTuple):
+    """Two interfaces, `pid` of a process in the sender's network namespace; `asked_bps` 0 for none."""
+
+    sender: str
+    receiver: str
+    pid: int
+    asked_bps: int
+    mtu: int
+
+
+def sent(directions: Sequence[LinkDirection]) -> tuple[Sent, ...]:
+    """What each has sent so far. Raises OSError."""
+    seen = {
+        pid: sent_by((_PROC / str(pid) / "net/dev").read_text()) for pid in {each.pid for each in directions}
+    }
+    return tuple(seen[each.pid][each.sender] for each in directions)
+
+
+def link_usage(
+    trial: Trial,
+    samples: Sequence[Sample],
+    directions: Sequence[LinkDirection],
+    before: Sequence[Sent],
+    after: Sequence[Sent],
+) -> list[LinkUsage]:
+    """The rows of a trial."""
+    timed = windows(samples)
+    timed_s = sum(end - start for start, end in timed)
+    return [
+        LinkUsage(
+            trial.path,
+            trial.size_bytes,
+            trial.repetition,
+            each.sender,
+            each.receiver,
+            timed_s,
+            len(timed),
+            last.bytes - first.bytes,
+            last.packets - first.packets,
+            each.asked_bps,
+            each.mtu,
+        )
+        for each, first, last in zip(directions, before, after, strict=True)
+    ]

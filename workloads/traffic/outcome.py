@@ -1,0 +1,138 @@
+"""What a run's background traffic got: of all hosts' reports together.
+
+In: reports, by host. Out: rows of traffic.csv, and a record for each entry, for the manifest. Owns the
+file's columns. Times are those of completed flows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from workloads.traffic.tally import Delivered, Offered, Report, Times, merged
+
+CSV_NAME = "traffic.csv"
+
+
+class TrafficRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of traffic.csv: flows of one class of sizes from one host to another. Its fields are the
+    columns, in order."""
+
+    traffic: str
+    kind: str
+    source: str
+    destination: str
+    sizes: str
+    seconds: float
+    flows: int
+    completed: int
+    failed: int
+    refused: int
+    offered_bytes: int
+    delivered_bytes: int
+    fct_p50_s: float | None
+    fct_p95_s: float | None
+    fct_p99_s: float | None
+
+
+class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of --traffic or of a topology file, and what it got, over all hosts: `flows` begun, completed,
+    failed, and refused since too many were under way; bytes; flow completion times in seconds, None: no flow
+    was completed, or its kind has flows without an end."""
+
+    traffic: str
+    kind: str
+    seconds: float
+    flows: int
+    completed: int
+    failed: int
+    refused: int
+    offered_bytes: int
+    delivered_bytes: int
+    fct_p50_s: float | None
+    fct_p95_s: float | None
+    fct_p99_s: float | None
+
+
+class Entry(NamedTuple):
+    text: str
+    kind: str
+
+
+class Outcome(NamedTuple):
+    rows: tuple[TrafficRow, ...]
+    records: tuple[TrafficRecord, ...]
+
+
+def outcome(entries: Sequence[Entry], addresses: Mapping[str, str], reports: Mapping[str, Report]) -> Outcome:
+    """`addresses`: hosts' names by the addresses that reports have; `reports`: by host."""
+    sides = sorted(_sides(addresses, reports).items())
+    rows = [
+        TrafficRow(
+            traffic=entries[entry].text, kind=entries[entry].kind, source=source, destination=destination,
+            sizes=sizes, seconds=round(reports[source].seconds, 6),
+            **_counts([offered], [delivered]),  # type: ignore[arg-type]
+        )
+        for (entry, source, destination, sizes), (offered, delivered) in sides
+    ]  # fmt: skip
+    records = []
+    for number, entry in enumerate(entries):
+        mine = [side for key, side in sides if key[0] == number]
+        seconds = [reports[source].seconds for (of, source, _, _), _ in sides if of == number]
+        records.append(
+            TrafficRecord(
+                traffic=entry.text, kind=entry.kind, seconds=round(max(seconds, default=0.0), 6),
+                **_counts([each for each, _ in mine], [each for _, each in mine]),  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+    return Outcome(tuple(rows), tuple(records))
+
+
+_Key = tuple[int, str, str, str]  # entry, source, destination, class of sizes
+
+
+def _sides(
+    addresses: Mapping[str, str], reports: Mapping[str, Report]
+) -> dict[_Key, tuple[Offered, Delivered]]:
+    """What the source says, and what the destination says of the same flows."""
+    offered = {
+        (each.entry, host, addresses[each.peer], each.sizes): each
+        for host, report in reports.items()
+        for each in report.offered
+    }
+    delivered = dict(_delivered(addresses, reports))
+    return {
+        key: (each, delivered.get(key, Delivered(each.entry, "", each.sizes)))
+        for key, each in offered.items()
+    }
+
+
+def _delivered(
+    addresses: Mapping[str, str], reports: Mapping[str, Report]
+) -> Iterator[tuple[_Key, Delivered]]:
+    for host, report in reports.items():
+        for each in report.delivered:
+            if each.peer in addresses:  # and not what a user sends there
+                yield (each.entry, addresses[each.peer], host, each.sizes), each
+
+
+def _counts(offered: Sequence[Offered], delivered: Sequence[Delivered]) -> dict[str, int | float | None]:
+    times = merged(each.times for each in delivered)
+    return {
+        "flows": sum(each.flows for each in offered),
+        "completed": times.count,
+        "failed": sum(each.failed for each in offered),
+        "refused": sum(each.refused for each in offered),
+        "offered_bytes": sum(each.bytes for each in offered),
+        "delivered_bytes": sum(each.bytes for each in delivered),
+        "fct_p50_s": _percentile(times, 0.5),
+        "fct_p95_s": _percentile(times, 0.95),
+        "fct_p99_s": _percentile(times, 0.99),
+    }
+
+
+def _percentile(times: Times, share: float) -> float | None:
+    found = times.percentile(share)
+    return None if found is None else float(f"{found:.3g}")
