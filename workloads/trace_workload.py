@@ -121,7 +121,7 @@ def _measure(source: TraceSource, config: ExperimentConfig) -> Measure:
         of = source.factor or (lambda _: busiest_bytes(source.traces(config, largest)) / largest)
         factor = of(config)
     return Measure(
-        columns=("size", "type", "path", *columns, "busbw", "wrong", "dram", "verdict"),
+        columns=("size", "type", "path", *columns, "predicted", "busbw", "wrong", "dram", "verdict"),
         size_is_key=source.is_sized,
         timed="mean",
         rate="busbw",

@@ -111,7 +111,7 @@ class WorkloadType:
     `data_bytes`: of each rank's data memory. `iterations` gives (warm-up, in place) of each iteration of a
     trial, in order. `flows`: connections to each peer on each channel. `measure` takes the configuration.
     `ranks_per_host`: unless another number is asked for; None: one an accelerator. `channels`: see Transport.
-    `traces`: what all ranks do for a size, of a workload that is a trace.
+    `traces`: what all ranks do for a size, of a workload that is a trace; of a collective its messages.
     """
 
     name: str

@@ -20,10 +20,10 @@ def test_a_pattern_is_written_checked_and_predicted(main: Main, tmp_path: Path) 
     sent = 2 << 20
     assert [line.split() for line in out.splitlines()] == [
         ["rank", "nodes", "compute_s", "message_B", "collective_B", "predicted_s"],
-        ["0", "4", "0.000000", "0", "0", "0.003097"],
+        ["0", "4", "0.000000", "0", "0", "0.005194"],
         ["1", "2", "0.000000", str(sent), "0", "0.002097"],
         ["2", "2", "0.000000", str(sent), "0", "0.002097"],
-        ["all", "8", "0.000000", str(2 * sent), "0", "0.003097"],
+        ["all", "8", "0.000000", str(2 * sent), "0", "0.005194"],
     ]
     assert main("trace", where, "--latency", "1ms", "--rate", "1GB/s")[:2] == (0, out)
     assert len(file.read(tmp_path / "t")) == 3

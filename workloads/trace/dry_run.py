@@ -2,12 +2,14 @@
 
 In: every rank's trace, a model of network and accelerators. Out: how long each rank takes and is busy, or
 TraceError, one sentence that names rank and node. Owns nothing; pure. The model is LogGP's (Alexandrov et
-al., 1995): a message takes `latency_s` and `s_per_byte` of its sender's line; a collective its steps'
-latencies and its share of the array's bytes.
+al., 1995): a message takes `latency_s`, and `s_per_byte` of its sender's and of its receiver's line, where it
+waits for its turn; a collective takes its steps' latencies and its share of the array's bytes, apart from
+messages.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -24,10 +26,6 @@ class Model(msgspec.Struct, frozen=True):
 
     latency_s: float = 0.0
     s_per_byte: float = 0.0
-
-    def message_s(self, size: int) -> float:
-        """From the send to the last byte's arrival."""
-        return self.latency_s + size * self.s_per_byte
 
     def collective_s(self, name: str, size: int, nranks: int) -> float:
         """Of the bandwidth-optimal algorithm: n-1 steps a phase."""
@@ -56,6 +54,8 @@ def dry_run(traces: Sequence[Trace], model: Model = Model()) -> list[Outcome]:  
 
 
 class _DryRun:
+    """Sends take their turns at the lines in the order of time; all else ends as soon as it can be known."""
+
     def __init__(self, traces: Sequence[Trace], model: Model) -> None:
         self._traces = traces
         self._model = model
@@ -68,40 +68,64 @@ class _DryRun:
         self._ended: list[dict[int, float]] = [{} for _ in traces]  # by rank, of each node
         self._free: list[dict[Stream, float]] = [defaultdict(float) for _ in traces]
         self._messages: dict[tuple[int, int], deque[tuple[SendTo, float]]] = defaultdict(deque)
+        self._line_out, self._line_in = [0.0] * len(traces), [0.0] * len(traces)  # when each is free
+        self._sends: list[tuple[float, int, Stream]] = []  # that can begin: a heap
+        self._queued: set[tuple[int, int]] = set()
 
     def run(self) -> list[Outcome]:
-        moved = True
-        while moved:
-            moved = False
-            for rank in range(len(self._traces)):
-                for stream in self._streams[rank]:
-                    while self._advance(rank, stream):
-                        moved = True
+        for rank in range(len(self._traces)):
+            self._advance(rank)
+        while self._sends:
+            begin, rank, stream = heapq.heappop(self._sends)
+            node = self._streams[rank][stream][0]
+            assert isinstance(node, SendTo)
+            self._send(rank, node, begin)
+            self._advance(rank)
+            self._advance(node.peer)
         self._check_ended()
         return [self._outcome(trace) for trace in self._traces]
 
-    def _advance(self, rank: int, stream: Stream) -> bool:
-        """Whether the stream's next node could end."""
+    def _advance(self, rank: int) -> None:
+        """Whatever can end on that rank now ends, and what follows from it on others."""
+        changed = [rank]
+        while changed:
+            each = changed.pop()
+            for stream in self._streams[each]:
+                while (others := self._step(each, stream)) is not None:
+                    changed += others
+
+    def _step(self, rank: int, stream: Stream) -> Sequence[int] | None:
+        """The ranks on which more may be possible now; None if the stream's next node could not end."""
         nodes = self._streams[rank][stream]
         if not nodes or (begin := self._ready(rank, nodes[0])) is None:
-            return False
+            return None
         node = nodes[0]
         if isinstance(node, Collective):
             return self._meet(rank, node)
+        if isinstance(node, SendTo):
+            if (rank, node.id) not in self._queued:
+                self._queued.add((rank, node.id))
+                heapq.heappush(self._sends, (begin, rank, stream))
+            return None
         if isinstance(node, ReceiveFrom):
             waiting = self._messages[node.peer, rank]
             if not waiting:
-                return False
+                return None
             message, arrival = waiting.popleft()
             _check_message(rank, node, message)
             self._end(rank, node, max(begin, arrival))
-        elif isinstance(node, SendTo):
-            end = begin + node.bytes * self._model.s_per_byte
-            self._messages[rank, node.peer].append((node, end + self._model.latency_s))
-            self._end(rank, node, end)
         else:
             self._end(rank, node, begin + node.duration_us / 1e6)
-        return True
+        return (rank,)
+
+    def _send(self, rank: int, node: SendTo, begin: float) -> None:
+        """It occupies its sender's line, and a latency later its receiver's."""
+        took = node.bytes * self._model.s_per_byte
+        left = max(begin, self._line_out[rank])
+        came = max(left + self._model.latency_s, self._line_in[node.peer])
+        self._line_out[rank], self._line_in[node.peer] = left + took, came + took
+        self._messages[rank, node.peer].append((node, came + took))
+        self._end(rank, node, left + took)
 
     def _ready(self, rank: int, node: Node) -> float | None:
         """When the node can begin; None if that is not known yet."""
@@ -110,26 +134,26 @@ class _DryRun:
             return None
         return max([self._free[rank][stream_of(node)], *(ended[dep] for dep in node.deps)])
 
-    def _meet(self, rank: int, node: Collective) -> bool:
-        """Whether all of the collective's ranks have come to it, which ends it on all of them."""
+    def _meet(self, rank: int, node: Collective) -> Sequence[int] | None:
+        """The collective's ranks if all of them have come to it, which ends it on all."""
         members = self._traces[rank].members(node)
         heads: list[tuple[int, Collective, float]] = []
         for member in members:
             nodes = self._streams[member][stream_of(node)]
             if not nodes or (begin := self._ready(member, nodes[0])) is None:
-                return False
+                return None
             head = nodes[0]
             assert isinstance(head, Collective)
             heads.append((member, head, begin))
         if any(rank not in self._traces[member].members(head) for member, head, _ in heads):
-            return False  # it is busy with others first
+            return None  # it is busy with others first
         for member, head, _ in heads:
             _check_same(rank, node, member, head, members == self._traces[member].members(head))
         took = self._model.collective_s(node.collective, node.bytes, len(members))
         end = max(begin for _, _, begin in heads) + took
         for member, head, _ in heads:
             self._end(member, head, end)
-        return True
+        return members
 
     def _end(self, rank: int, node: Node, at_s: float) -> None:
         stream = stream_of(node)
