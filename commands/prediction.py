@@ -41,7 +41,7 @@ def model_of(
     network: Topology, links: Iterable[LinkCalibration], hosts: Sequence[str], mtu: int
 ) -> Model | None:
     """`hosts`: of each rank. The model's rate is of payload."""
-    if len(set(hosts)) < len(hosts) or any(len(network.host(name).nics) > 1 for name in hosts):
+    if any(len(network.host(name).nics) > 1 for name in hosts):
         return None
     node_of = {end.interface: end.node for link in network.links for end in (link.a, link.b)}
     graph = networkx.DiGraph()
@@ -55,7 +55,7 @@ def model_of(
         passed = networkx.shortest_path(graph, near, far)
         edges = [graph.edges[pair] for pair in itertools.pairwise(passed)]
         found = [edge["bps"] for edge in edges if edge["bps"]]
-        if not found:
+        if not found:  # nor between two ranks of one host
             return None
         delays_s.append(sum(edge["delay_s"] for edge in edges))
         rates.append(min(found))

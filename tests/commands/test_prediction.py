@@ -37,6 +37,9 @@ def test_there_is_no_model_without_a_rate_or_where_a_line_is_shared() -> None:
     assert model_of(star, calibrated(star, 0.0), ["h1", "h2"], 1500) is None
     assert model_of(star, calibrated(star), ["h1", "h1"], 1500) is None
     assert model_of(star, calibrated(star), ["h1", "h2"], 1500) is not None
+    rails = build("rail_optimized")  # hosts with a NIC a rail
+    names = [host.name for host in rails.hosts]
+    assert model_of(rails, calibrated(rails), names, 1500) is None
 
 
 def test_each_size_has_the_mean_of_its_ranks() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.commands.test_command_line import Main, refusal
 from tests.commands.test_command_line import main as main
+from tests.workloads.trace.test_chakra import SEND, node, traces
 from workloads.trace import file
 from workloads.trace.node import Program
 
@@ -64,6 +65,14 @@ def test_traces_that_do_not_go_together_end_with_1_and_a_sentence(main: Main, tm
     status, _, said = main("trace", str(tmp_path / "none"), "--chakra", str(tmp_path / "none"))
     assert (status, "/none.0.et; a Chakra trace has" in said) == (1, True)
     assert not (tmp_path / "none").exists()
+
+
+def test_an_import_that_does_not_go_together_leaves_nothing(main: Main, tmp_path: Path) -> None:
+    traces(tmp_path, [node(1, SEND, comm_dst=1, comm_size=9)], [])
+    status, out, said = main("trace", str(tmp_path / "t"), "--chakra", str(tmp_path / "t"))
+    assert (status, out) == (1, "")
+    assert said == "run.py: rank 0, node 0 (n1) is never received: rank 1 has no node for it\n"
+    assert not (tmp_path / "t").exists()
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,9 @@ def from_the_first(operations: Iterable[Operation]) -> list[Operation]:
 
 
 def as_done(traces: Sequence[Trace], operations: Sequence[Operation]) -> list[Trace]:
-    """The traces with the times of the last iteration; computations last as long as they did."""
-    last = max((each.iteration for each in operations), default=0)
-    times = {(each.rank, each.node): each for each in operations if each.iteration == last}
+    """The traces with the times of the last iteration; computations last as long as they did. `operations`:
+    in the order of iterations."""
+    times = {(each.rank, each.node): each for each in operations}  # later ones replace earlier ones
     return [
         msgspec.structs.replace(
             trace, nodes=tuple(_timed(node, times[trace.rank, node.id]) for node in trace.nodes)
