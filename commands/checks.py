@@ -14,7 +14,7 @@ from commands.usage import UsageError
 from nodes.host_config import RX_BUF_LENS, HostOptions
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS, nic_model
-from topologies.mininet.cgroup import Room, room
+from topologies.mininet.cgroup import Room
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.machine import device_bytes
 from workloads.options import ITERATIONS_MAX
@@ -49,7 +49,7 @@ def niov_bytes(asked: int | None, options: HostOptions) -> int:
 
 
 def check_workload(config: ExperimentConfig) -> None:
-    """Sizes are possible, and there is memory for them. Raises UsageError."""
+    """Sizes are possible. Raises UsageError."""
     try:
         workload_of(config).check(config)
     except WorkloadError as reason:
@@ -61,11 +61,10 @@ def check_workload(config: ExperimentConfig) -> None:
             f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
             f"{ITERATIONS_MAX} at most"
         )
-    _check_room(config, room())
 
 
-def _check_room(config: ExperimentConfig, allowed: Room) -> None:
-    """The machine and this process's cgroup have room for it. Raises UsageError."""
+def check_room(config: ExperimentConfig, allowed: Room) -> None:
+    """This machine, and this process's cgroup, has room for it. Raises UsageError."""
     values = workload_of(config).data_bytes(config) + max(config.sizes_bytes) * _COPIES
     more_ranks = max(0, config.ranks - config.hosts)
     needed = _MEMORY_BYTES + config.hosts * (_MEMORY_BYTES_PER_HOST + values)

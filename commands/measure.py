@@ -95,7 +95,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     print(analysis.table_text, end="")
     if analysis.unwritten:
         raise ExperimentError("; ".join(analysis.unwritten))
-    print(f"# Report: {_shown(analysis.report_path)}")
+    print(f"# Report: {shown(analysis.report_path)}")
     if analysis.wrong_elements:
         where = request.run_dir / "samples.csv"
         print(
@@ -109,7 +109,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     return 0
 
 
-def _shown(path: Path) -> Path:
+def shown(path: Path) -> Path:
     """From the current directory, if it lies below that."""
     with suppress(OSError, ValueError):  # that has been removed; it lies elsewhere
         return path.relative_to(Path.cwd())
@@ -123,7 +123,10 @@ def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
-    rows = [RowVerdict(row.path, row.size_bytes, row.verdict, row.verdict_reason) for row in analysis.rows]
+    # A collective's two places have their trials in common.
+    rows = dict.fromkeys(
+        RowVerdict(row.path, row.size_bytes, row.verdict, row.verdict_reason) for row in analysis.rows
+    )
     manifest.add_fidelity(Fidelity(analysis.verdict, tuple(rows)))
     if analysis.unwritten:
         manifest.finish("failed", "; ".join(analysis.unwritten))

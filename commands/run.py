@@ -9,14 +9,14 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import typer
 
 from analysis.results_error import ResultsError
-from commands.checks import check_paths, check_ranks, check_workload, niov_bytes
+from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults
 from commands.measure import RunRequest, measure
 from commands.offer import Given, offers
@@ -29,10 +29,12 @@ from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
-from topologies.fault import Scope, steps
+from topologies.fault import Scope, Step, steps
+from topologies.mininet.cgroup import room
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
 from topologies.topology import Topology
+from topologies.traffic.check import Traffic
 from workloads.experiment.records import ExperimentConfig, ExperimentError, NetworkConfig, RankFailure, sizes
 from workloads.registry import PATHS, WORKLOADS, workload_of
 from workloads.user import workload as user
@@ -51,22 +53,38 @@ def command(context: typer.Context, given: Given) -> int:
         _check_alone(context)
         return 0
     stop = Stop()
+    config, network, plan, traffic = settled(given)
+    check_room(config, room())
+    now, workload = datetime.datetime.now(), _plain(config.workload)
+    default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
+    place = given.record(Place)
+    run_dir = place.run_directory(default)
+    check_place(run_dir, place)
+    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan, traffic), stop)
+
+
+class Settled(NamedTuple):
+    """A run of which everything is decided and that can be, on a machine with room for it."""
+
+    config: ExperimentConfig
+    network: Topology
+    plan: Sequence[Step]
+    traffic: Sequence[Traffic]
+
+
+def settled(given: Given) -> Settled:
+    """What the options mean. Raises UsageError and OptionError."""
     asked = given.fields(ExperimentConfig)
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
     config = _config(given, network)
     ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
     traffic = asked_traffic(config, network, config.seed)
-    place = given.record(Place)
-    now, workload = datetime.datetime.now(), _plain(config.workload)
-    default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
-    run_dir = place.run_directory(default)
     check_nic_model(config)
     check_workload(config)
     check_paths(config)
     check_ranks(config, placement(network, config.ranks_per_host))
-    check_place(run_dir, place)
-    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan, traffic), stop)
+    return Settled(config, network, plan, traffic)
 
 
 def _config(given: Given, network: Topology) -> ExperimentConfig:

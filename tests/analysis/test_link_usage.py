@@ -69,7 +69,7 @@ def test_what_is_read_is_what_is_written_and_documented() -> None:
     assert kinds == set(typing.get_args(read_drawing.Kind))
 
 
-def test_a_rate_is_all_repetitions_bytes_over_their_timed_parts_at_the_largest_size() -> None:
+def test_a_rate_is_all_repetitions_bytes_over_their_timed_parts_when_largest() -> None:
     rows = [
         row("devmem", "a", "b", 100_000, GBIT, size_bytes=8),
         row("devmem", "a", "b", 300_000, GBIT),

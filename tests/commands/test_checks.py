@@ -25,29 +25,24 @@ CONFIG = ExperimentConfig("star", 2, "all_reduce", (1 << 20,), ("bounce",), Coll
         (Room(None, 150), "Ray need 244 processes and threads and the cgroup's pids.max leaves 150"),
     ],
 )
-def test_a_cgroups_limit_is_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, allowed: Room, sentence: str
-) -> None:
-    monkeypatch.setattr(checks, "room", lambda: allowed)
+def test_a_cgroups_limit_is_a_sentence(allowed: Room, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        checks.check_workload(CONFIG)
+        checks.check_room(CONFIG, allowed)
 
 
-def test_enough_room_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "room", lambda: Room(1 << 30, 1000))
-    checks.check_workload(CONFIG)
+def test_enough_room_is_nothing_to_say() -> None:
+    checks.check_room(CONFIG, Room(1 << 30, 1000))
 
 
-def test_more_ranks_than_hosts_need_more_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_ranks_than_hosts_need_more_of_both() -> None:
     eight = msgspec.structs.replace(CONFIG, ranks=8)
     for allowed, sentence in (
         (Room(1 << 30, None), "need 1532 MiB and the cgroup's limit on memory leaves 1024"),
         (Room(None, 390), "Ray need 394 processes and threads"),
     ):
-        monkeypatch.setattr(checks, "room", lambda allowed=allowed: allowed)
         with pytest.raises(UsageError, match=sentence):
-            checks.check_workload(eight)
-        checks.check_workload(CONFIG)
+            checks.check_room(eight, allowed)
+        checks.check_room(CONFIG, allowed)
 
 
 PLACES = placement(build("rail_optimized:rails=2,accelerators=4"))

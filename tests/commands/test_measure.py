@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.results_error import ResultsError
-from commands.measure import _analysed, _shown
+from commands.measure import _analysed, shown
 from tests.analysis.synthetic import MIB, Made, write_samples
 from workloads.collective import CollectiveOptions
 from workloads.experiment.manifest import ManifestFile
@@ -61,10 +61,10 @@ def test_the_report_is_named_from_the_current_directory(
 ) -> None:
     report = tmp_path / "results/it/report.html"
     monkeypatch.chdir(tmp_path)
-    assert str(_shown(report)) == "results/it/report.html"
-    assert _shown(Path("results/report.html")) == Path("results/report.html")
+    assert str(shown(report)) == "results/it/report.html"
+    assert shown(Path("results/report.html")) == Path("results/report.html")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert _shown(report) == report
+    assert shown(report) == report
     (tmp_path / "elsewhere").rmdir()
-    assert _shown(report) == report
+    assert shown(report) == report

@@ -195,7 +195,7 @@ def test_changes_need_cap_net_admin_and_questions_do_not() -> None:
     assert needs == {"newroute": True, "delroute": True, "getroute": False}
 
 
-def test_a_link_that_is_down_takes_no_routes_and_one_without_a_carrier_is_marked() -> None:
+def test_a_link_that_is_down_takes_no_routes_one_without_carrier_is_marked() -> None:
     inet = make_inet(("10.0.1.1", "2001:db8:1::1"))
     nics = [SimpleNamespace(ifname="eth0", ifindex=2)]
     host = cast(Host, SimpleNamespace(nics=nics, route=Route(LocalCalls(inet.routes))))

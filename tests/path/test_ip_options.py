@@ -146,7 +146,7 @@ def test_the_mtu_of_a_path_is_known_once_connected(hosts: TwoHosts) -> None:
     assert errno_of(get_option, alone, IPV6, uapi.IPV6_MTU) == errno.ENOTCONN
 
 
-def test_a_value_of_level_ip_that_fits_a_byte_is_one_where_there_is_no_room_for_an_int(
+def test_a_value_of_level_ip_fits_a_byte_where_there_is_no_room_for_an_int(
     hosts: TwoHosts,
 ) -> None:
     """do_ip_getsockopt. An MTU does not fit, and is cut."""

@@ -168,7 +168,7 @@ def test_the_window_is_the_payloads_share_of_the_memory() -> None:
     assert (buffer.scaling_ratio, buffer.window_clamp) == (1, 1152)
 
 
-def test_a_share_makes_the_window_no_larger_than_its_scale_and_what_memory_has_shown() -> None:
+def test_a_share_makes_the_window_no_larger_than_its_scale_and_memory_has_shown() -> None:
     buffer = ReceiveBuffer(1 << 20, 6 << 20)
     buffer.on_established(1448, 65535, 0, 0.0)
     buffer.learn_ratio(65160, 16 * 4096, 65535)

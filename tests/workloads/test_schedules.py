@@ -211,7 +211,7 @@ def test_skewed_exchanges_have_a_popular_rank_and_whole_rows() -> None:
     assert statistics.median(skews) > 1.5  # times what an even exchange gives each rank
 
 
-def test_overwrites_names_the_last_earlier_send_to_each_peer_of_bytes_that_are_replaced() -> None:
+def test_overwrites_names_each_peers_last_send_of_bytes_that_are_replaced() -> None:
     left, right, both = Chunk(0, 4), Chunk(4, 4), Chunk(0, 8)
     plan: list[Action] = [
         Send("", 1, left),

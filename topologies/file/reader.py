@@ -151,6 +151,10 @@ def _choose(node: Any, wanted: Any) -> Any:
     if not isinstance(wanted, types.UnionType):
         return wanted
     kinds = typing.get_args(wanted)
+    if isinstance(node, yaml.SequenceNode):
+        lists = [each for each in kinds if typing.get_origin(each) is tuple]
+        if lists:
+            return lists[0]
     if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
         records = [each for each in kinds if isinstance(each, type) and issubclass(each, msgspec.Struct)]
         return records[0] if records else wanted  # an entry that says nothing has its defaults

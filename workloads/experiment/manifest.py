@@ -272,6 +272,7 @@ def _now() -> str:
 def _environment() -> dict[str, Any]:
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
+        "hostname": platform.node(),
         "kernel": platform.release(),
         "machine": platform.machine(),
         "cpu_model": cpu[0].partition(":")[2].strip() if cpu else "unknown",

@@ -74,7 +74,7 @@ class Outlet:
         self._pipe = Connection(descriptor, readable=False)
         self._lock = threading.Lock()
 
-    def send(self, message: Request | Message) -> None:
+    def send(self, message: object) -> None:
         """Raises OSError when the other process has ended."""
         with self._lock:
             self._pipe.send(message)

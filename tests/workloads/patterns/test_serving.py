@@ -60,7 +60,7 @@ def test_a_parameter_server_takes_and_gives_as_much_as_all_workers() -> None:
     assert sent("parameter_server", 4) == [24 * SIZE, 8 * SIZE, 8 * SIZE, 8 * SIZE]
 
 
-def test_a_synchronous_server_waits_for_the_slowest_worker_and_an_asynchronous_one_does_not() -> None:
+def test_only_a_synchronous_server_waits_for_the_slowest_worker() -> None:
     """Rank 1 would be answered before the others have pushed, were the server asynchronous."""
 
     def of(asynchronous: bool) -> SendTo:

@@ -1,0 +1,50 @@
+"""How long a sweep will take: first guessed from what its runs do, then by the cells that have ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from workloads.collective import CollectiveOptions
+from workloads.experiment.records import ExperimentConfig
+from workloads.stream import StreamOptions
+from workloads.sweep.estimate import estimates_s, guess_s, told
+
+CONFIG = ExperimentConfig("star", 4, "all_reduce", (1 << 20,), ("devmem",), CollectiveOptions(), ranks=4)
+
+
+def guess(**other: Any) -> float:
+    return guess_s(msgspec.structs.replace(CONFIG, **other))
+
+
+def test_a_guess_grows_with_what_there_is_to_do() -> None:
+    more: list[dict[str, Any]] = [
+        {"hosts": 8}, {"ranks": 8}, {"repeat": 4}, {"paths": ("devmem", "bounce")},
+        {"sizes_bytes": (1 << 20, 1 << 24)}, {"sizes_bytes": (1 << 21,)},
+        {"options": CollectiveOptions(iterations=9)},
+    ]  # fmt: skip
+    assert min(guess(**each) for each in more) > guess()
+
+
+def test_a_stream_lasts_as_long_as_it_is_asked_to() -> None:
+    short, long = (
+        guess(workload="stream", ranks=2, repeat=3, options=StreamOptions(duration_s=each))
+        for each in (1.0, 5.0)
+    )
+    assert long - short == pytest.approx(3 * 4.0)
+
+
+def test_cells_that_have_ended_make_the_others_estimates_better() -> None:
+    guesses = {"a": 10.0, "b": 20.0, "c": 5.0, "d": 1.0}
+    assert estimates_s(guesses, {}) == guesses
+    ended = {"a": 30.0, "b": 60.0, "gone": 1.0}
+    assert estimates_s(guesses, ended) == {"a": 30.0, "b": 60.0, "c": 15.0, "d": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(7.4, "7 s"), (99, "99 s"), (100, "2 min"), (5400, "90 min"), (9000, "2.5 h")]
+)
+def test_a_time_is_told_in_the_unit_that_suits_it(seconds: float, words: str) -> None:
+    assert told(seconds) == words
