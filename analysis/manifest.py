@@ -106,6 +106,13 @@ class RankRecord(msgspec.Struct, frozen=True):
     nic: str
 
 
+class Prediction(msgspec.Struct, frozen=True):
+    """How long an iteration of that size takes if calibrated links are the only limit."""
+
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    time_s: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+
 class RowVerdict(msgspec.Struct, frozen=True):
     """The verdict that the run printed with a row."""
 
@@ -169,6 +176,7 @@ class Manifest(msgspec.Struct, frozen=True):
     traffic: tuple[TrafficRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
     fidelity: Fidelity | None = None
     files: dict[str, str] = {}
 

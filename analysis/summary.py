@@ -30,8 +30,9 @@ class SummaryRow:
     """One path at one size, in place or not. Units are in the names; None where something was not recorded.
 
     Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
-    bound the 95 % interval of the median. `exposed_us` is the time in which the accelerator did not compute;
-    latencies are of a pattern's operations. Bytes per payload byte are modelled, seconds are measured.
+    bound the 95 % interval of the median. `predicted_us`: if calibrated links were the only limit.
+    `exposed_us` is the time in which the accelerator did not compute; latencies are of a pattern's
+    operations. Bytes per payload byte are modelled, seconds are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
     `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why.
     `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
@@ -51,6 +52,7 @@ class SummaryRow:
     repetitions: int
     iterations: int
     time_us: float
+    predicted_us: float | None
     compute_us: float | None
     exposed_us: float | None
     operations_per_s: float | None
@@ -221,6 +223,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         repetitions=len(pace),
         iterations=spread.count,
         time_us=spread.median * max(size, 1) * 1e6,
+        predicted_us=_predicted_us(run, size),
         time_min_us=spread.minimum * max(size, 1) * 1e6,
         time_max_us=spread.maximum * max(size, 1) * 1e6,
         algbw_GB_per_s=min(size, 1) / spread.median / GB,
@@ -238,6 +241,16 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         verdict=verdict.word,
         verdict_reason=verdict.reason,
     )
+
+
+def _predicted_us(run: Run, size: int) -> float | None:
+    """Of that size; where the size is a result there is one prediction."""
+    found = [
+        each.time_s * 1e6
+        for each in run.manifest.predictions
+        if each.size_bytes == size or not run.manifest.measure.size_is_key
+    ]
+    return found[0] if found else None
 
 
 def _verdict(run: Run, rows: pd.DataFrame, path: str, steal: float | None) -> Verdict:

@@ -81,9 +81,14 @@ def per_byte(value: float | None) -> str:
 
 
 def shown_columns(summary: Sequence[SummaryRow], measure: Measure) -> tuple[Column, ...]:
-    """The measure's columns, without `both_ways` where every row has one direction only."""
-    both = any(row.both_ways_gbit_per_s != row.goodput_gbit_per_s for row in summary)
-    return tuple(name for name in measure.columns if both or name != "both_ways")
+    """The measure's columns, without `both_ways` where every row has one direction only, and without
+    `predicted` where nothing was."""
+    left_out = set[Column]()
+    if all(row.both_ways_gbit_per_s == row.goodput_gbit_per_s for row in summary):
+        left_out.add("both_ways")
+    if all(row.predicted_us is None for row in summary):
+        left_out.add("predicted")
+    return tuple(name for name in measure.columns if name not in left_out)
 
 
 def _dram(row: SummaryRow) -> str:
@@ -117,10 +122,11 @@ PRINTED: dict[Column, _Printed] = {
     "p50": _Printed("p50\n(us)", lambda row: tenths(row.latency_p50_us)),
     "p95": _Printed("p95\n(us)", lambda row: tenths(row.latency_p95_us)),
     "p99": _Printed("p99\n(us)", lambda row: tenths(row.latency_p99_us)),
+    "predicted": _Printed("predicted\n(us)", lambda row: tenths(row.predicted_us)),
 }
 
 
-PATTERN_COLUMNS: tuple[Column, ...] = ("compute", "exposed", "operations", "p50", "p95", "p99")
+PATTERN_COLUMNS: tuple[Column, ...] = ("compute", "exposed", "operations", "p50", "p95", "p99", "predicted")
 _OF_A_PLACE: tuple[Column, ...] = ("time", "algbw", "busbw", "wrong")
 
 

@@ -18,7 +18,7 @@ from topologies.mininet.cgroup import Room
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.machine import device_bytes
 from workloads.options import ITERATIONS_MAX
-from workloads.registry import WORKLOADS
+from workloads.registry import workload_of
 from workloads.workload import WorkloadError
 
 _COPIES = 4  # of the largest size that a rank holds beside its data memory: arrays of values
@@ -51,11 +51,11 @@ def niov_bytes(asked: int | None, options: HostOptions) -> int:
 def check_workload(config: ExperimentConfig) -> None:
     """Sizes are possible. Raises UsageError."""
     try:
-        WORKLOADS[config.workload].check(config)
+        workload_of(config).check(config)
     except WorkloadError as reason:
         raise UsageError(str(reason)) from None
     trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
-    iterations = trials * len(WORKLOADS[config.workload].iterations(config))
+    iterations = trials * len(workload_of(config).iterations(config))
     if iterations > ITERATIONS_MAX:
         raise UsageError(
             f"--repeat, --iters, --warmup, sizes and paths make {iterations} iterations; ask for "
@@ -65,7 +65,7 @@ def check_workload(config: ExperimentConfig) -> None:
 
 def check_room(config: ExperimentConfig, allowed: Room) -> None:
     """This machine, and this process's cgroup, has room for it. Raises UsageError."""
-    values = WORKLOADS[config.workload].data_bytes(config) + max(config.sizes_bytes) * _COPIES
+    values = workload_of(config).data_bytes(config) + max(config.sizes_bytes) * _COPIES
     more_ranks = max(0, config.ranks - config.hosts)
     needed = _MEMORY_BYTES + config.hosts * (_MEMORY_BYTES_PER_HOST + values)
     needed += more_ranks * (_MEMORY_BYTES_PER_RANK + values)
@@ -109,7 +109,7 @@ def check_paths(config: ExperimentConfig) -> None:
 
 def check_ranks(config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
     """Every rank has a queue of its NIC for itself, and its accelerator has room. Raises UsageError."""
-    data_bytes = WORKLOADS[config.workload].data_bytes(config)
+    data_bytes = workload_of(config).data_bytes(config)
     for place in places:
         needed = len(place.on_nic) + 1
         if "devmem" in config.paths and config.rx_queues < needed:

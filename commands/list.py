@@ -19,7 +19,7 @@ def command() -> int:
     """What there is to choose from."""
     for title, entries in (
         ("--topology", {name: _words(shape) for name, shape in SHAPES.items()}),
-        ("--workload", {name: kind.description for name, kind in WORKLOADS.items()}),
+        ("--workload", _workloads()),
         ("--path", {name: transport.description for name, transport in PATHS.items()}),
         ("--nic (docs/devmem.md says more)", dict.fromkeys(MODELS, "")),
         ("--kernel (likewise)", dict.fromkeys(VERSIONS, "")),
@@ -29,6 +29,11 @@ def command() -> int:
         for name, description in entries.items():
             print(f"  {name:<14} {description}".rstrip())
     return 0
+
+
+def _workloads() -> dict[str, str]:
+    own = {"FILE.py:NAME": "a function of your own (docs/workloads.md)"}
+    return {name: kind.description for name, kind in WORKLOADS.items()} | own
 
 
 def _runs() -> dict[str, str]:

@@ -19,8 +19,9 @@ from analysis.analyse import Analysis, analyse
 from analysis.fidelity import FAITHFUL
 from analysis.results_error import ResultsError
 from commands.faults import FaultError, FaultInjector
-from commands.network import NetworkRequest, start_network
+from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.placement import of_first, placement
+from commands.prediction import model_of, predictions
 from commands.stop import Interrupted, Stop
 from commands.traffic import BackgroundTraffic
 from commands.watched import directions, watched
@@ -52,7 +53,7 @@ from workloads.experiment.records import (
     SamplesError,
 )
 from workloads.experiment.trials import run_trials
-from workloads.registry import WORKLOADS
+from workloads.registry import workload_of
 
 UNFAITHFUL = 3  # the exit status of --require-faithful
 
@@ -153,12 +154,10 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
     )
-    channels = {host.name: host.channel for host in started.hosts}
-    everywhere = placement(request.network, config.ranks_per_host, channels)
-    paces = started.inventory.make_directory()  # Ray's own is not seen from here
-    taking_part = of_first(everywhere, WORKLOADS[config.workload].ranks(config))
-    places = [_paced(place, paces) for place in taking_part]
+    places = _places(request, started)
     manifest.add_ranks(places)
+    model = model_of(request.network, started.links, [place.host for place in places], config.mtu)
+    manifest.add_predictions(predictions(config, model))
     started.watch()
     directory = started.inventory.make_directory()
     place = RayPlace(enclosed(directory), directory, run_dir / RAY_LOG)
@@ -176,6 +175,16 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         if faults.killed is None or isinstance(reason, SamplesError):
             raise
         raise FaultError(f"fault {faults.killed} has ended the run: {reason}") from reason
+
+
+def _places(request: RunRequest, started: StartedNetwork) -> list[RankPlace]:
+    """Of the ranks that take part."""
+    config = request.config
+    channels = {host.name: host.channel for host in started.hosts}
+    everywhere = placement(request.network, config.ranks_per_host, channels)
+    paces = started.inventory.make_directory()  # Ray's own is not seen from here
+    taking_part = of_first(everywhere, workload_of(config).ranks(config))
+    return [_paced(place, paces) for place in taking_part]
 
 
 def _paced(place: RankPlace, directory: Path) -> RankPlace:

@@ -23,14 +23,16 @@ import typer
 from commands.usage import UsageError
 from nodes.option import Declared, declared
 
+_ARGUMENT = "argument"
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The values that were given on the command line, by flag."""
+    """The values that were given on the command line, by flag. `argument`: the word without a flag."""
 
     values: Mapping[str, Any]
+    argument: Any = None
 
     def fields(self, record: type[msgspec.Struct]) -> dict[str, Any]:
         """The given values of `record`'s options, by field."""
@@ -55,18 +57,26 @@ class Given:
 Command = Callable[[typer.Context, Given], int | None]
 
 
-def offers(*records: type[msgspec.Struct]) -> Callable[[Command], Callable[..., int | None]]:
-    """Decorates a command: typer offers every declared option of `records`, in their order."""
+def offers(
+    *records: type[msgspec.Struct], argument: Any = None, without: type[msgspec.Struct] | None = None
+) -> Callable[[Command], Callable[..., int | None]]:
+    """Decorates a command: typer offers every declared option of `records`, in their order, but those of
+    `without`. `argument`: the type of a word without a flag, as typer annotates it."""
 
     def decorate(command: Command) -> Callable[..., int | None]:
-        offered = {_parameter_name(each): each for each in _declared_once(records)}
+        left_out = {each.flag for each in declared(without)} if without is not None else set()
+        found = [each for each in _declared_once(records) if each.flag not in left_out]
+        offered = {_parameter_name(each): each for each in found}
 
         def flat(context: typer.Context, **words: Any) -> int | None:
-            return command(context, _given(context, offered, words))
+            given = _given(context, offered, words)
+            return command(context, Given(given.values, words.get(_ARGUMENT)))
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        first = inspect.Parameter("context", kind, annotation=typer.Context)
-        parameters = [first, *(_parameter(name, each) for name, each in offered.items())]
+        parameters = [inspect.Parameter("context", kind, annotation=typer.Context)]
+        if argument is not None:
+            parameters.append(inspect.Parameter(_ARGUMENT, kind, annotation=argument))
+        parameters += [_parameter(name, each) for name, each in offered.items()]
         flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         flat.__annotations__ = {each.name: each.annotation for each in parameters}
         flat.__name__, flat.__doc__ = command.__name__, command.__doc__

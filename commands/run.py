@@ -7,6 +7,7 @@ run starts is `commands.measure`'s.
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -35,7 +36,9 @@ from topologies.mininet.inventory import InventoryError
 from topologies.topology import Topology
 from topologies.traffic.check import Traffic
 from workloads.experiment.records import ExperimentConfig, ExperimentError, NetworkConfig, RankFailure, sizes
-from workloads.registry import PATHS, WORKLOADS
+from workloads.registry import PATHS, WORKLOADS, workload_of
+from workloads.user import workload as user
+from workloads.workload import WorkloadError, WorkloadType
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
 FAILURES = (
@@ -52,7 +55,8 @@ def command(context: typer.Context, given: Given) -> int:
     stop = Stop()
     config, network, plan, traffic = settled(given)
     check_room(config, room())
-    default = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{config.workload}-{network.shape}{config.hosts}"
+    now, workload = datetime.datetime.now(), _plain(config.workload)
+    default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
     place = given.record(Place)
     run_dir = place.run_directory(default)
     check_place(run_dir, place)
@@ -73,7 +77,7 @@ def settled(given: Given) -> Settled:
     asked = given.fields(ExperimentConfig)
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
     config = _config(given, network)
-    ranks = WORKLOADS[config.workload].ranks(config)
+    ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
     traffic = asked_traffic(config, network, config.seed)
     check_nic_model(config)
@@ -86,9 +90,10 @@ def settled(given: Given) -> Settled:
 def _config(given: Given, network: Topology) -> ExperimentConfig:
     """Everything that was left open is decided. Raises UsageError."""
     asked = given.fields(ExperimentConfig)
-    workload = _known("workload", asked.get("workload", "all_reduce"), WORKLOADS)
-    kind = WORKLOADS[workload]
-    given.check_owner(workload, {name: each.options for name, each in WORKLOADS.items()})
+    kind, own = _workload(asked.get("workload", "all_reduce"))
+    given.check_owner(
+        kind.name, {name: each.options for name, each in (WORKLOADS | {kind.name: kind}).items()}
+    )
     per_host = asked.get("ranks_per_host", kind.ranks_per_host)
     places = placement(network, per_host)
     hosts = list(dict.fromkeys(place.host for place in places))
@@ -99,15 +104,31 @@ def _config(given: Given, network: Topology) -> ExperimentConfig:
         ranks_per_host=per_host,
         ranks=len(places),
         hosts_of_ranks=tuple(hosts.index(place.host) for place in places),
-        workload=workload,
+        workload=kind.name,
         sizes_bytes=asked.get("sizes_bytes", sizes(kind.default_sizes)),
-        options=given.record(kind.options),
+        options=given.record(kind.options, **own),
         timeout_s=asked.get("timeout_s", wire_patience_s(asked.get("impair"), network)),
         paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", PATHS)),
     )
     niov = niov_bytes(asked.get("niov_bytes"), config)
     # Unless something else was asked for, host pages are as large as net_iovs: like against like.
     return msgspec.structs.replace(config, niov_bytes=niov, rx_buf_len=asked.get("rx_buf_len", niov))
+
+
+def _plain(name: str) -> str:
+    """The function of a user's workload, as far as it can be in a directory's name."""
+    return re.sub(r"[^A-Za-z0-9_]", "", name.rpartition(":")[2])
+
+
+def _workload(words: str) -> tuple[WorkloadType, dict[str, str]]:
+    """What `words` name, and what is decided of its options. Raises UsageError."""
+    if not user.is_users(words):
+        return WORKLOADS[_known("workload", words, WORKLOADS)], {}
+    try:
+        kind, file = user.named(words)
+    except WorkloadError as reason:
+        raise UsageError(f"--workload {words}: {reason}") from None
+    return kind, {"file": file}
 
 
 def _known(kind: str, name: str, names: Collection[str]) -> str:

@@ -22,7 +22,9 @@ from workloads.measure import Column, Measure
 from workloads.options import RepeatedOptions
 from workloads.schedules.algorithms import ALGORITHMS
 from workloads.schedules.contract import CONTRACTS
+from workloads.schedules.messages import messages
 from workloads.schedules.schedule import Call
+from workloads.trace.node import Trace
 from workloads.transports.transport import Transport
 from workloads.workload import (
     UNCHECKED,
@@ -181,6 +183,13 @@ def _data(name: str, config: ExperimentConfig) -> CollectiveData:
     return CollectiveData(name, ELEMENT_TYPES[options.dtype], options.redop, _ranks(config))
 
 
+def _messages(name: str, config: ExperimentConfig, size_bytes: int) -> list[Trace]:
+    options, nranks = config.options_as(CollectiveOptions), _ranks(config)
+    schedule, place = ALGORITHMS[name][_algorithm(name, options)], _places(name, options)[0]
+    calls = [_call(config, size_bytes, rank, place) for rank in range(nranks)]
+    return [messages(schedule(call), call.rank, nranks) for call in calls]
+
+
 def _ranks(config: ExperimentConfig) -> int:
     return config.ranks or config.hosts
 
@@ -213,10 +222,10 @@ def _words(name: str, config: ExperimentConfig) -> Words:
     return Words(element.word, _redop(name, options), root, element.bytes)
 
 
-_LATENCY: tuple[Column, ...] = ("size", "count", "type", "path", "time", "verdict")
+_LATENCY: tuple[Column, ...] = ("size", "count", "type", "path", "time", "predicted", "verdict")
 _COLUMNS: tuple[Column, ...] = (
-    "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval", "wrong",
-    "dram", "verdict",
+    "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval", "predicted",
+    "wrong", "dram", "verdict",
 )  # fmt: skip
 
 
@@ -248,6 +257,7 @@ def _collective(name: str, description: str) -> WorkloadType:
         flows=lambda config: config.options_as(CollectiveOptions).flows,
         measure=of(_measure, name),
         start=of(Collective, name),
+        traces=of(_messages, name),
     )
 
 

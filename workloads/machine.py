@@ -21,6 +21,7 @@ from workloads.progress import Progress
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
 RECEIVE_BYTES = 64 << 20  # udmabuf's default limit, and what the kernel's ncdevmem stays under
+_SLICE_S = 1.0  # of a long computation, after which it counts as progress
 _NIOV_BYTES_MAX = 65536  # dma-bufs are a multiple of it, so that every net_iov size fits
 
 
@@ -51,6 +52,15 @@ class Machine:
     def turn(self, dram: int, up: int = 0, down: int = 0) -> None:
         """Wait for the host's buses: the memory's, and those of the accelerator's PCIe switch."""
         self.host.turn(dram, self.nic.ifname, up, down)
+
+    def compute(self, seconds: float, accelerator: Accelerator) -> None:
+        """The accelerator, as the calling thread uses it, is busy for so long, and so is the experiment."""
+        left_s = seconds
+        while left_s > 0:
+            slice_s = min(left_s, _SLICE_S)
+            accelerator.compute(slice_s, self.runtime.sleep)
+            self.progress.moved()
+            left_s -= slice_s
 
     @functools.cached_property
     def nic(self) -> NicInfo:

@@ -13,14 +13,15 @@ import msgspec
 Column = Literal[
     "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval",
     "goodput", "both_ways", "goodput_interval", "retransmits", "wrong", "dram", "verdict",
-    "compute", "exposed", "operations", "p50", "p95", "p99",
+    "compute", "exposed", "operations", "p50", "p95", "p99", "predicted",
 ]  # fmt: skip
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """How the rows of one run are summed up.
 
-    `columns`: those of the printed table, in order. `both_ways` is left out where all bytes went one way.
+    `columns`: those of the printed table, in order. `both_ways` is left out where all bytes went one way,
+    `predicted` where nothing was.
     `size_is_key`: rows of equal size belong together; False where the size is itself a result.
     `timed`: whose time is an iteration's. "mean" is the mean over all ranks, as nccl-tests has it;
     "receivers" are the ranks that received payload, each with its own bytes and its own time.

@@ -31,3 +31,15 @@ class RepeatedOptions(WorkloadOptions, frozen=True):
         int, Option("Iterations before them, marked as warm-up.", min=0, max=ITERATIONS_MAX)
     ] = 1
     no_check: Annotated[bool, Option("Do not compare the results.")] = False
+
+
+class TracedOptions(RepeatedOptions, frozen=True):
+    """Of a workload that is a trace: its operations are nodes, whose times can be kept."""
+
+    operations: Annotated[
+        bool, Option("Write when each operation began and ended: operations.csv and trace/.")
+    ] = False
+
+
+def keeps_operations(options: WorkloadOptions) -> bool:
+    return isinstance(options, TracedOptions) and options.operations

@@ -16,16 +16,16 @@ from workloads.collective_data import CollectiveData
 from workloads.element_types import ELEMENT_TYPES
 from workloads.executor import Executor, Plan
 from workloads.machine import Machine
+from workloads.options import TracedOptions
 from workloads.schedules.algorithms import ALGORITHMS
 from workloads.schedules.schedule import among
 from workloads.trace.layout import Layout
-from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Trace
+from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Trace, bytes_of, kind_of
 from workloads.trace.streams import Span, Streams
 from workloads.transports.transport import Ticket, Transport
-from workloads.workload import UNCHECKED, CheckResult, Iteration, IterationResult
+from workloads.workload import UNCHECKED, CheckResult, Iteration, IterationResult, NodeTime
 
 MESSAGES = 1  # the channel of messages; that of collectives is 0
-_SLICE_S = 1.0  # of a long computation, after which it counts as progress
 
 
 class Traced:
@@ -39,14 +39,15 @@ class Traced:
         traces: Sequence[Trace],
         layout: Layout,
         size_bytes: int,
-        checks: bool = True,
     ) -> None:
+        options = machine.config.options_as(TracedOptions)
         self._machine = machine
         self._transport = transport
         self._own = traces[machine.place.rank]
         self._layout = layout
         self._size = size_bytes or busiest_bytes(traces)
-        self._checks = checks
+        self._checks = not options.no_check
+        self._keeps_times = options.operations
         self._data = {
             node.id: CollectiveData(
                 node.collective, ELEMENT_TYPES[node.dtype], node.redop, layout.calls[node.id].nranks
@@ -97,6 +98,7 @@ class Traced:
             latencies_s=tuple(
                 _latency_s(spans, node, start_s) for node in self._of(ReceiveFrom) if node.operation
             ),
+            nodes=tuple(_time_of(node, spans[node.id]) for node in self._own.nodes if self._keeps_times),
         )
 
     def check(self, iteration: Iteration) -> CheckResult:
@@ -117,7 +119,7 @@ class Traced:
     def _do(self, node: Node) -> None:
         match node:
             case Compute():
-                self._compute(node.duration_us / 1e6)
+                self._machine.compute(node.duration_us / 1e6, self._computing)
             case Collective():
                 self._executor.run(self._plans[node.id])
             case SendTo():
@@ -128,15 +130,6 @@ class Traced:
             case ReceiveFrom():
                 chunk = self._layout.messages[node.id]
                 self._transport.receive_into(node.peer, chunk.offset, chunk.length, MESSAGES)
-
-    def _compute(self, seconds: float) -> None:
-        """The accelerator is busy, and so is the experiment."""
-        left_s = seconds
-        while left_s > 0:
-            slice_s = min(left_s, _SLICE_S)
-            self._computing.compute(slice_s, self._machine.runtime.sleep)
-            self._machine.progress.moved()
-            left_s -= slice_s
 
     def _plan(self, node: Collective) -> Plan:
         schedule = ALGORITHMS[node.collective][node.algorithm or next(iter(ALGORITHMS[node.collective]))]
@@ -175,6 +168,10 @@ def _payload(trace: Trace, kind: type[SendTo] | type[ReceiveFrom]) -> int:
         elif isinstance(node, kind):
             found += node.bytes
     return found
+
+
+def _time_of(node: Node, span: Span) -> NodeTime:
+    return NodeTime(node.id, node.name, kind_of(node), bytes_of(node), span.begin_s, span.end_s)
 
 
 def _latency_s(spans: Mapping[int, Span], node: Node, start_s: float) -> float:

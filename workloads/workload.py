@@ -16,6 +16,7 @@ from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Measure
 from workloads.options import WorkloadOptions
+from workloads.trace.node import Trace
 from workloads.transports.transport import Transport
 
 OptionsRecord = type[WorkloadOptions]
@@ -25,10 +26,21 @@ class WorkloadError(ValueError):
     """Options that a workload cannot have; str() is one sentence."""
 
 
+class NodeTime(msgspec.Struct, frozen=True):
+    """When a node of a trace was done, in seconds of the machine's monotonic clock."""
+
+    node: int
+    name: str
+    kind: str
+    bytes: int
+    begin_s: float
+    end_s: float
+
+
 class IterationResult(msgspec.Struct, frozen=True):
     """What the timed part of one iteration took and moved on one rank; bytes are payload. `compute_s`: how
     long its accelerator computed, None where it does not. `latencies_s`: of each operation, of one that has
-    operations."""
+    operations. `nodes`: of one that is a trace, if they are to be kept."""
 
     size_bytes: int
     time_s: float
@@ -37,6 +49,7 @@ class IterationResult(msgspec.Struct, frozen=True):
     received_bytes: int
     compute_s: float | None = None
     latencies_s: tuple[float, ...] = ()
+    nodes: tuple[NodeTime, ...] = ()
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -98,6 +111,7 @@ class WorkloadType:
     `data_bytes`: of each rank's data memory. `iterations` gives (warm-up, in place) of each iteration of a
     trial, in order. `flows`: connections to each peer on each channel. `measure` takes the configuration.
     `ranks_per_host`: unless another number is asked for; None: one an accelerator. `channels`: see Transport.
+    `traces`: what all ranks do for a size, of a workload that is a trace; of a collective its messages.
     """
 
     name: str
@@ -114,3 +128,4 @@ class WorkloadType:
     start: Callable[[Machine, Transport[Any], int], Workload]
     ranks_per_host: int | None = None
     channels: int = 1
+    traces: Callable[[ExperimentConfig, int], Sequence[Trace]] | None = None

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.load import load
 from analysis.summary import SummaryRow, csv_text, of_largest_size, summarise, to_frame
+from analysis.table import table_text
 from tests.analysis.synthetic import MIB, Cell, Made
 
 
@@ -144,3 +145,15 @@ def test_a_word_that_a_spreadsheet_would_compute_is_quoted(tmp_path: Path) -> No
     (read,) = csv.DictReader(csv_text(summarise(run)).splitlines())
     found = [read[name] for name in words]
     assert found == ["'=1+1", "'@SUM(A1)", "'+cmd", "-1"]
+
+
+def test_a_prediction_stands_beside_the_measurement_of_its_size(tmp_path: Path) -> None:
+    made = Made(sizes=(1024, 4096), manifest={"predictions": [{"size_bytes": 4096, "time_s": 0.25}]})
+    run = load(made.write(tmp_path / "r"))
+    rows = summarise(run)
+    assert {row.predicted_us for row in rows if row.size_bytes == 4096} == {250_000.0}
+    assert {row.predicted_us for row in rows if row.size_bytes == 1024} == {None}
+    header = table_text(run, rows).splitlines()[1]
+    assert "predicted" in header
+    plain = load(Made().write(tmp_path / "plain"))
+    assert "predicted" not in table_text(plain, summarise(plain))

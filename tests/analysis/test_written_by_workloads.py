@@ -20,8 +20,11 @@ from workloads.experiment.manifest import ManifestFile
 from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.options import WorkloadOptions
 from workloads.registry import WORKLOADS
+from workloads.replay import ReplayOptions
 from workloads.schedules.algorithms import ALGORITHMS
 from workloads.stream import StreamOptions
+from workloads.trace import file
+from workloads.trace.node import Program
 
 OPTIONS: dict[str, WorkloadOptions] = {
     **{name: each.options() for name, each in WORKLOADS.items()},
@@ -65,10 +68,18 @@ def test_a_measures_fields_and_words_are_those_that_are_written() -> None:
     assert set(typing.get_args(written_measure.Column)) == set(PRINTED)
 
 
+def _options(workload: str, directory: Path) -> WorkloadOptions:
+    if workload != "replay":
+        return OPTIONS.get(workload) or WORKLOADS[workload].options()
+    file.write(directory, [Program(rank, 4).trace() for rank in range(4)])
+    return ReplayOptions(trace_dir=str(directory))
+
+
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_a_written_manifest_is_read_as_it_was_meant(workload: str, tmp_path: Path) -> None:
+    own = _options(workload, tmp_path / "trace")
     config = ExperimentConfig(
-        "star", 4, workload, (1024,), ("kernel", "devmem"), OPTIONS[workload], kernel="6.12",
+        "star", 4, workload, (1024,), ("kernel", "devmem"), own, kernel="6.12",
         impair="loss=0.1", host_mem_bw_bytes_per_s=2e9,
     )  # fmt: skip
     ManifestFile(tmp_path / "run", ["run.py", "--hosts", "4"], config).finish("failed", "host h2 died")

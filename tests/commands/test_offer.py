@@ -57,6 +57,23 @@ def given(*words: str) -> Given:
     return found[0]
 
 
+def test_a_word_without_a_flag_arrives_and_options_that_are_left_out_are_not_there() -> None:
+    found: list[Given] = []
+
+    @offers(OfRing, argument=Annotated[str, typer.Argument(metavar="DIR")], without=OfStream)
+    def command(_context: typer.Context, given: Given) -> None:
+        """A command."""
+        found.append(given)
+
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    app(["here", "--steps", "4"], standalone_mode=False)
+    assert (found[0].argument, found[0].record(OfRing)) == ("here", OfRing(steps=4))
+    for words in ([], ["here", "--seed", "1"]):
+        with pytest.raises(typer.TyperException):
+            app(words, standalone_mode=False)
+
+
 def test_an_option_that_may_be_repeated_is_a_tuple() -> None:
     assert given("--label", "a", "--label", "b,c").record(Common, name="n").label == ("a", "b,c")
     assert given().record(Common, name="n").label == ()

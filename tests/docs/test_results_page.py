@@ -14,7 +14,7 @@ from analysis.table import table_text
 from tests.analysis.synthetic import Made
 from tests.docs import pages
 from workloads.experiment.manifest import Manifest
-from workloads.experiment.records import Sample
+from workloads.experiment.records import Operation, Sample
 
 PAGE = "docs/results.md"
 TABLE = pages.table(PAGE, "The table")
@@ -26,6 +26,10 @@ def names(heading: str) -> list[str]:
 
 def test_samples_csv_is_explained_column_by_column() -> None:
     assert names("samples.csv") == list(Sample.__struct_fields__)
+
+
+def test_operations_csv_is_explained_column_by_column() -> None:
+    assert names("operations.csv") == list(Operation.__struct_fields__)
 
 
 def test_nics_csv_is_explained_column_by_column() -> None:
@@ -52,6 +56,8 @@ def test_the_printed_table_is_explained_column_by_column(tmp_path: Path, workloa
     assert units.split() == [f"({unit})" for unit in with_unit]
 
 
-@pytest.mark.parametrize("heading", ["The table", "samples.csv", "nics.csv", "summary.csv", "manifest.json"])
+@pytest.mark.parametrize(
+    "heading", ["The table", "samples.csv", "operations.csv", "nics.csv", "summary.csv", "manifest.json"]
+)
 def test_every_row_says_what_it_means(heading: str) -> None:
     assert all(row[-1] for row in pages.table(PAGE, heading))

@@ -9,7 +9,7 @@ from typing import TypeVar
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
-from workloads.registry import WORKLOADS
+from workloads.registry import workload_of
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class Ring:
     ) -> None:
         """`channel`: of a host, by name. `places`: by default one a host."""
         self.asked = asked
-        hosts = [f"h{rank + 1}" for rank in range(WORKLOADS[asked.workload].ranks(asked))]
+        hosts = [f"h{rank + 1}" for rank in range(workload_of(asked).ranks(asked))]
         places = places or [RankPlace(n, host, channel(host)) for n, host in enumerate(hosts)]
         self.ranks = [Rank(place, asked) for place in places]
         self._pool = ThreadPoolExecutor(len(places))

@@ -23,7 +23,7 @@ import psutil
 from nodes.kernel_version import VERSIONS
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.measure import Measure
-from workloads.registry import WORKLOADS
+from workloads.registry import workload_of
 from workloads.traffic.outcome import TrafficRecord
 
 SCHEMA_VERSION = 3
@@ -112,6 +112,13 @@ class InterfaceRecord(msgspec.Struct, frozen=True):
     offloads: tuple[str, ...]
 
 
+class Prediction(msgspec.Struct, frozen=True):
+    """How long an iteration of that size takes, mean over ranks, if calibrated links are the only limit."""
+
+    size_bytes: int
+    time_s: float
+
+
 class RowVerdict(msgspec.Struct, frozen=True):
     """Whether the row of a path and size is the network's: a `verdict` of one word, and why."""
 
@@ -151,6 +158,7 @@ class Manifest(msgspec.Struct, frozen=True):
     traffic: tuple[TrafficRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
     fidelity: Fidelity | None = None
     files: dict[str, str] = {}
 
@@ -166,7 +174,7 @@ class ManifestFile:
         self, run_dir: Path, argv: Sequence[str], config: ExperimentConfig, rootless: bool = False
     ) -> None:
         run_dir.mkdir(parents=True)
-        workload = WORKLOADS[config.workload]
+        workload = workload_of(config)
         git, git_error = sources(_PROJECT)
         self._dir = run_dir
         self._next = run_dir / f".{_NAME}"
@@ -197,6 +205,10 @@ class ManifestFile:
         self._contents = msgspec.structs.replace(self._contents, ranks=ranks)
         self._write()
         self._keep_room()
+
+    def add_predictions(self, predictions: tuple[Prediction, ...]) -> None:
+        """Written when the run is sealed."""
+        self._contents = msgspec.structs.replace(self._contents, predictions=predictions)
 
     def note_faults(self, faults: tuple[FaultRecord, ...]) -> None:
         """What `finish` is to record of them."""

@@ -24,6 +24,7 @@ from workloads.experiment.barrier import Barrier
 from workloads.experiment.host_share import share
 from workloads.experiment.records import (
     ExperimentConfig,
+    Operation,
     RankAddresses,
     RankFailure,
     RankPlace,
@@ -31,7 +32,7 @@ from workloads.experiment.records import (
     Trial,
 )
 from workloads.machine import Machine
-from workloads.registry import PATHS, WORKLOADS
+from workloads.registry import PATHS, workload_of
 from workloads.transports.counters import PacketCounters
 from workloads.transports.transport import Transport
 from workloads.workload import CheckResult, Iteration, IterationResult, Workload
@@ -62,10 +63,11 @@ class Rank:
     def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime = MACHINE) -> None:
         self._place = place
         self._config = config
-        self._type = WORKLOADS[config.workload]
+        self._type = workload_of(config)
         self._nranks = self._type.ranks(config)
         self._words = self._type.words(config)
         self._running: _RunningTrial | None = None
+        self._operations: list[Operation] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
             self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
@@ -101,10 +103,15 @@ class Rank:
 
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so."""
+        self._operations = []
         return [
             self._iteration(number, warmup, in_place)
             for number, (warmup, in_place) in enumerate(self._type.iterations(self._config))
         ]
+
+    def operations(self) -> list[Operation]:
+        """What the measured iterations of the last `run` did, if that was to be kept."""
+        return self._operations
 
     def disconnect(self) -> None:
         """End the trial."""
@@ -144,6 +151,8 @@ class Rank:
         after, moved = self._counters(transport), transport.moved()
         with self._explained(f"checking iteration {number}"):
             checked = workload.check(iteration)
+        if not warmup:
+            self._keep(number, result)
         return Sample(
             **self._identity(number, warmup, in_place),
             **self._result_columns(result, checked),
@@ -154,6 +163,11 @@ class Rank:
             start_s=start_s,
             end_s=end_s,
         )
+
+    def _keep(self, iteration: int, result: IterationResult) -> None:
+        trial = self._current().trial
+        of = trial.path, result.size_bytes, trial.repetition, iteration, self._place.rank
+        self._operations += [Operation(*of, *msgspec.structs.astuple(each)) for each in result.nodes]
 
     def _counters(self, transport: Transport[Any]) -> _Counters:
         stats = share(self._machine.host.stats(), self._place)

@@ -7,6 +7,7 @@ Ray is the control plane only: a trial costs six calls a rank, none of them with
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -19,15 +20,18 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from workloads.experiment.patience import patience_s
 from workloads.experiment.rank import Rank
+from workloads.experiment.ray_protocol import Rows
 from workloads.experiment.records import (
     ExperimentConfig,
     ExperimentError,
+    Operation,
     RankFailure,
     RankPlace,
     Sample,
     Trial,
 )
 from workloads.experiment.rendezvous import rendezvous
+from workloads.options import keeps_operations
 
 SLOT = "devmem_slot"  # the Ray resource of which each rank takes one
 _START_S, _START_S_PER_RANK = 25.0, 2.0
@@ -44,6 +48,7 @@ class RankActors:
     ) -> None:
         self._alive = alive
         self._places = places
+        self._keeps_operations = keeps_operations(config.options)
         self._answer_s = patience_s(_ANSWER_S) + config.timeout_s
         start_s = patience_s(_START_S + _START_S_PER_RANK * len(places))
         gang = placement_group([{SLOT: 1}] * len(places))
@@ -62,16 +67,17 @@ class RankActors:
         ]
         self.pids: tuple[int, ...] = tuple(self._all("pid", within_s=start_s))
 
-    def run(self, trial: Trial) -> list[Sample]:
-        """One trial on all ranks; returns their rows."""
+    def run(self, trial: Trial) -> Rows:
+        """One trial on all ranks."""
         each = [trial] * len(self._actors)
         self._all("prepare", each, self._answer_s)
         listening = self._all("listen", each, self._answer_s)
         self._all("connect", rendezvous(listening), self._answer_s)
         rows: list[list[Sample]] = self._all("run")  # ends when no rank hears of another for timeout_s
+        done: list[list[Operation]] = self._all("operations") if self._keeps_operations else []
         self._all("disconnect", within_s=self._answer_s)
         self._all("restore", within_s=self._answer_s)
-        return [sample for samples in rows for sample in samples]
+        return Rows(tuple(itertools.chain(*rows)), tuple(itertools.chain(*done)))
 
     def close(self) -> None:
         self._all("close", within_s=self._answer_s)

@@ -71,7 +71,7 @@ def _start(request: protocol.Start, messages: protocol.Outlet) -> RankActors:
 
 def _answer(request: protocol.Request, ranks: RankActors) -> protocol.Reply:
     if isinstance(request, protocol.Run):
-        return protocol.Rows(tuple(ranks.run(request.trial)))
+        return ranks.run(request.trial)
     ranks.close()
     return protocol.Closed()
 

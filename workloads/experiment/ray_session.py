@@ -32,7 +32,6 @@ from workloads.experiment.records import (
     ExperimentError,
     RankFailure,
     RankPlace,
-    Sample,
     Trial,
 )
 
@@ -106,9 +105,9 @@ class RaySession:
         except psutil.NoSuchProcess:
             raise ExperimentError(f"the process of rank {rank} has ended already") from None
 
-    def run(self, trial: Trial) -> Sequence[Sample]:
-        """One trial on all ranks; returns their rows."""
-        return self._ask(protocol.Run(trial), protocol.Rows).samples
+    def run(self, trial: Trial) -> protocol.Rows:
+        """One trial on all ranks."""
+        return self._ask(protocol.Run(trial), protocol.Rows)
 
     def close_ranks(self) -> None:
         """Ranks give back what they hold."""

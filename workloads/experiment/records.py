@@ -86,7 +86,7 @@ class ExperimentConfig(NetworkConfig, frozen=True):
         ),
     ]
     hosts: Annotated[int, Option("How many hosts.", default="the shape's, of star 4")]
-    workload: Annotated[str, Option("What the ranks do; see `list`.", default="all_reduce")]
+    workload: Annotated[str, Option("What the ranks do: see `list`, or FILE.py:NAME.", default="all_reduce")]
     sizes_bytes: Annotated[
         tuple[int, ...],
         Option(
@@ -235,6 +235,23 @@ class RankAddresses(msgspec.Struct, frozen=True):
 
     payload: dict[int, tuple[Address, ...]]
     barrier: bytes
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One row of operations.csv: a node of a trace as one rank did it in one measured iteration. Seconds are
+    of the machine's monotonic clock; in the file they begin with the iteration's first node of any rank."""
+
+    path: str
+    size_bytes: int
+    repetition: int
+    iteration: int
+    rank: int
+    node: int
+    name: str
+    kind: str
+    bytes: int
+    begin_s: float
+    end_s: float
 
 
 class Sample(msgspec.Struct, frozen=True):

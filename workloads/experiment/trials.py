@@ -1,7 +1,7 @@
 """Runs all trials of an experiment and writes samples.csv, usage.csv and link_usage.csv, a trial at a time.
 
-In: the configuration, the ranks, what to watch. Out: rows appended to the files after every trial, progress
-on stderr. Owns the order of trials.
+In: the configuration, the ranks, what to watch. Out: rows appended to the files after every trial, what the
+ranks did if that is kept, progress on stderr. Owns the order of trials.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from workloads.experiment.link_usage import LinkDirection, LinkUsage, link_usage, sent
 from workloads.experiment.observer import Observer
+from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
 from workloads.experiment.ray_session import RaySession
 from workloads.experiment.records import ExperimentConfig, Sample
@@ -37,6 +38,7 @@ def run_trials(
         RowsFile(run_dir / "samples.csv", Sample) as file,
         RowsFile(run_dir / "usage.csv", Usage) as used,
         RowsFile(run_dir / "link_usage.csv", LinkUsage) as links,
+        OperationsFiles(run_dir, config) as done,
         Progress(*columns, console=console) as bar,
     ):
         task = bar.add_task(config.workload, total=len(plan))
@@ -44,10 +46,11 @@ def run_trials(
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
             before = sent(directions)
             with observer.observing() as readings:
-                samples = ranks.run(trial)
+                rows = ranks.run(trial)
             after = sent(directions)
-            file.append(samples)
-            used.append(usage(trial, samples, observer.watched, readings))
-            links.append(link_usage(trial, samples, directions, before, after))
+            file.append(rows.samples)
+            done.append(trial, rows.operations)
+            used.append(usage(trial, rows.samples, observer.watched, readings))
+            links.append(link_usage(trial, rows.samples, directions, before, after))
             bar.advance(task)
     ranks.close_ranks()

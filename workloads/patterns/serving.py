@@ -12,7 +12,7 @@ from typing import Annotated
 
 from nodes.option import Option
 from nodes.quantity import parse_size
-from workloads.options import RepeatedOptions
+from workloads.options import TracedOptions
 from workloads.trace.node import Program, Trace
 
 REQUEST_BYTES = 64
@@ -23,7 +23,7 @@ Steps = Annotated[int, Option("Training steps of an iteration.", min=1, max=10_0
 ComputeMs = Annotated[float, Option("Milliseconds that a step computes.", min=0, max=1e6)]
 
 
-class ParameterServerOptions(RepeatedOptions, frozen=True):
+class ParameterServerOptions(TracedOptions, frozen=True):
     """Rank 0 is the server."""
 
     asynchronous: Annotated[
@@ -33,7 +33,7 @@ class ParameterServerOptions(RepeatedOptions, frozen=True):
     compute_ms: ComputeMs = 20.0
 
 
-class StorageOptions(RepeatedOptions, frozen=True):
+class StorageOptions(TracedOptions, frozen=True):
     """The last hosts are storage."""
 
     storage: Annotated[int, Option("Storage hosts, the last ones.", flag="storage-hosts", min=1)] = 1

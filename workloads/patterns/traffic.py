@@ -9,17 +9,17 @@ from typing import Annotated
 
 from nodes.option import Option
 from nodes.quantity import parse_size
-from workloads.options import RepeatedOptions
+from workloads.options import TracedOptions
 from workloads.trace.node import Program, Trace
 
 
-class MessagesOptions(RepeatedOptions, frozen=True):
+class MessagesOptions(TracedOptions, frozen=True):
     """How many messages of --size bytes."""
 
     messages: Annotated[int, Option("Messages to each peer in an iteration.", min=1, max=100_000)] = 4
 
 
-class CallsOptions(RepeatedOptions, frozen=True):
+class CallsOptions(TracedOptions, frozen=True):
     """Remote procedure calls of --size bytes."""
 
     calls: Annotated[int, Option("Calls in an iteration.", min=1, max=100_000)] = 100

@@ -11,7 +11,7 @@ from typing import Annotated
 from nodes.option import Option
 from nodes.quantity import parse_size
 from workloads.element_types import ELEMENT_TYPES
-from workloads.options import RepeatedOptions
+from workloads.options import TracedOptions
 from workloads.patterns.model import MODELS, ModelSize
 from workloads.trace.node import Program, Trace
 
@@ -19,7 +19,7 @@ _BACKWARD = 2.0  # times as long as forward
 _OPTIMIZER = 0.1  # of a forward pass
 
 
-class TrainingOptions(RepeatedOptions, frozen=True):
+class TrainingOptions(TracedOptions, frozen=True):
     """What is trained, and how fast. The accelerator is slow in proportion to this machine's network: at 100
     times the speed of both, shares of time stay what they are."""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from workloads.experiment.records import ExperimentConfig
-from workloads.registry import WORKLOADS
+from workloads.registry import workload_of
 from workloads.stream import StreamOptions
 
 _START_S, _HOST_S, _RANK_S = 4.0, 0.5, 0.7  # Python, Ray and the report; a host's endpoint; a rank
@@ -29,7 +29,7 @@ class Guess(NamedTuple):
 
 def guess(config: ExperimentConfig) -> Guess:
     """From the run's own numbers: hosts, ranks, trials, iterations, sizes, a stream's duration."""
-    workload = WORKLOADS[config.workload]
+    workload = workload_of(config)
     ranks = workload.ranks(config)
     iterations = len(workload.iterations(config))
     iteration_s = _ITERATION_S

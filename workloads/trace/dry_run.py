@@ -2,12 +2,14 @@
 
 In: every rank's trace, a model of network and accelerators. Out: how long each rank takes and is busy, or
 TraceError, one sentence that names rank and node. Owns nothing; pure. The model is LogGP's (Alexandrov et
-al., 1995): a message takes `latency_s` and `s_per_byte` of its sender's line; a collective its steps'
-latencies and its share of the array's bytes.
+al., 1995): a message takes `latency_s`, and `s_per_byte` of its sender's and of its receiver's line, where it
+waits for its turn; a collective takes its steps' latencies and its share of the array's bytes, apart from
+messages.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -15,12 +17,8 @@ from collections.abc import Sequence
 import msgspec
 
 from workloads.bus_bandwidth import busbw_factor
-from workloads.schedules.contract import CONTRACTS
+from workloads.trace.check import TraceError, check, named
 from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Stream, Trace, stream_of
-
-
-class TraceError(ValueError):
-    """Traces that cannot be replayed; str() is one sentence that names rank and node."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -28,10 +26,6 @@ class Model(msgspec.Struct, frozen=True):
 
     latency_s: float = 0.0
     s_per_byte: float = 0.0
-
-    def message_s(self, size: int) -> float:
-        """From the send to the last byte's arrival."""
-        return self.latency_s + size * self.s_per_byte
 
     def collective_s(self, name: str, size: int, nranks: int) -> float:
         """Of the bandwidth-optimal algorithm: n-1 steps a phase."""
@@ -55,11 +49,13 @@ class Outcome(msgspec.Struct, frozen=True):
 def dry_run(traces: Sequence[Trace], model: Model = Model()) -> list[Outcome]:  # noqa: B008  frozen
     """Every rank's outcome, in the order of ranks."""
     for trace in traces:
-        _check(trace, len(traces))
+        check(trace, len(traces))
     return _DryRun(traces, model).run()
 
 
 class _DryRun:
+    """Sends take their turns at the lines in the order of time; all else ends as soon as it can be known."""
+
     def __init__(self, traces: Sequence[Trace], model: Model) -> None:
         self._traces = traces
         self._model = model
@@ -72,40 +68,64 @@ class _DryRun:
         self._ended: list[dict[int, float]] = [{} for _ in traces]  # by rank, of each node
         self._free: list[dict[Stream, float]] = [defaultdict(float) for _ in traces]
         self._messages: dict[tuple[int, int], deque[tuple[SendTo, float]]] = defaultdict(deque)
+        self._line_out, self._line_in = [0.0] * len(traces), [0.0] * len(traces)  # when each is free
+        self._sends: list[tuple[float, int, Stream]] = []  # that can begin: a heap
+        self._queued: set[tuple[int, int]] = set()
 
     def run(self) -> list[Outcome]:
-        moved = True
-        while moved:
-            moved = False
-            for rank in range(len(self._traces)):
-                for stream in self._streams[rank]:
-                    while self._advance(rank, stream):
-                        moved = True
+        for rank in range(len(self._traces)):
+            self._advance(rank)
+        while self._sends:
+            begin, rank, stream = heapq.heappop(self._sends)
+            node = self._streams[rank][stream][0]
+            assert isinstance(node, SendTo)
+            self._send(rank, node, begin)
+            self._advance(rank)
+            self._advance(node.peer)
         self._check_ended()
         return [self._outcome(trace) for trace in self._traces]
 
-    def _advance(self, rank: int, stream: Stream) -> bool:
-        """Whether the stream's next node could end."""
+    def _advance(self, rank: int) -> None:
+        """Whatever can end on that rank now ends, and what follows from it on others."""
+        changed = [rank]
+        while changed:
+            each = changed.pop()
+            for stream in self._streams[each]:
+                while (others := self._step(each, stream)) is not None:
+                    changed += others
+
+    def _step(self, rank: int, stream: Stream) -> Sequence[int] | None:
+        """The ranks on which more may be possible now; None if the stream's next node could not end."""
         nodes = self._streams[rank][stream]
         if not nodes or (begin := self._ready(rank, nodes[0])) is None:
-            return False
+            return None
         node = nodes[0]
         if isinstance(node, Collective):
             return self._meet(rank, node)
+        if isinstance(node, SendTo):
+            if (rank, node.id) not in self._queued:
+                self._queued.add((rank, node.id))
+                heapq.heappush(self._sends, (begin, rank, stream))
+            return None
         if isinstance(node, ReceiveFrom):
             waiting = self._messages[node.peer, rank]
             if not waiting:
-                return False
+                return None
             message, arrival = waiting.popleft()
             _check_message(rank, node, message)
             self._end(rank, node, max(begin, arrival))
-        elif isinstance(node, SendTo):
-            end = begin + node.bytes * self._model.s_per_byte
-            self._messages[rank, node.peer].append((node, end + self._model.latency_s))
-            self._end(rank, node, end)
         else:
             self._end(rank, node, begin + node.duration_us / 1e6)
-        return True
+        return (rank,)
+
+    def _send(self, rank: int, node: SendTo, begin: float) -> None:
+        """It occupies its sender's line, and a latency later its receiver's."""
+        took = node.bytes * self._model.s_per_byte
+        left = max(begin, self._line_out[rank])
+        came = max(left + self._model.latency_s, self._line_in[node.peer])
+        self._line_out[rank], self._line_in[node.peer] = left + took, came + took
+        self._messages[rank, node.peer].append((node, came + took))
+        self._end(rank, node, left + took)
 
     def _ready(self, rank: int, node: Node) -> float | None:
         """When the node can begin; None if that is not known yet."""
@@ -114,26 +134,26 @@ class _DryRun:
             return None
         return max([self._free[rank][stream_of(node)], *(ended[dep] for dep in node.deps)])
 
-    def _meet(self, rank: int, node: Collective) -> bool:
-        """Whether all of the collective's ranks have come to it, which ends it on all of them."""
+    def _meet(self, rank: int, node: Collective) -> Sequence[int] | None:
+        """The collective's ranks if all of them have come to it, which ends it on all."""
         members = self._traces[rank].members(node)
         heads: list[tuple[int, Collective, float]] = []
         for member in members:
             nodes = self._streams[member][stream_of(node)]
             if not nodes or (begin := self._ready(member, nodes[0])) is None:
-                return False
+                return None
             head = nodes[0]
             assert isinstance(head, Collective)
             heads.append((member, head, begin))
         if any(rank not in self._traces[member].members(head) for member, head, _ in heads):
-            return False  # it is busy with others first
+            return None  # it is busy with others first
         for member, head, _ in heads:
             _check_same(rank, node, member, head, members == self._traces[member].members(head))
         took = self._model.collective_s(node.collective, node.bytes, len(members))
         end = max(begin for _, _, begin in heads) + took
         for member, head, _ in heads:
             self._end(member, head, end)
-        return True
+        return members
 
     def _end(self, rank: int, node: Node, at_s: float) -> None:
         stream = stream_of(node)
@@ -144,11 +164,11 @@ class _DryRun:
         for rank, streams in enumerate(self._streams):
             for nodes in streams.values():
                 if nodes and (waits := self._waits(rank, nodes[0])):
-                    raise TraceError(f"{_named(rank, nodes[0])} never ends: {waits}")
+                    raise TraceError(f"{named(rank, nodes[0])} never ends: {waits}")
         for (source, peer), waiting in self._messages.items():
             if waiting:
                 node = waiting[0][0]
-                raise TraceError(f"{_named(source, node)} is never received: rank {peer} has no node for it")
+                raise TraceError(f"{named(source, node)} is never received: rank {peer} has no node for it")
 
     def _waits(self, rank: int, node: Node) -> str:
         """What a stream's next node waits for in another rank; "" if that is another node of its own."""
@@ -181,44 +201,10 @@ class _DryRun:
         return Outcome(max(self._ended[trace.rank].values(), default=0.0), computed, sent, given)
 
 
-def _check(trace: Trace, nranks: int) -> None:
-    """The trace is one in itself. Raises TraceError."""
-    if trace.nranks != nranks:
-        raise TraceError(f"rank {trace.rank}'s trace is of {trace.nranks} ranks, and {nranks} are there")
-    seen: set[int] = set()
-    for node in trace.nodes:
-        named = _named(trace.rank, node)
-        if node.id in seen:
-            raise TraceError(f"{named} has an id that another node has")
-        unknown = [dep for dep in node.deps if dep not in seen]
-        if unknown:
-            raise TraceError(f"{named} depends on node {unknown[0]}, which is not before it")
-        seen.add(node.id)
-        if isinstance(node, SendTo | ReceiveFrom):
-            if node.peer >= nranks or node.peer == trace.rank:
-                raise TraceError(f"{named} names rank {node.peer}, which is not another of {nranks} ranks")
-        elif isinstance(node, Collective):
-            _check_collective(named, trace, node)
-
-
-def _check_collective(named: str, trace: Trace, node: Collective) -> None:
-    members = trace.members(node)
-    if node.collective not in CONTRACTS:
-        raise TraceError(
-            f"{named}: there is no collective {node.collective!r}; known are {', '.join(CONTRACTS)}"
-        )
-    if len(set(members)) != len(members) or max(members) >= trace.nranks:
-        raise TraceError(f"{named} is among ranks {members}, which are not {trace.nranks} ranks' own")
-    if trace.rank not in members:
-        raise TraceError(f"{named} is among ranks {members}, and rank {trace.rank} is none of them")
-    if node.root >= len(members):
-        raise TraceError(f"{named} has root {node.root}, and {len(members)} ranks take part")
-
-
 def _check_message(rank: int, node: ReceiveFrom, message: SendTo) -> None:
     if message.bytes != node.bytes:
         raise TraceError(
-            f"{_named(rank, node)} expects {node.bytes} bytes, and rank {node.peer}'s node {message.id} "
+            f"{named(rank, node)} expects {node.bytes} bytes, and rank {node.peer}'s node {message.id} "
             f"sends {message.bytes}"
         )
 
@@ -228,11 +214,7 @@ def _check_same(rank: int, node: Collective, member: int, head: Collective, same
         ours, theirs = getattr(node, field), getattr(head, field)
         if ours != theirs:
             raise TraceError(
-                f"{_named(rank, node)} has {field} {ours}, and rank {member}'s node {head.id} has {theirs}"
+                f"{named(rank, node)} has {field} {ours}, and rank {member}'s node {head.id} has {theirs}"
             )
     if not same_members:
-        raise TraceError(f"{_named(rank, node)} and rank {member}'s node {head.id} are among other ranks")
-
-
-def _named(rank: int, node: Node) -> str:
-    return f"rank {rank}, node {node.id}" + (f" ({node.name})" if node.name else "")
+        raise TraceError(f"{named(rank, node)} and rank {member}'s node {head.id} are among other ranks")

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from workloads.trace.dry_run import TraceError
+from workloads.trace.check import TraceError
 from workloads.trace.node import Node, Trace
 
 T = TypeVar("T")

@@ -16,24 +16,37 @@ import msgspec
 _Id = Annotated[int, msgspec.Meta(ge=0)]
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 _Rank = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+_Microseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
-class Compute(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="compute"):
-    """The accelerator is busy for `duration_us` microseconds of its own clock."""
+class _Done(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="kind",
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+):
+    """What every node has. `began_us` and `took_us`: when and how long it was done in the run that the trace
+    was written by, None in one that was not; a replay does not look at them."""
 
     id: _Id
     name: str = ""
-    deps: tuple[int, ...] = ()
-    duration_us: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+    deps: tuple[_Id, ...] = ()
+    began_us: _Microseconds | None = None
+    took_us: _Microseconds | None = None
 
 
-class Collective(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="collective"):
+class Compute(_Done, frozen=True, kw_only=True, tag="compute"):
+    """The accelerator is busy for `duration_us` microseconds of its own clock."""
+
+    duration_us: _Microseconds
+
+
+class Collective(_Done, frozen=True, kw_only=True, tag="collective"):
     """A collective among `ranks`, in that order; of none, among all. `bytes` is the whole array, as in
     nccl-tests; `root` is a place in `ranks`."""
 
-    id: _Id
-    name: str = ""
-    deps: tuple[int, ...] = ()
     collective: str
     bytes: _Bytes
     ranks: tuple[_Rank, ...] = ()
@@ -44,26 +57,20 @@ class Collective(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     seed: int = 0
 
 
-class SendTo(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="send"):
+class SendTo(_Done, frozen=True, kw_only=True, tag="send"):
     """A message to rank `peer`. Messages with the same `tag` to the same peer are sent from the same memory
     and have the same content."""
 
-    id: _Id
-    name: str = ""
-    deps: tuple[int, ...] = ()
     peer: _Rank
     bytes: _Bytes
     tag: _Id = 0
 
 
-class ReceiveFrom(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="receive"):
+class ReceiveFrom(_Done, frozen=True, kw_only=True, tag="receive"):
     """The next message from rank `peer`. Messages with the same `tag` from the same peer are received into
     the same memory. `operation`: it ends a call, a read or a write, whose latency is reported: from when the
     node could begin, as far as what it depends on says."""
 
-    id: _Id
-    name: str = ""
-    deps: tuple[int, ...] = ()
     peer: _Rank
     bytes: _Bytes
     tag: _Id = 0
@@ -85,6 +92,16 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         return node.ranks or tuple(range(self.nranks))
 
 
+def kind_of(node: Node) -> str:
+    """compute, collective, send or receive."""
+    return str(type(node).__struct_config__.tag)
+
+
+def bytes_of(node: Node) -> int:
+    """Of a message, or of a collective's whole array."""
+    return 0 if isinstance(node, Compute) else node.bytes
+
+
 Stream = tuple[str, int]  # its kind, and the peer or 0
 
 
@@ -102,11 +119,13 @@ def stream_of(node: Node) -> Stream:
 
 
 class Program:
-    """Writes a trace: each method adds a node and returns its id. `after`: what it has to wait for."""
+    """Writes a trace: each method adds a node and returns its id. `after`: what it has to wait for. `size`:
+    as asked for, of a trace that depends on one."""
 
-    def __init__(self, rank: int, nranks: int) -> None:
+    def __init__(self, rank: int, nranks: int, size: int = 0) -> None:
         self.rank = rank
         self.nranks = nranks
+        self.size = size
         self._nodes: list[Node] = []
 
     def compute(self, name: str, duration_us: float, *after: int) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from workloads.trace.dry_run import Model, Outcome, TraceError, dry_run
+from workloads.trace.check import TraceError
+from workloads.trace.dry_run import Model, Outcome, dry_run
 from workloads.trace.node import Compute, Program, SendTo, Trace
 
 LINE = Model(latency_s=1e-3, s_per_byte=1e-6)
@@ -26,6 +27,39 @@ def test_a_message_takes_its_bytes_and_the_latency() -> None:
     sender, receiver = outcomes(lambda p: p.send("", 1, 500), lambda p: p.receive("", 0, 500))
     assert sender == Outcome(500e-6, 0.0, 500, 0)
     assert receiver.time_s == pytest.approx(1.5e-3)
+
+
+def test_messages_take_turns_on_the_senders_and_on_the_receivers_line() -> None:
+    def one(program: Program) -> None:
+        for peer in (1, 2):
+            if program.rank == 0:
+                program.send("", peer, 1000)
+                program.receive("", peer, 500)
+        if program.rank:
+            program.receive("", 0, 1000)
+            program.send("", 0, 500)
+
+    found = outcomes(one, one, one)
+    # Rank 0 sends for 1 ms each; what both others send at once comes one after the other.
+    assert [each.time_s for each in found] == pytest.approx([2e-3, 2e-3, 3e-3])
+
+
+def test_lines_are_taken_in_the_order_of_time_and_not_of_ranks() -> None:
+    def late(program: Program) -> None:
+        program.send("", 2, 1000, program.compute("", 500))
+
+    def soon(program: Program) -> None:
+        program.send("", 2, 1000)
+
+    def both(program: Program) -> None:
+        program.compute("", 0, program.receive("", 1, 1000))
+        program.receive("", 0, 1000)
+
+    trace = outcomes(late, soon, both)
+    assert [each.time_s for each in trace] == pytest.approx([1.5e-3, 1e-3, 3e-3])
+    assert outcomes(late, soon, lambda p: (p.receive("", 1, 1000), p.receive("", 0, 1000)))[2].time_s == (
+        pytest.approx(3e-3)
+    )
 
 
 def test_computing_overlaps_with_what_does_not_depend_on_it() -> None:

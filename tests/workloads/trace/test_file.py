@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workloads.trace import file
-from workloads.trace.dry_run import TraceError
+from workloads.trace.check import TraceError
 from workloads.trace.node import Program, Trace
 
 
@@ -40,6 +40,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         (0, '{"version":1,"rank":1,"nranks":2}', "is of rank 1 of 2, and its name is of rank 0"),
         (2, '{"kind":"nap","id":3}', "rank0.jsonl line 3 is no node: Invalid value 'nap'"),
         (2, '{"kind":"compute","id":3,"duration_us":-1}', r"line 3 is no node: .*>= 0"),
+        (2, '{"kind":"compute","id":3,"duration_us":1,"depz":[0]}', "no node: .*unknown field `depz`"),
         (2, "not JSON", "line 3 is no node: JSON is malformed"),
     ],
 )

@@ -1,0 +1,54 @@
+"""The model of a network is what its links were found to be; without a rate there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from commands.prediction import model_of, predictions
+from topologies.calibration import LinkCalibration
+from topologies.shapes.registry import build
+from topologies.topology import Topology
+from workloads.collective import CollectiveOptions
+from workloads.experiment.records import ExperimentConfig
+from workloads.stream import StreamOptions
+from workloads.trace.dry_run import Model
+
+
+def calibrated(network: Topology, rate_bps: float = 1e9, delay_s: float = 1e-4) -> list[LinkCalibration]:
+    ends = [(link.a.interface, link.b.interface) for link in network.links]
+    asked = 10**9 if rate_bps else 0
+    return [LinkCalibration(*way, asked, rate_bps, 0.0, delay_s) for end in ends for way in (end, end[::-1])]
+
+
+def test_a_way_delays_as_its_links_do_and_is_as_fast_as_the_slowest() -> None:
+    star = build("star", 3)
+    links = calibrated(star, 0.95e9)
+    links[0] = LinkCalibration(links[0].sender, links[0].receiver, 10**9, 0.9e9, 0.0, 4e-4)
+    found = model_of(star, links, ["h1", "h2", "h3"], 1500)
+    assert found is not None
+    # One of the three hosts has 4e-4 in one direction: it is in a third of the ways.
+    assert found.latency_s == pytest.approx(2e-4 + 3e-4 / 3)
+    assert found.s_per_byte == pytest.approx(8 / 0.9e9 * 1514 / 1448)
+
+
+def test_there_is_no_model_without_a_rate_or_where_a_line_is_shared() -> None:
+    star = build("star", 2)
+    assert model_of(star, [], ["h1", "h2"], 1500) is None
+    assert model_of(star, calibrated(star, 0.0), ["h1", "h2"], 1500) is None
+    assert model_of(star, calibrated(star), ["h1", "h1"], 1500) is None
+    assert model_of(star, calibrated(star), ["h1", "h2"], 1500) is not None
+    rails = build("rail_optimized")  # hosts with a NIC a rail
+    names = [host.name for host in rails.hosts]
+    assert model_of(rails, calibrated(rails), names, 1500) is None
+
+
+def test_each_size_has_the_mean_of_its_ranks() -> None:
+    own = CollectiveOptions()
+    config = ExperimentConfig("star", 4, "broadcast", (4096, 8192), ("devmem",), own)
+    small, large = predictions(config, Model(0.0, 1e-6))
+    assert (small.size_bytes, large.size_bytes) == (4096, 8192)
+    # The root has sent it after one array's time, and the others are done soon after that.
+    assert 4096e-6 <= small.time_s < large.time_s
+    assert predictions(config, None) == ()
+    stream = ExperimentConfig("star", 2, "stream", (4096,), ("devmem",), StreamOptions())
+    assert predictions(stream, Model(0.0, 1e-6)) == ()
