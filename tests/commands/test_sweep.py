@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from commands.usage import UsageError
 from tests.workloads.sweep.fake_runner import FakeRunner
 from tests.workloads.sweep.test_ledger import ENTRY
 from tests.workloads.sweep.test_sweep import CELLS
+from topologies.mininet.fabric import FabricError
 from workloads.sweep.cell import Cell
 from workloads.sweep.ledger import Entry, Ledger
 from workloads.sweep.sweep import Sweep
@@ -52,7 +54,7 @@ def test_a_dry_run_lists_cells_and_leaves_nothing(file: Path, capsys: pytest.Cap
     cells = load(file).cells
     assert [row.split()[1] for row in rows] == [cell.id for cell in cells]
     assert [re.split(" s  ", row)[1] for row in rows] == [cell.label for cell in cells]
-    assert re.match(r"# 4 of 4 cells to run on one machine: \d+ s \(guessed; the , last)
+    assert re.match(r"# 4 of 4 cells to run on one machine: \d+ s \(guessed; ", last)
     assert not (file.parent / "results").exists()
 
 
@@ -98,6 +100,16 @@ def test_this_machines_room_is_asked_only_if_cells_run_here(
     assert ask(file, dry_run=True) == 2
     assert "there is no room (and 3 more cells)" in capsys.readouterr().err
     assert ask(file, dry_run=True, ray_address="auto") == 0
+
+
+def test_without_root_and_user_namespaces_no_cell_is_begun(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(sweep, "obstacle", lambda: "they are off")
+    with pytest.raises(FabricError, match="needs a user namespace, but they are off, or run it by sudo"):
+        ask(file)
+    assert not (file.parent / "results").exists()
 
 
 def test_the_table_at_the_end_has_every_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
