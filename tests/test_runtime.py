@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = "nodes/client/runtime.py"
-NOT_SIMULATED = "workloads/experiment/"  # drives Ray
+NOT_SIMULATED = ("workloads/experiment/", "workloads/sweep/")  # they drive Ray and runs
 FORBIDDEN = {"time", "threading", "_thread", "concurrent", "asyncio", "multiprocessing", "sched", "queue"}
 SOURCES = sorted(
     str(path.relative_to(ROOT))

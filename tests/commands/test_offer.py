@@ -57,7 +57,7 @@ def given(*words: str) -> Given:
     return found[0]
 
 
-def test_a_word_without_a_flag_arrives_and_options_that_are_left_out_are_not_there() -> None:
+def test_a_word_without_a_flag_arrives_and_options_left_out_are_not_there() -> None:
     found: list[Given] = []
 
     @offers(OfRing, argument=Annotated[str, typer.Argument(metavar="DIR")], without=OfStream)

@@ -129,7 +129,7 @@ def test_a_form_that_is_wrong_is_a_sentence(text: str, line: int, sentence: str,
     assert problems(text, tmp_path) == [(line, sentence)]
 
 
-def test_options_that_do_not_go_together_name_the_first_cell_and_count_the_others(tmp_path: Path) -> None:
+def test_options_that_do_not_go_together_name_one_cell_and_count_the_others(tmp_path: Path) -> None:
     text = (
         "base:\n  niov-size: 64K\ngrid:\n  kernel: ['6.12', '7.3']\n  seed: [1, 2]\n  workload:\n  - stream\n"
     )

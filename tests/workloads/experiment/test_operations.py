@@ -28,7 +28,7 @@ def test_seconds_begin_with_each_iterations_first_node_of_any_rank() -> None:
     ]  # fmt: skip
 
 
-def test_a_trace_has_the_times_of_the_last_iteration_and_computes_as_long_as_it_did() -> None:
+def test_a_trace_has_the_last_iterations_times_and_computes_as_long() -> None:
     program = Program(0, 2)
     program.compute("step", 5.0)
     program.send("x", 1, 8)

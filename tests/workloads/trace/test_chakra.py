@@ -93,7 +93,7 @@ def test_computations_messages_and_collectives_become_nodes(tmp_path: Path) -> N
     assert dry_run([first, second])[0].time_s == pytest.approx(253e-6)
 
 
-def test_nodes_that_do_nothing_are_left_out_and_what_waited_for_them_still_waits(tmp_path: Path) -> None:
+def test_nodes_that_do_nothing_are_left_out_and_what_waited_still_waits(tmp_path: Path) -> None:
     (trace,) = traces(
         tmp_path,
         [

@@ -150,7 +150,7 @@ def test_what_comes_is_reduced_with_what_is_there(tmp_path: Path) -> None:
     assert {row.wrong_elements for row in rows(config(tmp_path, "summed"))} == {0}
 
 
-def test_wrong_elements_are_counted_and_nothing_is_compared_where_that_is_not_wanted(tmp_path: Path) -> None:
+def test_wrong_elements_are_counted_unless_nothing_is_to_be_compared(tmp_path: Path) -> None:
     assert {row.wrong_elements for row in rows(config(tmp_path, "wrong"))} == {3}
     assert {row.wrong_elements for row in rows(config(tmp_path, "wrong", check=False))} == {None}
 
