@@ -8,11 +8,15 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import typer
 import yaml
 
-from commands.run import Settled
+from commands.place import Place
+from commands.run import Settled, command
 from commands.sweep_file import PlannedSweep, SweepProblems, load
 from commands.usage import UsageError
+from nodes.option import declared
+from workloads.sweep.cell import run_options
 from workloads.sweep.schema import json_schema
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "sweep.schema.json"
@@ -168,3 +172,11 @@ def test_the_published_schema_is_that_of_the_options() -> None:
     for wrong in ("grid: {sizes: 1}", "{}", "grid: {size: {}}", "grid: {size: []}", "grid: {}\nseed: x"):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(yaml.safe_load(wrong), json_schema())
+
+
+def test_a_cell_may_have_every_option_of_a_run_but_its_place() -> None:
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    flags = {flag for each in typer.main.get_command(app).params for flag in each.opts}
+    place = {flag for each in declared(Place) for flag in each.flags}
+    assert {f"--{name}" for name in run_options()} == flags - place - {"--help"}
