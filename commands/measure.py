@@ -61,7 +61,7 @@ UNFAITHFUL = 3  # the exit status of --require-faithful
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
-    the network."""
+    the network. `as_json`: what is printed, in place of a table."""
 
     config: ExperimentConfig
     network: Topology
@@ -69,6 +69,7 @@ class RunRequest:
     argv: Sequence[str]
     plan: Sequence[Step] = ()
     traffic: Sequence[Traffic] = ()
+    as_json: bool = False
 
 
 def measure(request: RunRequest, stop: Stop) -> int:
@@ -92,10 +93,11 @@ def measure(request: RunRequest, stop: Stop) -> int:
     manifest.finish("complete")
     analysis = _analysed(request.run_dir, manifest)
     stop.check()  # the results are complete, but a script that was stopped must not go on as if it were well
-    print(analysis.table_text, end="")
+    print(_json(analysis) if request.as_json else analysis.table_text, end="")
     if analysis.unwritten:
         raise ExperimentError("; ".join(analysis.unwritten))
-    print(f"# Report: {shown(analysis.report_path)}")
+    if not request.as_json:
+        print(f"# Report: {shown(analysis.report_path)}")
     if analysis.wrong_elements:
         where = request.run_dir / "samples.csv"
         print(
@@ -107,6 +109,17 @@ def measure(request: RunRequest, stop: Stop) -> int:
         print(f"run.py: the run is {analysis.verdict}, not {FAITHFUL}; see the table", file=sys.stderr)
         return UNFAITHFUL
     return 0
+
+
+def _json(analysis: Analysis) -> str:
+    """What programs read: the rows of summary.csv, and where everything else is."""
+    printed = {
+        "report": str(analysis.report_path),
+        "verdict": analysis.verdict,
+        "wrong_elements": analysis.wrong_elements,
+        "rows": analysis.rows,
+    }
+    return msgspec.json.format(msgspec.json.encode(printed)).decode() + "\n"
 
 
 def shown(path: Path) -> Path:

@@ -10,7 +10,7 @@ import datetime
 import re
 import sys
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
@@ -29,6 +29,7 @@ from commands.usage import UsageError
 from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
+from nodes.option import Option
 from topologies.fault import Scope, Step, steps
 from topologies.mininet.cgroup import room
 from topologies.mininet.fabric import FabricError
@@ -46,7 +47,13 @@ FAILURES = (
 )  # fmt: skip
 
 
-@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place)
+class Output(msgspec.Struct, frozen=True):
+    """What is printed."""
+
+    json: Annotated[bool, Option("Print the rows of summary.csv as JSON in place of the table.")] = False
+
+
+@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place, Output)
 def command(context: typer.Context, given: Given) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
@@ -60,7 +67,9 @@ def command(context: typer.Context, given: Given) -> int:
     place = given.record(Place)
     run_dir = place.run_directory(default)
     check_place(run_dir, place)
-    return measure(RunRequest(config, network, run_dir, ("run.py", *sys.argv[1:]), plan, traffic), stop)
+    as_json = given.record(Output).json
+    argv = ("run.py", *sys.argv[1:])
+    return measure(RunRequest(config, network, run_dir, argv, plan, traffic, as_json), stop)
 
 
 class Settled(NamedTuple):

@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from commands.place import Place
-from commands.run import Settled, command
+from commands.run import Output, Settled, command
 from commands.sweep_file import PlannedSweep, SweepProblems, load
 from commands.usage import UsageError
 from nodes.option import declared
@@ -178,5 +178,5 @@ def test_a_cell_may_have_every_option_of_a_run_but_its_place() -> None:
     app = typer.Typer(add_completion=False)
     app.command()(command)
     flags = {flag for each in typer.main.get_command(app).params for flag in each.opts}
-    place = {flag for each in declared(Place) for flag in each.flags}
+    place = {flag for record in (Place, Output) for each in declared(record) for flag in each.flags}
     assert {f"--{name}" for name in run_options()} == flags - place - {"--help"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -243,6 +244,13 @@ def test_a_killed_run_takes_all_of_ray_with_it(tmp_path: Path, token: str) -> No
 
 def test_a_run_needs_no_loopback_of_its_callers(tmp_path: Path) -> None:
     where = ["--results", str(tmp_path / "results"), "--run-id", "it"]
-    argv = ["unshare", "--net", sys.executable, str(Path(__file__).parents[2] / "run.py"), *where, *QUICK]
+    program = str(Path(__file__).parents[2] / "run.py")
+    argv = ["unshare", "--net", sys.executable, program, *where, *QUICK, "--json"]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr
+    printed = json.loads(ended.stdout)
+    assert printed["report"] == str(tmp_path / "results" / "it" / "report.html")
+    assert printed["wrong_elements"] == 0
+    with open(tmp_path / "results" / "it" / "summary.csv", newline="") as file:
+        written = [row["time_us"] for row in csv.DictReader(file)]
+    assert [str(row["time_us"]) for row in printed["rows"]] == written

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from workloads.experiment.link_usage import LinkDirection, LinkUsage, link_usage, sent
 from workloads.experiment.observer import Observer
@@ -20,6 +28,8 @@ from workloads.experiment.ray_session import RaySession
 from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.experiment.rows_file import RowsFile
 from workloads.experiment.usage import Usage, usage
+from workloads.measure import Measure
+from workloads.registry import WORKLOADS
 
 
 def run_trials(
@@ -33,7 +43,15 @@ def run_trials(
     `ranks` raises."""
     plan = trials(config)
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figure]}"),
+    )
+    measure = WORKLOADS[config.workload].measure(config)
     with (
         RowsFile(run_dir / "samples.csv", Sample) as file,
         RowsFile(run_dir / "usage.csv", Usage) as used,
@@ -41,7 +59,7 @@ def run_trials(
         OperationsFiles(run_dir, config) as done,
         Progress(*columns, console=console) as bar,
     ):
-        task = bar.add_task(config.workload, total=len(plan))
+        task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
             before = sent(directions)
@@ -52,5 +70,19 @@ def run_trials(
             done.append(trial, rows.operations)
             used.append(usage(trial, rows.samples, observer.watched, readings))
             links.append(link_usage(trial, rows.samples, directions, before, after))
-            bar.advance(task)
+            bar.update(task, advance=1, figure=figure(rows.samples, measure))
     ranks.close_ranks()
+
+
+def figure(samples: Sequence[Sample], measure: Measure) -> str:
+    """What a trial's measured rows come to, in a word; analysis/ says it exactly."""
+    measured = [row for row in samples if not row.warmup]
+    if measure.timed == "receivers":
+        rates = [row.payload_received_bytes / row.time_s for row in measured if row.payload_received_bytes]
+        return f"{8 * fmean(rates) / 1e9:.3f} Gbit/s" if rates else ""
+    if not measured:
+        return ""
+    took_s = fmean(row.time_s for row in measured)
+    if not measure.bandwidth_factor:
+        return f"{1e6 * took_s:.1f} us"
+    return f"{measure.bandwidth_factor * measured[0].size_bytes / took_s / 1e9:.3f} GB/s"

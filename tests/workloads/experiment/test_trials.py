@@ -9,8 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from workloads.experiment.records import Sample, SamplesError
+from workloads.collective import CollectiveOptions
+from workloads.experiment.records import ExperimentConfig, Sample, SamplesError
 from workloads.experiment.rows_file import RowsFile
+from workloads.experiment.trials import figure
+from workloads.options import WorkloadOptions
+from workloads.registry import WORKLOADS
+from workloads.stream import StreamOptions
 
 ROW = msgspec.convert(
     {
@@ -52,3 +57,29 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     path.symlink_to("/dev/full")
     with pytest.raises(SamplesError, match=r"samples\.csv cannot be written \(No space left on device\)"):
         RowsFile(path, Sample)
+
+
+def rows(*times: tuple[int, float, int]) -> list[Sample]:
+    """Of each (warm-up, seconds, received bytes) a row of a million bytes."""
+    return [
+        msgspec.structs.replace(
+            ROW, warmup=warmup, time_s=time_s, payload_received_bytes=received, size_bytes=10**6
+        )
+        for warmup, time_s, received in times
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workload", "options", "samples", "expected"),
+    [
+        ("all_reduce", CollectiveOptions(), rows((1, 9.0, 1), (0, 0.001, 1), (0, 0.003, 1)), "0.750 GB/s"),
+        ("barrier", CollectiveOptions(), rows((0, 0.001, 1)), "1000.0 us"),
+        ("stream", StreamOptions(), rows((0, 1.0, 0), (0, 2.0, 10**9)), "4.000 Gbit/s"),
+        ("all_reduce", CollectiveOptions(), rows((1, 9.0, 1)), ""),
+    ],
+)
+def test_the_current_figure_is_that_of_a_trials_measured_rows(
+    workload: str, options: WorkloadOptions, samples: list[Sample], expected: str
+) -> None:
+    config = ExperimentConfig("star", 4, workload, (10**6,), ("kernel",), options)
+    assert figure(samples, WORKLOADS[workload].measure(config)) == expected
