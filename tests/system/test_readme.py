@@ -29,7 +29,14 @@ ENDPOINT_HELP = command("README.md", ".venv/bin/python -m nodes.endpoint --help"
 LIST = command("README.md", "python3 run.py list")
 DOCTOR = command("README.md", "python3 run.py doctor")
 CLEAN = command("README.md", "python3 run.py clean")
-MORE_HELP = tuple(f"python3 run.py {name} --help" for name in ("up", "netdev", "exec", "graph", "doctor"))
+MORE_HELP = (
+    *(
+        f"python3 run.py {each} --help"
+        for each in ("up", "netdev", "exec", "graph", "doctor", "sweep", "trace")
+    ),
+    ".venv/bin/ray start --help",  # of a cluster for sweeps
+    ".venv/bin/ray get-auth-token --help",
+)
 CONNECTIONS = 64
 # The application goes on: it serves ordinary connections, then one to the port of its rule.
 PROOF = """
