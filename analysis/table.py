@@ -154,7 +154,7 @@ def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
         header = f"{over}\n{column.header}" if both else column.header
         table.add_column(header, justify=column.side, no_wrap=True)
         for line, cells in zip(lines, texts, strict=True):
-            row = line.get(in_place) if both and name in _OF_A_PLACE else next(iter(line.values()))
+            row = line.get(in_place) if both and name in _OF_A_PLACE else _shared(line)
             cells.append(UNKNOWN if row is None else column.text(row))
     for cells in texts:
         table.add_row(*cells)
@@ -175,6 +175,11 @@ def _columns(shown: Sequence[Column], both: bool) -> list[tuple[Column, bool]]:
         *((name, in_place) for in_place in (False, True) for name in of_place),
         *((name, False) for name in rest),
     ]
+
+
+def _shared(line: dict[bool, SummaryRow]) -> SummaryRow:
+    """The row whose other columns stand for the line: the one of the worst verdict."""
+    return max(line.values(), key=lambda row: VERDICTS.index(row.verdict))
 
 
 def _lines(summary: Sequence[SummaryRow]) -> list[dict[bool, SummaryRow]]:

@@ -78,6 +78,13 @@ def test_the_average_is_over_both_places_and_wrong_values_are_of_one(tmp_path: P
     assert _lines(text)[3].split()[9:14] == ["0", "838.9", "1.250", "1.875", "7"]
 
 
+def test_a_line_has_the_worse_verdict_of_its_two_places(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,), paths=("devmem",))
+    robbed: dict[str, str | int | float | None] = {"machine_steal_s": 0.1, "start_s": 0.0, "end_s": 1.0}
+    rows = [row | (robbed if row["in_place"] else {}) for row in both_places(made, 2.0)]
+    assert _lines(_table(made, tmp_path / "r", rows))[3].split()[-1] == "stolen"
+
+
 def test_a_line_whose_second_place_never_came_says_so(tmp_path: Path) -> None:
     made = Made(sizes=(MIB,), paths=("devmem", "bounce"), manifest={"status": "failed", "error": "h2 died"})
     rows = [row for row in both_places(made, 2.0) if row["path"] == "devmem" or not row["in_place"]]
