@@ -15,6 +15,7 @@ from analysis.plots import Figures
 from analysis.report import write_report
 from analysis.summary import summarise
 from tests.analysis.synthetic import MIB, Made
+from tests.analysis.test_table import both_places
 
 WINDOW, SCROLLBAR, REM = 1100, 15, 16.0
 GIB = 1 << 30
@@ -63,10 +64,13 @@ def rems(style: str, rule: str) -> float:
     return float(found[1])
 
 
-@pytest.mark.parametrize("workload", ["all_reduce", "stream"])
-def test_no_table_is_wider_than_the_window(workload: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("workload", "both"), [("all_reduce", False), ("all_reduce", True), ("stream", False)]
+)
+def test_no_table_is_wider_than_the_window(workload: str, both: bool, tmp_path: Path) -> None:
+    """`both`: a collective out of place and in place."""
     made = Made(workload=workload, sizes=(MIB, GIB), nranks=16, bidir=True, manifest={"notes": NOTES})
-    run = load(made.write(tmp_path / "r"))
+    run = load(made.write(tmp_path / "r", both_places(made, 2.0) if both else None))
     style, _, page = write_report(run, summarise(run), Figures()).read_text().partition("</style>")
     font = FT2Font(font_manager.findfont("DejaVu Sans"))
     font.set_size(rems(style, r"\btable \{[^}]*font-size: ([.\d]+)rem") * REM, 72)
