@@ -68,7 +68,7 @@ class CollectiveOptions(RepeatedOptions, frozen=True):
         Option(
             "Largest piece that is sent or received at a time (collectives).", flag="chunk", parse=parse_size
         ),
-    ] = 1 << 20
+    ] = 4 << 20
     flows: Annotated[int, Option("Connections to each peer (collectives).", min=1, max=64)] = 1
 
 
