@@ -23,7 +23,7 @@ from workloads.traced import Traced, busiest_bytes
 from workloads.transports.transport import Transport
 from workloads.workload import Words, WorkloadError, WorkloadType
 
-_PIPELINE_BYTES = 1 << 20  # of a collective's pieces
+_PIPELINE_BYTES = 4 << 20  # of a collective's pieces
 
 STEP: tuple[Column, ...] = ("time", "compute", "exposed")
 OPERATIONS: tuple[Column, ...] = ("time", "operations", "p50", "p95", "p99")
