@@ -95,6 +95,11 @@ def check_paths(config: ExperimentConfig) -> None:
             "--impair makes a bad wire at the endpoints' NICs, which path kernel does not pass; add devmem "
             "or bounce to --path, or leave it out"
         )
+    if config.impair is not None and "kernel" in config.paths and not config.clean_kernel_wire:
+        raise UsageError(
+            "--impair makes a bad wire at the endpoints' NICs, which path kernel does not pass; ask links "
+            "for it (--link), leave kernel out of --path, or run it clean with --clean-kernel-wire"
+        )
     if "devmem" not in config.paths:
         return
     nic = nic_model(config.nic, config.header_buffer_bytes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -117,7 +117,7 @@ def _config(given: Given, network: Topology) -> ExperimentConfig:
         sizes_bytes=asked.get("sizes_bytes", sizes(kind.default_sizes)),
         options=given.record(kind.options, **own),
         timeout_s=asked.get("timeout_s", wire_patience_s(asked.get("impair"), network)),
-        paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", PATHS)),
+        paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", _paths(asked))),
     )
     niov = niov_bytes(asked.get("niov_bytes"), config)
     # Unless something else was asked for, host pages are as large as net_iovs: like against like.
@@ -138,6 +138,12 @@ def _workload(words: str) -> tuple[WorkloadType, dict[str, str]]:
     except WorkloadError as reason:
         raise UsageError(f"--workload {words}: {reason}") from None
     return kind, {"file": file}
+
+
+def _paths(asked: Mapping[str, Any]) -> Sequence[str]:
+    """All that meet the same wire: an impairment of the endpoints' NICs is none of path kernel's."""
+    clean = asked.get("impair") is None or asked.get("clean_kernel_wire", False)
+    return [path for path in PATHS if path != "kernel" or clean]
 
 
 def _known(kind: str, name: str, names: Collection[str]) -> str:

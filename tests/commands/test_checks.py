@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from commands import checks
+from commands.offer import Given
 from commands.placement import placement
+from commands.run import settled
 from commands.usage import UsageError
 from nodes.machine.accelerator import Slot
 from topologies.mininet.cgroup import Room
@@ -69,3 +71,17 @@ def test_what_does_not_fit_into_an_accelerator_is_refused(size: int) -> None:
     said = "accelerator accel2 of host h2 has 70 MiB of memory, and a rank needs 89 for these sizes"
     with pytest.raises(UsageError, match=said):
         checks.check_ranks(config, [place])
+
+
+@pytest.mark.parametrize(
+    ("given", "paths"),
+    [
+        ({}, ("devmem", "bounce", "kernel")),
+        ({"--impair": "loss=0.1"}, ("devmem", "bounce")),
+        ({"--impair": "loss=0.1", "--clean-kernel-wire": True}, ("devmem", "bounce", "kernel")),
+    ],
+)
+def test_paths_meet_one_wire_unless_that_is_not_wanted(
+    given: dict[str, object], paths: tuple[str, ...]
+) -> None:
+    assert settled(Given(given)).config.paths == paths

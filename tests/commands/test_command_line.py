@@ -95,6 +95,7 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["--iters", "1000000"], "iterations; ask for 1000000 at most"),
         (["--impair", "delay=99999s"], "delay=99999s is more than 10 s; make it shorter"),
         (["--impair", "loss=0.1", "--path", "kernel"], "which path kernel does not pass; add"),
+        (["--impair", "loss=0.1", "--path", "devmem,kernel"], "run it clean with --clean-kernel-wire"),
         (["--size", "64G", "--hosts", "200"], "MiB and"),
         (["--host-mem-bw", "0.1B/s"], "--host-mem-bw 0.1B/s: headers alone would take for ever"),
         (["--timeout", "inf"], "'--timeout'"),

@@ -134,7 +134,7 @@ def test_an_all_reduce_over_three_paths_is_right_and_moves_the_closed_form(tmp_p
 
 def test_a_table_says_which_path_has_no_devmem_tx_and_which_a_clean_wire(tmp_path: Path) -> None:
     shape = ["--topology", "pair", "--size", "64K", "--repeat", "1", "--path", "devmem,kernel"]
-    run = Started(tmp_path, *shape, "--kernel", "6.12", "--impair", "delay=100us")
+    run = Started(tmp_path, *shape, "--kernel", "6.12", "--impair", "delay=100us", "--clean-kernel-wire")
     status, out, said = run.end()
     assert (status, said) == (0, [])
     assert_closed_form(run.rows(), rx_only=True)

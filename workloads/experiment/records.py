@@ -102,7 +102,7 @@ class ExperimentConfig(NetworkConfig, frozen=True):
             "Data paths, comma-separated; see `list`.",
             flag="path",
             parse=names,
-            default="devmem,bounce,kernel",
+            default="devmem,bounce,kernel; with --impair without kernel",
         ),
     ]
     options: WorkloadOptions
@@ -138,6 +138,9 @@ class ExperimentConfig(NetworkConfig, frozen=True):
     seed: Annotated[
         int, Option("Of data, the order of trials, the times of faults, traffic.", min=0, max=SEED_MAX)
     ] = 1
+    clean_kernel_wire: Annotated[
+        bool, Option("With --impair, which path kernel does not pass, run path kernel without it.")
+    ] = False
     require_faithful: Annotated[
         bool, Option("End with status 3 if a row's verdict is not `faithful`: see docs/fidelity.md.")
     ] = False
