@@ -29,7 +29,7 @@ from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.experiment.rows_file import RowsFile
 from workloads.experiment.usage import Usage, usage
 from workloads.measure import Measure
-from workloads.registry import WORKLOADS
+from workloads.registry import workload_of
 
 
 def run_trials(
@@ -51,7 +51,7 @@ def run_trials(
         TimeRemainingColumn(),
         TextColumn("{task.fields[figure]}"),
     )
-    measure = WORKLOADS[config.workload].measure(config)
+    measure = workload_of(config).measure(config)
     with (
         RowsFile(run_dir / "samples.csv", Sample) as file,
         RowsFile(run_dir / "usage.csv", Usage) as used,
