@@ -1,8 +1,9 @@
 """A trace over a transport: its nodes done when their time has come, and what is there in the end checked.
 
 In: every rank's trace, a seed. Out: what was moved in which time, how much of the communication was exposed,
-how many bytes are wrong; of messages that share memory the last one counts. Owns nothing but the order. Collectives have connections of their own, apart from
-those of messages: both may be under way to one peer at the same time.
+how many bytes are wrong; of messages that share memory the last one counts. Owns nothing but the order.
+Collectives have connections of their own, apart from those of messages: both may be under way to one peer at
+the same time.
 """
 
 from __future__ import annotations
