@@ -119,6 +119,7 @@ class PagePool:
         self.release = 0
         self.destroyed = False
         self.limit = NO_LIMIT  # of inflight
+        self.peak_in_use = 0  # see `in_use`; since the pool was made, or since its queue's `restart_peak`
         self._cache: list[Netmem] = []
         self._ring: deque[Netmem] = deque()
         self._ring_size = min(ring_size, RING_MAX)
@@ -130,6 +131,11 @@ class PagePool:
     def inflight(self) -> int:
         """Netmems taken from the provider and not given back, those in cache and ring included."""
         return self.hold - self.release
+
+    def in_use(self, posted: int) -> int:
+        """Netmems that packets or applications hold: inflight without those that rest here and the `posted`
+        ones."""
+        return self.hold - self.release - len(self._cache) - len(self._ring) - posted
 
     def alloc_netmem(self) -> Netmem | None:
         """A netmem with one reference. None: the pool and its provider are empty."""

@@ -63,6 +63,17 @@ class RxQueue:
         """How many buffers are posted."""
         return len(self._posted)
 
+    @property
+    def peak_share(self) -> float:
+        """The most of the memory that packets and applications have held at once (0 to 1), of what the page
+        pool may have: the whole provider, or its limit. Since `restart_peak`."""
+        may_have = min(self.pool.provider.total, self.pool.limit)
+        return min(1.0, self.pool.peak_in_use / max(1, may_have))
+
+    def restart_peak(self) -> None:
+        """The highest use from now on."""
+        self.pool.peak_in_use = self.pool.in_use(self.posted)
+
     def fill(self) -> None:
         """Post buffers until the ring is full or the pool has none left."""
         posted, alloc = self._posted, self.pool.alloc_netmem
@@ -87,6 +98,9 @@ class RxQueue:
                 self.starved = True
                 return None
             self.scarce = left < self.reserve
+        pool = self.pool
+        if (in_use := pool.in_use(left)) > pool.peak_in_use:
+            pool.peak_in_use = in_use
         pop = self._posted.popleft
         return [pop() for _ in range(count)]
 

@@ -93,19 +93,31 @@ class WithholdMemoryCall:
 
 
 class GetStatsCall:
-    __slots__ = ("_kernel",)
+    __slots__ = ("_caller", "_restart_peak")
 
-    def __init__(self, _request: syscalls.GetStats, caller: Caller) -> None:
-        self._kernel = caller.kernel
+    def __init__(self, request: syscalls.GetStats, caller: Caller) -> None:
+        self._caller = caller
+        self._restart_peak = request.restart_peak
 
     def attempt(self, _now: float, _wait: bool) -> syscalls.Stats:
-        host = self._kernel.host
+        if self._restart_peak and not self._caller.privileged:
+            raise OSError(errno.EPERM, "to restart the page pools' highest use needs CAP_NET_ADMIN")
+        stats = self._stats()
+        if self._restart_peak:
+            for device in self._caller.kernel.host.devices.values():
+                for rxq in device.all_rx_queues:
+                    rxq.restart_peak()
+        return stats
+
+    def _stats(self) -> syscalls.Stats:
+        host = self._caller.kernel.host
         devices = host.devices.values()
-        rx = [q.counters for device in devices for q in device.all_rx_queues]
+        rxqs = [rxq for device in devices for rxq in device.all_rx_queues]
+        rx = [rxq.counters for rxq in rxqs]
         tx = [device.tx.counters for device in devices]
         return syscalls.Stats(
             ledger=host.ledger.snapshot(),
-            cpu_s=self._kernel.platform.cpu_s(),
+            cpu_s=self._caller.kernel.platform.cpu_s(),
             rx_packets=sum(q.rx_packets for q in rx),
             rx_bytes=sum(q.rx_bytes for q in rx),
             rx_wire_packets=sum(q.rx_wire_packets for q in rx),
@@ -119,6 +131,7 @@ class GetStatsCall:
             tcp_retrans_segs=host.stack.tcp.mib.TcpRetransSegs,
             impaired=_impaired(host),
             nics=tuple(_nic_stats(device) for device in devices),
+            rx_pool_peak_share=max(rxq.peak_share for rxq in rxqs),
         )
 
 

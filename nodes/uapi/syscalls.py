@@ -70,12 +70,15 @@ class WithholdMemory(Request, frozen=True):
 
 
 class GetStats(Request, frozen=True):
-    """-> Stats."""
+    """-> Stats. `restart_peak`: the next reply's `rx_pool_peak_share` is of the time from now on."""
+
+    restart_peak: bool = False
 
 
 class Stats(Reply, frozen=True):
     """What the host has done so far: bytes moved through memory, seconds of CPU time, and counters of its TCP
-    and of its NICs, together and each."""
+    and of its NICs, together and each. `rx_pool_peak_share`: the highest share (0 to 1) of an rx queue's
+    memory that packets and applications have held at once, of all queues, since it was restarted."""
 
     ledger: tuple[Moved, ...]
     cpu_s: float
@@ -91,6 +94,7 @@ class Stats(Reply, frozen=True):
     tcp_retrans_segs: int
     impaired: tuple[Impaired, ...] = ()
     nics: tuple[NicStats, ...] = ()
+    rx_pool_peak_share: float = 0.0
 
 
 class GetSnmp(Request, frozen=True):
