@@ -105,14 +105,15 @@ class Collective:
         """Timed until the whole result is there. What was sent may be needed for retransmission a little
         longer: that is waited for after the clock has stopped."""
         runtime, plan = self._machine.runtime, self._plans[iteration.in_place]
-        cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
+        began, start_s = runtime.cpu(), runtime.monotonic()
         self._executor.run(plan)
-        end_s, cpu_end_s = runtime.monotonic(), runtime.cpu_s()
+        end_s, used = runtime.monotonic(), runtime.cpu().since(began)
         self._executor.settle()
         return IterationResult(
             size_bytes=self._size,
             time_s=end_s - start_s,
-            app_cpu_s=cpu_end_s - cpu_s,
+            app_cpu_s=used.total_s,
+            app_system_cpu_s=used.system_s,
             sent_bytes=plan.sent_bytes,
             received_bytes=plan.received_bytes,
         )

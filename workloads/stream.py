@@ -54,7 +54,7 @@ class Stream:
     def run(self, iteration: Iteration) -> IterationResult:  # noqa: ARG002  the data is there
         runtime, transport, peer = self._machine.runtime, self._transport, self._peer
         duration_s = self._options.duration_s
-        cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
+        began, start_s = runtime.cpu(), runtime.monotonic()
         self.phase = "streaming"
         ticket = transport.send_stream(peer, self._size, duration_s if self._sends else 0.0)
         received = transport.receive_stream(peer, self._size, self._size, self._check)
@@ -62,11 +62,12 @@ class Stream:
         end_s = received.last_at_s if self._receives else runtime.monotonic()
         self.phase = "confirming the stream's end"
         transport.confirm_stream(peer)
-        sent = transport.stream_sent_bytes(peer)
+        sent, used = transport.stream_sent_bytes(peer), runtime.cpu().since(began)
         return IterationResult(
             size_bytes=received.bytes if self._receives else sent,
             time_s=end_s - start_s,
-            app_cpu_s=runtime.cpu_s() - cpu_s,
+            app_cpu_s=used.total_s,
+            app_system_cpu_s=used.system_s,
             sent_bytes=sent,
             received_bytes=received.bytes,
         )

@@ -22,6 +22,7 @@ from workloads.schedules.algorithms import ALGORITHMS
 from workloads.schedules.schedule import among
 from workloads.trace.layout import Layout
 from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Trace, bytes_of, kind_of
+from workloads.trace.overlap import overlapped_s
 from workloads.trace.streams import Span, Streams
 from workloads.transports.transport import Ticket, Transport
 from workloads.workload import UNCHECKED, CheckResult, Iteration, IterationResult, NodeTime
@@ -81,21 +82,24 @@ class Traced:
 
     def run(self, iteration: Iteration) -> IterationResult:  # noqa: ARG002  the data is there
         runtime = self._machine.runtime
-        cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
+        began, start_s = runtime.cpu(), runtime.monotonic()
         spans = self._streams.run()
-        end_s, cpu_end_s = runtime.monotonic(), runtime.cpu_s()
+        end_s, used = runtime.monotonic(), runtime.cpu().since(began)
         for ticket in self._sent.values():
             self._transport.wait_reusable(ticket)
         self._executor.settle()
         computing = [spans[node.id] for node in self._of(Compute)]
+        others = [spans[node.id] for node in self._own.nodes if not isinstance(node, Compute)]
         messages = [node.bytes for node in self._of(SendTo)], [node.bytes for node in self._of(ReceiveFrom)]
         return IterationResult(
             size_bytes=self._size,
             time_s=end_s - start_s,
-            app_cpu_s=cpu_end_s - cpu_s,
+            app_cpu_s=used.total_s,
+            app_system_cpu_s=used.system_s,
             sent_bytes=sum(plan.sent_bytes for plan in self._plans.values()) + sum(messages[0]),
             received_bytes=sum(plan.received_bytes for plan in self._plans.values()) + sum(messages[1]),
             compute_s=sum(span.end_s - span.begin_s for span in computing) if computing else None,
+            overlapped_s=overlapped_s(computing, others) if computing else None,
             latencies_s=tuple(
                 _latency_s(spans, node, start_s) for node in self._of(ReceiveFrom) if node.operation
             ),

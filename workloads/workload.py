@@ -39,15 +39,18 @@ class NodeTime(msgspec.Struct, frozen=True):
 
 class IterationResult(msgspec.Struct, frozen=True):
     """What the timed part of one iteration took and moved on one rank; bytes are payload. `compute_s`: how
-    long its accelerator computed, None where it does not. `latencies_s`: of each operation, of one that has
+    long its accelerator computed, None where it does not; `overlapped_s`: how long it did while payload was
+    under way, None where that is not known. `app_system_cpu_s`: a part of `app_cpu_s`. `latencies_s`: of each operation, of one that has
     operations. `nodes`: of one that is a trace, if they are to be kept."""
 
     size_bytes: int
     time_s: float
     app_cpu_s: float
+    app_system_cpu_s: float
     sent_bytes: int
     received_bytes: int
     compute_s: float | None = None
+    overlapped_s: float | None = None
     latencies_s: tuple[float, ...] = ()
     nodes: tuple[NodeTime, ...] = ()
 

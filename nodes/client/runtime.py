@@ -8,13 +8,14 @@ runs under a simulated clock, where a thread is a simulated process.
 from __future__ import annotations
 
 import _thread
+import resource
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from nodes.uapi.channel import Channel
 from nodes.uapi.syscalls import AnyReply, Record
@@ -66,14 +67,27 @@ class ClientChannel(Protocol):
     def close(self) -> None: ...
 
 
+class CpuTime(NamedTuple):
+    """Seconds of CPU time. `system_s`: those among them in which the machine's kernel ran on the process's
+    behalf, in system calls mostly."""
+
+    total_s: float
+    system_s: float
+
+    def since(self, before: CpuTime) -> CpuTime:
+        """The kernel reads the two by different clocks: a part is never made more than the whole."""
+        total_s = self.total_s - before.total_s
+        return CpuTime(total_s, min(total_s, max(0.0, self.system_s - before.system_s)))
+
+
 class Runtime(Protocol):
     """Seconds are of one clock that only goes forward."""
 
     def monotonic(self) -> float:
         """Now. A Bus counts in the same clock."""
 
-    def cpu_s(self) -> float:
-        """Seconds of CPU time that the calling process has used."""
+    def cpu(self) -> CpuTime:
+        """What the calling process has used so far."""
 
     def sleep(self, seconds: float) -> None: ...
 
@@ -107,8 +121,8 @@ class MachineRuntime:
     def monotonic(self) -> float:
         return time.monotonic()
 
-    def cpu_s(self) -> float:
-        return time.process_time()
+    def cpu(self) -> CpuTime:
+        return CpuTime(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_stime)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

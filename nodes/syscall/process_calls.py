@@ -114,6 +114,7 @@ class GetStatsCall:
         devices = host.devices.values()
         rxqs = [rxq for device in devices for rxq in device.all_rx_queues]
         rx = [rxq.counters for rxq in rxqs]
+        overruns = sum(device.overruns() for device in devices)
         tx = [device.tx.counters for device in devices]
         return syscalls.Stats(
             ledger=host.ledger.snapshot(),
@@ -122,9 +123,11 @@ class GetStatsCall:
             rx_bytes=sum(q.rx_bytes for q in rx),
             rx_wire_packets=sum(q.rx_wire_packets for q in rx),
             rx_alloc_fail=sum(q.rx_alloc_fail for q in rx),
-            rx_hw_drops=sum(q.rx_hw_drops for q in rx),
-            rx_hw_drop_overruns=sum(q.rx_hw_drop_overruns for q in rx)
-            + sum(device.overruns() for device in devices),
+            # As netdev's qstats-get has it of a device: overruns are drops, too.
+            rx_hw_drops=sum(q.rx_hw_drops for q in rx)
+            + sum(device.rx_steering_drops for device in devices)
+            + overruns,
+            rx_hw_drop_overruns=sum(q.rx_hw_drop_overruns for q in rx) + overruns,
             tx_packets=sum(q.tx_packets for q in tx),
             tx_bytes=sum(q.tx_bytes for q in tx),
             tx_wire_packets=sum(q.tx_wire_packets for q in tx),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nodes.client.runtime import MACHINE, Condition, Lock, Thread
+from nodes.client.runtime import MACHINE, Condition, CpuTime, Lock, Thread
 from nodes.uapi.channel import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, Record, Request
 
@@ -51,8 +51,8 @@ class SimulatedRuntime:
     def monotonic(self) -> float:
         return self.now
 
-    def cpu_s(self) -> float:
-        return 0.0
+    def cpu(self) -> CpuTime:
+        return CpuTime(0.0, 0.0)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

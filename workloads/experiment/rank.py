@@ -34,6 +34,8 @@ from workloads.experiment.records import (
 from workloads.machine import Machine
 from workloads.registry import PATHS, workload_of
 from workloads.transports.counters import PacketCounters
+from workloads.transports.token_returns import Held
+from workloads.transports.token_returns import columns as token_return_columns
 from workloads.transports.transport import Transport
 from workloads.workload import CheckResult, Iteration, IterationResult, Workload
 
@@ -46,6 +48,8 @@ class _Counters(NamedTuple):
     moved: Totals
     packets: PacketCounters
     endpoint_cpu_s: float
+    rx_pool_peak_share: float | None
+    held_tokens: Held | None
 
 
 class _RunningTrial(NamedTuple):
@@ -139,13 +143,13 @@ class Rank:
         iteration = Iteration(seed, in_place)
         with self._explained(f"preparing iteration {number}"):
             workload.fill(iteration)
-            before, earlier = self._counters(transport), transport.moved()
+            before, earlier = self._counters(transport, restart_peak=True), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
-        start_s, stolen_s = time.time(), _stolen_s()
+        start_s, machine = time.time(), _machine_cpu()
         with self._explained(f"running iteration {number}"):
             result = workload.run(iteration)
-        end_s, stolen_s = time.time(), _stolen_s() - stolen_s
+        end_s, machine = time.time(), _machine_cpu().since(machine)
         with self._explained(f"waiting for all ranks after iteration {number}"):
             barrier.wait()
         after, moved = self._counters(transport), transport.moved()
@@ -159,7 +163,8 @@ class Rank:
             payload_staged_bytes=moved.staged - earlier.staged,
             payload_local_bytes=moved.local - earlier.local,
             **_counter_columns(before, after),
-            machine_steal_s=stolen_s,
+            machine_steal_s=machine.steal_s,
+            machine_softirq_s=machine.softirq_s,
             start_s=start_s,
             end_s=end_s,
         )
@@ -169,11 +174,15 @@ class Rank:
         of = trial.path, result.size_bytes, trial.repetition, iteration, self._place.rank
         self._operations += [Operation(*of, *msgspec.structs.astuple(each)) for each in result.nodes]
 
-    def _counters(self, transport: Transport[Any]) -> _Counters:
-        stats = share(self._machine.host.stats(), self._place)
+    def _counters(self, transport: Transport[Any], restart_peak: bool = False) -> _Counters:
+        """The host's first rank alone tells the page pools' highest use, and so it alone may restart it: until
+        it has come to the next barrier no other rank's payload is under way."""
+        leads = self._place.leads_host
+        stats = share(self._machine.host.stats(restart_peak and leads), self._place)
         stack = transport.counters(stats)
         moved = totals((*stack.moved, *self._machine.ledger.snapshot()))
-        return _Counters(moved, stack.packets, stats.cpu_s)
+        peak = stats.rx_pool_peak_share if leads and stack.packets.rx_packets is not None else None
+        return _Counters(moved, stack.packets, stats.cpu_s, peak, stack.held_tokens)
 
     def _identity(self, number: int, warmup: bool, in_place: bool) -> dict[str, Any]:
         """The columns that identify a row."""
@@ -200,6 +209,7 @@ class Rank:
             "count_elements": result.size_bytes // self._words.element_bytes,
             "time_s": result.time_s,
             "compute_s": result.compute_s,
+            "overlapped_s": result.overlapped_s,
             "operations": len(result.latencies_s) or None,
             **_percentiles(result.latencies_s),
             "wrong_elements": checked.wrong_elements,
@@ -207,6 +217,7 @@ class Rank:
             "payload_sent_bytes": result.sent_bytes,
             "payload_received_bytes": result.received_bytes,
             "app_cpu_s": result.app_cpu_s,
+            "app_system_cpu_s": result.app_system_cpu_s,
         }
 
     def _current(self) -> _RunningTrial:
@@ -251,10 +262,26 @@ def _counter_columns(before: _Counters, after: _Counters) -> dict[str, Any]:
     columns = msgspec.structs.asdict(after.moved.minus(before.moved))
     for name, count in msgspec.structs.asdict(after.packets).items():
         columns[name] = None if count is None else count - getattr(before.packets, name)
-    return {**columns, "endpoint_cpu_s": after.endpoint_cpu_s - before.endpoint_cpu_s}
+    held = None if after.held_tokens is None else after.held_tokens - (before.held_tokens or Held())
+    return {
+        **columns,
+        **token_return_columns(held),
+        "rx_pool_peak_share": after.rx_pool_peak_share,
+        "endpoint_cpu_s": after.endpoint_cpu_s - before.endpoint_cpu_s,
+    }
 
 
-def _stolen_s() -> float:
-    """Seconds of CPU time that a hypervisor gave to others, all CPUs together: man 5 proc, /proc/stat."""
+class _MachineCpu(NamedTuple):
+    """Seconds of all CPUs together: man 5 proc, /proc/stat. `steal_s`: given to others by a hypervisor."""
+
+    steal_s: float
+    softirq_s: float
+
+    def since(self, before: _MachineCpu) -> _MachineCpu:
+        """Linux lets its counts step back: what a softirq took is never less than nothing."""
+        return _MachineCpu(self.steal_s - before.steal_s, max(0.0, self.softirq_s - before.softirq_s))
+
+
+def _machine_cpu() -> _MachineCpu:
     fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-    return int(fields[8]) / _TICKS_PER_S
+    return _MachineCpu(int(fields[8]) / _TICKS_PER_S, int(fields[7]) / _TICKS_PER_S)

@@ -262,12 +262,15 @@ class Sample(msgspec.Struct, frozen=True):
 
     `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
     sample (workloads.stream_check); `wrong_elements` is None where nothing was to be compared. `compute_s`:
-    how long the accelerator computed, None where it does not. `operations` are a pattern's calls, or reads
+    how long the accelerator computed, None where it does not; `overlapped_s`: how long it did so while payload
+    was under way, where the workload says when that was. `operations` are a pattern's calls, or reads
     and writes, whose latencies follow. `in_place`: 1 where a collective's result replaced its input.
     `payload_staged_bytes` of what was sent and received had to cross host memory: that is what the path is,
     not what the ledger recorded. `payload_local_bytes` went to and from ranks of the same host. DRAM, device,
     PCIe and fabric bytes are modelled by the ledger; what the endpoint counted of them is in the row of one
-    rank of the host (workloads.experiment.host_share). Seconds are measured. A stream's goodput is the
+    rank of the host (workloads.experiment.host_share), and so is `rx_pool_peak_share`, the most of an rx
+    queue's memory that was in use at once. `token_return` columns are of a path that has tokens: how long the
+    rank held them. `app_system_cpu_s` is a part of `app_cpu_s`. Seconds are measured. A stream's goodput is the
     receiving rank's: a sender's `time_s` may end before its last byte is received.
     """
 
@@ -288,10 +291,15 @@ class Sample(msgspec.Struct, frozen=True):
     nranks: int
     time_s: float
     compute_s: float | None
+    overlapped_s: float | None
     operations: int | None
     latency_p50_us: float | None
     latency_p95_us: float | None
     latency_p99_us: float | None
+    token_return_p50_us: float | None
+    token_return_p95_us: float | None
+    token_return_p99_us: float | None
+    token_return_max_us: float | None
     wrong_elements: int | None
     checked_bytes: int
     payload_sent_bytes: int
@@ -313,9 +321,14 @@ class Sample(msgspec.Struct, frozen=True):
     rx_wire_packets: int | None
     tx_wire_packets: int | None
     rx_alloc_fail: int | None
+    rx_hw_drops: int | None
+    rx_hw_drop_overruns: int | None
+    rx_pool_peak_share: float | None
     tcp_retrans_segs: int | None
     app_cpu_s: float
+    app_system_cpu_s: float
     endpoint_cpu_s: float
     machine_steal_s: float
+    machine_softirq_s: float
     start_s: float
     end_s: float

@@ -10,6 +10,7 @@ import msgspec
 
 from nodes.client.host import HostStats
 from nodes.machine.ledger import Moved
+from workloads.transports.token_returns import Held
 
 
 class PacketCounters(msgspec.Struct, frozen=True):
@@ -21,14 +22,18 @@ class PacketCounters(msgspec.Struct, frozen=True):
     rx_wire_packets: int | None = None
     tx_wire_packets: int | None = None
     rx_alloc_fail: int | None = None
+    rx_hw_drops: int | None = None
+    rx_hw_drop_overruns: int | None = None
     tcp_retrans_segs: int | None = None
 
 
 class StackCounters(msgspec.Struct, frozen=True):
-    """A snapshot: what a stack has moved through memory, and its packets."""
+    """A snapshot: what a stack has moved through memory, and its packets. `held_tokens`: how long the
+    application held tokens, of a path that has them."""
 
     moved: tuple[Moved, ...]
     packets: PacketCounters
+    held_tokens: Held | None = None
 
 
 def endpoint_counters(stats: HostStats) -> StackCounters:
@@ -39,6 +44,8 @@ def endpoint_counters(stats: HostStats) -> StackCounters:
         rx_wire_packets=stats.rx_wire_packets,
         tx_wire_packets=stats.tx_wire_packets,
         rx_alloc_fail=stats.rx_alloc_fail,
+        rx_hw_drops=stats.rx_hw_drops,
+        rx_hw_drop_overruns=stats.rx_hw_drop_overruns,
         tcp_retrans_segs=stats.tcp_retrans_segs,
     )
     return StackCounters(stats.ledger, packets)

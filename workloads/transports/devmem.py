@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import ClassVar, NamedTuple
 
+import msgspec
+
 from nodes.client.host import HostStats
 from nodes.client.runtime import Runtime
 from nodes.client.socket import Socket
@@ -27,6 +29,7 @@ from workloads.transports.counters import StackCounters, endpoint_counters
 from workloads.transports.data_path import NO_ROUTE_S, ReceivedStream, Sender, closed_early
 from workloads.transports.devmem_nic import Bindings, prepare_nic
 from workloads.transports.staged import StagedSender
+from workloads.transports.token_returns import TokenReturns, together
 
 _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
 _CONTROL_BYTES = _FRAGS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
@@ -36,11 +39,12 @@ _STAGED_BYTES = 256 << 10  # of an ordinary send, where the kernel cannot send f
 
 class Batch(NamedTuple):
     """What one recvmsg delivered: fragments of the receive dma-buf as (offset, size), in stream order, and
-    their tokens."""
+    their tokens, which came at `at_s` of the runtime's clock."""
 
     frags: list[tuple[int, int]]
     tokens: list[int]
     bytes: int
+    at_s: float
 
 
 class ZeroCopySender:
@@ -91,34 +95,36 @@ class DevmemReceiver:
     """Payload lands in the receive dma-buf wherever the NIC puts it; its net_iovs go back as soon as it has
     been unpacked, reduced or checked."""
 
-    def __init__(self, machine: Machine, sock: Socket, ledger: Ledger, rx_id: int) -> None:
+    def __init__(
+        self, machine: Machine, sock: Socket, ledger: Ledger, rx_id: int, returns: TokenReturns
+    ) -> None:
         self._machine = machine
         self._accelerator = machine.accelerator_of(ledger)
         self._sock = sock
         self._rx_id = rx_id
+        self._returns = returns
 
     def receive_into(self, offset: int, length: int) -> None:
         machine = self._machine
         for batch in self._batches(length):
             self._accelerator.unpack(machine.data, offset, machine.receive_memory, batch.frags)
             offset += batch.bytes
-            self._return(batch.tokens)
+            self._return(batch)
 
     def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
         reduction = self._accelerator.reduction(self._machine.data, offset, operand, operator)
         for batch in self._batches(length):
             reduction.add(self._machine.receive_memory, batch.frags)
-            self._return(batch.tokens)
+            self._return(batch)
 
     def receive_stream(self, offset: int, period: int, check: StreamCheck) -> ReceivedStream:  # noqa: ARG002
         """Payload stays where it lands until it has been checked."""
-        now = self._machine.runtime.monotonic
-        total, last_at_s = 0, now()
+        total, last_at_s = 0, self._machine.runtime.monotonic()
         while (batch := self._receive(_CALL_BYTES)).bytes:
-            last_at_s = now()
+            last_at_s = batch.at_s
             for frag in batch.frags:
                 check.take(self._machine.receive_memory, *frag)
-            self._return(batch.tokens)
+            self._return(batch)
             total += batch.bytes
         return ReceivedStream(total, last_at_s)
 
@@ -136,6 +142,7 @@ class DevmemReceiver:
         count, control, _, _ = self._machine.progress.wait(
             self._sock.recvmsg_into, [max_bytes], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM
         )
+        at_s = self._machine.runtime.monotonic()
         frags, tokens, size = [], [], 0
         for _, _, body in control:
             frag = uapi.DmabufCmsg._make(uapi.DMABUF_CMSG.unpack(body))
@@ -146,13 +153,15 @@ class DevmemReceiver:
             size += frag.frag_size
         if size != count:
             raise OSError(f"recvmsg returned {count} bytes but fragments of {size}; is the queue bound?")
-        return Batch(frags, tokens, count)
+        return Batch(frags, tokens, count, at_s)
 
-    def _return(self, tokens: list[int]) -> None:
+    def _return(self, batch: Batch) -> None:
+        now, tokens = self._machine.runtime.monotonic, batch.tokens
         for at in range(0, len(tokens), uapi.MAX_DONTNEED_TOKENS):
             some = tokens[at : at + uapi.MAX_DONTNEED_TOKENS]
             packed = b"".join(uapi.DMABUF_TOKEN.pack(token, 1) for token in some)
             self._sock.dontneed(packed)
+            self._returns.returned(len(some), now() - batch.at_s)
 
 
 class Devmem:
@@ -163,6 +172,7 @@ class Devmem:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._has_tx = VERSIONS[machine.config.kernel].devmem_tx
+        self._returns: list[TokenReturns] = []  # of each receiver
 
     def open_socket(self) -> Socket:
         return self._machine.host.socket()
@@ -189,10 +199,11 @@ class Devmem:
         return ZeroCopySender(sock, completions, tx_id, self._machine.progress, self._machine.runtime)
 
     def receiver(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
-        return DevmemReceiver(self._machine, sock, ledger, self._bindings.rx_id)
+        self._returns.append(returns := TokenReturns())
+        return DevmemReceiver(self._machine, sock, ledger, self._bindings.rx_id, returns)
 
     def staged_bytes(self, sent: int, received: int) -> int:  # noqa: ARG002
         return 0 if self._has_tx else sent
 
     def counters(self, stats: HostStats) -> StackCounters:
-        return endpoint_counters(stats)
+        return msgspec.structs.replace(endpoint_counters(stats), held_tokens=together(self._returns))

@@ -170,7 +170,7 @@ class Transport(Generic[S]):
         stack = self._path.counters(stats)
         ledgers = [*(sender.ledger for sender in self._senders.values()), *self._ledgers]
         moved = (each for ledger in ledgers for each in ledger.snapshot())
-        return StackCounters((*stack.moved, *moved), stack.packets)
+        return StackCounters((*stack.moved, *moved), stack.packets, stack.held_tokens)
 
     def close(self) -> None:
         self._undo.close()

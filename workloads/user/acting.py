@@ -49,9 +49,9 @@ class Acting:
         """Timed until the function returns."""
         runtime, rank = self._machine.runtime, self._rank
         assert rank is not None, "fill comes first"
-        cpu_s, start_s = runtime.cpu_s(), runtime.monotonic()
+        began, start_s = runtime.cpu(), runtime.monotonic()
         self._call(rank)
-        end_s, cpu_end_s = runtime.monotonic(), runtime.cpu_s()
+        end_s, used = runtime.monotonic(), runtime.cpu().since(began)
         rank.agree()
         rank.doing = "completion of the last sends"
         for ticket in rank.last.values():
@@ -59,7 +59,8 @@ class Acting:
         return IterationResult(
             size_bytes=self._size,
             time_s=end_s - start_s,
-            app_cpu_s=cpu_end_s - cpu_s,
+            app_cpu_s=used.total_s,
+            app_system_cpu_s=used.system_s,
             sent_bytes=rank.sent.total() + rank.said_bytes,
             received_bytes=rank.received.total() + rank.heard_bytes,
             compute_s=rank.computed_s or None,
