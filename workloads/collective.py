@@ -197,7 +197,7 @@ def _ranks(config: ExperimentConfig) -> int:
 
 def _iterations(name: str, config: ExperimentConfig) -> Sequence[tuple[bool, bool]]:
     options = config.options_as(CollectiveOptions)
-    warm = [True] * options.warmup + [False] * options.iterations
+    warm = [True] * options.warmups + [False] * options.iterations
     return [(warmup, place) for place in _places(name, options) for warmup in warm]
 
 

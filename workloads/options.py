@@ -30,7 +30,22 @@ class RepeatedOptions(WorkloadOptions, frozen=True):
     warmup: Annotated[
         int, Option("Iterations before them, marked as warm-up.", min=0, max=ITERATIONS_MAX)
     ] = 1
+    warmup_time_s: Annotated[
+        float,
+        Option(
+            "Seconds that warm-up goes on for at least, by rank 0's clock: iterations more than --warmup's.",
+            flag="warmup-time",
+            min=0,
+            max=DAY_S,
+        ),
+    ] = 0.0
     no_check: Annotated[bool, Option("Do not compare the results.")] = False
+
+
+    @property
+    def warmups(self) -> int:
+        """How many iterations of warm-up there are at least: one where it lasts for some time."""
+        return self.warmup or int(self.warmup_time_s > 0)
 
 
 class TracedOptions(RepeatedOptions, frozen=True):
@@ -39,6 +54,11 @@ class TracedOptions(RepeatedOptions, frozen=True):
     operations: Annotated[
         bool, Option("Write when each operation began and ended: operations.csv and trace/.")
     ] = False
+
+
+def warmup_time_s(options: WorkloadOptions) -> float:
+    """How long warm-up goes on at least."""
+    return options.warmup_time_s if isinstance(options, RepeatedOptions) else 0.0
 
 
 def keeps_operations(options: WorkloadOptions) -> bool:

@@ -81,7 +81,7 @@ def ranks(config: ExperimentConfig) -> int:
 def iterations(config: ExperimentConfig) -> list[tuple[bool, bool]]:
     """(warm-up, in place) of each."""
     options = config.options_as(RepeatedOptions)
-    return [(True, False)] * options.warmup + [(False, False)] * options.iterations
+    return [(True, False)] * options.warmups + [(False, False)] * options.iterations
 
 
 def _check(source: TraceSource, config: ExperimentConfig) -> None:

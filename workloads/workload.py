@@ -40,8 +40,8 @@ class NodeTime(msgspec.Struct, frozen=True):
 class IterationResult(msgspec.Struct, frozen=True):
     """What the timed part of one iteration took and moved on one rank; bytes are payload. `compute_s`: how
     long its accelerator computed, None where it does not; `overlapped_s`: how long it did while payload was
-    under way, None where that is not known. `app_system_cpu_s`: a part of `app_cpu_s`. `latencies_s`: of each operation, of one that has
-    operations. `nodes`: of one that is a trace, if they are to be kept."""
+    under way, None where that is not known. `app_system_cpu_s`: a part of `app_cpu_s`. `latencies_s`: of each
+    operation, of one that has operations. `nodes`: of one that is a trace, if they are to be kept."""
 
     size_bytes: int
     time_s: float
@@ -112,7 +112,8 @@ class WorkloadType:
     `options` is the workload's own record. `default_sizes` is in the words of --size. `ranks`: how many take
     part. `words`: nccl-tests' columns. `check` raises WorkloadError for options that do not go together.
     `data_bytes`: of each rank's data memory. `iterations` gives (warm-up, in place) of each iteration of a
-    trial, in order. `flows`: connections to each peer on each channel. `measure` takes the configuration.
+    trial, in order, without what --warmup-time adds behind each warm-up. `flows`: connections to each peer on
+    each channel. `measure` takes the configuration.
     `ranks_per_host`: unless another number is asked for; None: one an accelerator. `channels`: see Transport.
     `traces`: what all ranks do for a size, of a workload that is a trace; of a collective its messages.
     """

@@ -1,9 +1,8 @@
 """Makes every rank wait until all have come: a ring of connections between the ranks' processes.
 
-In: the next rank's name. Out: nothing but the wait; the ranks' common record of progress. Owns two AF_UNIX
-connections beside the emulated network, so that waiting for each other moves no byte, no packet and no CPU
-time of what is measured. Abstract names:
-no file is left (unix(7)).
+In: the next rank's name. Out: the wait, and whether any rank has voted; the ranks' common record of progress.
+Owns two AF_UNIX connections beside the emulated network, so that waiting for each other moves no byte, no
+packet and no CPU time of what is measured. Abstract names: no file is left (unix(7)).
 """
 
 from __future__ import annotations
@@ -39,13 +38,19 @@ class Barrier:
         self._before = self._opened(self._listener.accept()[0])
         self._share_progress()
 
-    def wait(self) -> None:
-        """In each of n-1 rounds a rank sends a byte on and receives one. The k-th byte that it receives says
-        that the k ranks before it have come, so after the last round all have."""
+    def wait(self, vote: bool = False) -> bool:
+        """Whether any rank has voted for what all of them are to do next: the same on every rank.
+
+        In each of n-1 rounds a rank sends a byte on and receives one. The k-th byte that it receives says
+        that the k ranks before it have come, and whether one of them votes so, so after the last round all
+        have come and all votes are known."""
         for _ in range(self._nranks - 1):
-            self._next.sendall(b"\0")
-            if not self._progress.wait(self._before.recv, 1):
+            self._next.sendall(bytes([vote]))
+            came = self._progress.wait(self._before.recv, 1)
+            if not came:
                 raise ConnectionError("another rank closed its connection")
+            vote |= came != b"\0"
+        return vote
 
     def close(self) -> None:
         self._undo.close()

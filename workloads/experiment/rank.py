@@ -8,6 +8,8 @@ A trial is `prepare` on every rank, then `listen`, `connect`, `run`, `disconnect
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -32,6 +34,7 @@ from workloads.experiment.records import (
     Trial,
 )
 from workloads.machine import Machine
+from workloads.options import ITERATIONS_MAX, warmup_time_s
 from workloads.registry import PATHS, workload_of
 from workloads.transports.counters import PacketCounters
 from workloads.transports.token_returns import Held
@@ -72,6 +75,7 @@ class Rank:
         self._words = self._type.words(config)
         self._running: _RunningTrial | None = None
         self._operations: list[Operation] = []
+        self._warms_on = False  # what rank 0 said at the last barrier
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
             self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
@@ -106,12 +110,18 @@ class Rank:
             running.barrier.connect(peers.barrier)
 
     def run(self) -> list[Sample]:
-        """All iterations of the trial, warm-up first and marked so."""
+        """All iterations of the trial, warm-up first and marked so. With --warmup-time it goes on until rank
+        0's clock says that it is over, which every rank hears at the barrier behind the iteration."""
+        rows: list[Sample] = []
         self._operations = []
-        return [
-            self._iteration(number, warmup, in_place)
-            for number, (warmup, in_place) in enumerate(self._type.iterations(self._config))
-        ]
+        warmup_s, now = warmup_time_s(self._config.options), self._machine.runtime.monotonic
+        for (warmup, in_place), group in itertools.groupby(self._type.iterations(self._config)):
+            until_s = now() + warmup_s if warmup else -math.inf
+            self._warms_on, planned = False, len(tuple(group))
+            while planned > 0 or self._warms_on:
+                planned -= 1
+                rows.append(self._iteration(len(rows), warmup, in_place, until_s))
+        return rows
 
     def operations(self) -> list[Operation]:
         """What the measured iterations of the last `run` did, if that was to be kept."""
@@ -135,9 +145,10 @@ class Rank:
         self.restore()
         self._machine.close()
 
-    def _iteration(self, number: int, warmup: bool, in_place: bool) -> Sample:
-        """Counters are read before the first barrier and after the second, so every peer's traffic of this
-        iteration is between them; the barriers themselves are beside the network."""
+    def _iteration(self, number: int, warmup: bool, in_place: bool, until_s: float) -> Sample:
+        """Rank 0 votes for more iterations of warm-up until `until_s`. Counters are read before the first
+        barrier and after the second, so every peer's traffic of this iteration is between them; the barriers
+        themselves are beside the network."""
         trial, transport, workload, barrier = self._current()
         seed = expected.seed_of(self._config.seed, trial.path, trial.size_bytes, trial.repetition, number)
         iteration = Iteration(seed, in_place)
@@ -151,7 +162,7 @@ class Rank:
             result = workload.run(iteration)
         end_s, machine = time.time(), _machine_cpu().since(machine)
         with self._explained(f"waiting for all ranks after iteration {number}"):
-            barrier.wait()
+            self._warms_on = barrier.wait(self._votes_for_more(number, until_s))
         after, moved = self._counters(transport), transport.moved()
         with self._explained(f"checking iteration {number}"):
             checked = workload.check(iteration)
@@ -169,14 +180,19 @@ class Rank:
             end_s=end_s,
         )
 
+    def _votes_for_more(self, number: int, until_s: float) -> bool:
+        """There is one clock by which warm-up ends, so that it ends on all ranks with the same iteration."""
+        clock_s = self._machine.runtime.monotonic()
+        return self._place.rank == 0 and number < ITERATIONS_MAX and clock_s < until_s
+
     def _keep(self, iteration: int, result: IterationResult) -> None:
         trial = self._current().trial
         of = trial.path, result.size_bytes, trial.repetition, iteration, self._place.rank
         self._operations += [Operation(*of, *msgspec.structs.astuple(each)) for each in result.nodes]
 
     def _counters(self, transport: Transport[Any], restart_peak: bool = False) -> _Counters:
-        """The host's first rank alone tells the page pools' highest use, and so it alone may restart it: until
-        it has come to the next barrier no other rank's payload is under way."""
+        """The host's first rank alone tells the page pools' highest use, and so it alone may restart it:
+        until it has come to the next barrier no rank's payload is under way."""
         leads = self._place.leads_host
         stats = share(self._machine.host.stats(restart_peak and leads), self._place)
         stack = transport.counters(stats)

@@ -262,16 +262,16 @@ class Sample(msgspec.Struct, frozen=True):
 
     `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
     sample (workloads.stream_check); `wrong_elements` is None where nothing was to be compared. `compute_s`:
-    how long the accelerator computed, None where it does not; `overlapped_s`: how long it did so while payload
-    was under way, where the workload says when that was. `operations` are a pattern's calls, or reads
-    and writes, whose latencies follow. `in_place`: 1 where a collective's result replaced its input.
+    how long the accelerator computed, None where it does not; `overlapped_s`: how long it did so while
+    payload was under way, where the workload says when that was. `operations` are a pattern's calls, or reads
+    and writes, whose latencies follow. `token_return` columns, of a path that has tokens: how long the rank
+    held them. `in_place`: 1 where a collective's result replaced its input.
     `payload_staged_bytes` of what was sent and received had to cross host memory: that is what the path is,
     not what the ledger recorded. `payload_local_bytes` went to and from ranks of the same host. DRAM, device,
     PCIe and fabric bytes are modelled by the ledger; what the endpoint counted of them is in the row of one
     rank of the host (workloads.experiment.host_share), and so is `rx_pool_peak_share`, the most of an rx
-    queue's memory that was in use at once. `token_return` columns are of a path that has tokens: how long the
-    rank held them. `app_system_cpu_s` is a part of `app_cpu_s`. Seconds are measured. A stream's goodput is the
-    receiving rank's: a sender's `time_s` may end before its last byte is received.
+    queue's memory that was in use at once. `app_system_cpu_s` is a part of `app_cpu_s`. Seconds are measured.
+    A stream's goodput is the receiving rank's: a sender's `time_s` may end before its last byte is received.
     """
 
     path: str

@@ -1,9 +1,9 @@
-"""How long an application holds what it has received: from a recvmsg that hands out tokens to the DONTNEED that
-gives them back.
+"""How long an application holds what it has received: from the recvmsg that hands out a token to the DONTNEED
+that gives it back.
 
-In: when tokens came and went, a range at a time. Out: how many tokens took how long. Owns the counts. The clock
-is read once a recvmsg and once a DONTNEED, never for a token. Times are kept to within 0.8 %, so that a stream
-of a day takes no more memory than one of a second.
+In: when tokens came and went, a range at a time. Out: how many tokens took how long. Owns the counts. The
+clock is read once a recvmsg and once a DONTNEED, never for a token. Times are kept to within 0.8 %, so that a
+stream of a day takes no more memory than one of a second.
 """
 
 from __future__ import annotations

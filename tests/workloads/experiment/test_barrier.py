@@ -46,6 +46,16 @@ def test_no_rank_leaves_before_all_have_come(nranks: int) -> None:
         list(pool.map(come_and_go, ring(stack, nranks)))
 
 
+@pytest.mark.parametrize("nranks", [1, 2, 5])
+def test_every_rank_hears_whether_one_has_voted_and_no_vote_lasts(nranks: int) -> None:
+    def come_and_go(barrier: Barrier, rank: int) -> list[bool]:
+        return [barrier.wait(voter == rank) for voter in (0, None, nranks - 1, None)]
+
+    with ExitStack() as stack, ThreadPoolExecutor(nranks) as pool:
+        heard = list(pool.map(come_and_go, ring(stack, nranks), range(nranks)))
+    assert heard == [[True, False, True, False]] * nranks
+
+
 def test_a_rank_that_does_not_come_is_given_up_after_the_timeout() -> None:
     with ExitStack() as stack, pytest.raises(TimeoutError):
         ring(stack, 3, timeout_s=0.1)[0].wait()

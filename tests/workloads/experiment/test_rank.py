@@ -121,6 +121,34 @@ def test_every_byte_of_every_pattern_is_right(workload: str) -> None:
             assert 0 < row.latency_p50_us <= row.latency_p99_us < row.time_s * 1e6
 
 
+def warmed(**own: Any) -> list[Sample]:
+    options = CollectiveOptions(iterations=2, **own)
+    return ring(ExperimentConfig("star", 3, "all_reduce", (4096,), ("kernel",), options, timeout_s=5.0))
+
+
+def test_warm_up_lasts_for_its_time_and_ends_on_all_ranks_with_the_same_iteration() -> None:
+    rows = warmed(warmup_time_s=0.4)
+    marks = [[(row.warmup, row.in_place) for row in rows if row.rank == rank] for rank in range(3)]
+    assert marks[0] == marks[1] == marks[2]
+    assert [row.iteration for row in rows if row.rank == 1] == list(range(len(marks[1])))
+    groups = [(mark, len([*group])) for mark, group in itertools.groupby(marks[0])]
+    assert [mark for mark, _ in groups] == [(1, 0), (0, 0), (1, 1), (0, 1)]
+    assert groups[1][1] == groups[3][1] == 2, "as many are measured as without it"
+    for place in (0, 1):
+        warm = [row for row in rows if row.warmup and row.in_place == place and row.rank == 0]
+        assert len(warm) > 1
+        assert warm[-1].end_s - warm[0].start_s > 0.15
+        assert warm[-2].end_s - warm[0].start_s < 0.4, "no iteration begins when the time is over"
+
+
+def test_warm_up_has_its_iterations_also_where_its_time_is_shorter() -> None:
+    rows = [row for row in warmed(warmup=3, warmup_time_s=1e-6) if row.rank == 0]
+    assert [row.warmup for row in rows] == [1, 1, 1, 0, 0] * 2
+    rows = [row for row in warmed(warmup=0, warmup_time_s=1e-6) if row.rank == 0]
+    assert [row.warmup for row in rows] == [1, 0, 0] * 2
+    assert sum(row.warmup for row in warmed(warmup=0)) == 0
+
+
 def test_a_computation_takes_its_time_and_what_does_not_depend_on_it_overlaps() -> None:
     own = WORKLOADS["parameter_server"].options(iterations=1, warmup=0, steps=2, compute_ms=50.0)
     asked = ExperimentConfig("star", 2, "parameter_server", (4096,), ("bounce",), own, timeout_s=5.0)
@@ -128,6 +156,19 @@ def test_a_computation_takes_its_time_and_what_does_not_depend_on_it_overlaps() 
     assert server.compute_s is None
     assert worker.compute_s is not None
     assert 0.1 <= worker.compute_s <= worker.time_s
+    assert server.overlapped_s is None
+    assert worker.overlapped_s is not None
+    assert 0 < worker.overlapped_s <= worker.compute_s
+
+
+def test_the_system_time_of_a_rank_is_a_part_of_its_cpu_time_and_it_has_no_tokens() -> None:
+    rows = ring(config("kernel", 16 << 20))
+    assert sum(row.app_system_cpu_s for row in rows) > 0
+    for row in rows:
+        assert row.app_system_cpu_s <= row.app_cpu_s
+        assert row.machine_softirq_s >= 0
+        assert row.token_return_p50_us is row.token_return_max_us is row.rx_pool_peak_share is None
+        assert row.rx_hw_drops is row.rx_hw_drop_overruns is None
 
 
 def test_a_wrong_message_of_a_pattern_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,5 +37,7 @@ def test_it_is_what_counting_moments_gives() -> None:
             [S(at, at + chance.randrange(1, 9)) for at in (chance.randrange(40) for _ in range(6))]
             for _ in range(2)
         ]
-        moments = [{t for span in spans for t in range(int(span.begin_s), int(span.end_s))} for spans in kinds]
+        moments = [
+            {at for span in spans for at in range(int(span.begin_s), int(span.end_s))} for spans in kinds
+        ]
         assert overlapped_s(*kinds) == len(moments[0] & moments[1])
