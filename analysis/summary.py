@@ -16,9 +16,10 @@ import pandas as pd
 
 from analysis.bandwidth import GB, directions, seconds_per_byte
 from analysis.fidelity import Conditions, Verdict, of_trial, worst
-from analysis.host_memory import HostMemory, added, host_memory, payload_bytes, per, total
+from analysis.host_memory import HostMemory, host_memory, per, total
 from analysis.load import Run
 from analysis.measure import Measure
+from analysis.rank_columns import iteration_of, network_cpu_of, rank_columns
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
 from analysis.usage import Usage
 
@@ -31,8 +32,9 @@ class SummaryRow:
 
     Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
     bound the 95 % interval of the median. `predicted_us`: if calibrated links were the only limit.
-    `exposed_us` is the time in which the accelerator did not compute; latencies are of a pattern's
-    operations. Bytes per payload byte are modelled, seconds are measured.
+    `exposed_us` is the time in which the accelerator did not compute, `overlapped_us` that in which it did
+    while payload was under way; latencies are of a pattern's operations. Bytes per payload byte are modelled,
+    seconds are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
     `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why.
     `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
@@ -94,6 +96,25 @@ class SummaryRow:
     busbw_ratio_to_kernel: float | None = None
     busbw_ratio_to_kernel_ci_low: float | None = None
     busbw_ratio_to_kernel_ci_high: float | None = None
+    rank_time_p50_us: float | None = None
+    rank_time_p95_us: float | None = None
+    rank_time_p99_us: float | None = None
+    straggler_spread_p50_us: float | None = None
+    straggler_spread_p95_us: float | None = None
+    overlapped_us: float | None = None
+    token_return_p50_us: float | None = None
+    token_return_p95_us: float | None = None
+    token_return_p99_us: float | None = None
+    token_return_max_us: float | None = None
+    rx_pool_peak_share: float | None = None
+    rx_hw_drops: int | None = None
+    rx_hw_drop_overruns: int | None = None
+    app_user_cpu_s_per_GB: float | None = None
+    app_system_cpu_s_per_GB: float | None = None
+    softirq_cpu_s_per_GB: float | None = None
+    application_cpu_s_per_GB: float | None = None
+    network_cpu_s_per_GB: float | None = None
+    network_cpu_of: str = ""
 
     @property
     def label(self) -> str:
@@ -228,16 +249,18 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         time_max_us=spread.maximum * max(size, 1) * 1e6,
         algbw_GB_per_s=min(size, 1) / spread.median / GB,
         busbw_GB_per_s=min(size, 1) * measure.bandwidth_factor / spread.median / GB,
-        **_pattern_columns(rows),
+        **rank_columns(rows, measure, path),
+        network_cpu_of=network_cpu_of(rows, path),
         **_rate_columns(spread, measure, directions(rows, measure)),
         wrong_elements=_wrong(run, rows, path),
         checked_share=_checked_share(rows) if measure.checked == "sample" else None,
         **_memory_columns(host_memory(rows)),
         busiest_host_payload_bytes=_busiest_host(rows),
-        **_cpu_columns(rows, path),
         steal_fraction_max=steal,
         tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
         rx_alloc_fail=_count(rows, "rx_alloc_fail"),
+        rx_hw_drops=_count(rows, "rx_hw_drops"),
+        rx_hw_drop_overruns=_count(rows, "rx_hw_drop_overruns"),
         verdict=verdict.word,
         verdict_reason=verdict.reason,
     )
@@ -277,32 +300,6 @@ def _rate_columns(spread: Estimate, measure: Measure, directions: int) -> Mappin
     }
 
 
-def _pattern_columns(rows: pd.DataFrame) -> Mapping[str, float | None]:
-    """Means over the ranks that compute, or that have operations, and then medians over the iterations."""
-    computing = rows.dropna(subset=["compute_s"])
-    asking = rows.dropna(subset=["operations"])
-    exposed = (computing["time_s"] - computing["compute_s"]).clip(lower=0.0)
-    rates = (asking["operations"] / asking["time_s"]).groupby(_iteration_of(asking)).sum()
-    return {
-        "compute_us": _median_us(computing["compute_s"], computing),
-        "exposed_us": _median_us(exposed, computing),
-        "operations_per_s": None if rates.empty else float(rates.median()),
-        **{
-            name: _median_us(asking[name] / 1e6, asking)
-            for name in ("latency_p50_us", "latency_p95_us", "latency_p99_us")
-        },
-    }
-
-
-def _median_us(seconds: "pd.Series[float]", rows: pd.DataFrame) -> float | None:
-    means = seconds.groupby(_iteration_of(rows)).mean()
-    return None if means.empty else 1e6 * float(means.median())
-
-
-def _iteration_of(rows: pd.DataFrame) -> list["pd.Series[int]"]:
-    return [rows["repetition"], rows["iteration"]]
-
-
 def _memory_columns(memory: HostMemory) -> Mapping[str, float | None]:
     return {
         "host_dram_bytes_per_payload_byte": memory.dram,
@@ -315,18 +312,6 @@ def _memory_columns(memory: HostMemory) -> Mapping[str, float | None]:
         "header_uncoalesced_bytes_per_payload_byte": memory.header_uncoalesced,
         "header_dram_bytes_per_wire_packet": memory.header_per_wire_packet,
         "pcie_root_bytes_per_payload_byte": memory.pcie_root,
-    }
-
-
-def _cpu_columns(rows: pd.DataFrame, path: str) -> Mapping[str, float | None]:
-    payload_GB = per(payload_bytes(rows), GB)
-    app, endpoint = total(rows, "app_cpu_s"), total(rows, "endpoint_cpu_s")
-    # On the kernel path the endpoint carries nothing; elsewhere an unknown share makes the sum unknown.
-    cpu = app if path == "kernel" and endpoint is None else added(app, endpoint)
-    return {
-        "cpu_s_per_GB": per(cpu, payload_GB),
-        "app_cpu_s_per_GB": per(app, payload_GB),
-        "endpoint_cpu_s_per_GB": per(endpoint, payload_GB),
     }
 
 
@@ -371,8 +356,7 @@ def _busiest_host(rows: pd.DataFrame) -> float | None:
     payload = rows["payload_sent_bytes"] + rows["payload_received_bytes"]
     if payload.isna().any():
         return None
-    iteration = [rows["repetition"], rows["iteration"]]
-    of_host = payload.groupby([*iteration, rows["host"]]).sum()
+    of_host = payload.groupby([*iteration_of(rows), rows["host"]]).sum()
     return float(of_host.groupby(level=[0, 1]).max().mean())
 
 
