@@ -14,6 +14,7 @@ import typer
 
 from analysis.analyse import analyse
 from analysis.results_error import ResultsError
+from analysis.wide_table import ColumnError, asked_columns
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -21,9 +22,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def redraw(
     run_dir: Annotated[Path, typer.Argument(help="A results directory: results/<run id>.")],
+    columns: Annotated[str, typer.Option(help="Of the table, comma-separated, or all.")] = "",
 ) -> int:
     """Redraw table, summary.csv, figures and report.html from manifest.json and samples.csv alone."""
-    analysis = analyse(run_dir)
+    analysis = analyse(run_dir, asked_columns(columns) if columns else ())
     print(analysis.table_text, end="")
     if analysis.unwritten:
         raise OSError("; ".join(analysis.unwritten))
@@ -36,7 +38,7 @@ def main() -> int:
         return int(app(standalone_mode=False) or 0)
     except typer.TyperException as wrong:
         sentence = wrong.format_message()
-    except (ResultsError, OSError) as error:
+    except (ResultsError, OSError, ColumnError) as error:
         sentence = str(error)
     with suppress(OSError):  # a log on a full disk changes no status
         print(f"analysis: {' '.join(sentence.split())}", file=sys.stderr)

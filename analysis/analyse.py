@@ -4,6 +4,7 @@ In: a results directory's data files. Out: summary.csv, figures/*.png, report.ht
 that cannot be written costs that file: what was measured is shown all the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from analysis.plots import draw
 from analysis.report import REPORT, SUMMARY, write_report
 from analysis.summary import SummaryRow, csv_text, run_verdict, summarise, to_frame
 from analysis.table import table_text, wrong_elements
+from analysis.wide_table import body_of
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class Analysis:
     unwritten: tuple[str, ...]
 
 
-def analyse(run_dir: Path) -> Analysis:
+def analyse(run_dir: Path, columns: Sequence[str] = ()) -> Analysis:
     """Draw everything anew from manifest.json and samples.csv in `run_dir`; ResultsError if they are bad.
 
+    `columns`: of the table, as analysis.wide_table.asked_columns gives them; none: those of the workload.
     A failed or interrupted run is analysed as far as it came and shown as what it is.
     """
     run = load(run_dir)
@@ -54,7 +57,7 @@ def analyse(run_dir: Path) -> Analysis:
     return Analysis(
         summary,
         to_frame(summary),
-        table_text(run, summary, figures.failed),
+        table_text(run, summary, figures.failed, body_of(columns) if columns else None),
         run_dir / REPORT,
         tuple(figure.path for figure in figures.drawn),
         wrong_elements(run),

@@ -6,6 +6,7 @@ files gives the same bytes. The page itself is the template next to this file.
 """
 
 import base64
+import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ REPORT = "report.html"
 SUMMARY = "summary.csv"
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _FIGURE_BYTES = 16 << 20
+_ROWS_MAX = 96  # whose columns are shown one by one; summary.csv has more
 _NICS_MAX = 96  # of all paths; nics.csv has more
 _FIGURE_REM = 44 / 1080  # a pixel of a figure: the usual ones are as wide as text
 _LINKS, _LINKS_FIGURE = 16, "figures/links.png"
@@ -83,6 +85,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         interval=interval,
         goodput_interval=goodput_interval,
         table_text=table_text(run, summary, figures.failed),
+        every_column=_every_column(summary),
         figures=[_inlined(run, figure) for figure in figures.drawn],
         links=busiest(used, _LINKS),
         link_count=len(used),
@@ -241,6 +244,19 @@ def _shown_nics(run: Run) -> list[NicRow]:
     """None where there are too many to be looked at."""
     rows = [*at_largest_size(nic_rows(run))] if has_shared_hosts(run) else []
     return rows if len(rows) <= _NICS_MAX else []
+
+
+def _every_column(summary: Sequence[SummaryRow]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Of each row its name and what is known of it; none where there are too many to be looked at."""
+    if len(summary) > _ROWS_MAX:
+        return []
+    return [
+        (
+            f"{row.path}, {row.size_bytes} B, {'in place' if row.in_place else 'out of place'}",
+            [(name, str(value)) for name, value in values.items() if value not in (None, "")],
+        )
+        for row, values in ((row, dataclasses.asdict(row)) for row in summary)
+    ]
 
 
 def _notes(run: Run, figures: Figures) -> list[str]:

@@ -3,7 +3,7 @@
 In: summary rows, and what the workload measures. Out: the table with legend and footer. Owns the columns and
 the form of numbers. Plain text without colour or wrapping, at most 140 columns wide, so that a pipe and a
 terminal show the same. A collective that was done out of place and in place has both in a line. Every row has
-as many words as the table has columns.
+as many words as the table has columns. Columns that are asked for are analysis/wide_table.py's.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +22,12 @@ from analysis.summary import SummaryRow, paths_of, words_of
 from analysis.traffic import traffic_line
 
 UNKNOWN = "n/a"
-_PRINT_WIDTH = 400  # wide enough that rich neither wraps nor cuts; the table takes only what it needs
+SPREAD_TOLD = 0.25  # of the time: a larger spread of ranks is told below the table
+_PRINT_WIDTH = 600  # wide enough that rich neither wraps nor cuts; the table takes only what it needs
 
 
 @dataclass(frozen=True, slots=True)
-class _Printed:
+class Printed:
     """A column's header, its text for a row, and on which side of the column that stands."""
 
     header: str
@@ -34,11 +35,20 @@ class _Printed:
     side: Literal["left", "right"] = "right"
 
 
-def table_text(run: Run, summary: Sequence[SummaryRow], failed_figures: Sequence[str] = ()) -> str:
-    """The table with its legend and footer, each line ended by a newline."""
+Body = Callable[[Sequence[SummaryRow], Measure], list[str]]
+
+
+def table_text(
+    run: Run,
+    summary: Sequence[SummaryRow],
+    failed_figures: Sequence[str] = (),
+    body: Body | None = None,
+) -> str:
+    """The table with its legend and footer, each line ended by a newline. `body`: its lines, of other columns
+    than the workload's."""
     lines = _head(run, summary)
     if summary:
-        lines += _body(summary, run.manifest.measure)
+        lines += (body or _body)(summary, run.manifest.measure)
     else:
         lines.append("# No iteration was completed: there is nothing to show.")
     return "\n".join([*lines, *_footer(run, summary), *(f"# {said}" for said in failed_figures)]) + "\n"
@@ -96,33 +106,33 @@ def _dram(row: SummaryRow) -> str:
     return per_byte(row.host_dram_bytes_per_payload_byte).rjust(7) + ("*" if row.derived else "")
 
 
-PRINTED: dict[Column, _Printed] = {
-    "size": _Printed("size\n(B)", lambda row: str(row.size_bytes)),
-    "count": _Printed("count\n(elements)", lambda row: str(row.count_elements)),
-    "type": _Printed("type\n", lambda row: row.type),
-    "redop": _Printed("redop\n", lambda row: row.redop),
-    "root": _Printed("root\n", lambda row: row.root),
-    "path": _Printed("path\n", lambda row: row.word, "left"),
-    "time": _Printed("time\n(us)", lambda row: f"{row.time_us:.1f}"),
-    "algbw": _Printed("algbw\n(GB/s)", lambda row: rate(row.algbw_GB_per_s)),
-    "busbw": _Printed("busbw\n(GB/s)", lambda row: rate(row.busbw_GB_per_s)),
-    "busbw_interval": _Printed(
+PRINTED: dict[Column, Printed] = {
+    "size": Printed("size\n(B)", lambda row: str(row.size_bytes)),
+    "count": Printed("count\n(elements)", lambda row: str(row.count_elements)),
+    "type": Printed("type\n", lambda row: row.type),
+    "redop": Printed("redop\n", lambda row: row.redop),
+    "root": Printed("root\n", lambda row: row.root),
+    "path": Printed("path\n", lambda row: row.word, "left"),
+    "time": Printed("time\n(us)", lambda row: f"{row.time_us:.1f}"),
+    "algbw": Printed("algbw\n(GB/s)", lambda row: rate(row.algbw_GB_per_s)),
+    "busbw": Printed("busbw\n(GB/s)", lambda row: rate(row.busbw_GB_per_s)),
+    "busbw_interval": Printed(
         "busbw 95 %\n(GB/s)", lambda row: interval(row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s)
     ),
-    "goodput": _Printed("goodput\n(Gbit/s)", lambda row: rate(row.goodput_gbit_per_s)),
-    "both_ways": _Printed("both ways\n(Gbit/s)", lambda row: rate(row.both_ways_gbit_per_s)),
-    "goodput_interval": _Printed("goodput 95 %\n(Gbit/s)", goodput_interval),
-    "retransmits": _Printed("retr\n", lambda row: count(row.tcp_retrans_segs)),
-    "wrong": _Printed("#wrong\n", lambda row: count(row.wrong_elements)),
-    "dram": _Printed("   DRAM\n  (B/B)", _dram, "left"),
-    "verdict": _Printed("verdict\n", lambda row: row.verdict, "left"),
-    "compute": _Printed("compute\n(us)", lambda row: tenths(row.compute_us)),
-    "exposed": _Printed("exposed\n(us)", lambda row: tenths(row.exposed_us)),
-    "operations": _Printed("ops/s\n", lambda row: tenths(row.operations_per_s)),
-    "p50": _Printed("p50\n(us)", lambda row: tenths(row.latency_p50_us)),
-    "p95": _Printed("p95\n(us)", lambda row: tenths(row.latency_p95_us)),
-    "p99": _Printed("p99\n(us)", lambda row: tenths(row.latency_p99_us)),
-    "predicted": _Printed("predicted\n(us)", lambda row: tenths(row.predicted_us)),
+    "goodput": Printed("goodput\n(Gbit/s)", lambda row: rate(row.goodput_gbit_per_s)),
+    "both_ways": Printed("both ways\n(Gbit/s)", lambda row: rate(row.both_ways_gbit_per_s)),
+    "goodput_interval": Printed("goodput 95 %\n(Gbit/s)", goodput_interval),
+    "retransmits": Printed("retr\n", lambda row: count(row.tcp_retrans_segs)),
+    "wrong": Printed("#wrong\n", lambda row: count(row.wrong_elements)),
+    "dram": Printed("   DRAM\n  (B/B)", _dram, "left"),
+    "verdict": Printed("verdict\n", lambda row: row.verdict, "left"),
+    "compute": Printed("compute\n(us)", lambda row: tenths(row.compute_us)),
+    "exposed": Printed("exposed\n(us)", lambda row: tenths(row.exposed_us)),
+    "operations": Printed("ops/s\n", lambda row: tenths(row.operations_per_s)),
+    "p50": Printed("p50\n(us)", lambda row: tenths(row.latency_p50_us)),
+    "p95": Printed("p95\n(us)", lambda row: tenths(row.latency_p95_us)),
+    "p99": Printed("p99\n(us)", lambda row: tenths(row.latency_p99_us)),
+    "predicted": Printed("predicted\n(us)", lambda row: tenths(row.predicted_us)),
 }
 
 
@@ -146,7 +156,7 @@ def _head(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
 def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
     lines = _lines(summary)
     both = any(len(line) > 1 for line in lines)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = empty_table()
     texts: list[list[str]] = [[] for _ in lines]
     for name, in_place in _columns(shown_columns(summary, measure), both):
         column = PRINTED[name]
@@ -158,6 +168,16 @@ def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
             cells.append(UNKNOWN if row is None else column.text(row))
     for cells in texts:
         table.add_row(*cells)
+    return printed_lines(table)
+
+
+def empty_table() -> Table:
+    """In the form of all tables here."""
+    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def printed_lines(table: Table) -> list[str]:
+    """As text."""
     page = StringIO()
     Console(file=page, width=_PRINT_WIDTH, color_system=None, force_terminal=False).print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]
@@ -204,6 +224,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         + (f" ({unchecked} of {len(summary)} rows above were not checked)" if unchecked else "")
     )
     lines += _sampled(summary)
+    lines += _stragglers(summary)
     lines += verdicts(summary)
     lines += _pcie(run)
     if summary:
@@ -270,6 +291,17 @@ def _sampled(summary: Sequence[SummaryRow]) -> list[str]:
         f"{row.word} {100 * row.checked_share:.1f} %" for row in summary if row.checked_share is not None
     ]
     return [f"# Compared by content  : {', '.join(shares)} of what arrived, a sample"] if shares else []
+
+
+def _stragglers(summary: Sequence[SummaryRow]) -> list[str]:
+    """Where ranks of an iteration took unlike times; the mean that a time is says nothing of that."""
+    apart = [row for row in summary if (row.straggler_spread_p50_us or 0) > SPREAD_TOLD * row.time_us]
+    if not apart:
+        return []
+    worst = max(apart, key=lambda row: (row.straggler_spread_p50_us or 0) / row.time_us)
+    share = (worst.straggler_spread_p50_us or 0) / worst.time_us
+    said = f"{worst.word} at {worst.size_bytes} B the last rank took {100 * share:.0f} % of the time longer"
+    return [f"# Stragglers           : {len(apart)} of {len(summary)} rows; of {said} than the first"]
 
 
 def _average(summary: Sequence[SummaryRow], measure: Measure) -> str:

@@ -61,7 +61,8 @@ UNFAITHFUL = 3  # the exit status of --require-faithful
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
-    the network. `as_json`: what is printed, in place of a table."""
+    the network. `as_json`: what is printed, in place of a table. `columns`: of the table; none: the
+    workload's."""
 
     config: ExperimentConfig
     network: Topology
@@ -70,6 +71,7 @@ class RunRequest:
     plan: Sequence[Step] = ()
     traffic: Sequence[Traffic] = ()
     as_json: bool = False
+    columns: Sequence[str] = ()
 
 
 def measure(request: RunRequest, stop: Stop) -> int:
@@ -84,14 +86,14 @@ def measure(request: RunRequest, stop: Stop) -> int:
     except (FaultError, SamplesError) as reason:
         manifest.finish("failed", str(reason))
         with suppress(ResultsError, OSError):
-            print(analyse(request.run_dir).table_text, end="")  # what was measured before
+            print(analyse(request.run_dir, request.columns).table_text, end="")  # what was measured before
             manifest.seal()
         raise
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
     manifest.finish("complete")
-    analysis = _analysed(request.run_dir, manifest)
+    analysis = _analysed(request, manifest)
     stop.check()  # the results are complete, but a script that was stopped must not go on as if it were well
     print(_json(analysis) if request.as_json else analysis.table_text, end="")
     if analysis.unwritten:
@@ -129,10 +131,10 @@ def shown(path: Path) -> Path:
     return path
 
 
-def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
+def _analysed(request: RunRequest, manifest: ManifestFile) -> Analysis:
     """What is drawn of a complete run, sealed. A run whose results could not be written is not complete."""
     try:
-        analysis = analyse(run_dir)
+        analysis = analyse(request.run_dir, request.columns)
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise

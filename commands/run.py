@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from analysis.results_error import ResultsError
+from analysis.wide_table import asked_columns
 from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults
 from commands.measure import RunRequest, measure
@@ -51,6 +52,10 @@ class Output(msgspec.Struct, frozen=True):
     """What is printed."""
 
     json: Annotated[bool, Option("Print the rows of summary.csv as JSON in place of the table.")] = False
+    columns: Annotated[
+        tuple[str, ...],
+        Option("Of the table, comma-separated, or all.", parse=asked_columns, default="the workload's"),
+    ] = ()
 
 
 @offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place, Output)
@@ -67,9 +72,10 @@ def command(context: typer.Context, given: Given) -> int:
     place = given.record(Place)
     run_dir = place.run_directory(default)
     check_place(run_dir, place)
-    as_json = given.record(Output).json
+    output = given.record(Output)
     argv = ("run.py", *sys.argv[1:])
-    return measure(RunRequest(config, network, run_dir, argv, plan, traffic, as_json), stop)
+    request = RunRequest(config, network, run_dir, argv, plan, traffic, output.json, output.columns)
+    return measure(request, stop)
 
 
 class Settled(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import re
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 def test_the_second_command_draws_the_firsts_results_again(tmp_path: Path) -> None:
     place = project(tmp_path)
-    measure, redraw = block("docs/results.md", "python3 run.py").splitlines()
+    shown = block("docs/results.md", "python3 run.py --topology pair --size 64K --repeat")
+    measure, redraw = shown.splitlines()
     measured = typed(measure, place)
     results = place / "results" / "mine"
     derived = [results / "summary.csv", results / "report.html"]
@@ -44,6 +46,31 @@ def test_the_second_command_draws_the_firsts_results_again(tmp_path: Path) -> No
     asked = build("pair")
     assert (built.shape, built.links, built.switches) == (asked.shape, asked.links, asked.switches)
     assert [host.name for host in built.hosts] == [host.name for host in asked.hosts]
+
+
+def test_columns_that_were_asked_for_have_what_was_measured(tmp_path: Path) -> None:
+    """Of devmem: tokens were returned, net_iovs in use, and warm-up went on for its time."""
+    place = project(tmp_path)
+    command = block("docs/results.md", "python3 run.py --topology pair --size 64K --path").strip()
+    shown = typed(f"{command} --iters 2 --repeat 1 --warmup-time 0.3 --run-id asked", place)
+    header, _, *rows = [line.split() for line in shown.splitlines() if not line.startswith("#")]
+    assert header == ["path", "size", "time", "spread", "pool", "token_p99"]
+    assert [row[:2] for row in rows] == [["devmem", "65536"]] * 2
+    with (place / "results" / "asked" / "samples.csv").open() as file:
+        samples = list(csv.DictReader(file))
+    for rank in ("0", "1"):
+        warm = [row for row in samples if row["rank"] == rank and row["warmup"] == "1"]
+        assert len(warm) > 2 == len({row["in_place"] for row in warm}), "kept, and more than --warmup's"
+    assert len({len([row for row in samples if row["rank"] == rank]) for rank in ("0", "1")}) == 1
+    for row in samples:
+        held = [float(row[f"token_return_{each}_us"]) for each in ("p50", "p95", "p99", "max")]
+        assert 0 < held[0] <= held[1] <= held[2] <= held[3] < 1e6 * (
+            float(row["end_s"]) - float(row["start_s"])
+        )
+        # Of 64 KiB a rank receives 32 twice; its dma-buf has more than that.
+        assert 0 < float(row["rx_pool_peak_share"]) < 1
+        assert 0 <= float(row["app_system_cpu_s"]) <= float(row["app_cpu_s"])
+        assert row["rx_hw_drop_overruns"] == "0"
 
 
 def without_place(output: str) -> str:

@@ -1,0 +1,104 @@
+"""The text table with columns that were asked for, or with all of them: as wide as they are.
+
+In: names of columns, summary rows. Out: the table's lines. Owns the columns that a table shows only if they
+are asked for. A line is one row of summary.csv, so a place has a line of its own.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+from analysis.measure import Measure
+from analysis.summary import SummaryRow
+from analysis.table import (
+    PRINTED,
+    UNKNOWN,
+    Body,
+    Printed,
+    count,
+    empty_table,
+    printed_lines,
+    shown_columns,
+    tenths,
+)
+
+ALL = "all"
+
+
+class ColumnError(ValueError):
+    """A column that there is not; str() is one sentence."""
+
+
+def _s_per_GB(header: str, value: Callable[[SummaryRow], float | None]) -> Printed:
+    def text(row: SummaryRow) -> str:
+        found = value(row)
+        return UNKNOWN if found is None else f"{found:.3f}"
+
+    return Printed(f"{header}\n(s/GB)", text)
+
+
+def _us(header: str, value: Callable[[SummaryRow], float | None]) -> Printed:
+    return Printed(f"{header}\n(us)", lambda row: tenths(value(row)))
+
+
+def _pool(row: SummaryRow) -> str:
+    return UNKNOWN if row.rx_pool_peak_share is None else f"{100 * row.rx_pool_peak_share:.1f}"
+
+
+# What is shown only if it is asked for.
+MORE: dict[str, Printed] = {
+    "place": Printed("place\n", lambda row: "in" if row.in_place else "out", "left"),
+    "time_p50": _us("time_p50", lambda row: row.rank_time_p50_us),
+    "time_p95": _us("time_p95", lambda row: row.rank_time_p95_us),
+    "time_p99": _us("time_p99", lambda row: row.rank_time_p99_us),
+    "spread": _us("spread", lambda row: row.straggler_spread_p50_us),
+    "spread_p95": _us("spread_p95", lambda row: row.straggler_spread_p95_us),
+    "overlapped": _us("overlapped", lambda row: row.overlapped_us),
+    "pool": Printed("pool\n(%)", _pool),
+    "token_p50": _us("token_p50", lambda row: row.token_return_p50_us),
+    "token_p95": _us("token_p95", lambda row: row.token_return_p95_us),
+    "token_p99": _us("token_p99", lambda row: row.token_return_p99_us),
+    "token_max": _us("token_max", lambda row: row.token_return_max_us),
+    "alloc_fail": Printed("alloc_fail\n", lambda row: count(row.rx_alloc_fail)),
+    "drops": Printed("drops\n", lambda row: count(row.rx_hw_drops)),
+    "overruns": Printed("overruns\n", lambda row: count(row.rx_hw_drop_overruns)),
+    "app_cpu": _s_per_GB("app_cpu", lambda row: row.application_cpu_s_per_GB),
+    "net_cpu": _s_per_GB("net_cpu", lambda row: row.network_cpu_s_per_GB),
+    "softirq": _s_per_GB("softirq", lambda row: row.softirq_cpu_s_per_GB),
+}
+KNOWN: dict[str, Printed] = {**PRINTED, **MORE}
+
+
+def asked_columns(text: str) -> tuple[str, ...]:
+    """Of a comma-separated list of columns, or `all`. Raises ColumnError."""
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if found == (ALL,):
+        return found
+    for name in found:
+        if name not in KNOWN:
+            raise ColumnError(f"there is no column {name!r}; choose {ALL}, or from {', '.join(KNOWN)}")
+    return found
+
+
+def body_of(asked: Sequence[str]) -> Body:
+    """The lines of a table of these columns, of `all` those of which any row has a value."""
+    return functools.partial(_body, asked)
+
+
+def _body(asked: Sequence[str], summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
+    names = _every_column(summary, measure) if tuple(asked) == (ALL,) else asked
+    table = empty_table()
+    for name in names:
+        table.add_column(KNOWN[name].header, justify=KNOWN[name].side, no_wrap=True)
+    for row in summary:
+        table.add_row(*(KNOWN[name].text(row) for name in names))
+    return printed_lines(table)
+
+
+def _every_column(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
+    names: list[str] = list(shown_columns(summary, measure))
+    more = [name for name in ("retransmits", *MORE) if name not in names]
+    names += [name for name in more if any(KNOWN[name].text(row) != UNKNOWN for row in summary)]
+    names.remove("place")
+    if len({row.in_place for row in summary}) > 1:
+        names.insert(names.index("path") + 1, "place")
+    return names
