@@ -65,7 +65,7 @@ MORE: dict[str, Printed] = {
     "net_cpu": _s_per_GB("net_cpu", lambda row: row.network_cpu_s_per_GB),
     "softirq": _s_per_GB("softirq", lambda row: row.softirq_cpu_s_per_GB),
 }
-KNOWN: dict[str, Printed] = {**PRINTED, **MORE}
+KNOWN: dict[str, Printed] = dict((*PRINTED.items(), *MORE.items()))
 
 
 def asked_columns(text: str) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
     manifest.finish("complete")
-    analysis = _analysed(request, manifest)
+    analysis = _analysed(request.run_dir, manifest, request.columns)
     stop.check()  # the results are complete, but a script that was stopped must not go on as if it were well
     print(_json(analysis) if request.as_json else analysis.table_text, end="")
     if analysis.unwritten:
@@ -131,10 +131,10 @@ def shown(path: Path) -> Path:
     return path
 
 
-def _analysed(request: RunRequest, manifest: ManifestFile) -> Analysis:
+def _analysed(run_dir: Path, manifest: ManifestFile, columns: Sequence[str] = ()) -> Analysis:
     """What is drawn of a complete run, sealed. A run whose results could not be written is not complete."""
     try:
-        analysis = analyse(request.run_dir, request.columns)
+        analysis = analyse(run_dir, columns)
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise

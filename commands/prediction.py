@@ -1,10 +1,10 @@
-"""What a run's times would be if its calibrated links were the only limit.
+"""What a run's times would be if its links were the only limit.
 
-In: a network, what its links were found to be, the hosts of the ranks. Out: seconds for each size. Owns
-nothing; pure. The model is LogGP's, of one line a rank (workloads.trace.dry_run). Its latency is the mean
-over pairs of hosts of what the links between them delay, its rate that of the slowest link between any two.
-There is none where a rank's way has no link with a rate, where hosts have several NICs or ranks, and for a
-workload that is no trace.
+In: a network, what its links were found to be or are asked to be, the hosts of the ranks. Out: seconds for
+each size. Owns nothing; pure. The model is LogGP's, of one line a rank (workloads.trace.dry_run). Its latency
+is the mean over pairs of hosts of what the links between them delay, its rate that of the slowest link
+between any two. There is none where a rank's way has no link with a rate, where hosts have several NICs or
+ranks, and for a workload that is no trace.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import networkx
 
+from commands.placement import of_first, placement
 from topologies.calibration import LinkCalibration
 from topologies.topology import Topology
 from workloads.experiment.manifest import Prediction
@@ -35,6 +36,24 @@ def predictions(config: ExperimentConfig, model: Model | None) -> tuple[Predicti
         Prediction(size, statistics.fmean(each.time_s for each in dry_run(traces(config, size), model)))
         for size in config.sizes_bytes
     )
+
+
+def predicted_s(config: ExperimentConfig, network: Topology) -> dict[int, float]:
+    """Of an iteration, by size, before anything is started: if links are as asked. Without a rate only the
+    accelerators take time."""
+    ranks = workload_of(config).ranks(config)
+    places = of_first(placement(network, config.ranks_per_host), ranks)
+    model = model_of(network, asked(network), [place.host for place in places], config.mtu)
+    return {each.size_bytes: each.time_s for each in predictions(config, model or Model())}
+
+
+def asked(network: Topology) -> list[LinkCalibration]:
+    """Links as they are before they have been calibrated: exactly what was asked for."""
+    return [
+        LinkCalibration(near.interface, far.interface, way.rate_bps, way.rate_bps, way.delay_s, way.delay_s)
+        for link in network.links
+        for near, far, way in zip(link.ends, link.ends[::-1], link.ways, strict=True)
+    ]
 
 
 def model_of(

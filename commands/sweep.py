@@ -23,6 +23,7 @@ from analysis import sweep as summary
 from commands.checks import check_room
 from commands.measure import shown
 from commands.place import Place
+from commands.prediction import predicted_s
 from commands.run import Settled
 from commands.stop import Interrupted, Stop
 from commands.sweep_file import PlannedSweep, SweepProblems, load
@@ -34,7 +35,7 @@ from topologies.mininet.user_namespace import obstacle
 from workloads.experiment.manifest import sources
 from workloads.options import DAY_S
 from workloads.sweep.cell import Cell
-from workloads.sweep.estimate import estimates_s, guess, told
+from workloads.sweep.estimate import Guess, estimates_s, guess, told
 from workloads.sweep.ledger import Entry, Ledger, LedgerError, is_done, last_entries
 from workloads.sweep.local import PROJECT, LocalRunner
 from workloads.sweep.ray_protocol import Connect
@@ -143,16 +144,25 @@ def _check_privileges() -> None:
 
 
 def _run(planned: PlannedSweep, ledger: Ledger, runner: Runner, stop: Stop) -> None:
+    guesses = _guesses(planned)
+
     def estimates() -> dict[str, float]:
-        return _estimates(planned, ledger.last)
+        return _estimates(guesses, ledger.last)
 
     total, console = len(planned.cells), Console(stderr=True)
     with SweepProgress(total, runner, estimates, console) as progress:
         Sweep(planned.cells, ledger, stop.check, progress.show).run(runner)
 
 
-def _estimates(planned: PlannedSweep, last: Mapping[str, Entry]) -> dict[str, float]:
-    guesses = {cell.id: guess(run.config) for cell, run in zip(planned.cells, planned.runs, strict=True)}
+def _guesses(planned: PlannedSweep) -> dict[str, Guess]:
+    """Of each cell; what the links take is found once."""
+    return {
+        cell.id: guess(run.config, predicted_s(run.config, run.network))
+        for cell, run in zip(planned.cells, planned.runs, strict=True)
+    }
+
+
+def _estimates(guesses: Mapping[str, Guess], last: Mapping[str, Entry]) -> dict[str, float]:
     return estimates_s(
         guesses, {name: each.seconds for name, each in last.items() if each.status == "complete"}
     )
@@ -162,7 +172,7 @@ def _tell(planned: PlannedSweep, directory: Path) -> int:
     """The cells, and how long they will take."""
     last = last_entries(directory)
     done = {name for name, entry in last.items() if is_done(entry, directory)}
-    seconds = _estimates(planned, last)
+    seconds = _estimates(_guesses(planned), last)
     rows = [
         (str(number), cell.id, "complete" if cell.id in done else told(seconds[cell.id]), cell.label)
         for number, cell in enumerate(planned.cells, 1)

@@ -14,13 +14,13 @@ from analysis.report import write_report
 from analysis.summary import summarise
 from analysis.table import table_text
 from analysis.wide_table import KNOWN, MORE, ColumnError, asked_columns, body_of
-from tests.analysis.synthetic import MIB, Made
+from tests.analysis.synthetic import MIB, Cell, Made
 from tests.docs import pages
 
 SMALL = Made(sizes=(MIB, 4 * MIB), repetitions=2)
 
 
-def both_places(directory: Path, extra: dict[str, float | None]) -> Run:
+def both_places(directory: Path, extra: dict[str, Cell]) -> Run:
     """The in-place iterations are the same as the ones out of place, behind them."""
     rows = [row | extra for row in SMALL.rows()]
     count = SMALL.iterations + 1

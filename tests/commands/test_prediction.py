@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from commands.prediction import model_of, predictions
+from commands.prediction import model_of, predicted_s, predictions
 from topologies.calibration import LinkCalibration
 from topologies.shapes.registry import build
 from topologies.topology import Topology
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import ExperimentConfig
+from workloads.registry import WORKLOADS
 from workloads.stream import StreamOptions
 from workloads.trace.dry_run import Model
 
@@ -52,3 +53,18 @@ def test_each_size_has_the_mean_of_its_ranks() -> None:
     assert predictions(config, None) == ()
     stream = ExperimentConfig("star", 2, "stream", (4096,), ("devmem",), StreamOptions())
     assert predictions(stream, Model(0.0, 1e-6)) == ()
+
+
+def test_before_a_run_links_are_as_asked_and_accelerators_compute() -> None:
+    network = build("star", 4, link="10Mbit,5ms")
+    own = CollectiveOptions(place="out")
+    config = ExperimentConfig("star", 4, "all_reduce", (64 << 20,), ("devmem",), own, ranks=4)
+    # A ring sends 2 x 3/4 of the array, and 52 + 14 bytes of headers with 1448 of payload.
+    expected_s = 1.5 * (64 << 20) * 8 / 10e6 * 1514 / 1448
+    assert predicted_s(config, network)[64 << 20] == pytest.approx(expected_s, rel=0.05)
+    assert predicted_s(config, build("star", 4)) == {64 << 20: 0.0}
+    moe = WORKLOADS["moe"]
+    stepping = ExperimentConfig("star", 4, "moe", (0,), ("devmem",), moe.options(), ranks=4)
+    assert predicted_s(stepping, build("star", 4))[0] > 0.05, "its accelerators compute"
+    stream = ExperimentConfig("star", 4, "stream", (4096,), ("devmem",), StreamOptions())
+    assert predicted_s(stream, network) == {}

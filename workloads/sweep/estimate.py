@@ -1,17 +1,20 @@
 """How long a sweep will take: a guess from what each run has to do, made good by the cells that have ended.
 
-In: configurations, seconds of cells that have ended. Out: seconds. Owns the constants of the guess, measured
-on two cores: a run of a collective or a stream took between half and twice of it. How long a pattern's
-accelerators compute it does not know.
+In: configurations, what the network would take for an iteration, seconds of cells that have ended. Out:
+seconds. Owns the constants of the guess, measured on two cores: a run of a collective or a stream took
+between half and twice of it.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from workloads.experiment.records import ExperimentConfig
+from workloads.options import warmup_time_s
 from workloads.registry import workload_of
 from workloads.stream import StreamOptions
 
@@ -27,21 +30,25 @@ class Guess(NamedTuple):
     seconds: float
 
 
-def guess(config: ExperimentConfig) -> Guess:
-    """From the run's own numbers: hosts, ranks, trials, iterations, sizes, a stream's duration."""
-    workload = workload_of(config)
-    ranks = workload.ranks(config)
-    iterations = len(workload.iterations(config))
-    iteration_s = _ITERATION_S
-    if isinstance(config.options, StreamOptions):
-        iteration_s += config.options.duration_s
-        moved_bytes = 0
-    else:
-        moved_bytes = ranks * sum(config.sizes_bytes) // len(config.sizes_bytes)
-    trials = config.repeat * len(config.sizes_bytes) * len(config.paths)
-    trial_s = _TRIAL_S + iterations * (iteration_s + moved_bytes / _BYTES_PER_S)
+def guess(config: ExperimentConfig, predicted_s: Mapping[int, float] = MappingProxyType({})) -> Guess:
+    """From the run's own numbers: hosts, ranks, trials, iterations, sizes, a stream's duration, the time that
+    warm-up has. `predicted_s`: of an iteration, by size, what the links and the accelerators alone would
+    take. An iteration takes that or what a machine's CPU needs for its bytes, whichever is more."""
+    ranks = workload_of(config).ranks(config)
+    trials_s = sum(_trial_s(config, ranks * size, predicted_s.get(size, 0.0)) for size in config.sizes_bytes)
     start_s = _START_S + _HOST_S * config.hosts + _RANK_S * ranks
-    return Guess(config.workload, start_s + trials * trial_s)
+    return Guess(config.workload, start_s + config.repeat * len(config.paths) * trials_s)
+
+
+def _trial_s(config: ExperimentConfig, moved_bytes: int, predicted_s: float) -> float:
+    if isinstance(config.options, StreamOptions):
+        iteration_s = _ITERATION_S + config.options.duration_s
+    else:
+        iteration_s = _ITERATION_S + max(moved_bytes / _BYTES_PER_S, predicted_s)
+    trial_s, warmup_s = _TRIAL_S, warmup_time_s(config.options)
+    for (warmup, _), group in itertools.groupby(workload_of(config).iterations(config)):
+        trial_s += max(len(tuple(group)) * iteration_s, warmup_s if warmup else 0.0)
+    return trial_s
 
 
 def estimates_s(guesses: Mapping[str, Guess], ended: Mapping[str, float]) -> dict[str, float]:
