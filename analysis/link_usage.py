@@ -4,7 +4,7 @@ In: cells; rows. Out: checked records; the mean use of each direction, by path. 
 their ranges; analysis/rows.py reads it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,7 +19,7 @@ _SHORTEST_S = 1e-9
 class LinkUsage(msgspec.Struct, frozen=True):
     """One direction of a link in one trial, between two interfaces. Units are in the names. `timed_s`: the
     timed parts of the trial's `iterations`, together. A super-packet is one packet with one header.
-    `asked_bps`: 0 for none."""
+    `asked_bps`: 0 for none. `dropped_packets`: None of an earlier version."""
 
     path: str
     size_bytes: Count
@@ -32,6 +32,7 @@ class LinkUsage(msgspec.Struct, frozen=True):
     sent_packets: Count
     asked_bps: Count
     mtu: Count
+    dropped_packets: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,13 @@ def uses(rows: Iterable[LinkUsage]) -> list[Use]:
 def busiest(found: Sequence[Use], count: int) -> list[Use]:
     """Those next to their limit first: links with a rate by their share of it, then others by their rate."""
     return sorted(found, key=lambda use: (use.share or 0.0, use.rate_bps), reverse=True)[:count]
+
+
+def link_drops(rows: Iterable[LinkUsage], is_of: Callable[[LinkUsage], bool]) -> int | None:
+    """Packets that the queues of all links dropped in those trials; None if that was not recorded."""
+    counts = [row.dropped_packets for row in rows if is_of(row)]
+    known = [count for count in counts if count is not None]
+    return sum(known) if counts and len(known) == len(counts) else None
 
 
 def _use(rows: Sequence[LinkUsage]) -> Use:

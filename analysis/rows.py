@@ -25,15 +25,19 @@ _Row = TypeVar("_Row", bound=msgspec.Struct)
 
 def read_rows(data: bytes, path: Path, kind: type[_Row]) -> Sequence[_Row]:
     """The whole rows of `data`, which `path` held: the fields of `kind` are its columns, those that are text
-    are words. Raises ResultsError."""
+    are words, those with a default may lack. Raises ResultsError."""
     lines = data.decode("utf-8", "replace").splitlines()[: data.count(b"\n")]
     names = lines[0].split(",") if lines else []
-    if missing := [name for name in kind.__struct_fields__ if lines and name not in names]:
+    if missing := [name for name in _required(kind) if lines and name not in names]:
         raise ResultsError(f"{path} lacks column {', '.join(missing)}; use the sources that made the run")
     rows = csv.reader(lines[1:])
     return [
         _row(dict(zip(names, cells, strict=False)), path, line, kind) for line, cells in enumerate(rows, 2)
     ]
+
+
+def _required(kind: type[_Row]) -> tuple[str, ...]:
+    return kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
 
 
 def _row(cells: Mapping[str, str], path: Path, line: int, kind: type[_Row]) -> _Row:

@@ -6,7 +6,7 @@ timed iterations only. Wrong values are counted in warm-up iterations too: wrong
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from io import StringIO
 from typing import NamedTuple
@@ -17,6 +17,7 @@ import pandas as pd
 from analysis.bandwidth import GB, directions, seconds_per_byte
 from analysis.fidelity import Conditions, Verdict, of_trial, worst
 from analysis.host_memory import HostMemory, host_memory, per, total
+from analysis.link_usage import LinkUsage, link_drops
 from analysis.load import Run
 from analysis.measure import Measure
 from analysis.rank_columns import iteration_of, network_cpu_of, rank_columns
@@ -109,6 +110,7 @@ class SummaryRow:
     rx_pool_peak_share: float | None = None
     rx_hw_drops: int | None = None
     rx_hw_drop_overruns: int | None = None
+    link_drops: int | None = None
     app_user_cpu_s_per_GB: float | None = None
     app_system_cpu_s_per_GB: float | None = None
     softirq_cpu_s_per_GB: float | None = None
@@ -261,6 +263,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         rx_alloc_fail=_count(rows, "rx_alloc_fail"),
         rx_hw_drops=_count(rows, "rx_hw_drops"),
         rx_hw_drop_overruns=_count(rows, "rx_hw_drop_overruns"),
+        link_drops=link_drops(run.link_usage, _trials(run, rows, path)),
         verdict=verdict.word,
         verdict_reason=verdict.reason,
     )
@@ -276,15 +279,26 @@ def _predicted_us(run: Run, size: int) -> float | None:
     return found[0] if found else None
 
 
+def _trials(run: Run, rows: pd.DataFrame, path: str) -> Callable[[Usage | LinkUsage], bool]:
+    """Whether a row of usage.csv or link_usage.csv is of the trials of `rows`."""
+    sizes = {int(rows["size_bytes"].iloc[0])} if run.manifest.measure.size_is_key else None
+    repetitions = {int(each) for each in rows["repetition"].unique()}
+    return lambda used: (
+        used.path == path
+        and used.repetition in repetitions
+        and (sizes is None or used.size_bytes in sizes)
+    )
+
+
 def _verdict(run: Run, rows: pd.DataFrame, path: str, steal: float | None) -> Verdict:
     """The worst of the row's trials, a repetition each. A trial without usage is unknown."""
     off = [link for link in run.manifest.links if link.is_off]
     said = f"{off[0].sender} to {off[0].receiver} was not as asked before the run" if off else ""
     conditions = Conditions(said, steal, background=bool(run.manifest.traffic))
-    sizes = {int(rows["size_bytes"].iloc[0])} if run.manifest.measure.size_is_key else None
+    is_of = _trials(run, rows, path)
     trials: dict[int, list[Usage]] = {int(each): [] for each in rows["repetition"].unique()}
     for used in run.usage:
-        if used.path == path and used.repetition in trials and (sizes is None or used.size_bytes in sizes):
+        if is_of(used):
             trials[used.repetition].append(used)
     return worst(of_trial(used, conditions) for used in trials.values())
 

@@ -61,6 +61,7 @@ MORE: dict[str, Printed] = {
     "alloc_fail": Printed("alloc_fail\n", lambda row: count(row.rx_alloc_fail)),
     "drops": Printed("drops\n", lambda row: count(row.rx_hw_drops)),
     "overruns": Printed("overruns\n", lambda row: count(row.rx_hw_drop_overruns)),
+    "link_drops": Printed("link_drops\n", lambda row: count(row.link_drops)),
     "app_cpu": _s_per_GB("app_cpu", lambda row: row.application_cpu_s_per_GB),
     "net_cpu": _s_per_GB("net_cpu", lambda row: row.network_cpu_s_per_GB),
     "softirq": _s_per_GB("softirq", lambda row: row.softirq_cpu_s_per_GB),

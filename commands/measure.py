@@ -24,7 +24,7 @@ from commands.placement import of_first, placement
 from commands.prediction import model_of, predictions
 from commands.stop import Interrupted, Stop
 from commands.traffic import BackgroundTraffic
-from commands.watched import directions, watched
+from commands.watched import directions, dropped, watched
 from nodes.machine.pace import write_factor
 from topologies.drawing import NAME as DRAWING
 from topologies.drawing import drawing
@@ -185,7 +185,8 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     traffic.begin()
     faults.begin(started, ranks.signal, places)
     try:
-        run_trials(config, ranks, observer, directions(request.network, started), run_dir)
+        links = directions(request.network, started), dropped(request.network, started)
+        run_trials(config, ranks, observer, *links, run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise

@@ -5,10 +5,12 @@ In: a started network, the ranks' places and pids. Out: what `workloads.experime
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 from commands.network import StartedNetwork
 from topologies.mininet.qdisc import token_bucket
+from topologies.mininet.queue_drops import queue_drops
 from topologies.topology import Topology
 from workloads.experiment.link_usage import LinkDirection
 from workloads.experiment.records import RankPlace
@@ -54,3 +56,14 @@ def directions(topology: Topology, started: StartedNetwork) -> tuple[LinkDirecti
         for link in topology.links
         for near, far in (link.ends, link.ends[::-1])
     )
+
+
+def dropped(topology: Topology, started: StartedNetwork) -> Callable[[], dict[str, int]]:
+    """What the queues in front of links with a rate have dropped so far, by interface."""
+    pids = {
+        started.node_pids[end.node]
+        for link in topology.links
+        for end in link.ends
+        if link.sent_by(end).rate_bps
+    }
+    return functools.partial(queue_drops, tuple(sorted(pids)))

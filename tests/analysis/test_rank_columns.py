@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.link_usage import LinkUsage
 from analysis.load import load
 from analysis.rank_columns import ENDPOINTS, NOT_RECORDED, SYSTEM_TIME
 from analysis.summary import SummaryRow, summarise
@@ -111,3 +112,17 @@ def test_what_was_not_recorded_is_unknown_and_the_row_says_why(tmp_path: Path) -
         assert row.network_cpu_s_per_GB is row.token_return_p50_us is row.rx_pool_peak_share is None
         assert row.rx_hw_drops is row.softirq_cpu_s_per_GB is row.overlapped_us is None
         assert row.network_cpu_of == NOT_RECORDED
+
+
+def test_drops_of_links_are_those_of_the_rows_trials(tmp_path: Path) -> None:
+    directory = MADE.write(tmp_path / "r")
+    row = "h1-eth0,h2-eth0,0.01,4,1000,1,1000000000,1500"
+    lines = [
+        ",".join(LinkUsage.__struct_fields__),
+        *(f"devmem,{MIB},{repetition},{row},{3 + repetition}" for repetition in range(2)),
+        f"devmem,{MIB},7,{row},100", f"devmem,8,0,{row},100",
+        f"kernel,{MIB},0,{row},", f"kernel,{MIB},1,{row},1",
+    ]  # fmt: skip
+    (directory / "link_usage.csv").write_text("\n".join(lines) + "\n")
+    found = {row.path: row.link_drops for row in summarise(load(directory))}
+    assert found == {"devmem": 7, "kernel": None}, "a trial that did not record it makes the sum unknown"

@@ -21,7 +21,8 @@ from analysis.summary import csv_text, summarise
 RECORDED = Path(__file__).with_name("recorded") / "all_reduce"
 LATER = (
     "overlapped_us", "token_return_p50_us", "token_return_max_us", "rx_pool_peak_share", "rx_hw_drops",
-    "rx_hw_drop_overruns", "app_user_cpu_s_per_GB", "app_system_cpu_s_per_GB", "softirq_cpu_s_per_GB",
+    "rx_hw_drop_overruns", "link_drops", "app_user_cpu_s_per_GB", "app_system_cpu_s_per_GB",
+    "softirq_cpu_s_per_GB",
 )  # fmt: skip
 
 

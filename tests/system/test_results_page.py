@@ -73,5 +73,23 @@ def test_columns_that_were_asked_for_have_what_was_measured(tmp_path: Path) -> N
         assert row["rx_hw_drop_overruns"] == "0"
 
 
+def test_what_a_switchs_queue_drops_is_in_the_row_of_its_path(tmp_path: Path) -> None:
+    """Two hosts send to a third at once, through a port whose queue is shorter than what they may have under
+    way."""
+    place = project(tmp_path)
+    where = "--topology star --hosts 3 --link 50Mbit,2ms,queue_packets=50 --allow-uncalibrated"
+    what = "--workload incast --size 1M --path kernel,devmem --iters 1 --repeat 1 --run-id drops"
+    shown = typed(f"python3 run.py {where} {what} --columns path,link_drops,retransmits", place)
+    rows = [line.split() for line in shown.splitlines() if not line.startswith("#")][2:]
+    assert [row[0] for row in rows] == ["kernel", "devmem"]
+    with (place / "results" / "drops" / "link_usage.csv").open() as file:
+        links = list(csv.DictReader(file))
+    for path, drops, retransmits in rows:
+        of_port = {row["sender"]: int(row["dropped_packets"]) for row in links if row["path"] == path}
+        assert sum(of_port.values()) == int(drops) > 0
+        assert int(retransmits) > 0
+        assert max(of_port, key=lambda name: of_port[name]).startswith("s1-"), "the switch's port to h1"
+
+
 def without_place(output: str) -> str:
     return re.sub(r"# Report: .*", "", output)

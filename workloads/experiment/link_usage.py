@@ -7,7 +7,7 @@ they are read twice a trial: a network of any size is measured without a cost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +22,8 @@ _PROC = Path("/proc")
 
 class LinkUsage(msgspec.Struct, frozen=True):
     """One row: one direction of a link in one trial, between two interfaces. Its fields are the columns, in
-    order. `timed_s`: the timed parts of all `iterations`, warm-up included; what was sent is the whole
-    trial's."""
+    order. `timed_s`: the timed parts of all `iterations`, warm-up included; what was sent, and what
+    the queue in front of the link dropped, is the whole trial's."""
 
     path: str
     size_bytes: int
@@ -36,6 +36,15 @@ class LinkUsage(msgspec.Struct, frozen=True):
     sent_packets: int
     asked_bps: int
     mtu: int
+    dropped_packets: int
+
+
+class LinkCounts(NamedTuple):
+    """`sent` by each direction so far, in their order; packets `dropped` by the queue of each interface that
+    has one."""
+
+    sent: Sequence[Sent]
+    dropped: Mapping[str, int]
 
 
 class LinkDirection(NamedTuple):
@@ -60,8 +69,8 @@ def link_usage(
     trial: Trial,
     samples: Sequence[Sample],
     directions: Sequence[LinkDirection],
-    before: Sequence[Sent],
-    after: Sequence[Sent],
+    before: LinkCounts,
+    after: LinkCounts,
 ) -> list[LinkUsage]:
     """The rows of a trial."""
     timed = windows(samples)
@@ -79,6 +88,8 @@ def link_usage(
             last.packets - first.packets,
             each.asked_bps,
             each.mtu,
+            # A queue that was replaced meanwhile, as by a fault, began to count again.
+            max(0, after.dropped.get(each.sender, 0) - before.dropped.get(each.sender, 0)),
         )
-        for each, first, last in zip(directions, before, after, strict=True)
+        for each, first, last in zip(directions, before.sent, after.sent, strict=True)
     ]

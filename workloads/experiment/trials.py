@@ -6,7 +6,7 @@ ranks did if that is kept, progress on stderr. Owns the order of trials.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from workloads.experiment.link_usage import LinkDirection, LinkUsage, link_usage, sent
+from workloads.experiment.link_usage import LinkCounts, LinkDirection, LinkUsage, link_usage, sent
 from workloads.experiment.observer import Observer
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
@@ -37,9 +37,11 @@ def run_trials(
     ranks: RaySession,
     observer: Observer,
     directions: Sequence[LinkDirection],
+    queue_drops: Callable[[], Mapping[str, int]],
     run_dir: Path,
 ) -> None:
-    """Run all trials on ranks that have started. `directions`: of all links. Raises SamplesError and what
+    """Run all trials on ranks that have started. `directions`: of all links; `queue_drops`: packets that the
+    queues in front of them have dropped so far, by the interface that sends. Raises SamplesError and what
     `ranks` raises."""
     plan = trials(config)
     console = Console(stderr=True)
@@ -62,10 +64,10 @@ def run_trials(
         task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
-            before = sent(directions)
+            before = LinkCounts(sent(directions), queue_drops())
             with observer.observing() as readings:
                 rows = ranks.run(trial)
-            after = sent(directions)
+            after = LinkCounts(sent(directions), queue_drops())
             file.append(rows.samples)
             done.append(trial, rows.operations)
             used.append(usage(trial, rows.samples, observer.watched, readings))
