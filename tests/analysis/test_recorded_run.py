@@ -26,7 +26,7 @@ LATER = (
 )  # fmt: skip
 
 
-def test_the_recorded_run_is_of_a_version_that_lacked_columns_and_loads_unharmed() -> None:
+def test_the_recorded_run_lacks_columns_of_today_and_loads_unharmed() -> None:
     header = (RECORDED / "samples.csv").read_text().split("\n", 1)[0].split(",")
     assert {"token_return_p50_us", "overlapped_s", "rx_pool_peak_share"} <= {*LATER_COLUMNS} - {*header}
     run = load(RECORDED)
@@ -47,7 +47,7 @@ def test_every_figure_of_then_is_the_same_now() -> None:
                 assert after[name] == before[name], name
 
 
-def test_what_it_did_not_record_is_unknown_and_what_follows_from_its_rows_is_not() -> None:
+def test_what_it_did_not_record_is_unknown_and_what_its_rows_say_is_not() -> None:
     for row in summarise(load(RECORDED)):
         assert {getattr(row, name) for name in LATER} == {None}
         assert row.rank_time_p50_us is not None

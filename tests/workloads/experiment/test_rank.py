@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from nodes.client.runtime import MachineRuntime
 from nodes.machine.accelerator import Accelerator, Array, Slot
 from nodes.machine.buses import MEMORY, Buses
 from nodes.machine.ceilings import Bus
@@ -126,7 +127,7 @@ def warmed(**own: Any) -> list[Sample]:
     return ring(ExperimentConfig("star", 3, "all_reduce", (4096,), ("kernel",), options, timeout_s=5.0))
 
 
-def test_warm_up_lasts_for_its_time_and_ends_on_all_ranks_with_the_same_iteration() -> None:
+def test_warm_up_lasts_for_its_time_and_ends_on_all_ranks_at_once() -> None:
     rows = warmed(warmup_time_s=0.4)
     marks = [[(row.warmup, row.in_place) for row in rows if row.rank == rank] for rank in range(3)]
     assert marks[0] == marks[1] == marks[2]
@@ -139,6 +140,23 @@ def test_warm_up_lasts_for_its_time_and_ends_on_all_ranks_with_the_same_iteratio
         assert len(warm) > 1
         assert warm[-1].end_s - warm[0].start_s > 0.15
         assert warm[-2].end_s - warm[0].start_s < 0.4, "no iteration begins when the time is over"
+
+
+class SlowRuntime(MachineRuntime):
+    """Its clock goes at a hundredth of the speed."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() / 100
+
+
+def test_warm_up_ends_by_the_clock_of_rank_0_whatever_others_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = CollectiveOptions(iterations=1, warmup_time_s=0.1, place="out")
+    ranks = Ring(ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), own, timeout_s=5.0))
+    ranks.connect()
+    monkeypatch.setattr(ranks.ranks[1]._machine, "runtime", SlowRuntime())
+    warm = [row for row in ranks.run() if row.warmup and row.rank == 0]
+    ranks.each(lambda rank: rank.close())
+    assert all(row.end_s - warm[0].start_s < 0.1 for row in warm[:-1])
 
 
 def test_warm_up_has_its_iterations_also_where_its_time_is_shorter() -> None:
@@ -161,7 +179,7 @@ def test_a_computation_takes_its_time_and_what_does_not_depend_on_it_overlaps() 
     assert 0 < worker.overlapped_s <= worker.compute_s
 
 
-def test_the_system_time_of_a_rank_is_a_part_of_its_cpu_time_and_it_has_no_tokens() -> None:
+def test_system_time_is_a_part_of_a_ranks_cpu_time_and_kernel_has_no_tokens() -> None:
     rows = ring(config("kernel", 16 << 20))
     assert sum(row.app_system_cpu_s for row in rows) > 0
     for row in rows:
