@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "topologies": set(),
     "analysis": set(),
     "nodes.endpoint": _nodes("host", "syscall", *_NODES),
+    "nodes.simulation": _nodes("host", "syscall", "client", *_NODES),
     "nodes.relay": _nodes("nic", "wire", "standard_error"),
     "nodes.host": _nodes(*_NODES),
     "nodes.syscall": _nodes("host", "sock", "control", "nic", "wire", "machine", "uapi", "timer_heap"),

@@ -1,0 +1,144 @@
+"""A simulation: hosts, lines and switches under one clock, and the processes that run on the hosts.
+
+In: hosts, how they are joined, programs. Out: what the programs make of it, and every counter of the hosts.
+Owns the clock and the scheduler. Two runs of the same program and seed are the same to the last bit.
+
+    with Simulation(seed=1) as simulation:
+        a, b = simulation.add_host("a", "10.0.0.1/24"), simulation.add_host("b", "10.0.0.2/24")
+        simulation.join(a, b, bits_per_second=200_000_000_000, propagation_ns=5_000)
+        a.spawn(sender); b.spawn(receiver)
+        simulation.run()
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Self
+
+from nodes.client.host import Host as ClientHost
+from nodes.host_config import HostConfig, NicConfig
+from nodes.simulation.channel import ClientEnd
+from nodes.simulation.clock import Clock, ns
+from nodes.simulation.journal import Journal
+from nodes.simulation.line import Deliver, Line
+from nodes.simulation.machine_model import INFINITE, MachineSpec
+from nodes.simulation.process import Scheduler, SimulatedRuntime, SimulatedThread
+from nodes.simulation.simulated_host import SimulatedHost
+from nodes.simulation.switch import QueueLimits, Switch
+
+Program = Callable[[ClientHost], None]
+
+
+class DeadlockError(RuntimeError):
+    """Every process waits and nothing is due any more; the message names them."""
+
+
+class Node:
+    """A host, and where its processes are begun."""
+
+    def __init__(self, simulation: Simulation, name: str, simulated: SimulatedHost) -> None:
+        self.name = name
+        self.simulated = simulated
+        self._simulation = simulation
+
+    def spawn(self, program: Program, name: str = "") -> SimulatedThread:
+        """Run `program` as a process of this host, which it is given."""
+        runtime = self._simulation.runtime
+
+        def run() -> None:
+            host = ClientHost(self.name, runtime=runtime)
+            try:
+                program(host)
+            finally:
+                host.close()
+
+        return runtime.spawn(run, name or f"{self.name}:{getattr(program, '__name__', 'program')}")
+
+
+class Simulation:
+    """`seed`: of ports and initial sequence numbers. `carried`: whether payload is carried or only counted."""
+
+    def __init__(self, seed: int = 1, carried: bool = True) -> None:
+        self.clock = Clock()
+        self.scheduler = Scheduler(self.clock)
+        self.runtime = SimulatedRuntime(self.scheduler, self._connect)
+        self.nodes: dict[str, Node] = {}
+        self._random = random.Random(seed)
+        self._carried = carried
+        self.journal = Journal()
+
+    def add_host(
+        self, name: str, *addresses: str, machine: MachineSpec = INFINITE, mtu: int = 1500, **options: object
+    ) -> Node:
+        """A host with a NIC for each address ("10.0.0.1/24"). `options`: further fields of HostConfig."""
+        nics = tuple(
+            NicConfig(interface=f"{name}-eth{i}", address=address) for i, address in enumerate(addresses)
+        )
+        config = HostConfig(nics=nics, channel=name, **options)  # type: ignore[arg-type]
+        seed = self._random.getrandbits(64)
+        simulated = SimulatedHost(self.scheduler, config, machine, seed, mtu, self._carried)
+        node = self.nodes[name] = Node(self, name, simulated)
+        return node
+
+    def join(
+        self, a: Node, b: Node, bits_per_second: int = 0, propagation_ns: int = 0, nic: int = 0
+    ) -> tuple[Line, Line]:
+        """A cable between the same NIC of two hosts; returns its lines, out of `a` and out of `b`."""
+        ports = a.simulated.ports[nic], b.simulated.ports[nic]
+        lines = tuple(
+            self._line(bits_per_second, propagation_ns, to.deliver) for to in reversed(ports)
+        )
+        for port, line in zip(ports, lines, strict=True):
+            port.line = line
+        return lines[0], lines[1]
+
+    def add_switch(self, limits: QueueLimits | None = None) -> Switch:
+        return Switch(self.clock, limits)
+
+    def plug(
+        self, node: Node, switch: Switch, bits_per_second: int = 0, propagation_ns: int = 0, nic: int = 0
+    ) -> None:
+        """A cable between a NIC of a host and a new port of a switch."""
+        port = node.simulated.ports[nic]
+        number = switch.add_port(self._line(bits_per_second, propagation_ns, port.deliver))
+        port.line = self._line(bits_per_second, propagation_ns, partial(switch.deliver, number))
+
+    def _line(self, bits_per_second: int, propagation_ns: int, deliver: Deliver) -> Line:
+        return Line(self.clock, bits_per_second, propagation_ns, deliver, self.journal.of_line())
+
+    def _connect(self, path: str) -> ClientEnd:
+        node = self.nodes.get(path)
+        if node is None:
+            raise OSError(errno.ENOENT, f"no host {path!r}; there are {', '.join(self.nodes)}")
+        return node.simulated.connect()
+
+    def run(self, until_s: float | None = None) -> None:
+        """Until all processes have ended, or until that second of simulated time. Raises the first failure of
+        a process; DeadlockError when all that are left wait and nothing will ever happen."""
+        scheduler, clock = self.scheduler, self.clock
+        end_ns = None if until_s is None else ns(until_s)
+        while scheduler.alive and not scheduler.failures:
+            if end_ns is not None and (clock.next_ns or 0) > end_ns:
+                return
+            if not clock.step():
+                waiting = ", ".join(scheduler.alive.values())
+                raise DeadlockError(f"nothing is due any more, and these wait for ever: {waiting}")
+        if scheduler.failures:
+            name, failure = scheduler.failures[0]
+            failure.add_note(f"in the simulated process {name}, {clock.seconds() - 1:.9f} s after the start")
+            raise failure
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what is left of the processes, and the hosts."""
+        self.scheduler.kill()
+        for node in self.nodes.values():
+            node.simulated.close()
