@@ -1,8 +1,8 @@
 """A frame on a simulated wire, and the time that it takes there.
 
-In: headers and payload from a NIC. Out: what lines, switches and NICs pass on. Owns the bytes. A super-packet
-is one frame: it takes the time of the wire packets that TSO makes of it, each with headers of its own and with
-what Ethernet adds (IEEE 802.3: preamble and start 8 bytes, FCS 4, gap 12).
+In: headers and payload from a NIC. Out: what lines, switches and NICs pass on. Owns the bytes. A
+super-packet is one frame: it takes the time of the wire packets that TSO makes of it, each with headers of
+its own and with what Ethernet adds (IEEE 802.3: preamble and start 8 bytes, FCS 4, gap 12).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happened in a simulation, as one number: a digest of every frame that began on every line, and when.
 
-In: lines, and the frames that begin on them. Out: a SHA-256. Owns the hash. Two runs with the same digest have
-sent the same headers in the same nanoseconds, on any machine.
+In: lines, and the frames that begin on them. Out: a SHA-256. Owns the hash. Two runs with the same digest
+have sent the same headers in the same nanoseconds, on any machine.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Simulated processes: ordinary blocking code, each thread of it a greenlet.
 
-In: functions to run. Out: the world that they wait in (nodes.client.runtime.Runtime): a clock, sleep, threads,
-locks, channels. Owns the greenlets. A thread that waits is parked, and simulated time goes on; while a thread
-runs it stands still. A thread that asks for the time again and again without ever waiting would hold the run
-up for ever: it is ended with an error that names it.
+In: functions to run. Out: the world that they wait in (nodes.client.runtime.Runtime): a clock, sleep,
+threads, locks, channels. Owns the greenlets. A thread that waits is parked, and simulated time goes on; while
+a thread runs it stands still. A thread that asks for the time again and again without ever waiting would hold
+the run up for ever: it is ended with an error that names it.
 """
 
 from __future__ import annotations

@@ -21,13 +21,14 @@ from typing import Self
 from nodes.client.host import Host as ClientHost
 from nodes.host_config import HostConfig, NicConfig
 from nodes.simulation.channel import ClientEnd
-from nodes.simulation.clock import Clock, ns
+from nodes.simulation.clock import Clock
 from nodes.simulation.journal import Journal
 from nodes.simulation.line import Deliver, Line
 from nodes.simulation.machine_model import INFINITE, MachineSpec
+from nodes.simulation.output import QueueLimits
 from nodes.simulation.process import Scheduler, SimulatedRuntime, SimulatedThread
 from nodes.simulation.simulated_host import SimulatedHost
-from nodes.simulation.switch import QueueLimits, Switch
+from nodes.simulation.switch import Switch
 
 Program = Callable[[ClientHost], None]
 
@@ -59,7 +60,7 @@ class Node:
 
 
 class Simulation:
-    """`seed`: of ports and initial sequence numbers. `carried`: whether payload is carried or only counted."""
+    """`seed`: of ports and initial sequence numbers. `carried`: whether payload is carried, or counted."""
 
     def __init__(self, seed: int = 1, carried: bool = True) -> None:
         self.clock = Clock()
@@ -77,10 +78,13 @@ class Simulation:
         nics = tuple(
             NicConfig(interface=f"{name}-eth{i}", address=address) for i, address in enumerate(addresses)
         )
-        config = HostConfig(nics=nics, channel=name, **options)  # type: ignore[arg-type]
+        return self.add(HostConfig(nics=nics, channel=name, name=name, **options), machine, mtu)  # type: ignore[arg-type]
+
+    def add(self, config: HostConfig, machine: MachineSpec = INFINITE, mtu: int = 1500) -> Node:
+        """A host as an endpoint process would be told of it. Its programs reach it by `config.channel`."""
         seed = self._random.getrandbits(64)
         simulated = SimulatedHost(self.scheduler, config, machine, seed, mtu, self._carried)
-        node = self.nodes[name] = Node(self, name, simulated)
+        node = self.nodes[config.channel] = Node(self, config.channel, simulated)
         return node
 
     def join(
@@ -89,7 +93,7 @@ class Simulation:
         """A cable between the same NIC of two hosts; returns its lines, out of `a` and out of `b`."""
         ports = a.simulated.ports[nic], b.simulated.ports[nic]
         lines = tuple(
-            self._line(bits_per_second, propagation_ns, to.deliver) for to in reversed(ports)
+            self.line(bits_per_second, propagation_ns, to.deliver) for to in reversed(ports)
         )
         for port, line in zip(ports, lines, strict=True):
             port.line = line
@@ -103,10 +107,11 @@ class Simulation:
     ) -> None:
         """A cable between a NIC of a host and a new port of a switch."""
         port = node.simulated.ports[nic]
-        number = switch.add_port(self._line(bits_per_second, propagation_ns, port.deliver))
-        port.line = self._line(bits_per_second, propagation_ns, partial(switch.deliver, number))
+        number = switch.add_port(self.line(bits_per_second, propagation_ns, port.deliver))
+        port.line = self.line(bits_per_second, propagation_ns, partial(switch.deliver, number))
 
-    def _line(self, bits_per_second: int, propagation_ns: int, deliver: Deliver) -> Line:
+    def line(self, bits_per_second: int, propagation_ns: int, deliver: Deliver) -> Line:
+        """One direction of a cable, to `deliver`, which the journal knows."""
         return Line(self.clock, bits_per_second, propagation_ns, deliver, self.journal.of_line())
 
     def _connect(self, path: str) -> ClientEnd:
@@ -115,14 +120,11 @@ class Simulation:
             raise OSError(errno.ENOENT, f"no host {path!r}; there are {', '.join(self.nodes)}")
         return node.simulated.connect()
 
-    def run(self, until_s: float | None = None) -> None:
-        """Until all processes have ended, or until that second of simulated time. Raises the first failure of
-        a process; DeadlockError when all that are left wait and nothing will ever happen."""
+    def run(self, done: Callable[[], bool] = bool) -> None:
+        """Until all processes have ended, or until `done()`. Raises the first failure of a process;
+        DeadlockError when all that are left wait and nothing will ever happen."""
         scheduler, clock = self.scheduler, self.clock
-        end_ns = None if until_s is None else ns(until_s)
-        while scheduler.alive and not scheduler.failures:
-            if end_ns is not None and (clock.next_ns or 0) > end_ns:
-                return
+        while scheduler.alive and not scheduler.failures and not done():
             if not clock.step():
                 waiting = ", ".join(scheduler.alive.values())
                 raise DeadlockError(f"nothing is due any more, and these wait for ever: {waiting}")

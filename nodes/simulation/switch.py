@@ -1,63 +1,15 @@
 """A simulated switch: it forwards by MAC address, and queues what an output line cannot take at once.
 
-In: frames from its ports. Out: frames to the lines of other ports. Owns the forwarding table, which is given
-or learned, and a queue for each port: first in, first out, with a limit in bytes; what does not fit is lost
-and counted (drop-tail). With a threshold the switch marks CE instead, where the packet allows it (RFC 3168,
-as DCTCP wants it: RFC 8257 section 3.1).
+In: frames from its ports. Out: frames to the lines of other ports. Owns the forwarding table, which it learns
+from sources (IEEE 802.1D), and an Output for each port.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
-
 from nodes.simulation.clock import Clock
-from nodes.simulation.ecn import marked
 from nodes.simulation.frame import Frame
 from nodes.simulation.line import Line
-
-QUEUE_BYTES = 16 << 20  # of each port, as shared-memory switches of today can give one
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """Of each port. `ecn_bytes` 0: nothing is marked."""
-
-    bytes: int = QUEUE_BYTES
-    ecn_bytes: int = 0
-
-
-class _Output:
-    """One port's way out."""
-
-    def __init__(self, clock: Clock, line: Line, limits: QueueLimits) -> None:
-        self.line = line
-        self.dropped_packets = self.marked_packets = self.queued_max = 0
-        self._clock = clock
-        self._limits = limits
-        self._queue: deque[Frame] = deque()
-        self._queued = 0
-        self._sending = False
-
-    def send(self, frame: Frame) -> None:
-        if self._queued + frame.wire_bytes > self._limits.bytes:
-            self.dropped_packets += frame.wire_packets
-            return
-        if self._limits.ecn_bytes and self._queued > self._limits.ecn_bytes:
-            frame, is_marked = marked(frame)
-            self.marked_packets += frame.wire_packets * is_marked
-        self._queue.append(frame)
-        self._queued += frame.wire_bytes
-        self.queued_max = max(self.queued_max, self._queued)
-        if not self._sending:
-            self._next()
-
-    def _next(self) -> None:
-        self._sending = bool(self._queue)
-        if self._queue:
-            frame = self._queue.popleft()
-            self._queued -= frame.wire_bytes
-            self._clock.at(self.line.send(frame, 0), self._next)
+from nodes.simulation.output import Output, QueueLimits
 
 
 class Switch:
@@ -66,23 +18,27 @@ class Switch:
     def __init__(self, clock: Clock, limits: QueueLimits | None = None) -> None:
         self._clock = clock
         self._limits = limits or QueueLimits()
-        self.outputs: list[_Output] = []
+        self.outputs: list[Output] = []
         self._port_of: dict[bytes, int] = {}
 
-    def add_port(self, line: Line) -> int:
-        """`line`: out of the new port. Returns the port's number."""
-        self.outputs.append(_Output(self._clock, line, self._limits))
+    def add_port(self, line: Line, limits: QueueLimits | None = None) -> int:
+        """`line`: out of the new port; `limits`: of its queue, None for the switch's. Returns its number."""
+        self.outputs.append(Output(self._clock, line, limits or self._limits))
         return len(self.outputs) - 1
 
     def deliver(self, port: int, frame: Frame) -> None:
-        """A frame has arrived at that port. To a MAC that is not known it goes out of all others."""
-        to, source = frame.header[:6], frame.header[6:12]
-        self._port_of[source] = port
+        """A frame has arrived at that port."""
+        self._port_of[frame.header[6:12]] = port
+        self.forward(frame, port)
+
+    def forward(self, frame: Frame, came_from: int | None = None) -> None:
+        """Send a frame on; one to a MAC that is not known goes out of all ports but the one it came from."""
+        to = frame.header[:6]
         out = None if to[0] & 1 else self._port_of.get(to)
         if out is not None:
-            if out != port:
+            if out != came_from:
                 self.outputs[out].send(frame)
             return
         for number, output in enumerate(self.outputs):
-            if number != port:
+            if number != came_from:
                 output.send(frame)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from nodes.simulation.machine_model import CpuCosts, MachineSpec
+from nodes.simulation.output import QueueLimits
 from nodes.simulation.simulation import Node, Simulation
-from nodes.simulation.switch import QueueLimits
 from tests.simulation.programs import Stream
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,8 @@ from nodes.simulation.clock import NS_PER_S, Clock
 from nodes.simulation.ecn import marked
 from nodes.simulation.frame import FRAMING_BYTES, Frame, frame_of
 from nodes.simulation.line import Line
-from nodes.simulation.switch import QueueLimits, Switch
+from nodes.simulation.output import QueueLimits
+from nodes.simulation.switch import Switch
 from nodes.wire.checksum import internet_checksum
 
 A, B, C = (bytes([2, 0, 0, 0, 0, n]) for n in (1, 2, 3))

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.ledger import Totals, totals
 from workloads import expected
-from workloads.experiment.barrier import Barrier
 from workloads.experiment.host_share import share
 from workloads.experiment.records import (
     ExperimentConfig,
@@ -31,13 +27,12 @@ from workloads.experiment.records import (
     Sample,
     Trial,
 )
+from workloads.experiment.surroundings import THIS_MACHINE, Meeting, Surroundings
 from workloads.machine import Machine
 from workloads.registry import PATHS, workload_of
 from workloads.transports.counters import PacketCounters
 from workloads.transports.transport import Transport
 from workloads.workload import CheckResult, Iteration, IterationResult, Workload
-
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class _Counters(NamedTuple):
@@ -54,13 +49,16 @@ class _RunningTrial(NamedTuple):
     trial: Trial
     transport: Transport[Any]
     workload: Workload
-    barrier: Barrier
+    barrier: Meeting
 
 
 class Rank:
     """Rank `place.rank`. Every method raises RankFailure, whose text is one sentence."""
 
-    def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime = MACHINE) -> None:
+    def __init__(
+        self, place: RankPlace, config: ExperimentConfig, around: Surroundings = THIS_MACHINE
+    ) -> None:
+        self._around = around
         self._place = place
         self._config = config
         self._type = workload_of(config)
@@ -70,7 +68,7 @@ class Rank:
         self._operations: list[Operation] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
-            self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
+            self._machine = Machine(place, config, self._type.data_bytes(config), around.runtime)
 
     def pid(self) -> int:
         """The process to end if it does not end itself."""
@@ -89,7 +87,7 @@ class Rank:
             flows = self._type.flows(self._config)
             transport = Transport(self._machine, path, flows, self._type.channels)
             workload = self._type.start(self._machine, transport, trial.size_bytes)
-            barrier = Barrier(self._place.rank, self._nranks, self._machine.progress)
+            barrier = self._around.barrier(self._place.rank, self._nranks, self._machine.progress)
             self._running = _RunningTrial(trial, transport, workload, barrier)
             return RankAddresses(transport.listen(workload.receive_from), barrier.listen())
 
@@ -142,10 +140,11 @@ class Rank:
             before, earlier = self._counters(transport), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
-        start_s, stolen_s = time.time(), _stolen_s()
+        around = self._around
+        start_s, stolen_s = around.time(), around.stolen_s()
         with self._explained(f"running iteration {number}"):
             result = workload.run(iteration)
-        end_s, stolen_s = time.time(), _stolen_s() - stolen_s
+        end_s, stolen_s = around.time(), around.stolen_s() - stolen_s
         with self._explained(f"waiting for all ranks after iteration {number}"):
             barrier.wait()
         after, moved = self._counters(transport), transport.moved()
@@ -252,9 +251,3 @@ def _counter_columns(before: _Counters, after: _Counters) -> dict[str, Any]:
     for name, count in msgspec.structs.asdict(after.packets).items():
         columns[name] = None if count is None else count - getattr(before.packets, name)
     return {**columns, "endpoint_cpu_s": after.endpoint_cpu_s - before.endpoint_cpu_s}
-
-
-def _stolen_s() -> float:
-    """Seconds of CPU time that a hypervisor gave to others, all CPUs together: man 5 proc, /proc/stat."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-    return int(fields[8]) / _TICKS_PER_S
