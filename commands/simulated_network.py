@@ -25,6 +25,7 @@ from topologies.link import Link, LinkEnd, Quality
 from topologies.switch import Switch
 from topologies.topology import Topology
 
+_NOT_SIMULATED = ("jitter_s", "loss", "reorder", "duplicate", "corrupt", "gemodel")
 _FRAMED = 38  # bytes of a wire packet beside its IP packet: Ethernet's header and framing
 
 
@@ -55,9 +56,7 @@ def build(
     seed: int = 1,
     carried: bool = True,
 ) -> SimulatedNetwork:
-    """`configs`: of the hosts, by name. Raises UsageError for what a simulated link cannot be."""
-    for link in topology.links:
-        _check(link)
+    """`configs`: of the hosts, by name. The links have been checked."""
     network = SimulatedNetwork(Simulation(seed, carried))
     clock = network.simulation.clock
     mtus = {end.interface: link.mtu for link in topology.links for end in link.ends}
@@ -76,13 +75,15 @@ def build(
     return network
 
 
-def _check(link: Link) -> None:
-    for way in link.ways:
-        for name in ("jitter_s", "loss", "reorder", "duplicate", "corrupt", "gemodel"):
-            if getattr(way, name):
+def check_links(topology: Topology) -> None:
+    """Raises UsageError for what a simulated link cannot be."""
+    for link in topology.links:
+        for way in link.ways:
+            asked = [name for name in _NOT_SIMULATED if getattr(way, name)]
+            if asked:
                 raise UsageError(
-                    f"link {link} asks for {name.removesuffix('_s')}, which simulated links do not have; take "
-                    "it away, ask for it at the NICs with --impair, or leave --clock simulated out"
+                    f"link {link} asks for {asked[0].removesuffix('_s')}, which simulated links do not have; "
+                    "take it away, ask for it at the NICs with --impair, or leave --clock simulated out"
                 )
 
 
@@ -102,9 +103,7 @@ class _Ports:
     def __init__(self, network: SimulatedNetwork, topology: Topology) -> None:
         self._network = network
         self._topology = topology
-        self._nics = {
-            nic.interface: at for host in topology.hosts for at, nic in enumerate(host.nics)
-        }
+        self._nics = {nic.interface: at for host in topology.hosts for at, nic in enumerate(host.nics)}
         self._uplinks = {port.interface: port for each in topology.routers for port in each.uplinks}
         self._at: dict[str, int] = {}
 
@@ -150,9 +149,7 @@ class _Ports:
                 nic = nics[end.interface]
                 router = self._network.routers[segment.router]
                 router.add_neighbour(_ipv4(nic.endpoint_address), mac_bytes(nic.endpoint_mac))
-        macs = {
-            port.address.partition("/")[0]: mac_bytes(port.mac) for port in self._uplinks.values()
-        }
+        macs = {port.address.partition("/")[0]: mac_bytes(port.mac) for port in self._uplinks.values()}
         for switch in self._topology.routers:
             for route in switch.routes:
                 prefix = ipaddress.ip_network(route.prefix)

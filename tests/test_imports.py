@@ -36,7 +36,9 @@ _COMMANDS = {"topologies", "workloads", "analysis"} | _nodes(
 MAY_IMPORT: dict[str, set[str]] = {
     "run": {"commands"},
     "commands": _COMMANDS,
-    "workloads": _nodes("client", "simulation", "machine", "uapi", "host_config", "option", "quantity", "kernel_version"),
+    "workloads": _nodes(
+        "client", "simulation", "machine", "uapi", "host_config", "option", "quantity", "kernel_version"
+    ),
     "topologies": set(),
     "analysis": set(),
     "nodes.endpoint": _nodes("host", "syscall", *_NODES),

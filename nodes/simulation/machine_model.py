@@ -7,11 +7,13 @@ fragment, and for each byte that the CPU copies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from nodes.host import Host
 from nodes.machine.bandwidth import served_at
+from nodes.machine.buses import MEMORY, Buses, down, up
 from nodes.machine.ledger import CPU_HOST_TO_HOST, PCIE_DOWN, PCIE_UP
 from nodes.simulation.clock import NS_PER_S
 from nodes.simulation.port import Port
@@ -46,21 +48,26 @@ INFINITE = MachineSpec()
 
 
 class Resource:
-    """Something that serves bytes at a rate, first come, first served; 0: at once."""
-
-    __slots__ = ("bytes_per_second", "free_at", "served_bytes")
+    """Something that serves bytes at a rate, first come, first served. Satisfies nodes.machine.buses.Server.
+    `served_bytes`: so far."""
 
     def __init__(self, bytes_per_second: float) -> None:
+        self.fd = -1  # there is none: all who use it are in this process
         self.bytes_per_second = bytes_per_second
-        self.free_at = 0.0
         self.served_bytes = 0
+        self._free_at = 0.0
 
-    def reserve(self, count: int, now: float) -> float:
+    def reserve(self, count: int, now: float, wait: bool = True) -> float:  # noqa: ARG002
         """Ask for so many bytes at `now`; returns the second at which they are served."""
         self.served_bytes += count
-        if self.bytes_per_second and count:
-            self.free_at = served_at(self.free_at, count, self.bytes_per_second, now)
-        return max(self.free_at, now)
+        self._free_at = served_at(self._free_at, count, self.bytes_per_second, now)
+        return self._free_at
+
+    def renew(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass(slots=True)
@@ -70,19 +77,24 @@ class _Work:
     packets: int
     fragments: int
     copied_bytes: int
-    dram_bytes: int
-    pcie_bytes: tuple[tuple[int, int], ...]  # of each NIC's switch: up, down
+    moved: tuple[int, ...]  # over each bus that has a limit, in their order
 
 
 class MachineModel:
-    """Of one host whose stack is `host`, and whose NICs have these ports."""
+    """Of one host whose stack is `host`, and whose NICs have these ports. `buses`: those with a limit, which
+    the host's programs share."""
 
     def __init__(self, spec: MachineSpec, host: Host, ports: Sequence[Port]) -> None:
         self.spec = spec
-        self.dram = Resource(spec.dram_bytes_per_second)
-        rate = spec.pcie_bytes_per_second
-        self.pcie = {device.name: (Resource(rate), Resource(rate)) for device in host.devices.values()}
-        self._host = host
+        rates = {MEMORY: spec.dram_bytes_per_second}
+        reads: dict[str, Callable[[], int]] = {MEMORY: lambda: host.ledger.host_dram_bytes}
+        for device in host.devices.values():
+            for name, routes in ((up(device.name), PCIE_UP), (down(device.name), PCIE_DOWN)):
+                rates[name] = spec.pcie_bytes_per_second
+                reads[name] = partial(device.dma.ledger.moved_along, routes)
+        self.buses = Buses({name: Resource(rate) for name, rate in rates.items() if rate})
+        self._reads = [reads[name] for name in self.buses.names]
+        self._ledger = host.ledger
         self._ports = ports
         self._before = self._work()
 
@@ -91,12 +103,10 @@ class MachineModel:
         kept the CPU busy, and the second at which memory and PCIe have served what it moved."""
         work, before = self._work(), self._before
         self._before = work
-        served = self.dram.reserve(work.dram_bytes - before.dram_bytes, now)
-        for resources, moved, earlier in zip(
-            self.pcie.values(), work.pcie_bytes, before.pcie_bytes, strict=True
-        ):
-            for resource, count, less in zip(resources, moved, earlier, strict=True):
-                served = max(served, resource.reserve(count - less, now))
+        served = now
+        for bus, moved, earlier in zip(self.buses.by_name.values(), work.moved, before.moved, strict=True):
+            if moved != earlier:
+                served = max(served, bus.reserve(moved - earlier, now))
         costs = self.spec.cpu
         busy_ns = costs.turn_ns + costs.syscall_ns * syscalls
         busy_ns += costs.packet_ns * (work.packets - before.packets)
@@ -106,12 +116,9 @@ class MachineModel:
         return busy_ns // self.spec.cores, served
 
     def _work(self) -> _Work:
-        ledger = self._host.ledger
-        along = [device.dma.ledger.moved_along for device in self._host.devices.values()]
         return _Work(
             packets=sum(port.packets for port in self._ports),
             fragments=sum(port.fragments for port in self._ports),
-            copied_bytes=ledger.moved_along((CPU_HOST_TO_HOST,)),
-            dram_bytes=ledger.host_dram_bytes,
-            pcie_bytes=tuple((moved(PCIE_UP), moved(PCIE_DOWN)) for moved in along),
+            copied_bytes=self._ledger.moved_along((CPU_HOST_TO_HOST,)),
+            moved=tuple(read() for read in self._reads),
         )

@@ -9,13 +9,14 @@ the run up for ever: it is ended with an error that names it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from nodes.client.runtime import ClientChannel
+from nodes.machine.buses import Buses
 from nodes.simulation.clock import Clock, Event, ns
 
 _T = TypeVar("_T")
@@ -26,10 +27,12 @@ class SpinError(RuntimeError):
     """A thread looks at the clock and never waits: simulated time cannot go on."""
 
 
-class Connector(Protocol):
-    """Opens a channel to the host whose channel has that path."""
+class Hosts(Protocol):
+    """The hosts of the simulation, by the paths of their channels. OSError where there is none."""
 
-    def __call__(self, path: str, /) -> ClientChannel: ...
+    def connect(self, path: str, /) -> ClientChannel: ...
+
+    def buses(self, path: str, /) -> Buses: ...
 
 
 class Scheduler:
@@ -179,9 +182,9 @@ class SimulatedLock:
 class SimulatedRuntime:
     """Of one process. `cpu_s` is what its host's CPU has done for it, which is not modelled: 0."""
 
-    def __init__(self, scheduler: Scheduler, connect: Connector) -> None:
+    def __init__(self, scheduler: Scheduler, hosts: Hosts) -> None:
         self._scheduler = scheduler
-        self._connect = connect
+        self._hosts = hosts
 
     def monotonic(self) -> float:
         return self._scheduler.look()
@@ -202,4 +205,7 @@ class SimulatedRuntime:
         return SimulatedLock(self._scheduler)
 
     def connect(self, path: str) -> ClientChannel:
-        return self._connect(path)
+        return self._hosts.connect(path)
+
+    def buses(self, path: str, names: Sequence[str], fds: Sequence[int]) -> Buses:  # noqa: ARG002
+        return self._hosts.buses(path)

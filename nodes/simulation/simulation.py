@@ -20,6 +20,7 @@ from typing import Self
 
 from nodes.client.host import Host as ClientHost
 from nodes.host_config import HostConfig, NicConfig
+from nodes.machine.buses import Buses
 from nodes.simulation.channel import ClientEnd
 from nodes.simulation.clock import Clock
 from nodes.simulation.journal import Journal
@@ -31,6 +32,11 @@ from nodes.simulation.simulated_host import SimulatedHost
 from nodes.simulation.switch import Switch
 
 Program = Callable[[ClientHost], None]
+WATCH_EVENTS = 256  # between two calls of `watch`
+
+
+def _nothing() -> None:
+    pass
 
 
 class DeadlockError(RuntimeError):
@@ -60,16 +66,18 @@ class Node:
 
 
 class Simulation:
-    """`seed`: of ports and initial sequence numbers. `carried`: whether payload is carried, or counted."""
+    """`seed`: of ports and initial sequence numbers. `carried`: whether payload is carried, or counted.
+    `watch` is called now and then while it runs, and may raise."""
 
     def __init__(self, seed: int = 1, carried: bool = True) -> None:
         self.clock = Clock()
         self.scheduler = Scheduler(self.clock)
-        self.runtime = SimulatedRuntime(self.scheduler, self._connect)
+        self.runtime = SimulatedRuntime(self.scheduler, self)
         self.nodes: dict[str, Node] = {}
         self._random = random.Random(seed)
         self._carried = carried
         self.journal = Journal()
+        self.watch: Callable[[], None] = _nothing
 
     def add_host(
         self, name: str, *addresses: str, machine: MachineSpec = INFINITE, mtu: int = 1500, **options: object
@@ -92,9 +100,7 @@ class Simulation:
     ) -> tuple[Line, Line]:
         """A cable between the same NIC of two hosts; returns its lines, out of `a` and out of `b`."""
         ports = a.simulated.ports[nic], b.simulated.ports[nic]
-        lines = tuple(
-            self.line(bits_per_second, propagation_ns, to.deliver) for to in reversed(ports)
-        )
+        lines = tuple(self.line(bits_per_second, propagation_ns, to.deliver) for to in reversed(ports))
         for port, line in zip(ports, lines, strict=True):
             port.line = line
         return lines[0], lines[1]
@@ -114,17 +120,27 @@ class Simulation:
         """One direction of a cable, to `deliver`, which the journal knows."""
         return Line(self.clock, bits_per_second, propagation_ns, deliver, self.journal.of_line())
 
-    def _connect(self, path: str) -> ClientEnd:
+    def connect(self, path: str) -> ClientEnd:
+        """A channel of a process to that host."""
+        return self._node(path).simulated.connect()
+
+    def buses(self, path: str) -> Buses:
+        """Of that host."""
+        return self._node(path).simulated.machine.buses
+
+    def _node(self, path: str) -> Node:
         node = self.nodes.get(path)
         if node is None:
             raise OSError(errno.ENOENT, f"no host {path!r}; there are {', '.join(self.nodes)}")
-        return node.simulated.connect()
+        return node
 
     def run(self, done: Callable[[], bool] = bool) -> None:
         """Until all processes have ended, or until `done()`. Raises the first failure of a process;
         DeadlockError when all that are left wait and nothing will ever happen."""
         scheduler, clock = self.scheduler, self.clock
         while scheduler.alive and not scheduler.failures and not done():
+            if not clock.events % WATCH_EVENTS:
+                self.watch()
             if not clock.step():
                 waiting = ", ".join(scheduler.alive.values())
                 raise DeadlockError(f"nothing is due any more, and these wait for ever: {waiting}")

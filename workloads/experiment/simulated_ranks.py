@@ -79,9 +79,7 @@ class _SimulatedMeeting:
 class SimulatedRanks:
     """Every method runs the simulation until all ranks have done it; raises RankFailure."""
 
-    def __init__(
-        self, simulation: Simulation, config: ExperimentConfig, places: Sequence[RankPlace]
-    ) -> None:
+    def __init__(self, simulation: Simulation, config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
         self._simulation = simulation
         self._keeps_operations = keeps_operations(config.options)
         runtime = simulation.runtime
