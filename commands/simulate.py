@@ -44,7 +44,7 @@ def check_simulated(config: ExperimentConfig, network: Topology) -> None:
     refused = {
         "--path kernel": ("kernel" in config.paths, "simulated hosts have no Linux below them"),
         "--fault": (bool(config.fault or config.faults), "faults are done to processes and interfaces"),
-        "--traffic": (bool(config.traffic or network.traffic), "background traffic comes from Linux's own stack"),
+        "--traffic": (bool(config.traffic or network.traffic), "it comes from Linux's own stack"),
         "--pcap": (config.pcap, "captures are written by endpoint processes"),
         "--trace": (config.trace, "traces are written by endpoint processes"),
     }
