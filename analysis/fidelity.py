@@ -13,7 +13,9 @@ from analysis.wire import wire_bytes
 
 FAITHFUL, MIXED, CPU_LIMITED, UNKNOWN = "faithful", "mixed", "cpu-limited", "unknown"
 UNCALIBRATED, STOLEN = "link-uncalibrated", "stolen"
-VERDICTS = (FAITHFUL, MIXED, CPU_LIMITED, UNKNOWN, UNCALIBRATED, STOLEN)  # from the best to the worst
+SIMULATED = "simulated"  # of a run whose seconds are the simulation's: this machine has no part in them
+# From the best to the worst.
+VERDICTS = (SIMULATED, FAITHFUL, MIXED, CPU_LIMITED, UNKNOWN, UNCALIBRATED, STOLEN)
 
 STEAL_LIMIT = 0.02  # of all CPU time
 LINK_USED = 0.9  # of its rate: above, a faster CPU would gain a tenth of the time at most
@@ -36,15 +38,19 @@ class Verdict:
 class Conditions:
     """What holds for all trials: why the links are not as asked ("" if they are), and the share of all CPU
     time (0 to 1) that was stolen in the worst repetition, as ranks counted it; None: unknown. `background`:
-    there was other traffic, so a link that is used says nothing of the exchange."""
+    there was other traffic, so a link that is used says nothing of the exchange. `simulated`: see the verdict
+    of that name."""
 
     uncalibrated: str = ""
     steal: float | None = None
     background: bool = False
+    simulated: bool = False
 
 
 def of_trial(used: Sequence[Usage], conditions: Conditions = Conditions()) -> Verdict:
     """`used`: all rows of one trial, or none."""
+    if conditions.simulated:
+        return Verdict(SIMULATED, "its seconds are those of the simulated machines and lines")
     stolen = max((share for share in (_stolen(used), conditions.steal) if share is not None), default=None)
     if stolen is not None and stolen > STEAL_LIMIT:
         return Verdict(STOLEN, f"{100 * stolen:.1f} % of the CPU time was stolen by other machines")

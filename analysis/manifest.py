@@ -152,6 +152,7 @@ class Config(msgspec.Struct, frozen=True):
     paths: tuple[str, ...] | None = None
     host_mem_bw_bytes_per_s: Bandwidth | None = None
     pcie_bw_bytes_per_s: Bandwidth | None = None
+    clock: str = "machine"
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -178,6 +179,7 @@ class Manifest(msgspec.Struct, frozen=True):
     ranks: tuple[RankRecord, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     fidelity: Fidelity | None = None
+    journal: str | None = None
     files: dict[str, str] = {}
 
 

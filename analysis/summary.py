@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.bandwidth import GB, directions, seconds_per_byte
-from analysis.fidelity import Conditions, Verdict, of_trial, worst
+from analysis.fidelity import SIMULATED, Conditions, Verdict, of_trial, worst
 from analysis.host_memory import HostMemory, host_memory, per, total
 from analysis.link_usage import LinkUsage, link_drops
 from analysis.load import Run
@@ -294,7 +294,8 @@ def _verdict(run: Run, rows: pd.DataFrame, path: str, steal: float | None) -> Ve
     """The worst of the row's trials, a repetition each. A trial without usage is unknown."""
     off = [link for link in run.manifest.links if link.is_off]
     said = f"{off[0].sender} to {off[0].receiver} was not as asked before the run" if off else ""
-    conditions = Conditions(said, steal, background=bool(run.manifest.traffic))
+    simulated = run.config.clock == SIMULATED
+    conditions = Conditions(said, steal, bool(run.manifest.traffic), simulated)
     is_of = _trials(run, rows, path)
     trials: dict[int, list[Usage]] = {int(each): [] for each in rows["repetition"].unique()}
     for used in run.usage:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS
+from nodes.simulation.machines import MACHINES
 from topologies.mininet.inventory import InventoryError, RunningHost, listens, running, state_directory
 from topologies.shapes.registry import SHAPES
 from topologies.shapes.shape import Shape
@@ -23,6 +24,7 @@ def command() -> int:
         ("--path", {name: transport.description for name, transport in PATHS.items()}),
         ("--nic (docs/devmem.md says more)", dict.fromkeys(MODELS, "")),
         ("--kernel (likewise)", dict.fromkeys(VERSIONS, "")),
+        ("--machine (with --clock simulated)", dict.fromkeys(MACHINES, "")),
         ("--run (in progress, with their hosts)", _runs()),
     ):
         print(title)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,18 +21,17 @@ from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.placement import of_first, placement
 from commands.prediction import model_of, predictions
+from commands.run_request import RunRequest
+from commands.simulate import simulate
 from commands.stop import Interrupted, Stop
 from commands.traffic import BackgroundTraffic
 from commands.watched import directions, dropped, watched
 from nodes.machine.pace import write_factor
 from topologies.drawing import NAME as DRAWING
 from topologies.drawing import drawing
-from topologies.fault import Step
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.user_namespace import is_inside
-from topologies.topology import Topology
-from topologies.traffic.check import Traffic
 from workloads.experiment.manifest import (
     FaultRecord,
     Fidelity,
@@ -46,32 +44,17 @@ from workloads.experiment.observer import Observer
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.ray_session import RayPlace, RaySession
 from workloads.experiment.records import (
-    ExperimentConfig,
+    SIMULATED,
     ExperimentError,
     RankFailure,
     RankPlace,
     SamplesError,
 )
+from workloads.experiment.survey import MachineSurvey
 from workloads.experiment.trials import run_trials
 from workloads.registry import workload_of
 
 UNFAITHFUL = 3  # the exit status of --require-faithful
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
-    the network. `as_json`: what is printed, in place of a table. `columns`: of the table; none: the
-    workload's."""
-
-    config: ExperimentConfig
-    network: Topology
-    run_dir: Path
-    argv: Sequence[str]
-    plan: Sequence[Step] = ()
-    traffic: Sequence[Traffic] = ()
-    as_json: bool = False
-    columns: Sequence[str] = ()
 
 
 def measure(request: RunRequest, stop: Stop) -> int:
@@ -79,7 +62,8 @@ def measure(request: RunRequest, stop: Stop) -> int:
     manifest = ManifestFile(request.run_dir, request.argv, request.config, is_inside())
     try:
         with stop, ExitStack() as stack:
-            _run(request, manifest, stop, stack)
+            run = simulate if request.config.clock == SIMULATED else _run
+            run(request, manifest, stop, stack)
     except Interrupted as reason:
         manifest.finish("interrupted", str(reason))
         raise
@@ -181,12 +165,14 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     pids = ranks.start(config, places)
     stack.enter_context(traffic).start(started, request.network)
     observer = Observer(watched(request.network, started, places, pids, traffic.pids))
+    survey = MachineSurvey(
+        observer, directions(request.network, started), dropped(request.network, started)
+    )
     stack.enter_context(faults)
     traffic.begin()
     faults.begin(started, ranks.signal, places)
     try:
-        links = directions(request.network, started), dropped(request.network, started)
-        run_trials(config, ranks, observer, *links, run_dir)
+        run_trials(config, ranks, survey, run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise

@@ -47,11 +47,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return self.results / name
 
 
-def check_place(run_dir: Path, place: Place) -> None:
-    """A network may be built here and write into `run_dir`, whose parent is made. Raises UsageError, and
-    FabricError without root."""
+def check_place(run_dir: Path, place: Place, builds_network: bool = True) -> None:
+    """A network may be built here, if one is to be, and write into `run_dir`, whose parent is made. Raises
+    UsageError, and FabricError without root."""
     inside = is_inside()
-    if os.geteuid() != 0 or (place.rootless and not inside) or (inside and not owns_network()):
+    if builds_network and _may_not_build(place, inside):
         raise FabricError(f"a network without root needs a user namespace, but {_refused(place.rootless)}")
     results = run_dir.parent
     try:
@@ -64,6 +64,10 @@ def check_place(run_dir: Path, place: Place) -> None:
         ) from None
     if not os.access(results, os.W_OK):
         raise UsageError(f"--results {results} cannot be written to; choose another directory")
+
+
+def _may_not_build(place: Place, inside: bool) -> bool:
+    return os.geteuid() != 0 or (place.rootless and not inside) or (inside and not owns_network())
 
 
 def _refused(asked: bool) -> str:

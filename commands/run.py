@@ -19,10 +19,12 @@ from analysis.results_error import ResultsError
 from analysis.wide_table import asked_columns
 from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults
-from commands.measure import RunRequest, measure
+from commands.measure import measure
 from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.placement import placement
+from commands.run_request import RunRequest
+from commands.simulate import check_simulated
 from commands.stop import Stop
 from commands.topology import topology_of
 from commands.traffic import asked_traffic
@@ -37,7 +39,14 @@ from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
 from topologies.topology import Topology
 from topologies.traffic.check import Traffic
-from workloads.experiment.records import ExperimentConfig, ExperimentError, NetworkConfig, RankFailure, sizes
+from workloads.experiment.records import (
+    SIMULATED,
+    ExperimentConfig,
+    ExperimentError,
+    NetworkConfig,
+    RankFailure,
+    sizes,
+)
 from workloads.registry import PATHS, WORKLOADS, workload_of
 from workloads.user import workload as user
 from workloads.workload import WorkloadError, WorkloadType
@@ -66,12 +75,13 @@ def command(context: typer.Context, given: Given) -> int:
         return 0
     stop = Stop()
     config, network, plan, traffic = settled(given)
-    check_room(config, room())
+    if config.clock != SIMULATED:
+        check_room(config, room())
     now, workload = datetime.datetime.now(), _plain(config.workload)
     default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
     place = given.record(Place)
     run_dir = place.run_directory(default)
-    check_place(run_dir, place)
+    check_place(run_dir, place, builds_network=config.clock != SIMULATED)
     output = given.record(Output)
     argv = ("run.py", *sys.argv[1:])
     request = RunRequest(config, network, run_dir, argv, plan, traffic, output.json, output.columns)
@@ -92,6 +102,8 @@ def settled(given: Given) -> Settled:
     asked = given.fields(ExperimentConfig)
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
     config = _config(given, network)
+    if config.clock == SIMULATED:
+        check_simulated(config, network)
     ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
     traffic = asked_traffic(config, network, config.seed)
@@ -147,7 +159,10 @@ def _workload(words: str) -> tuple[WorkloadType, dict[str, str]]:
 
 
 def _paths(asked: Mapping[str, Any]) -> Sequence[str]:
-    """All that meet the same wire: an impairment of the endpoints' NICs is none of path kernel's."""
+    """All that meet the same wire: an impairment of the endpoints' NICs is none of path kernel's, and in a
+    simulation there is no Linux below."""
+    if asked.get("clock") == SIMULATED:
+        return [path for path in PATHS if path != "kernel"]
     clean = asked.get("impair") is None or asked.get("clean_kernel_wire", False)
     return [path for path in PATHS if path != "kernel" or clean]
 

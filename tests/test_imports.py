@@ -30,15 +30,19 @@ def _nodes(*names: str) -> set[str]:
 _COMMANDS = {"topologies", "workloads", "analysis"} | _nodes(
     "client", "machine", "host_config", "option", "quantity", "kernel_version", "standard_error",
     "relay",  # what one is told
+    "simulation", "wire",
     "nic",  # which models there are and what a bad wire may be: refused before anything starts
 )  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "run": {"commands"},
     "commands": _COMMANDS,
-    "workloads": _nodes("client", "machine", "uapi", "host_config", "option", "quantity", "kernel_version"),
+    "workloads": _nodes(
+        "client", "simulation", "machine", "uapi", "host_config", "option", "quantity", "kernel_version"
+    ),
     "topologies": set(),
     "analysis": set(),
     "nodes.endpoint": _nodes("host", "syscall", *_NODES),
+    "nodes.simulation": _nodes("host", "syscall", "client", *_NODES),
     "nodes.relay": _nodes("nic", "wire", "standard_error"),
     "nodes.host": _nodes(*_NODES),
     "nodes.syscall": _nodes("host", "sock", "control", "nic", "wire", "machine", "uapi", "timer_heap"),

@@ -21,7 +21,7 @@ from nodes.client.route import Route
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.client.socket import Socket
 from nodes.client.socket_calls import SocketCalls
-from nodes.machine.buses import MEMORY, Buses, down, up
+from nodes.machine.buses import MEMORY, down, up
 from nodes.uapi.syscalls import (
     Done,
     GetSnmp,
@@ -70,7 +70,7 @@ class Host:
         self.ifname, self.ifindex, self.mtu = first.ifname, first.ifindex, first.mtu
         self.address = first.address
         self.address6 = first.address6 or None
-        self.buses = Buses.shared(welcome.buses, fds)
+        self.buses = runtime.buses(path, welcome.buses, fds)
         self.netdev = Netdev(self._calls)
         self.ethtool = Ethtool(self._calls, self.ifindex)
         self.route = Route(self._calls)

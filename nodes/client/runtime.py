@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, TypeVar
 
+from nodes.machine.buses import Buses
 from nodes.uapi.channel import Channel
 from nodes.uapi.syscalls import AnyReply, Record
 
@@ -101,6 +102,10 @@ class Runtime(Protocol):
     def connect(self, path: str) -> ClientChannel:
         """Open a channel to the endpoint that listens at `path`. Raises OSError when none does."""
 
+    def buses(self, path: str, names: Sequence[str], fds: Sequence[int]) -> Buses:
+        """Those of the host at `path` whose bandwidth is limited: what its endpoint told. Takes the
+        descriptors over."""
+
 
 class MachineThread:
     """A thread of Python. `ended` is held until it ends."""
@@ -143,6 +148,9 @@ class MachineRuntime:
 
     def connect(self, path: str) -> Channel:
         return Channel.connect(path)
+
+    def buses(self, path: str, names: Sequence[str], fds: Sequence[int]) -> Buses:  # noqa: ARG002
+        return Buses.shared(names, fds)
 
 
 MACHINE = MachineRuntime()

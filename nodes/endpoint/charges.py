@@ -42,6 +42,6 @@ class Charges:
             if moved != self._charged[name]:
                 with suppress(BlockingIOError):
                     bus = self._buses.by_name[name]
-                    served = max(served, bus.reserve(moved - self._charged[name], now, wait=False))
+                    served = max(served, bus.reserve(moved - self._charged[name], now, False))
                     self._charged[name] = moved
         return served

@@ -8,6 +8,7 @@ accelerators share with it, and a switch has two buses: up, out of NIC and accel
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from nodes.machine.ceilings import Bus
 
@@ -24,10 +25,26 @@ def down(nic: str) -> str:
     return f"{nic} down"
 
 
+class Server(Protocol):
+    """One bus, as its users know it: `ceilings.Bus`, or one of a simulated machine."""
+
+    fd: int
+    bytes_per_second: float
+
+    def reserve(self, count: int, now: float, wait: bool = True, /) -> float:
+        """Request `count` bytes; returns the second at which the caller may continue. Raises BlockingIOError
+        if that cannot be said at once and `wait` is false."""
+
+    def renew(self) -> None:
+        """This process is a forked child."""
+
+    def close(self) -> None: ...
+
+
 class Buses:
     """Those that have a limit, by name; any other one serves at once."""
 
-    def __init__(self, buses: Mapping[str, Bus]) -> None:
+    def __init__(self, buses: Mapping[str, Server]) -> None:
         self.by_name = dict(buses)
 
     @classmethod

@@ -38,11 +38,11 @@ class PollFile(Protocol):
 
 class Holder(Protocol):
     """A channel, as the file table knows it. `socket` is the one that it serves, `poll_file` that socket's.
-    `accepted` are handles of connections that it accepted and that no channel serves yet."""
+    `accepted` are handles of connections that it accepted and that no channel serves yet, in order."""
 
     socket: DevmemSocket | None
     poll_file: PollFile | None
-    accepted: set[int]
+    accepted: dict[int, None]
 
     def retry(self, now: float) -> None:
         """The socket has changed: attempt a blocked call again."""
@@ -56,7 +56,7 @@ class OpenFile:
     def __init__(self, socket: DevmemSocket, handle: int) -> None:
         self.socket = socket
         self.handle = handle
-        self.holders: set[Holder] = set()
+        self.holders: dict[Holder, None] = {}
         self.acceptor: Holder | None = None
         self.poll_file: PollFile | None = None
 
@@ -79,9 +79,9 @@ class FileTable:
         if holder.socket is not None:
             raise OSError(errno.EISCONN, "this channel serves a socket already")
         file = self._file(sock)
-        file.holders.add(holder)
+        file.holders[holder] = None
         if file.acceptor is not None:
-            file.acceptor.accepted.discard(file.handle)
+            file.acceptor.accepted.pop(file.handle, None)
             file.acceptor = None
         holder.socket, holder.poll_file = sock, file.poll_file
         return file.handle
@@ -98,7 +98,7 @@ class FileTable:
         """`acceptor` holds the new connection `sock` until a channel attaches to it; returns its handle."""
         file = self._file(sock)
         file.acceptor = acceptor
-        acceptor.accepted.add(file.handle)
+        acceptor.accepted[file.handle] = None
         return file.handle
 
     def _file(self, sock: DevmemSocket) -> OpenFile:
@@ -138,7 +138,7 @@ class FileTable:
         for file in (own, *accepted):
             if file is None:
                 continue
-            file.holders.discard(holder)
+            file.holders.pop(holder, None)
             if not file.holders:
                 self._close(file, now)
 

@@ -92,7 +92,7 @@ class Session:
         self.fd = channel.fileno()
         self.socket: DevmemSocket | None = None
         self.poll_file: PollFile | None = None  # of the socket, if a process polls it
-        self.accepted: set[int] = set()
+        self.accepted: dict[int, None] = {}
         self.blocked: SystemCall | None = None
         self.deadline: float | None = None  # of the blocked call; None: it may block for ever
         self.owned = ExitStack()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nodes.client.runtime import MACHINE, Condition, CpuTime, Lock, Thread
+from nodes.machine.buses import Buses
 from nodes.uapi.channel import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, Record, Request
 
@@ -65,6 +66,9 @@ class SimulatedRuntime:
 
     def condition(self) -> Condition:
         return MACHINE.condition()
+
+    def buses(self, path: str, names: Sequence[str], fds: Sequence[int]) -> Buses:
+        return MACHINE.buses(path, names, fds)
 
     def connect(self, path: str) -> ScriptedChannel:
         assert path == "simulated"

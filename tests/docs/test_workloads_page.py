@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from commands import run
-from commands.measure import RunRequest
+from commands.run_request import RunRequest
 from commands.stop import Stop
 from nodes.option import declared
 from tests.commands.test_command_line import Main

@@ -163,7 +163,7 @@ def test_a_listeners_channel_remembers_only_connections_that_no_channel_serves(k
     servers = [kernel.process() for _ in range(2)]
     for server, handle in zip(servers, handles[:2], strict=True):
         server.call(syscalls.AttachSocket(handle))
-    assert listener.session.accepted == {handles[2]}
+    assert [*listener.session.accepted] == [handles[2]]
     listener.close()
     kernel.hosts.rest(0.1)
     ended = [client.connection is not None and client.connection.fin_received for client in clients]

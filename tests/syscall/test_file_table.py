@@ -19,7 +19,7 @@ class Channel:
     def __init__(self) -> None:
         self.socket: DevmemSocket | None = None
         self.poll_file: PollFile | None = None
-        self.accepted: set[int] = set()
+        self.accepted: dict[int, None] = {}
 
     def retry(self, now: float) -> None:
         """No call is blocked."""
@@ -84,9 +84,9 @@ def test_an_accepted_connection_is_its_acceptors_until_it_is_attached_to(
     acceptor, server = Channel(), Channel()
     served, lost = hosts.a.socket(), hosts.a.socket()
     handles = [files.accept(acceptor, sock) for sock in (served, lost)]
-    assert acceptor.accepted == {*handles}
+    assert [*acceptor.accepted] == handles
     files.attach(server, handles[0])
-    assert acceptor.accepted == {handles[1]}
+    assert [*acceptor.accepted] == [handles[1]]
     files.release(acceptor, hosts.now)
     assert (served.closed, lost.closed) == (False, True)
     files.release(server, hosts.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from workloads.collective import CollectiveOptions
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
+from workloads.experiment.surroundings import THIS_MACHINE, Surroundings
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"
 FORBIDDEN = {"time", "threading", "asyncio", "concurrent", "multiprocessing", "sched", "select"}
@@ -30,8 +32,9 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def test_nothing_that_ranks_do_asks_the_time_or_starts_a_thread() -> None:
-    outside = ("experiment", "sweep")  # which no simulation runs
+    outside = ("experiment", "sweep")  # of these a simulation runs the rank alone
     sources = [path for path in WORKLOADS.rglob("*.py") if path.parent.name not in outside]
+    sources.append(WORKLOADS / "experiment" / "rank.py")
     assert len(sources) > 15
     assert {path.name: found for path in sources if (found := FORBIDDEN & set(_imported(path)))} == {}
 
@@ -50,11 +53,16 @@ class FastRuntime(MachineRuntime):
         return super().spawn(function, name)
 
 
+def _around(runtime: FastRuntime) -> Surroundings:
+    return dataclasses.replace(THIS_MACHINE, runtime=runtime)
+
+
 def test_a_ranks_times_and_threads_are_those_of_its_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
     config = ExperimentConfig("star", 2, "all_reduce", (4096,), ("bounce",), CollectiveOptions(warmup=0))
     runtimes = [FastRuntime(), FastRuntime()]
-    ranks = [Rank(RankPlace(n, f"h{n + 1}", "-"), config, runtime) for n, runtime in enumerate(runtimes)]
+    places = [RankPlace(n, f"h{n + 1}", "-") for n in range(2)]
+    ranks = [Rank(place, config, _around(each)) for place, each in zip(places, runtimes, strict=True)]
     peers = rendezvous([rank.listen(Trial("bounce", 4096, 0)) for rank in ranks])
 
     def run(rank: Rank, number: int) -> list[Sample]:

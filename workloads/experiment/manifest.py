@@ -137,7 +137,8 @@ class Fidelity(msgspec.Struct, frozen=True):
 
 class Manifest(msgspec.Struct, frozen=True):
     """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
-    `git_error` says why `git` is None; `files` maps a name to its SHA-256."""
+    `git_error` says why `git` is None; `files` maps a name to its SHA-256. `journal`: of a simulation, the
+    digest of every frame on every line (nodes.simulation.journal)."""
 
     run_id: str
     argv: tuple[str, ...]
@@ -160,6 +161,7 @@ class Manifest(msgspec.Struct, frozen=True):
     ranks: tuple[RankRecord, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     fidelity: Fidelity | None = None
+    journal: str | None = None
     files: dict[str, str] = {}
 
 
@@ -221,6 +223,10 @@ class ManifestFile:
     def add_fidelity(self, fidelity: Fidelity) -> None:
         """Written when the run is sealed."""
         self._contents = msgspec.structs.replace(self._contents, fidelity=fidelity)
+
+    def add_journal(self, digest: str) -> None:
+        """Of what happened in a simulation; written when the run is sealed."""
+        self._contents = msgspec.structs.replace(self._contents, journal=digest)
 
     def finish(self, status: str, error: str | None = None) -> None:
         """Record how the run ended, and the SHA-256 of every file there is: "complete", or "failed" or

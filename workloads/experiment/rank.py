@@ -11,18 +11,14 @@ import contextlib
 import itertools
 import math
 import os
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.ledger import Totals, totals
 from workloads import expected
-from workloads.experiment.barrier import Barrier
 from workloads.experiment.host_share import share
 from workloads.experiment.records import (
     ExperimentConfig,
@@ -33,6 +29,7 @@ from workloads.experiment.records import (
     Sample,
     Trial,
 )
+from workloads.experiment.surroundings import THIS_MACHINE, Meeting, Surroundings
 from workloads.machine import Machine
 from workloads.options import ITERATIONS_MAX, warmup_time_s
 from workloads.registry import PATHS, workload_of
@@ -41,8 +38,6 @@ from workloads.transports.token_returns import Held
 from workloads.transports.token_returns import columns as token_return_columns
 from workloads.transports.transport import Transport
 from workloads.workload import CheckResult, Iteration, IterationResult, Workload
-
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class _Counters(NamedTuple):
@@ -61,13 +56,16 @@ class _RunningTrial(NamedTuple):
     trial: Trial
     transport: Transport[Any]
     workload: Workload
-    barrier: Barrier
+    barrier: Meeting
 
 
 class Rank:
     """Rank `place.rank`. Every method raises RankFailure, whose text is one sentence."""
 
-    def __init__(self, place: RankPlace, config: ExperimentConfig, runtime: Runtime = MACHINE) -> None:
+    def __init__(
+        self, place: RankPlace, config: ExperimentConfig, around: Surroundings = THIS_MACHINE
+    ) -> None:
+        self._around = around
         self._place = place
         self._config = config
         self._type = workload_of(config)
@@ -78,7 +76,7 @@ class Rank:
         self._warms_on = False  # what rank 0 said at the last barrier
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
-            self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
+            self._machine = Machine(place, config, self._type.data_bytes(config), around.runtime)
 
     def pid(self) -> int:
         """The process to end if it does not end itself."""
@@ -97,7 +95,7 @@ class Rank:
             flows = self._type.flows(self._config)
             transport = Transport(self._machine, path, flows, self._type.channels)
             workload = self._type.start(self._machine, transport, trial.size_bytes)
-            barrier = Barrier(self._place.rank, self._nranks, self._machine.progress)
+            barrier = self._around.barrier(self._place.rank, self._nranks, self._machine.progress)
             self._running = _RunningTrial(trial, transport, workload, barrier)
             return RankAddresses(transport.listen(workload.receive_from), barrier.listen())
 
@@ -157,10 +155,11 @@ class Rank:
             before, earlier = self._counters(transport, restart_peak=True), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
-        start_s, machine = time.time(), _machine_cpu()
+        around = self._around
+        start_s, machine = around.time(), around.machine_cpu()
         with self._explained(f"running iteration {number}"):
             result = workload.run(iteration)
-        end_s, machine = time.time(), _machine_cpu().since(machine)
+        end_s, machine = around.time(), around.machine_cpu().since(machine)
         with self._explained(f"waiting for all ranks after iteration {number}"):
             self._warms_on = barrier.wait(self._votes_for_more(number, until_s))
         after, moved = self._counters(transport), transport.moved()
@@ -285,19 +284,3 @@ def _counter_columns(before: _Counters, after: _Counters) -> dict[str, Any]:
         "rx_pool_peak_share": after.rx_pool_peak_share,
         "endpoint_cpu_s": after.endpoint_cpu_s - before.endpoint_cpu_s,
     }
-
-
-class _MachineCpu(NamedTuple):
-    """Seconds of all CPUs together: man 5 proc, /proc/stat. `steal_s`: given to others by a hypervisor."""
-
-    steal_s: float
-    softirq_s: float
-
-    def since(self, before: _MachineCpu) -> _MachineCpu:
-        """Linux lets its counts step back: what a softirq took is never less than nothing."""
-        return _MachineCpu(self.steal_s - before.steal_s, max(0.0, self.softirq_s - before.softirq_s))
-
-
-def _machine_cpu() -> _MachineCpu:
-    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-    return _MachineCpu(int(fields[8]) / _TICKS_PER_S, int(fields[7]) / _TICKS_PER_S)

@@ -7,7 +7,7 @@ an empty cell.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from nodes.quantity import parse_size
 from workloads.options import DAY_S, WorkloadOptions
 from workloads.sizes import parse_sizes
 
+CLOCKS = (_, SIMULATED) = ("machine", "simulated")
 SEED_MAX = (1 << 63) - 1  # a number that any reader of manifest.json holds
 
 O = TypeVar("O", bound=WorkloadOptions)  # noqa: E741  options
@@ -135,6 +136,13 @@ class ExperimentConfig(NetworkConfig, frozen=True):
             default="10, more on a bad wire",
         ),
     ] = 10.0
+    clock: Annotated[
+        Literal["machine", "simulated"],
+        Option("Whose seconds: this machine's, or simulated ones (docs/simulation.md).", choices=CLOCKS),
+    ] = "machine"
+    machine: Annotated[
+        str, Option("What each host is like, with --clock simulated: see `list`.", metavar="NAME")
+    ] = "infinite"
     seed: Annotated[
         int, Option("Of data, the order of trials, the times of faults, traffic.", min=0, max=SEED_MAX)
     ] = 1

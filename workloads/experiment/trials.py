@@ -1,14 +1,15 @@
 """Runs all trials of an experiment and writes samples.csv, usage.csv and link_usage.csv, a trial at a time.
 
-In: the configuration, the ranks, what to watch. Out: rows appended to the files after every trial, what the
-ranks did if that is kept, progress on stderr. Owns the order of trials.
+In: the configuration, the ranks, what counts beside them. Out: rows appended to the files after every trial,
+what the ranks did if that is kept, progress on stderr. Owns the order of trials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -20,29 +21,29 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from workloads.experiment.link_usage import LinkCounts, LinkDirection, LinkUsage, link_usage, sent
-from workloads.experiment.observer import Observer
+from workloads.experiment.link_usage import LinkUsage
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
-from workloads.experiment.ray_session import RaySession
-from workloads.experiment.records import ExperimentConfig, Sample
+from workloads.experiment.ray_protocol import Rows
+from workloads.experiment.records import ExperimentConfig, Sample, Trial
 from workloads.experiment.rows_file import RowsFile
-from workloads.experiment.usage import Usage, usage
+from workloads.experiment.survey import Survey
+from workloads.experiment.usage import Usage
 from workloads.measure import Measure
 from workloads.registry import workload_of
 
 
-def run_trials(
-    config: ExperimentConfig,
-    ranks: RaySession,
-    observer: Observer,
-    directions: Sequence[LinkDirection],
-    queue_drops: Callable[[], Mapping[str, int]],
-    run_dir: Path,
-) -> None:
-    """Run all trials on ranks that have started. `directions`: of all links; `queue_drops`: packets that the
-    queues in front of them have dropped so far, by the interface that sends. Raises SamplesError and what
-    `ranks` raises."""
+class Ranks(Protocol):
+    """All ranks, on Ray (ray_session) or in a simulation (simulated_ranks)."""
+
+    def run(self, trial: Trial, /) -> Rows:
+        """One trial on all of them."""
+
+    def close_ranks(self) -> None: ...
+
+
+def run_trials(config: ExperimentConfig, ranks: Ranks, survey: Survey, run_dir: Path) -> None:
+    """Run all trials on ranks that have started. Raises SamplesError and what `ranks` raises."""
     plan = trials(config)
     console = Console(stderr=True)
     columns = (
@@ -64,14 +65,12 @@ def run_trials(
         task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
-            before = LinkCounts(sent(directions), queue_drops())
-            with observer.observing() as readings:
+            with survey.during(trial) as counted:
                 rows = ranks.run(trial)
-            after = LinkCounts(sent(directions), queue_drops())
             file.append(rows.samples)
             done.append(trial, rows.operations)
-            used.append(usage(trial, rows.samples, observer.watched, readings))
-            links.append(link_usage(trial, rows.samples, directions, before, after))
+            used.append(counted.usage(rows.samples))
+            links.append(counted.links(rows.samples))
             bar.update(task, advance=1, figure=figure(rows.samples, measure))
     ranks.close_ranks()
 

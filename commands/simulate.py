@@ -1,0 +1,135 @@
+"""A measuring run under a simulated clock: the trials of a run, on hosts and lines that are simulated.
+
+In: a request that was checked, its manifest. Out: samples.csv and link_usage.csv, whose seconds are
+simulated. Owns the simulation while it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from commands.network import TOPOLOGY_NAME, NetworkRequest, host_config
+from commands.placement import of_first, placement
+from commands.prediction import model_of, predictions
+from commands.run_request import RunRequest
+from commands.simulated_network import SimulatedNetwork, build, check_links
+from commands.stop import Stop
+from commands.usage import UsageError
+from nodes.simulation.frame import FRAMING_BYTES
+from nodes.simulation.machines import MACHINES
+from topologies.calibration import LinkCalibration
+from topologies.drawing import NAME as DRAWING
+from topologies.drawing import drawing
+from topologies.topology import Topology
+from workloads.experiment.link_usage import LinkCounts, LinkDirection, LinkUsage, link_usage
+from workloads.experiment.manifest import LinkRecord, ManifestFile
+from workloads.experiment.proc import Sent
+from workloads.experiment.records import ExperimentConfig, Sample, Trial
+from workloads.experiment.simulated_ranks import SimulatedRanks
+from workloads.experiment.trials import run_trials
+from workloads.experiment.usage import Usage
+from workloads.registry import workload_of
+
+_CHANNELS = Path("/simulated")  # where channels would lie; only names are made of it
+
+
+def check_simulated(config: ExperimentConfig, network: Topology) -> None:
+    """What is asked for can be simulated. Raises UsageError."""
+    if config.machine not in MACHINES:
+        raise UsageError(f"there is no --machine {config.machine!r}; choose from {', '.join(MACHINES)}")
+    refused = {
+        "--path kernel": ("kernel" in config.paths, "simulated hosts have no Linux below them"),
+        "--fault": (bool(config.fault or config.faults), "faults are done to processes and interfaces"),
+        "--traffic": (bool(config.traffic or network.traffic), "it comes from Linux's own stack"),
+        "--pcap": (config.pcap, "captures are written by endpoint processes"),
+        "--trace": (config.trace, "traces are written by endpoint processes"),
+    }
+    for option, (asked, why) in refused.items():
+        if asked:
+            raise UsageError(f"{option} does not go with --clock simulated: {why}; leave it out")
+    check_links(network)
+
+
+def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitStack) -> None:
+    """Build the simulation and run the trials in it; what ends it goes on `stack`."""
+    config, network, run_dir = request.config, request.network, request.run_dir
+    simulated = _started(request)
+    stack.callback(simulated.simulation.close)
+    simulated.simulation.watch = stop.check
+    described = msgspec.json.format(msgspec.json.encode(network))
+    (run_dir / TOPOLOGY_NAME).write_bytes(described + b"\n")
+    (run_dir / DRAWING).write_bytes(msgspec.json.format(msgspec.json.encode(drawing(network))) + b"\n")
+    links = _links(network)
+    manifest.add_network(msgspec.convert(links, tuple[LinkRecord, ...], from_attributes=True), ())
+    channels = {name: node.name for name, node in simulated.nodes.items()}
+    everywhere = placement(network, config.ranks_per_host, channels)
+    places = of_first(everywhere, workload_of(config).ranks(config))
+    manifest.add_ranks(places)
+    model = model_of(network, links, [place.host for place in places], config.mtu)
+    manifest.add_predictions(predictions(config, model))
+    ranks = SimulatedRanks(simulated.simulation, config, places)
+    run_trials(config, ranks, SimulatedSurvey(network, simulated), run_dir)
+    manifest.add_journal(simulated.simulation.journal.digest)
+
+
+def _started(request: RunRequest) -> SimulatedNetwork:
+    config, network = request.config, request.network
+    asked = NetworkRequest(network, request.run_dir, config)
+    told = {host.name: host_config(asked, host, _CHANNELS) for host in network.hosts}
+    configs = {name: msgspec.structs.replace(each, kernel_address="") for name, each in told.items()}
+    return build(network, configs, MACHINES[config.machine], config.seed)
+
+
+def _links(network: Topology) -> tuple[LinkCalibration, ...]:
+    """Simulated lines are what was asked for."""
+    return tuple(
+        LinkCalibration(near.interface, far.interface, way.rate_bps, way.rate_bps, way.delay_s, way.delay_s)
+        for link in network.links
+        if not link.is_plain
+        for near, far, way in zip(link.ends, link.ends[::-1], link.ways, strict=True)
+    )
+
+
+class SimulatedSurvey:
+    """What the lines carried. There is no CPU of this machine in it."""
+
+    def __init__(self, network: Topology, simulated: SimulatedNetwork) -> None:
+        mtus = {end.interface: link.mtu for link in network.links for end in link.ends}
+        self._lines = simulated.lines
+        self._outputs = simulated.outputs
+        self._directions = [
+            LinkDirection(each.near, each.far, 0, each.line.bits_per_second, mtus[each.near])
+            for each in self._lines
+        ]
+
+    @contextmanager
+    def during(self, trial: Trial) -> Iterator[_LineCounts]:
+        counts = _LineCounts(trial, self._directions, self._counts())
+        yield counts
+        counts.after = self._counts()
+
+    def _counts(self) -> LinkCounts:
+        """As an interface counts: without framing."""
+        sent = tuple(
+            Sent(line.carried_bytes - FRAMING_BYTES * line.carried_packets, line.carried_packets)
+            for line in (each.line for each in self._lines)
+        )
+        return LinkCounts(sent, {name: each.dropped_packets for name, each in self._outputs.items()})
+
+
+class _LineCounts:
+    def __init__(self, trial: Trial, directions: Sequence[LinkDirection], before: LinkCounts) -> None:
+        self._trial = trial
+        self._directions = directions
+        self._before = before
+        self.after = before
+
+    def usage(self, samples: Sequence[Sample]) -> list[Usage]:  # noqa: ARG002
+        return []
+
+    def links(self, samples: Sequence[Sample]) -> list[LinkUsage]:
+        return link_usage(self._trial, samples, self._directions, self._before, self.after)

@@ -1,0 +1,36 @@
+"""The congestion mark of a switch: CE in the IP header of a frame (RFC 3168 section 5).
+
+In: frames. Out: the same, or marked ones. Owns nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nodes.simulation.frame import Frame
+from nodes.wire import ethernet
+from nodes.wire.checksum import internet_checksum
+from nodes.wire.ipv4 import HEADER_BYTES
+
+_CE = 3
+_AT = ethernet.HEADER_BYTES
+_TYPES = {ethernet.TYPE_IPV4.to_bytes(2, "big"): 0, ethernet.TYPE_IPV6.to_bytes(2, "big"): 4}
+
+
+def marked(frame: Frame) -> tuple[Frame, bool]:
+    """The frame with CE, and True; or as it is, where its sender does not understand ECN."""
+    header = frame.header
+    shift = _TYPES.get(header[12:14])
+    if shift is None:
+        return frame, False
+    byte = _AT + 1  # of IPv4 the type of service; of IPv6 the traffic class lies across two bytes
+    if not header[byte] >> shift & _CE:
+        return frame, False
+    changed = bytearray(header)
+    changed[byte] |= _CE << shift
+    if not shift:
+        checksum = slice(_AT + 10, _AT + 12)
+        changed[checksum] = bytes(2)
+        length = (header[_AT] & 15) * 4 or HEADER_BYTES
+        changed[checksum] = internet_checksum(bytes(changed[_AT : _AT + length])).to_bytes(2, "big")
+    return replace(frame, header=bytes(changed)), True

@@ -1,0 +1,41 @@
+"""A frame on a simulated wire, and the time that it takes there.
+
+In: headers and payload from a NIC. Out: what lines, switches and NICs pass on. Owns the bytes. A
+super-packet is one frame: it takes the time of the wire packets that TSO makes of it, each with headers of
+its own and with what Ethernet adds (IEEE 802.3: preamble and start 8 bytes, FCS 4, gap 12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FRAMING_BYTES = 24  # of each wire packet: preamble, start of frame, FCS and gap
+_FRAME_MIN = 60  # a shorter frame is padded to it
+
+
+@dataclass(slots=True)
+class Frame:
+    """`header`: all headers, Ethernet's first. `payload`: what follows; None if it is counted and not
+    carried. `payload_bytes`: its length. `gso_size`: payload bytes of each wire packet, 0: it is one packet.
+    `wire_packets`; `wire_bytes`: for which the line is busy."""
+
+    header: bytes
+    payload: bytes | None
+    payload_bytes: int
+    gso_size: int
+    wire_packets: int
+    wire_bytes: int
+
+    @property
+    def length(self) -> int:
+        """Bytes, as a NIC sees it."""
+        return len(self.header) + self.payload_bytes
+
+
+def frame_of(header: bytes, payload: Sequence[memoryview], gso_size: int, carried: bool) -> Frame:
+    """What a NIC sends: its payload is copied, as by DMA, or counted."""
+    size = sum(map(len, payload))
+    packets = -(-size // gso_size) if gso_size else 1
+    framed = max(packets * len(header) + size, _FRAME_MIN) + packets * FRAMING_BYTES
+    return Frame(header, b"".join(payload) if carried else None, size, gso_size, packets, framed)

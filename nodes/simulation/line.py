@@ -1,0 +1,53 @@
+"""One direction of a simulated line: a rate, a propagation delay, and the frames in between.
+
+In: frames from the NIC or the switch port at its head. Out: the same, each at the time at which its last bit
+has arrived. Owns the time until which the sender is busy. A line loses nothing: what has no room waits in
+front of it, in a NIC or in the queue of a switch port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.simulation.clock import NS_PER_S, Clock
+from nodes.simulation.frame import Frame
+
+Deliver = Callable[[Frame], None]
+Journal = Callable[[int, Frame], None]
+
+
+class Line:
+    """`bits_per_second` 0: no limit. `carried_bytes` and `carried_packets` count what was sent: bytes with
+    framing, packets as the wire has them. `journal`: is told of each frame when it begins."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        bits_per_second: int,
+        propagation_ns: int,
+        deliver: Deliver,
+        journal: Journal | None = None,
+    ) -> None:
+        self._journal = journal
+        self.bits_per_second = bits_per_second
+        self.propagation_ns = propagation_ns
+        self.carried_bytes = self.carried_packets = 0
+        self.free_at_ns = 0
+        self._clock = clock
+        self._deliver = deliver
+
+    def time_ns(self, wire_bytes: int) -> int:
+        """For how long so many bytes keep the line busy."""
+        rate = self.bits_per_second
+        return -(-wire_bytes * 8 * NS_PER_S // rate) if rate else 0
+
+    def send(self, frame: Frame, not_before_ns: int) -> int:
+        """Send the frame, behind what is being sent; returns when the line is free again."""
+        begin = max(not_before_ns, self.free_at_ns, self._clock.now_ns)
+        if self._journal is not None:
+            self._journal(begin, frame)
+        self.free_at_ns = begin + self.time_ns(frame.wire_bytes)
+        self.carried_bytes += frame.wire_bytes
+        self.carried_packets += frame.wire_packets
+        self._clock.at(self.free_at_ns + self.propagation_ns, lambda: self._deliver(frame))
+        return self.free_at_ns

@@ -1,0 +1,211 @@
+"""Simulated processes: ordinary blocking code, each thread of it a greenlet.
+
+In: functions to run. Out: the world that they wait in (nodes.client.runtime.Runtime): a clock, sleep,
+threads, locks, channels. Owns the greenlets. A thread that waits is parked, and simulated time goes on; while
+a thread runs it stands still. A thread that asks for the time again and again without ever waiting would hold
+the run up for ever: it is ended with an error that names it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from nodes.client.runtime import ClientChannel, CpuTime
+from nodes.machine.buses import Buses
+from nodes.simulation.clock import Clock, Event, ns
+
+_T = TypeVar("_T")
+_SPINS_MAX = 1_000_000  # looks at the clock without a wait in between
+
+
+class SpinError(RuntimeError):
+    """A thread looks at the clock and never waits: simulated time cannot go on."""
+
+
+class Hosts(Protocol):
+    """The hosts of the simulation, by the paths of their channels. OSError where there is none."""
+
+    def connect(self, path: str, /) -> ClientChannel: ...
+
+    def buses(self, path: str, /) -> Buses: ...
+
+
+class Scheduler:
+    """Runs threads and events in turns; there is one in a simulation."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._hub = getcurrent()
+        self.failures: list[tuple[str, BaseException]] = []
+        self.alive: dict[greenlet, str] = {}
+        self.spins = 0
+        self._dying = False
+
+    def spawn(self, function: Callable[[], None], name: str) -> SimulatedThread:
+        """A thread that begins as soon as the current one waits."""
+        thread = SimulatedThread(self)
+
+        def run() -> None:
+            try:
+                function()
+            except GreenletExit:
+                pass
+            except BaseException as failure:  # the caller of the simulation is told
+                self.failures.append((name, failure))
+            finally:
+                del self.alive[getcurrent()]
+                thread.end()
+
+        green = greenlet(run, parent=self._hub)
+        self.alive[green] = name
+        self.clock.at(self.clock.now_ns, lambda: self.resume(green))
+        return thread
+
+    def resume(self, thread: greenlet) -> None:
+        """Let a parked thread go on; returns when it waits again, or has ended. For events alone."""
+        self.spins = 0
+        if not thread.dead:
+            thread.switch()
+
+    def park(self) -> None:
+        """Wait until an event resumes this thread."""
+        current = getcurrent()
+        if current is self._hub:
+            raise RuntimeError("only a process of the simulation can wait: spawn one")
+        if self._dying:
+            raise GreenletExit
+        self._hub.switch()
+
+    def wait(self, waiters: deque[greenlet], timeout_s: float | None) -> bool:
+        """Stand in line until resumed, True, or until `timeout_s` has passed, False."""
+        current = getcurrent()
+        expired: list[bool] = []
+
+        def expire() -> None:
+            if current in waiters:  # else it was woken in this very nanosecond
+                expired.append(True)
+                waiters.remove(current)
+                self.resume(current)
+
+        timer: Event | None = None
+        if timeout_s is not None:
+            timer = self.clock.at(self.clock.now_ns + max(0, ns(timeout_s)), expire)
+        waiters.append(current)
+        self.park()
+        if timer is not None:
+            timer.cancel()
+        return not expired
+
+    def wake(self, waiters: deque[greenlet], count: int = 1) -> None:
+        """The first `count` of those in line go on, as soon as the current thread waits."""
+        for _ in range(min(count, len(waiters))):
+            thread = waiters.popleft()
+            self.clock.at(self.clock.now_ns, lambda thread=thread: self.resume(thread))  # type: ignore[misc]
+
+    def look(self) -> float:
+        """The time, for a thread."""
+        self.spins += 1
+        if self.spins > _SPINS_MAX:
+            name = self.alive.get(getcurrent(), "the main program")
+            raise SpinError(
+                f"{name} has looked at the clock {_SPINS_MAX:,} times without waiting: simulated time stands "
+                "still while a process runs, so let it sleep, or wait for its socket"
+            )
+        return self.clock.seconds()
+
+    def kill(self) -> None:
+        """End all threads that are left: each is told by GreenletExit where it waits, and waits no more."""
+        self._dying = True
+        for thread in [*self.alive]:
+            thread.throw()
+
+
+class SimulatedThread:
+    """Satisfies nodes.client.runtime.Thread."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._joining: deque[greenlet] = deque()
+        self._ended = False
+
+    def join(self, timeout_s: float | None = None) -> None:
+        if not self._ended:
+            self._scheduler.wait(self._joining, timeout_s)
+
+    def end(self) -> None:
+        self._ended = True
+        self._scheduler.wake(self._joining, len(self._joining))
+
+
+class SimulatedLock:
+    """Satisfies nodes.client.runtime.Lock and Condition; threads get it in the order in which they asked."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._held = False
+        self._asking: deque[greenlet] = deque()
+        self._waiting: deque[greenlet] = deque()
+
+    def __enter__(self) -> SimulatedLock:
+        while self._held:
+            self._scheduler.wait(self._asking, None)
+        self._held = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None, /
+    ) -> None:
+        self._held = False
+        self._scheduler.wake(self._asking)
+
+    def wait_for(self, predicate: Callable[[], _T], timeout: float | None = None, /) -> _T:
+        clock = self._scheduler.clock
+        give_up_ns = None if timeout is None else clock.now_ns + ns(timeout)
+        while not (result := predicate()):
+            left_s = None if give_up_ns is None else (give_up_ns - clock.now_ns) / 1e9
+            if left_s is not None and left_s <= 0:
+                break
+            self.__exit__(None, None, None)
+            self._scheduler.wait(self._waiting, left_s)
+            self.__enter__()
+        return result
+
+    def notify_all(self) -> None:
+        self._scheduler.wake(self._waiting, len(self._waiting))
+
+
+class SimulatedRuntime:
+    """Of one process. Its own computing takes no CPU time: what that is, is not modelled."""
+
+    def __init__(self, scheduler: Scheduler, hosts: Hosts) -> None:
+        self._scheduler = scheduler
+        self._hosts = hosts
+
+    def monotonic(self) -> float:
+        return self._scheduler.look()
+
+    def cpu(self) -> CpuTime:
+        return CpuTime(0.0, 0.0)
+
+    def sleep(self, seconds: float) -> None:
+        self._scheduler.wait(deque(), seconds)
+
+    def spawn(self, function: Callable[[], None], name: str) -> SimulatedThread:
+        return self._scheduler.spawn(function, name)
+
+    def lock(self) -> SimulatedLock:
+        return SimulatedLock(self._scheduler)
+
+    def condition(self) -> SimulatedLock:
+        return SimulatedLock(self._scheduler)
+
+    def connect(self, path: str) -> ClientChannel:
+        return self._hosts.connect(path)
+
+    def buses(self, path: str, names: Sequence[str], fds: Sequence[int]) -> Buses:  # noqa: ARG002
+        return self._hosts.buses(path)
