@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,12 @@ from commands.simulated_network import SimulatedNetwork, build, check_links
 from commands.usage import UsageError
 from nodes.client.host import Host
 from nodes.host_config import HostConfig, NicConfig
+from tests.docs.pages import block
 from topologies.shapes import registry
 from topologies.topology import Topology
 
 ROOT = Path(__file__).parents[2]
+GUIDE = block("docs/simulation.md", "python3 run.py --clock simulated")
 SMALL = (
     "--clock", "simulated", "--topology", "star", "--hosts", "3", "--link", "100Gbit,2us", "--size", "64K",
     "--repeat", "2", "--iters", "2", "--warmup", "1",
@@ -125,6 +128,12 @@ def test_a_run_without_root_or_mininet_writes_what_every_run_writes(tmp_path: Pa
         rows = [*csv.DictReader(file)]
     assert {row["sender"] for row in rows} >= {"h1-eth0", "h2-eth0", "h3-eth0"}
     assert all(int(row["sent_bytes"]) > 0 for row in rows)
+
+
+def test_the_guides_command_runs(tmp_path: Path) -> None:
+    done = run_py(tmp_path, *shlex.split(GUIDE)[2:])
+    assert done.returncode == 0, done.stderr
+    assert "# all_reduce on leaf_spine, 4 hosts, 4 ranks, 2 repetitions" in done.stdout
 
 
 def test_two_runs_of_one_seed_have_the_same_samples_to_the_byte(tmp_path: Path) -> None:

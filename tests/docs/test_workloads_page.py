@@ -136,7 +136,7 @@ def test_everything_of_a_users_rank_is_explained() -> None:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[ExperimentConfig]:
     """What would have been measured: everything before that is as in a run."""
     found: list[ExperimentConfig] = []
-    monkeypatch.setattr(run, "check_place", lambda *_: None)
+    monkeypatch.setattr(run, "check_place", lambda *_, **__: None)
 
     def measure(request: RunRequest, _: Stop) -> int:
         found.append(request.config)

@@ -15,12 +15,13 @@ import pytest
 from nodes.simulation.machine_model import CpuCosts, MachineSpec
 from nodes.simulation.output import QueueLimits
 from nodes.simulation.simulation import Node, Simulation
+from tests.docs.pages import block
 from tests.simulation.programs import Stream
 
 ROOT = Path(__file__).parents[2]
 LINE_BPS = 200_000_000_000
 HEADERS = 14 + 20 + 32  # Ethernet, IPv4, TCP with timestamps
-GUIDE = (ROOT / "docs" / "simulation.md").read_text()
+EXAMPLE = block("docs/simulation.md", "from nodes.client.host import Host")
 
 
 def pair(simulation: Simulation, mtu: int = 1500, machine: MachineSpec | None = None) -> tuple[Node, Node]:
@@ -163,10 +164,9 @@ def test_the_cost_of_a_packet_on_the_cpu_limits_the_stream() -> None:
 
 
 def test_the_first_example_of_the_guide_runs() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(compile(example, "docs/simulation.md", "exec"), {"__name__": "guide"})
+        exec(compile(EXAMPLE, "docs/simulation.md", "exec"), {"__name__": "guide"})
     told, sha = out.getvalue().splitlines()
     assert told.startswith("1048576 bytes in ")
     assert re.fullmatch("[0-9a-f]{64}", sha)
