@@ -44,9 +44,9 @@ def pattern(seed: int, count: int, start: int = 0) -> NDArray[np.uint32]:
     return values
 
 
-def message(seed: int, size: int) -> Bytes:
-    """The bytes of one stream message, from 1 to 64; shape (size,)."""
-    return (pattern(seed, size) + np.uint32(1)).astype(np.uint8)
+def message(seed: int, size: int, start: int = 0) -> Bytes:
+    """The bytes of one message from byte `start` on, each from 1 to 64; shape (size,)."""
+    return (pattern(seed, size, start) + np.uint32(1)).astype(np.uint8)
 
 
 class Contributions:

@@ -45,7 +45,8 @@ class Compute(_Done, frozen=True, kw_only=True, tag="compute"):
 
 class Collective(_Done, frozen=True, kw_only=True, tag="collective"):
     """A collective among `ranks`, in that order; of none, among all. `bytes` is the whole array, as in
-    nccl-tests; `root` is a place in `ranks`."""
+    nccl-tests; `root` is a place in `ranks`. `transposed`: an all_to_allv takes everything back: rank j sends
+    to rank i as many bytes as i sends to j without it."""
 
     collective: str
     bytes: _Bytes
@@ -55,11 +56,12 @@ class Collective(_Done, frozen=True, kw_only=True, tag="collective"):
     root: _Rank = 0
     algorithm: str = ""
     seed: int = 0
+    transposed: bool = False
 
 
 class SendTo(_Done, frozen=True, kw_only=True, tag="send"):
-    """A message to rank `peer`. Messages with the same `tag` to the same peer are sent from the same memory
-    and have the same content."""
+    """A message to rank `peer`. Messages with the same `tag` to the same peer are sent from the same memory,
+    each from another place of it than the one before."""
 
     peer: _Rank
     bytes: _Bytes

@@ -46,7 +46,7 @@ class Bindings:
         self._machine = machine
         self._tx_ids: dict[int, bytes] = {}
         self.rx_id = 0
-        self._owner = undo.enter_context(closing(Host(machine.place.channel)))
+        self._owner = undo.enter_context(closing(Host(machine.place.channel, runtime=machine.runtime)))
         if ports:
             self._bind_rx(ports, undo)
 
@@ -58,7 +58,7 @@ class Bindings:
             rule = ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": port, "queue": queue})
             undo.callback(ethtool.ntuple_delete, {"location": rule["location"]})
         undo.callback(_wait_unbound, machine, queue)
-        owner = undo.enter_context(closing(Host(machine.place.channel)))
+        owner = undo.enter_context(closing(Host(machine.place.channel, runtime=machine.runtime)))
         wanted: Attributes = {"ifindex": machine.nic.ifindex, "queues": [{"type": "rx", "id": queue}]}
         if VERSIONS[machine.config.kernel].rx_page_size:
             wanted["rx-page-size"] = machine.config.niov_bytes
