@@ -9,7 +9,7 @@ order. A node begins when those that it depends on have ended and its turn in it
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -174,3 +174,21 @@ class Program:
     def _add(self, node: Node) -> int:
         self._nodes.append(node)
         return node.id
+
+
+class CheckedProgram(Program):
+    """One that somebody else writes: its methods raise ValueError for what a trace's file could not have."""
+
+    def _add(self, node: Node) -> int:
+        try:
+            plain = msgspec.to_builtins(node, enc_hook=_plain)
+            return super()._add(msgspec.convert(plain, Node))
+        except msgspec.ValidationError as reason:
+            raise ValueError(f"there is no such {kind_of(node)}: {reason}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Of a number of numpy's."""
+    if callable(getattr(value, "item", None)):
+        return value.item()
+    raise msgspec.ValidationError(f"{value!r} is no number")

@@ -14,7 +14,7 @@ from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Measure
 from workloads.options import RepeatedOptions, TracedOptions
-from workloads.trace.node import Program, Trace
+from workloads.trace.node import CheckedProgram, Trace
 from workloads.trace_workload import BYTES, TraceSource, iterations, ranks
 from workloads.transports.transport import Transport
 from workloads.user.acting import Acting
@@ -119,8 +119,7 @@ def _writing(code: UserCode) -> WorkloadType:
 def _traces(code: UserCode, config: ExperimentConfig, size: int) -> Sequence[Trace]:
     traces = []
     for rank in range(nranks := ranks(config)):
-        program = Program(rank, nranks, size)
-        with code.explained():
-            code.function(program)
+        program = CheckedProgram(rank, nranks, size)
+        code.written(program)
         traces.append(program.trace())
     return traces
