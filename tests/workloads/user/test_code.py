@@ -71,8 +71,7 @@ def test_what_is_no_such_function_is_refused(file: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "source",
-    ["async def f(rank):\n    pass\n", "def f(rank):\n    yield\n", "async def f(rank):\n    yield\n"],
+    "function", ["async def f(rank): pass", "def f(rank): yield", "async def f(rank): yield"]
 )
 def test_a_function_that_does_nothing_when_it_is_called_is_refused(function: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(function)
