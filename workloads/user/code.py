@@ -25,6 +25,9 @@ WORDS = re.compile(r"(.+\.py):([^:]+)")
 
 ENDS_WITHIN_S = 60.0  # what runs before anything starts: the file itself, and what writes a trace
 _AGAIN_S = 1.0
+_LABEL_CHARACTERS = 64
+_NAME_CHARACTERS = 40  # the rest is the file's
+_DOES_NOTHING = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
 
 Kind = Literal["rank", "program"]  # what the function's parameter is called, and so what it does
 
@@ -42,6 +45,12 @@ class UserCode:
     def words(self) -> str:
         """FILE.py:NAME, without the directory."""
         return f"{Path(self.file).name}:{self.name}"
+
+    @property
+    def label(self) -> str:
+        """The same as one word of at most 64 characters, as a column of a table takes it."""
+        file = re.sub(r"[^\w.+-]", "_", Path(self.file).name)
+        return f"{file[-(_LABEL_CHARACTERS - 1 - len(self.name)) :]}:{self.name}"
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -71,11 +80,12 @@ def user_code(file: str, name: str) -> UserCode:
     if not inspect.isfunction(function):
         there = [each for each, value in vars(module).items() if _is_own(value, file)]
         raise WorkloadError(f"{file} has no function {name!r}; choose from {', '.join(there) or 'none'}")
-    if (
-        inspect.isgeneratorfunction(function)
-        or inspect.iscoroutinefunction(function)
-        or (inspect.isasyncgenfunction(function))
-    ):
+    if len(name) > _NAME_CHARACTERS:
+        raise WorkloadError(
+            f"{name} of {file} has a name of more than {_NAME_CHARACTERS} characters, which no column of a "
+            "table takes; give it a shorter one"
+        )
+    if any(does_nothing(function) for does_nothing in _DOES_NOTHING):
         raise WorkloadError(
             f"{name} of {file} does nothing when it is called; let it be a function without yield and async"
         )

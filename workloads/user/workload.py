@@ -64,7 +64,7 @@ def of(file: str, name: str) -> WorkloadType:
 def _acting(code: UserCode) -> WorkloadType:
     bound = functools.partial
     return WorkloadType(
-        name=code.words,
+        name=code.label,
         description="",
         options=ActingOptions,
         default_sizes=_DEFAULT_SIZES,
@@ -108,7 +108,7 @@ def _measure(config: ExperimentConfig) -> Measure:
 
 def _writing(code: UserCode) -> WorkloadType:
     return TraceSource(
-        name=code.words,
+        name=code.label,
         description="",
         options=WritingOptions,
         default_sizes=_DEFAULT_SIZES,

@@ -86,6 +86,27 @@ def test_a_parameter_that_takes_no_single_value_is_none(parameters: str, tmp_pat
     assert "*" in refused(str(tmp_path / "mine.py"), "f")
 
 
+@pytest.mark.parametrize(
+    ("file", "label"),
+    [
+        ("mine.py", "mine.py:f"),
+        ("my own (2).py", "my_own__2_.py:f"),
+        ("größe.py", "größe.py:f"),
+        ("x" * 200 + ".py", "x" * 59 + ".py:f"),
+    ],
+)
+def test_a_files_name_becomes_a_word_that_a_column_takes(file: str, label: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text("def f(rank): pass\n")
+    code = user_code(str(tmp_path / file), "f")
+    assert code.label == label
+    assert len(code.label) <= 64
+
+
+def test_a_name_that_no_column_takes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"def {'f' * 41}(rank): pass\n")
+    assert "more than 40 characters" in refused(str(tmp_path / "mine.py"), "f" * 41)
+
+
 LATE = "mine.py line {}: it has not ended within 0.3 s; let it do less before the run starts"
 ENDLESS = """\
 def f(program):
