@@ -185,7 +185,7 @@ RANK_1 = "rank 1 on host h2, path bounce, failed while running iteration 0"
         ("more", f"{RANK_1} (agreement with rank 0 about what was sent): rank 0 has sent another number "
          "of bytes to rank 1 than the 100 that were received; let both name the same lengths"),
         ("fewer", f"{RANK_1} (receive of 100 bytes from rank 0, LINE of mine.py:fewer): nothing has moved"),
-        ("endless", f"{RANK_1} (before the first call of mine.py:endless): nothing has moved for 1 s"),
+        ("endless", f"{RANK_1} (LINE of mine.py:endless): nothing has moved for 1 s"),
         ("breaks", "mine.py LINE: ValueError: mine"),
         ("outside", "LINE: 4 bytes from byte 29997 on are not within the 30000 bytes of data memory"),
         ("nobody", "LINE: rank 7 is none of the others, which are"),
