@@ -19,7 +19,7 @@ from workloads.executor import Executor, Plan
 from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Column, Measure
-from workloads.options import RepeatedOptions
+from workloads.options import Flows, RepeatedOptions
 from workloads.schedules.algorithms import ALGORITHMS
 from workloads.schedules.contract import CONTRACTS
 from workloads.schedules.messages import messages
@@ -69,7 +69,7 @@ class CollectiveOptions(RepeatedOptions, frozen=True):
             "Largest piece that is sent or received at a time (collectives).", flag="chunk", parse=parse_size
         ),
     ] = 4 << 20
-    flows: Annotated[int, Option("Connections to each peer (collectives).", min=1, max=64)] = 1
+    flows: Flows = 1
 
 
 class Collective:

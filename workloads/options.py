@@ -17,6 +17,9 @@ ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 DAY_S = 86400.0  # the longest duration that an option takes
 
 
+Flows = Annotated[int, Option("Connections to each peer (collectives, patterns, traces).", min=1, max=64)]
+
+
 class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one workload alone can be asked for."""
 
@@ -50,6 +53,8 @@ class RepeatedOptions(WorkloadOptions, frozen=True):
 
 class TracedOptions(RepeatedOptions, frozen=True):
     """Of a workload that is a trace: its operations are nodes, whose times can be kept."""
+
+    flows: Flows = 1
 
     operations: Annotated[
         bool, Option("Write when each operation began and ended: operations.csv and trace/.")

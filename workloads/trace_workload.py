@@ -65,7 +65,7 @@ class TraceSource:
             check=of(_check, self),
             data_bytes=of(_data_bytes, self),
             iterations=iterations,
-            flows=lambda _: 1,
+            flows=lambda config: config.options_as(TracedOptions).flows,
             measure=of(_measure, self),
             start=of(_start, self),
             channels=2,

@@ -1,9 +1,10 @@
 """A trace over a transport: its nodes done when their time has come, and what is there in the end checked.
 
 In: every rank's trace, a seed. Out: what was moved in which time, how much of the communication was exposed,
-how many bytes are wrong; of messages that share memory the last one counts. Owns nothing but the order.
-Collectives have connections of their own, apart from those of messages: both may be under way to one peer at
-the same time.
+how many bytes are wrong. Owns nothing but the order. Collectives have connections of their own, apart from
+those of messages: both may be under way to one peer at the same time. A message is compared before another
+one is received into its memory, by the thread that receives and when the message's time has been taken; the
+last one when the clock has stopped.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nodes.machine.accelerator import Accelerator
+from nodes.machine.ledger import Ledger
 from workloads import expected
-from workloads.bus_bandwidth import busbw_factor
 from workloads.collective_data import CollectiveData
 from workloads.element_types import ELEMENT_TYPES
 from workloads.executor import Executor, Plan
 from workloads.machine import Machine
 from workloads.options import TracedOptions
 from workloads.schedules.algorithms import ALGORITHMS
-from workloads.schedules.schedule import among
-from workloads.trace.layout import Layout
+from workloads.schedules.schedule import Chunk, among
+from workloads.trace.layout import Key, Layout
 from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Trace, bytes_of, kind_of
 from workloads.trace.overlap import overlapped_s
 from workloads.trace.streams import Span, Streams
-from workloads.transports.transport import Ticket, Transport
+from workloads.trace.volume import Moved, moved
+from workloads.transports.transport import Flow, Ticket, Transport
 from workloads.workload import UNCHECKED, CheckResult, Iteration, IterationResult, NodeTime
 
 MESSAGES = 1  # the channel of messages; that of collectives is 0
+_PIECE_MIN_BYTES, _PIECE_MAX_BYTES = 64 << 10, 4 << 20  # of a message over several connections
 
 
 class Traced:
@@ -50,6 +54,7 @@ class Traced:
         self._size = size_bytes or busiest_bytes(traces)
         self._checks = not options.no_check
         self._keeps_times = options.operations
+        self._flows = options.flows
         self._data = {
             node.id: CollectiveData(
                 node.collective, ELEMENT_TYPES[node.dtype], node.redop, layout.calls[node.id].nranks
@@ -64,8 +69,13 @@ class Traced:
         self.send_to = tuple(dict.fromkeys(targets))
         self.receive_from = tuple(dict.fromkeys(sources))
         self._computing = machine.accelerator_of(machine.ledger)  # its stream's thread alone uses it
-        self._sent: dict[int, Ticket] = {}  # the last message to each peer
-        self._streams = Streams(self._own, self._do, machine.runtime, machine.progress)
+        self._sent: dict[Flow, Ticket] = {}  # the last send of each connection
+        self._last = {(node.peer, node.tag): node for node in self._of(ReceiveFrom)}  # in each memory
+        self._expected: dict[Key, expected.Bytes] = {}  # of messages that are not the last ones
+        self._compared: dict[int, CheckResult] = {}  # by node, on the way
+        # What a comparison reads of device memory is no part of the workload.
+        self._judge = Accelerator(Ledger())
+        self._streams = Streams(self._own, self._do, machine.runtime, machine.progress, self._done)
 
     @property
     def phase(self) -> str:
@@ -76,9 +86,16 @@ class Traced:
         machine, layout = self._machine, self._layout
         for node in self._of(Collective):
             self._data[node.id].fill(machine, layout.calls[node.id], self._seed(iteration, node))
-        for node in self._of(SendTo):
-            values = self._content(iteration, node)
-            machine.accelerator.fill(machine.data, layout.messages[node.id].offset, values)
+        for key, chunk in layout.sent.items():
+            values = self._content(iteration, key, chunk.length)
+            machine.accelerator.fill(machine.data, chunk.offset, values)
+        sizes: dict[Key, int] = {}
+        for node in self._of(ReceiveFrom):
+            _, key, start = layout.messages[node.id]
+            if self._checks and not self._is_last(node):
+                sizes[key] = max(sizes.get(key, 0), start + node.bytes)
+        self._expected = {key: self._content(iteration, key, size) for key, size in sizes.items()}
+        self._compared = {}
 
     def run(self, iteration: Iteration) -> IterationResult:  # noqa: ARG002  the data is there
         runtime = self._machine.runtime
@@ -114,10 +131,11 @@ class Traced:
             self._data[node.id].check(machine, layout.calls[node.id], self._seed(iteration, node))
             for node in self._of(Collective)
         ]
-        last = {layout.messages[node.id].offset: node for node in self._of(ReceiveFrom)}
-        for offset, node in last.items():
-            values = self._content(iteration, node)
-            wrong = machine.accelerator.compare(machine.data, offset, values)
+        found += self._compared.values()
+        for node in self._last.values():
+            chunk, key, start = layout.messages[node.id]
+            values = self._content(iteration, key, node.bytes, start)
+            wrong = machine.accelerator.compare(machine.data, chunk.offset, values)
             found.append(CheckResult(values.nbytes, wrong))
         return CheckResult(sum(each.bytes for each in found), sum(each.wrong_elements or 0 for each in found))
 
@@ -128,28 +146,51 @@ class Traced:
             case Collective():
                 self._executor.run(self._plans[node.id])
             case SendTo():
-                chunk = self._layout.messages[node.id]
-                ticket = self._transport.send(node.peer, chunk.offset, chunk.length, MESSAGES)
-                self._transport.wait_accepted(ticket)
-                self._sent[node.peer] = ticket
+                tickets = [
+                    self._transport.send(node.peer, piece.offset, piece.length, MESSAGES)
+                    for piece in self._pieces(node)
+                ]
+                self._sent |= {ticket.flow: ticket for ticket in tickets}
+                for ticket in tickets:
+                    self._transport.wait_accepted(ticket)
             case ReceiveFrom():
-                chunk = self._layout.messages[node.id]
-                self._transport.receive_into(node.peer, chunk.offset, chunk.length, MESSAGES)
+                for piece in self._pieces(node):
+                    self._transport.receive_into(node.peer, piece.offset, piece.length, MESSAGES)
+
+    def _done(self, node: Node) -> None:
+        """Its time has been taken, and nothing of its stream has begun yet."""
+        if self._checks and isinstance(node, ReceiveFrom) and not self._is_last(node):
+            chunk, key, start = self._layout.messages[node.id]
+            values = self._expected[key][start : start + node.bytes]
+            wrong = self._judge.compare(self._machine.data, chunk.offset, values)
+            self._compared[node.id] = CheckResult(values.nbytes, wrong)
+
+    def _is_last(self, node: ReceiveFrom) -> bool:
+        return self._last[node.peer, node.tag] is node
+
+    def _pieces(self, node: SendTo | ReceiveFrom) -> list[Chunk]:
+        """As both ends cut it: for each connection one, unless that is too short or too long."""
+        chunk = self._layout.messages[node.id].chunk
+        if self._flows == 1:
+            return [chunk]
+        size = min(max(-(-node.bytes // self._flows), _PIECE_MIN_BYTES), _PIECE_MAX_BYTES)
+        return [
+            Chunk(chunk.offset + at, min(size, node.bytes - at)) for at in range(0, max(1, node.bytes), size)
+        ]
 
     def _plan(self, node: Collective) -> Plan:
         schedule = ALGORITHMS[node.collective][node.algorithm or next(iter(ALGORITHMS[node.collective]))]
         actions = among(self._own.members(node), schedule(self._layout.calls[node.id]))
         data = self._data[node.id]
-        return Plan(actions, data.operator, data.average_over)
+        return Plan(actions, data.operator, data.average_over, self._flows)
 
     def _seed(self, iteration: Iteration, node: Collective) -> int:
         """The same on all of its ranks."""
         return expected.seed_of(iteration.seed, *self._layout.contents[node.id])
 
-    def _content(self, iteration: Iteration, node: SendTo | ReceiveFrom) -> expected.Bytes:
+    def _content(self, iteration: Iteration, key: Key, size: int, start: int = 0) -> expected.Bytes:
         """The same at both ends."""
-        seed = expected.seed_of(iteration.seed, "message", *self._layout.keys[node.id])
-        return expected.message(seed, node.bytes)
+        return expected.message(expected.seed_of(iteration.seed, "message", *key), size, start)
 
     def _of(self, kind: type[Any]) -> list[Any]:
         return [node for node in self._own.nodes if isinstance(node, kind)]
@@ -161,18 +202,21 @@ class Traced:
 def busiest_bytes(traces: Sequence[Trace]) -> int:
     """Payload of the rank that sends or receives the most, in its busier direction: what a bandwidth that is
     compared with a link's is of."""
-    return max(max(_payload(trace, SendTo), _payload(trace, ReceiveFrom)) for trace in traces)
+    return max(max(_payload(trace)) for trace in traces)
 
 
-def _payload(trace: Trace, kind: type[SendTo] | type[ReceiveFrom]) -> int:
-    """nccl-tests' busbw counts of a collective what its busiest rank sends."""
-    found = 0
+def _payload(trace: Trace) -> Moved:
+    sent = received = 0
     for node in trace.nodes:
         if isinstance(node, Collective):
-            found += round(busbw_factor(node.collective, len(trace.members(node))) * node.bytes)
-        elif isinstance(node, kind):
-            found += node.bytes
-    return found
+            members = trace.members(node)
+            of_it = moved(node, len(members), members.index(trace.rank))
+            sent, received = sent + of_it.sent, received + of_it.received
+        elif isinstance(node, SendTo):
+            sent += node.bytes
+        elif isinstance(node, ReceiveFrom):
+            received += node.bytes
+    return Moved(sent, received)
 
 
 def _time_of(node: Node, span: Span) -> NodeTime:

@@ -51,6 +51,7 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 ANY_SLOT = Slot()
+_COMPARED_WORDS = 32 << 10  # of 8 bytes
 
 
 def _at_once(_dram: int, _up: int = 0, _down: int = 0) -> None:
@@ -95,6 +96,8 @@ class Accelerator:
         equal."""
         found = _elements(memory, offset, expected.nbytes, expected.dtype)
         self._ledger.record(routes.ACC_DEVICE_TO_CORE, expected.nbytes)
+        if expected.dtype == np.uint8 and expected.size >= _COMPARED_WORDS:
+            return _unequal_bytes(found, expected)
         return int(np.count_nonzero(found != expected))
 
     def unpack(self, memory: Region, offset: int, source: Region, frags: Iterable[ByteRange]) -> int:
@@ -209,6 +212,18 @@ class Reduction:
         operand = _elements(self._memory, self._at + self._operand, values.nbytes, self._dtype)
         self._redop(operand, values, out=into)
         self._at += values.nbytes
+
+
+def _unequal_bytes(found: Array, expected: Array) -> int:
+    """Eight at a time, and in pieces whose result stays in the cache: a fifth of the time. Where one is not
+    equal, they are counted."""
+    words = found.size - found.size % 8
+    ours, theirs = (each[:words].view(np.uint64) for each in (found, expected))
+    for at in range(0, ours.size, _COMPARED_WORDS):
+        end = at + _COMPARED_WORDS
+        if np.count_nonzero(ours[at:end] != theirs[at:end]):
+            return int(np.count_nonzero(found != expected))
+    return int(np.count_nonzero(found[words:] != expected[words:]))
 
 
 def _elements(memory: Region, offset: int, size: int, dtype: np.dtype[Any]) -> Array:

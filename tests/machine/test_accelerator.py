@@ -208,3 +208,21 @@ def test_close_closes_every_descriptor() -> None:
     assert all(region.fd >= 0 for region in regions)
     each.accelerator.close()
     assert [region.fd for region in regions] == [-1, -1]
+
+
+@pytest.mark.parametrize("offset", [0, 3, 8])
+@pytest.mark.parametrize("size", [300_000, 300_005, 600_001])
+def test_every_wrong_byte_of_a_long_array_is_counted(size: int, offset: int) -> None:
+    """Wherever it is: at either end, in a word or after the last one, at the end of a piece."""
+    values = (np.arange(size) % 61 + 1).astype(np.uint8)
+    accelerator = Accelerator(Ledger())
+    memory = accelerator.alloc(1 << 20)
+    accelerator.fill(memory, offset, values)
+    assert accelerator.compare(memory, offset, values) == 0
+    for wrong in ([0], [7], [size - 1], [262_143], [262_144], [size // 2, size - 3, 1]):
+        for at in wrong:
+            memory.view[offset + at] ^= 64
+        assert accelerator.compare(memory, offset, values) == len(wrong), wrong
+        for at in wrong:
+            memory.view[offset + at] ^= 64
+    accelerator.close()

@@ -29,7 +29,7 @@ from workloads.collective import CollectiveOptions
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import ExperimentConfig, LocalRank, NicPlace, RankPlace
 from workloads.machine import Machine
-from workloads.registry import PATHS
+from workloads.registry import PATHS, WORKLOADS
 from workloads.transports.transport import Transport
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
@@ -118,6 +118,33 @@ def test_a_nic_of_another_switch_crosses_the_root_and_a_slow_one_is_waited_for(t
         beyond_headers = sum(row.pcie_root_bytes for row in of_nic) - headers
         assert -5 * NO_OPTIONS <= beyond_headers - crossed < AGAIN
     assert max(row.time_s for row in rows) > 0.9 * share / 1e6
+
+
+@pytest.mark.parametrize("name", ["moe", "ingest"])
+def test_patterns_take_every_nic_and_several_connections(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "planes.yaml"
+    file.write_text(PLANES.replace(", pcie_bw: 1MB/s", ""))
+    own: dict[str, Any] = {"moe": {"layers": 1, "tokens": 64, "tflops": 10.0}, "ingest": {"compute_ms": 1.0}}
+    options = WORKLOADS[name].options(warmup=0, iterations=1, flows=2, **own[name])
+    size = 0 if name == "moe" else 100_003
+    asked = ExperimentConfig(
+        str(file), 2, name, (size,), ("devmem",), options, ranks=4, hosts_of_ranks=(0, 0, 1, 1)
+    )
+    topology = topology_of(str(file), None, asked)
+    with ExitStack() as stack:
+        started = start_network(NetworkRequest(topology, tmp_path, asked), lambda: None, stack)
+        channels = {host.name: host.channel for host in started.hosts}
+        ranks = Ring(asked, places=placement(topology, None, channels))
+        ranks.connect()
+        rows = ranks.run()
+        for end in (Rank.disconnect, Rank.restore, Rank.close):
+            ranks.each(end)
+    assert {row.wrong_elements for row in rows} == {0}
+    assert sum(row.payload_staged_bytes for row in rows) == 0
+    assert sum(row.payload_local_bytes for row in rows) > 0
+    assert {row.nic for row in rows if row.tx_packets and row.rx_packets} == {
+        "h1-eth0", "h1-eth1", "h2-eth0", "h2-eth1",
+    }  # fmt: skip
 
 
 def places(network: Network) -> Iterator[RankPlace]:

@@ -62,12 +62,9 @@ class Started:
 
     def end(self, within_s: float = 150.0) -> tuple[int, str, list[str]]:
         """Status, stdout and the lines of stderr that are run.py's own."""
-        out, err = self.process.communicate(timeout=within_s)
-        return (
-            self.process.returncode,
-            out,
-            [line for line in err.splitlines() if line.startswith("run.py: ")],
-        )
+        out, self.err = self.process.communicate(timeout=within_s)
+        said = [line for line in self.err.splitlines() if line.startswith("run.py: ")]
+        return self.process.returncode, out, said
 
     @property
     def manifest(self) -> Any:
@@ -89,6 +86,7 @@ def completed(directory: Path, *options: str) -> Started:
     run = Started(directory, *options)
     status, out, said = run.end()
     assert (status, said) == (0, []), (status, out, said)
+    assert run.err == "", "it is quiet where there is no terminal"
     return run
 
 

@@ -112,8 +112,18 @@ def test_data_of_another_iteration_differs_nearly_everywhere() -> None:
 
 def test_shifted_data_differs_nearly_everywhere() -> None:
     values = Contributions(ELEMENT_TYPES["float32"], "sum", 4).input(SEED, 0, 100_000)
-    for shift in (1, 2, 16, 362, 1024, 16384):
+    for shift in (1, 2, 16, 362, 1024, 16384, 65536):
         assert np.count_nonzero(values[shift:] == values[:-shift]) < 10_000, f"shift {shift}"
+
+
+@pytest.mark.parametrize("start", [0, 1, 4096, expected.PERIOD - 1, 7 * expected.PERIOD + 5])
+def test_long_arrays_repeat_a_prime_number_of_elements(start: int) -> None:
+    table = np.arange(64, dtype=np.uint8)
+    once = expected.pattern(SEED, expected.PERIOD)
+    for count in (1, expected.PERIOD, expected.PERIOD + 1, 3 * expected.PERIOD + 100):
+        found = expected.repeated(table, SEED, count, start)
+        assert np.array_equal(found, once[(start + np.arange(count)) % expected.PERIOD])
+    assert all(expected.PERIOD % factor for factor in range(2, 513))
 
 
 def test_seeds_are_the_same_in_every_process() -> None:

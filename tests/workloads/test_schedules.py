@@ -211,6 +211,22 @@ def test_skewed_exchanges_have_a_popular_rank_and_whole_rows() -> None:
     assert statistics.median(skews) > 1.5  # times what an even exchange gives each rank
 
 
+@pytest.mark.parametrize("nranks", range(1, 10))
+def test_a_transposed_exchange_takes_everything_back(nranks: int) -> None:
+    room = nranks * 100 * ELEMENT  # the most that a rank can be sent
+    there, back = (
+        [
+            msgspec.structs.replace(call, transposed=transposed, scratch=room, output=2 * room)
+            for call in calls(nranks, 100, False, seed=7)
+        ]
+        for transposed in (False, True)
+    )
+    judged("all_to_allv", "direct", there)
+    judged("all_to_allv", "direct", back)
+    rows = skewed_lengths(there[0])
+    assert skewed_lengths(back[0]) == tuple(zip(*rows, strict=True))
+
+
 def test_overwrites_names_each_peers_last_send_of_bytes_that_are_replaced() -> None:
     left, right, both = Chunk(0, 4), Chunk(4, 4), Chunk(0, 8)
     plan: list[Action] = [

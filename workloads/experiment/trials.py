@@ -60,7 +60,7 @@ def run_trials(config: ExperimentConfig, ranks: Ranks, survey: Survey, run_dir: 
         RowsFile(run_dir / "usage.csv", Usage) as used,
         RowsFile(run_dir / "link_usage.csv", LinkUsage) as links,
         OperationsFiles(run_dir, config) as done,
-        Progress(*columns, console=console) as bar,
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:

@@ -13,7 +13,8 @@ from nodes.quantity import parse_size
 from workloads.element_types import ELEMENT_TYPES
 from workloads.options import TracedOptions
 from workloads.patterns.model import MODELS, ModelSize
-from workloads.trace.node import Program, Trace
+from workloads.trace.node import Collective, Program, Trace
+from workloads.trace.volume import exchanged
 
 _BACKWARD = 2.0  # times as long as forward
 _OPTIMIZER = 0.1  # of a forward pass
@@ -199,29 +200,46 @@ def pipeline(rank: int, nranks: int, options: PipelineOptions, seed: int) -> Tra
 def moe(rank: int, nranks: int, options: ExpertsOptions, seed: int) -> Trace:
     """Each rank has experts; every layer sends its tokens to the experts that they are routed to, and their
     results back, forward and backward: four exchanges a layer, of unlike sizes (Lepikhin et al., "GShard",
-    2020; Fedus et al., "Switch Transformers", 2021). Every exchange's shares are drawn anew from the seed."""
+    2020; Fedus et al., "Switch Transformers", 2021). Each layer's routing is drawn from the seed: combining
+    is dispatching transposed, gradients go the way of their tokens, and a rank's experts compute as long as
+    their share of the tokens asks for."""
     program = Program(rank, nranks)
     size = options.activation_bytes * options.top_k
     last: tuple[int, ...] = ()
-    exchanges = 0
 
-    def exchanged(name: str) -> None:
-        nonlocal last, exchanges
-        drawn = (seed * 1_000_003 + exchanges) % (1 << 31)
-        exchanges += 1
-        last = (program.collective(name, "all_to_allv", size, *last, dtype=options.element, seed=drawn),)
+    def exchange(name: str, layer: int, back: bool = False) -> None:
+        nonlocal last
+        drawn = _routing(seed, layer)
+        last = (
+            program.collective(
+                name, "all_to_allv", size, *last, dtype=options.element, seed=drawn, transposed=back
+            ),
+        )
 
     for direction, factor in (("forward", 1.0), ("backward", _BACKWARD)):
         layers = range(options.layers)
         for layer in layers if direction == "forward" else reversed(layers):
-            last = (
-                program.compute(f"{direction} attention {layer}", factor * options.forward_us / 3, *last),
-            )
-            exchanged(f"{direction} dispatch {layer}")
-            took = factor * options.top_k * options.forward_us * 2 / 3
+            took = factor * options.forward_us / 3
+            last = (program.compute(f"{direction} attention {layer}", took, *last),)
+            exchange(f"{direction} dispatch {layer}", layer)
+            took = factor * 2 / 3 * options.forward_us * _came(rank, nranks, options, _routing(seed, layer))
             last = (program.compute(f"{direction} experts {layer}", took, *last),)
-            exchanged(f"{direction} combine {layer}")
+            exchange(f"{direction} combine {layer}", layer, back=True)
     return program.trace()
+
+
+def _routing(seed: int, layer: int) -> int:
+    """The seed of a layer's exchanges."""
+    return (seed * 1_000_003 + layer) % (1 << 31)
+
+
+def _came(rank: int, nranks: int, options: ExpertsOptions, routing: int) -> float:
+    """How many times as many tokens a rank's experts are given as a rank has; the mean is top_k."""
+    size = options.activation_bytes
+    node = Collective(
+        id=0, collective="all_to_allv", bytes=size * options.top_k, dtype=options.element, seed=routing
+    )
+    return sum(row[rank] for row in exchanged(node, nranks)) / size
 
 
 def _reduced(program: Program, name: str, size: int, options: TrainingOptions, *after: int) -> int:

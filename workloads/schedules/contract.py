@@ -7,7 +7,7 @@ Owns nothing. The definitions are MPI's and nccl-tests'. Ranks are filled by `in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -87,7 +87,7 @@ def _from_before(call: Call) -> list[Result]:
     return [Result(call.whole.at(call.output), (call.rank - 1) % call.nranks, 0)]
 
 
-def _exchanged(call: Call, lengths: list[list[int]]) -> list[Result]:
+def _exchanged(call: Call, lengths: Sequence[Sequence[int]]) -> list[Result]:
     came = placed([row[call.rank] for row in lengths])
     return [
         Result(chunk.at(call.output), rank, placed(lengths[rank])[call.rank].offset)
@@ -97,6 +97,10 @@ def _exchanged(call: Call, lengths: list[list[int]]) -> list[Result]:
 
 def _evenly_exchanged(call: Call) -> list[Result]:
     return _exchanged(call, [[part.length for part in call.parts()]] * call.nranks)
+
+
+def _skewed_input(call: Call) -> Chunk:
+    return Chunk(call.input, sum(skewed_lengths(call)[call.rank]))
 
 
 def _exchanged_bytes(call: Call) -> int:
@@ -119,7 +123,7 @@ CONTRACTS: dict[str, Contract] = {
         inputs=_whole_input, results=_evenly_exchanged, output_bytes=_exchanged_bytes, in_place=False
     ),
     "all_to_allv": Contract(
-        inputs=_whole_input,
+        inputs=_skewed_input,
         results=lambda call: _exchanged(call, skewed_lengths(call)),
         output_bytes=_skewed_bytes,
         in_place=False,

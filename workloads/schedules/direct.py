@@ -7,11 +7,14 @@ peer at the same time.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 from collections.abc import Sequence
 
 from workloads.schedules.schedule import Action, Call, Chunk, copy, receive, send
+
+Lengths = tuple[tuple[int, ...], ...]
 
 _SKEW = 1.5  # the shape of the Pareto distribution that all_to_allv draws shares from
 
@@ -65,19 +68,25 @@ def sendrecv(call: Call) -> list[Action]:
     return actions
 
 
-def skewed_lengths(call: Call) -> list[list[int]]:
+def skewed_lengths(call: Call) -> Lengths:
     """Bytes that rank i sends to rank j in all_to_allv; [i][j], the same on every rank. Each row sums up to
     the whole array. Shares follow a Pareto distribution, as those of a mixture of experts do: some of the
-    ranks are asked for far more than others."""
-    chance = random.Random(call.seed)
-    popular = [chance.paretovariate(_SKEW) for _ in range(call.nranks)]
+    ranks are asked for far more than others. Transposed, the columns do: everything goes back."""
+    rows = _drawn(call.nranks, call.count, call.element_bytes, call.seed)
+    return tuple(zip(*rows, strict=True)) if call.transposed else rows
+
+
+@functools.cache
+def _drawn(nranks: int, count: int, element_bytes: int, seed: int) -> Lengths:
+    chance = random.Random(seed)
+    popular = [chance.paretovariate(_SKEW) for _ in range(nranks)]
     rows = []
-    for _ in range(call.nranks):
+    for _ in range(nranks):
         shares = [each * chance.uniform(0.5, 1.5) for each in popular]
-        ends = [round(call.count * upto / sum(shares)) for upto in itertools.accumulate(shares)]
-        ends[-1] = call.count
-        rows.append([(end - begin) * call.element_bytes for begin, end in itertools.pairwise([0, *ends])])
-    return rows
+        ends = [round(count * upto / sum(shares)) for upto in itertools.accumulate(shares)]
+        ends[-1] = count
+        rows.append(tuple((end - begin) * element_bytes for begin, end in itertools.pairwise([0, *ends])))
+    return tuple(rows)
 
 
 def placed(lengths: Sequence[int]) -> list[Chunk]:

@@ -79,7 +79,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     received in all, for reduce_scatter, scatter and all_to_all of what each rank contributes.
     `input`, `output`, `scratch`: where each begins; apart from each other, or `input` and `output` overlap as
     they do in place. `pipeline_bytes`: the largest piece that is sent or received in one action.
-    `host_of`: each rank's host, by number. `seed`: of skewed sizes.
+    `host_of`: each rank's host, by number. `seed`: of skewed sizes. `transposed`: what they say of i and j is
+    of j and i.
     """
 
     rank: int
@@ -93,6 +94,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     pipeline_bytes: int = 1 << 62
     host_of: tuple[int, ...] = ()
     seed: int = 0
+    transposed: bool = False
 
     @property
     def in_place(self) -> bool:

@@ -70,6 +70,8 @@ def _check_collective(who: str, trace: Trace, node: Collective) -> None:
     element = ELEMENT_TYPES[node.dtype]
     if node.bytes % element.bytes:
         raise TraceError(f"{who} has {node.bytes} bytes, which are no whole elements of {node.dtype}")
+    if node.transposed and node.collective != "all_to_allv":
+        raise TraceError(f"{who} is transposed, and only an all_to_allv can be")
     if CONTRACTS[node.collective].reduces and (reason := _inexact(node.dtype, node.redop, len(members))):
         raise TraceError(f"{who}: {reason}")
 

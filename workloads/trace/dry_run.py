@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from workloads.bus_bandwidth import busbw_factor
 from workloads.trace.check import TraceError, check, named
 from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Stream, Trace, stream_of
+from workloads.trace.volume import busiest_bytes
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -27,13 +27,14 @@ class Model(msgspec.Struct, frozen=True):
     latency_s: float = 0.0
     s_per_byte: float = 0.0
 
-    def collective_s(self, name: str, size: int, nranks: int) -> float:
+    def collective_s(self, node: Collective, nranks: int) -> float:
         """Of the bandwidth-optimal algorithm: n-1 steps a phase."""
         if nranks == 1:
             return 0.0
+        name = node.collective
         phases = 2 if name == "all_reduce" else 1
         steps = math.ceil(math.log2(nranks)) if name == "barrier" else phases * (nranks - 1)
-        return steps * self.latency_s + busbw_factor(name, nranks) * size * self.s_per_byte
+        return steps * self.latency_s + busiest_bytes(node, nranks) * self.s_per_byte
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -149,7 +150,7 @@ class _DryRun:
             return None  # it is busy with others first
         for member, head, _ in heads:
             _check_same(rank, node, member, head, members == self._traces[member].members(head))
-        took = self._model.collective_s(node.collective, node.bytes, len(members))
+        took = self._model.collective_s(node, len(members))
         end = max(begin for _, _, begin in heads) + took
         for member, head, _ in heads:
             self._end(member, head, end)
@@ -210,7 +211,7 @@ def _check_message(rank: int, node: ReceiveFrom, message: SendTo) -> None:
 
 
 def _check_same(rank: int, node: Collective, member: int, head: Collective, same_members: bool) -> None:
-    for field in ("collective", "bytes", "dtype", "redop", "root", "algorithm", "seed"):
+    for field in ("collective", "bytes", "dtype", "redop", "root", "algorithm", "seed", "transposed"):
         ours, theirs = getattr(node, field), getattr(head, field)
         if ours != theirs:
             raise TraceError(

@@ -9,7 +9,7 @@ order. A node begins when those that it depends on have ended and its turn in it
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -45,7 +45,8 @@ class Compute(_Done, frozen=True, kw_only=True, tag="compute"):
 
 class Collective(_Done, frozen=True, kw_only=True, tag="collective"):
     """A collective among `ranks`, in that order; of none, among all. `bytes` is the whole array, as in
-    nccl-tests; `root` is a place in `ranks`."""
+    nccl-tests; `root` is a place in `ranks`. `transposed`: an all_to_allv takes everything back: rank j sends
+    to rank i as many bytes as i sends to j without it."""
 
     collective: str
     bytes: _Bytes
@@ -55,11 +56,12 @@ class Collective(_Done, frozen=True, kw_only=True, tag="collective"):
     root: _Rank = 0
     algorithm: str = ""
     seed: int = 0
+    transposed: bool = False
 
 
 class SendTo(_Done, frozen=True, kw_only=True, tag="send"):
-    """A message to rank `peer`. Messages with the same `tag` to the same peer are sent from the same memory
-    and have the same content."""
+    """A message to rank `peer`. Messages with the same `tag` to the same peer are sent from the same memory,
+    each from another place of it than the one before."""
 
     peer: _Rank
     bytes: _Bytes
@@ -172,3 +174,21 @@ class Program:
     def _add(self, node: Node) -> int:
         self._nodes.append(node)
         return node.id
+
+
+class CheckedProgram(Program):
+    """One that somebody else writes: its methods raise ValueError for what a trace's file could not have."""
+
+    def _add(self, node: Node) -> int:
+        try:
+            plain = msgspec.to_builtins(node, enc_hook=_plain)
+            return super()._add(msgspec.convert(plain, Node))
+        except msgspec.ValidationError as reason:
+            raise ValueError(f"there is no such {kind_of(node)}: {reason}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Of a number of numpy's."""
+    if callable(getattr(value, "item", None)):
+        return value.item()
+    raise msgspec.ValidationError(f"{value!r} is no number")

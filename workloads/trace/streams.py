@@ -1,7 +1,7 @@
 """Does a rank's nodes: a thread for each stream, and each node when what it depends on has ended.
 
-In: a trace, a function that does a node. Out: when each node began and ended. Owns the threads while they
-run. The first failure ends all streams, and is raised.
+In: a trace, a function that does a node, one to call when it is done. Out: when each node began and ended.
+Owns the threads while they run. The first failure ends all streams, and is raised.
 """
 
 from __future__ import annotations
@@ -24,12 +24,19 @@ class Span(NamedTuple):
 
 
 class Streams:
-    """`run` may be called again and again. `doing`: what each stream does now, for messages."""
+    """`run` may be called again and again. `done` is called by the node's stream and delays its next node
+    alone. `doing`: what each stream does now, for messages."""
 
     def __init__(
-        self, trace: Trace, do: Callable[[Node], None], runtime: Runtime, progress: Progress
+        self,
+        trace: Trace,
+        do: Callable[[Node], None],
+        runtime: Runtime,
+        progress: Progress,
+        done: Callable[[Node], None] = lambda _: None,
     ) -> None:
         self._do = do
+        self._done = done
         self._runtime = runtime
         self._progress = progress
         self._changed = runtime.condition()
@@ -64,6 +71,7 @@ class Streams:
                 with self._changed:
                     self._spans[node.id] = Span(begin_s, self._runtime.monotonic())
                     self._changed.notify_all()
+                self._done(node)
         except BaseException as failure:
             with self._changed:
                 self._failure = self._failure or failure

@@ -6,6 +6,9 @@ the function runs in: one that waits for nothing and never returns is given up a
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 from workloads.machine import Machine
@@ -79,8 +82,10 @@ class Acting:
         runtime = self._machine.runtime
         changed = runtime.condition()
         ended: list[BaseException | None] = []
+        threads: list[int] = []
 
         def work() -> None:
+            threads.append(threading.get_ident())
             failure: BaseException | None = None
             try:
                 with self._code.explained():
@@ -97,6 +102,17 @@ class Acting:
                     raise TimeoutError("the function has not returned")
 
         runtime.spawn(work, self._code.words)
-        self._machine.progress.wait(wait)
+        try:
+            self._machine.progress.wait(wait)
+        except TimeoutError:
+            self._find(rank, threads)
+            raise
         if ended[0] is not None:
             raise ended[0]
+
+    def _find(self, rank: UserRank, threads: Sequence[int]) -> None:
+        """Where the function is, which need not be in its last call of the rank's."""
+        frames = sys._current_frames()
+        where = f"line {self._code.line(frames.get(threads[0]) if threads else None)} of {self._code.words}"
+        if not rank.doing.endswith(f", {where}"):
+            rank.doing = where

@@ -166,6 +166,10 @@ class UserRank:
         self.doing = f"{doing}, line {self._code.line(sys._getframe(2))} of {self._code.words}"
         if peer is not None and peer not in self.peers:
             raise WorkloadError(f"rank {peer} is none of the others, which are {_listed(self.peers)}")
+        if not all(hasattr(each, "__index__") for each in at):
+            raise WorkloadError(
+                f"there is no offset {at[0]} and length {at[1]} in bytes; both are whole numbers"
+            )
         offset, length = at
         if length < 1 or offset < 0 or offset + length > self.data_bytes:
             raise WorkloadError(

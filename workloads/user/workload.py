@@ -14,7 +14,7 @@ from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Measure
 from workloads.options import RepeatedOptions, TracedOptions
-from workloads.trace.node import Program, Trace
+from workloads.trace.node import CheckedProgram, Trace
 from workloads.trace_workload import BYTES, TraceSource, iterations, ranks
 from workloads.transports.transport import Transport
 from workloads.user.acting import Acting
@@ -64,7 +64,7 @@ def of(file: str, name: str) -> WorkloadType:
 def _acting(code: UserCode) -> WorkloadType:
     bound = functools.partial
     return WorkloadType(
-        name=code.words,
+        name=code.label,
         description="",
         options=ActingOptions,
         default_sizes=_DEFAULT_SIZES,
@@ -108,7 +108,7 @@ def _measure(config: ExperimentConfig) -> Measure:
 
 def _writing(code: UserCode) -> WorkloadType:
     return TraceSource(
-        name=code.words,
+        name=code.label,
         description="",
         options=WritingOptions,
         default_sizes=_DEFAULT_SIZES,
@@ -119,8 +119,7 @@ def _writing(code: UserCode) -> WorkloadType:
 def _traces(code: UserCode, config: ExperimentConfig, size: int) -> Sequence[Trace]:
     traces = []
     for rank in range(nranks := ranks(config)):
-        program = Program(rank, nranks, size)
-        with code.explained():
-            code.function(program)
+        program = CheckedProgram(rank, nranks, size)
+        code.written(program)
         traces.append(program.trace())
     return traces

@@ -189,7 +189,7 @@ def test_system_time_is_a_part_of_a_ranks_cpu_time_and_kernel_has_no_tokens() ->
         assert row.rx_hw_drops is row.rx_hw_drop_overruns is None
 
 
-def test_a_wrong_message_of_a_pattern_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_wrong_message_of_a_pattern_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Accelerator.copy_to_host
 
     def copy_to_host(self: Accelerator, source: Region, offset: int, destination: memoryview) -> None:
@@ -200,7 +200,8 @@ def test_a_wrong_message_of_a_pattern_is_counted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Accelerator, "copy_to_host", copy_to_host)
     own = WORKLOADS["incast"].options(iterations=1, warmup=0)
     rows = ring(ExperimentConfig("star", 3, "incast", (5000,), ("bounce",), own, timeout_s=5.0))
-    assert [row.wrong_elements for row in rows] == [2, 0, 0]
+    assert [row.wrong_elements for row in rows] == [2 * 4, 0, 0]
+    assert [row.checked_bytes for row in rows] == [2 * 4 * 5000, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", ELEMENT_TYPES)

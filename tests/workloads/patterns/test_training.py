@@ -18,6 +18,8 @@ from workloads.patterns.training import (
 )
 from workloads.trace.dry_run import Model, Outcome, dry_run
 from workloads.trace.node import Collective, Trace
+from workloads.trace.volume import exchanged, moved
+from workloads.traced import busiest_bytes
 
 PATTERNS: dict[str, tuple[Any, TrainingOptions]] = {
     "data_parallel": (training.data_parallel, DataParallelOptions(layers=4)),
@@ -74,8 +76,46 @@ def test_tensor_parallel_reduces_activations_four_times_a_layer() -> None:
 def test_experts_exchange_four_times_a_layer_top_k_times_the_activations() -> None:
     (trace, *_) = traces("moe", 4)
     assert collective_bytes(trace, "all_to_allv") == 4 * 4 * 2 * ACTIVATION
-    seeds = [node.seed for node in trace.nodes if isinstance(node, Collective)]
-    assert len(set(seeds)) == len(seeds)
+
+
+def test_what_experts_were_sent_returns_and_gradients_go_the_same_ways() -> None:
+    """Forward and backward: dispatch, combine; the routing is the layer's own."""
+    (trace, *_) = traces("moe", 4)
+    exchanges = [node for node in trace.nodes if isinstance(node, Collective)]
+    assert [node.transposed for node in exchanges] == [False, True] * 8
+    routing = [node.seed for node in exchanges[::2]]
+    assert routing == [node.seed for node in exchanges[1::2]]
+    assert routing == routing[::-1]
+    assert len(set(routing)) == 4
+
+
+@pytest.mark.parametrize("nranks", [2, 4, 9])
+def test_experts_bytes_are_those_of_the_drawn_routing(nranks: int) -> None:
+    """In a pair of exchanges a rank sends what it does not keep, and returns what it was sent."""
+    for rank, trace in enumerate(made := traces("moe", nranks)):
+        exchanges = [node for node in trace.nodes if isinstance(node, Collective)]
+        for dispatch, combine in zip(exchanges[::2], exchanges[1::2], strict=True):
+            routed = exchanged(dispatch, nranks)
+            assert {sum(row) for row in routed} == {2 * ACTIVATION}
+            given = 2 * ACTIVATION - routed[rank][rank]
+            taken = sum(row[rank] for row in routed) - routed[rank][rank]
+            assert moved(dispatch, nranks, rank) == (given, taken)
+            assert moved(combine, nranks, rank) == (taken, given)
+        both = [moved(node, nranks, rank) for node in exchanges]
+        assert sum(each.sent for each in both) == sum(each.received for each in both)
+    busiest = max(
+        sum(moved(node, nranks, rank).sent for node in trace.nodes if isinstance(node, Collective))
+        for rank, trace in enumerate(made)
+    )
+    assert busiest_bytes(made) == busiest > (nranks - 1) / nranks * 4 * 4 * 2 * ACTIVATION * 0.9
+
+
+def test_experts_compute_as_long_as_their_tokens_ask_for() -> None:
+    """Together as long as if every rank had as many."""
+    found = dry_run(traces("moe", 4))
+    layer = 3 * PATTERNS["moe"][1].forward_us / 1e6  # forward and backward
+    assert sum(each.compute_s for each in found) == pytest.approx(4 * 4 * layer * (1 / 3 + 2 * 2 / 3))
+    assert max(each.compute_s for each in found) > 1.2 * min(each.compute_s for each in found)
 
 
 def test_a_pipeline_hands_on_every_activation_and_every_gradient() -> None:
@@ -111,7 +151,8 @@ def test_prefetching_hides_gathers_and_none_does_not() -> None:
 def test_tensor_parallel_hides_nothing() -> None:
     line = Model(1e-4, 1e-9)
     found = outcome("tensor_parallel", 4, line)
-    reduced = 16 * line.collective_s("all_reduce", ACTIVATION, 4)
+    node = Collective(id=0, collective="all_reduce", bytes=ACTIVATION)
+    reduced = 16 * line.collective_s(node, 4)
     assert found.time_s == pytest.approx(found.compute_s + reduced)
 
 

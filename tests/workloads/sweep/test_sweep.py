@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import ROOT
 from tests.workloads.sweep.fake_runner import FakeRunner, well
 from tests.workloads.sweep.test_grid import listed
 from workloads.sweep import grid
@@ -94,6 +99,25 @@ def test_a_sweep_killed_at_random_points_and_resumed_gives_the_same_set(tmp_path
     assert len(lines) == 24, "a finished cell was run again"
     assert {each.run for each in entries.values()} <= set(runs)
     assert len(set(runs)) == len(runs)
+
+
+def test_a_process_that_is_killed_and_started_again_gives_the_same_set(tmp_path: Path) -> None:
+    """By SIGKILL, three times, whatever it does then; with real processes as cells."""
+    argv = [sys.executable, "-m", "tests.workloads.sweep.killed_sweep", str(tmp_path)]
+    ledger = tmp_path / "ledger.jsonl"
+    for ended in (2, 9, 17):
+        with subprocess.Popen(argv, cwd=ROOT) as process:
+            while not (ledger.exists() and ledger.read_bytes().count(b"\n") >= ended):
+                assert process.poll() is None
+                time.sleep(0.005)
+            process.kill()
+    subprocess.run(argv, cwd=ROOT, check=True, timeout=120)
+    entries = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert sorted(each["cell"] for each in entries) == sorted(IDS), "each once"
+    assert {each["status"] for each in entries} == {"complete"}
+    for each in entries:
+        words = (tmp_path / "cells" / each["run"] / "words").read_text().split()
+        assert words == each["options"]
 
 
 def test_a_cell_whose_machine_is_lost_is_run_again_a_bounded_number_of_times(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from workloads.trace.node import Program
         ({"size": 600, "dtype": "bfloat16"}, ": a sum over 300 ranks is not exact in bfloat16"),
         ({"kind": "reduce_all"}, ": there is no collective 'reduce_all'; known are all_reduce"),
         ({"root": 300}, "has root 300, and 300 ranks take part"),
+        ({"transposed": True}, "is transposed, and only an all_to_allv can be"),
     ],
 )
 def test_a_collective_that_cannot_be_is_named(asked: dict[str, Any], sentence: str) -> None:

@@ -51,6 +51,30 @@ def test_streams_run_at_the_same_time() -> None:
         Streams(made.trace(), lambda _: void(both.wait()), MACHINE, progress).run()
 
 
+def test_what_follows_a_node_delays_the_next_of_its_stream_and_nothing_else() -> None:
+    made = program()
+    first = made.receive("first", 1, 1)
+    made.receive("second", 1, 1)
+    made.compute("other", 1, first)
+    other, order = threading.Event(), list[str]()
+
+    def do(node: Node) -> None:
+        order.append(node.name)
+        if node.name == "other":
+            other.set()
+
+    def done(node: Node) -> None:
+        if node.name == "first":
+            assert other.wait(5.0), "it begins when the first has ended"
+            time.sleep(0.05)
+            order.append("compared")
+
+    with closing(Progress(MACHINE, 10.0)) as progress:
+        spans = Streams(made.trace(), do, MACHINE, progress, done).run()
+    assert order == ["first", "other", "compared", "second"]
+    assert spans[0].end_s <= spans[2].begin_s < spans[1].begin_s
+
+
 def void(_: object) -> None:
     """The value is not wanted."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -67,6 +68,69 @@ def test_what_is_no_such_function_is_refused(file: str, tmp_path: Path) -> None:
         f"neither of {file} takes (a, b); let it take (rank), to act, or"
     )
     assert refused(str(tmp_path / "x.py"), "f") == f"there is no file {tmp_path}/x.py; correct the name"
+
+
+@pytest.mark.parametrize(
+    "function", ["async def f(rank): pass", "def f(rank): yield", "async def f(rank): yield"]
+)
+def test_a_function_that_does_nothing_when_it_is_called_is_refused(function: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(function)
+    assert refused(str(tmp_path / "mine.py"), "f").startswith(
+        f"f of {tmp_path}/mine.py does nothing when it is"
+    )
+
+
+@pytest.mark.parametrize("parameters", ["*rank", "**rank", "*, rank", "rank, *more"])
+def test_a_parameter_that_takes_no_single_value_is_none(parameters: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"def f({parameters}):\n    pass\n")
+    assert "*" in refused(str(tmp_path / "mine.py"), "f")
+
+
+@pytest.mark.parametrize(
+    ("file", "label"),
+    [
+        ("mine.py", "mine.py:f"),
+        ("my own (2).py", "my_own__2_.py:f"),
+        ("größe.py", "größe.py:f"),
+        ("x" * 200 + ".py", "x" * 59 + ".py:f"),
+    ],
+)
+def test_a_files_name_becomes_a_word_that_a_column_takes(file: str, label: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text("def f(rank): pass\n")
+    code = user_code(str(tmp_path / file), "f")
+    assert code.label == label
+    assert len(code.label) <= 64
+
+
+def test_a_name_that_no_column_takes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"def {'f' * 41}(rank): pass\n")
+    assert "more than 40 characters" in refused(str(tmp_path / "mine.py"), "f" * 41)
+
+
+LATE = "mine.py line {}: it has not ended within 0.3 s; let it do less before the run starts"
+ENDLESS = """\
+def f(program):
+    while True:
+        try:
+            while True:
+                pass
+        except Exception:
+            pass
+"""
+
+
+def test_what_never_ends_before_the_run_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workloads.user.code.ENDS_WITHIN_S", 0.3)
+    before = signal.getsignal(signal.SIGALRM)
+    (tmp_path / "mine.py").write_text("import time\n\ntime.sleep(60)\n")
+    assert refused(str(tmp_path / "mine.py"), "f") == LATE.format(3)
+    (tmp_path / "mine.py").write_text(ENDLESS)
+    code = user_code(str(tmp_path / "mine.py"), "f")
+    with pytest.raises(WorkloadError) as reason:
+        code.written(None)
+    assert str(reason.value) in (LATE.format(4), LATE.format(5))
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,9 @@ def empty(rank):
 def halves(rank):
     rank.reduce(rank.peers[0], 0, 6)
 
+def half(rank):
+    rank.send(rank.peers[0], 0, 10.0)
+
 def oddly(rank):
     rank.reduce(rank.peers[0], 0, 8, op="xor")
 
@@ -87,6 +91,16 @@ def ring(program):
     computed = program.compute("step", 1000)
     program.send("next", (program.rank + 1) % program.nranks, program.size, computed)
     program.receive("previous", (program.rank - 1) % program.nranks, program.size)
+
+def negative(program):
+    program.compute("x", -5)
+
+def nameless(program):
+    program.send("x", "one", 10)
+
+def array(program):
+    program.send("x", np.int64(1 - program.rank), np.uint32(10))
+    program.receive("x", 1 - program.rank, 10)
 
 def lonely(program):
     program.receive("x", (program.rank + 1) % program.nranks, program.size)
@@ -171,12 +185,13 @@ RANK_1 = "rank 1 on host h2, path bounce, failed while running iteration 0"
         ("more", f"{RANK_1} (agreement with rank 0 about what was sent): rank 0 has sent another number "
          "of bytes to rank 1 than the 100 that were received; let both name the same lengths"),
         ("fewer", f"{RANK_1} (receive of 100 bytes from rank 0, LINE of mine.py:fewer): nothing has moved"),
-        ("endless", f"{RANK_1} (before the first call of mine.py:endless): nothing has moved for 1 s"),
+        ("endless", f"{RANK_1} (LINE of mine.py:endless): nothing has moved for 1 s"),
         ("breaks", "mine.py LINE: ValueError: mine"),
         ("outside", "LINE: 4 bytes from byte 29997 on are not within the 30000 bytes of data memory"),
         ("nobody", "LINE: rank 7 is none of the others, which are"),
         ("empty", "LINE: 0 bytes from byte 0 on are not within the 30000 bytes of data memory"),
         ("halves", "LINE: 6 bytes are no whole elements of float32; round them"),
+        ("half", "LINE: there is no offset 0 and length 10.0 in bytes; both are whole numbers"),
         ("oddly", "LINE: there is no 'xor' of 'float32'; choose from sum, prod"),
     ],
 )  # fmt: skip
@@ -192,6 +207,24 @@ def test_a_program_is_done_as_a_trace(tmp_path: Path) -> None:
     assert {row.wrong_elements for row in found} == {0}
     assert {(row.size_bytes, row.payload_sent_bytes) for row in found} == {(SIZE, SIZE)}
     assert "compute" in workload_of(config(tmp_path, "ring")).measure(config(tmp_path, "ring")).columns
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("negative", "ValueError: there is no such compute: Expected `float` >= 0.0 - at `$.duration_us`"),
+        ("nameless", "ValueError: there is no such send: Expected `int`, got `str` - at `$.peer`"),
+    ],
+)
+def test_a_program_writes_what_a_trace_may_have(name: str, sentence: str, tmp_path: Path) -> None:
+    asked = config(tmp_path, name)
+    line = SOURCE.partition(f"def {name}(")[0].count("\n") + 2
+    with pytest.raises(WorkloadError, match=f"^{re.escape(f'mine.py line {line}: {sentence}')}$"):
+        workload_of(asked).check(asked)
+
+
+def test_a_program_may_count_with_numpy(tmp_path: Path) -> None:
+    assert {row.payload_sent_bytes for row in rows(config(tmp_path, "array", hosts=2))} == {10}
 
 
 def test_a_program_that_never_ends_is_refused_before_anything_starts(tmp_path: Path) -> None:
