@@ -29,8 +29,10 @@ from workloads.experiment.records import (
     RankFailure,
     RankPlace,
     Sample,
+    TcpInfoSample,
     Trial,
 )
+from workloads.experiment.tcp_info import TcpInfoSampler
 from workloads.machine import Machine
 from workloads.registry import PATHS, workload_of
 from workloads.transports.counters import PacketCounters
@@ -68,6 +70,7 @@ class Rank:
         self._words = self._type.words(config)
         self._running: _RunningTrial | None = None
         self._operations: list[Operation] = []
+        self._tcp_info: list[TcpInfoSample] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
             self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
@@ -103,15 +106,20 @@ class Rank:
 
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so."""
-        self._operations = []
-        return [
-            self._iteration(number, warmup, in_place)
-            for number, (warmup, in_place) in enumerate(self._type.iterations(self._config))
-        ]
+        self._operations, self._tcp_info = [], []
+        with self._sampled():
+            return [
+                self._iteration(number, warmup, in_place)
+                for number, (warmup, in_place) in enumerate(self._type.iterations(self._config))
+            ]
 
     def operations(self) -> list[Operation]:
         """What the measured iterations of the last `run` did, if that was to be kept."""
         return self._operations
+
+    def tcp_info(self) -> list[TcpInfoSample]:
+        """How the connections of the last `run` did, if that was to be sampled."""
+        return self._tcp_info
 
     def disconnect(self) -> None:
         """End the trial."""
@@ -163,6 +171,18 @@ class Rank:
             start_s=start_s,
             end_s=end_s,
         )
+
+    @contextlib.contextmanager
+    def _sampled(self) -> Iterator[None]:
+        """Sample the trial's connections meanwhile, if that was asked for."""
+        trial, transport, *_ = self._current()
+        if self._config.tcp_info_s is None:
+            yield
+            return
+        period_s, runtime, rank = self._config.tcp_info_s, self._machine.runtime, self._place.rank
+        with TcpInfoSampler(runtime, period_s, trial, rank, transport.sent_by()) as sampler:
+            yield
+        self._tcp_info = sampler.rows
 
     def _keep(self, iteration: int, result: IterationResult) -> None:
         trial = self._current().trial

@@ -7,6 +7,7 @@ ranks did if that is kept, progress on stderr. Owns the order of trials.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean
 
@@ -25,7 +26,7 @@ from workloads.experiment.observer import Observer
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
 from workloads.experiment.ray_session import RaySession
-from workloads.experiment.records import ExperimentConfig, Sample
+from workloads.experiment.records import ExperimentConfig, Sample, TcpInfoSample
 from workloads.experiment.rows_file import RowsFile
 from workloads.experiment.usage import Usage, usage
 from workloads.measure import Measure
@@ -57,8 +58,11 @@ def run_trials(
         RowsFile(run_dir / "usage.csv", Usage) as used,
         RowsFile(run_dir / "link_usage.csv", LinkUsage) as links,
         OperationsFiles(run_dir, config) as done,
+        ExitStack() as stack,
         Progress(*columns, console=console) as bar,
     ):
+        sampled = config.tcp_info_s is not None
+        info = stack.enter_context(RowsFile(run_dir / "tcp_info.csv", TcpInfoSample)) if sampled else None
         task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
@@ -68,6 +72,8 @@ def run_trials(
             after = sent(directions)
             file.append(rows.samples)
             done.append(trial, rows.operations)
+            if info is not None:
+                info.append(rows.tcp_info)
             used.append(usage(trial, rows.samples, observer.watched, readings))
             links.append(link_usage(trial, rows.samples, directions, before, after))
             bar.update(task, advance=1, figure=figure(rows.samples, measure))
