@@ -93,15 +93,15 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
     at = _at_size(rows[0], measure)
     rate = f"{measure.rate}.png"
     if measure.rate == "goodput":
-        yield rate, _marked(lambda axes: _goodput(axes, rows, measure), rows)
+        yield rate, marked(lambda axes: _goodput(axes, rows, measure), rows)
     elif len({row.size_bytes for row in summary}) > 1:
-        yield rate, _marked(lambda axes: _busbw(axes, summary), summary)
+        yield rate, marked(lambda axes: _busbw(axes, summary), summary)
     else:
-        yield rate, _marked(lambda axes: _busbw_of_one_size(axes, rows, at), rows)
+        yield rate, marked(lambda axes: _busbw_of_one_size(axes, rows, at), rows)
     if any(row.host_dram_bytes_per_payload_byte is not None for row in rows):
         yield "host_dram.png", lambda axes: _host_dram(axes, rows, at)
     if limit and any(dram_per_busbw_byte(row) for row in rows):
-        yield "ceiling.png", _marked(lambda axes: _ceiling(axes, rows, limit), rows)
+        yield "ceiling.png", marked(lambda axes: _ceiling(axes, rows, limit), rows)
     if any(row.cpu_s_per_GB is not None for row in rows):
         yield "cpu.png", lambda axes: _cpu(axes, rows, at)
     if timeline.has_faults(run):
@@ -110,14 +110,14 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
         yield "timeline.png", lambda axes: timeline.paint(axes, run, colours, labels)
 
 
-def _marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
+def marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
     """`paint`, with a watermark if a row that it shows is not the network's."""
     words = list(dict.fromkeys(row.verdict for row in rows if row.verdict != FAITHFUL))
     if not words:
         return paint
     said = ", ".join(words)
 
-    def marked(axes: Axes) -> str:
+    def with_mark(axes: Axes) -> str:
         caption = paint(axes)
         axes.text(
             0.5, 0.5, f"{said}:\nnot the network's", transform=axes.transAxes, ha="center", va="center",
@@ -126,7 +126,7 @@ def _marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
         of = sorted({row.path for row in rows if row.verdict != FAITHFUL})
         return f"{caption} Not the network's, by verdict: {', '.join(of)} ({said})."
 
-    return marked
+    return with_mark
 
 
 def size_text(size_bytes: float) -> str:

@@ -159,7 +159,10 @@ def _body(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
     for cells in texts:
         table.add_row(*cells)
     page = StringIO()
-    Console(file=page, width=_PRINT_WIDTH, color_system=None, force_terminal=False).print(table)
+    plain = Console(
+        file=page, width=_PRINT_WIDTH, color_system=None, force_terminal=False, force_jupyter=False
+    )
+    plain.print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]
 
 

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
@@ -34,8 +35,8 @@ ROWS = [
 ]
 
 
-def write(directory: Path, rows: list[TcpInfoRow]) -> Path:
-    Made(paths=("devmem", "kernel"), sizes=(1 << 20,)).write(directory)
+def write(directory: Path, rows: list[TcpInfoRow], paths: tuple[str, ...] = ("devmem", "kernel")) -> Path:
+    Made(paths=paths, sizes=(1 << 20,)).write(directory)
     with (directory / "tcp_info.csv").open("w", newline="") as file:
         csv.writer(file).writerows([TcpInfoRow.__struct_fields__, *map(msgspec.structs.astuple, rows)])
     return directory
@@ -79,8 +80,8 @@ def test_windows_trips_and_retransmissions_begin_with_the_trial() -> None:
     assert colours == {PATH_COLOURS["devmem"], PATH_COLOURS["kernel"]}
     for axes, values in ((trips, [1, 1, 1]), (again, [0, 1, 2])):
         for line in axes.get_lines():
-            assert list(line.get_xdata()) == pytest.approx([0, 1, 2])
-            assert list(line.get_ydata()) == values
-    window, threshold = windows.get_lines()[:2]
-    assert list(window.get_ydata()) == [10, 10, 10]
-    assert list(threshold.get_ydata()) == [1, 2], "there was none before the first loss"
+            assert np.array(line.get_xdata(), float) == pytest.approx([0, 1, 2])
+            assert np.array(line.get_ydata(), float) == pytest.approx(values)
+    window, threshold = (np.array(line.get_ydata(), float) for line in windows.get_lines()[:2])
+    assert window == pytest.approx([10, 10, 10])
+    assert threshold == pytest.approx([1, 2]), "there was none before the first loss"
