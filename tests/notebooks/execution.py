@@ -38,9 +38,11 @@ def executed(path: Path, place: Path, root: Path = ROOT, fresh: bool = False, wi
     client = NotebookClient(
         notebook,
         timeout=within_s,
-        km=Kernel(ip=str(place / "kernel"), kernel_name="python3"),
+        kernel_name="python3",
+        kernel_manager_class=Kernel,
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
+    client.create_kernel_manager().ip = str(place / "kernel")
     return client.execute(env=os.environ | {"PYTHONPATH": str(root), "MPLBACKEND": ""})
 
 

@@ -8,6 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
+import psutil
 import pytest
 
 from analysis.notebook import recorded
@@ -64,6 +65,7 @@ def test_a_notebook_shows_its_figures_and_tables(path: Path, tmp_path: Path) -> 
         assert output.get("name") != "stderr", output
     assert "Figure size" not in page
     assert written() == before, "what is recorded stays as it is"
+    assert not psutil.Process().children(), "the kernel has ended"
 
 
 def written() -> dict[str, int]:
