@@ -118,3 +118,13 @@ def test_analysis_does_not_need_a_notebooks_packages() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "analysis").glob("*.py"))
     named = re.findall(r"^\s*(?:from|import) (\w+)", sources, re.MULTILINE)
     assert not {"IPython", "ipykernel", "nbclient", "nbformat"} & {*named}
+
+
+def test_jupyterlab_is_on_loopback_alone_and_installed_when_asked_for() -> None:
+    rules = (ROOT / "Makefile").read_text()
+    (start,) = re.findall(r"^notebooks: (.*)\n((?:\t.*\n)*)", rules, re.MULTILINE)
+    assert "$(VENV)/.notebooks" in start[0]
+    assert "--ip 127.0.0.1 " in start[1]
+    assert "--KernelManager.transport=ipc" in start[1], "kernels have no port"
+    (setup,) = re.findall(r"^setup: (.*)", rules, re.MULTILINE)
+    assert "notebooks" not in setup
