@@ -7,7 +7,7 @@ DEBIAN   := mininet bridge-utils iproute2 iputils-ping ethtool iperf3 socat netc
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
 APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 
-.PHONY: setup demo test bench soak lint lock clean
+.PHONY: setup demo test bench soak notebooks lint lock clean
 
 setup: $(VENV)/.debian $(VENV)/.python
 
@@ -42,13 +42,26 @@ bench: setup
 soak: setup
 	$(BIN)/python -m pytest --soak
 
+# JupyterLab on this machine alone, with analysis/notebooks; installed when it is first asked for.
+notebooks: setup $(VENV)/.notebooks
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m jupyterlab --ip 127.0.0.1 --KernelManager.transport=ipc \
+	  --ServerApp.root_dir=$(CURDIR)/analysis/notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(JUPYTER)
+
+$(VENV)/.notebooks: requirements-notebooks.lock $(VENV)/.python
+	@echo "notebooks: JupyterLab into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebooks.lock
+	@touch $@
+
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
+# JupyterLab has a lock of its own, so that setup is quick; what both locks have is the same version.
+COMPILE  := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
+            --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 lock:
-	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
-	  --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate -o requirements.lock pyproject.toml
+	$(COMPILE) --extra dev -o requirements.lock pyproject.toml
+	$(COMPILE) --extra notebooks --constraint requirements.lock -o requirements-notebooks.lock pyproject.toml
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python run.py clean

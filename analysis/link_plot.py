@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.drawing import Drawing, End
 from analysis.link_usage import Use
 from analysis.network_plot import draw_nodes, extent, node_legend, plain, prepare
+from analysis.style import AMOUNT, colour_of
 
 PANELS = 6  # paths that are drawn
 LABELLED_LINKS, _LABELLED_WIDTH = 32, 14  # up to which figures stand at links: how many, and nodes abreast
@@ -30,7 +31,6 @@ _LABEL_INCHES = 0.42, 0.24
 _LEGIBLE = 4.0  # points
 _TOLD = 0.005  # of what a link could carry: less is left to the table
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-_SHARES = LinearSegmentedColormap.from_list("use", ["#a6cfe8", "#56B4E9", "#0072B2", "#E69F00", "#D55E00"])
 
 Point = tuple[float, float]
 
@@ -55,7 +55,7 @@ def paint(figure: Figure, drawing: Drawing, found: Sequence[Use], labels: Mappin
     panels = list(figure.subplots(rows, scale.columns, squeeze=False).flat)
     for axes, path in zip(panels, paths, strict=False):
         prepare(axes, drawing, _ABOVE)
-        axes.set_title(plain(labels[path]), pad=2)
+        axes.set_title(plain(labels[path]), pad=2, color=colour_of(path, paths))
         _Panel(axes, drawing, [use for use in found if use.path == path], scale).draw()
     for axes in panels[len(paths) :]:
         axes.set_axis_off()
@@ -104,7 +104,7 @@ class _Panel:
             self._axes.plot(xs, ys, color=_IDLE, linewidth=_THIN, linestyle=":", zorder=1)
             return
         strength = _strength(use, self._scale.fastest_bps)
-        colour = _UNRATED if use.share is None else _SHARES(strength)
+        colour = _UNRATED if use.share is None else AMOUNT(strength)
         width = (_THIN + (_THICK - _THIN) * strength) * min(1.0, 1.6 * self._scale.inches)
         self._axes.plot(xs, ys, color=colour, linewidth=width, solid_capstyle="butt", zorder=1)
         if self._scale.labels and strength >= _TOLD:
@@ -171,7 +171,7 @@ def _legend(figure: Figure, drawing: Drawing, found: Sequence[Use]) -> None:
         handles.append(Line2D([], [], color=_UNRATED, linewidth=3, label=said))
     figure.legend(handles=handles, loc="outside upper left", ncols=5, fontsize=8, frameon=False)
     if any(use.asked_bps for use in found):
-        shares = ScalarMappable(Normalize(0, 100), _SHARES)
+        shares = ScalarMappable(Normalize(0, 100), AMOUNT)
         bar = figure.colorbar(
             shares, ax=figure.axes, location="bottom", shrink=0.4, aspect=40, pad=0.02, anchor=(0.0, 0.0)
         )

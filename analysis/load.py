@@ -26,6 +26,8 @@ from analysis.results_error import ResultsError
 from analysis.rows import LIMIT_BYTES, read_rows
 from analysis.run_directory import RunDirectory
 from analysis.samples import ITERATION_KEY, Samples, no_rows, read_samples
+from analysis.tcp_info import NAME as TCP_INFO
+from analysis.tcp_info import TcpInfoRow
 from analysis.usage import NAME as USAGE
 from analysis.usage import Usage
 
@@ -43,8 +45,8 @@ class Run:
     empty cell as NaN. `measured` has the rows that times are taken from: no warm-up rows, and no iteration in
     which a rank's row is missing or, where receivers are timed, no byte was received. A run that failed in
     the middle leaves such iterations; `incomplete_iterations` counts them. `damage` says what of samples.csv
-    and the other files is not as the run wrote it, a sentence each. `usage`, `link_usage`, `drawing`: none of
-    a run that recorded none.
+    and the other files is not as the run wrote it, a sentence each. `usage`, `link_usage`, `drawing` and
+    `tcp_info`: none of a run that recorded none.
     """
 
     directory: RunDirectory
@@ -57,6 +59,7 @@ class Run:
     usage: tuple[Usage, ...] = ()
     link_usage: tuple[LinkUsage, ...] = ()
     drawing: Drawing | None = None
+    tcp_info: tuple[TcpInfoRow, ...] = ()
 
 
 def load(run_dir: Path) -> Run:
@@ -77,8 +80,9 @@ def load(run_dir: Path) -> Run:
     usage, of_usage = _rows(directory, USAGE, manifest, Usage)
     links, of_links = _rows(directory, LINK_USAGE, manifest, LinkUsage)
     drawing, of_drawing = _drawing(directory, manifest)
-    damage = (*damage, *of_usage, *of_links, *of_drawing)
-    return Run(directory, manifest, config, rows, measured, incomplete, damage, usage, links, drawing)
+    info, of_info = _rows(directory, TCP_INFO, manifest, TcpInfoRow)
+    damage = (*damage, *of_usage, *of_links, *of_drawing, *of_info)
+    return Run(directory, manifest, config, rows, measured, incomplete, damage, usage, links, drawing, info)
 
 
 def _samples(directory: RunDirectory, manifest: Manifest) -> tuple[Samples, tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """A network as a picture: nodes where they stand, links in a colour for each quality.
 
 In: a `Drawing`, words below it. Out: a figure, which can be written as PNG or SVG. Owns the look of nodes
-and of plain links; colours are Okabe and Ito's. matplotlib's own defaults hold and not a user's settings.
+and of plain links; analysis/style.py has the colours, of which those of paths are for paths alone.
+matplotlib's own defaults hold and not a user's settings.
 """
 
 from analysis.matplotlib_defaults import MATPLOTLIB as mpl
@@ -16,11 +17,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
 from analysis.drawing import Drawing
+from analysis.style import OTHER_COLOURS
 
-_COLOURS = {"compute": "#56B4E9", "storage": "#E69F00", "bridge": "#cccccc", "router": "#009E73"}
+_COLOURS = {"compute": "#56B4E9", "storage": "#E69F00", "bridge": "#cccccc", "router": "#F0E442"}
 _MARKERS = {"compute": "s", "storage": "s", "bridge": "o", "router": "o"}
 _HOSTS = ("compute", "storage")
-_PLAIN, _ASKED = "#888888", ("#0072B2", "#D55E00", "#CC79A7", "#000000")
+_PLAIN, _ASKED = "#888888", OTHER_COLOURS
 _INCHES, _WIDEST = 0.75, 40.0  # a node's share, and the whole
 _FONT_MIN = 3.0
 _ROUND = 0.8  # free space around all nodes

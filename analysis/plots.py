@@ -1,59 +1,30 @@
-"""The figures of a run: one colour and one marker a path, everywhere.
+"""The figures of a run.
 
-In: a run and its summary rows. Out: PNG files. Owns the look of every figure, which begins from matplotlib's
-defaults and not from a user's settings. Colours are Okabe and Ito's, told apart with any colour vision;
-markers and hatches repeat what colours say.
+In: a run and its summary rows. Out: painted figures, and PNG and SVG files of them. Owns what each figure
+shows; analysis/style.py owns how it looks.
 """
 
-from analysis.matplotlib_defaults import MATPLOTLIB as mpl
-
-# isort: split
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from analysis import link_plot, timeline
+from analysis import link_plot, tcp_plot, timeline
 from analysis.fidelity import FAITHFUL
 from analysis.link_usage import uses
 from analysis.load import Run
 from analysis.measure import Measure, rounded
 from analysis.network_plot import plain
+from analysis.style import GREY, MARKERS, colour_of, lighter, painted
 from analysis.summary import SummaryRow, compared, of_largest_size, paths_of
 
-PATH_COLOURS = {"devmem": "#0072B2", "bounce": "#D55E00", "kernel": "#009E73"}
-OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = {"devmem": "o", "bounce": "s", "kernel": "^"}
-STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11.5,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 12,
-    "grid.color": "#dddddd",
-    "legend.frameon": False,
-    "hatch.linewidth": 0.6,
-}
-WIDTH, HEIGHT, DPI = 7.2, 4.0, 150
 BAR = 0.5
-GREY = "#666666"
 BUSBW_CAPTION = (
     "Measured. Median over the iterations of all repetitions; bars are the 95 % bootstrap interval of the "
     "median (none where a single value exists). devmem and bounce run the same stack in the same language; "
@@ -82,33 +53,35 @@ PaintFigure = Callable[[Figure], str]
 
 
 def draw(run: Run, summary: Sequence[SummaryRow]) -> Figures:
-    """Write every figure for which `summary` has the values into figures/; none for an empty summary.
+    """Write every figure for which `summary` has the values into figures/, as PNG and as SVG; none for an
+    empty summary.
 
     The figure of a ceiling is drawn if the run limited the emulated host memory. A figure that cannot be
     drawn or written costs itself and nothing else.
     """
     drawn, failed = [], []
-    for name, paint in _all_paints(run, summary):
+    for name, paint in paints(run, summary):
         try:
-            # The backend is no part of the defaults; _image draws with its own.
-            with mpl.rc_context():
-                mpl.rcdefaults()
-                mpl.rcParams.update(STYLE)
-                image, caption = _image(paint)
-            drawn.append(Drawn(run.directory.write(f"figures/{name}", image), caption))
+            figure = painted(paint)
+            run.directory.write(f"figures/{name.replace('.png', '.svg')}", figure.svg())
+            drawn.append(Drawn(run.directory.write(f"figures/{name}", figure.png()), figure.caption))
         except Exception as reason:
             said = " ".join(f"{type(reason).__name__}: {reason}".split())
             failed.append(f"figures/{name} was not drawn ({said[:300]})")
     return Figures(tuple(drawn), tuple(failed))
 
 
-def _all_paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, PaintFigure]]:
+def paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, PaintFigure]]:
+    """Every figure that `summary` has the values for: its file's name, and what paints it."""
     for name, paint in _paints(run, summary):
         yield name, lambda figure, paint=paint: paint(figure.add_subplot())  # type: ignore[misc]
     labels = {row.path: row.label for row in summary}
     drawing, found = run.drawing, [use for use in uses(run.link_usage) if use.path in labels]
     if drawing is not None and found:
         yield "links.png", lambda figure: link_plot.paint(figure, drawing, found, labels)
+    sampled = [each for each in run.tcp_info if each.path in labels]
+    if sampled:
+        yield "congestion.png", lambda figure: tcp_plot.paint(figure, sampled, labels)
 
 
 def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Paint]]:
@@ -120,15 +93,15 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
     at = _at_size(rows[0], measure)
     rate = f"{measure.rate}.png"
     if measure.rate == "goodput":
-        yield rate, _marked(lambda axes: _goodput(axes, rows, measure), rows)
+        yield rate, marked(lambda axes: _goodput(axes, rows, measure), rows)
     elif len({row.size_bytes for row in summary}) > 1:
-        yield rate, _marked(lambda axes: _busbw(axes, summary), summary)
+        yield rate, marked(lambda axes: _busbw(axes, summary), summary)
     else:
-        yield rate, _marked(lambda axes: _busbw_of_one_size(axes, rows, at), rows)
+        yield rate, marked(lambda axes: _busbw_of_one_size(axes, rows, at), rows)
     if any(row.host_dram_bytes_per_payload_byte is not None for row in rows):
         yield "host_dram.png", lambda axes: _host_dram(axes, rows, at)
-    if limit and any(_dram_per_busbw_byte(row) for row in rows):
-        yield "ceiling.png", _marked(lambda axes: _ceiling(axes, rows, limit), rows)
+    if limit and any(dram_per_busbw_byte(row) for row in rows):
+        yield "ceiling.png", marked(lambda axes: _ceiling(axes, rows, limit), rows)
     if any(row.cpu_s_per_GB is not None for row in rows):
         yield "cpu.png", lambda axes: _cpu(axes, rows, at)
     if timeline.has_faults(run):
@@ -137,14 +110,14 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
         yield "timeline.png", lambda axes: timeline.paint(axes, run, colours, labels)
 
 
-def _marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
+def marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
     """`paint`, with a watermark if a row that it shows is not the network's."""
     words = list(dict.fromkeys(row.verdict for row in rows if row.verdict != FAITHFUL))
     if not words:
         return paint
     said = ", ".join(words)
 
-    def marked(axes: Axes) -> str:
+    def with_mark(axes: Axes) -> str:
         caption = paint(axes)
         axes.text(
             0.5, 0.5, f"{said}:\nnot the network's", transform=axes.transAxes, ha="center", va="center",
@@ -153,13 +126,7 @@ def _marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
         of = sorted({row.path for row in rows if row.verdict != FAITHFUL})
         return f"{caption} Not the network's, by verdict: {', '.join(of)} ({said})."
 
-    return marked
-
-
-def colour_of(path: str, paths: Sequence[str]) -> str:
-    """The path's colour; a path not known here gets one by its place among the unknown."""
-    unknown = [name for name in paths if name not in PATH_COLOURS]
-    return PATH_COLOURS.get(path) or OTHER_COLOURS[unknown.index(path) % len(OTHER_COLOURS)]
+    return with_mark
 
 
 def size_text(size_bytes: float) -> str:
@@ -171,18 +138,6 @@ def size_text(size_bytes: float) -> str:
     return f"{size_bytes:.4g} {unit}"
 
 
-def _image(paint: PaintFigure) -> tuple[bytes, str]:
-    """A PNG and its caption."""
-    margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout=margins)
-    FigureCanvasAgg(figure)
-    caption = paint(figure)
-    image = BytesIO()
-    # Without a version in it, the same data give the same file.
-    figure.savefig(image, format="png", metadata={"Software": None})
-    return image.getvalue(), caption
-
-
 def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
     paths = paths_of(summary)
     for place, path in enumerate(paths):
@@ -191,7 +146,7 @@ def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
         axes.errorbar(
             [beside * row.size_bytes for row in rows],
             [row.busbw_GB_per_s for row in rows],
-            yerr=_whiskers(rows, 1),
+            yerr=whiskers(rows, 1),
             color=colour_of(path, paths),
             marker=MARKERS.get(path, "D"),
             label=plain(rows[0].label),
@@ -239,16 +194,16 @@ def _busbw_of_one_size(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
 def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float, more: Sequence[str]) -> None:
     """A bar of busbw times `factor` for each row, with its interval, its value and its text of `more`."""
     values = [row.busbw_GB_per_s * factor for row in rows]
-    whiskers = _whiskers(rows, factor)
+    spread = whiskers(rows, factor)
     axes.bar(
         range(len(rows)),
         values,
         BAR,
         color=_colours(rows),
-        yerr=whiskers,
-        capsize=5 if any(whiskers[1]) else 0,
+        yerr=spread,
+        capsize=5 if any(spread[1]) else 0,
     )
-    tops = [value + above for value, above in zip(values, whiskers[1], strict=True)]
+    tops = [value + above for value, above in zip(values, spread[1], strict=True)]
     for place, (value, top) in enumerate(zip(values, tops, strict=True)):
         _label(axes, place, top, f"{rounded(value, 2)}{more[place]}")
     _bar_axes(axes, rows, max(tops))
@@ -263,7 +218,7 @@ def _host_dram(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     hatches = ["//" if row.derived else "" for row in rows]
     axes.bar(places, reads, BAR, color=colours, hatch=hatches, edgecolor="white", linewidth=0.8)
     axes.bar(
-        places, writes, BAR, bottom=reads, color=_lighter(colours), hatch=hatches, edgecolor="white",
+        places, writes, BAR, bottom=reads, color=lighter(colours), hatch=hatches, edgecolor="white",
         linewidth=0.8,
     )  # fmt: skip
     for place, row in enumerate(rows):
@@ -287,7 +242,7 @@ def _host_dram(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
 def _dram_legend(rows: Sequence[SummaryRow]) -> list[Artist]:
     handles: list[Artist] = [
         Patch(facecolor=GREY, label="reads"),
-        Patch(facecolor=_lighter([GREY])[0], label="writes"),
+        Patch(facecolor=lighter([GREY])[0], label="writes"),
         Line2D([], [], color="black", linewidth=1.2, label="closed form"),
     ]
     if any(row.derived for row in rows):
@@ -301,7 +256,7 @@ def _cpu(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     places = range(len(rows))
     axes.bar(places, application, BAR, color=_colours(rows))
     axes.bar(
-        places, endpoint, BAR, bottom=application, color=_lighter(_colours(rows)), hatch="..",
+        places, endpoint, BAR, bottom=application, color=lighter(_colours(rows)), hatch="..",
         edgecolor="white", linewidth=0,
     )  # fmt: skip
     for place, row in enumerate(rows):
@@ -310,7 +265,7 @@ def _cpu(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     _bar_axes(axes, rows, max(a + e for a, e in zip(application, endpoint, strict=True)))
     parts = [
         Patch(facecolor=GREY, label="application"),
-        Patch(facecolor=_lighter([GREY])[0], hatch="..", edgecolor="white", label="endpoint"),
+        Patch(facecolor=lighter([GREY])[0], hatch="..", edgecolor="white", label="endpoint"),
     ]
     axes.legend(handles=parts, loc="upper center", ncols=2, fontsize=9)
     axes.set_ylabel("CPU seconds per GB")
@@ -322,7 +277,7 @@ def _cpu(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
 
 
 def _ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float) -> str:
-    known = [(row, need) for row in rows if (need := _dram_per_busbw_byte(row))]
+    known = [(row, need) for row in rows if (need := dram_per_busbw_byte(row))]
     paths = [row.path for row in rows]
     needs = [need for _, need in known]
     low, high = min(needs) / 3, max(needs) * 3
@@ -331,7 +286,7 @@ def _ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float) -
     for row, need in known:
         marker, colour = MARKERS.get(row.path, "D"), colour_of(row.path, paths)
         axes.errorbar(
-            [need], [row.busbw_GB_per_s], yerr=_whiskers([row], 1), color=colour, marker=marker,
+            [need], [row.busbw_GB_per_s], yerr=whiskers([row], 1), color=colour, marker=marker,
             markersize=9, capsize=4, linestyle="none", label=plain(row.label),
         )  # fmt: skip
     axes.set_xscale("log")
@@ -348,7 +303,7 @@ def _ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float) -
     )
 
 
-def _dram_per_busbw_byte(row: SummaryRow) -> float | None:
+def dram_per_busbw_byte(row: SummaryRow) -> float | None:
     """Host DRAM bytes that the busiest host moves for every byte that busbw counts."""
     dram, payload = row.host_dram_bytes_per_payload_byte, row.busiest_host_payload_bytes
     counted = row.busbw_GB_per_s * 1e9 * row.time_us / 1e6
@@ -368,7 +323,7 @@ def _label(axes: Axes, place: float, height: float, text: str) -> None:
     )  # fmt: skip
 
 
-def _whiskers(rows: Sequence[SummaryRow], factor: float) -> tuple[list[float], list[float]]:
+def whiskers(rows: Sequence[SummaryRow], factor: float) -> tuple[list[float], list[float]]:
     """Lengths below and above the median, times `factor`; 0 where there is no interval."""
     below, above = [], []
     for row in rows:
@@ -380,15 +335,6 @@ def _whiskers(rows: Sequence[SummaryRow], factor: float) -> tuple[list[float], l
 
 def _colours(rows: Sequence[SummaryRow]) -> list[str]:
     return [colour_of(row.path, [other.path for other in rows]) for row in rows]
-
-
-def _lighter(colours: Sequence[str]) -> list[tuple[float, float, float]]:
-    """The colours mixed with white: unlike a transparent bar, one that hides the grid."""
-    mixed = []
-    for colour in colours:
-        red, green, blue = (0.5 * part + 0.5 for part in to_rgb(colour))
-        mixed.append((red, green, blue))
-    return mixed
 
 
 def _at_size(row: SummaryRow, measure: Measure) -> str:

@@ -340,7 +340,8 @@ def _files(run: Run, figures: Sequence[Drawn]) -> Iterator[_File]:
 def _drawn(figures: Sequence[Drawn]) -> Iterator[str]:
     yield SUMMARY
     yield NICS
-    yield from (f"figures/{figure.path.name}" for figure in figures)
+    for figure in figures:
+        yield from (f"figures/{figure.path.stem}{suffix}" for suffix in (".png", ".svg"))
 
 
 def _is_drawn(name: str) -> bool:

@@ -179,7 +179,10 @@ def empty_table() -> Table:
 def printed_lines(table: Table) -> list[str]:
     """As text."""
     page = StringIO()
-    Console(file=page, width=_PRINT_WIDTH, color_system=None, force_terminal=False).print(table)
+    plain = Console(
+        file=page, width=_PRINT_WIDTH, color_system=None, force_terminal=False, force_jupyter=False
+    )
+    plain.print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]
 
 

@@ -1,7 +1,7 @@
-"""Sizes and rates as people write them: `64K`, `1.5G`, `2GB/s`.
+"""Sizes, rates and durations as people write them: `64K`, `1.5G`, `2GB/s`, `20ms`.
 
-In: text. Out: bytes, or bytes a second. Owns nothing. Sizes are binary (K = 1024) as in nccl-tests' -b and
--e, rates decimal (GB = 10^9 bytes) as vendors give them.
+In: text. Out: bytes, bytes a second, or seconds. Owns nothing. Sizes are binary (K = 1024) as in nccl-tests'
+-b and -e, rates decimal (GB = 10^9 bytes) as vendors give them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import re
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B/s", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s)")
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _BINARY = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _DECIMAL = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 class QuantityError(ValueError):
-    """Text that is no size or rate; str() is one sentence that repeats the text."""
+    """Text that is no size, rate or duration; str() is one sentence that repeats the text."""
 
 
 def parse_size(text: str) -> int:
@@ -38,3 +40,11 @@ def parse_rate(text: str) -> float:
     if match is None or not 0 < float(match[1]) < math.inf:
         raise QuantityError(f"rate {text!r} is not understood; write for example 2GB/s or 500MB/s")
     return float(match[1]) * _DECIMAL[match[2].upper()]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `20ms`. Raises QuantityError."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or not 0 < float(match[1]) < math.inf:
+        raise QuantityError(f"duration {text!r} is not understood; write for example 20ms or 1.5s")
+    return float(match[1]) * _SECONDS[match[2]]

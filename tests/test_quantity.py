@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.quantity import QuantityError, parse_rate, parse_size
+from nodes.quantity import QuantityError, parse_duration, parse_rate, parse_size
 
 
 def test_a_single_size_is_no_list() -> None:
@@ -23,3 +23,14 @@ def test_rates_are_decimal(text: str, rate: float) -> None:
 def test_other_rates_are_refused(text: str) -> None:
     with pytest.raises(QuantityError, match="rate"):
         parse_rate(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("20ms", 0.02), ("1.5s", 1.5), ("500 us", 0.0005)])
+def test_durations_have_a_unit(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["20", "0ms", "ms", "-1s", "1m", "1e3s"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(QuantityError, match="duration"):
+        parse_duration(text)

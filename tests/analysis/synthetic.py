@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def write_samples(path: Path, rows: list[dict[str, Cell]]) -> None:
         writer.writerows(rows)
 
 
-def write_links(directory: Path) -> None:
+def write_links(directory: Path, paths: Sequence[str] = ("devmem", "bounce")) -> None:
     """link_usage.csv and drawing.json of two hosts that are linked, each path alike."""
     ends = [{"node": name, "interface": f"{name}-eth0"} for name in ("h1", "h2")]
     nodes = [{"name": f"h{at + 1}", "kind": "compute", "x": float(at), "y": 0.0} for at in (0, 1)]
@@ -181,7 +181,7 @@ def write_links(directory: Path) -> None:
     with (directory / "link_usage.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(LinkUsage.__struct_fields__)
-        for path in ("devmem", "bounce"):
+        for path in paths:
             for a, b in ((0, 1), (1, 0)):
                 sender, receiver = ends[a]["interface"], ends[b]["interface"]
                 writer.writerow((path, MIB, 0, sender, receiver, 0.01, 2, MIB, 20, 10**9, 1500))

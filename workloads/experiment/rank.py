@@ -27,9 +27,11 @@ from workloads.experiment.records import (
     RankFailure,
     RankPlace,
     Sample,
+    TcpInfoSample,
     Trial,
 )
 from workloads.experiment.surroundings import THIS_MACHINE, Meeting, Surroundings
+from workloads.experiment.tcp_info import TcpInfoSampler
 from workloads.machine import Machine
 from workloads.options import ITERATIONS_MAX, warmup_time_s
 from workloads.registry import PATHS, workload_of
@@ -74,6 +76,7 @@ class Rank:
         self._running: _RunningTrial | None = None
         self._operations: list[Operation] = []
         self._warms_on = False  # what rank 0 said at the last barrier
+        self._tcp_info: list[TcpInfoSample] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
             self._machine = Machine(place, config, self._type.data_bytes(config), around.runtime)
@@ -111,19 +114,24 @@ class Rank:
         """All iterations of the trial, warm-up first and marked so. With --warmup-time it goes on until rank
         0's clock says that it is over, which every rank hears at the barrier behind the iteration."""
         rows: list[Sample] = []
-        self._operations = []
+        self._operations, self._tcp_info = [], []
         warmup_s, now = warmup_time_s(self._config.options), self._machine.runtime.monotonic
-        for (warmup, in_place), group in itertools.groupby(self._type.iterations(self._config)):
-            until_s = now() + warmup_s if warmup else -math.inf
-            self._warms_on, planned = False, len(tuple(group))
-            while planned > 0 or self._warms_on:
-                planned -= 1
-                rows.append(self._iteration(len(rows), warmup, in_place, until_s))
+        with self._sampled():
+            for (warmup, in_place), group in itertools.groupby(self._type.iterations(self._config)):
+                until_s = now() + warmup_s if warmup else -math.inf
+                self._warms_on, planned = False, len(tuple(group))
+                while planned > 0 or self._warms_on:
+                    planned -= 1
+                    rows.append(self._iteration(len(rows), warmup, in_place, until_s))
         return rows
 
     def operations(self) -> list[Operation]:
         """What the measured iterations of the last `run` did, if that was to be kept."""
         return self._operations
+
+    def tcp_info(self) -> list[TcpInfoSample]:
+        """How the connections of the last `run` did, if that was to be sampled."""
+        return self._tcp_info
 
     def disconnect(self) -> None:
         """End the trial."""
@@ -183,6 +191,18 @@ class Rank:
         """There is one clock by which warm-up ends, so that it ends on all ranks with the same iteration."""
         clock_s = self._machine.runtime.monotonic()
         return self._place.rank == 0 and number < ITERATIONS_MAX and clock_s < until_s
+
+    @contextlib.contextmanager
+    def _sampled(self) -> Iterator[None]:
+        """Sample the trial's connections meanwhile, if that was asked for."""
+        trial, transport, *_ = self._current()
+        if self._config.tcp_info_s is None:
+            yield
+            return
+        period_s, runtime, rank = self._config.tcp_info_s, self._machine.runtime, self._place.rank
+        with TcpInfoSampler(runtime, period_s, trial, rank, transport.sent_by()) as sampler:
+            yield
+        self._tcp_info = sampler.rows
 
     def _keep(self, iteration: int, result: IterationResult) -> None:
         trial = self._current().trial

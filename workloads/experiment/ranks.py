@@ -28,6 +28,7 @@ from workloads.experiment.records import (
     RankFailure,
     RankPlace,
     Sample,
+    TcpInfoSample,
     Trial,
 )
 from workloads.experiment.rendezvous import rendezvous
@@ -49,6 +50,7 @@ class RankActors:
         self._alive = alive
         self._places = places
         self._keeps_operations = keeps_operations(config.options)
+        self._keeps_tcp_info = config.tcp_info_s is not None
         self._answer_s = patience_s(_ANSWER_S) + config.timeout_s
         start_s = patience_s(_START_S + _START_S_PER_RANK * len(places))
         gang = placement_group([{SLOT: 1}] * len(places))
@@ -75,9 +77,11 @@ class RankActors:
         self._all("connect", rendezvous(listening), self._answer_s)
         rows: list[list[Sample]] = self._all("run")  # ends when no rank hears of another for timeout_s
         done: list[list[Operation]] = self._all("operations") if self._keeps_operations else []
+        info: list[list[TcpInfoSample]] = self._all("tcp_info") if self._keeps_tcp_info else []
         self._all("disconnect", within_s=self._answer_s)
         self._all("restore", within_s=self._answer_s)
-        return Rows(tuple(itertools.chain(*rows)), tuple(itertools.chain(*done)))
+        chained = itertools.chain.from_iterable
+        return Rows(tuple(chained(rows)), tuple(chained(done)), tuple(chained(info)))
 
     def close(self) -> None:
         self._all("close", within_s=self._answer_s)

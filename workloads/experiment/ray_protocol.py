@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
-from workloads.experiment.records import ExperimentConfig, Operation, RankPlace, Sample, Trial
+from workloads.experiment.records import ExperimentConfig, Operation, RankPlace, Sample, TcpInfoSample, Trial
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -40,10 +40,11 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """What a trial's ranks measured, and what they did, if that is kept."""
+    """What a trial's ranks measured; what they did, and how their connections did, if that is kept."""
 
     samples: tuple[Sample, ...]
     operations: tuple[Operation, ...] = ()
+    tcp_info: tuple[TcpInfoSample, ...] = ()
 
 
 class Closed(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ import msgspec
 from nodes.host_config import HostOptions
 from nodes.machine.accelerator import Slot
 from nodes.option import Option
-from nodes.quantity import parse_size
+from nodes.quantity import parse_duration, parse_size
 from workloads.options import DAY_S, WorkloadOptions
 from workloads.sizes import parse_sizes
 
@@ -149,6 +149,18 @@ class ExperimentConfig(NetworkConfig, frozen=True):
     clean_kernel_wire: Annotated[
         bool, Option("With --impair, which path kernel does not pass, run path kernel without it.")
     ] = False
+    tcp_info_s: Annotated[
+        float | None,
+        Option(
+            "Sample TCP_INFO of every sending connection so often, as 20ms: writes tcp_info.csv.",
+            flag="tcp-info",
+            parse=parse_duration,
+            metavar="TIME",
+            min=0.001,
+            max=60.0,
+            default="not at all",
+        ),
+    ] = None
     require_faithful: Annotated[
         bool, Option("End with status 3 if a row's verdict is not `faithful`: see docs/fidelity.md.")
     ] = False
@@ -263,6 +275,31 @@ class Operation(msgspec.Struct, frozen=True):
     bytes: int
     begin_s: float
     end_s: float
+
+
+class TcpInfoSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of tcp_info.csv: a connection by which `rank` sends to `peer`, at `time_s` (Unix time). Its
+    fields are the columns, in order; those behind `time_s` are workloads.transports.tcp_info's."""
+
+    path: str
+    size_bytes: int
+    repetition: int
+    rank: int
+    peer: int
+    flow: int
+    time_s: float
+    ca_state: int
+    snd_mss_bytes: int
+    cwnd_segs: int
+    ssthresh_segs: int | None
+    srtt_us: int | None
+    rttvar_us: int | None
+    rto_us: int
+    unacked_segs: int
+    lost_segs: int
+    retrans_segs: int
+    total_retrans_segs: int
+    bytes_acked: int
 
 
 class Sample(msgspec.Struct, frozen=True):

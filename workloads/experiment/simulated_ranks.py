@@ -17,7 +17,14 @@ from nodes.client.runtime import Condition
 from nodes.simulation.simulation import Simulation
 from workloads.experiment.rank import Rank
 from workloads.experiment.ray_protocol import Rows
-from workloads.experiment.records import ExperimentConfig, Operation, RankPlace, Sample, Trial
+from workloads.experiment.records import (
+    ExperimentConfig,
+    Operation,
+    RankPlace,
+    Sample,
+    TcpInfoSample,
+    Trial,
+)
 from workloads.experiment.rendezvous import rendezvous
 from workloads.experiment.surroundings import MachineCpu, Surroundings
 from workloads.options import keeps_operations
@@ -86,6 +93,7 @@ class SimulatedRanks:
     def __init__(self, simulation: Simulation, config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
         self._simulation = simulation
         self._keeps_operations = keeps_operations(config.options)
+        self._keeps_tcp_info = config.tcp_info_s is not None
         runtime = simulation.runtime
         meeting = _MeetingPlace(runtime.condition())
         meet, idle = partial(_SimulatedMeeting, meeting), MachineCpu(0.0, 0.0)
@@ -100,9 +108,10 @@ class SimulatedRanks:
         self._all("connect", rendezvous(listening))
         rows: list[list[Sample]] = self._all("run")
         done: list[list[Operation]] = self._all("operations") if self._keeps_operations else []
+        info: list[list[TcpInfoSample]] = self._all("tcp_info") if self._keeps_tcp_info else []
         self._all("disconnect")
         self._all("restore")
-        return Rows(tuple(itertools.chain(*rows)), tuple(itertools.chain(*done)))
+        return Rows(*(tuple(itertools.chain(*each)) for each in (rows, done, info)))
 
     def close_ranks(self) -> None:
         self._all("close")

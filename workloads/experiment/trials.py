@@ -7,6 +7,7 @@ what the ranks did if that is kept, progress on stderr. Owns the order of trials
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean
 from typing import Protocol
@@ -25,7 +26,7 @@ from workloads.experiment.link_usage import LinkUsage
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
 from workloads.experiment.ray_protocol import Rows
-from workloads.experiment.records import ExperimentConfig, Sample, Trial
+from workloads.experiment.records import ExperimentConfig, Sample, TcpInfoSample, Trial
 from workloads.experiment.rows_file import RowsFile
 from workloads.experiment.survey import Survey
 from workloads.experiment.usage import Usage
@@ -60,8 +61,11 @@ def run_trials(config: ExperimentConfig, ranks: Ranks, survey: Survey, run_dir: 
         RowsFile(run_dir / "usage.csv", Usage) as used,
         RowsFile(run_dir / "link_usage.csv", LinkUsage) as links,
         OperationsFiles(run_dir, config) as done,
+        ExitStack() as stack,
         Progress(*columns, console=console, disable=not console.is_terminal) as bar,
     ):
+        sampled = config.tcp_info_s is not None
+        info = stack.enter_context(RowsFile(run_dir / "tcp_info.csv", TcpInfoSample)) if sampled else None
         task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
@@ -69,6 +73,8 @@ def run_trials(config: ExperimentConfig, ranks: Ranks, survey: Survey, run_dir: 
                 rows = ranks.run(trial)
             file.append(rows.samples)
             done.append(trial, rows.operations)
+            if info is not None:
+                info.append(rows.tcp_info)
             used.append(counted.usage(rows.samples))
             links.append(counted.links(rows.samples))
             bar.update(task, advance=1, figure=figure(rows.samples, measure))

@@ -172,6 +172,10 @@ class Transport(Generic[S]):
         moved = (each for ledger in ledgers for each in ledger.snapshot())
         return StackCounters((*stack.moved, *moved), stack.packets, stack.held_tokens)
 
+    def sent_by(self) -> list[tuple[Flow, Any]]:
+        """The connections by which this rank sends over the network, each as its socket."""
+        return [(flow, sock) for flow, sock in self._outgoing.items() if not self._is_local(flow.peer)]
+
     def close(self) -> None:
         self._undo.close()
 

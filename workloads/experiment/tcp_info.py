@@ -1,0 +1,78 @@
+"""TCP_INFO of a rank's connections while its trial runs: rows of tcp_info.csv.
+
+In: the connections by which the rank sends, a period. Out: rows. Owns a thread between `with` and its end. A
+sample is one system call a connection, which holds up neither the stack nor a call that is under way; a
+sample that comes late does not make the next ones late.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from nodes.client.runtime import Runtime
+from workloads.experiment.records import TcpInfoSample, Trial
+from workloads.transports.tcp_info import tcp_info
+from workloads.transports.transport import Flow
+
+
+class TcpInfoSampler:
+    """One sample at once, one every `period_s`, one at the end. A connection that cannot be asked any more
+    ends the sampling: what broke it is told by the rank."""
+
+    def __init__(
+        self, runtime: Runtime, period_s: float, trial: Trial, rank: int, sent_by: Sequence[tuple[Flow, Any]]
+    ) -> None:
+        self._runtime = runtime
+        self._period_s = period_s
+        self._trial = trial
+        self._rank = rank
+        self._connections = sent_by
+        self._changed = runtime.condition()
+        self._ended = False
+        self.rows: list[TcpInfoSample] = []
+
+    def __enter__(self) -> TcpInfoSampler:
+        self._thread = self._runtime.spawn(self._sample, f"tcp-info-{self._rank}")
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        next_s = self._runtime.monotonic()
+        ended = False
+        while True:
+            try:
+                self.rows += [self._row(flow, sock) for flow, sock in self._connections]
+            except OSError:
+                return
+            if ended:
+                return
+            now = self._runtime.monotonic()
+            next_s += self._period_s * max(1, -(-(now - next_s) // self._period_s))
+            with self._changed:
+                ended = bool(self._changed.wait_for(lambda: self._ended, next_s - now))
+
+    def _row(self, flow: Flow, sock: Any) -> TcpInfoSample:
+        info = msgspec.structs.asdict(tcp_info(sock))
+        trial = self._trial
+        return TcpInfoSample(
+            path=trial.path,
+            size_bytes=trial.size_bytes,
+            repetition=trial.repetition,
+            rank=self._rank,
+            peer=flow.peer,
+            flow=flow.number,
+            time_s=time.time(),
+            **info,
+        )
