@@ -18,7 +18,6 @@ import typer
 from analysis.results_error import ResultsError
 from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults
-from commands.measure import RunRequest, measure
 from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.placement import placement
@@ -60,6 +59,8 @@ def command(context: typer.Context, given: Given) -> int:
         _check_alone(context)
         return 0
     stop = Stop()
+    from commands.measure import RunRequest, measure  # pandas and matplotlib take seconds, help has none
+
     config, network, plan, traffic = settled(given)
     check_room(config, room())
     now, workload = datetime.datetime.now(), _plain(config.workload)
