@@ -28,7 +28,7 @@ def seconds_per_byte(rows: pd.DataFrame, measure: Measure) -> dict[int, Floats]:
     of no bytes counts as one of a single byte.
     """
     paces = (_receivers if measure.timed == "receivers" else _mean_of_ranks)(rows)
-    return {int(str(key)): values.to_numpy(np.float64) for key, values in paces.groupby(level=0)}
+    return {int(str(key)): np.asarray(values, np.float64) for key, values in paces.groupby(level=0)}
 
 
 def _mean_of_ranks(rows: pd.DataFrame) -> "pd.Series[float]":

@@ -34,7 +34,10 @@ class Differs:
 def differences(a: Manifest, b: Manifest) -> tuple[Differs, ...]:
     """Of the machines, the configurations, the links, the runs' states and the packages, those that forbid
     first."""
-    found = [*_machines(a, b), *_configurations(a, b), *_links(a, b), *_states(a, b), *_versions(a, b)]
+    found = [
+        *_machines(a, b), *_kernels(a, b), *_configurations(a, b), *_links(a, b), *_states(a, b),
+        *_versions(a, b),
+    ]  # fmt: skip
     return tuple(sorted(found, key=lambda each: not each.forbids))
 
 
@@ -45,6 +48,16 @@ def _machines(a: Manifest, b: Manifest) -> Iterator[Differs]:
             continue
         known = ours is not None and theirs is not None
         yield Differs(name, _told(ours), _told(theirs), known)
+
+
+def _kernels(a: Manifest, b: Manifest) -> Iterator[Differs]:
+    """Settings of the hosts' kernels, each once."""
+    ours, theirs = (
+        {name: value for host in run.hosts for name, value in host.sysctls.items()} for run in (a, b)
+    )
+    for name in ours:
+        if name in theirs and ours[name] != theirs[name]:
+            yield Differs(name, ours[name], theirs[name], True)
 
 
 def _close(ours: object, theirs: object) -> bool:

@@ -37,6 +37,7 @@ from topologies.traffic.check import Traffic
 from workloads.experiment.manifest import (
     FaultRecord,
     Fidelity,
+    HostRecord,
     InterfaceRecord,
     LinkRecord,
     ManifestFile,
@@ -166,6 +167,7 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     manifest.add_network(
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
+        msgspec.convert(started.settings, tuple[HostRecord, ...], from_attributes=True),
     )
     places = _places(request, started)
     manifest.add_ranks(places)

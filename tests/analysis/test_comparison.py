@@ -218,3 +218,13 @@ def test_a_copy_more_and_wrong_values_are_said(tmp_path: Path) -> None:
     assert "# B HAS WRONG VALUES, first at 1048576 B on devmem in place" in said
     assert "host DRAM bytes a payload byte (modelled) of 1048576 B on devmem in place: 0.0020 and" in said
     assert "(modelled) of 1048576 B on bounce" not in said
+
+
+def test_a_kernel_that_is_set_otherwise_forbids(tmp_path: Path) -> None:
+    made = [
+        Made(sizes=(MIB,), manifest={"hosts": [{"nodes": ["h1"], "sysctls": {"net.ipv4.tcp_sack": value}}]})
+        for value in "10"
+    ]
+    a, b = (run(tmp_path / str(number), each).manifest for number, each in enumerate(made))
+    (found,) = differences(a, b)
+    assert (str(found), found.forbids) == ("net.ipv4.tcp_sack (1 and 0)", True)
