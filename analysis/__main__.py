@@ -21,9 +21,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def redraw(
     run_dir: Annotated[Path, typer.Argument(help="A results directory: results/<run id>.")],
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write the tables as Parquet files, too; needs pyarrow.")
+    ] = False,
 ) -> int:
     """Redraw table, summary.csv, figures and report.html from manifest.json and samples.csv alone."""
-    analysis = analyse(run_dir)
+    analysis = analyse(run_dir, parquet)
     print(analysis.table_text, end="")
     if analysis.unwritten:
         raise OSError("; ".join(analysis.unwritten))

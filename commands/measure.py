@@ -62,7 +62,7 @@ UNFAITHFUL = 3  # the exit status of --require-faithful
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
-    the network. `as_json`: what is printed, in place of a table."""
+    the network. `as_json`: what is printed, in place of a table. `parquet`: files that are written, too."""
 
     config: ExperimentConfig
     network: Topology
@@ -71,6 +71,7 @@ class RunRequest:
     plan: Sequence[Step] = ()
     traffic: Sequence[Traffic] = ()
     as_json: bool = False
+    parquet: bool = False
 
 
 def measure(request: RunRequest, stop: Stop) -> int:
@@ -92,7 +93,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
     manifest.finish("complete")
-    analysis = _analysed(request.run_dir, manifest)
+    analysis = _analysed(request.run_dir, manifest, request.parquet)
     stop.check()  # the results are complete, but a script that was stopped must not go on as if it were well
     print(_json(analysis) if request.as_json else analysis.table_text, end="")
     if analysis.unwritten:
@@ -130,10 +131,10 @@ def shown(path: Path) -> Path:
     return path
 
 
-def _analysed(run_dir: Path, manifest: ManifestFile) -> Analysis:
+def _analysed(run_dir: Path, manifest: ManifestFile, parquet: bool = False) -> Analysis:
     """What is drawn of a complete run, sealed. A run whose results could not be written is not complete."""
     try:
-        analysis = analyse(run_dir)
+        analysis = analyse(run_dir, parquet)
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise

@@ -118,10 +118,9 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     nics = [(host.name, nic.interface) for host in request.topology.hosts for nic in host.nics]
     found = tuple(settings(*nic, pids[nic[0]]) for nic in nics)
     kernels = host_settings({host.name: pids[host.name] for host in request.topology.hosts})
-    acts = endpoints.kill, fabric.set_links, fabric.spawn, fabric.terminate
-    return StartedNetwork(
-        hosts, links, found, kernels, pids, inventory, watch, endpoints.crashed, respawn, *acts
-    )
+    life = endpoints.crashed, respawn, endpoints.kill
+    acts = fabric.set_links, fabric.spawn, fabric.terminate
+    return StartedNetwork(hosts, links, found, kernels, pids, inventory, watch, *life, *acts)
 
 
 def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:

@@ -47,9 +47,12 @@ FAILURES = (
 
 
 class Output(msgspec.Struct, frozen=True):
-    """What is printed."""
+    """What is printed, and in which files the results are besides."""
 
     json: Annotated[bool, Option("Print the rows of summary.csv as JSON in place of the table.")] = False
+    parquet: Annotated[
+        bool, Option("Write the tables as Parquet files, too; needs the package pyarrow.")
+    ] = False
 
 
 @offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place, Output)
@@ -59,8 +62,6 @@ def command(context: typer.Context, given: Given) -> int:
         _check_alone(context)
         return 0
     stop = Stop()
-    from commands.measure import RunRequest, measure  # pandas and matplotlib take seconds, help has none
-
     config, network, plan, traffic = settled(given)
     check_room(config, room())
     now, workload = datetime.datetime.now(), _plain(config.workload)
@@ -68,9 +69,15 @@ def command(context: typer.Context, given: Given) -> int:
     place = given.record(Place)
     run_dir = place.run_directory(default)
     check_place(run_dir, place)
-    as_json = given.record(Output).json
+    output = given.record(Output)
+    from analysis.parquet import check_installed  # pandas and matplotlib take seconds, help has none
+    from commands.measure import RunRequest, measure
+
     argv = ("run.py", *sys.argv[1:])
-    return measure(RunRequest(config, network, run_dir, argv, plan, traffic, as_json), stop)
+    asked = RunRequest(config, network, run_dir, argv, plan, traffic, output.json, output.parquet)
+    if asked.parquet:
+        check_installed()
+    return measure(asked, stop)
 
 
 class Settled(NamedTuple):

@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import functools
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from workloads.element_types import Array, ElementType, divided, reduction
 
-from workloads.element_types import REDUCTIONS, Array, ElementType, divided
+if TYPE_CHECKING:
+    import numpy as np  # imported where it is needed: it takes its time, and options do without
+    from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+Bytes: TypeAlias = "NDArray[np.uint8]"
 
 NUMBERS = 64
 _DISTINCT_MIN = 8  # a sum's values differ by position only if there are several of them
 _GROUP = 8  # ranks that contribute to a product at one position: above it float16 would overflow
 
 # Knuth's multiplicative hash, then murmur3's, and the seed between them: seeds' patterns are unrelated.
-_GOLDEN = np.uint32(2654435761)
-_MURMUR = np.uint32(0x85EBCA6B)
+_GOLDEN = 2654435761
+_MURMUR = 0x85EBCA6B
 
 
 def seed_of(*parts: int | str) -> int:
@@ -36,16 +37,20 @@ def seed_of(*parts: int | str) -> int:
 
 def pattern(seed: int, count: int, start: int = 0) -> NDArray[np.uint32]:
     """`count` numbers from 0 to 63 of the positions from `start` on, by position and seed; shape (count,)."""
+    import numpy as np
+
     values = np.arange(start, start + count, dtype=np.uint32)
-    values *= _GOLDEN
+    values *= np.uint32(_GOLDEN)
     values ^= np.uint32(seed)
-    values *= _MURMUR
+    values *= np.uint32(_MURMUR)
     values >>= np.uint32(26)
     return values
 
 
 def message(seed: int, size: int) -> Bytes:
     """The bytes of one stream message, from 1 to 64; shape (size,)."""
+    import numpy as np
+
     return (pattern(seed, size) + np.uint32(1)).astype(np.uint8)
 
 
@@ -73,16 +78,20 @@ class Contributions:
 
     @functools.cached_property
     def _expected(self) -> Array:
-        found: Array = REDUCTIONS[self._redop].reduce(self._table, axis=0, dtype=self._table.dtype)
+        found: Array = reduction(self._redop).reduce(self._table, axis=0, dtype=self._table.dtype)
         return divided(found, self._nranks) if self._redop == "avg" else found
 
 
 def _moved(element: ElementType, nranks: int) -> NDArray[Any]:  # noqa: ARG001  as every table's
+    import numpy as np
+
     return np.tile(np.arange(1, NUMBERS + 1), (nranks, 1))
 
 
 def _summed(element: ElementType, nranks: int) -> NDArray[Any]:
     """A rank's weight times a value. Weights are 1, 2, ... and start again where the sum would be inexact."""
+    import numpy as np
+
     for distinct in range(nranks, 0, -1):
         weights = 1 + np.arange(nranks) % distinct
         largest = element.exact_max // int(weights.sum())
@@ -100,6 +109,8 @@ def _summed(element: ElementType, nranks: int) -> NDArray[Any]:
 def _multiplied(element: ElementType, nranks: int) -> NDArray[Any]:
     """Whole numbers are odd, so that none becomes 0: they wrap, which is exact. Others are powers of two: at
     each position those of a group of ranks, of which half are below 1; the other ranks contribute 1."""
+    import numpy as np
+
     rank, number = np.ogrid[:nranks, :NUMBERS]
     values: Array
     if element.dtype.kind == "i":
@@ -116,6 +127,8 @@ def _multiplied(element: ElementType, nranks: int) -> NDArray[Any]:
 def _compared(element: ElementType, nranks: int) -> NDArray[Any]:  # noqa: ARG001
     """Whole numbers; at each position another rank has the smallest and another one the largest. Of more
     than 64 ranks the others have neither."""
+    import numpy as np
+
     rank, number = np.ogrid[:nranks, :NUMBERS]
     values = (number * 37 + rank * 53) % 90 - 45
     values = np.where(values < 0, values, values + 1)
