@@ -1,7 +1,7 @@
 """From data files to everything that is drawn of them.
 
-In: a results directory's data files. Out: summary.csv, figures/*.png, report.html, Parquet files. Owns their order. A file
-that cannot be written costs that file: what was measured is shown all the same.
+In: a results directory's data files. Out: summary.csv, figures/*.png, report.html, Parquet files. Owns their
+order. A file that cannot be written costs that file: what was measured is shown all the same.
 """
 
 from dataclasses import dataclass
