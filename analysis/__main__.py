@@ -23,9 +23,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def redraw(
     run_dir: Annotated[Path, typer.Argument(help="A results directory: results/<run id>.")],
     columns: Annotated[str, typer.Option(help="Of the table, comma-separated, or all.")] = "",
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write the tables as Parquet files, too; needs pyarrow.")
+    ] = False,
 ) -> int:
     """Redraw table, summary.csv, figures and report.html from manifest.json and samples.csv alone."""
-    analysis = analyse(run_dir, asked_columns(columns) if columns else ())
+    analysis = analyse(run_dir, asked_columns(columns) if columns else (), parquet)
     print(analysis.table_text, end="")
     if analysis.unwritten:
         raise OSError("; ".join(analysis.unwritten))

@@ -1,7 +1,7 @@
 """From data files to everything that is drawn of them.
 
-In: a results directory's data files. Out: summary.csv, figures/*.png, report.html. Owns their order. A file
-that cannot be written costs that file: what was measured is shown all the same.
+In: a results directory's data files. Out: summary.csv, figures/*.png, report.html, Parquet files. Owns their
+order. A file that cannot be written costs that file: what was measured is shown all the same.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import pandas as pd
 from analysis import nics
 from analysis.load import load
 from analysis.nics import NICS
+from analysis.parquet import write_parquet
 from analysis.plots import draw
 from analysis.report import REPORT, SUMMARY, write_report
 from analysis.summary import SummaryRow, csv_text, run_verdict, summarise, to_frame
@@ -35,8 +36,9 @@ class Analysis:
     unwritten: tuple[str, ...]
 
 
-def analyse(run_dir: Path, columns: Sequence[str] = ()) -> Analysis:
+def analyse(run_dir: Path, columns: Sequence[str] = (), parquet: bool = False) -> Analysis:
     """Draw everything anew from manifest.json and samples.csv in `run_dir`; ResultsError if they are bad.
+    `parquet`: write the tables as such files, too.
 
     `columns`: of the table, as analysis.wide_table.asked_columns gives them; none: those of the workload.
     A failed or interrupted run is analysed as far as it came and shown as what it is.
@@ -47,6 +49,11 @@ def analyse(run_dir: Path, columns: Sequence[str] = ()) -> Analysis:
     for name, text in ((SUMMARY, csv_text(summary)), (NICS, nics.csv_text(nics.nic_rows(run)))):
         try:
             run.directory.write(name, text.encode("utf-8"))
+        except OSError as failure:
+            unwritten.append(_sentence(failure))
+    if parquet:
+        try:
+            write_parquet(run, summary)
         except OSError as failure:
             unwritten.append(_sentence(failure))
     figures = draw(run, summary)

@@ -27,22 +27,21 @@ def seconds_per_byte(rows: pd.DataFrame, measure: Measure) -> dict[int, Floats]:
     bytes in the same time: its median gives a time, an algbw and a busbw that agree with each other. An array
     of no bytes counts as one of a single byte.
     """
-    one_iteration = _receivers if measure.timed == "receivers" else _mean_of_ranks
-    found: dict[int, list[float]] = {}
-    for repetition, of_repetition in rows.groupby("repetition"):
-        values = found.setdefault(int(str(repetition)), [])
-        values.extend(one_iteration(ranks) for _, ranks in of_repetition.groupby("iteration"))
-    return {repetition: np.array(values) for repetition, values in found.items()}
+    paces = (_receivers if measure.timed == "receivers" else _mean_of_ranks)(rows)
+    return {int(str(key)): np.asarray(values, np.float64) for key, values in paces.groupby(level=0)}
 
 
-def _mean_of_ranks(ranks: pd.DataFrame) -> float:
-    return float(ranks["time_s"].mean()) / max(1.0, float(ranks["size_bytes"].iloc[0]))
+def _mean_of_ranks(rows: pd.DataFrame) -> "pd.Series[float]":
+    """By repetition and iteration."""
+    iterations = rows.groupby(["repetition", "iteration"])
+    return iterations["time_s"].mean() / iterations["size_bytes"].first().clip(lower=1)
 
 
-def _receivers(ranks: pd.DataFrame) -> float:
+def _receivers(rows: pd.DataFrame) -> "pd.Series[float]":
     """Goodput is what was received: bytes over time at each receiver, averaged over the receivers."""
-    receivers = ranks[ranks["payload_received_bytes"] > 0]  # at least one: load leaves other iterations out
-    return 1 / float((receivers["payload_received_bytes"] / receivers["time_s"]).mean())
+    receivers = rows[rows["payload_received_bytes"] > 0]  # at least one: load leaves other iterations out
+    rates = receivers["payload_received_bytes"] / receivers["time_s"]
+    return 1 / rates.groupby([receivers["repetition"], receivers["iteration"]]).mean()
 
 
 def directions(rows: pd.DataFrame, measure: Measure) -> int:

@@ -40,6 +40,7 @@ class Git(msgspec.Struct, frozen=True):
 
     commit: str
     dirty: bool
+    files: tuple[str, ...] = ()
 
 
 class PathNote(msgspec.Struct, frozen=True):
@@ -95,6 +96,13 @@ class InterfaceRecord(msgspec.Struct, frozen=True):
     rps_cpus: tuple[str, ...]
     threaded: bool | None
     offloads: tuple[str, ...]
+
+
+class HostRecord(msgspec.Struct, frozen=True):
+    """How the kernels of hosts were set that were set alike."""
+
+    nodes: tuple[str, ...]
+    sysctls: dict[str, str]
 
 
 class RankRecord(msgspec.Struct, frozen=True):
@@ -176,6 +184,7 @@ class Manifest(msgspec.Struct, frozen=True):
     faults: list[FaultStep] = []
     traffic: tuple[TrafficRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
+    hosts: tuple[HostRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     fidelity: Fidelity | None = None

@@ -23,7 +23,7 @@ from analysis.measure import Measure
 from analysis.nics import NICS, NicRow, at_largest_size, has_shared_hosts, nic_rows
 from analysis.plots import Drawn, Figures, size_text
 from analysis.results_error import ResultsError
-from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict
+from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict, unsteady
 from analysis.table import (
     PATTERN_COLUMNS,
     PRINTED,
@@ -96,7 +96,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         steal_limit=STEAL_LIMIT,
         faithful=FAITHFUL,
         verdict=run_verdict(summary),
-        notes=_notes(run, figures),
+        notes=_notes(run, summary, figures),
         configuration=list(_flat(manifest.config)),
         environment=[
             *_flat(manifest.environment),
@@ -259,8 +259,8 @@ def _every_column(summary: Sequence[SummaryRow]) -> list[tuple[str, list[tuple[s
     ]
 
 
-def _notes(run: Run, figures: Figures) -> list[str]:
-    notes = [f"{said}." for said in (*run.damage, *figures.failed)]
+def _notes(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> list[str]:
+    notes = [f"{said}." for said in (*run.damage, *figures.failed, *unsteady(summary))]
     if run.incomplete_iterations:
         notes.append(f"Iterations left out, for want of a rank or of payload: {run.incomplete_iterations}.")
     return [*notes, *_ALWAYS_TRUE]

@@ -56,18 +56,18 @@ def estimate(repetitions: Repetitions) -> Estimate:
     )
 
 
-def ratio(numerator: Repetitions, denominator: Repetitions) -> Ratio:
+def ratio(numerator: Repetitions, denominator: Repetitions, one_run: bool = True) -> Ratio:
     """Median of `numerator` over median of `denominator`.
 
-    Where both have the same repetitions the bootstrap draws them together, so that what disturbed the
-    machine during one repetition, and hence both sides, does not widen the interval.
+    Where both have the same repetitions of `one_run` the bootstrap draws them together, so that what
+    disturbed the machine during one repetition, and hence both sides, does not widen the interval.
     """
     above, below = _pooled(numerator), _pooled(denominator)
     low = high = None
     if above.size > 1 and below.size > 1:
         rng = np.random.default_rng(SEED)
         picks = _picks(numerator, rng)
-        paired = sorted(numerator) == sorted(denominator)
+        paired = one_run and sorted(numerator) == sorted(denominator)
         picks_below = picks if paired else _picks(denominator, rng)
         rounds = min(len(picks), len(picks_below))
         top = _medians(numerator, picks[:rounds], rng)

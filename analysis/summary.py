@@ -6,21 +6,22 @@ timed iterations only. Wrong values are counted in warm-up iterations too: wrong
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from io import StringIO
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analysis.bandwidth import GB, directions, seconds_per_byte
+from analysis.bandwidth import GB, directions
 from analysis.fidelity import SIMULATED, Conditions, Verdict, of_trial, worst
+from analysis.groups import groups_of, paces_of
 from analysis.host_memory import HostMemory, host_memory, per, total
 from analysis.link_usage import LinkUsage, link_drops
 from analysis.load import Run
 from analysis.measure import Measure
 from analysis.rank_columns import iteration_of, network_cpu_of, rank_columns
+from analysis.stability import told, warnings, words
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
 from analysis.usage import Usage
 
@@ -37,7 +38,8 @@ class SummaryRow:
     while payload was under way; latencies are of a pattern's operations. Bytes per payload byte are modelled,
     seconds are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
-    `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why.
+    `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why; `stability`
+    why its times are not steady (analysis.stability), '' if they are.
     `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
     always is. A ratio is this row's busbw over the named path's at the same size and place.
     """
@@ -91,6 +93,7 @@ class SummaryRow:
     rx_alloc_fail: int | None
     verdict: str
     verdict_reason: str
+    stability: str = ""
     busbw_ratio_to_bounce: float | None = None
     busbw_ratio_to_bounce_ci_low: float | None = None
     busbw_ratio_to_bounce_ci_high: float | None = None
@@ -137,8 +140,8 @@ class SummaryRow:
 def summarise(run: Run) -> tuple[SummaryRow, ...]:
     """Rows by size, then by path in the order of the configuration, then out of place before in place; empty
     if no iteration is complete."""
-    groups = dict(_groups(run))
-    paces = {key: seconds_per_byte(rows, run.manifest.measure) for key, rows in groups.items()}
+    groups = dict(groups_of(run))
+    paces = paces_of(run, groups)
     summary = []
     for key, rows in groups.items():
         row = _row(run, rows, key.path, paces[key])
@@ -194,6 +197,15 @@ def run_verdict(summary: Sequence[SummaryRow]) -> Verdict:
     return worst(Verdict(row.verdict, row.verdict_reason) for row in summary)
 
 
+def unsteady(summary: Sequence[SummaryRow]) -> list[str]:
+    """Why times are not to be relied on, a sentence for each reason."""
+    named = (
+        (f"{row.size_bytes} B on {row.path}{' in place' if row.in_place else ''}", row.stability)
+        for row in summary
+    )
+    return told(named)
+
+
 def of_largest_size(summary: Sequence[SummaryRow], measure: Measure) -> tuple[SummaryRow, ...]:
     """The rows that paths are compared by: each path's at the largest size that all paths have, or its only
     row where the size is a result."""
@@ -205,25 +217,6 @@ def of_largest_size(summary: Sequence[SummaryRow], measure: Measure) -> tuple[Su
     shared = set.intersection(*sizes)
     largest = max(shared) if shared else max(row.size_bytes for row in summary)
     return tuple(row for row in summary if row.size_bytes == largest)
-
-
-class _Key(NamedTuple):
-    size_bytes: int
-    path: str
-    in_place: bool
-
-
-def _groups(run: Run) -> Iterator[tuple[_Key, pd.DataFrame]]:
-    rows = run.measured
-    paths = dict.fromkeys((*(run.config.paths or ()), *rows["path"].unique()))
-    order = {path: place for place, path in enumerate(paths)}
-    # Where the size is a result every row has another.
-    key = rows["size_bytes"] * run.manifest.measure.size_is_key
-    found = {
-        _Key(int(str(size)), str(path), bool(in_place)): group
-        for (size, path, in_place), group in rows.groupby([key, rows["path"], rows["in_place"]])
-    }
-    yield from sorted(found.items(), key=lambda item: item[0]._replace(path=f"{order[item[0].path]:3}"))
 
 
 def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryRow:
@@ -266,6 +259,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         link_drops=link_drops(run.link_usage, _trials(run, rows, path)),
         verdict=verdict.word,
         verdict_reason=verdict.reason,
+        stability=words(warnings(pace, spread)),
     )
 
 

@@ -18,7 +18,7 @@ from analysis.fidelity import STEAL_LIMIT, VERDICTS
 from analysis.load import Run
 from analysis.measure import Column, Measure
 from analysis.nics import NicRow, at_largest_size, has_shared_hosts, nic_rows
-from analysis.summary import SummaryRow, paths_of, words_of
+from analysis.summary import SummaryRow, paths_of, unsteady, words_of
 from analysis.traffic import traffic_line
 
 UNKNOWN = "n/a"
@@ -229,6 +229,7 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     lines += _sampled(summary)
     lines += _stragglers(summary)
     lines += verdicts(summary)
+    lines += [f"# Not steady           : {said}" for said in unsteady(summary)]
     lines += _pcie(run)
     if summary:
         lines.append(_average(summary, run.manifest.measure))

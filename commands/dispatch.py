@@ -2,7 +2,8 @@
 
 In: sys.argv. Out: the command's text on stdout, one sentence on stderr if it ended badly, an exit status: 0
 all went well, 1 it did not, 2 the options are wrong, 3 a number that had to be the network's is not
-(--require-faithful), 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP.
+(--require-faithful), 4 a number is worse than it was (compare --threshold), 130, 143 or 129 stopped by
+Ctrl-C, SIGTERM or SIGHUP.
 Owns nothing.
 
 A command is a module of this package with three names: `command`, whose signature typer reads,
@@ -12,9 +13,10 @@ OSError's always is). Without a command's name the words belong to a measuring r
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
-from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -27,9 +29,10 @@ from nodes.option import OptionError
 from nodes.standard_error import standard_error
 
 _RUN = "run"
+_ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True}
 _COMMANDS = (
     "list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "route", "ss",
-    "validate", "graph", "trace", "sweep",
+    "validate", "graph", "trace", "sweep", "compare",
 )  # fmt: skip
 
 
@@ -43,10 +46,11 @@ def program() -> int:
 
 def main() -> int:
     """Run the command that sys.argv names; returns the exit status."""
-    modules = _modules(sys.argv[1:])
-    failures: tuple[type[BaseException], ...] = (OSError, *(f for module in modules for f in module.FAILURES))
+    # Only the command that is named: ray, pandas and matplotlib take seconds, which `ethtool` does without.
+    module = importlib.import_module(f"commands.{_command(sys.argv[1:])}")
+    failures: tuple[type[BaseException], ...] = (OSError, *module.FAILURES)
     try:
-        return int(_app(modules)(standalone_mode=False) or 0)
+        return int(_app(module)(standalone_mode=False) or 0)
     except typer.TyperException as wrong:
         _say(wrong.format_message())
         return 2
@@ -61,31 +65,28 @@ def main() -> int:
         return 1
 
 
-def _modules(words: list[str]) -> list[ModuleType]:
-    """Only the command that is named, or all of them, of which help tells.
-
-    Imported late: a measuring run needs ray, pandas and matplotlib, whose import takes 2 s; `ethtool` and its
-    like then take 0.3 s instead of 2.6.
-    """
-    named = _command(words)
-    names = [_RUN, *_COMMANDS] if named == _RUN else [named]
-    return [importlib.import_module(f"commands.{name}") for name in names]
-
-
 def _command(words: list[str]) -> str:
     return words[0] if words and words[0] in _COMMANDS else _RUN
 
 
-def _app(modules: Iterable[ModuleType]) -> typer.Typer:
+def _app(module: ModuleType) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback()(_nothing)  # without a callback typer would take a single command for the whole
-    for module in modules:
-        name = module.__name__.rpartition(".")[2]
-        if name == _RUN:
-            app.callback(invoke_without_command=True)(module.command)
-        else:
-            app.command(name, context_settings=module.CONTEXT_SETTINGS)(module.command)
+    name = module.__name__.rpartition(".")[2]
+    if name != _RUN:
+        app.command(name, context_settings=module.CONTEXT_SETTINGS)(module.command)
+        return app
+    app.callback(invoke_without_command=True)(module.command)
+    for other in _COMMANDS:
+        app.command(other, help=_told(other), context_settings=_ANY_WORDS)(_nothing)
     return app
+
+
+def _told(name: str) -> str:
+    """What help tells of a command beside others': its docstring, read from the source without an import."""
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    functions = [each for each in ast.parse(source).body if isinstance(each, ast.FunctionDef)]
+    return next(ast.get_docstring(each) or "" for each in functions if each.name == "command")
 
 
 def _nothing() -> None:

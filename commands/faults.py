@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from commands.network import StartedNetwork
 from commands.running import respawn_wish
 from commands.usage import UsageError
 from nodes.client.host import Host, HostError
@@ -26,6 +26,9 @@ from topologies.file import faults as schedule
 from topologies.mininet.fabric import FabricError
 from topologies.topology_error import TopologyError
 from workloads.experiment.records import ExperimentError, NetworkConfig, RankPlace
+
+if TYPE_CHECKING:
+    from commands.network import StartedNetwork
 
 EVENTS_NAME = "events.jsonl"
 _ANSWER_S = 5.0  # of an endpoint

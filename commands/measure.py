@@ -35,6 +35,7 @@ from topologies.mininet.user_namespace import is_inside
 from workloads.experiment.manifest import (
     FaultRecord,
     Fidelity,
+    HostRecord,
     InterfaceRecord,
     LinkRecord,
     ManifestFile,
@@ -77,7 +78,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
     manifest.finish("complete")
-    analysis = _analysed(request.run_dir, manifest, request.columns)
+    analysis = _analysed(request.run_dir, manifest, request.columns, request.parquet)
     stop.check()  # the results are complete, but a script that was stopped must not go on as if it were well
     print(_json(analysis) if request.as_json else analysis.table_text, end="")
     if analysis.unwritten:
@@ -115,10 +116,12 @@ def shown(path: Path) -> Path:
     return path
 
 
-def _analysed(run_dir: Path, manifest: ManifestFile, columns: Sequence[str] = ()) -> Analysis:
+def _analysed(
+    run_dir: Path, manifest: ManifestFile, columns: Sequence[str] = (), parquet: bool = False
+) -> Analysis:
     """What is drawn of a complete run, sealed. A run whose results could not be written is not complete."""
     try:
-        analysis = analyse(run_dir, columns)
+        analysis = analyse(run_dir, columns, parquet)
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
@@ -152,6 +155,7 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     manifest.add_network(
         msgspec.convert(started.links, tuple[LinkRecord, ...], from_attributes=True),
         msgspec.convert(started.interfaces, tuple[InterfaceRecord, ...], from_attributes=True),
+        msgspec.convert(started.settings, tuple[HostRecord, ...], from_attributes=True),
     )
     places = _places(request, started)
     manifest.add_ranks(places)

@@ -21,6 +21,7 @@ from nodes.host_config import HostConfig, HostOptions, NicConfig
 from topologies.calibration import LinkCalibration, obstacle
 from topologies.host import Host as TopologyHost
 from topologies.mininet.fabric import Fabric, FabricError
+from topologies.mininet.host_settings import HostSettings, host_settings
 from topologies.mininet.inventory import Inventory
 from topologies.mininet.offload import InterfaceSettings, settings
 from topologies.topology import Topology
@@ -41,6 +42,7 @@ class StartedHost:
 @dataclass(frozen=True, slots=True)
 class StartedNetwork:
     """`links`: those that were calibrated. `interfaces`: how the kernel handles the packets of hosts' NICs.
+    `settings`: how the hosts' kernels are set.
     `node_pids`: a process in the namespaces of each host and switch. `watch` raises FabricError when a host,
     an endpoint or the network has died, and whatever the caller's own check raises. In a standing run an
     endpoint that has died is in `crashed` instead, by the host's name and with the reason, until `respawn`
@@ -50,6 +52,7 @@ class StartedNetwork:
     hosts: tuple[StartedHost, ...]
     links: tuple[LinkCalibration, ...]
     interfaces: tuple[InterfaceSettings, ...]
+    settings: tuple[HostSettings, ...]
     node_pids: Mapping[str, int]
     inventory: Inventory
     watch: Callable[[], None]
@@ -114,8 +117,10 @@ def start_network(request: NetworkRequest, check: Callable[[], None], stack: Exi
     pids = {name: fabric.shell_pid(name) for name in names}
     nics = [(host.name, nic.interface) for host in request.topology.hosts for nic in host.nics]
     found = tuple(settings(*nic, pids[nic[0]]) for nic in nics)
-    acts = endpoints.kill, fabric.set_links, fabric.spawn, fabric.terminate
-    return StartedNetwork(hosts, links, found, pids, inventory, watch, endpoints.crashed, respawn, *acts)
+    kernels = host_settings({host.name: pids[host.name] for host in request.topology.hosts})
+    life = endpoints.crashed, respawn, endpoints.kill
+    acts = fabric.set_links, fabric.spawn, fabric.terminate
+    return StartedNetwork(hosts, links, found, kernels, pids, inventory, watch, *life, *acts)
 
 
 def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:

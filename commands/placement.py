@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import networkx
-
 from commands.usage import UsageError
 from nodes.machine.accelerator import Slot
 from topologies.host import Host
@@ -69,6 +67,8 @@ def of_first(places: Sequence[RankPlace], count: int) -> tuple[RankPlace, ...]:
 def _networks(topology: Topology) -> dict[str, int]:
     """A number for each NIC, by interface: the same where switches and links connect them. Hosts forward
     nothing."""
+    import networkx  # takes its time, and a command line's help does without
+
     graph = networkx.Graph()
     hosts = {host.name for host in topology.hosts}
     for link in topology.links:

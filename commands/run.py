@@ -16,15 +16,12 @@ import msgspec
 import typer
 
 from analysis.results_error import ResultsError
-from analysis.wide_table import asked_columns
 from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults
-from commands.measure import measure
 from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.placement import placement
 from commands.run_request import RunRequest
-from commands.simulate import check_simulated
 from commands.stop import Stop
 from commands.topology import topology_of
 from commands.traffic import asked_traffic
@@ -57,14 +54,23 @@ FAILURES = (
 )  # fmt: skip
 
 
+def _columns(text: str) -> tuple[str, ...]:
+    from analysis.wide_table import asked_columns  # pandas takes its time, and help has none
+
+    return tuple(asked_columns(text))
+
+
 class Output(msgspec.Struct, frozen=True):
-    """What is printed."""
+    """What is printed, and in which files the results are besides."""
 
     json: Annotated[bool, Option("Print the rows of summary.csv as JSON in place of the table.")] = False
     columns: Annotated[
         tuple[str, ...],
-        Option("Of the table, comma-separated, or all.", parse=asked_columns, default="the workload's"),
+        Option("Of the table, comma-separated, or all.", parse=_columns, default="the workload's"),
     ] = ()
+    parquet: Annotated[
+        bool, Option("Write the tables as Parquet files, too; needs the package pyarrow.")
+    ] = False
 
 
 @offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place, Output)
@@ -83,9 +89,14 @@ def command(context: typer.Context, given: Given) -> int:
     run_dir = place.run_directory(default)
     check_place(run_dir, place, builds_network=config.clock != SIMULATED)
     output = given.record(Output)
+    from analysis.parquet import check_installed  # pandas and matplotlib take seconds, help has none
+    from commands.measure import measure
+
+    if output.parquet:
+        check_installed()
     argv = ("run.py", *sys.argv[1:])
-    request = RunRequest(config, network, run_dir, argv, plan, traffic, output.json, output.columns)
-    return measure(request, stop)
+    printed = output.json, output.columns, output.parquet
+    return measure(RunRequest(config, network, run_dir, argv, plan, traffic, *printed), stop)
 
 
 class Settled(NamedTuple):
@@ -103,6 +114,8 @@ def settled(given: Given) -> Settled:
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
     config = _config(given, network)
     if config.clock == SIMULATED:
+        from commands.simulate import check_simulated  # the stack takes its time, and help has none
+
         check_simulated(config, network)
     ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)

@@ -19,7 +19,7 @@ from workloads.experiment.records import ExperimentConfig
 class RunRequest:
     """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
     the network. `as_json`: what is printed, in place of a table. `columns`: of the table; none: the
-    workload's."""
+    workload's. `parquet`: files that are written, too."""
 
     config: ExperimentConfig
     network: Topology
@@ -29,3 +29,4 @@ class RunRequest:
     traffic: Sequence[Traffic] = ()
     as_json: bool = False
     columns: Sequence[str] = ()
+    parquet: bool = False

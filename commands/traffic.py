@@ -14,10 +14,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from commands.network import StartedNetwork
 from commands.usage import UsageError
 from topologies.mininet.fabric import FabricError
 from topologies.topology import Topology
@@ -29,6 +29,9 @@ from workloads.experiment.rows_file import RowsFile
 from workloads.traffic.config import Source, TrafficConfig, encode
 from workloads.traffic.outcome import CSV_NAME, Entry, TrafficRecord, TrafficRow, outcome
 from workloads.traffic.tally import Report
+
+if TYPE_CHECKING:
+    from commands.network import StartedNetwork
 
 MODULE = "workloads.traffic"
 _READY_S = 20.0

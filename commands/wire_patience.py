@@ -9,10 +9,13 @@ with each packet that is lost again: RFC 6298, section 5. Linux gives a connecti
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from nodes.nic.impairment import ImpairmentConfig, parse
 from topologies.link import Quality
 from topologies.topology import Topology
+
+if TYPE_CHECKING:
+    from nodes.nic.impairment import ImpairmentConfig
 
 QUIET_S = 10.0
 _RTO_INITIAL_S, _RTO_MAX_S = 1.0, 120.0  # of RFC 6298, and TCP_RTO_MAX
@@ -22,6 +25,8 @@ _CHANCE = 1e-4  # that a rank is given up though its wire would have carried its
 
 def wire_patience_s(impair: str | None, topology: Topology) -> float:
     """QUIET_S, one round trip, and the longest run of lost packets that has to be expected."""
+    from nodes.nic.impairment import ImpairmentConfig, parse  # numpy comes with it, and takes its time
+
     wire = ImpairmentConfig() if impair is None else parse(impair)
     one_way_s, arrives = _longest_path(topology)
     round_trip_s = 4 * (wire.delay + wire.jitter) + 2 * one_way_s  # by two NICs there, and by two back

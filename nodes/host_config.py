@@ -15,8 +15,6 @@ import msgspec
 from nodes import host_routes
 from nodes.host_routes import NicAddresses
 from nodes.kernel_version import DEFAULT, VERSIONS
-from nodes.nic.impairment import ImpairmentError
-from nodes.nic.impairment import parse as parse_impairment
 from nodes.nic.nic_model import GENERIC, MODELS, RX_QUEUES_MAX, NicModelError, nic_model
 from nodes.option import Option, OptionError, check_record
 from nodes.quantity import QuantityError, parse_rate, parse_size
@@ -74,8 +72,11 @@ def _tcp_mem(text: str) -> str:
 
 
 def _impairment(text: str) -> str:
+    # With it come the parsers of headers, and numpy, which takes its time.
+    from nodes.nic.impairment import ImpairmentError, parse
+
     try:
-        parse_impairment(text)
+        parse(text)
     except ImpairmentError as reason:
         raise OptionError(str(reason).removeprefix("--impair: ")) from None
     return text

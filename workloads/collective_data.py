@@ -7,7 +7,7 @@ wrong ones. Owns nothing.
 from __future__ import annotations
 
 from nodes.machine.accelerator import Operator
-from workloads.element_types import REDUCTIONS, Array, ElementType
+from workloads.element_types import Array, ElementType, reduction
 from workloads.expected import Contributions
 from workloads.machine import Machine
 from workloads.schedules.contract import CONTRACTS, Result
@@ -22,7 +22,7 @@ class CollectiveData:
     def __init__(self, name: str, element: ElementType, redop: str, nranks: int) -> None:
         self._contract = CONTRACTS[name]
         self._given = Contributions(element, redop if self._contract.reduces else "none", nranks)
-        self.operator = Operator(element.dtype, REDUCTIONS[redop])
+        self.operator = Operator(element.dtype, reduction(redop))
         self.average_over = nranks if self._contract.reduces and redop == "avg" else 0
 
     def fill(self, machine: Machine, call: Call, seed: int) -> None:

@@ -8,24 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from nodes.machine.accelerator import Operator
 from workloads.machine import Machine
 from workloads.schedules.schedule import Action, Average, Copy, Receive, Send, overwrites
 from workloads.transports.transport import Flow, Ticket, Transport
 
-NO_OPERATOR = Operator(np.dtype(np.uint8), np.add)  # of a schedule that reduces nothing
-
 
 class Plan:
     """Actions in order, and for each the earlier sends that it has to wait for. `average_over`: what an
-    average's sum is divided by, 0 where sums stay sums."""
+    average's sum is divided by, 0 where sums stay sums. `operator`: None of a schedule that
+    reduces nothing."""
 
     def __init__(
         self,
         actions: Sequence[Action],
-        operator: Operator = NO_OPERATOR,
+        operator: Operator | None = None,
         average_over: int = 0,
         flows: int = 1,
     ) -> None:
@@ -73,13 +70,13 @@ class Executor:
                 ticket = transport.send(action.peer, chunk.offset, chunk.length)
                 self._last[ticket.flow] = ticket
                 return ticket
-            case Receive(operand=int(operand)):
+            case Receive(operand=int(operand)) if plan.operator:
                 transport.receive_reduce(action.peer, chunk.offset, chunk.length, operand, plan.operator)
             case Receive():
                 transport.receive_into(action.peer, chunk.offset, chunk.length)
             case Copy():
                 accelerator.copy(data, action.source, chunk.offset, chunk.length)
-            case Average() if plan.average_over:
+            case Average() if plan.average_over and plan.operator:
                 dtype = plan.operator.dtype
                 accelerator.divide(data, chunk.offset, chunk.length, dtype, plan.average_over)
         return None

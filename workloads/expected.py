@@ -12,25 +12,25 @@ from __future__ import annotations
 
 import functools
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from workloads.element_types import Array, ElementType, divided, reduction
 
-from workloads.element_types import REDUCTIONS, Array, ElementType, divided
+if TYPE_CHECKING:
+    import numpy as np  # imported where it is needed: it takes its time, and options do without
+    from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+Bytes: TypeAlias = "NDArray[np.uint8]"
 
 NUMBERS = 64
-_BYTES = np.arange(1, NUMBERS + 1, dtype=np.uint8)
 _DISTINCT_MIN = 8  # a sum's values differ by position only if there are several of them
 _GROUP = 8  # ranks that contribute to a product at one position: above it float16 would overflow
 
 PERIOD = 262_139  # elements; a prime number
 
 # Knuth's multiplicative hash, then murmur3's, and the seed between them: seeds' patterns are unrelated.
-_GOLDEN = np.uint32(2654435761)
-_MURMUR = np.uint32(0x85EBCA6B)
+_GOLDEN = 2654435761
+_MURMUR = 0x85EBCA6B
 
 
 def seed_of(*parts: int | str) -> int:
@@ -44,6 +44,8 @@ def repeated(table: Array, seed: int, count: int, start: int = 0) -> Array:
     if begin + count <= PERIOD:
         found: Array = table[pattern(seed, count, begin)]
         return found
+    import numpy as np
+
     whole = table[pattern(seed, PERIOD)]
     found = np.empty(count, table.dtype)
     at = PERIOD - begin
@@ -57,17 +59,21 @@ def repeated(table: Array, seed: int, count: int, start: int = 0) -> Array:
 
 def pattern(seed: int, count: int, start: int = 0) -> NDArray[np.uint32]:
     """`count` numbers from 0 to 63 of the positions from `start` on, by position and seed; shape (count,)."""
+    import numpy as np
+
     values = np.arange(start, start + count, dtype=np.uint32)
-    values *= _GOLDEN
+    values *= np.uint32(_GOLDEN)
     values ^= np.uint32(seed)
-    values *= _MURMUR
+    values *= np.uint32(_MURMUR)
     values >>= np.uint32(26)
     return values
 
 
 def message(seed: int, size: int, start: int = 0) -> Bytes:
     """The bytes of one message from byte `start` on, each from 1 to 64; shape (size,)."""
-    return repeated(_BYTES, seed, size, start)
+    import numpy as np
+
+    return repeated(np.arange(1, NUMBERS + 1, dtype=np.uint8), seed, size, start)
 
 
 class Contributions:
@@ -93,16 +99,20 @@ class Contributions:
 
     @functools.cached_property
     def _expected(self) -> Array:
-        found: Array = REDUCTIONS[self._redop].reduce(self._table, axis=0, dtype=self._table.dtype)
+        found: Array = reduction(self._redop).reduce(self._table, axis=0, dtype=self._table.dtype)
         return divided(found, self._nranks) if self._redop == "avg" else found
 
 
 def _moved(element: ElementType, nranks: int) -> NDArray[Any]:  # noqa: ARG001  as every table's
+    import numpy as np
+
     return np.tile(np.arange(1, NUMBERS + 1), (nranks, 1))
 
 
 def _summed(element: ElementType, nranks: int) -> NDArray[Any]:
     """A rank's weight times a value. Weights are 1, 2, ... and start again where the sum would be inexact."""
+    import numpy as np
+
     for distinct in range(nranks, 0, -1):
         weights = 1 + np.arange(nranks) % distinct
         largest = element.exact_max // int(weights.sum())
@@ -120,6 +130,8 @@ def _summed(element: ElementType, nranks: int) -> NDArray[Any]:
 def _multiplied(element: ElementType, nranks: int) -> NDArray[Any]:
     """Whole numbers are odd, so that none becomes 0: they wrap, which is exact. Others are powers of two: at
     each position those of a group of ranks, of which half are below 1; the other ranks contribute 1."""
+    import numpy as np
+
     rank, number = np.ogrid[:nranks, :NUMBERS]
     values: Array
     if element.dtype.kind == "i":
@@ -136,6 +148,8 @@ def _multiplied(element: ElementType, nranks: int) -> NDArray[Any]:
 def _compared(element: ElementType, nranks: int) -> NDArray[Any]:  # noqa: ARG001
     """Whole numbers; at each position another rank has the smallest and another one the largest. Of more
     than 64 ranks the others have neither."""
+    import numpy as np
+
     rank, number = np.ogrid[:nranks, :NUMBERS]
     values = (number * 37 + rank * 53) % 90 - 45
     values = np.where(values < 0, values, values + 1)

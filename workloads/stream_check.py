@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
-
 from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
@@ -28,6 +26,8 @@ class StreamCheck:
 
     def __init__(self, message: Bytes) -> None:
         # Short messages are repeated, so that a comparison is worth its call.
+        import numpy as np
+
         self._expected = np.tile(message, -(-BLOCK_BYTES // message.size))
         self._accelerator = Accelerator(Ledger())
         self._random = random.Random(EVERY)

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from nodes.machine import dmabuf
 from nodes.machine import ledger as routes
@@ -23,7 +21,11 @@ from nodes.machine.ledger import Ledger, Place
 from nodes.machine.memory import Region
 from nodes.machine.pace import Pace, paced
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np  # imported where it is needed: it takes its time, and a Slot does without
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[Any]"
 ByteRange = tuple[int, int]  # (offset, size) in bytes
 
 
@@ -94,6 +96,8 @@ class Accelerator:
     def compare(self, memory: Region, offset: int, expected: Array) -> int:
         """How many elements of `memory`, from byte `offset` on, differ from `expected`. NaN is never
         equal."""
+        import numpy as np
+
         found = _elements(memory, offset, expected.nbytes, expected.dtype)
         self._ledger.record(routes.ACC_DEVICE_TO_CORE, expected.nbytes)
         if expected.dtype == np.uint8 and expected.size >= _COMPARED_WORDS:
@@ -120,6 +124,8 @@ class Accelerator:
     def divide(self, memory: Region, offset: int, size: int, dtype: np.dtype[Any], divisor: int) -> None:
         """Divide the elements of `size` bytes of `memory`, from byte `offset` on; whole numbers are rounded
         down."""
+        import numpy as np
+
         values = _elements(memory, offset, size, dtype)
         division = np.floor_divide if dtype.kind == "i" else np.divide
         with paced(self._pace):
@@ -199,7 +205,7 @@ class Reduction:
                 offset, size = offset + taken, size - taken
                 if len(self._carry) < self._dtype.itemsize:
                     continue
-                self._reduce(np.frombuffer(self._carry, self._dtype))
+                self._reduce(_from_bytes(self._carry, self._dtype))
                 self._carry = b""
             whole = size - size % self._dtype.itemsize
             if whole:
@@ -227,4 +233,12 @@ def _unequal_bytes(found: Array, expected: Array) -> int:
 
 
 def _elements(memory: Region, offset: int, size: int, dtype: np.dtype[Any]) -> Array:
+    import numpy as np
+
     return np.frombuffer(memory.view, dtype, size // dtype.itemsize, offset)
+
+
+def _from_bytes(carry: bytes, dtype: np.dtype[Any]) -> Array:
+    import numpy as np
+
+    return np.frombuffer(carry, dtype)

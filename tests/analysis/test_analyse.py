@@ -196,7 +196,8 @@ def test_a_users_settings_of_matplotlib_change_nothing(
 ) -> None:
     figures = [path.read_bytes() for path in analyse(run_dir).figure_paths]
     (tmp_path / "matplotlibrc").write_bytes(settings)
-    environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[2])}
+    hostile = {"MPLBACKEND": backend, "LC_ALL": "de_DE.UTF-8"}
+    environment = os.environ | hostile | {"PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "analysis", str(run_dir)]
     done = subprocess.run(  # in whose directory matplotlib finds the settings
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import netmem
+from tests.bench.analysis import LargeRun, help_s
 from tests.bench.congestion import LINUX, OURS, LongLink, Path, jain
 from tests.bench.network import PROJECT, Network, python
 from workloads.experiment.records import ExperimentConfig, Sample
@@ -45,6 +46,7 @@ BAD_WIRES = {
 }
 FLOWS = 4  # side by side: of one flow, the goodput of seconds hangs on a few timeouts
 ENDS = (f"{OURS} to {LINUX}", f"{LINUX} to {OURS}", f"{OURS} to {OURS}")
+KINDS = ("64k", "bigtcp", "linux", "ceiling", "loss", "fairness", "netmem", "analysis")
 Round = dict[str, float]
 
 
@@ -245,6 +247,12 @@ class Bench:
         self.add("bind of 256 MiB at 4 KiB net_iovs", "< 100", [r["bind_ms"] for r in rounds], "ms")
         self.add("host memory of a net_iov", "< 200", [r["niov_bytes"] for r in rounds], "B")
 
+    def analysis(self) -> None:
+        with closing(LargeRun()) as large:
+            rounds = self.measure("analysis", lambda: {"help_s": help_s(), "load_s": large.load_s()})
+        self.add("run.py --help", "<= 0.5", [r["help_s"] for r in rounds], "s")
+        self.add("a million samples read", "<= 3", [r["load_s"] for r in rounds], "s")
+
 
 def _dram_per_byte(rows: list[Sample]) -> float:
     """Host DRAM accesses per payload byte sent or received (modelled)."""
@@ -271,7 +279,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--only", choices=("64k", "bigtcp", "linux", "ceiling", "loss", "fairness", "netmem"))
+    parser.add_argument("--only", choices=tuple(KINDS))
     options = parser.parse_args()
     bench = Bench(options.rounds, options.seconds)
     parts: dict[str, Callable[[], None]] = {
@@ -282,6 +290,7 @@ def main() -> int:
         "loss": bench.under_loss,
         "fairness": bench.fairness,
         "netmem": bench.netmem,
+        "analysis": bench.analysis,
     }
     for name, part in parts.items():
         if options.only in (None, name):

@@ -14,7 +14,10 @@ MAIN = """
 import sys
 import run
 status = run.main()
-print("imported:", *sorted({"ray", "pandas", "matplotlib"} & sys.modules.keys()))
+heavy = {"ray", "pandas", "matplotlib"}
+if "--help" in sys.argv:
+    heavy |= {"numpy", "networkx", "ml_dtypes", "jinja2"}
+print("imported:", *sorted(heavy & sys.modules.keys()))
 sys.exit(status)
 """
 
@@ -32,6 +35,9 @@ sys.exit(status)
         (["clean"], 0),
         (["up", "--hosts", "1"], 2),
         (["ethtool", "--help"], 0),
+        (["--help"], 0),
+        (["compare", "--help"], 0),
+        (["--topology", "blob"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
@@ -52,3 +58,13 @@ def test_a_backend_of_a_notebook_is_nothing_to_list() -> None:
     argv = [sys.executable, str(PROJECT / "run.py"), "list"]
     found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_help_tells_every_command_by_the_first_sentence_of_its_docstring() -> None:
+    """Which it reads without an import."""
+    argv = [sys.executable, str(PROJECT / "run.py"), "--help"]
+    told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    listed = [line.split()[0] for line in told.partition("Commands:")[2].splitlines() if line.strip()]
+    sources = {path.stem: path.read_text() for path in (PROJECT / "commands").glob("*.py")}
+    assert set(listed) == {name for name, text in sources.items() if "\ndef command(" in text} - {"run"}
+    assert "down      End a run that `up` started." in told

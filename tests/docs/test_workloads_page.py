@@ -156,7 +156,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[ExperimentConfig]:
         found.append(request.config)
         return 0
 
-    monkeypatch.setattr(run, "measure", measure)
+    monkeypatch.setattr("commands.measure.measure", measure)
     return found
 
 

@@ -58,6 +58,11 @@ def test_a_number_of_a_link_without_a_rate_is_the_cpus_and_ends_with_3(tmp_path:
         assert (nic["node"], nic["interface"]) == (host, f"{host}-eth0")
         assert {int(mask.replace(",", ""), 16) for mask in nic["rps_cpus"]} == {0}, "the kernel's default"
         assert "generic-segmentation-offload" in nic["offloads"]
+    (alike,) = manifest["hosts"]
+    assert alike["nodes"] == ["h1", "h2"]
+    # One that a namespace has of its own, and one that is the machine's.
+    assert alike["sysctls"]["net.ipv4.tcp_sack"] == Path("/proc/sys/net/ipv4/tcp_sack").read_text().strip()
+    assert int(alike["sysctls"]["net.core.netdev_max_backlog"]) > 0
 
 
 def test_a_slow_link_that_is_full_is_the_networks(tmp_path: Path) -> None:

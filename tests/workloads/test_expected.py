@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from workloads import expected
-from workloads.element_types import ELEMENT_TYPES, REDUCTIONS, Array, divided
+from workloads.element_types import ELEMENT_TYPES, REDUCTIONS, Array, divided, reduction
 from workloads.expected import Contributions
 
 SEED = expected.seed_of("test", 1)
@@ -28,7 +28,7 @@ def in_any_order(values: list[Array], redop: str, chance: random.Random) -> Arra
     left = list(values)
     while len(left) > 1:
         chance.shuffle(left)
-        left.append(REDUCTIONS[redop](left.pop(), left.pop()))
+        left.append(reduction(redop)(left.pop(), left.pop()))
     return divided(left[0], len(values)) if redop == "avg" else left[0]
 
 

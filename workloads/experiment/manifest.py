@@ -30,6 +30,7 @@ SCHEMA_VERSION = 3
 _NAME = "manifest.json"
 _OTHER_CHECKOUT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 _ROOM_BYTES = 64 << 10
+FILES_MAX = 100  # of the sources that differ from their commit
 _PROJECT = Path(__file__).resolve().parents[2]
 _CLEAN_WIRE = "--impair is in the endpoints' NICs, which Linux's own traffic does not pass: not impaired"
 _PACKAGES = (
@@ -46,10 +47,12 @@ _PACKAGES = (
 
 
 class Git(msgspec.Struct, frozen=True):
-    """The sources: a commit, and whether files differed from it."""
+    """The sources: a commit, whether files differed from it, and which: at most FILES_MAX of them, as `git
+    status --porcelain` has them."""
 
     commit: str
     dirty: bool
+    files: tuple[str, ...] = ()
 
 
 class PathNote(msgspec.Struct, frozen=True):
@@ -112,6 +115,13 @@ class InterfaceRecord(msgspec.Struct, frozen=True):
     offloads: tuple[str, ...]
 
 
+class HostRecord(msgspec.Struct, frozen=True):
+    """How the kernels of hosts are set that are set alike: the values of sysctls by name."""
+
+    nodes: tuple[str, ...]
+    sysctls: dict[str, str]
+
+
 class Prediction(msgspec.Struct, frozen=True):
     """How long an iteration of that size takes, mean over ranks, if calibrated links are the only limit."""
 
@@ -158,6 +168,7 @@ class Manifest(msgspec.Struct, frozen=True):
     faults: tuple[FaultRecord, ...] = ()
     traffic: tuple[TrafficRecord, ...] = ()
     interfaces: tuple[InterfaceRecord, ...] = ()
+    hosts: tuple[HostRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     fidelity: Fidelity | None = None
@@ -195,9 +206,16 @@ class ManifestFile:
         self._write()
         self._keep_room()
 
-    def add_network(self, links: tuple[LinkRecord, ...], interfaces: tuple[InterfaceRecord, ...]) -> None:
+    def add_network(
+        self,
+        links: tuple[LinkRecord, ...],
+        interfaces: tuple[InterfaceRecord, ...],
+        hosts: tuple[HostRecord, ...] = (),
+    ) -> None:
         """Record what the network is like before the run."""
-        self._contents = msgspec.structs.replace(self._contents, links=links, interfaces=interfaces)
+        self._contents = msgspec.structs.replace(
+            self._contents, links=links, interfaces=interfaces, hosts=hosts
+        )
         self._write()
         self._keep_room()
 
@@ -306,7 +324,8 @@ def sources(project: Path) -> tuple[Git | None, str | None]:
         commit = _git_says(project, "rev-parse", "HEAD")
         if not _git_says(project, "ls-files"):
             return None, f"the repository that {project} lies in does not have these sources"
-        return Git(commit, dirty=bool(_git_says(project, "status", "--porcelain", "."))), None
+        changed = _git_says(project, "status", "--porcelain", ".").splitlines()
+        return Git(commit, bool(changed), tuple(_utf8(line) for line in changed[:FILES_MAX])), None
     except subprocess.CalledProcessError as failure:
         return None, " ".join(str(failure.stderr).split()) or str(failure)
     except (OSError, subprocess.SubprocessError) as failure:
@@ -322,4 +341,4 @@ def _git_says(project: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in _OTHER_CHECKOUT}
     return subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=10, env=environment | {"LC_ALL": "C"}
-    ).stdout.strip()
+    ).stdout.rstrip("\n")

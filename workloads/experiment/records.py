@@ -116,7 +116,7 @@ class ExperimentConfig(NetworkConfig, frozen=True):
     ] = None  # fmt: skip
     ranks: int = 0
     hosts_of_ranks: tuple[int, ...] = ()
-    repeat: Annotated[int, Option("Repetitions, each with fresh connections.", min=1)] = 3
+    repeat: Annotated[int, Option("Repetitions, each with fresh connections.", min=1)] = 5
     niov_bytes: Annotated[
         int,
         Option(

@@ -139,7 +139,17 @@ def last_entries(directory: Path) -> Mapping[str, Entry]:
 
 def is_done(entry: Entry, directory: Path) -> bool:
     """Whether the cell is complete, and its results are still there."""
-    return entry.status == "complete" and (directory / _CELLS / entry.run).is_dir()
+    return entry.status == "complete" and (cells_directory(directory) / entry.run).is_dir()
+
+
+def has_ledger(directory: Path) -> bool:
+    """Whether the directory is a sweep's."""
+    return (directory / _NAME).is_file()
+
+
+def cells_directory(directory: Path) -> Path:
+    """Where the results of its cells are."""
+    return directory / _CELLS
 
 
 def _entries(path: Path) -> tuple[list[Entry], int]:

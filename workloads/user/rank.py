@@ -10,12 +10,10 @@ import sys
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from nodes.machine.accelerator import Accelerator, Operator
 from nodes.machine.memory import Region
 from workloads import expected
-from workloads.element_types import ELEMENT_TYPES, REDUCTIONS, Array
+from workloads.element_types import ELEMENT_TYPES, REDUCTIONS, Array, reduction
 from workloads.machine import Machine
 from workloads.transports.transport import Ticket, Transport
 from workloads.user.code import UserCode
@@ -91,7 +89,7 @@ class UserRank:
         if length % ELEMENT_TYPES[dtype].bytes:
             raise WorkloadError(f"{length} bytes are no whole elements of {dtype}; round them")
         self.received[peer] += length
-        operator = Operator(ELEMENT_TYPES[dtype].dtype, REDUCTIONS[op])
+        operator = Operator(ELEMENT_TYPES[dtype].dtype, reduction(op))
         self._transport.receive_reduce(peer, offset, length, offset, operator)
 
     def compute(self, seconds: float) -> None:
@@ -179,6 +177,8 @@ class UserRank:
 
 
 def _count(number: int) -> Array:
+    import numpy as np
+
     return np.array([number], np.uint64)
 
 

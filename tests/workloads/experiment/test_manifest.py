@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workloads.collective import CollectiveOptions
-from workloads.experiment.manifest import Git, ManifestFile, sources
+from workloads.experiment.manifest import FILES_MAX, Git, HostRecord, ManifestFile, sources
 from workloads.experiment.records import ExperimentConfig
 
 CONFIG = ExperimentConfig("star", 4, "all_reduce", (1024,), ("devmem",), CollectiveOptions())
@@ -101,7 +101,7 @@ def test_a_checkout_of_another_owner_has_its_commit(
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own, for its tests
     with pytest.raises(subprocess.CalledProcessError):
         _git(checkout, "rev-parse", "HEAD")
-    assert sources(checkout) == (Git(commit, dirty), None)
+    assert sources(checkout) == (Git(commit, dirty, (" M file",) if dirty else ()), None)
 
 
 def test_the_variables_of_a_git_hook_name_no_other_checkout(
@@ -168,3 +168,21 @@ def test_room_for_the_end_is_kept_until_the_end_and_no_longer(tmp_path: Path) ->
 def test_a_command_line_that_is_not_utf_8_is_recorded(tmp_path: Path) -> None:
     ManifestFile(tmp_path / "run", ["run.py", "--results", "/tmp/\udcff"], CONFIG)
     assert json.loads((tmp_path / "run/manifest.json").read_text())["argv"][2] == "/tmp/\\xff"
+
+
+def test_the_files_that_differ_from_the_commit_are_named(checkout: Path) -> None:
+    (checkout / "file").write_text("2")
+    for number in range(FILES_MAX):
+        (checkout / f"new{number:03}").write_text("")
+    found, _ = sources(checkout)
+    assert found is not None
+    assert found.dirty
+    assert (found.files[:2], len(found.files)) == ((" M file", "?? new000"), FILES_MAX)
+
+
+def test_the_kernels_settings_are_recorded_before_the_run(tmp_path: Path) -> None:
+    manifest = ManifestFile(tmp_path / "run", ["run.py"], CONFIG)
+    manifest.add_network((), (), (HostRecord(("h1", "h2"), {"net.ipv4.tcp_sack": "1"}),))
+    found = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert found["status"] == "running"
+    assert found["hosts"] == [{"nodes": ["h1", "h2"], "sysctls": {"net.ipv4.tcp_sack": "1"}}]

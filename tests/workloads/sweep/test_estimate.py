@@ -21,7 +21,7 @@ def guess_s(**other: Any) -> float:
 
 def test_a_guess_grows_with_what_there_is_to_do() -> None:
     more: list[dict[str, Any]] = [
-        {"hosts": 8}, {"ranks": 8}, {"repeat": 4}, {"paths": ("devmem", "bounce")},
+        {"hosts": 8}, {"ranks": 8}, {"repeat": 6}, {"paths": ("devmem", "bounce")},
         {"sizes_bytes": (1 << 20, 1 << 24)}, {"sizes_bytes": (1 << 21,)},
         {"options": CollectiveOptions(iterations=9)},
     ]  # fmt: skip
