@@ -42,6 +42,7 @@ from workloads.experiment.manifest import (
     ManifestFile,
     RowVerdict,
 )
+from workloads.experiment.meter import MachineMeter
 from workloads.experiment.observer import Observer
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.ray_session import RayPlace, RaySession
@@ -183,7 +184,8 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     traffic.begin()
     faults.begin(started, ranks.signal, places)
     try:
-        run_trials(config, ranks, observer, directions(request.network, started), run_dir)
+        meter = MachineMeter(observer, directions(request.network, started))
+        run_trials(config, ranks, meter, run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise

@@ -1,7 +1,7 @@
 """Runs all trials of an experiment and writes samples.csv, usage.csv and link_usage.csv, a trial at a time.
 
-In: the configuration, the ranks, what to watch. Out: rows appended to the files after every trial, what the
-ranks did if that is kept, progress on stderr. Owns the order of trials.
+In: the configuration, the ranks, what measures a trial. Out: rows appended to the files after every trial,
+what the ranks did if that is kept, progress on stderr. Owns the order of trials.
 """
 
 from __future__ import annotations
@@ -20,27 +20,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from workloads.experiment.link_usage import LinkDirection, LinkUsage, link_usage, sent
-from workloads.experiment.observer import Observer
+from workloads.experiment.link_usage import LinkUsage
+from workloads.experiment.meter import Meter
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
 from workloads.experiment.ray_session import RaySession
 from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.experiment.rows_file import RowsFile
-from workloads.experiment.usage import Usage, usage
+from workloads.experiment.usage import Usage
 from workloads.measure import Measure
 from workloads.registry import workload_of
 
 
-def run_trials(
-    config: ExperimentConfig,
-    ranks: RaySession,
-    observer: Observer,
-    directions: Sequence[LinkDirection],
-    run_dir: Path,
-) -> None:
-    """Run all trials on ranks that have started. `directions`: of all links. Raises SamplesError and what
-    `ranks` raises."""
+def run_trials(config: ExperimentConfig, ranks: RaySession, meter: Meter, run_dir: Path) -> None:
+    """Run all trials on ranks that have started. Raises SamplesError and what `ranks` and `meter` raise."""
     plan = trials(config)
     console = Console(stderr=True)
     columns = (
@@ -62,14 +55,13 @@ def run_trials(
         task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
-            before = sent(directions)
-            with observer.observing() as readings:
+            with meter.measuring():
                 rows = ranks.run(trial)
-            after = sent(directions)
             file.append(rows.samples)
             done.append(trial, rows.operations)
-            used.append(usage(trial, rows.samples, observer.watched, readings))
-            links.append(link_usage(trial, rows.samples, directions, before, after))
+            found = meter.used(trial, rows.samples)
+            used.append(found.usage)
+            links.append(found.links)
             bar.update(task, advance=1, figure=figure(rows.samples, measure))
     ranks.close_ranks()
 

@@ -23,7 +23,7 @@ def connected(stack: ExitStack, progress: list[Progress]) -> list[Barrier]:
     """A barrier for each rank."""
     nranks = len(progress)
     barriers = [
-        stack.enter_context(closing(Barrier(rank, nranks, own))) for rank, own in enumerate(progress)
+        stack.enter_context(closing(Barrier(rank, [""] * nranks, own))) for rank, own in enumerate(progress)
     ]
     names = [barrier.listen() for barrier in barriers]
     with ThreadPoolExecutor(nranks) as pool:

@@ -1,0 +1,55 @@
+"""What a trial used of a machine and of its links, measured around the trial.
+
+In: processes and links of this machine. Out: rows of usage.csv and link_usage.csv. Owns an Observer's thread
+while a trial runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple, Protocol
+
+from workloads.experiment.link_usage import LinkDirection, LinkUsage, link_usage, sent
+from workloads.experiment.observer import Observer
+from workloads.experiment.proc import Sent
+from workloads.experiment.records import Sample, Trial
+from workloads.experiment.usage import Reading, Usage, usage
+
+
+class Used(NamedTuple):
+    """Rows of a trial."""
+
+    usage: Sequence[Usage]
+    links: Sequence[LinkUsage]
+
+
+class Meter(Protocol):
+    """`measuring` is around a trial, `used` behind it."""
+
+    def measuring(self) -> AbstractContextManager[None]: ...
+
+    def used(self, trial: Trial, samples: Sequence[Sample]) -> Used: ...
+
+
+class MachineMeter:
+    """Of this machine. `directions`: of all links."""
+
+    def __init__(self, observer: Observer, directions: Sequence[LinkDirection]) -> None:
+        self._observer, self._directions = observer, directions
+        self._readings: Sequence[Reading] = ()
+        self._sent: tuple[Sequence[Sent], Sequence[Sent]] = (), ()
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        before = sent(self._directions)
+        with self._observer.observing() as readings:
+            yield
+        self._readings, self._sent = readings, (before, sent(self._directions))
+
+    def used(self, trial: Trial, samples: Sequence[Sample]) -> Used:
+        """`samples`: of ranks whose clocks are this machine's."""
+        return Used(
+            usage(trial, samples, self._observer.watched, self._readings),
+            link_usage(trial, samples, self._directions, *self._sent),
+        )
