@@ -18,7 +18,9 @@ import msgspec
 from analysis.analyse import Analysis, analyse
 from analysis.fidelity import FAITHFUL
 from analysis.results_error import ResultsError
+from commands.across import AcrossRequest, run_across
 from commands.faults import FaultError, FaultInjector
+from commands.machines import Division
 from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.placement import of_first, placement
 from commands.prediction import model_of, predictions
@@ -62,7 +64,8 @@ UNFAITHFUL = 3  # the exit status of --require-faithful
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
-    the network. `as_json`: what is printed, in place of a table."""
+    the network. `as_json`: what is printed, in place of a table. `division`: among machines, None for this
+    one alone."""
 
     config: ExperimentConfig
     network: Topology
@@ -71,6 +74,7 @@ class RunRequest:
     plan: Sequence[Step] = ()
     traffic: Sequence[Traffic] = ()
     as_json: bool = False
+    division: Division | None = None
 
 
 def measure(request: RunRequest, stop: Stop) -> int:
@@ -78,7 +82,11 @@ def measure(request: RunRequest, stop: Stop) -> int:
     manifest = ManifestFile(request.run_dir, request.argv, request.config, is_inside())
     try:
         with stop, ExitStack() as stack:
-            _run(request, manifest, stop, stack)
+            if request.division is None:
+                _run(request, manifest, stop, stack)
+            else:
+                asked = AcrossRequest(request.config, request.network, request.run_dir, request.division)
+                run_across(asked, manifest, stop.check, stack)
     except Interrupted as reason:
         manifest.finish("interrupted", str(reason))
         raise

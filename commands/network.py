@@ -116,6 +116,10 @@ class RisingNetwork:
                 raise FabricError(f"{reason}; see the logs in {request.run_dir}")
             self._endpoints.crashed[child.host] = reason
 
+    @property
+    def inventory(self) -> Inventory:
+        return self._inventory
+
     def calibrated(self) -> tuple[LinkCalibration, ...]:
         """What the links with both ends here that were asked for something are like."""
         if all(link.is_plain for link in self._request.part.whole_links):

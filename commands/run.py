@@ -18,6 +18,7 @@ import typer
 from analysis.results_error import ResultsError
 from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults
+from commands.machines import Machines, division
 from commands.measure import RunRequest, measure
 from commands.offer import Given, offers
 from commands.place import Place, check_place
@@ -53,7 +54,7 @@ class Output(msgspec.Struct, frozen=True):
     json: Annotated[bool, Option("Print the rows of summary.csv as JSON in place of the table.")] = False
 
 
-@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place, Output)
+@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Machines, Place, Output)
 def command(context: typer.Context, given: Given) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
@@ -61,7 +62,9 @@ def command(context: typer.Context, given: Given) -> int:
         return 0
     stop = Stop()
     config, network, plan, traffic = settled(given)
-    check_room(config, room())
+    divided = division(given.record(Machines), config, network)
+    if divided is None:
+        check_room(config, room())
     now, workload = datetime.datetime.now(), _plain(config.workload)
     default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
     place = given.record(Place)
@@ -69,7 +72,7 @@ def command(context: typer.Context, given: Given) -> int:
     check_place(run_dir, place)
     as_json = given.record(Output).json
     argv = ("run.py", *sys.argv[1:])
-    return measure(RunRequest(config, network, run_dir, argv, plan, traffic, as_json), stop)
+    return measure(RunRequest(config, network, run_dir, argv, plan, traffic, as_json, divided), stop)
 
 
 class Settled(NamedTuple):
