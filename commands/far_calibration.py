@@ -29,12 +29,6 @@ def far_calibrations(links: Iterable[Link], ask: Ask) -> Iterator[LinkCalibratio
     `ask` raises."""
     for link in links:
         found = _both(link, ask)
-        if any(each.achieved_delay_s is None for each in found):
-            silent = next(each for each in found if each.achieved_delay_s is None)
-            raise FabricError(
-                f"no frame passes the tunnel from {silent.sender} to {silent.receiver}; let the machines' "
-                "firewalls pass its UDP port (--tunnel-port)"
-            )
         for _ in range(_REPEATS):  # other work on the machines may have disturbed it
             if link.is_plain or all(each.is_faithful for each in found):
                 break
@@ -43,17 +37,19 @@ def far_calibrations(links: Iterable[Link], ask: Ask) -> Iterator[LinkCalibratio
             yield from found
 
 
-def without_clocks(asked_s: Sequence[float], seen_s: Sequence[float | None]) -> tuple[float | None, ...]:
+def without_clocks(asked_s: Sequence[float], seen_s: Sequence[float]) -> tuple[float, ...]:
     """Delays of both ways, without the difference of the clocks: `seen_s` has it, once with either sign."""
-    there_s, back_s = seen_s
-    if there_s is None or back_s is None:
-        return None, None
-    more_s = (there_s + back_s - sum(asked_s)) / 2
+    more_s = (sum(seen_s) - sum(asked_s)) / 2
     return tuple(each + more_s for each in asked_s)
 
 
 def _both(link: Link, ask: Ask) -> list[LinkCalibration]:
     found = [_measured(link, *ends, ask) for ends in (link.ends, link.ends[::-1])]
+    for silent in (each for each in found if each.achieved_delay_s is None):
+        raise FabricError(
+            f"no frame passes the tunnel from {silent.sender} to {silent.receiver}; let the machines' "
+            "firewalls pass its UDP port (--tunnel-port)"
+        )
     delays = without_clocks([each.asked_delay_s for each in found], [each.achieved_delay_s for each in found])
     return [
         msgspec.structs.replace(each, achieved_delay_s=delay_s)

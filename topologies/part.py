@@ -126,12 +126,16 @@ def _place_switches(topology: Topology, waiting: list[str], found: dict[str, int
         neighbours.setdefault(link.b.node, []).append(link.a.node)
     load = Counter(found[each.name] for each in topology.switches if each.name in found)
     while waiting:
-        linked = [name for name in waiting if any(near in found for near in neighbours.get(name, ()))]
-        name = (linked or waiting)[0]  # what is linked to nothing goes anywhere
-        votes = Counter(found[near] for near in neighbours.get(name, ()) if near in found)
-        found[name] = max(range(machines), key=lambda at: (votes[at], -load[at], -at))
-        load[found[name]] += 1
-        waiting.remove(name)
+        votes = {
+            name: Counter(found[near] for near in neighbours.get(name, ()) if near in found)
+            for name in waiting
+        }
+        linked = [name for name in waiting if votes[name]]
+        for name in linked or waiting[:1]:  # what is linked to nothing goes anywhere
+            own = votes[name]
+            found[name] = max(range(machines), key=lambda at: (own[at], -load[at], -at))
+            load[found[name]] += 1
+            waiting.remove(name)
 
 
 def split(

@@ -1,12 +1,11 @@
-"""Network namespaces that stand for machines, a Ray cluster of them, and a run across them.
+"""Network namespaces that stand for machines, a Ray cluster of them, and runs across them.
 
-    python -m tests.system.ray_machines DIRECTORY FOUND MTU KILL WORD...
+    python -m tests.system.ray_machines DIRECTORY PLAN FOUND
 
-In: a place for Ray's files; a file for what was found; the MTU of the network between the machines; how many
-seconds after the first trial Ray is killed on the second machine, or 0; the words of run.py's command line.
-Out: what run.py prints, its exit status; FOUND, as JSON: packets of tunnels that crossed between the machines,
-and what run.py has left behind. Owns everything, and it ends with this process's namespaces
-(topologies.mininet.enclosure).
+In: a place for Ray's files; PLAN, as JSON: the MTU of the network between the machines, and the runs, one
+after the other: words of run.py's command line, and what is ended in the middle of it. Out: FOUND, as JSON:
+of each run its exit status, what it printed, how many packets of tunnels came to the second machine, and what
+was left behind. Owns everything, and it ends with this process's namespaces (topologies.mininet.enclosure).
 """
 
 from __future__ import annotations
@@ -23,15 +22,18 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from topologies.mininet.isolation import CLONE_NEWNET, network_namespace_of, unshare
 
 MACHINES = 2
+OURS = ("commands.", "topologies.", "nodes.", "workloads.")
 RAY = Path(sys.executable).with_name("ray")
 _PORT, _VXLAN_PORT = 6379, 4789
-_UP_S, _GONE_S = 60.0, 20.0
+_UP_S, RUN_S = 150.0, 120.0
+_GONE_S, _REAPED_S = 20.0, 2.0
 _ETH_P_ALL = 0x0003
 
 
@@ -100,50 +102,75 @@ def left(pids: list[int], known: set[int]) -> list[str]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             words = " ".join(process.cmdline())
-            if process.pid not in known and any(part in words for part in ("commands.", "topologies.", "nodes.")):
+            if process.pid not in known and any(part in words for part in OURS):
                 found.append(words)
     return found + [str(path) for path in Path(tempfile.gettempdir()).glob("dmtb-*")]
 
 
-def wait_for_nodes(pid: int) -> None:
-    import ray
-
+def start_ray(pids: list[int]) -> list[subprocess.Popen[bytes]]:
+    """On every machine; once more where it did not start, as on a busy machine of ours."""
+    rays = [ray(pid, number) for number, pid in enumerate(pids, 1)]
     give_up_at = time.monotonic() + _UP_S
     code = "import ray, sys; ray.init(address='auto', log_to_driver=False); sys.exit(len(ray.nodes()) != 2)"
-    assert ray.__version__
-    while subprocess.run([*inside(pid), sys.executable, "-c", code], capture_output=True).returncode:
+    while subprocess.run([*inside(pids[0]), sys.executable, "-c", code], capture_output=True).returncode:
         assert time.monotonic() < give_up_at, "Ray did not start on all machines"
+        for at, each in enumerate(rays):
+            if each.poll() is not None:
+                rays[at] = ray(pids[at], at + 1)
+    return rays
 
 
-def killer(ray_process: subprocess.Popen[bytes], samples: str, after_s: float) -> None:
-    """Ends Ray on a machine as a power cut would, once a trial has been measured."""
-    while not list(Path(samples).glob("*/samples.csv")):
-        time.sleep(0.05)
-    time.sleep(after_s)
-    for process in psutil.Process(ray_process.pid).children(recursive=True):
-        if process.name() == "raylet":
-            process.send_signal(signal.SIGKILL)
+class Ending(threading.Thread):
+    """Ends something once a trial has been measured: `ray` on the second machine, as a power cut would, an
+    `endpoint` there, or the run, by `SIGINT`."""
+
+    def __init__(self, what: str, samples: Path, ray_process: int, run: int) -> None:
+        super().__init__(daemon=True)
+        self._what, self._samples, self._ray, self._run_py = what, samples, ray_process, run
+
+    def run(self) -> None:
+        while not (self._samples.exists() and self._samples.read_text().count("\n") > 1):
+            time.sleep(0.02)
+        if self._what == "SIGINT":
+            os.kill(self._run_py, signal.SIGINT)
+        elif self._what == "ray":
+            for process in psutil.Process(self._ray).children(recursive=True):
+                if process.name() == "raylet":
+                    process.kill()
+        else:
+            for process in psutil.process_iter():
+                if "nodes.endpoint" in process.cmdline() and "h4.sock" in " ".join(process.cmdline()):
+                    process.kill()
 
 
-def main(directory: str, found: str, mtu: str, kill: str, *words: str) -> int:
-    os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", RAY_TMPDIR=directory)
-    (Path(directory) / "ray").mkdir()
-    os.environ["TMPDIR"] = directory
-    pids = underlay(int(mtu))
-    rays = [ray(pid, number) for number, pid in enumerate(pids, 1)]
-    wait_for_nodes(pids[0])
+def carried_out(run: dict[str, Any], pids: list[int], ray_process: int) -> dict[str, Any]:
     sniffer = Sniffer(pids[1])
     sniffer.start()
     known = {process.pid for process in psutil.process_iter()}
-    if float(kill):
-        results = words[words.index("--results") + 1]
-        threading.Thread(target=killer, args=(rays[1], results, float(kill)), daemon=True).start()
-    status = subprocess.call([*inside(pids[0]), sys.executable, *words])
-    give_up_at = time.monotonic() + (_GONE_S if float(kill) else 0)
+    argv = [*inside(pids[0]), sys.executable, *run["words"]]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if run["ends"]:
+        Ending(run["ends"], Path(run["samples"]), ray_process, process.pid).start()
+    out, err = process.communicate(timeout=RUN_S)
+    give_up_at = time.monotonic() + (_GONE_S if run["ends"] == "ray" else _REAPED_S)
     while (remains := left(pids, known)) and time.monotonic() < give_up_at:
-        time.sleep(0.2)
-    Path(found).write_text(json.dumps({"vnis": sniffer.vnis, "left": remains}))
-    return status
+        time.sleep(0.1)
+    seen = dict(sniffer.vnis)
+    return {"status": process.returncode, "out": out, "err": err, "vnis": seen, "left": remains}
+
+
+def main(directory: str, plan: str, found: str) -> int:
+    os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", RAY_TMPDIR=directory)
+    (Path(directory) / "ray").mkdir()
+    os.environ["TMPDIR"] = directory
+    asked = json.loads(Path(plan).read_text())
+    pids = underlay(asked["mtu"])
+    rays = start_ray(pids)
+    done = []
+    for run in asked["runs"]:
+        done.append(carried_out(run, pids, rays[1].pid))
+        Path(found).write_text(json.dumps(done))
+    return 0
 
 
 if __name__ == "__main__":
