@@ -50,7 +50,8 @@ def _both(link: Link, ask: Ask) -> list[LinkCalibration]:
             f"no frame passes the tunnel from {silent.sender} to {silent.receiver}; let the machines' "
             "firewalls pass its UDP port (--tunnel-port)"
         )
-    delays = without_clocks([each.asked_delay_s for each in found], [each.achieved_delay_s for each in found])
+    seen_s = [each.achieved_delay_s or 0.0 for each in found]
+    delays = without_clocks([each.asked_delay_s for each in found], seen_s)
     return [
         msgspec.structs.replace(each, achieved_delay_s=delay_s)
         for each, delay_s in zip(found, delays, strict=True)

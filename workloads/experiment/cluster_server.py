@@ -31,7 +31,7 @@ from workloads.experiment.records import ExperimentError, RankFailure
 from workloads.sweep import cell_process, ray_task
 from workloads.sweep.ray_driver import RESOURCE
 
-_POLL_S = 0.5
+_POLL_S = 0.5  # more than a machine takes to notice what has died on it
 _END_S = 28.0
 _FETCH = b""  # what a machine's process answers with the next piece of what it wrote
 _PIECE_S = 20.0
@@ -178,9 +178,9 @@ class _Server:
         except (EOFError, BrokenPipeError):
             pass
         except RankFailure as failure:
-            reason = protocol.Failed(str(failure), of_rank=True)
+            reason = self._of_a_machine() or protocol.Failed(str(failure), of_rank=True)
         except ExperimentError as failure:
-            reason = protocol.Failed(str(failure), of_rank=False)
+            reason = self._of_a_machine() or protocol.Failed(str(failure), of_rank=False)
         except Exception as failure:
             said = (str(failure).strip() or type(failure).__name__).splitlines()[0]
             reason = protocol.Failed(f"Ray cannot be used ({said}); correct --ray-address", of_rank=False)
@@ -215,6 +215,16 @@ class _Server:
         self._ranks.close()
         self._finish(with_files=True)
         return protocol.Closed()
+
+    def _of_a_machine(self) -> protocol.Failed | None:
+        """A rank often fails because something on its machine has, which is the better reason."""
+        try:
+            time.sleep(_POLL_S)
+            if self._cluster is not None:
+                self._cluster.check()
+        except ExperimentError as failure:
+            return protocol.Failed(str(failure), of_rank=False)
+        return None
 
     def _finish(self, with_files: bool) -> None:
         if (cluster := self._cluster) is not None:
