@@ -84,7 +84,10 @@ def run_across(
     machines = _Machines(session, asked.homes)
     run_ids = [f"{run_dir.name[:90]}-m{at}" for at in range(1, 1 + len(joined))]
     machines.each(
-        [Build(*each, config) for each in zip(run_ids, [one.name for one in joined], parts, strict=True)]
+        [
+            Build(run_id, run_dir, machine.name, part, config)
+            for run_id, machine, part in zip(run_ids, joined, parts, strict=True)
+        ]
     )
     links = _calibrated(machines, network)
     check_calibrated(links, config)

@@ -65,7 +65,8 @@ class StartedNetwork:
 @dataclass(frozen=True, slots=True)
 class NetworkRequest:
     """`run_dir` is for logs, captures and traces. `standing`: see inventory.Record. `access`: of other users
-    to the channels. `only`: the part of the topology that this machine carries; None: all of it."""
+    to the channels. `only`: the part of the topology that this machine carries; None: all of it. `shown_dir`:
+    where a reader will find the logs, if not there."""
 
     topology: Topology
     run_dir: Path
@@ -73,6 +74,7 @@ class NetworkRequest:
     standing: bool = False
     access: ChannelAccess = OWNER_ALONE
     only: Part | None = None
+    shown_dir: Path | None = None
 
     @property
     def part(self) -> Part:
@@ -113,7 +115,7 @@ class RisingNetwork:
         for child in self.fabric.dead_children():
             reason = end_of(child, request.topology, request.run_dir)
             if not (request.standing and self._stands and is_endpoint(child)):
-                raise FabricError(f"{reason}; see the logs in {request.run_dir}")
+                raise FabricError(f"{reason}; see the logs in {request.shown_dir or request.run_dir}")
             self._endpoints.crashed[child.host] = reason
 
     @property

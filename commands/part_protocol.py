@@ -7,6 +7,7 @@ that start the process.
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from topologies.calibration import LinkCalibration
@@ -19,9 +20,11 @@ SERVER = ("-m", "commands.part_server")
 
 
 class Build(NamedTuple):
-    """The first request: the part's network with its relays. `name`: of the machine, `run_id`: of the run."""
+    """The first request: the part's network with its relays. `run_id`: of the run there, `name`: of the
+    machine, `results`: where run.py puts what was written there."""
 
     run_id: str
+    results: Path
     name: str
     part: Part
     config: ExperimentConfig

@@ -37,6 +37,7 @@ from commands.part_protocol import (
     decoded,
     encoded,
 )
+from commands.placement import placement
 from commands.underlay import check_underlay
 from commands.watched import directions, watched
 from nodes.machine.pace import write_factor
@@ -97,15 +98,16 @@ class PartServer:
 
     def _build(self, request: Build) -> None:
         self._asked = request
-        part, hosts = request.part, len(request.part.hosts)
+        part, config, hosts = request.part, request.config, len(request.part.hosts)
         check_underlay(part)
-        per_host = request.config.ranks_per_host or 1
-        check_room(msgspec.structs.replace(request.config, hosts=hosts, ranks=per_host * hosts), room())
+        everywhere = placement(part.topology, config.ranks_per_host)
+        ranks = sum(each.host in part.nodes for each in everywhere)
+        check_room(msgspec.structs.replace(config, hosts=hosts, ranks=ranks), room())
         place = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
         self._stack.callback(shutil.rmtree, place, ignore_errors=True)
         self._run_dir = place / request.run_id
         self._run_dir.mkdir()
-        network = NetworkRequest(part.topology, self._run_dir, request.config, only=part)
+        network = NetworkRequest(part.topology, self._run_dir, config, only=part, shown_dir=request.results)
         rising = RisingNetwork(network, lambda: None, self._stack)
         rising.inventory.add_directory(place)
         self._rising = rising

@@ -35,6 +35,7 @@ from topologies.fault import Scope, Step, steps
 from topologies.mininet.cgroup import room
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
+from topologies.mininet.user_namespace import is_inside
 from topologies.topology import Topology
 from topologies.traffic.check import Traffic
 from workloads.experiment.records import ExperimentConfig, ExperimentError, NetworkConfig, RankFailure, sizes
@@ -65,6 +66,8 @@ def command(context: typer.Context, given: Given) -> int:
     divided = division(given.record(Machines), config, network)
     if divided is None:
         check_room(config, room())
+    elif is_inside():
+        raise UsageError("--across needs root, on every machine; run `sudo python3 run.py ...`")
     now, workload = datetime.datetime.now(), _plain(config.workload)
     default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
     place = given.record(Place)

@@ -122,7 +122,7 @@ def start_ray(pids: list[int]) -> list[subprocess.Popen[bytes]]:
 
 class Ending(threading.Thread):
     """Ends something once a trial has been measured: `ray` on the second machine, as a power cut would, an
-    `endpoint` there, or the run, by `SIGINT`."""
+    `endpoint` there (of h2), or the run, by `SIGINT`."""
 
     def __init__(self, what: str, samples: Path, ray_process: int, run: int) -> None:
         super().__init__(daemon=True)
@@ -139,7 +139,7 @@ class Ending(threading.Thread):
                     process.kill()
         else:
             for process in psutil.process_iter():
-                if "nodes.endpoint" in process.cmdline() and "h4.sock" in " ".join(process.cmdline()):
+                if "nodes.endpoint" in process.cmdline() and "h2.sock" in " ".join(process.cmdline()):
                     process.kill()
 
 

@@ -34,7 +34,7 @@ from workloads.sweep.ray_driver import RESOURCE
 _POLL_S = 0.5  # more than a machine takes to notice what has died on it
 _END_S = 28.0
 _FETCH = b""  # what a machine's process answers with the next piece of what it wrote
-_PIECE_S = 20.0
+_PIECE_S, _PING_S = 20.0, 10.0
 
 
 class Cluster:
@@ -83,6 +83,15 @@ class Cluster:
         for each in ended:
             at = self._over.index(each)
             raise ExperimentError(f"machine {self.machines[at].name}: {self._found(each, at)}")
+
+    def ping(self) -> None:
+        """Every machine answers."""
+        calls = [agent.machine.remote() for agent in self._agents]
+        answered, _ = ray.wait(calls, num_returns=len(calls), timeout=_PING_S)
+        for at, call in enumerate(calls):
+            if call not in answered:
+                raise ExperimentError(f"machine {self.machines[at].name} was lost (it does not answer)")
+            self._found(call, at)
 
     def ranks(self, request: cluster_protocol.StartRanks) -> RankActors:
         def alive() -> None:
@@ -222,6 +231,7 @@ class _Server:
             time.sleep(_POLL_S)
             if self._cluster is not None:
                 self._cluster.check()
+                self._cluster.ping()
         except ExperimentError as failure:
             return protocol.Failed(str(failure), of_rank=False)
         return None

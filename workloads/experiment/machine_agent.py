@@ -22,6 +22,8 @@ from typing import IO, cast
 from workloads.sweep.ray_task import obstacle
 
 _END_S = 25.0
+# Ray kills the children of a worker that ends, and not theirs, which so end in order.
+_BEHIND = ("sh", "-c", '"$@"; exit $?', "sh")
 
 
 class MachineAgent:
@@ -37,7 +39,7 @@ class MachineAgent:
             return
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, *words], cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [*_BEHIND, sys.executable, *words], cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self._said, start_new_session=True, bufsize=0,
         )  # fmt: skip
         stdin = cast("IO[bytes]", self._process.stdin)
