@@ -32,6 +32,7 @@ MAKE = (
     command("README.md", "make bench"),
     command("README.md", "make soak"),
     command("docs/devmem.md", "make setup"),
+    command("docs/machines.md", "make setup"),
     command("docs/sweeps.md", "make setup"),
     command("README.md", "make setup"),
     command("docs/rootless.md", "make setup"),

@@ -20,6 +20,7 @@ from tests.system.ray_machines import RUN_S
 from tests.system.test_run import no_directories_left
 from topologies.mininet.enclosure import enclosed
 from topologies.shapes import registry
+from topologies.topology import Topology
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 __all__ = ["no_directories_left"]  # a fixture
@@ -66,7 +67,7 @@ def has_vxlan() -> bool:
 def test_a_network_across_machines(tmp_path: Path) -> None:
     if not has_vxlan():
         pytest.skip("this kernel has no vxlan")
-    of_page = SHOWN.removeprefix("python3 ").strip()
+    of_page = f"{SHOWN.removeprefix('python3 ').strip()} --allow-uncalibrated"  # this machine may be busy
     found = carried_out(
         tmp_path,
         [
@@ -111,8 +112,10 @@ def _check_results(run_dir: Path, found: dict[str, Any]) -> None:
     assert tunnelled
     for link in manifest["links"]:
         assert link["asked_bps"] == 50e6
+        assert 0.8 < link["achieved_bps"] / link["asked_bps"] < 1.2
         assert 0.0019 < link["achieved_delay_s"] < 0.004
-    assert json.loads((run_dir / "topology.json").read_text())["hosts"] == msgspec.to_builtins(network.hosts)
+    built = msgspec.json.decode((run_dir / "topology.json").read_bytes(), type=Topology)
+    assert built.hosts == network.hosts
     sent = {row["sender"]: int(row["sent_bytes"]) for row in rows(run_dir / "link_usage.csv")}
     assert len(sent) == 2 * len(network.links)
     cores = {row["name"].partition(":")[0] for row in rows(run_dir / "usage.csv") if row["kind"] == "core"}
