@@ -43,9 +43,15 @@ def make(tunnels: Iterable[Tunnel], nics: Mapping[str, Nic], underlay: int) -> N
 
 
 def bring_up(net: Any, tunnels: Iterable[Tunnel]) -> None:
-    """Once the nodes have the devices. Raises TopologyError, as when the UDP port is another program's."""
+    """Once the nodes have the devices: from now on they have the UDP port. Raises TopologyError."""
     for each in tunnels:
-        batch.ip(net[each.end.node], 4, [f"link set {each.end.interface} up"])
+        try:
+            batch.ip(net[each.end.node], 4, [f"link set {each.end.interface} up"])
+        except TopologyError as reason:
+            raise TopologyError(
+                f"the half of link {each.link} at {each.end.interface} cannot use UDP port {each.port} "
+                f"({reason}); choose another --tunnel-port"
+            ) from None
 
 
 def line(tunnel: Tunnel, nic: Nic | None = None) -> str:

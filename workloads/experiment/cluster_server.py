@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ from workloads.sweep.ray_driver import RESOURCE
 _POLL_S = 0.5  # more than a machine takes to notice what has died on it
 _END_S = 28.0
 _FETCH = b""  # what a machine's process answers with the next piece of what it wrote
-_PIECE_S, _PING_S = 20.0, 10.0
+_PIECE_S, _PING_S, _REACH_S = 20.0, 10.0, 5.0
 
 
 class Cluster:
@@ -48,6 +49,7 @@ class Cluster:
         self._agents: list[Any] = []
         self._over: list[Any] = []
         self.machines: tuple[ClusterMachine, ...] = ()
+        _check_reachable(asked.address)
         ray.init(address=asked.address, log_to_driver=False, logging_level="ERROR")
         able = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(RESOURCE, 0)]
         if len(able) < asked.machines:
@@ -162,6 +164,20 @@ class Cluster:
                 f"machine {name} was lost ({type(failure).__name__}); look at the cluster by `ray status`, "
                 "and start a new run"
             ) from None
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        return  # as `auto` is
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+    except (OSError, OverflowError) as failure:
+        said = getattr(failure, "strerror", None) or str(failure)
+        raise ExperimentError(
+            f"no Ray cluster answers at {address} ({said}); correct --ray-address, or start Ray there"
+        ) from None
 
 
 def _sortable(address: str) -> tuple[int, ...] | str:
