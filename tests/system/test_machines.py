@@ -15,12 +15,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from commands.topology import topology_of
 from tests.docs.pages import ROOT, block
 from tests.system.ray_machines import RUN_S
 from tests.system.test_run import no_directories_left
 from topologies.mininet.enclosure import enclosed
-from topologies.shapes import registry
 from topologies.topology import Topology
+from workloads.experiment.records import NetworkConfig
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 __all__ = ["no_directories_left"]  # a fixture
@@ -106,7 +107,7 @@ def _check_results(run_dir: Path, found: dict[str, Any]) -> None:
     assert [each["hosts"] for each in (first, second)] == [["h1", "h2"], ["h3", "h4"]]
     assert sorted(found["vnis"]) == sorted(str(each["vni"]) for each in second["tunnels"])
     assert all(packets > 20 for packets in found["vnis"].values()), "nothing but probes crossed"
-    network = registry.build("leaf_spine", 4, link="50Mbit,2ms")
+    network = topology_of("leaf_spine", 4, NetworkConfig(link="50Mbit,2ms"))
     assert len(manifest["links"]) == 2 * len(network.links)
     tunnelled = {each["link"] for each in first["tunnels"]}
     assert tunnelled
