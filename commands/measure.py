@@ -17,6 +17,7 @@ import msgspec
 from analysis.analyse import Analysis, analyse
 from analysis.fidelity import FAITHFUL
 from analysis.results_error import ResultsError
+from commands.across import AcrossRequest, run_across
 from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.placement import of_first, placement
@@ -41,6 +42,7 @@ from workloads.experiment.manifest import (
     ManifestFile,
     RowVerdict,
 )
+from workloads.experiment.meter import MachineMeter
 from workloads.experiment.observer import Observer
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.ray_session import RayPlace, RaySession
@@ -51,7 +53,6 @@ from workloads.experiment.records import (
     RankPlace,
     SamplesError,
 )
-from workloads.experiment.survey import MachineSurvey
 from workloads.experiment.trials import run_trials
 from workloads.registry import workload_of
 
@@ -63,8 +64,13 @@ def measure(request: RunRequest, stop: Stop) -> int:
     manifest = ManifestFile(request.run_dir, request.argv, request.config, is_inside())
     try:
         with stop, ExitStack() as stack:
-            run = simulate if request.config.clock == SIMULATED else _run
-            run(request, manifest, stop, stack)
+            if request.config.clock == SIMULATED:
+                simulate(request, manifest, stop, stack)
+            elif request.division is None:
+                _run(request, manifest, stop, stack)
+            else:
+                asked = AcrossRequest(request.config, request.network, request.run_dir, request.division)
+                run_across(asked, manifest, stop.check, stack)
     except Interrupted as reason:
         manifest.finish("interrupted", str(reason))
         raise
@@ -169,14 +175,14 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     pids = ranks.start(config, places)
     stack.enter_context(traffic).start(started, request.network)
     observer = Observer(watched(request.network, started, places, pids, traffic.pids))
-    survey = MachineSurvey(
-        observer, directions(request.network, started), dropped(request.network, started)
-    )
     stack.enter_context(faults)
     traffic.begin()
     faults.begin(started, ranks.signal, places)
     try:
-        run_trials(config, ranks, survey, run_dir)
+        meter = MachineMeter(
+            observer, directions(request.network, started), dropped(request.network, started)
+        )
+        run_trials(config, ranks, meter, run_dir)
     except (ExperimentError, FabricError, RankFailure) as reason:
         if faults.killed is None or isinstance(reason, SamplesError):
             raise

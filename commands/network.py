@@ -24,6 +24,7 @@ from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.host_settings import HostSettings, host_settings
 from topologies.mininet.inventory import Inventory
 from topologies.mininet.offload import InterfaceSettings, settings
+from topologies.part import Part, whole
 from topologies.topology import Topology
 from workloads.experiment.records import NetworkConfig
 
@@ -67,71 +68,100 @@ class StartedNetwork:
 @dataclass(frozen=True, slots=True)
 class NetworkRequest:
     """`run_dir` is for logs, captures and traces. `standing`: see inventory.Record. `access`: of other users
-    to the channels."""
+    to the channels. `only`: the part of the topology that this machine carries; None: all of it. `shown_dir`:
+    where a reader will find the logs, if not there."""
 
     topology: Topology
     run_dir: Path
     config: NetworkConfig
     standing: bool = False
     access: ChannelAccess = OWNER_ALONE
+    only: Part | None = None
+    shown_dir: Path | None = None
+
+    @property
+    def part(self) -> Part:
+        return whole(self.topology) if self.only is None else self.only
 
 
 def start_network(request: NetworkRequest, check: Callable[[], None], stack: ExitStack) -> StartedNetwork:
     """Build it, start the endpoints and wait until they take connections. Raises FabricError, HostError,
     InventoryError, and what `check` raises."""
-    inventory = stack.enter_context(Inventory.create(request.run_dir.name, request.standing))
-    channels = inventory.make_directory()
-    fabric = stack.enter_context(Fabric(request.topology, request.run_dir))
-    described = msgspec.json.format(msgspec.json.encode(request.topology))
-    (request.run_dir / TOPOLOGY_NAME).write_bytes(described + b"\n")
-    for pid in fabric.pids:
-        inventory.add_process(pid)
+    rising = RisingNetwork(request, check, stack)
+    links = rising.calibrated()
+    check_calibrated(links, request.config)
+    return rising.started(links)
 
-    configs = [host_config(request, host, channels) for host in request.topology.hosts]
-    endpoints = Endpoints(fabric, inventory, configs)
-    started: list[str] = []  # the hosts, when all of them run
 
-    def watch() -> None:
-        check()
-        fabric.check()
-        for child in fabric.dead_children():
+class RisingNetwork:
+    """A network, or a machine's part of one, on its way up, one phase after the other: built with its relays
+    by the constructor, calibrated, started. Methods raise as `start_network` does."""
+
+    def __init__(self, request: NetworkRequest, check: Callable[[], None], stack: ExitStack) -> None:
+        self._request, self._check = request, check
+        self._inventory = stack.enter_context(Inventory.create(request.run_dir.name, request.standing))
+        channels = self._channels = self._inventory.make_directory()
+        self.fabric = stack.enter_context(Fabric(request.part, request.run_dir))
+        described = msgspec.json.format(msgspec.json.encode(request.topology))
+        (request.run_dir / TOPOLOGY_NAME).write_bytes(described + b"\n")
+        for pid in self.fabric.pids:
+            self._inventory.add_process(pid)
+        self._configs = [host_config(request, host, channels) for host in request.part.hosts]
+        self._endpoints = Endpoints(self.fabric, self._inventory, self._configs)
+        self._stands = False  # when all endpoints run
+        start_relays(self.fabric, channels, self._inventory.add_process, self.watch)
+
+    def watch(self) -> None:
+        self._check()
+        self.fabric.check()
+        request = self._request
+        for child in self.fabric.dead_children():
             reason = end_of(child, request.topology, request.run_dir)
-            if not (request.standing and started and is_endpoint(child)):
-                raise FabricError(f"{reason}; see the logs in {request.run_dir}")
-            endpoints.crashed[child.host] = reason
+            if not (request.standing and self._stands and is_endpoint(child)):
+                raise FabricError(f"{reason}; see the logs in {request.shown_dir or request.run_dir}")
+            self._endpoints.crashed[child.host] = reason
 
-    start_relays(fabric, channels, inventory.add_process, watch)
-    links = _calibrated(fabric, request)
-    endpoints.start(watch)
-    request.access.grant(channels)
-    for each in configs:
-        inventory.add_host(each.name, Path(each.channel), fabric.shell_pid(each.name))
-        started.append(each.name)
+    @property
+    def inventory(self) -> Inventory:
+        return self._inventory
 
-    def respawn(name: str) -> None:
-        endpoints.respawn(name, watch)
-        request.access.grant(channels)
+    def calibrated(self) -> tuple[LinkCalibration, ...]:
+        """What the links with both ends here that were asked for something are like."""
+        if all(link.is_plain for link in self._request.part.whole_links):
+            return ()
+        return self.fabric.calibrate()
 
-    hosts = tuple(StartedHost(each.name, each.channel, endpoints.pids[each.name]) for each in configs)
-    names = [each.name for each in configs] + [switch.name for switch in request.topology.switches]
-    pids = {name: fabric.shell_pid(name) for name in names}
-    nics = [(host.name, nic.interface) for host in request.topology.hosts for nic in host.nics]
-    found = tuple(settings(*nic, pids[nic[0]]) for nic in nics)
-    kernels = host_settings({host.name: pids[host.name] for host in request.topology.hosts})
-    life = endpoints.crashed, respawn, endpoints.kill
-    acts = fabric.set_links, fabric.spawn, fabric.terminate
-    return StartedNetwork(hosts, links, found, kernels, pids, inventory, watch, *life, *acts)
+    def started(self, links: tuple[LinkCalibration, ...]) -> StartedNetwork:
+        """With its endpoints. `links`: those that were calibrated."""
+        request, fabric, endpoints = self._request, self.fabric, self._endpoints
+        endpoints.start(self.watch)
+        request.access.grant(self._channels)
+        for each in self._configs:
+            self._inventory.add_host(each.name, Path(each.channel), fabric.shell_pid(each.name))
+        self._stands = True
+        hosts = tuple(
+            StartedHost(each.name, each.channel, endpoints.pids[each.name]) for each in self._configs
+        )
+        pids = {name: fabric.shell_pid(name) for name in request.part.nodes}
+        nics = [(host.name, nic.interface) for host in request.part.hosts for nic in host.nics]
+        found = tuple(settings(*nic, pids[nic[0]]) for nic in nics)
+        kernels = host_settings({host.name: pids[host.name] for host in request.part.hosts})
+        life = endpoints.crashed, self._respawn, endpoints.kill
+        acts = fabric.set_links, fabric.spawn, fabric.terminate
+        return StartedNetwork(
+            hosts, links, found, kernels, pids, self._inventory, self.watch, *life, *acts
+        )
+
+    def _respawn(self, name: str) -> None:
+        self._endpoints.respawn(name, self.watch)
+        self._request.access.grant(self._channels)
 
 
-def _calibrated(fabric: Fabric, request: NetworkRequest) -> tuple[LinkCalibration, ...]:
-    """What the links that were asked for something are like. Raises FabricError if it is something else."""
-    if all(link.is_plain for link in request.topology.links):
-        return ()
-    links = fabric.calibrate()
+def check_calibrated(links: Sequence[LinkCalibration], config: NetworkConfig) -> None:
+    """Links are what was asked. Raises FabricError."""
     off = obstacle(links)
-    if off is not None and not request.config.allow_uncalibrated:
+    if off is not None and not config.allow_uncalibrated:
         raise FabricError(off)
-    return links
 
 
 def _ceilings(host: TopologyHost) -> dict[str, float]:

@@ -19,7 +19,7 @@ from nodes.relay.config import RelayConfig, RelayWay, encode
 from topologies.link import Link
 from topologies.mininet.fabric import Fabric, FabricError
 from topologies.mininet.qdisc import token_bucket
-from topologies.relay import Relay, relays
+from topologies.relay import Relay
 
 _READY_S = 20.0
 _READY_S_PER_RELAY = 2.0
@@ -32,7 +32,7 @@ def start_relays(
     """All that the fabric's topology needs; returns when frames pass. `directory` is for files that they
     make. Raises FabricError, what `watch` raises."""
     files = []
-    for relay in relays(fabric.topology):
+    for relay in fabric.part.relays:
         ready = directory / f"{relay.name}.ready"
         argv = [sys.executable, "-m", _MODULE, "--config", encode(relay_config(relay, ready))]
         add_process(fabric.spawn(relay.name, argv, f"{relay.name}.log"))

@@ -18,6 +18,7 @@ import typer
 from analysis.results_error import ResultsError
 from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults
+from commands.machines import Machines, division
 from commands.offer import Given, offers
 from commands.place import Place, check_place
 from commands.placement import placement
@@ -34,6 +35,7 @@ from topologies.fault import Scope, Step, steps
 from topologies.mininet.cgroup import room
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.inventory import InventoryError
+from topologies.mininet.user_namespace import is_inside
 from topologies.topology import Topology
 from topologies.traffic.check import Traffic
 from workloads.experiment.records import (
@@ -73,7 +75,7 @@ class Output(msgspec.Struct, frozen=True):
     ] = False
 
 
-@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Place, Output)
+@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Machines, Place, Output)
 def command(context: typer.Context, given: Given) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
@@ -81,7 +83,10 @@ def command(context: typer.Context, given: Given) -> int:
         return 0
     stop = Stop()
     config, network, plan, traffic = settled(given)
-    if config.clock != SIMULATED:
+    divided = division(given.record(Machines), config, network)
+    if divided is not None and is_inside():
+        raise UsageError("--across needs root, on every machine; run `sudo python3 run.py ...`")
+    if divided is None and config.clock != SIMULATED:
         check_room(config, room())
     now, workload = datetime.datetime.now(), _plain(config.workload)
     default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
@@ -96,7 +101,7 @@ def command(context: typer.Context, given: Given) -> int:
         check_installed()
     argv = ("run.py", *sys.argv[1:])
     printed = output.json, output.columns, output.parquet
-    return measure(RunRequest(config, network, run_dir, argv, plan, traffic, *printed), stop)
+    return measure(RunRequest(config, network, run_dir, argv, plan, traffic, *printed, divided), stop)
 
 
 class Settled(NamedTuple):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands.machines import Division
 from topologies.fault import Step
 from topologies.topology import Topology
 from topologies.traffic.check import Traffic
@@ -19,7 +20,8 @@ from workloads.experiment.records import ExperimentConfig
 class RunRequest:
     """`argv`: the command line, for the manifest. `plan`: what is hurt, and when. `traffic`: what else is in
     the network. `as_json`: what is printed, in place of a table. `columns`: of the table; none: the
-    workload's. `parquet`: files that are written, too."""
+    workload's. `parquet`: files that are written, too. `division`: among machines, None for this one
+    alone."""
 
     config: ExperimentConfig
     network: Topology
@@ -30,3 +32,4 @@ class RunRequest:
     as_json: bool = False
     columns: Sequence[str] = ()
     parquet: bool = False
+    division: Division | None = None

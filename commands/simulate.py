@@ -25,13 +25,13 @@ from topologies.calibration import LinkCalibration
 from topologies.drawing import NAME as DRAWING
 from topologies.drawing import drawing
 from topologies.topology import Topology
-from workloads.experiment.link_usage import LinkCounts, LinkDirection, LinkUsage, link_usage
+from workloads.experiment.link_usage import LinkCounts, LinkDirection, link_usage
 from workloads.experiment.manifest import LinkRecord, ManifestFile
+from workloads.experiment.meter import Used
 from workloads.experiment.proc import Sent
 from workloads.experiment.records import ExperimentConfig, Sample, Trial
 from workloads.experiment.simulated_ranks import SimulatedRanks
 from workloads.experiment.trials import run_trials
-from workloads.experiment.usage import Usage
 from workloads.registry import workload_of
 
 _CHANNELS = Path("/simulated")  # where channels would lie; only names are made of it
@@ -72,7 +72,7 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     model = model_of(network, links, [place.host for place in places], config.mtu)
     manifest.add_predictions(predictions(config, model))
     ranks = SimulatedRanks(simulated.simulation, config, places)
-    run_trials(config, ranks, SimulatedSurvey(network, simulated), run_dir)
+    run_trials(config, ranks, SimulatedMeter(network, simulated), run_dir)
     manifest.add_journal(simulated.simulation.journal.digest)
 
 
@@ -94,7 +94,7 @@ def _links(network: Topology) -> tuple[LinkCalibration, ...]:
     )
 
 
-class SimulatedSurvey:
+class SimulatedMeter:
     """What the lines carried. There is no CPU of this machine in it."""
 
     def __init__(self, network: Topology, simulated: SimulatedNetwork) -> None:
@@ -105,31 +105,21 @@ class SimulatedSurvey:
             LinkDirection(each.near, each.far, 0, each.line.bits_per_second, mtus[each.near])
             for each in self._lines
         ]
+        self._counts: tuple[LinkCounts, ...] = ()
 
     @contextmanager
-    def during(self, trial: Trial) -> Iterator[_LineCounts]:
-        counts = _LineCounts(trial, self._directions, self._counts())
-        yield counts
-        counts.after = self._counts()
+    def measuring(self) -> Iterator[None]:
+        before = self._carried()
+        yield
+        self._counts = before, self._carried()
 
-    def _counts(self) -> LinkCounts:
+    def used(self, trial: Trial, samples: Sequence[Sample]) -> Used:
+        return Used((), link_usage(trial, samples, self._directions, *self._counts))
+
+    def _carried(self) -> LinkCounts:
         """As an interface counts: without framing."""
         sent = tuple(
             Sent(line.carried_bytes - FRAMING_BYTES * line.carried_packets, line.carried_packets)
             for line in (each.line for each in self._lines)
         )
         return LinkCounts(sent, {name: each.dropped_packets for name, each in self._outputs.items()})
-
-
-class _LineCounts:
-    def __init__(self, trial: Trial, directions: Sequence[LinkDirection], before: LinkCounts) -> None:
-        self._trial = trial
-        self._directions = directions
-        self._before = before
-        self.after = before
-
-    def usage(self, samples: Sequence[Sample]) -> list[Usage]:  # noqa: ARG002
-        return []
-
-    def links(self, samples: Sequence[Sample]) -> list[LinkUsage]:
-        return link_usage(self._trial, samples, self._directions, self._before, self.after)

@@ -25,7 +25,8 @@ def watched(
     traffic_pids: Mapping[str, int],
 ) -> Watched:
     """`pids`: of the ranks at `places`; `traffic_pids`: of background traffic, by host. A link without a rate
-    is as fast as the CPU, so it limits nothing."""
+    is as fast as the CPU, so it limits nothing. Of a link to another machine, the direction that begins here.
+    """
     ranks = [
         WatchedProcess(place.host, f"rank{place.rank}", pid, place.rank)
         for place, pid in zip(places, pids, strict=True)
@@ -38,13 +39,13 @@ def watched(
         )
         for link in topology.links
         for end in link.ends
-        if (sent := link.sent_by(end)).rate_bps
+        if end.node in started.node_pids and (sent := link.sent_by(end)).rate_bps
     ]
     return Watched((*ranks, *endpoints, *traffic), tuple(links))
 
 
 def directions(topology: Topology, started: StartedNetwork) -> tuple[LinkDirection, ...]:
-    """Both of every link."""
+    """Both of every link; of links to another machine, the one that begins here."""
     return tuple(
         LinkDirection(
             near.interface,
@@ -55,6 +56,7 @@ def directions(topology: Topology, started: StartedNetwork) -> tuple[LinkDirecti
         )
         for link in topology.links
         for near, far in (link.ends, link.ends[::-1])
+        if near.node in started.node_pids
     )
 
 
@@ -64,6 +66,6 @@ def dropped(topology: Topology, started: StartedNetwork) -> Callable[[], dict[st
         started.node_pids[end.node]
         for link in topology.links
         for end in link.ends
-        if link.sent_by(end).rate_bps
+        if end.node in started.node_pids and link.sent_by(end).rate_bps
     }
     return functools.partial(queue_drops, tuple(sorted(pids)))

@@ -2,8 +2,8 @@
 
 In: calls that may block, each for at most `timeout_s`; a report of every success. Out: what the calls return,
 or their TimeoutError when nothing has moved for `timeout_s`. A rank that waits behind a slow transfer between
-two others is patient with it. Owns a memfd that all ranks of an experiment map: the time when a byte moved,
-or a rank arrived, last.
+two others is patient with it. Owns a memfd that all ranks of an experiment on a machine map: the time when a
+byte moved, or a rank arrived, last.
 """
 
 from __future__ import annotations
@@ -40,6 +40,17 @@ class Progress:
     def moved(self) -> None:
         """Something has moved now."""
         _MOVED_AT.pack_into(self._record, 0, self._runtime.monotonic())
+
+    def age_s(self) -> float:
+        """How long ago something moved last."""
+        moved_at: float = _MOVED_AT.unpack_from(self._record)[0]
+        return self._runtime.monotonic() - moved_at
+
+    def moved_ago(self, age_s: float) -> None:
+        """Something moved so long ago, as another record says, if that is news here."""
+        moved_at = self._runtime.monotonic() - age_s
+        if moved_at > _MOVED_AT.unpack_from(self._record)[0]:
+            _MOVED_AT.pack_into(self._record, 0, moved_at)
 
     def wait(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What `call` returns, which has then moved something. `call` raises TimeoutError after `timeout_s`,

@@ -11,6 +11,7 @@ import pytest
 import typer
 import yaml
 
+from commands.machines import Machines
 from commands.place import Place
 from commands.run import Output, Settled, command
 from commands.sweep_file import PlannedSweep, SweepProblems, load
@@ -174,9 +175,9 @@ def test_the_published_schema_is_that_of_the_options() -> None:
             jsonschema.validate(yaml.safe_load(wrong), json_schema())
 
 
-def test_a_cell_may_have_every_option_of_a_run_but_its_place() -> None:
+def test_a_cell_may_have_every_option_of_a_run_but_its_places() -> None:
     app = typer.Typer(add_completion=False)
     app.command()(command)
     flags = {flag for each in typer.main.get_command(app).params for flag in each.opts}
-    place = {flag for record in (Place, Output) for each in declared(record) for flag in each.flags}
+    place = {flag for record in (Machines, Place, Output) for each in declared(record) for flag in each.flags}
     assert {f"--{name}" for name in run_options()} == flags - place - {"--help"}

@@ -35,6 +35,7 @@ MAKE = (
     command("docs/notebooks.md", "make notebooks"),
     command("docs/notebooks.md", "make setup"),
     command("docs/devmem.md", "make setup"),
+    command("docs/machines.md", "make setup"),
     command("docs/sweeps.md", "make setup"),
     command("README.md", "make setup"),
     command("docs/rootless.md", "make setup"),

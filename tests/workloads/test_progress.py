@@ -111,3 +111,16 @@ def test_closing_twice_closes_once() -> None:
     progress.close()
     os.fstat(taken)
     os.close(taken)
+
+
+def test_another_record_moves_this_one_only_if_it_knows_more(clock: Clock) -> None:
+    with closing(Progress(cast("Runtime", clock), TIMEOUT_S)) as progress:
+        progress.moved()
+        clock.now += 3
+        assert progress.age_s() == 3
+        progress.moved_ago(5)
+        assert progress.age_s() == 3
+        progress.moved_ago(1)
+        assert progress.age_s() == 1
+        clock.now += 2
+        assert progress.age_s() == 3, "what was told grows old, too"

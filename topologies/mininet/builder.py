@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from types import FrameType
@@ -26,16 +26,19 @@ from typing import Any, NoReturn
 import msgspec
 from mininet.log import lg
 
+from topologies.host import Host
 from topologies.mininet import protocol
 from topologies.mininet.assembly import assemble, interfaces, links_of
 from topologies.mininet.calibrate import calibrate
+from topologies.mininet.far_ends import FarEnds
 from topologies.mininet.isolation import become_first_process, pid_outside, signal_at_parents_death
 from topologies.mininet.link_states import LinkStates
 from topologies.mininet.node import HostProcess
 from topologies.mininet.orphans import Orphans, reap_orphans
 from topologies.mininet.search_path import extend_path
-from topologies.relay import relays
-from topologies.topology import Topology
+from topologies.part import Part
+from topologies.relay import Relay
+from topologies.switch import Switch
 from topologies.topology_error import TopologyError
 
 COMMANDS = ("mnexec", "brctl", "ifconfig", "ip")  # the programs that Mininet runs
@@ -64,16 +67,19 @@ class Child(msgspec.Struct, eq=False):
 
 
 class Builder:
-    """Serves one client; `run()` returns when the client wants no more."""
+    """Serves one client; `run()` returns when the client wants no more. `underlay`: a descriptor of the
+    network namespace that the client is in."""
 
-    def __init__(self, requests_fd: int, replies_fd: int) -> None:
+    def __init__(self, requests_fd: int, replies_fd: int, underlay: int) -> None:
         self._requests_fd, self._replies_fd = requests_fd, replies_fd
         self._unread = b""
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, Child] = {}  # by outside pid
-        self._topology: Topology | None = None
+        self._underlay = underlay
+        self._part: Part | None = None
         self._net: Any = None
         self._links: LinkStates | None = None
+        self._far_ends: FarEnds | None = None
         self._open = True
 
     def run(self) -> None:
@@ -123,6 +129,8 @@ class Builder:
                     self._describe(request)
                 case protocol.Calibrate():
                     self._calibrate(request)
+                case protocol.Probe():
+                    self._probe(request)
                 case protocol.SetLinks():
                     self._set_links(request)
         except (OSError, TopologyError) as error:
@@ -139,9 +147,10 @@ class Builder:
     # The network
 
     def _build(self, request: protocol.Build) -> None:
-        self._topology = request.topology
-        net = self._net = assemble(request.topology)
-        self._links = LinkStates(net, request.topology)
+        self._part = part = request.part
+        net = self._net = assemble(part, self._underlay)
+        self._links = LinkStates(net, part.topology)
+        self._far_ends = FarEnds(part, lambda node: int(net[node].pid))
         nodes = [*net.hosts, *net.switches]
         for node in nodes:
             self._expect_to_run(node.name, ("shell", "of", node.name), node.shell)
@@ -151,19 +160,25 @@ class Builder:
         self._send(protocol.Ready(request.id, builder_pid, names, shells))
 
     def _describe(self, request: protocol.Describe) -> None:
-        if self._topology is None:
-            raise TopologyError("no network has been built yet; ask for one first")
         found = []
-        for node, name, in_node in interfaces(self._topology):
+        for node, name, in_node in interfaces(self._built()):
             with links_of(self._net, node, in_node) as links:
                 found.append(protocol.Interface(node, name, *msgspec.structs.astuple(links.get(name))))
         self._send(protocol.Described(request.id, tuple(found)))
 
     def _calibrate(self, request: protocol.Calibrate) -> None:
-        if self._topology is None:
-            raise TopologyError("no network has been built yet; ask for one first")
-        found = calibrate(self._topology.links, lambda node: int(self._net[node].pid))
+        found = calibrate(self._built().whole_links, lambda node: int(self._net[node].pid))
         self._send(protocol.Calibrated(request.id, found))
+
+    def _probe(self, request: protocol.Probe) -> None:
+        self._built()
+        assert self._far_ends is not None
+        self._send(protocol.Probed(request.id, self._far_ends.act(request)))
+
+    def _built(self) -> Part:
+        if self._part is None:
+            raise TopologyError("no network has been built yet; ask for one first")
+        return self._part
 
     def _set_links(self, request: protocol.SetLinks) -> None:
         if self._links is None:
@@ -201,12 +216,12 @@ class Builder:
         self._watch(child)
 
     def _start(self, host: str, argv: tuple[str, ...], stdout: int, stderr: int) -> HostProcess:
-        if self._topology is None:
-            raise TopologyError("no network has been built yet; ask for one first")
-        own = {router.name for router in self._topology.routers}
-        own |= {relay.name for relay in relays(self._topology)}
+        part = self._built()
+        nodes: Iterable[Host | Switch | Relay] = (*part.hosts, *part.routers, *part.relays)
+        own = {node.name for node in nodes}
         if host not in own:
-            self._topology.host(host)  # or there is none
+            part.topology.host(host)  # or there is none
+            raise TopologyError(f"host {host} is on another machine")
         node = self._net[host]
         if node.shell.poll() is not None:
             status = node.shell.returncode
@@ -306,6 +321,7 @@ def main(parent_pid: int) -> None:
     signal_at_parents_death(signal.SIGTERM)
     if os.getppid() != parent_pid:  # the client died before the line above
         return
+    underlay = os.open("/proc/self/ns/net", os.O_RDONLY)
     extend_path()
     if reason := _obstacle():
         _refuse(1, reason)
@@ -317,7 +333,7 @@ def main(parent_pid: int) -> None:
     signal.signal(signal.SIGTERM, _at_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lg.setLogLevel("info")
-    Builder(*_take_over_stdio()).run()
+    Builder(*_take_over_stdio(), underlay).run()
 
 
 if __name__ == "__main__":

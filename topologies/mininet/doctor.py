@@ -58,6 +58,7 @@ PROBED = {
     "veth": ("use a kernel with CONFIG_VETH", True),
     "bridge": ("use a kernel with CONFIG_BRIDGE, or --topology pair", True),
     "AF_PACKET with virtio headers": ("use a kernel with CONFIG_PACKET", True),
+    "vxlan": ("use a kernel with CONFIG_VXLAN, or no --across", False),
     "BIG TCP": ("use Linux 6.3 or later, or stay with super-packets of 65536 bytes", False),
     "tc netem": ("use a kernel with CONFIG_NET_SCH_NETEM; the testbed does without", False),
     "tc tbf": ("use a kernel with CONFIG_NET_SCH_TBF, or ask for no rate of a link", False),

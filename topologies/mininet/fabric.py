@@ -19,14 +19,17 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import TypeVar, cast
 
+import msgspec
+
 from topologies.calibration import LinkCalibration
 from topologies.mininet import protocol
-from topologies.mininet.protocol import ChildExited, Completed, Interface
-from topologies.relay import relays
+from topologies.mininet.protocol import ChildExited, Completed, Interface, Probe, Probed
+from topologies.part import Part, whole
 from topologies.topology import Topology
 
 BUILD_S, BUILD_S_PER_NODE = 20.0, 2.0
 ANSWER_S = 10.0
+PROBE_S = 30.0  # what an end of a slow link takes for one action
 CLOSE_S = 15.0  # more than the builder allows itself (GRACE_S, STOP_S)
 PROJECT = Path(__file__).resolve().parents[2]
 LOG_NAME = "fabric.log"
@@ -39,15 +42,17 @@ class FabricError(RuntimeError):
 
 
 class Fabric:
-    """The network of `topology`, from construction to `close()`; also a context manager.
+    """The network of `topology`, or the part of it that this machine carries, from construction to
+    `close()`; also a context manager.
 
     Logs go to `run_dir` (the builder's own: fabric.log). Ctrl-C does not reach it: it stops when it is closed
     or when the thread that constructed it ends, for whatever reason. Methods may be called from any thread.
     Raises FabricError when the network cannot be built.
     """
 
-    def __init__(self, topology: Topology, run_dir: Path) -> None:
-        self.topology = topology
+    def __init__(self, topology: Topology | Part, run_dir: Path) -> None:
+        self.part = topology if isinstance(topology, Part) else whole(topology)
+        self.topology = self.part.topology
         self._run_dir = run_dir.resolve()
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
@@ -63,9 +68,9 @@ class Fabric:
         self._reader = threading.Thread(target=self._read_answers, name="fabric answers", daemon=True)
         self._reader.start()
         try:
-            nodes = len(topology.hosts) + len(topology.switches) + len(relays(topology))
+            nodes = len(self.part.nodes) + len(self.part.relays)
             timeout_s = BUILD_S + BUILD_S_PER_NODE * nodes
-            ready = self._ask(protocol.Build(next(self._ids), topology), protocol.Ready, timeout_s)
+            ready = self._ask(protocol.Build(next(self._ids), self.part), protocol.Ready, timeout_s)
         except BaseException:
             self.close()
             raise
@@ -125,6 +130,11 @@ class Fabric:
         network meanwhile. Raises FabricError."""
         timeout_s = ANSWER_S * (1 + len(self.topology.links))
         return self._ask(protocol.Calibrate(next(self._ids)), protocol.Calibrated, timeout_s).links
+
+    def probe(self, request: Probe) -> Probed:
+        """Measure at one end of a link to another machine. Raises FabricError."""
+        numbered = msgspec.structs.replace(request, id=next(self._ids))
+        return self._ask(numbered, Probed, ANSWER_S + PROBE_S)
 
     def set_links(self, down: Collection[str] = (), rates: Mapping[str, int] | None = None) -> float:
         """Take these links down, by their names, and all others up; give those of `rates` another rate, in

@@ -49,6 +49,7 @@ def findings() -> list[Finding]:
     questions: dict[str, Callable[[], str]] = {
         "veth": lambda: _command("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"),
         "bridge": lambda: _command("ip", "link", "add", "b0", "type", "bridge"),
+        "vxlan": lambda: _command("ip", "link", "add", "t0", "type", "vxlan", "id", "1", "dstport", "4789"),
         "AF_PACKET with virtio headers": _packet_socket,
         "BIG TCP": _big_tcp,
         "tc netem": lambda: _queue("netem", "delay", "1ms"),

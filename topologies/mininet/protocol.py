@@ -7,17 +7,20 @@ the client's pid namespace.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from topologies.calibration import LinkCalibration
-from topologies.topology import Topology
+from topologies.mininet.probing import Probes, Rate, Stamps, Train
+from topologies.part import Part
 
 
 class Build(msgspec.Struct, frozen=True, tag=True):
-    """The first request: make this network."""
+    """The first request: make this part of a network."""
 
     id: int
-    topology: Topology
+    part: Part
 
 
 class Spawn(msgspec.Struct, frozen=True, tag=True):
@@ -55,6 +58,17 @@ class Calibrate(msgspec.Struct, frozen=True, tag=True):
     """Measure the links that something is asked of; nothing else may use them meanwhile."""
 
     id: int
+
+
+class Probe(msgspec.Struct, frozen=True, tag=True):
+    """At one end of a link to another machine, in the direction from the interface `sender`: open the end,
+    send or receive probes or a train, rest until the link is, close it. `sent`: by the other end, where
+    this one receives."""
+
+    id: int
+    sender: str
+    action: Literal["open", "probes", "train", "rest", "close"]
+    sent: Probes | Train | None = None
 
 
 class SetLinks(msgspec.Struct, frozen=True, tag=True):
@@ -118,6 +132,13 @@ class Calibrated(msgspec.Struct, frozen=True, tag=True):
     links: tuple[LinkCalibration, ...]
 
 
+class Probed(msgspec.Struct, frozen=True, tag=True):
+    """What an end sent, or received; None where it did neither."""
+
+    id: int
+    found: Probes | Stamps | Train | Rate | None
+
+
 class LinksSet(msgspec.Struct, frozen=True, tag=True):
     """`time_s`: Unix time when the links were so; routes follow at once."""
 
@@ -142,8 +163,8 @@ class ChildExited(msgspec.Struct, frozen=True, tag=True):
     argv: tuple[str, ...]
 
 
-Request = Build | Spawn | Run | Terminate | Describe | Calibrate | SetLinks
-Reply = Ready | Spawned | Completed | Terminated | Described | Calibrated | LinksSet | Refused
+Request = Build | Spawn | Run | Terminate | Describe | Calibrate | Probe | SetLinks
+Reply = Ready | Spawned | Completed | Terminated | Described | Calibrated | Probed | LinksSet | Refused
 requests = msgspec.json.Decoder(Request)
 answers: msgspec.json.Decoder[Reply | ChildExited] = msgspec.json.Decoder(Reply | ChildExited)
 encoder = msgspec.json.Encoder()

@@ -93,6 +93,29 @@ class FaultRecord(msgspec.Struct, frozen=True):
     time_s: float | None
 
 
+class TunnelRecord(msgspec.Struct, frozen=True):
+    """A machine's half of a link to another one: the link's name, the interface that is a VXLAN device, the
+    other machine's address, the network identifier, the UDP port."""
+
+    link: str
+    interface: str
+    remote: str
+    vni: int
+    port: int
+
+
+class MachineRecord(msgspec.Struct, frozen=True):
+    """A machine of a run across several: its name, its id in the Ray cluster, its address in the underlay,
+    what it had of the topology."""
+
+    name: str
+    node: str
+    address: str
+    hosts: tuple[str, ...]
+    switches: tuple[str, ...]
+    tunnels: tuple[TunnelRecord, ...]
+
+
 class RankRecord(msgspec.Struct, frozen=True):
     """Where a rank was: its host, its accelerator ("" for a host without any), and the NIC on whose PCIe
     switch that sits, by which the rank's traffic with other hosts goes."""
@@ -170,6 +193,7 @@ class Manifest(msgspec.Struct, frozen=True):
     interfaces: tuple[InterfaceRecord, ...] = ()
     hosts: tuple[HostRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
+    machines: tuple[MachineRecord, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     fidelity: Fidelity | None = None
     journal: str | None = None
@@ -216,6 +240,12 @@ class ManifestFile:
         self._contents = msgspec.structs.replace(
             self._contents, links=links, interfaces=interfaces, hosts=hosts
         )
+        self._write()
+        self._keep_room()
+
+    def add_machines(self, machines: Sequence[MachineRecord]) -> None:
+        """Record on which machines the network is, before it is built."""
+        self._contents = msgspec.structs.replace(self._contents, machines=tuple(machines))
         self._write()
         self._keep_room()
 

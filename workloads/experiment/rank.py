@@ -98,7 +98,10 @@ class Rank:
             flows = self._type.flows(self._config)
             transport = Transport(self._machine, path, flows, self._type.channels)
             workload = self._type.start(self._machine, transport, trial.size_bytes)
-            barrier = self._around.barrier(self._place.rank, self._nranks, self._machine.progress)
+            machines = self._place.machines or ("",) * self._nranks
+            barrier = self._around.barrier(
+                self._place.rank, machines[: self._nranks], self._machine.progress
+            )
             self._running = _RunningTrial(trial, transport, workload, barrier)
             return RankAddresses(transport.listen(workload.receive_from), barrier.listen())
 

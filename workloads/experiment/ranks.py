@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -34,38 +34,56 @@ from workloads.experiment.records import (
 from workloads.experiment.rendezvous import rendezvous
 from workloads.options import keeps_operations
 
-SLOT = "devmem_slot"  # the Ray resource of which each rank takes one
 _START_S, _START_S_PER_RANK = 25.0, 2.0
 _ANSWER_S = 25.0  # beside what a rank waits for other ranks
 _POLL_S = 1.0
 
 
+def start_patience_s(ranks: int) -> float:
+    """How long so many may take to start."""
+    return patience_s(_START_S + _START_S_PER_RANK * ranks)
+
+
+def gang(bundles: Sequence[Mapping[str, float]], strategy: str, alive: Callable[[], None]) -> Any:
+    """A placement group that Ray has made, all bundles at once; None if it has no place for them. Raises what
+    `alive` raises."""
+    group = placement_group([dict(each) for each in bundles], strategy=strategy)
+    give_up_at = time.monotonic() + start_patience_s(len(bundles))
+    while not group.wait(timeout_seconds=_POLL_S):
+        alive()
+        if time.monotonic() > give_up_at:
+            return None
+    return group
+
+
+def seat(group: Any, bundle: int) -> dict[str, Any]:
+    """Ray's options that place an actor there."""
+    return {
+        "scheduling_strategy": PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
+    }
+
+
 class RankActors:
-    """Started together or not at all. `pids`: of each rank's process, in this process's pid namespace. Every
-    method raises RankFailure or ExperimentError."""
+    """`seats`: Ray's options that place the rank of a number. `pids`: of each rank's process, in the pid
+    namespace that Ray's workers are in. Every method raises RankFailure or ExperimentError."""
 
     def __init__(
-        self, config: ExperimentConfig, places: Sequence[RankPlace], alive: Callable[[], None]
+        self,
+        config: ExperimentConfig,
+        places: Sequence[RankPlace],
+        alive: Callable[[], None],
+        seats: Callable[[int], Mapping[str, Any]],
     ) -> None:
         self._alive = alive
         self._places = places
         self._keeps_operations = keeps_operations(config.options)
         self._keeps_tcp_info = config.tcp_info_s is not None
         self._answer_s = patience_s(_ANSWER_S) + config.timeout_s
-        start_s = patience_s(_START_S + _START_S_PER_RANK * len(places))
-        gang = placement_group([{SLOT: 1}] * len(places))
-        self._wait_for_gang(gang, start_s)
+        start_s = start_patience_s(len(places))
         actor = ray.remote(Rank)
         self._actors: list[Any] = [
-            actor.options(
-                num_cpus=0,
-                resources={SLOT: 1},
-                max_restarts=0,
-                scheduling_strategy=PlacementGroupSchedulingStrategy(
-                    gang, placement_group_bundle_index=place.rank
-                ),
-            ).remote(place, config)
-            for place in places
+            actor.options(num_cpus=0, max_restarts=0, **seats(at)).remote(place, config)
+            for at, place in enumerate(places)
         ]
         self.pids: tuple[int, ...] = tuple(self._all("pid", within_s=start_s))
 
@@ -85,15 +103,6 @@ class RankActors:
 
     def close(self) -> None:
         self._all("close", within_s=self._answer_s)
-
-    def _wait_for_gang(self, gang: Any, within_s: float) -> None:
-        give_up_at = time.monotonic() + within_s
-        while not gang.wait(timeout_seconds=_POLL_S):
-            self._alive()
-            if time.monotonic() > give_up_at:
-                raise ExperimentError(
-                    f"Ray had no place for {len(self._places)} ranks within {within_s:g} s; try fewer"
-                )
 
     def _all(self, method: str, arguments: Sequence[Any] = (), within_s: float = math.inf) -> list[Any]:
         """Call `method` on every rank at once, with its own argument if there are any; return the answers."""

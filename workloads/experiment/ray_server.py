@@ -19,10 +19,11 @@ import psutil
 import ray
 
 from workloads.experiment import ray_protocol as protocol
-from workloads.experiment.ranks import SLOT, RankActors
+from workloads.experiment.ranks import RankActors, gang, seat
 from workloads.experiment.records import ExperimentError, RankFailure
 
 _SERVERS = ("gcs_server", "raylet")
+_SLOT = "devmem_slot"  # the Ray resource of which each rank takes one
 _LOOK_S = 0.1
 _OBJECT_STORE_BYTES = 80 << 20  # Ray's minimum is 75 MB; nothing large goes through it
 
@@ -54,7 +55,7 @@ def _start(request: protocol.Start, messages: protocol.Outlet) -> RankActors:
     ray.init(
         address="local",
         num_cpus=1,
-        resources={SLOT: len(request.places)},
+        resources={_SLOT: len(request.places)},
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",
@@ -62,9 +63,17 @@ def _start(request: protocol.Start, messages: protocol.Outlet) -> RankActors:
         _node_ip_address="127.0.0.1",
         _temp_dir=request.directory,
     )
-    alive = protocol.Alive()
-    messages.send(alive)
-    ranks = RankActors(request.config, request.places, lambda: messages.send(alive))
+
+    def alive() -> None:
+        messages.send(protocol.Alive())
+
+    alive()
+    count = len(request.places)
+    group = gang([{_SLOT: 1}] * count, "PACK", alive)
+    if group is None:
+        raise ExperimentError(f"Ray had no place for {count} ranks; try fewer")
+    seats = [{"resources": {_SLOT: 1}, **seat(group, at)} for at in range(count)]
+    ranks = RankActors(request.config, request.places, alive, seats.__getitem__)
     messages.send(protocol.Started(ranks.pids))
     return ranks
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar, cast
+from typing import IO, Any, Self, TypeVar, cast
 
 import psutil
 
@@ -48,7 +48,7 @@ _ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else Ray's workers wait for ever below `uv run`
 }
 
-_Reply = TypeVar("_Reply", bound=protocol.Reply)
+_Reply = TypeVar("_Reply")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,13 @@ class RaySession:
     """From construction to `close()`; also a context manager. The process ends with the thread that
     constructed it. Every method but `close` raises ExperimentError, RankFailure or what `watch` raises."""
 
+    server = "workloads.experiment.ray_server"
+    end_s = _END_S
+
     def __init__(self, place: RayPlace, watch: Callable[[], None]) -> None:
         self._place = place
         self._watch = watch
-        self._messages: queue.SimpleQueue[protocol.Message | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._process = self._start_process()
         self._ranks: list[psutil.Process] = []
         self._requests = protocol.Outlet(os.dup(_pipe(self._process.stdin).fileno()))
@@ -76,7 +79,7 @@ class RaySession:
         self._reader = threading.Thread(target=self._read, name="Ray's answers", daemon=True)
         self._reader.start()
 
-    def __enter__(self) -> RaySession:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,21 +124,24 @@ class RaySession:
         self._reader.join()
 
     def _start_process(self) -> subprocess.Popen[bytes]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        token = secrets.token_hex(32)  # of an environment, which only its user and root can read
         with open(self._place.log, "ab") as log:
             return subprocess.Popen(
-                [*self._place.prefix, sys.executable, "-m", "workloads.experiment.ray_server"],
+                [*self._place.prefix, sys.executable, "-m", self.server],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=_PROJECT,
-                env=inherited | _ENVIRONMENT | {"RAY_AUTH_TOKEN": token},
+                env=self._environment(),
                 start_new_session=True,  # so that Ctrl-C of the terminal does not reach it
                 bufsize=0,
             )
 
-    def _ask(self, request: protocol.Request, kind: type[_Reply]) -> _Reply:
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        token = secrets.token_hex(32)  # of an environment, which only its user and root can read
+        return inherited | _ENVIRONMENT | {"RAY_AUTH_TOKEN": token}
+
+    def _ask(self, request: object, kind: type[_Reply]) -> _Reply:
         with contextlib.suppress(OSError):  # it has ended; what it said last is among the messages
             self._requests.send(request)
         heard_at = time.monotonic()
@@ -152,10 +158,14 @@ class RaySession:
                 continue
             if message is None or isinstance(message, protocol.Failed):
                 self._raise_failure(message)
-            if not isinstance(message, protocol.Alive):
+            if not self._is_event(message):
                 assert isinstance(message, kind), f"{request} was answered by {message}"
                 return message
             heard_at = time.monotonic()
+
+    def _is_event(self, message: object) -> bool:
+        """Whether it only says that work goes on."""
+        return isinstance(message, protocol.Alive)
 
     def _raise_failure(self, failed: protocol.Failed | None) -> None:
         """A rank often fails because something else failed; when `watch` has learnt of that, it raises the
@@ -169,7 +179,7 @@ class RaySession:
     def _wait(self) -> int:
         """The status of the process, which is killed if it does not end by itself."""
         try:
-            return self._process.wait(_END_S)
+            return self._process.wait(self.end_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()

@@ -193,7 +193,8 @@ class RankPlace(msgspec.Struct, frozen=True):
     """Where a rank is: its host, by the AF_UNIX path of that host's system-call channel, and there the slot
     of its accelerator, which says which NIC is its own ("": the first). `nics`: all of the host, in order.
     `local`: all ranks of the host, in order; () for this one alone. `pace`: the file that says how slow its
-    accelerator is made (nodes.machine.pace); "" for none."""
+    accelerator is made (nodes.machine.pace); "" for none. `machines`: where the experiment is on several, the
+    address of every rank's machine, in order."""
 
     rank: int
     host: str
@@ -202,6 +203,7 @@ class RankPlace(msgspec.Struct, frozen=True):
     nics: tuple[NicPlace, ...] = ()
     local: tuple[LocalRank, ...] = ()
     pace: str = ""
+    machines: tuple[str, ...] = ()
 
     @property
     def nic(self) -> NicPlace:
@@ -250,7 +252,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class RankAddresses(msgspec.Struct, frozen=True):
-    """Where ranks listen: for payload, by rank, and as the AF_UNIX name of a barrier's connection.
+    """Where ranks listen: for payload, by rank, and for a barrier's connection (see Barrier).
 
     What a rank returns from `listen` has its own addresses, by the peer that is to connect there. What it
     takes in `connect` has those where its peers listen for it, by peer, and the next rank's barrier.

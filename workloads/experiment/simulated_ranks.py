@@ -46,9 +46,9 @@ class _MeetingPlace:
 class _SimulatedMeeting:
     """One rank's end. Waiting takes no time beyond that of the last rank to come."""
 
-    def __init__(self, place: _MeetingPlace, rank: int, nranks: int, progress: Progress) -> None:
+    def __init__(self, place: _MeetingPlace, rank: int, machines: Sequence[str], progress: Progress) -> None:
         self._place = place
-        self._nranks = nranks
+        self._nranks = len(machines)
         self._progress = progress
         if rank == 0:
             place.progress, place.arrived, place.closed = progress, 0, False

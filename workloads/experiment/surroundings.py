@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -48,11 +48,11 @@ class MachineCpu(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`barrier`: makes a rank's Meeting of its number, how many there are, and its Progress. `time`: seconds
-    since the epoch. `machine_cpu`: what all CPUs have done so far beside running processes."""
+    """`barrier`: makes a rank's Meeting of its number, the machines of all ranks, and its Progress. `time`:
+    seconds since the epoch. `machine_cpu`: what all CPUs have done so far beside running processes."""
 
     runtime: Runtime
-    barrier: Callable[[int, int, Progress], Meeting]
+    barrier: Callable[[int, Sequence[str], Progress], Meeting]
     time: Callable[[], float]
     machine_cpu: Callable[[], MachineCpu]
 

@@ -1,6 +1,6 @@
 """Runs all trials of an experiment and writes samples.csv, usage.csv and link_usage.csv, a trial at a time.
 
-In: the configuration, the ranks, what counts beside them. Out: rows appended to the files after every trial,
+In: the configuration, the ranks, what measures a trial. Out: rows appended to the files after every trial,
 what the ranks did if that is kept, progress on stderr. Owns the order of trials.
 """
 
@@ -23,19 +23,19 @@ from rich.progress import (
 )
 
 from workloads.experiment.link_usage import LinkUsage
+from workloads.experiment.meter import Meter
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
 from workloads.experiment.ray_protocol import Rows
 from workloads.experiment.records import ExperimentConfig, Sample, TcpInfoSample, Trial
 from workloads.experiment.rows_file import RowsFile
-from workloads.experiment.survey import Survey
 from workloads.experiment.usage import Usage
 from workloads.measure import Measure
 from workloads.registry import workload_of
 
 
 class Ranks(Protocol):
-    """All ranks, on Ray (ray_session) or in a simulation (simulated_ranks)."""
+    """All ranks, on Ray (ray_session, cluster_session) or in a simulation (simulated_ranks)."""
 
     def run(self, trial: Trial, /) -> Rows:
         """One trial on all of them."""
@@ -43,8 +43,8 @@ class Ranks(Protocol):
     def close_ranks(self) -> None: ...
 
 
-def run_trials(config: ExperimentConfig, ranks: Ranks, survey: Survey, run_dir: Path) -> None:
-    """Run all trials on ranks that have started. Raises SamplesError and what `ranks` raises."""
+def run_trials(config: ExperimentConfig, ranks: Ranks, meter: Meter, run_dir: Path) -> None:
+    """Run all trials on ranks that have started. Raises SamplesError and what `ranks` and `meter` raise."""
     plan = trials(config)
     console = Console(stderr=True)
     columns = (
@@ -69,14 +69,15 @@ def run_trials(config: ExperimentConfig, ranks: Ranks, survey: Survey, run_dir: 
         task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
-            with survey.during(trial) as counted:
+            with meter.measuring():
                 rows = ranks.run(trial)
             file.append(rows.samples)
             done.append(trial, rows.operations)
             if info is not None:
                 info.append(rows.tcp_info)
-            used.append(counted.usage(rows.samples))
-            links.append(counted.links(rows.samples))
+            found = meter.used(trial, rows.samples)
+            used.append(found.usage)
+            links.append(found.links)
             bar.update(task, advance=1, figure=figure(rows.samples, measure))
     ranks.close_ranks()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from nodes.client.runtime import MACHINE
 from workloads.experiment.barrier import Barrier
+from workloads.experiment.far_link import FarListener, dial
 from workloads.progress import Progress
 
 
@@ -19,12 +21,13 @@ def ring(stack: ExitStack, nranks: int, timeout_s: float = 5.0) -> list[Barrier]
     return connected(stack, progress)
 
 
-def connected(stack: ExitStack, progress: list[Progress]) -> list[Barrier]:
-    """A barrier for each rank."""
+def connected(
+    stack: ExitStack, progress: list[Progress], machines: list[str] | None = None
+) -> list[Barrier]:
+    """A barrier for each rank; `machines`: the address of each rank's, None for one machine."""
     nranks = len(progress)
-    barriers = [
-        stack.enter_context(closing(Barrier(rank, nranks, own))) for rank, own in enumerate(progress)
-    ]
+    where = machines or [""] * nranks
+    barriers = [stack.enter_context(closing(Barrier(rank, where, own))) for rank, own in enumerate(progress)]
     names = [barrier.listen() for barrier in barriers]
     with ThreadPoolExecutor(nranks) as pool:
         list(pool.map(Barrier.connect, barriers, names[1:] + names[:1]))
@@ -81,3 +84,67 @@ def test_a_rank_is_not_given_up_while_another_moves() -> None:
         assert not waiting.done()
         second.wait()
         waiting.result()
+
+
+A, B = "127.0.0.1", "127.0.0.2"  # stand for machines
+DIVIDED = [[A, B], [A, A, B, B], [A, B, A, B], [A, B, B, A], [A, A, A, B]]
+
+
+@pytest.mark.parametrize("machines", DIVIDED, ids="".join)
+def test_ranks_of_two_machines_wait_for_each_other(machines: list[str]) -> None:
+    nranks = len(machines)
+    entered, lock = [0] * 20, threading.Lock()
+
+    def come_and_go(barrier: Barrier) -> None:
+        for turn in range(len(entered)):
+            with lock:
+                entered[turn] += 1
+            barrier.wait()
+            assert entered[turn] == nranks
+
+    with ExitStack() as stack, ThreadPoolExecutor(nranks) as pool:
+        progress = [stack.enter_context(closing(Progress(MACHINE, 5.0))) for _ in range(nranks)]
+        list(pool.map(come_and_go, connected(stack, progress, machines)))
+
+
+@pytest.mark.parametrize("machines", [[A, B], [A, B, B, A]], ids="".join)
+def test_what_moves_on_one_machine_is_known_on_the_other(machines: list[str]) -> None:
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        progress = [stack.enter_context(closing(Progress(MACHINE, 0.8))) for _ in machines]
+        barriers = connected(stack, progress, machines)
+        first = pool.submit(barriers[0].wait)
+        for _ in range(30):
+            time.sleep(0.05)
+            progress[1].moved()
+            assert not first.done()
+        with ThreadPoolExecutor(len(machines)) as rest:
+            list(rest.map(Barrier.wait, barriers[1:]))
+        first.result()
+
+
+def test_machines_where_nothing_moves_do_not_keep_each_other_awake() -> None:
+    with ExitStack() as stack:
+        progress = [stack.enter_context(closing(Progress(MACHINE, 0.2))) for _ in (A, B)]
+        first, _ = connected(stack, progress, [A, B])
+        for each in progress:
+            each.moved()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            first.wait()
+        assert time.monotonic() - began < 5
+
+
+def test_a_stranger_who_connects_is_no_rank() -> None:
+    listener = FarListener(A)
+    with closing(listener.socket), ThreadPoolExecutor(1) as pool:
+        listener.socket.settimeout(5)
+        accepted = pool.submit(listener.accept)
+        with closing(socket.create_connection(listener.socket.getsockname())) as stranger:
+            stranger.sendall(bytes(17))
+            assert stranger.recv(1) == b""
+        barrier, gossip = dial(listener.name, 5)
+        with closing(barrier), closing(gossip):
+            barrier.sendall(b"x")
+            mine, other = accepted.result()
+            with closing(mine), closing(other):
+                assert mine.recv(1) == b"x"

@@ -1,0 +1,177 @@
+"""Network namespaces that stand for machines, a Ray cluster of them, and runs across them.
+
+    python -m tests.system.ray_machines DIRECTORY PLAN FOUND
+
+In: a place for Ray's files; PLAN, as JSON: the MTU of the network between the machines, and the runs, one
+after the other: words of run.py's command line, and what is ended in the middle of it. Out: FOUND, as JSON:
+of each run its exit status, what it printed, how many packets of tunnels came to the second machine, and what
+was left behind. Owns everything, and it ends with this process's namespaces (topologies.mininet.enclosure).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from topologies.mininet.isolation import CLONE_NEWNET, network_namespace_of, unshare
+
+MACHINES = 2
+OURS = ("commands.", "topologies.", "nodes.", "workloads.")
+RAY = Path(sys.executable).with_name("ray")
+_PORT, _VXLAN_PORT = 6379, 4789
+_UP_S, RUN_S = 150.0, 120.0
+_GONE_S, _REAPED_S = 20.0, 2.0
+_ETH_P_ALL = 0x0003
+
+
+def namespace() -> int:
+    """A process that keeps a new network namespace."""
+    holder = subprocess.Popen(["sleep", "infinity"], preexec_fn=lambda: unshare(CLONE_NEWNET))
+    ip(holder.pid, "link set lo up")
+    return holder.pid
+
+
+def ip(pid: int, words: str) -> str:
+    argv = [*inside(pid), "ip", *words.split()]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def inside(pid: int) -> list[str]:
+    return ["nsenter", f"--net=/proc/{pid}/ns/net", "--"]
+
+
+def underlay(mtu: int) -> list[int]:
+    """Machines 10.77.0.1, 10.77.0.2, ... at one bridge."""
+    subprocess.run("ip link add under type bridge && ip link set under up", shell=True, check=True)
+    pids = []
+    for number in range(1, 1 + MACHINES):
+        pids.append(namespace())
+        ends = f"u{number} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {pids[-1]}"
+        subprocess.run(["ip", "link", "add", *ends.split()], check=True)
+        subprocess.run(f"ip link set u{number} master under up", shell=True, check=True)
+        ip(pids[-1], f"addr add 10.77.0.{number}/24 dev eth0")
+        ip(pids[-1], "link set eth0 up")
+    return pids
+
+
+def ray(pid: int, number: int) -> subprocess.Popen[bytes]:
+    where = [f"--address=10.77.0.1:{_PORT}"]
+    if number == 1:
+        where = ["--head", f"--port={_PORT}", "--include-dashboard=false"]
+    words = [
+        *where, "--block", f"--node-ip-address=10.77.0.{number}", "--num-cpus=1",
+        '--resources={"emu_host": 1}', f"--object-store-memory={80 << 20}", "--disable-usage-stats",
+    ]  # fmt: skip
+    with open(os.devnull, "wb") as null:
+        return subprocess.Popen([*inside(pid), str(RAY), "start", *words], stdout=null)
+
+
+class Sniffer(threading.Thread):
+    """Counts what comes to a machine from the others: `vnis`: packets of tunnels, by network identifier."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.vnis: Counter[int] = Counter()
+        with network_namespace_of(pid):
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        self._socket.bind(("eth0", _ETH_P_ALL))
+
+    def run(self) -> None:
+        while True:
+            packet = self._socket.recv(64)
+            if packet[9] == socket.IPPROTO_UDP and int.from_bytes(packet[22:24], "big") == _VXLAN_PORT:
+                self.vnis[int.from_bytes(packet[32:35], "big")] += 1
+
+
+def left(pids: list[int], known: set[int]) -> list[str]:
+    """What a run should have taken away: tunnels, processes that are not Ray's, directories."""
+    found = [line for pid in pids for line in ip(pid, "-o link show type vxlan").splitlines()]
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            if process.pid not in known and any(part in words for part in OURS):
+                found.append(words)
+    return found + [str(path) for path in Path(tempfile.gettempdir()).glob("dmtb-*")]
+
+
+def start_ray(pids: list[int]) -> list[subprocess.Popen[bytes]]:
+    """On every machine; once more where it did not start, as on a busy machine of ours."""
+    rays = [ray(pid, number) for number, pid in enumerate(pids, 1)]
+    give_up_at = time.monotonic() + _UP_S
+    code = "import ray, sys; ray.init(address='auto', log_to_driver=False); sys.exit(len(ray.nodes()) != 2)"
+    while subprocess.run([*inside(pids[0]), sys.executable, "-c", code], capture_output=True).returncode:
+        assert time.monotonic() < give_up_at, "Ray did not start on all machines"
+        for at, each in enumerate(rays):
+            if each.poll() is not None:
+                rays[at] = ray(pids[at], at + 1)
+    return rays
+
+
+class Ending(threading.Thread):
+    """Ends something once a trial has been measured: `ray` on the second machine, as a power cut would, an
+    `endpoint` there (of h2), or the run, by `SIGINT`."""
+
+    def __init__(self, what: str, samples: Path, ray_process: int, run: int) -> None:
+        super().__init__(daemon=True)
+        self._what, self._samples, self._ray, self._run_py = what, samples, ray_process, run
+
+    def run(self) -> None:
+        while not (self._samples.exists() and self._samples.read_text().count("\n") > 1):
+            time.sleep(0.02)
+        if self._what == "SIGINT":
+            os.kill(self._run_py, signal.SIGINT)
+        elif self._what == "ray":
+            for process in psutil.Process(self._ray).children(recursive=True):
+                if process.name() == "raylet":
+                    process.kill()
+        else:
+            for process in psutil.process_iter():
+                if "nodes.endpoint" in process.cmdline() and "h2.sock" in " ".join(process.cmdline()):
+                    process.kill()
+
+
+def carried_out(run: dict[str, Any], pids: list[int], ray_process: int) -> dict[str, Any]:
+    sniffer = Sniffer(pids[1])
+    sniffer.start()
+    known = {process.pid for process in psutil.process_iter()}
+    argv = [*inside(pids[0]), sys.executable, *run["words"]]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if run["ends"]:
+        Ending(run["ends"], Path(run["samples"]), ray_process, process.pid).start()
+    out, err = process.communicate(timeout=RUN_S)
+    give_up_at = time.monotonic() + (_GONE_S if run["ends"] == "ray" else _REAPED_S)
+    while (remains := left(pids, known)) and time.monotonic() < give_up_at:
+        time.sleep(0.1)
+    seen = dict(sniffer.vnis)
+    return {"status": process.returncode, "out": out, "err": err, "vnis": seen, "left": remains}
+
+
+def main(directory: str, plan: str, found: str) -> int:
+    os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", RAY_TMPDIR=directory)
+    (Path(directory) / "ray").mkdir()
+    os.environ["TMPDIR"] = directory
+    asked = json.loads(Path(plan).read_text())
+    pids = underlay(asked["mtu"])
+    rays = start_ray(pids)
+    done = []
+    for run in asked["runs"]:
+        done.append(carried_out(run, pids, rays[1].pid))
+        Path(found).write_text(json.dumps(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,125 @@
+"""One emulated network across machines, for which namespaces stand, each with a node of a Ray cluster: values
+are exact, packets cross in tunnels, links are what was asked; what fails is told and leaves nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from commands.topology import topology_of
+from tests.docs.pages import ROOT, block
+from tests.system.ray_machines import RUN_S
+from tests.system.test_run import no_directories_left
+from topologies.mininet.enclosure import enclosed
+from topologies.topology import Topology
+from workloads.experiment.records import NetworkConfig
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
+__all__ = ["no_directories_left"]  # a fixture
+
+SHOWN = block("docs/machines.md", "python3 run.py --topology leaf_spine")
+LONG = "run.py --topology star --hosts 2 --across 2 --size 64K --iters 2 --path devmem --repeat 400"
+MTU = 1600  # of the machines' own network
+PAGE_RUN, TOO_LARGE, TOO_MANY, ENDPOINT_KILLED, RAY_KILLED = range(5)
+
+
+def carried_out(directory: Path, runs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """What tests.system.ray_machines found of runs: their words, and what is ended in their midst."""
+    asked = [
+        {
+            "words": [*words.split(), "--results", str(directory), "--run-id", f"run{at}"],
+            "ends": ends,
+            "samples": str(directory / f"run{at}" / "samples.csv"),
+        }
+        for at, (words, ends) in enumerate(runs)
+    ]
+    plan, found = directory / "plan.json", directory / "found.json"
+    plan.write_text(json.dumps({"mtu": MTU, "runs": asked}))
+    with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as short:
+        words = ["-m", "tests.system.ray_machines", short, str(plan), str(found)]
+        argv = [*enclosed(Path(short)), sys.executable, *words]
+        with open(directory / "err", "w") as err:
+            cluster = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stderr=err)
+        with cluster:
+            assert cluster.wait(RUN_S * len(runs)) == 0, (directory / "err").read_text()
+    done: list[dict[str, Any]] = json.loads(found.read_text())
+    return done
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def has_vxlan() -> bool:
+    made = ["unshare", "-n", "ip", "link", "add", "t0", "type", "vxlan", "id", "1", "dstport", "4789"]
+    return subprocess.run(made, capture_output=True, check=False).returncode == 0
+
+
+def test_a_network_across_machines(tmp_path: Path) -> None:
+    if not has_vxlan():
+        pytest.skip("this kernel has no vxlan")
+    of_page = f"{SHOWN.removeprefix('python3 ').strip()} --allow-uncalibrated"  # this machine may be busy
+    found = carried_out(
+        tmp_path,
+        [
+            (of_page, ""),
+            (f"{LONG} --mtu 1551", ""),
+            (LONG.replace("--across 2", "--across 3").replace("--hosts 2", "--hosts 3"), ""),
+            (LONG, "endpoint"),
+            (LONG, "ray"),
+        ],
+    )
+    assert [each["left"] for each in found] == [[]] * len(found)
+    _check_results(tmp_path / "run0", found[PAGE_RUN])
+    sentences = [each["err"].strip().splitlines()[-1] for each in found]
+    assert [each["status"] for each in found] == [0, 1, 1, 1, 1], sentences
+    assert "eth0, which leads to 10.77.0.2, has MTU 1600, and packets of link h2-eth0" in sentences[TOO_LARGE]
+    assert sentences[TOO_LARGE].endswith("headers; raise that, or give --mtu 1550")
+    assert "--across 3: the Ray cluster at auto has 2 machines" in sentences[TOO_MANY]
+    assert "machine 10.77.0.2: the endpoint of host h2 ended with signal 9" in sentences[ENDPOINT_KILLED]
+    assert "machine 10.77.0.2 was lost" in sentences[RAY_KILLED]
+    for at, sentence in enumerate(sentences[1:], 1):
+        manifest = json.loads((tmp_path / f"run{at}" / "manifest.json").read_text())
+        assert manifest["status"] == "failed"
+        assert f"run.py: {manifest['error']}" == sentence
+    assert (tmp_path / f"run{ENDPOINT_KILLED}" / "h2.log").exists()
+
+
+def _check_results(run_dir: Path, found: dict[str, Any]) -> None:
+    """Of the run that the page shows."""
+    samples = rows(run_dir / "samples.csv")
+    assert {row["path"] for row in samples} == {"devmem", "kernel"}
+    assert {row["wrong_elements"] for row in samples} == {"0"}
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    assert manifest["status"] == "complete"
+    first, second = manifest["machines"]
+    assert [each["address"] for each in (first, second)] == ["10.77.0.1", "10.77.0.2"]
+    assert [each["hosts"] for each in (first, second)] == [["h1", "h2"], ["h3", "h4"]]
+    assert sorted(found["vnis"]) == sorted(str(each["vni"]) for each in second["tunnels"])
+    assert all(packets > 20 for packets in found["vnis"].values()), "nothing but probes crossed"
+    network = topology_of("leaf_spine", 4, NetworkConfig(link="50Mbit,2ms"))
+    assert len(manifest["links"]) == 2 * len(network.links)
+    tunnelled = {each["link"] for each in first["tunnels"]}
+    assert tunnelled
+    for link in manifest["links"]:
+        assert link["asked_bps"] == 50e6
+        assert 0.5 < link["achieved_bps"] / link["asked_bps"] < 2  # a busy machine is off, and not by more
+        assert 0.0019 < link["achieved_delay_s"] < 0.01
+    built = msgspec.json.decode((run_dir / "topology.json").read_bytes(), type=Topology)
+    assert built.hosts == network.hosts
+    sent = {row["sender"]: int(row["sent_bytes"]) for row in rows(run_dir / "link_usage.csv")}
+    assert len(sent) == 2 * len(network.links)
+    cores = {row["name"].partition(":")[0] for row in rows(run_dir / "usage.csv") if row["kind"] == "core"}
+    assert cores == {"10.77.0.1", "10.77.0.2"}
+    for name in ("h1.log", "h4.log", "fabric-10.77.0.2.log"):
+        assert (run_dir / name).exists()
