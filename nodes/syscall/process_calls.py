@@ -102,6 +102,7 @@ class GetStatsCall:
         host = self._kernel.host
         devices = host.devices.values()
         rx = [q.counters for device in devices for q in device.all_rx_queues]
+        voluntary, involuntary = self._kernel.platform.switches()
         tx = [device.tx.counters for device in devices]
         return syscalls.Stats(
             ledger=host.ledger.snapshot(),
@@ -119,6 +120,8 @@ class GetStatsCall:
             tcp_retrans_segs=host.stack.tcp.mib.TcpRetransSegs,
             impaired=_impaired(host),
             nics=tuple(_nic_stats(device) for device in devices),
+            voluntary_switches=voluntary,
+            involuntary_switches=involuntary,
         )
 
 

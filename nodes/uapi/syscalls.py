@@ -75,7 +75,8 @@ class GetStats(Request, frozen=True):
 
 class Stats(Reply, frozen=True):
     """What the host has done so far: bytes moved through memory, seconds of CPU time, and counters of its TCP
-    and of its NICs, together and each."""
+    and of its NICs, together and each. Context switches are of the endpoint's process: it waited, or the
+    scheduler took the CPU from it."""
 
     ledger: tuple[Moved, ...]
     cpu_s: float
@@ -91,6 +92,8 @@ class Stats(Reply, frozen=True):
     tcp_retrans_segs: int
     impaired: tuple[Impaired, ...] = ()
     nics: tuple[NicStats, ...] = ()
+    voluntary_switches: int = 0
+    involuntary_switches: int = 0
 
 
 class GetSnmp(Request, frozen=True):

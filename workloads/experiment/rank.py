@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +19,11 @@ import msgspec
 import numpy as np
 
 from nodes.client.runtime import MACHINE, Runtime
-from nodes.machine.ledger import Totals, totals
+from nodes.machine.ledger import ROUTES, Totals, totals
 from workloads import expected
 from workloads.experiment.barrier import Barrier
 from workloads.experiment.host_share import share
+from workloads.experiment.ledger_series import LedgerReader, LedgerReading
 from workloads.experiment.records import (
     ExperimentConfig,
     Operation,
@@ -46,6 +48,7 @@ class _Counters(NamedTuple):
     moved: Totals
     packets: PacketCounters
     endpoint_cpu_s: float
+    endpoint_switches: tuple[int, int]
 
 
 class _RunningTrial(NamedTuple):
@@ -68,6 +71,7 @@ class Rank:
         self._words = self._type.words(config)
         self._running: _RunningTrial | None = None
         self._operations: list[Operation] = []
+        self._readings: list[LedgerReading] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
             self._machine = Machine(place, config, self._type.data_bytes(config), runtime)
@@ -104,10 +108,16 @@ class Rank:
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so."""
         self._operations = []
-        return [
-            self._iteration(number, warmup, in_place)
-            for number, (warmup, in_place) in enumerate(self._type.iterations(self._config))
-        ]
+        reader = LedgerReader(self._machine.runtime, self._ledger_reading())
+        with self._explained("reading what its host has moved"), reader.reading() as self._readings:
+            return [
+                self._iteration(number, warmup, in_place)
+                for number, (warmup, in_place) in enumerate(self._type.iterations(self._config))
+            ]
+
+    def ledger_readings(self) -> list[LedgerReading]:
+        """What the ledgers had counted while the last `run` ran."""
+        return self._readings
 
     def operations(self) -> list[Operation]:
         """What the measured iterations of the last `run` did, if that was to be kept."""
@@ -142,10 +152,10 @@ class Rank:
             before, earlier = self._counters(transport), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
-        start_s, stolen_s = time.time(), _stolen_s()
+        start_s, stolen_s, switches = time.time(), _stolen_s(), _switches()
         with self._explained(f"running iteration {number}"):
             result = workload.run(iteration)
-        end_s, stolen_s = time.time(), _stolen_s() - stolen_s
+        end_s, stolen_s, switched = time.time(), _stolen_s() - stolen_s, _switches()
         with self._explained(f"waiting for all ranks after iteration {number}"):
             barrier.wait()
         after, moved = self._counters(transport), transport.moved()
@@ -158,7 +168,10 @@ class Rank:
             **self._result_columns(result, checked),
             payload_staged_bytes=moved.staged - earlier.staged,
             payload_local_bytes=moved.local - earlier.local,
+            payload_staged_received_bytes=moved.staged_received - earlier.staged_received,
             **_counter_columns(before, after),
+            app_voluntary_switches=switched[0] - switches[0],
+            app_involuntary_switches=switched[1] - switches[1],
             machine_steal_s=stolen_s,
             start_s=start_s,
             end_s=end_s,
@@ -173,7 +186,21 @@ class Rank:
         stats = share(self._machine.host.stats(), self._place)
         stack = transport.counters(stats)
         moved = totals((*stack.moved, *self._machine.ledger.snapshot()))
-        return _Counters(moved, stack.packets, stats.cpu_s)
+        switches = stats.voluntary_switches, stats.involuntary_switches
+        return _Counters(moved, stack.packets, stats.cpu_s, switches)
+
+    def _ledger_reading(self) -> Callable[[], LedgerReading]:
+        """What reads this rank's ledgers and, if any of it is this rank's, its share of the endpoint's."""
+        machine, transport, place = self._machine, self._current().transport, self._place
+        first = machine.host.stats()
+
+        def read() -> LedgerReading:
+            stats = machine.host.stats() if place.leads_nic or place.leads_host else first
+            counts = [0] * len(ROUTES)
+            derived = transport.add_to(counts, share(stats, place)) + machine.ledger.add_to(counts)
+            return LedgerReading(machine.runtime.monotonic(), tuple(counts), derived)
+
+        return read
 
     def _identity(self, number: int, warmup: bool, in_place: bool) -> dict[str, Any]:
         """The columns that identify a row."""
@@ -251,7 +278,16 @@ def _counter_columns(before: _Counters, after: _Counters) -> dict[str, Any]:
     columns = msgspec.structs.asdict(after.moved.minus(before.moved))
     for name, count in msgspec.structs.asdict(after.packets).items():
         columns[name] = None if count is None else count - getattr(before.packets, name)
+    for at, name in enumerate(("voluntary", "involuntary")):
+        switches = after.endpoint_switches[at] - before.endpoint_switches[at]
+        columns[f"endpoint_{name}_switches"] = switches
     return {**columns, "endpoint_cpu_s": after.endpoint_cpu_s - before.endpoint_cpu_s}
+
+
+def _switches() -> tuple[int, int]:
+    """Context switches of this process so far, all threads together: voluntary and involuntary ones."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_nvcsw, usage.ru_nivcsw
 
 
 def _stolen_s() -> float:

@@ -1,4 +1,4 @@
-"""Runs all trials of an experiment and writes samples.csv, usage.csv and link_usage.csv, a trial at a time.
+"""Runs all trials of an experiment and writes samples.csv and the files beside it, a trial at a time.
 
 In: the configuration, the ranks, what to watch. Out: rows appended to the files after every trial, what the
 ranks did if that is kept, progress on stderr. Owns the order of trials.
@@ -20,7 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from workloads.experiment.ledger_series import Began, LedgerRow, ledger_rows
 from workloads.experiment.link_usage import LinkDirection, LinkUsage, link_usage, sent
+from workloads.experiment.memory_usage import MemoryUsage, memory_usage
 from workloads.experiment.observer import Observer
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
@@ -51,11 +53,13 @@ def run_trials(
         TimeRemainingColumn(),
         TextColumn("{task.fields[figure]}"),
     )
-    measure = workload_of(config).measure(config)
+    measure, began = workload_of(config).measure(config), Began.now()
     with (
         RowsFile(run_dir / "samples.csv", Sample) as file,
         RowsFile(run_dir / "usage.csv", Usage) as used,
         RowsFile(run_dir / "link_usage.csv", LinkUsage) as links,
+        RowsFile(run_dir / "ledger.csv", LedgerRow) as ledgers,
+        RowsFile(run_dir / "memory_counters.csv", MemoryUsage) as memory,
         OperationsFiles(run_dir, config) as done,
         Progress(*columns, console=console) as bar,
     ):
@@ -69,7 +73,9 @@ def run_trials(
             file.append(rows.samples)
             done.append(trial, rows.operations)
             used.append(usage(trial, rows.samples, observer.watched, readings))
+            memory.append(memory_usage(trial, rows.samples, readings))
             links.append(link_usage(trial, rows.samples, directions, before, after))
+            ledgers.append(ledger_rows(trial, rows.samples, rows.readings, began))
             bar.update(task, advance=1, figure=figure(rows.samples, measure))
     ranks.close_ranks()
 
