@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from analysis.analyse import analyse
+from analysis.memory_model import MemoryModel
 from analysis.results_error import ResultsError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -21,9 +22,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def redraw(
     run_dir: Annotated[Path, typer.Argument(help="A results directory: results/<run id>.")],
+    rfo: Annotated[
+        bool, typer.Option("--rfo", help="The CPU reads what it writes: read-for-ownership.")
+    ] = False,
+    ddio: Annotated[
+        float, typer.Option(help="Share of NICs' writes that stay in the cache.", min=0, max=1)
+    ] = 0.0,
 ) -> int:
-    """Redraw table, summary.csv, figures and report.html from manifest.json and samples.csv alone."""
-    analysis = analyse(run_dir)
+    """Redraw table, summary.csv, figures and report.html from the data files alone.
+
+    Host memory is drawn as the ledger counts it, or with a cache between: see docs/host-memory.md.
+    """
+    analysis = analyse(run_dir, MemoryModel(rfo, ddio))
     print(analysis.table_text, end="")
     if analysis.unwritten:
         raise OSError("; ".join(analysis.unwritten))

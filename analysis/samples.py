@@ -23,19 +23,24 @@ IDENTITY_COLUMNS = (
 NULLABLE_COLUMNS = (
     "compute_s", "operations", "latency_p50_us", "latency_p95_us", "latency_p99_us",
     "wrong_elements", "checked_bytes", "payload_sent_bytes", "payload_received_bytes",
-    "payload_staged_bytes", "payload_local_bytes",
+    "payload_staged_bytes", "payload_local_bytes", "payload_staged_received_bytes",
     "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
     "device_read_bytes", "device_write_bytes", "pcie_switch_bytes", "pcie_root_bytes", "fabric_bytes",
     "header_host_dram_bytes", "header_host_dram_uncoalesced_bytes",
+    "nic_host_write_bytes", "cpu_host_write_bytes",
     "rx_packets", "tx_packets", "rx_wire_packets", "tx_wire_packets", "rx_alloc_fail", "tcp_retrans_segs",
-    "app_cpu_s", "endpoint_cpu_s", "machine_steal_s", "start_s", "end_s",
+    "app_cpu_s", "endpoint_cpu_s", "app_voluntary_switches", "app_involuntary_switches",
+    "endpoint_voluntary_switches", "endpoint_involuntary_switches", "machine_steal_s", "start_s", "end_s",
 )  # fmt: skip
 COLUMNS = (*TEXT_COLUMNS, *IDENTITY_COLUMNS, "time_s", *NULLABLE_COLUMNS)
 # What earlier versions did not write, and what is read instead: they had one rank a host, collectives only in
-# place, and no patterns.
+# place, no patterns, and neither context switches nor what a cache changes.
 LATER_COLUMNS = {
     "nic": NO_NIC, "payload_local_bytes": "0", "fabric_bytes": "0", "in_place": "1", "compute_s": "",
     "operations": "", "latency_p50_us": "", "latency_p95_us": "", "latency_p99_us": "",
+    "payload_staged_received_bytes": "", "nic_host_write_bytes": "", "cpu_host_write_bytes": "",
+    "app_voluntary_switches": "", "app_involuntary_switches": "",
+    "endpoint_voluntary_switches": "", "endpoint_involuntary_switches": "",
 }  # fmt: skip
 REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name not in LATER_COLUMNS)
 ITERATION_KEY = ["path", "size_bytes", "repetition", "iteration"]

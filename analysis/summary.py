@@ -16,9 +16,10 @@ import pandas as pd
 
 from analysis.bandwidth import GB, directions, seconds_per_byte
 from analysis.fidelity import Conditions, Verdict, of_trial, worst
-from analysis.host_memory import HostMemory, added, host_memory, payload_bytes, per, total
+from analysis.host_memory import added, host_memory, memory_columns, payload_bytes, per, total
 from analysis.load import Run
 from analysis.measure import Measure
+from analysis.processes import measured_dram, switch_columns
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
 from analysis.usage import Usage
 
@@ -32,7 +33,8 @@ class SummaryRow:
     Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
     bound the 95 % interval of the median. `predicted_us`: if calibrated links were the only limit.
     `exposed_us` is the time in which the accelerator did not compute; latencies are of a pattern's
-    operations. Bytes per payload byte are modelled, seconds are measured.
+    operations. Bytes per payload byte are modelled, by the model that `rfo` and `ddio_share` tell; seconds,
+    context switches and `measured_dram_bytes_per_payload_byte` are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
     `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why.
     `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
@@ -75,6 +77,8 @@ class SummaryRow:
     host_dram_derived_share: float | None
     host_dram_expected_bytes_per_payload_byte: float | None
     host_dram_deviation_percent: float | None
+    rfo: bool
+    ddio_share: float
     header_bytes_per_payload_byte: float | None
     header_uncoalesced_bytes_per_payload_byte: float | None
     header_dram_bytes_per_wire_packet: float | None
@@ -83,6 +87,11 @@ class SummaryRow:
     cpu_s_per_GB: float | None
     app_cpu_s_per_GB: float | None
     endpoint_cpu_s_per_GB: float | None
+    app_voluntary_switches_per_GB: float | None
+    app_involuntary_switches_per_GB: float | None
+    endpoint_voluntary_switches_per_GB: float | None
+    endpoint_involuntary_switches_per_GB: float | None
+    measured_dram_bytes_per_payload_byte: float | None
     steal_fraction_max: float | None
     tcp_retrans_segs: int | None
     rx_alloc_fail: int | None
@@ -232,9 +241,13 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         **_rate_columns(spread, measure, directions(rows, measure)),
         wrong_elements=_wrong(run, rows, path),
         checked_share=_checked_share(rows) if measure.checked == "sample" else None,
-        **_memory_columns(host_memory(rows)),
+        **memory_columns(host_memory(rows, run.memory_model)),
+        rfo=run.memory_model.rfo,
+        ddio_share=run.memory_model.ddio,
         busiest_host_payload_bytes=_busiest_host(rows),
         **_cpu_columns(rows, path),
+        **switch_columns(rows),
+        measured_dram_bytes_per_payload_byte=measured_dram(run.memory_usage, path, _trial_sizes(run, rows)),
         steal_fraction_max=steal,
         tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
         rx_alloc_fail=_count(rows, "rx_alloc_fail"),
@@ -258,12 +271,17 @@ def _verdict(run: Run, rows: pd.DataFrame, path: str, steal: float | None) -> Ve
     off = [link for link in run.manifest.links if link.is_off]
     said = f"{off[0].sender} to {off[0].receiver} was not as asked before the run" if off else ""
     conditions = Conditions(said, steal, background=bool(run.manifest.traffic))
-    sizes = {int(rows["size_bytes"].iloc[0])} if run.manifest.measure.size_is_key else None
+    sizes = _trial_sizes(run, rows)
     trials: dict[int, list[Usage]] = {int(each): [] for each in rows["repetition"].unique()}
     for used in run.usage:
         if used.path == path and used.repetition in trials and (sizes is None or used.size_bytes in sizes):
             trials[used.repetition].append(used)
     return worst(of_trial(used, conditions) for used in trials.values())
+
+
+def _trial_sizes(run: Run, rows: pd.DataFrame) -> set[int] | None:
+    """Of the rows' trials; None where the size is a result: all of the path are theirs."""
+    return {int(rows["size_bytes"].iloc[0])} if run.manifest.measure.size_is_key else None
 
 
 def _rate_columns(spread: Estimate, measure: Measure, directions: int) -> Mapping[str, float | None]:
@@ -301,21 +319,6 @@ def _median_us(seconds: "pd.Series[float]", rows: pd.DataFrame) -> float | None:
 
 def _iteration_of(rows: pd.DataFrame) -> list["pd.Series[int]"]:
     return [rows["repetition"], rows["iteration"]]
-
-
-def _memory_columns(memory: HostMemory) -> Mapping[str, float | None]:
-    return {
-        "host_dram_bytes_per_payload_byte": memory.dram,
-        "host_dram_read_bytes_per_payload_byte": memory.dram_read,
-        "host_dram_write_bytes_per_payload_byte": memory.dram_write,
-        "host_dram_derived_share": memory.derived_share,
-        "host_dram_expected_bytes_per_payload_byte": memory.expected_dram,
-        "host_dram_deviation_percent": memory.deviation_percent,
-        "header_bytes_per_payload_byte": memory.header,
-        "header_uncoalesced_bytes_per_payload_byte": memory.header_uncoalesced,
-        "header_dram_bytes_per_wire_packet": memory.header_per_wire_packet,
-        "pcie_root_bytes_per_payload_byte": memory.pcie_root,
-    }
 
 
 def _cpu_columns(rows: pd.DataFrame, path: str) -> Mapping[str, float | None]:
