@@ -177,6 +177,8 @@ class Manifest(msgspec.Struct, frozen=True):
     interfaces: tuple[InterfaceRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
     predictions: tuple[Prediction, ...] = ()
+    memory_counters: str | None = None
+    memory_counters_reason: str | None = None
     fidelity: Fidelity | None = None
     files: dict[str, str] = {}
 
