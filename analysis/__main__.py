@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from analysis.analyse import analyse
+from analysis.memory_model import MemoryModel
 from analysis.results_error import ResultsError
 from analysis.wide_table import ColumnError, asked_columns
 
@@ -26,9 +27,18 @@ def redraw(
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write the tables as Parquet files, too; needs pyarrow.")
     ] = False,
+    rfo: Annotated[
+        bool, typer.Option("--rfo", help="The CPU reads what it writes: read-for-ownership.")
+    ] = False,
+    ddio: Annotated[
+        float, typer.Option(help="Share of NICs' writes that stay in the cache.", min=0, max=1)
+    ] = 0.0,
 ) -> int:
-    """Redraw table, summary.csv, figures and report.html from manifest.json and samples.csv alone."""
-    analysis = analyse(run_dir, asked_columns(columns) if columns else (), parquet)
+    """Redraw table, summary.csv, figures and report.html from the data files alone.
+
+    Host memory is drawn as the ledger counts it, or with a cache between: see docs/host-memory.md.
+    """
+    analysis = analyse(run_dir, asked_columns(columns) if columns else (), parquet, MemoryModel(rfo, ddio))
     print(analysis.table_text, end="")
     if analysis.unwritten:
         raise OSError("; ".join(analysis.unwritten))

@@ -1,7 +1,7 @@
 """From data files to everything that is drawn of them.
 
-In: a results directory's data files. Out: summary.csv, figures/*.png, report.html, Parquet files. Owns their
-order. A file that cannot be written costs that file: what was measured is shown all the same.
+In: a results directory's data files. Out: summary.csv and other tables, figures, report.html, Parquet files.
+Owns their order. A file that cannot be written costs that file: what was measured is shown all the same.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import nics
+from analysis import ledger, nics, processes
+from analysis.ledger import HOST_MEMORY
 from analysis.load import load
+from analysis.memory_model import AS_COUNTED, MemoryModel
 from analysis.nics import NICS
 from analysis.parquet import write_parquet
 from analysis.plots import draw
+from analysis.processes import PROCESSES
 from analysis.report import REPORT, SUMMARY, write_report
 from analysis.summary import SummaryRow, csv_text, run_verdict, summarise, to_frame
 from analysis.table import table_text, wrong_elements
@@ -36,17 +39,27 @@ class Analysis:
     unwritten: tuple[str, ...]
 
 
-def analyse(run_dir: Path, columns: Sequence[str] = (), parquet: bool = False) -> Analysis:
-    """Draw everything anew from manifest.json and samples.csv in `run_dir`; ResultsError if they are bad.
-    `parquet`: write the tables as such files, too.
+def analyse(
+    run_dir: Path,
+    columns: Sequence[str] = (),
+    parquet: bool = False,
+    memory_model: MemoryModel = AS_COUNTED,
+) -> Analysis:
+    """Draw everything anew from the data files in `run_dir`; ResultsError if they are bad. `parquet`: write
+    the tables as such files, too. `memory_model`: by which the ledger's counts are read.
 
     `columns`: of the table, as analysis.wide_table.asked_columns gives them; none: those of the workload.
     A failed or interrupted run is analysed as far as it came and shown as what it is.
     """
-    run = load(run_dir)
+    run = load(run_dir, memory_model)
     summary = summarise(run)
     unwritten = []
-    for name, text in ((SUMMARY, csv_text(summary)), (NICS, nics.csv_text(nics.nic_rows(run)))):
+    for name, text in (
+        (SUMMARY, csv_text(summary)),
+        (NICS, nics.csv_text(nics.nic_rows(run))),
+        (HOST_MEMORY, ledger.csv_text(run.ledger, memory_model)),
+        (PROCESSES, processes.csv_text(processes.process_rows(run))),
+    ):
         try:
             run.directory.write(name, text.encode("utf-8"))
         except OSError as failure:

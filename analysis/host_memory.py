@@ -6,16 +6,19 @@ divided by payload bytes sent plus payload bytes received. The closed forms give
 alone, so that the two can be compared.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+
+from analysis.memory_model import AS_COUNTED, MemoryModel
 
 # Ethernet 14, IPv4 20, TCP 20, timestamp option 12. Segments with SACK blocks are a little longer.
 HEADER_BYTES = 66
 # Each header is written once and read once: NIC writes and CPU reads on receive, the reverse on transmit.
 ACCESSES_PER_HEADER = 2
 # DMA one way, a kernel-user copy that reads and writes, DMA on: (read, write) x 2, the same for RX and TX.
-# Read-for-ownership of the copy's destination would add 1; cache hits (DDIO) would take away. Both are 0.
+# Read-for-ownership of the copy's destination adds 1, cache hits (DDIO) take away: analysis/memory_model.py.
 ACCESSES_PER_STAGED_BYTE = 4.0
 
 
@@ -27,7 +30,8 @@ class HostMemory:
     `header` and `header_uncoalesced` are the header part of DRAM traffic, with one header a super-packet
     as moved, and with one a wire packet as without coalescing. `header_per_wire_packet` is DRAM bytes a
     packet: twice the header, which is written once and read once.
-    `expected_dram` is the closed form, `deviation_percent` how far `dram` lies above it.
+    `expected_dram` is the closed form, `deviation_percent` how far `dram` lies above it. The model's
+    parameters change `dram`, its parts, the derived share and the closed form; headers are as counted.
     """
 
     dram: float | None
@@ -42,25 +46,26 @@ class HostMemory:
     deviation_percent: float | None
 
 
-def host_memory(rows: pd.DataFrame) -> HostMemory:
+def host_memory(rows: pd.DataFrame, model: MemoryModel = AS_COUNTED) -> HostMemory:
     """The modelled traffic of `rows`, which are all of one path and size."""
     payload = payload_bytes(rows)
-    read, write = total(rows, "host_dram_read_bytes"), total(rows, "host_dram_write_bytes")
+    counted = total(rows, "host_dram_read_bytes"), total(rows, "host_dram_write_bytes")
+    read, write = _as_modelled(rows, *counted, model)
     both = added(read, write)
     uncoalesced = total(rows, "header_host_dram_uncoalesced_bytes")
     wire_packets = added(total(rows, "rx_wire_packets"), total(rows, "tx_wire_packets"))
-    packets = added(total(rows, "rx_packets"), total(rows, "tx_packets"))
     dram = per(both, payload)
     header = per(total(rows, "header_host_dram_bytes"), payload)
-    # Linux does not report super-packets; its headers are derived themselves.
-    headers = header if packets is None else expected_headers(packets, payload)
-    expected = added(expected_staged(total(rows, "payload_staged_bytes"), payload), headers)
+    expected = per(added(_staged_accesses(rows, model), _header_accesses(rows, model)), payload)
+    # An empty cell here says that nothing was derived. Where Linux's traffic is, all that a cache changes is.
+    derived = float(rows["host_dram_derived_bytes"].fillna(0).sum())
+    if derived and both is not None:
+        derived += both - (added(*counted) or 0.0)
     return HostMemory(
         dram=dram,
         dram_read=per(read, payload),
         dram_write=per(write, payload),
-        # An empty cell here says that nothing was derived.
-        derived_share=per(float(rows["host_dram_derived_bytes"].fillna(0).sum()), both) if both else None,
+        derived_share=per(derived, both),
         header=header,
         header_uncoalesced=per(uncoalesced, payload),
         header_per_wire_packet=per(uncoalesced, wire_packets),
@@ -68,6 +73,56 @@ def host_memory(rows: pd.DataFrame) -> HostMemory:
         expected_dram=expected,
         deviation_percent=None if dram is None or not expected else 100 * (dram / expected - 1),
     )
+
+
+def memory_columns(memory: HostMemory) -> Mapping[str, float | None]:
+    """Those of summary.csv."""
+    return {
+        "host_dram_bytes_per_payload_byte": memory.dram,
+        "host_dram_read_bytes_per_payload_byte": memory.dram_read,
+        "host_dram_write_bytes_per_payload_byte": memory.dram_write,
+        "host_dram_derived_share": memory.derived_share,
+        "host_dram_expected_bytes_per_payload_byte": memory.expected_dram,
+        "host_dram_deviation_percent": memory.deviation_percent,
+        "header_bytes_per_payload_byte": memory.header,
+        "header_uncoalesced_bytes_per_payload_byte": memory.header_uncoalesced,
+        "header_dram_bytes_per_wire_packet": memory.header_per_wire_packet,
+        "pcie_root_bytes_per_payload_byte": memory.pcie_root,
+    }
+
+
+def _as_modelled(
+    rows: pd.DataFrame, read: float | None, write: float | None, model: MemoryModel
+) -> tuple[float | None, float | None]:
+    """Reads and writes of DRAM; None where the run is of a version that did not count who wrote."""
+    by_cpu, by_nic = total(rows, "cpu_host_write_bytes"), total(rows, "nic_host_write_bytes")
+    if model == AS_COUNTED or read is None or write is None:
+        return read, write
+    if by_cpu is None or by_nic is None:
+        return None, None
+    return model.read_bytes(read, by_cpu, by_nic), model.write_bytes(write, by_nic)
+
+
+def _staged_accesses(rows: pd.DataFrame, model: MemoryModel) -> float | None:
+    staged, received = total(rows, "payload_staged_bytes"), total(rows, "payload_staged_received_bytes")
+    if model == AS_COUNTED or not staged:
+        return None if staged is None else ACCESSES_PER_STAGED_BYTE * staged
+    return None if received is None else model.staged_accesses(staged - received, received)
+
+
+def _header_accesses(rows: pd.DataFrame, model: MemoryModel) -> float | None:
+    """By counted super-packets. Linux does not report these; its headers are derived themselves."""
+    sent, received = total(rows, "tx_packets"), total(rows, "rx_packets")
+    if sent is not None and received is not None:
+        return model.header_accesses(HEADER_BYTES * sent, HEADER_BYTES * received)
+    counted = total(rows, "header_host_dram_bytes")
+    if model == AS_COUNTED or counted is None:
+        return counted
+    staged, staged_received = (total(rows, f"payload_staged_{of}bytes") for of in ("", "received_"))
+    by_cpu, by_nic = total(rows, "cpu_host_write_bytes"), total(rows, "nic_host_write_bytes")
+    if staged is None or staged_received is None or by_cpu is None or by_nic is None:
+        return None
+    return counted + model.rfo * (by_cpu - staged) - 2 * model.ddio * (by_nic - staged_received)
 
 
 def expected_staged(staged: float | None, payload: float | None) -> float | None:

@@ -18,10 +18,15 @@ from analysis import manifest as manifest_json
 from analysis import samples as samples_csv
 from analysis.drawing import NAME as DRAWING
 from analysis.drawing import Drawing, read_drawing
+from analysis.ledger import NAME as LEDGER
+from analysis.ledger import LedgerRow
 from analysis.link_usage import NAME as LINK_USAGE
 from analysis.link_usage import LinkUsage
 from analysis.manifest import Config, Manifest, read_manifest
 from analysis.measure import Measure
+from analysis.memory_counters import NAME as MEMORY_COUNTERS
+from analysis.memory_counters import MemoryUsage
+from analysis.memory_model import AS_COUNTED, MemoryModel
 from analysis.results_error import ResultsError
 from analysis.rows import LIMIT_BYTES, read_rows
 from analysis.run_directory import RunDirectory
@@ -45,8 +50,9 @@ class Run:
     empty cell as NaN. `measured` has the rows that times are taken from: no warm-up rows, and no iteration in
     which a rank's row is missing or, where receivers are timed, no byte was received. A run that failed in
     the middle leaves such iterations; `incomplete_iterations` counts them. `damage` says what of samples.csv
-    and the other files is not as the run wrote it, a sentence each. `usage`, `link_usage`, `drawing` and
-    `tcp_info`: none of a run that recorded none.
+    and the other files is not as the run wrote it, a sentence each. `usage`, `link_usage`, `drawing`,
+    `tcp_info`, `ledger`, `memory_usage`: none of a run that recorded none. `memory_model`: by which the
+    ledger's counts are read.
     """
 
     directory: RunDirectory
@@ -60,9 +66,12 @@ class Run:
     link_usage: tuple[LinkUsage, ...] = ()
     drawing: Drawing | None = None
     tcp_info: tuple[TcpInfoRow, ...] = ()
+    ledger: tuple[LedgerRow, ...] = ()
+    memory_usage: tuple[MemoryUsage, ...] = ()
+    memory_model: MemoryModel = AS_COUNTED
 
 
-def load(run_dir: Path) -> Run:
+def load(run_dir: Path, memory_model: MemoryModel = AS_COUNTED) -> Run:
     """Read `run_dir`; raise `ResultsError` on a missing file or column, an unknown schema or a bad value.
 
     A run that is not complete may lack samples.csv: it is read as one without rows.
@@ -81,8 +90,11 @@ def load(run_dir: Path) -> Run:
     links, of_links = _rows(directory, LINK_USAGE, manifest, LinkUsage)
     drawing, of_drawing = _drawing(directory, manifest)
     info, of_info = _rows(directory, TCP_INFO, manifest, TcpInfoRow)
-    damage = (*damage, *of_usage, *of_links, *of_drawing, *of_info)
-    return Run(directory, manifest, config, rows, measured, incomplete, damage, usage, links, drawing, info)
+    ledger, of_ledger = _rows(directory, LEDGER, manifest, LedgerRow)
+    memory, of_memory = _rows(directory, MEMORY_COUNTERS, manifest, MemoryUsage)
+    damage = (*damage, *of_usage, *of_links, *of_drawing, *of_info, *of_ledger, *of_memory)
+    recorded = usage, links, drawing, info, ledger, memory
+    return Run(directory, manifest, config, rows, measured, incomplete, damage, *recorded, memory_model)
 
 
 def _samples(directory: RunDirectory, manifest: Manifest) -> tuple[Samples, tuple[str, ...]]:

@@ -15,11 +15,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from analysis import link_plot, tcp_plot, timeline
+from analysis import link_plot, memory_plots, tcp_plot, timeline
 from analysis.fidelity import FAITHFUL
 from analysis.link_usage import uses
 from analysis.load import Run
 from analysis.measure import Measure, rounded
+from analysis.memory_model import AS_COUNTED, MemoryModel
+from analysis.needs import dram_per_busbw_byte
 from analysis.network_plot import plain
 from analysis.style import GREY, MARKERS, colour_of, lighter, painted
 from analysis.summary import SummaryRow, compared, of_largest_size, paths_of
@@ -75,7 +77,9 @@ def paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Paint
     """Every figure that `summary` has the values for: its file's name, and what paints it."""
     for name, paint in _paints(run, summary):
         yield name, lambda figure, paint=paint: paint(figure.add_subplot())  # type: ignore[misc]
-    labels = {row.path: row.label for row in summary}
+    looks, labels = _looks(summary), {row.path: row.label for row in summary}
+    if trials := memory_plots.trials_over_time(run, compared(summary)):
+        yield "host_dram_time.png", lambda figure: memory_plots.over_time(figure, trials, run, looks)
     drawing, found = run.drawing, [use for use in uses(run.link_usage) if use.path in labels]
     if drawing is not None and found:
         yield "links.png", lambda figure: link_plot.paint(figure, drawing, found, labels)
@@ -89,6 +93,7 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
     if not summary:
         return
     measure, limit = run.manifest.measure, run.config.host_mem_bw_bytes_per_s
+    looks = _looks(summary)
     rows = of_largest_size(summary, measure)
     at = _at_size(rows[0], measure)
     rate = f"{measure.rate}.png"
@@ -101,7 +106,13 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
     if any(row.host_dram_bytes_per_payload_byte is not None for row in rows):
         yield "host_dram.png", lambda axes: _host_dram(axes, rows, at)
     if limit and any(dram_per_busbw_byte(row) for row in rows):
-        yield "ceiling.png", marked(lambda axes: _ceiling(axes, rows, limit), rows)
+        yield "ceiling.png", marked(lambda axes: memory_plots.ceiling(axes, rows, limit, looks), rows)
+    if needs := memory_plots.compared_needs(rows):
+        shown = rows if limit else ()
+        yield (
+            "crossover.png",
+            marked(lambda axes: memory_plots.crossover_of(axes, run, shown, needs, looks), shown),
+        )
     if any(row.cpu_s_per_GB is not None for row in rows):
         yield "cpu.png", lambda axes: _cpu(axes, rows, at)
     if timeline.has_faults(run):
@@ -127,6 +138,16 @@ def marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
         return f"{caption} Not the network's, by verdict: {', '.join(of)} ({said})."
 
     return with_mark
+
+
+def _looks(summary: Sequence[SummaryRow]) -> dict[str, memory_plots.Look]:
+    paths = paths_of(summary)
+    return {
+        row.path: memory_plots.Look(
+            plain(row.label), colour_of(row.path, paths), MARKERS.get(row.path, "D")
+        )
+        for row in summary
+    }
 
 
 def size_text(size_bytes: float) -> str:
@@ -235,8 +256,13 @@ def _host_dram(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     starred = " * and hatching: derived in closed form, not recorded." if any(r.derived for r in rows) else ""
     return (
         "Modelled: bytes that the ledger says the emulated hardware read from and wrote to host DRAM, over "
-        f"payload bytes sent plus received. The black line is the closed form.{starred}"
+        f"payload bytes sent plus received. The black line is the closed form.{starred}{_model(rows[0])}"
     )
+
+
+def _model(row: SummaryRow) -> str:
+    model = MemoryModel(row.rfo, row.ddio_share)
+    return "" if model == AS_COUNTED else f" Assumed: {model.words}."
 
 
 def _dram_legend(rows: Sequence[SummaryRow]) -> list[Artist]:
@@ -274,40 +300,6 @@ def _cpu(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
         "Measured. CPU time of applications and endpoints over GB of payload sent plus received. On the "
         "kernel path what Linux does in softirq context is charged to neither, so its bar is too low."
     )
-
-
-def _ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float) -> str:
-    known = [(row, need) for row in rows if (need := dram_per_busbw_byte(row))]
-    paths = [row.path for row in rows]
-    needs = [need for _, need in known]
-    low, high = min(needs) / 3, max(needs) * 3
-    curve = [low * (high / low) ** (step / 200) for step in range(201)]
-    axes.plot(curve, [limit_bytes_per_s / 1e9 / need for need in curve], color="#444444", linewidth=1.5)
-    for row, need in known:
-        marker, colour = MARKERS.get(row.path, "D"), colour_of(row.path, paths)
-        axes.errorbar(
-            [need], [row.busbw_GB_per_s], yerr=whiskers([row], 1), color=colour, marker=marker,
-            markersize=9, capsize=4, linestyle="none", label=plain(row.label),
-        )  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    axes.set_ylim(0, 1.35 * max(row.busbw_ci_high_GB_per_s or row.busbw_GB_per_s for row, _ in known))
-    axes.set_xlabel("host DRAM bytes per byte of bus bandwidth, busiest host (modelled)")
-    axes.set_ylabel("bus bandwidth (GB/s, measured)")
-    axes.set_title(f"Bus bandwidth under a host-memory ceiling of {limit_bytes_per_s / 1e9:g} GB/s")
-    axes.legend(title="on or under the line:\nwhat the ceiling allows", title_fontsize=8.5)
-    return (
-        f"Each host's emulated memory moves at most {limit_bytes_per_s / 1e9:g} GB/s. A path on the line is "
-        "limited by host memory, a path well under it by something else. On the kernel path "
-        "the application waits for what is derived of Linux's traffic."
-    )
-
-
-def dram_per_busbw_byte(row: SummaryRow) -> float | None:
-    """Host DRAM bytes that the busiest host moves for every byte that busbw counts."""
-    dram, payload = row.host_dram_bytes_per_payload_byte, row.busiest_host_payload_bytes
-    counted = row.busbw_GB_per_s * 1e9 * row.time_us / 1e6
-    return None if not dram or not payload or not counted else dram * payload / counted
 
 
 def _bar_axes(axes: Axes, rows: Sequence[SummaryRow], top: float) -> None:

@@ -16,12 +16,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.fidelity import FAITHFUL, STEAL_LIMIT
 from analysis.host_memory import HEADER_BYTES
+from analysis.ledger import HOST_MEMORY
 from analysis.link_usage import busiest, uses
 from analysis.load import Run
 from analysis.manifest import Manifest
 from analysis.measure import Measure
 from analysis.nics import NICS, NicRow, at_largest_size, has_shared_hosts, nic_rows
 from analysis.plots import Drawn, Figures, size_text
+from analysis.processes import PROCESSES, ProcessRow, of_sizes, process_rows
 from analysis.results_error import ResultsError
 from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict, unsteady
 from analysis.table import (
@@ -41,6 +43,7 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _FIGURE_BYTES = 16 << 20
 _ROWS_MAX = 96  # whose columns are shown one by one; summary.csv has more
 _NICS_MAX = 96  # of all paths; nics.csv has more
+_PROCESSES_MAX = 96  # likewise; processes.csv has more
 _FIGURE_REM = 44 / 1080  # a pixel of a figure: the usual ones are as wide as text
 _LINKS, _LINKS_FIGURE = 16, "figures/links.png"
 _COMPARED_BYTES = 16 << 30  # of all files together: captures are large, and reading takes time
@@ -93,6 +96,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         header_bytes=HEADER_BYTES,
         nics=_shown_nics(run),
         limits=_limits(run, summary),
+        **_machine(run, summary),
         steal_limit=STEAL_LIMIT,
         faithful=FAITHFUL,
         verdict=run_verdict(summary),
@@ -259,6 +263,41 @@ def _every_column(summary: Sequence[SummaryRow]) -> list[tuple[str, list[tuple[s
     ]
 
 
+def _machine(run: Run, summary: Sequence[SummaryRow]) -> dict[str, object]:
+    """What the template needs of processes and of memory."""
+    return {
+        "processes": _shown_processes(run, summary),
+        "measured_memory": _measured_memory(run, summary),
+        "memory_model": run.memory_model,
+    }
+
+
+def _shown_processes(run: Run, summary: Sequence[SummaryRow]) -> list[ProcessRow]:
+    """Of the rows that paths are compared by; none where there are too many to be looked at."""
+    sizes = {row.path: row.size_bytes for row in of_largest_size(summary, run.manifest.measure)}
+    rows = of_sizes(process_rows(run), sizes)
+    return rows if len(rows) <= _PROCESSES_MAX else []
+
+
+def _measured_memory(run: Run, summary: Sequence[SummaryRow]) -> str:
+    """What the machine's own memory moved, or why that is not known."""
+    found = {
+        row.label: row.measured_dram_bytes_per_payload_byte
+        for row in of_largest_size(summary, run.manifest.measure)
+        if row.measured_dram_bytes_per_payload_byte is not None
+    }
+    source = run.manifest.memory_counters
+    if found and source is not None:
+        said = ", ".join(f"{label} {value:.2f}" for label, value in found.items())
+        return (
+            f"This machine's own memory, by {source}, moved for each payload byte: {said} bytes. That is all "
+            "that the machine did meanwhile, the emulation's work above all, and not the hardware that is "
+            "modelled."
+        )
+    reason = run.manifest.memory_counters_reason or "this run recorded none"
+    return f"This machine's own memory traffic was not measured: {reason}."
+
+
 def _notes(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> list[str]:
     notes = [f"{said}." for said in (*run.damage, *figures.failed, *unsteady(summary))]
     if run.incomplete_iterations:
@@ -340,9 +379,11 @@ def _files(run: Run, figures: Sequence[Drawn]) -> Iterator[_File]:
 def _drawn(figures: Sequence[Drawn]) -> Iterator[str]:
     yield SUMMARY
     yield NICS
+    yield HOST_MEMORY
+    yield PROCESSES
     for figure in figures:
         yield from (f"figures/{figure.path.stem}{suffix}" for suffix in (".png", ".svg"))
 
 
 def _is_drawn(name: str) -> bool:
-    return name in (SUMMARY, NICS, REPORT) or name.startswith("figures/")
+    return name in (SUMMARY, NICS, HOST_MEMORY, PROCESSES, REPORT) or name.startswith("figures/")

@@ -12,8 +12,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.bandwidth import GB, seconds_per_byte
 from analysis.frames import Frames
+from analysis.needs import dram_per_busbw_byte
 from analysis.network_plot import plain
-from analysis.plots import Paint, dram_per_busbw_byte, marked, size_text, whiskers
+from analysis.plots import Paint, marked, size_text, whiskers
 from analysis.results_error import ResultsError
 from analysis.statistics import Repetitions, ratio
 from analysis.style import GREY, HEIGHT, CaptionedFigure, colour_of, marker_of, painted

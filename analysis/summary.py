@@ -16,10 +16,11 @@ import pandas as pd
 from analysis.bandwidth import GB, directions
 from analysis.fidelity import SIMULATED, Conditions, Verdict, of_trial, worst
 from analysis.groups import groups_of, paces_of
-from analysis.host_memory import HostMemory, host_memory, per, total
+from analysis.host_memory import host_memory, memory_columns, per, total
 from analysis.link_usage import LinkUsage, link_drops
 from analysis.load import Run
 from analysis.measure import Measure
+from analysis.processes import measured_dram, switch_columns
 from analysis.rank_columns import iteration_of, network_cpu_of, rank_columns
 from analysis.stability import told, warnings, words
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
@@ -36,7 +37,8 @@ class SummaryRow:
     bound the 95 % interval of the median. `predicted_us`: if calibrated links were the only limit.
     `exposed_us` is the time in which the accelerator did not compute, `overlapped_us` that in which it did
     while payload was under way; latencies are of a pattern's operations. Bytes per payload byte are modelled,
-    seconds are measured.
+    by the model that `rfo` and `ddio_share` tell; seconds, context switches and
+    `measured_dram_bytes_per_payload_byte` are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
     `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why; `stability`
     why its times are not steady (analysis.stability), '' if they are.
@@ -80,6 +82,8 @@ class SummaryRow:
     host_dram_derived_share: float | None
     host_dram_expected_bytes_per_payload_byte: float | None
     host_dram_deviation_percent: float | None
+    rfo: bool
+    ddio_share: float
     header_bytes_per_payload_byte: float | None
     header_uncoalesced_bytes_per_payload_byte: float | None
     header_dram_bytes_per_wire_packet: float | None
@@ -88,6 +92,11 @@ class SummaryRow:
     cpu_s_per_GB: float | None
     app_cpu_s_per_GB: float | None
     endpoint_cpu_s_per_GB: float | None
+    app_voluntary_switches_per_GB: float | None
+    app_involuntary_switches_per_GB: float | None
+    endpoint_voluntary_switches_per_GB: float | None
+    endpoint_involuntary_switches_per_GB: float | None
+    measured_dram_bytes_per_payload_byte: float | None
     steal_fraction_max: float | None
     tcp_retrans_segs: int | None
     rx_alloc_fail: int | None
@@ -249,8 +258,12 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         **_rate_columns(spread, measure, directions(rows, measure)),
         wrong_elements=_wrong(run, rows, path),
         checked_share=_checked_share(rows) if measure.checked == "sample" else None,
-        **_memory_columns(host_memory(rows)),
+        **memory_columns(host_memory(rows, run.memory_model)),
+        rfo=run.memory_model.rfo,
+        ddio_share=run.memory_model.ddio,
         busiest_host_payload_bytes=_busiest_host(rows),
+        **switch_columns(rows),
+        measured_dram_bytes_per_payload_byte=measured_dram(run.memory_usage, path, _trial_sizes(run, rows)),
         steal_fraction_max=steal,
         tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
         rx_alloc_fail=_count(rows, "rx_alloc_fail"),
@@ -275,7 +288,7 @@ def _predicted_us(run: Run, size: int) -> float | None:
 
 def _trials(run: Run, rows: pd.DataFrame, path: str) -> Callable[[Usage | LinkUsage], bool]:
     """Whether a row of usage.csv or link_usage.csv is of the trials of `rows`."""
-    sizes = {int(rows["size_bytes"].iloc[0])} if run.manifest.measure.size_is_key else None
+    sizes = _trial_sizes(run, rows)
     repetitions = {int(each) for each in rows["repetition"].unique()}
     return lambda used: (
         used.path == path
@@ -298,6 +311,11 @@ def _verdict(run: Run, rows: pd.DataFrame, path: str, steal: float | None) -> Ve
     return worst(of_trial(used, conditions) for used in trials.values())
 
 
+def _trial_sizes(run: Run, rows: pd.DataFrame) -> set[int] | None:
+    """Of the rows' trials; None where the size is a result: all of the path are theirs."""
+    return {int(rows["size_bytes"].iloc[0])} if run.manifest.measure.size_is_key else None
+
+
 def _rate_columns(spread: Estimate, measure: Measure, directions: int) -> Mapping[str, float | None]:
     factor = measure.bandwidth_factor
     goodput = 8 / spread.median / GB if measure.rate == "goodput" else None
@@ -306,21 +324,6 @@ def _rate_columns(spread: Estimate, measure: Measure, directions: int) -> Mappin
         "busbw_ci_high_GB_per_s": per(factor / GB, spread.low),
         "goodput_gbit_per_s": goodput,
         "both_ways_gbit_per_s": None if goodput is None else goodput * directions,
-    }
-
-
-def _memory_columns(memory: HostMemory) -> Mapping[str, float | None]:
-    return {
-        "host_dram_bytes_per_payload_byte": memory.dram,
-        "host_dram_read_bytes_per_payload_byte": memory.dram_read,
-        "host_dram_write_bytes_per_payload_byte": memory.dram_write,
-        "host_dram_derived_share": memory.derived_share,
-        "host_dram_expected_bytes_per_payload_byte": memory.expected_dram,
-        "host_dram_deviation_percent": memory.deviation_percent,
-        "header_bytes_per_payload_byte": memory.header,
-        "header_uncoalesced_bytes_per_payload_byte": memory.header_uncoalesced,
-        "header_dram_bytes_per_wire_packet": memory.header_per_wire_packet,
-        "pcie_root_bytes_per_payload_byte": memory.pcie_root,
     }
 
 

@@ -14,9 +14,11 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from analysis.bandwidth import GB
 from analysis.fidelity import STEAL_LIMIT, VERDICTS
 from analysis.load import Run
 from analysis.measure import Column, Measure
+from analysis.memory_model import AS_COUNTED
 from analysis.nics import NicRow, at_largest_size, has_shared_hosts, nic_rows
 from analysis.summary import SummaryRow, paths_of, unsteady, words_of
 from analysis.traffic import traffic_line
@@ -215,6 +217,9 @@ def _lines(summary: Sequence[SummaryRow]) -> list[dict[bool, SummaryRow]]:
 
 def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     lines = ["# DRAM: host DRAM bytes read and written per payload byte sent or received (modelled)"]
+    if run.memory_model != AS_COUNTED:
+        lines.append(f"# DRAM is assumed with {run.memory_model.words}")
+    lines += _ceilings(run)
     lines += [f"# {note.path}({'-'.join(note.mark.split())}): {note.text}" for note in run.manifest.notes]
     lines += _faults(run)
     lines += [f"# Traffic {traffic_line(record)}" for record in run.manifest.traffic]
@@ -247,6 +252,14 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     if run.incomplete_iterations:
         lines.append(f"# Incomplete iterations left out: {run.incomplete_iterations}")
     return lines
+
+
+def _ceilings(run: Run) -> list[str]:
+    """The bandwidths that every host was limited to."""
+    memory, pcie = run.config.host_mem_bw_bytes_per_s, run.config.pcie_bw_bytes_per_s
+    said = [f"host memory {memory / GB:g}"] if memory else []
+    said += [f"PCIe switch {pcie / GB:g} each way"] if pcie else []
+    return [f"# Ceilings of a host   : (GB/s) {', '.join(said)}"] if said else []
 
 
 def _faults(run: Run) -> list[str]:

@@ -138,9 +138,8 @@ class _ClusterMeter:
             tuple(each for each in samples if homes[each.host] == at) for at in range(self._machines.count)
         ]
         found: list[Used] = self._machines.each([EndTrial(trial, rows) for rows in own])
-        return Used(
-            [row for each in found for row in each.usage], [row for each in found for row in each.links]
-        )
+        usage = [row for each in found for row in each.usage]
+        return Used(usage, [row for each in found for row in each.links])
 
 
 def _calibrated(machines: _Machines, network: Topology) -> tuple[LinkCalibration, ...]:

@@ -42,6 +42,7 @@ from workloads.experiment.manifest import (
     ManifestFile,
     RowVerdict,
 )
+from workloads.experiment.memory_counters import MemoryCounters, NoCounters, memory_counters
 from workloads.experiment.meter import MachineMeter
 from workloads.experiment.observer import Observer
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
@@ -174,7 +175,8 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     started.inventory.add_process(ranks.pid)
     pids = ranks.start(config, places)
     stack.enter_context(traffic).start(started, request.network)
-    observer = Observer(watched(request.network, started, places, pids, traffic.pids))
+    memory = _memory_counters(manifest, stack)
+    observer = Observer(watched(request.network, started, places, pids, traffic.pids), memory)
     stack.enter_context(faults)
     traffic.begin()
     faults.begin(started, ranks.signal, places)
@@ -187,6 +189,18 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
         if faults.killed is None or isinstance(reason, SamplesError):
             raise
         raise FaultError(f"fault {faults.killed} has ended the run: {reason}") from reason
+
+
+def _memory_counters(manifest: ManifestFile, stack: ExitStack) -> MemoryCounters | None:
+    """Those of this machine's own memory, if it has any that may be read."""
+    try:
+        counters = memory_counters()
+    except NoCounters as reason:
+        manifest.add_memory_counters(None, str(reason))
+        return None
+    stack.callback(counters.close)
+    manifest.add_memory_counters(counters.source, None)
+    return counters
 
 
 def _places(request: RunRequest, started: StartedNetwork) -> list[RankPlace]:

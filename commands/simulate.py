@@ -25,6 +25,7 @@ from topologies.calibration import LinkCalibration
 from topologies.drawing import NAME as DRAWING
 from topologies.drawing import drawing
 from topologies.topology import Topology
+from workloads.experiment.ledger_series import Began
 from workloads.experiment.link_usage import LinkCounts, LinkDirection, link_usage
 from workloads.experiment.manifest import LinkRecord, ManifestFile
 from workloads.experiment.meter import Used
@@ -72,7 +73,8 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     model = model_of(network, links, [place.host for place in places], config.mtu)
     manifest.add_predictions(predictions(config, model))
     ranks = SimulatedRanks(simulated.simulation, config, places)
-    run_trials(config, ranks, SimulatedMeter(network, simulated), run_dir)
+    began = Began(simulated.simulation.clock.seconds(), 0.0)
+    run_trials(config, ranks, SimulatedMeter(network, simulated), run_dir, began)
     manifest.add_journal(simulated.simulation.journal.digest)
 
 

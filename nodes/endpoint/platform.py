@@ -1,6 +1,6 @@
-"""What Linux adds to an emulated host: poll files, sockets of its own stack, the CPU time of a process.
+"""What Linux adds to an emulated host: poll files, sockets of its own stack, what a process used of the CPU.
 
-In: sockets of the stack. Out: descriptors, seconds. Owns the notifier of all poll files. Satisfies
+In: sockets of the stack. Out: descriptors, seconds, counts. Owns the notifier of all poll files. Satisfies
 nodes.syscall.system_call.Platform.
 """
 
@@ -33,3 +33,8 @@ class LinuxPlatform:
         """Seconds of CPU time of this process."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return usage.ru_utime + usage.ru_stime
+
+    def switches(self) -> tuple[int, int]:
+        """Context switches of this process: voluntary and involuntary ones."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_nvcsw, usage.ru_nivcsw

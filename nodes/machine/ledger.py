@@ -8,6 +8,7 @@ independent of time, and equal to the closed forms in nodes/README.md.
 from __future__ import annotations
 
 import enum
+import operator
 from collections.abc import Iterable
 
 import msgspec
@@ -74,6 +75,7 @@ ROUTES = _routes()
     NIC_HEADER_IN, NIC_HEADER_OUT, CPU_HEADER_READ, CPU_HEADER_WRITE,
 ) = range(len(ROUTES))
 
+_INDEX = {route: at for at, route in enumerate(ROUTES)}
 _DRAM_ACCESSES = [(r.source is Place.HOST) + (r.destination is Place.HOST) for r in ROUTES]
 _ACCELERATOR_MEMORY = (Place.DEVICE, Place.FAR, Place.PEER)
 
@@ -128,6 +130,14 @@ class Ledger:
         self._derived[route] += count
         self._own_dram_bytes += count * _DRAM_ACCESSES[route]
 
+    def add_to(self, counts: list[int]) -> int:
+        """Add the bytes of each route to `counts`, derived ones included; returns the derived accesses of
+        host DRAM. Quick, for it is asked many times while others write the ledger."""
+        for at, (count, derived) in enumerate(zip(self._bytes, self._derived, strict=True)):
+            counts[at] += count + derived
+        accesses = map(operator.mul, self._derived, _DRAM_ACCESSES)
+        return sum((*accesses, *(part.add_to(counts) for part in self._parts)), start=0)
+
     def snapshot(self) -> tuple[Moved, ...]:
         """All counters that are not zero."""
         everything = [self, *self._parts]
@@ -139,6 +149,16 @@ class Ledger:
         )
 
 
+def add_moved(moved: Iterable[Moved], counts: list[int]) -> int:
+    """As Ledger.add_to, of a snapshot."""
+    derived = 0
+    for each in moved:
+        route = _INDEX[each.route]
+        counts[route] += each.bytes
+        derived += each.bytes * each.derived * _DRAM_ACCESSES[route]
+    return derived
+
+
 def negated(moved: Iterable[Moved]) -> tuple[Moved, ...]:
     """Counters that take `moved` away from a sum."""
     return tuple(
@@ -148,7 +168,8 @@ def negated(moved: Iterable[Moved]) -> tuple[Moved, ...]:
 
 class Totals(msgspec.Struct, frozen=True):
     """Sums of a snapshot, in bytes. Host DRAM counts each access, PCIe each byte that crosses a link, the
-    fabric each byte between two accelerators of the host."""
+    fabric each byte between two accelerators of the host. What NICs and the CPU wrote to host DRAM is among
+    its writes: a cache changes these (analysis/memory_model.py)."""
 
     host_dram_read_bytes: int = 0
     host_dram_write_bytes: int = 0
@@ -160,6 +181,8 @@ class Totals(msgspec.Struct, frozen=True):
     fabric_bytes: int = 0
     header_host_dram_bytes: int = 0
     header_host_dram_uncoalesced_bytes: int = 0
+    nic_host_write_bytes: int = 0
+    cpu_host_write_bytes: int = 0
 
     def minus(self, earlier: Totals) -> Totals:
         """What was moved since `earlier`."""
@@ -177,6 +200,9 @@ def totals(moved: Iterable[Moved]) -> Totals:
         sums["host_dram_read_bytes"] += m.bytes * (r.source is Place.HOST)
         sums["host_dram_write_bytes"] += m.bytes * (r.destination is Place.HOST)
         sums["host_dram_derived_bytes"] += m.bytes * accesses * m.derived
+        written = m.bytes * (r.destination is Place.HOST)
+        sums["nic_host_write_bytes"] += written * (r.initiator is Initiator.NIC)
+        sums["cpu_host_write_bytes"] += written * (r.initiator is Initiator.CPU)
         sums["device_read_bytes"] += m.bytes * (r.source in _ACCELERATOR_MEMORY)
         sums["device_write_bytes"] += m.bytes * (r.destination in _ACCELERATOR_MEMORY)
         sums["fabric_bytes"] += m.bytes * (r.source is Place.PEER)

@@ -45,6 +45,9 @@ class SimulatedPlatform:
     def cpu_s(self) -> float:
         return self.cpu_ns / 1e9
 
+    def switches(self) -> tuple[int, int]:
+        return 0, 0
+
 
 def _refuse(why: str) -> NoReturn:
     raise OSError(errno.EOPNOTSUPP, why)

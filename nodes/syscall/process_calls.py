@@ -115,6 +115,7 @@ class GetStatsCall:
         rxqs = [rxq for device in devices for rxq in device.all_rx_queues]
         rx = [rxq.counters for rxq in rxqs]
         overruns = sum(device.overruns() for device in devices)
+        voluntary, involuntary = self._caller.kernel.platform.switches()
         tx = [device.tx.counters for device in devices]
         return syscalls.Stats(
             ledger=host.ledger.snapshot(),
@@ -135,6 +136,8 @@ class GetStatsCall:
             impaired=_impaired(host),
             nics=tuple(_nic_stats(device) for device in devices),
             rx_pool_peak_share=max(rxq.peak_share for rxq in rxqs),
+            voluntary_switches=voluntary,
+            involuntary_switches=involuntary,
         )
 
 

@@ -50,6 +50,9 @@ class Platform(Protocol):
     def cpu_s(self) -> float:
         """Seconds of CPU time that the host has used."""
 
+    def switches(self) -> tuple[int, int]:
+        """Its context switches: voluntary and involuntary ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kernel:

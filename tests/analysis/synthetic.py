@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from analysis.ledger import LedgerRow
 from analysis.link_usage import LinkUsage
 from analysis.measure import Measure
 from analysis.samples import COLUMNS
@@ -97,10 +98,13 @@ class Made:
             "wrong_elements": 0, "checked_bytes": received // 2 if stream else size,
             "payload_sent_bytes": sent, "payload_received_bytes": received,
             "payload_staged_bytes": 0 if path == "devmem" else sent + received,
+            "payload_staged_received_bytes": 0 if path == "devmem" else received,
             "payload_local_bytes": 0, "fabric_bytes": 0,
             "device_read_bytes": sent, "device_write_bytes": received, "pcie_switch_bytes": sent + received,
             "tcp_retrans_segs": 0, "rx_alloc_fail": 0, "app_cpu_s": 0.2 * seconds,
             "endpoint_cpu_s": 0.0 if path == "kernel" else 0.7 * seconds, "machine_steal_s": 0.0,
+            "app_voluntary_switches": 30, "app_involuntary_switches": 3,
+            "endpoint_voluntary_switches": 0 if path == "kernel" else 50, "endpoint_involuntary_switches": 5,
             "start_s": 100.0, "end_s": 100.0 + seconds,
         }  # fmt: skip
         return row | traffic(path, sent, received)
@@ -157,6 +161,8 @@ def traffic(path: str, sent: int, received: int) -> dict[str, Cell]:
         "pcie_root_bytes": staged + HEADER_BYTES * packets,
         "header_host_dram_bytes": 2 * HEADER_BYTES * packets,
         "header_host_dram_uncoalesced_bytes": 2 * HEADER_BYTES * wire,
+        "nic_host_write_bytes": (path != "devmem") * received + HEADER_BYTES * (packets // 2),
+        "cpu_host_write_bytes": (path != "devmem") * moved + HEADER_BYTES * (packets - packets // 2),
         "rx_wire_packets": wire // 2, "tx_wire_packets": wire - wire // 2,
     }  # fmt: skip
     if path != "kernel":  # Linux tells no super-packets
@@ -170,6 +176,17 @@ def write_samples(path: Path, rows: list[dict[str, Cell]]) -> None:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_ledger(directory: Path) -> None:
+    """ledger.csv of one host over four intervals, each path alike."""
+    with (directory / "ledger.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(LedgerRow.__struct_fields__)
+        for path in ("devmem", "bounce"):
+            for n in range(4):
+                key = (path, MIB, 0, "h1", n / 10, (n + 1) / 10, 100 + n / 10)
+                writer.writerow((*key, *range(1000, 1000 + len(LedgerRow.__struct_fields__) - len(key))))
 
 
 def write_links(directory: Path, paths: Sequence[str] = ("devmem", "bounce")) -> None:

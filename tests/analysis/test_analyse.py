@@ -32,7 +32,7 @@ def _names(analysis: Analysis) -> list[str]:
 
 def test_everything_is_written_into_the_results(run_dir: Path) -> None:
     analysis = analyse(run_dir)
-    assert _names(analysis) == ["busbw.png", "host_dram.png", "cpu.png"]
+    assert _names(analysis) == ["busbw.png", "host_dram.png", "crossover.png", "cpu.png"]
     assert all(imread(path).std() > 0 for path in analysis.figure_paths)
     assert analysis.report_path == run_dir / "report.html"
     assert (run_dir / "summary.csv").is_file()
@@ -128,7 +128,7 @@ def test_an_unfinished_run_is_shown_as_such(tmp_path: Path, status: str) -> None
 
 def test_a_stream_has_goodput_bars(tmp_path: Path) -> None:
     analysis = analyse(Made(workload="stream", sizes=(10**9,), bidir=True).write(tmp_path / "r"))
-    assert _names(analysis) == ["goodput.png", "host_dram.png", "cpu.png"]
+    assert _names(analysis) == ["goodput.png", "host_dram.png", "crossover.png", "cpu.png"]
     assert "As a stream, devmem reached 1.25 times the goodput of bounce" in _text(analysis)
 
 
@@ -136,6 +136,13 @@ def test_a_host_memory_ceiling_gets_its_figure(tmp_path: Path) -> None:
     analysis = analyse(Made(config={"host_mem_bw_bytes_per_s": 2e9}).write(tmp_path / "r"))
     assert "ceiling.png" in _names(analysis)
     assert "Each host's emulated memory was limited to 2 GB/s." in _text(analysis)
+    assert "At 2 GB/s that begins at 2.00 Gbit/s. Points are measured" in _text(analysis)
+
+
+def test_without_a_ceiling_the_crossover_has_no_points(run_dir: Path) -> None:
+    text = _text(analyse(run_dir))
+    assert "Line rate" not in text, "a figure's title is in the figure"
+    assert "This run had no ceiling of host memory (--host-mem-bw), so it is no point here." in text
 
 
 def test_counters_that_were_not_recorded_leave_out_their_figures(tmp_path: Path) -> None:
@@ -184,7 +191,7 @@ def test_the_report_is_the_same_before_and_after_the_run_is_sealed(run_dir: Path
     assert before != first, "samples.csv is recorded now"
 
 
-FIGURES = ("busbw.png", "host_dram.png", "cpu.png")
+FIGURES = ("busbw.png", "host_dram.png", "crossover.png", "cpu.png")
 USERS = "text.usetex: True\naxes.formatter.use_locale: True\nfont.size: 40\nfigure.dpi: 10\nbackend: TkAgg\n"
 
 
@@ -216,7 +223,7 @@ def test_settings_made_in_the_same_process_change_nothing(run_dir: Path) -> None
 def test_a_figure_that_fails_costs_itself_and_is_said(run_dir: Path) -> None:
     (run_dir / "figures/cpu.png").mkdir(parents=True)
     analysis = analyse(run_dir)
-    assert _names(analysis) == ["busbw.png", "host_dram.png"]
+    assert _names(analysis) == ["busbw.png", "host_dram.png", "crossover.png"]
     said = "figures/cpu.png was not drawn (IsADirectoryError: "
     assert f"\n# {said}" in analysis.table_text
     assert _text(analysis).count(said) == 2  # in the notes, and in the terminal's table

@@ -16,7 +16,7 @@ import pytest
 from analysis.analyse import analyse
 from analysis.load import load
 from analysis.results_error import ResultsError
-from tests.analysis.synthetic import MIB, Cell, Made, write_links
+from tests.analysis.synthetic import MIB, Cell, Made, write_ledger, write_links
 
 pytestmark = pytest.mark.timeout(600)  # figures take long on a busy machine
 
@@ -82,12 +82,14 @@ def test_any_change_is_drawn_or_refused_by_one_sentence(tmp_path: Path) -> None:
         ("manifest.json", _changed_manifest), ("manifest.json", _changed_bytes),
         ("samples.csv", _changed_cells), ("samples.csv", _changed_column), ("samples.csv", _changed_bytes),
         ("link_usage.csv", _changed_cells), ("link_usage.csv", _changed_column),
+        ("ledger.csv", _changed_cells), ("ledger.csv", _changed_column),
         ("drawing.json", _changed_manifest), ("drawing.json", _changed_bytes),
     ]  # fmt: skip
     refusals = []
     for number in range(int(os.environ.get("FUZZ_RUNS", "24"))):
         directory = SMALL.write(tmp_path / str(number))
         write_links(directory)
+        write_ledger(directory)
         name, change = chance.choice(changes)
         change(directory / name, chance)
         try:
@@ -175,7 +177,7 @@ def test_results_that_are_links_are_replaced_and_figures_are_left_out(run_dir: P
     (run_dir / "figures").symlink_to(precious)
     analysis = analyse(run_dir)
     assert analysis.figure_paths == ()
-    assert analysis.table_text.count("figures is a link, where a directory belongs") == 3
+    assert analysis.table_text.count("figures is a link, where a directory belongs") == 4
     assert {path.read_text() for path in precious.iterdir()} == {"as it was"}
     assert analysis.report_path.read_text().startswith("<!DOCTYPE html>")
 

@@ -6,6 +6,7 @@ import pytest
 
 from analysis.host_memory import expected_headers, expected_staged, host_memory
 from analysis.load import load
+from analysis.memory_model import MemoryModel
 from tests.analysis.synthetic import MIB, Made
 
 MOVED = 2 * (2 * 3 * 16 * MIB // 4)  # sent and received by one of four ranks
@@ -106,3 +107,33 @@ def test_published_header_share_at_an_mss_of_8192() -> None:
     share = expected_headers(1, 8192)
     assert share is not None
     assert round(100 * share, 1) == 1.6
+
+
+MODELS = [MemoryModel(rfo, ddio) for rfo in (False, True) for ddio in (0.0, 0.3, 1.0)]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.words)
+@pytest.mark.parametrize("path", ["devmem", "bounce", "kernel"])
+def test_a_cache_changes_the_ledgers_count_and_the_closed_form_alike(
+    tmp_path: Path, path: str, model: MemoryModel
+) -> None:
+    made = Made(paths=(path,), sizes=(16 * MIB,))
+    found = host_memory(load(made.write(tmp_path / "r")).measured, model)
+    sent = PACKETS - PACKETS // 2
+    staged = 0 if path == "devmem" else 4 + model.rfo - model.ddio  # half of it is received
+    headers = 66 * ((2 + model.rfo) * sent + (2 - 2 * model.ddio) * (PACKETS // 2)) / MOVED
+    assert found.dram == pytest.approx(staged + headers, rel=1e-12)
+    assert found.expected_dram == pytest.approx(staged + headers, rel=1e-12)
+    assert found.header == pytest.approx(132 * PACKETS / MOVED, rel=1e-12), "as counted"
+    if path == "kernel":
+        assert found.derived_share == pytest.approx((staged + headers - 1) / (staged + headers))
+
+
+def test_a_run_that_did_not_count_who_wrote_answers_for_no_cache_alone(tmp_path: Path) -> None:
+    made = Made(paths=("bounce",), sizes=(16 * MIB,))
+    unknown = ("nic_host_write_bytes", "cpu_host_write_bytes", "payload_staged_received_bytes")
+    rows = [row | dict.fromkeys(unknown) for row in made.rows()]
+    measured = load(made.write(tmp_path / "r", rows)).measured
+    assert host_memory(measured).deviation_percent == pytest.approx(0, abs=1e-9)
+    found = host_memory(measured, MemoryModel(rfo=True))
+    assert (found.dram, found.expected_dram) == (None, None)

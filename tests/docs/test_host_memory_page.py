@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from analysis.crossover import Limits, Need, crossover
 from analysis.host_memory import (
     ACCESSES_PER_HEADER,
     ACCESSES_PER_STAGED_BYTE,
@@ -11,9 +18,13 @@ from analysis.host_memory import (
     expected_headers,
     expected_staged,
 )
+from analysis.memory_model import MemoryModel
 from nodes.machine import ledger as routes
 from nodes.machine.ledger import PCIE_DOWN, PCIE_UP, Ledger, Totals, totals
+from tests.analysis.synthetic import MIB as SIZE
+from tests.analysis.synthetic import Made
 from tests.docs import pages
+from tests.docs.pages import ROOT, command
 from workloads.bus_bandwidth import busbw_factor
 from workloads.executor import Plan
 from workloads.schedules import ring
@@ -169,6 +180,61 @@ def test_every_worked_number_is_computed() -> None:
         "bounce, four such NICs": f"{4 * duplex:g} GB/s",
     }
     assert expected == QUANTITIES
+
+
+CACHE = {
+    "as counted": MemoryModel(),
+    "read-for-ownership": MemoryModel(rfo=True),
+    "DDIO share 0.5": MemoryModel(ddio=0.5),
+    "DDIO share 1": MemoryModel(ddio=1.0),
+    "read-for-ownership, DDIO share 1": MemoryModel(rfo=True, ddio=1.0),
+}
+REDRAWN = command("docs/host-memory.md", ".venv/bin/python -m analysis results/mine --rfo --ddio 0.5")
+
+
+def test_a_cache_changes_what_the_page_says() -> None:
+    rows = {row[0]: [float(cell) for cell in row[1:]] for row in pages.table(PAGE, "A cache between")}
+    assert rows == {
+        name: [model.staged_accesses(1, 0), model.staged_accesses(0, 1), 0.0] for name, model in CACHE.items()
+    }
+
+
+def test_the_formula_of_a_cache_has_the_factors_of_the_model() -> None:
+    (formula,) = (block.text for block in pages.blocks(PAGE) if "staged and received" in block.text)
+    for words in ("(4 + r) x staged", "2 x d x staged and received", "(2 + r) x packets sent"):
+        assert words in formula
+    d, r, sent, received = 0.25, 1, 7.0, 3.0
+    model = MemoryModel(rfo=True, ddio=d)
+    assert model.staged_accesses(sent, received) == (4 + r) * (sent + received) - 2 * d * received
+    assert model.header_accesses(sent, received) == (2 + r) * sent + (2 - 2 * d) * received
+
+
+def test_the_crossovers_of_the_page_are_computed() -> None:
+    for memory, ways, said in pages.table(PAGE, "Over time, and the crossover"):
+        directions = 2 if ways == "both ways" else 1
+        limits = Limits(dram=float(memory.split()[0]) * 1e9)
+        at = known(crossover(Need(4.0 * directions), Need(0.01), limits))
+        assert said == f"{at * 8 / 1e9:g} Gbit/s", (memory, ways)
+
+
+def test_a_run_is_drawn_again_with_a_cache_by_the_pages_command(tmp_path: Path) -> None:
+    Made(sizes=(SIZE,)).write(tmp_path / "results" / "mine")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        REDRAWN,
+        shell=True,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert re.search(r" bounce .* 4\.50\d\d ", done.stdout), done.stdout
+    assert (
+        "# DRAM is assumed with 50 % of NICs' writes in the cache (DDIO), read-for-ownership" in done.stdout
+    )
 
 
 def percent(share: float, decimals: int) -> str:

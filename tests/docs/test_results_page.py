@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from analysis.ledger import HostMemoryRow
 from analysis.load import load
 from analysis.nics import NicRow
+from analysis.processes import ProcessRow
 from analysis.summary import SummaryRow, summarise
 from analysis.table import table_text
 from tests.analysis.synthetic import Made
 from tests.docs import pages
+from workloads.experiment.ledger_series import LedgerRow
 from workloads.experiment.manifest import Manifest
+from workloads.experiment.memory_usage import MemoryUsage
 from workloads.experiment.records import Operation, Sample
 
 PAGE = "docs/results.md"
@@ -30,6 +35,22 @@ def test_samples_csv_is_explained_column_by_column() -> None:
 
 def test_operations_csv_is_explained_column_by_column() -> None:
     assert names("operations.csv") == list(Operation.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("file", "record"), [("ledger.csv", LedgerRow), ("memory_counters.csv", MemoryUsage)]
+)
+def test_a_file_of_records_is_explained_column_by_column(file: str, record: type[msgspec.Struct]) -> None:
+    assert names(file) == list(record.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("file", "record"), [("host_memory.csv", HostMemoryRow), ("processes.csv", ProcessRow)]
+)
+def test_a_table_that_is_drawn_is_explained_column_by_column(
+    file: str, record: type[HostMemoryRow | ProcessRow]
+) -> None:
+    assert names(file) == [field.name for field in dataclasses.fields(record)]
 
 
 def test_nics_csv_is_explained_column_by_column() -> None:
@@ -57,7 +78,19 @@ def test_the_printed_table_is_explained_column_by_column(tmp_path: Path, workloa
 
 
 @pytest.mark.parametrize(
-    "heading", ["The table", "samples.csv", "operations.csv", "nics.csv", "summary.csv", "manifest.json"]
+    "heading",
+    [
+        "The table",
+        "samples.csv",
+        "operations.csv",
+        "ledger.csv",
+        "host_memory.csv",
+        "memory_counters.csv",
+        "processes.csv",
+        "nics.csv",
+        "summary.csv",
+        "manifest.json",
+    ],
 )
 def test_every_row_says_what_it_means(heading: str) -> None:
     assert all(row[-1] for row in pages.table(PAGE, heading))

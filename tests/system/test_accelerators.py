@@ -206,8 +206,8 @@ def exchange_all(path: str, network: Network, host: Host) -> tuple[Any, Any, Any
             for peer in others[rank]:
                 came = machines[rank].data.view[(peer + 1) * EACH : (peer + 2) * EACH]
                 assert came == bytes([peer + 1]) * EACH, f"rank {peer} to {rank}"
-            remote = 2 * 2 * EACH
-            assert transports[rank].moved() == (0 if path == "devmem" else remote, 2 * EACH)
+            remote = 0 if path == "devmem" else 2 * EACH  # each way
+            assert transports[rank].moved() == (2 * remote, 2 * EACH, remote)
             moved = transports[rank].counters(machines[rank].host.stats()).moved
             assert totals(moved).fabric_bytes == EACH + 1  # its greeting
         return settings(host)

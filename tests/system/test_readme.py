@@ -32,7 +32,7 @@ CLEAN = command("README.md", "python3 run.py clean")
 MORE_HELP = (
     *(
         f"python3 run.py {each} --help"
-        for each in ("up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "compare")
+        for each in ("up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "compare", "project")
     ),
     ".venv/bin/ray start --help",  # of a cluster for sweeps
     ".venv/bin/ray get-auth-token --help",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -70,8 +71,8 @@ class Started:
     def manifest(self) -> Any:
         return json.loads((self.run_dir / "manifest.json").read_text())
 
-    def rows(self) -> list[Row]:
-        with open(self.run_dir / "samples.csv", newline="", encoding="utf-8") as file:
+    def rows(self, name: str = "samples.csv") -> list[Row]:
+        with open(self.run_dir / name, newline="", encoding="utf-8") as file:
             return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
@@ -123,11 +124,37 @@ def test_an_all_reduce_over_three_paths_is_right_and_moves_the_closed_form(tmp_p
         for sender in ("h1-eth0", "s1-eth1"):  # six iterations of 4/3 MiB and headers, in each direction
             sent = [int(row["sent_bytes"]) for row in links if (row["path"], row["sender"]) == (path, sender)]
             assert sent == pytest.approx([8 << 20] * 2, rel=0.03), (path, sender)
+    assert_counted_over_time(run, rows)
     manifest = run.manifest
     assert (manifest["status"], manifest["error"]) == ("complete", None)
+    assert (manifest["memory_counters"] is None) == bool(manifest["memory_counters_reason"])
     assert "figures/links.png" in manifest["files"]
     assert {"samples.csv", "summary.csv", "report.html"} <= set(manifest["files"])
     assert any(name.startswith("figures/") for name in manifest["files"])
+
+
+def assert_counted_over_time(run: Started, rows: list[Row]) -> None:
+    """ledger.csv has what samples.csv has, of each host and trial, and what lies between iterations."""
+    intervals = run.rows("ledger.csv")
+    for trial in {(*trial_of(row), row["host"]) for row in rows}:
+        own = [row for row in rows if (*trial_of(row), row["host"]) == trial]
+        counted = [row for row in intervals if (*trial_of(row), row["host"]) == trial]
+        staged = sum(row["cpu_host_to_host_bytes"] for row in counted)
+        assert staged == sum(row["payload_staged_bytes"] for row in own), trial
+        wire = sum(sum(row[f"nic_{way}_bytes"] for way in WAYS) for row in counted)
+        payload = sum(row["payload_sent_bytes"] + row["payload_received_bytes"] for row in own)
+        assert payload <= wire <= 1.1 * payload + 100, trial
+        assert sum(row["app_voluntary_switches"] + row["app_involuntary_switches"] for row in own) > 0
+        for earlier, later in itertools.pairwise(counted):
+            assert earlier["end_s"] == pytest.approx(later["begin_s"], abs=1e-5)
+        start_s, end_s = min(row["start_s"] for row in own), max(row["end_s"] for row in own)
+        begin_s = counted[0]["time_s"]
+        assert begin_s <= start_s <= end_s <= begin_s + counted[-1]["end_s"] - counted[0]["begin_s"] + 0.05
+
+
+WAYS = (
+    "wire_to_host", "wire_to_device", "wire_to_far", "host_to_wire", "device_to_wire", "far_to_wire",
+)  # fmt: skip
 
 
 def test_a_table_says_which_path_has_no_devmem_tx_and_which_a_clean_wire(tmp_path: Path) -> None:
@@ -343,7 +370,7 @@ def test_a_full_disk_is_named_and_what_was_measured_is_shown(tmp_path: Path) -> 
                 filler.write(bytes(4096))
         status, out, said = run.end()
         assert (status, len(said)) == (1, 1), (status, out, said)
-        names = (samples.name, "usage.csv", "link_usage.csv")
+        names = (samples.name, "usage.csv", "link_usage.csv", "ledger.csv", "memory_counters.csv")
         full = [f"{samples.with_name(name)} cannot be written (No space left" for name in names]
         assert any(each in said[0] for each in full), said
         assert "THIS RUN IS FAILED" in out

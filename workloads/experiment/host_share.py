@@ -17,7 +17,9 @@ from workloads.experiment.records import RankPlace
 _OF_NIC = (
     "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_wire_packets", "tx_wire_packets", "rx_alloc_fail",
 )  # fmt: skip
-_OF_HOST = ("rx_hw_drops", "rx_hw_drop_overruns", "tcp_retrans_segs")
+_OF_HOST = (
+    "rx_hw_drops", "rx_hw_drop_overruns", "tcp_retrans_segs", "voluntary_switches", "involuntary_switches",
+)  # fmt: skip
 
 
 def share(stats: Stats, place: RankPlace) -> Stats:

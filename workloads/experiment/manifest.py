@@ -170,8 +170,9 @@ class Fidelity(msgspec.Struct, frozen=True):
 
 class Manifest(msgspec.Struct, frozen=True):
     """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
-    `git_error` says why `git` is None; `files` maps a name to its SHA-256. `journal`: of a simulation, the
-    digest of every frame on every line (nodes.simulation.journal)."""
+    `git_error` says why `git` is None; `memory_counters` is where the machine's own memory traffic was read,
+    `memory_counters_reason` why it was read nowhere; `files` maps a name to its SHA-256. `journal`: of a
+    simulation, the digest of every frame on every line (nodes.simulation.journal)."""
 
     run_id: str
     argv: tuple[str, ...]
@@ -195,6 +196,8 @@ class Manifest(msgspec.Struct, frozen=True):
     ranks: tuple[RankRecord, ...] = ()
     machines: tuple[MachineRecord, ...] = ()
     predictions: tuple[Prediction, ...] = ()
+    memory_counters: str | None = None
+    memory_counters_reason: str | None = None
     fidelity: Fidelity | None = None
     journal: str | None = None
     files: dict[str, str] = {}
@@ -259,6 +262,12 @@ class ManifestFile:
     def add_predictions(self, predictions: tuple[Prediction, ...]) -> None:
         """Written when the run is sealed."""
         self._contents = msgspec.structs.replace(self._contents, predictions=predictions)
+
+    def add_memory_counters(self, source: str | None, reason: str | None) -> None:
+        """Written with what follows: where the machine's own memory traffic is read, or why nowhere."""
+        self._contents = msgspec.structs.replace(
+            self._contents, memory_counters=source, memory_counters_reason=reason
+        )
 
     def note_faults(self, faults: tuple[FaultRecord, ...]) -> None:
         """What `finish` is to record of them."""

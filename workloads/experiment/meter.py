@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 from workloads.experiment.link_usage import LinkCounts, LinkDirection, LinkUsage, link_usage, sent
+from workloads.experiment.memory_usage import MemoryUsage, memory_usage
 from workloads.experiment.observer import Observer
 from workloads.experiment.records import Sample, Trial
 from workloads.experiment.usage import Reading, Usage, usage
@@ -21,6 +22,7 @@ class Used(NamedTuple):
 
     usage: Sequence[Usage]
     links: Sequence[LinkUsage]
+    memory: Sequence[MemoryUsage] = ()
 
 
 class Meter(Protocol):
@@ -60,4 +62,5 @@ class MachineMeter:
         return Used(
             usage(trial, samples, self._observer.watched, self._readings),
             link_usage(trial, samples, self._directions, *self._links),
+            memory_usage(trial, samples, self._readings),
         )

@@ -11,15 +11,16 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from nodes.machine.ledger import Totals, totals
+from nodes.machine.ledger import ROUTES, Totals, totals
 from workloads import expected
 from workloads.experiment.host_share import share
+from workloads.experiment.ledger_series import LedgerReader, LedgerReading
 from workloads.experiment.records import (
     ExperimentConfig,
     Operation,
@@ -50,6 +51,7 @@ class _Counters(NamedTuple):
     endpoint_cpu_s: float
     rx_pool_peak_share: float | None
     held_tokens: Held | None
+    endpoint_switches: tuple[int, int]
 
 
 class _RunningTrial(NamedTuple):
@@ -77,6 +79,7 @@ class Rank:
         self._operations: list[Operation] = []
         self._warms_on = False  # what rank 0 said at the last barrier
         self._tcp_info: list[TcpInfoSample] = []
+        self._readings: list[LedgerReading] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
             self._machine = Machine(place, config, self._type.data_bytes(config), around.runtime)
@@ -128,6 +131,10 @@ class Rank:
                     rows.append(self._iteration(len(rows), warmup, in_place, until_s))
         return rows
 
+    def ledger_readings(self) -> list[LedgerReading]:
+        """What the ledgers had counted while the last `run` ran."""
+        return self._readings
+
     def operations(self) -> list[Operation]:
         """What the measured iterations of the last `run` did, if that was to be kept."""
         return self._operations
@@ -167,10 +174,11 @@ class Rank:
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
         around = self._around
-        start_s, machine = around.time(), around.machine_cpu()
+        start_s, machine, switches = around.time(), around.machine_cpu(), around.switches()
         with self._explained(f"running iteration {number}"):
             result = workload.run(iteration)
         end_s, machine = around.time(), around.machine_cpu().since(machine)
+        switched = around.switches()
         with self._explained(f"waiting for all ranks after iteration {number}"):
             self._warms_on = barrier.wait(self._votes_for_more(number, until_s))
         after, moved = self._counters(transport), transport.moved()
@@ -183,7 +191,10 @@ class Rank:
             **self._result_columns(result, checked),
             payload_staged_bytes=moved.staged - earlier.staged,
             payload_local_bytes=moved.local - earlier.local,
+            payload_staged_received_bytes=moved.staged_received - earlier.staged_received,
             **_counter_columns(before, after),
+            app_voluntary_switches=switched[0] - switches[0],
+            app_involuntary_switches=switched[1] - switches[1],
             machine_steal_s=machine.steal_s,
             machine_softirq_s=machine.softirq_s,
             start_s=start_s,
@@ -197,13 +208,18 @@ class Rank:
 
     @contextlib.contextmanager
     def _sampled(self) -> Iterator[None]:
-        """Sample the trial's connections meanwhile, if that was asked for."""
+        """Read the ledgers meanwhile, and sample the trial's connections if that was asked for."""
         trial, transport, *_ = self._current()
-        if self._config.tcp_info_s is None:
-            yield
-            return
-        period_s, runtime, rank = self._config.tcp_info_s, self._machine.runtime, self._place.rank
-        with TcpInfoSampler(runtime, period_s, trial, rank, transport.sent_by()) as sampler:
+        runtime, period_s = self._machine.runtime, self._config.tcp_info_s
+        with contextlib.ExitStack() as stack:
+            reader = LedgerReader(runtime, self._ledger_reading())
+            stack.enter_context(self._explained("reading what its host has moved"))
+            self._readings = stack.enter_context(reader.reading())
+            if period_s is None:
+                yield
+                return
+            asked = runtime, period_s, trial, self._place.rank, transport.sent_by()
+            sampler = stack.enter_context(TcpInfoSampler(*asked))
             yield
         self._tcp_info = sampler.rows
 
@@ -220,7 +236,21 @@ class Rank:
         stack = transport.counters(stats)
         moved = totals((*stack.moved, *self._machine.ledger.snapshot()))
         peak = stats.rx_pool_peak_share if leads and stack.packets.rx_packets is not None else None
-        return _Counters(moved, stack.packets, stats.cpu_s, peak, stack.held_tokens)
+        switches = stats.voluntary_switches, stats.involuntary_switches
+        return _Counters(moved, stack.packets, stats.cpu_s, peak, stack.held_tokens, switches)
+
+    def _ledger_reading(self) -> Callable[[], LedgerReading]:
+        """What reads this rank's ledgers and, if any of it is this rank's, its share of the endpoint's."""
+        machine, transport, place = self._machine, self._current().transport, self._place
+        first = machine.host.stats()
+
+        def read() -> LedgerReading:
+            stats = machine.host.stats() if place.leads_nic or place.leads_host else first
+            counts = [0] * len(ROUTES)
+            derived = transport.add_to(counts, share(stats, place)) + machine.ledger.add_to(counts)
+            return LedgerReading(machine.runtime.monotonic(), tuple(counts), derived)
+
+        return read
 
     def _identity(self, number: int, warmup: bool, in_place: bool) -> dict[str, Any]:
         """The columns that identify a row."""
@@ -301,6 +331,9 @@ def _counter_columns(before: _Counters, after: _Counters) -> dict[str, Any]:
     for name, count in msgspec.structs.asdict(after.packets).items():
         columns[name] = None if count is None else count - getattr(before.packets, name)
     held = None if after.held_tokens is None else after.held_tokens - (before.held_tokens or Held())
+    for at, name in enumerate(("voluntary", "involuntary")):
+        switches = after.endpoint_switches[at] - before.endpoint_switches[at]
+        columns[f"endpoint_{name}_switches"] = switches
     return {
         **columns,
         **token_return_columns(held),

@@ -2,7 +2,7 @@
 
 In: the configuration, the ranks' places, an `alive` that is called at least once a second. Out: a trial's
 rows. Owns the actors.
-Ray is the control plane only: a trial costs six calls a rank, none of them within a collective.
+Ray is the control plane only: a trial costs seven calls a rank, none of them within a collective.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from workloads.experiment.ledger_series import LedgerReading
 from workloads.experiment.patience import patience_s
 from workloads.experiment.rank import Rank
 from workloads.experiment.ray_protocol import Rows
@@ -96,10 +97,12 @@ class RankActors:
         rows: list[list[Sample]] = self._all("run")  # ends when no rank hears of another for timeout_s
         done: list[list[Operation]] = self._all("operations") if self._keeps_operations else []
         info: list[list[TcpInfoSample]] = self._all("tcp_info") if self._keeps_tcp_info else []
+        readings: list[list[LedgerReading]] = self._all("ledger_readings", within_s=self._answer_s)
         self._all("disconnect", within_s=self._answer_s)
         self._all("restore", within_s=self._answer_s)
         chained = itertools.chain.from_iterable
-        return Rows(tuple(chained(rows)), tuple(chained(done)), tuple(chained(info)))
+        kept = tuple(chained(rows)), tuple(chained(done)), tuple(chained(info))
+        return Rows(*kept, tuple(map(tuple, readings)))
 
     def close(self) -> None:
         self._all("close", within_s=self._answer_s)

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
+from workloads.experiment.ledger_series import LedgerReading
 from workloads.experiment.records import ExperimentConfig, Operation, RankPlace, Sample, TcpInfoSample, Trial
 
 
@@ -40,11 +41,13 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """What a trial's ranks measured; what they did, and how their connections did, if that is kept."""
+    """What a trial's ranks measured; what they did, and how their connections did, if that is kept; and each
+    rank's readings of ledgers."""
 
     samples: tuple[Sample, ...]
     operations: tuple[Operation, ...] = ()
     tcp_info: tuple[TcpInfoSample, ...] = ()
+    readings: tuple[tuple[LedgerReading, ...], ...] = ()
 
 
 class Closed(msgspec.Struct, frozen=True):

@@ -314,11 +314,13 @@ class Sample(msgspec.Struct, frozen=True):
     and writes, whose latencies follow. `token_return` columns, of a path that has tokens: how long the rank
     held them. `in_place`: 1 where a collective's result replaced its input.
     `payload_staged_bytes` of what was sent and received had to cross host memory: that is what the path is,
-    not what the ledger recorded. `payload_local_bytes` went to and from ranks of the same host. DRAM, device,
+    not what the ledger recorded, and `payload_staged_received_bytes` are those among it that were received.
+    `payload_local_bytes` went to and from ranks of the same host. DRAM, device,
     PCIe and fabric bytes are modelled by the ledger; what the endpoint counted of them is in the row of one
     rank of the host (workloads.experiment.host_share), and so is `rx_pool_peak_share`, the most of an rx
-    queue's memory that was in use at once. `app_system_cpu_s` is a part of `app_cpu_s`. Seconds are measured.
-    A stream's goodput is the receiving rank's: a sender's `time_s` may end before its last byte is received.
+    queue's memory that was in use at once. `app_system_cpu_s` is a part of `app_cpu_s`. Seconds are measured,
+    and so are context switches, of all threads of the process. A stream's goodput is the receiving rank's: a
+    sender's `time_s` may end before its last byte is received.
     """
 
     path: str
@@ -353,6 +355,7 @@ class Sample(msgspec.Struct, frozen=True):
     payload_received_bytes: int
     payload_staged_bytes: int
     payload_local_bytes: int
+    payload_staged_received_bytes: int
     host_dram_read_bytes: int
     host_dram_write_bytes: int
     host_dram_derived_bytes: int
@@ -363,6 +366,8 @@ class Sample(msgspec.Struct, frozen=True):
     fabric_bytes: int
     header_host_dram_bytes: int
     header_host_dram_uncoalesced_bytes: int
+    nic_host_write_bytes: int
+    cpu_host_write_bytes: int
     rx_packets: int | None
     tx_packets: int | None
     rx_wire_packets: int | None
@@ -375,6 +380,10 @@ class Sample(msgspec.Struct, frozen=True):
     app_cpu_s: float
     app_system_cpu_s: float
     endpoint_cpu_s: float
+    app_voluntary_switches: int
+    app_involuntary_switches: int
+    endpoint_voluntary_switches: int
+    endpoint_involuntary_switches: int
     machine_steal_s: float
     machine_softirq_s: float
     start_s: float

@@ -15,6 +15,7 @@ from typing import Any
 
 from nodes.client.runtime import Condition
 from nodes.simulation.simulation import Simulation
+from workloads.experiment.ledger_series import LedgerReading
 from workloads.experiment.rank import Rank
 from workloads.experiment.ray_protocol import Rows
 from workloads.experiment.records import (
@@ -97,7 +98,7 @@ class SimulatedRanks:
         runtime = simulation.runtime
         meeting = _MeetingPlace(runtime.condition())
         meet, idle = partial(_SimulatedMeeting, meeting), MachineCpu(0.0, 0.0)
-        around = Surroundings(runtime, meet, simulation.clock.seconds, lambda: idle)
+        around = Surroundings(runtime, meet, simulation.clock.seconds, lambda: idle, lambda: (0, 0))
         self._names = [f"rank {place.rank}" for place in places]
         self._ranks: list[Rank] = self._each([partial(Rank, place, config, around) for place in places])
 
@@ -108,10 +109,13 @@ class SimulatedRanks:
         self._all("connect", rendezvous(listening))
         rows: list[list[Sample]] = self._all("run")
         done: list[list[Operation]] = self._all("operations") if self._keeps_operations else []
+        readings: list[list[LedgerReading]] = self._all("ledger_readings")
         info: list[list[TcpInfoSample]] = self._all("tcp_info") if self._keeps_tcp_info else []
         self._all("disconnect")
         self._all("restore")
-        return Rows(*(tuple(itertools.chain(*each)) for each in (rows, done, info)))
+        chained = itertools.chain.from_iterable
+        kept = tuple(chained(rows)), tuple(chained(done)), tuple(chained(info))
+        return Rows(*kept, tuple(map(tuple, readings)))
 
     def close_ranks(self) -> None:
         self._all("close")

@@ -6,6 +6,7 @@ In: nothing. Out: THIS_MACHINE, which Ray's actors have; a simulation makes anot
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,12 +50,14 @@ class MachineCpu(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """`barrier`: makes a rank's Meeting of its number, the machines of all ranks, and its Progress. `time`:
-    seconds since the epoch. `machine_cpu`: what all CPUs have done so far beside running processes."""
+    seconds since the epoch. `machine_cpu`: what all CPUs have done so far beside running processes.
+    `switches`: context switches of the rank's process, voluntary and involuntary ones."""
 
     runtime: Runtime
     barrier: Callable[[int, Sequence[str], Progress], Meeting]
     time: Callable[[], float]
     machine_cpu: Callable[[], MachineCpu]
+    switches: Callable[[], tuple[int, int]]
 
 
 def machine_cpu() -> MachineCpu:
@@ -62,4 +65,10 @@ def machine_cpu() -> MachineCpu:
     return MachineCpu(int(fields[8]) / _TICKS_PER_S, int(fields[7]) / _TICKS_PER_S)
 
 
-THIS_MACHINE = Surroundings(MACHINE, Barrier, time.time, machine_cpu)
+def _switches() -> tuple[int, int]:
+    """All threads together."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_nvcsw, usage.ru_nivcsw
+
+
+THIS_MACHINE = Surroundings(MACHINE, Barrier, time.time, machine_cpu, _switches)

@@ -1,4 +1,4 @@
-"""Runs all trials of an experiment and writes samples.csv, usage.csv and link_usage.csv, a trial at a time.
+"""Runs all trials of an experiment and writes samples.csv and the files beside it, a trial at a time.
 
 In: the configuration, the ranks, what measures a trial. Out: rows appended to the files after every trial,
 what the ranks did if that is kept, progress on stderr. Owns the order of trials.
@@ -22,7 +22,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from workloads.experiment.ledger_series import Began, LedgerRow, ledger_rows
 from workloads.experiment.link_usage import LinkUsage
+from workloads.experiment.memory_usage import MemoryUsage
 from workloads.experiment.meter import Meter
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
@@ -43,8 +45,11 @@ class Ranks(Protocol):
     def close_ranks(self) -> None: ...
 
 
-def run_trials(config: ExperimentConfig, ranks: Ranks, meter: Meter, run_dir: Path) -> None:
-    """Run all trials on ranks that have started. Raises SamplesError and what `ranks` and `meter` raise."""
+def run_trials(
+    config: ExperimentConfig, ranks: Ranks, meter: Meter, run_dir: Path, began: Began | None = None
+) -> None:
+    """Run all trials on ranks that have started. `began`: when, by the ranks' clock; None: now, by this
+    machine's. Raises SamplesError and what `ranks` and `meter` raise."""
     plan = trials(config)
     console = Console(stderr=True)
     columns = (
@@ -55,11 +60,13 @@ def run_trials(config: ExperimentConfig, ranks: Ranks, meter: Meter, run_dir: Pa
         TimeRemainingColumn(),
         TextColumn("{task.fields[figure]}"),
     )
-    measure = workload_of(config).measure(config)
+    measure, began = workload_of(config).measure(config), began or Began.now()
     with (
         RowsFile(run_dir / "samples.csv", Sample) as file,
         RowsFile(run_dir / "usage.csv", Usage) as used,
         RowsFile(run_dir / "link_usage.csv", LinkUsage) as links,
+        RowsFile(run_dir / "ledger.csv", LedgerRow) as ledgers,
+        RowsFile(run_dir / "memory_counters.csv", MemoryUsage) as memory,
         OperationsFiles(run_dir, config) as done,
         ExitStack() as stack,
         Progress(*columns, console=console, disable=not console.is_terminal) as bar,
@@ -78,6 +85,8 @@ def run_trials(config: ExperimentConfig, ranks: Ranks, meter: Meter, run_dir: Pa
             found = meter.used(trial, rows.samples)
             used.append(found.usage)
             links.append(found.links)
+            memory.append(found.memory)
+            ledgers.append(ledger_rows(trial, rows.samples, rows.readings, began))
             bar.update(task, advance=1, figure=figure(rows.samples, measure))
     ranks.close_ranks()
 

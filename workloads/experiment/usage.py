@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from workloads.experiment.memory_counters import MovedByMachine
 from workloads.experiment.proc import CoreTime, Sent
 from workloads.experiment.records import Sample, Trial
 
@@ -72,12 +73,13 @@ class Watched(NamedTuple):
 
 class Reading(NamedTuple):
     """Counters at one moment, Unix time: of cores, by name; of processes (CPU seconds, and seconds in which a
-    thread waited for a CPU) and of links in their order."""
+    thread waited for a CPU) and of links in their order; of the machine's memory controllers, if it tells."""
 
     at_s: float
     cores: dict[str, CoreTime]
     processes: tuple[tuple[float, float], ...]
     links: tuple[Sent, ...]
+    memory: MovedByMachine | None = None
 
 
 Window = tuple[float, float]
@@ -97,7 +99,7 @@ def usage(
     """The rows of a trial. CPU time, waits and stolen time are those of all pairs of readings between which
     a timed part lies: never less than what the timed parts had. Links' bytes are the whole trial's."""
     timed = windows(samples)
-    pairs = [pair for pair in pairwise(readings) if any(_meet(*pair, each) for each in timed)]
+    pairs = around(timed, readings)
     row = {
         "path": trial.path,
         "size_bytes": trial.size_bytes,
@@ -115,6 +117,11 @@ def usage(
             *_links(watched, readings),
         )
     ]
+
+
+def around(timed: Sequence[Window], readings: Sequence[Reading]) -> list[tuple[Reading, Reading]]:
+    """Readings that follow each other, and between which a part of these times lies."""
+    return [pair for pair in pairwise(readings) if any(_meet(*pair, each) for each in timed)]
 
 
 Pairs = Sequence[tuple[Reading, Reading]]

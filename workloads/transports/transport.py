@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple
 
 from nodes.client.host import HostStats
 from nodes.machine.accelerator import Operator
-from nodes.machine.ledger import Ledger
+from nodes.machine.ledger import Ledger, add_moved
 from nodes.uapi import socket as uapi
 from workloads.experiment.records import Address, NicPlace
 from workloads.machine import Machine
@@ -47,10 +47,12 @@ class Ticket(NamedTuple):
 
 class PayloadMoved(NamedTuple):
     """Bytes sent and received. `staged`: those that had to cross host memory, by what the path is and not by
-    what was counted; `local`: those that went over the fabric to and from ranks of the host."""
+    what was counted, of which `staged_received` were received; `local`: those that went over the fabric to
+    and from ranks of the host."""
 
     staged: int
     local: int
+    staged_received: int
 
 
 class Transport(Generic[S]):
@@ -158,8 +160,9 @@ class Transport(Generic[S]):
         streams = Counter({flow: sender.stream_bytes for flow, sender in self._senders.items()})
         sent, received = self._sent + streams, self._received
         local = [self._local_bytes(moved) for moved in (sent, received)]
-        staged = self._path.staged_bytes(sent.total() - local[0], received.total() - local[1])
-        return PayloadMoved(staged, sum(local))
+        remote = sent.total() - local[0], received.total() - local[1]
+        staged, staged_sent = self._path.staged_bytes(*remote), self._path.staged_bytes(remote[0], 0)
+        return PayloadMoved(staged, sum(local), staged - staged_sent)
 
     def _local_bytes(self, moved: Counter[Flow]) -> int:
         return sum(count for flow, count in moved.items() if self._is_local(flow.peer))
@@ -175,6 +178,12 @@ class Transport(Generic[S]):
     def sent_by(self) -> list[tuple[Flow, Any]]:
         """The connections by which this rank sends over the network, each as its socket."""
         return [(flow, sock) for flow, sock in self._outgoing.items() if not self._is_local(flow.peer)]
+
+    def add_to(self, counts: list[int], stats: HostStats) -> int:
+        """What `counters` says was moved, as Ledger.add_to has it, and as quick."""
+        ledgers = (*(sender.ledger for sender in self._senders.values()), *self._ledgers)
+        derived = add_moved(self._path.counters(stats).moved, counts)
+        return derived + sum(ledger.add_to(counts) for ledger in ledgers)
 
     def close(self) -> None:
         self._undo.close()
