@@ -4,6 +4,9 @@ In: `Frames`. Out: a matplotlib Figure with its caption, which a notebook shows.
 analysis/plots.py draws them for the report as well. A run that lacks what a figure needs raises ResultsError.
 """
 
+import analysis.matplotlib_defaults  # noqa: F401  before anything of matplotlib's: without a user's settings
+
+# isort: split
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 

@@ -4,6 +4,9 @@ In: a run and its summary rows. Out: painted figures, and PNG and SVG files of t
 shows; analysis/style.py owns how it looks.
 """
 
+import analysis.matplotlib_defaults  # noqa: F401  before anything of matplotlib's: without a user's settings
+
+# isort: split
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

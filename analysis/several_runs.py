@@ -4,6 +4,9 @@ In: `Frames` of runs. Out: figures with captions, frames. Owns which rows are co
 of its largest size, out of place if there are both.
 """
 
+import analysis.matplotlib_defaults  # noqa: F401  before anything of matplotlib's: without a user's settings
+
+# isort: split
 from collections.abc import Sequence
 
 import pandas as pd

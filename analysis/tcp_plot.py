@@ -4,6 +4,9 @@ In: rows of tcp_info.csv. Out: a painted figure and its caption. Owns which conn
 path those of its last trial that carry payload, in order, as many as are still told apart.
 """
 
+import analysis.matplotlib_defaults  # noqa: F401  before anything of matplotlib's: without a user's settings
+
+# isort: split
 from collections.abc import Mapping, Sequence
 from typing import Any
 

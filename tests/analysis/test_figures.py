@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -245,3 +247,12 @@ def test_what_memory_allows_is_the_limit_over_the_bytes_of_the_ledger(tmp_path: 
 def test_what_was_recorded_for_notebooks_is_named() -> None:
     with pytest.raises(ResultsError, match="no run 'nothing' is recorded; choose from"):
         recorded("nothing")
+
+
+@pytest.mark.parametrize("module", ["analysis.figures", "analysis.several_runs", "analysis.notebook"])
+def test_settings_that_cannot_be_read_keep_no_notebook_from_drawing(tmp_path: Path, module: str) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe: 1")
+    root = str(Path(__file__).parents[2])
+    environment = os.environ | {"MPLBACKEND": "no_such_backend", "PYTHONPATH": root}
+    command = [sys.executable, "-c", f"import {module}"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
