@@ -101,6 +101,10 @@ class Rank:
             running.transport.connect({peer: peers.payload[peer] for peer in running.workload.send_to})
             running.barrier.connect(peers.barrier)
 
+    def progress_fd(self) -> int:
+        """Of the record that all ranks share when they have connected."""
+        return self._machine.progress.fd
+
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so."""
         self._operations = []
@@ -139,6 +143,7 @@ class Rank:
         iteration = Iteration(seed, in_place)
         with self._explained(f"preparing iteration {number}"):
             workload.fill(iteration)
+            self._machine.progress.moved()
             before, earlier = self._counters(transport), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
@@ -151,6 +156,7 @@ class Rank:
         after, moved = self._counters(transport), transport.moved()
         with self._explained(f"checking iteration {number}"):
             checked = workload.check(iteration)
+            self._machine.progress.moved()
         if not warmup:
             self._keep(number, result)
         return Sample(
