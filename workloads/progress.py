@@ -72,3 +72,26 @@ class Progress:
         if not self._record.closed:
             self._record.close()
             os.close(self.fd)
+
+
+class Movement:
+    """The record of a rank that is another process, for one that takes no part; also a context manager.
+    Raises OSError when there is no such process."""
+
+    def __init__(self, pid: int, fd: int) -> None:
+        file = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._record = mmap.mmap(file, _MOVED_AT.size, prot=mmap.PROT_READ)
+        finally:
+            os.close(file)
+
+    def __enter__(self) -> Movement:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._record.close()
+
+    def last_s(self) -> float:
+        """CLOCK_MONOTONIC second in which something moved last."""
+        (moved_at,) = _MOVED_AT.unpack_from(self._record)
+        return float(moved_at)

@@ -9,6 +9,7 @@ may be the memory of another accelerator of the host: those bytes cross the acce
 
 from __future__ import annotations
 
+import ctypes
 import errno
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -53,7 +54,9 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 ANY_SLOT = Slot()
-_COMPARED_WORDS = 32 << 10  # of 8 bytes
+_LONG_BYTES = 32 << 10
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 def _at_once(_dram: int, _up: int = 0, _down: int = 0) -> None:
@@ -100,8 +103,9 @@ class Accelerator:
 
         found = _elements(memory, offset, expected.nbytes, expected.dtype)
         self._ledger.record(routes.ACC_DEVICE_TO_CORE, expected.nbytes)
-        if expected.dtype == np.uint8 and expected.size >= _COMPARED_WORDS:
-            return _unequal_bytes(found, expected)
+        is_long = expected.dtype == np.uint8 and expected.size >= _LONG_BYTES and expected.flags.c_contiguous
+        if is_long and _same_bytes(found, expected):
+            return 0
         return int(np.count_nonzero(found != expected))
 
     def unpack(self, memory: Region, offset: int, source: Region, frags: Iterable[ByteRange]) -> int:
@@ -220,16 +224,9 @@ class Reduction:
         self._at += values.nbytes
 
 
-def _unequal_bytes(found: Array, expected: Array) -> int:
-    """Eight at a time, and in pieces whose result stays in the cache: a fifth of the time. Where one is not
-    equal, they are counted."""
-    words = found.size - found.size % 8
-    ours, theirs = (each[:words].view(np.uint64) for each in (found, expected))
-    for at in range(0, ours.size, _COMPARED_WORDS):
-        end = at + _COMPARED_WORDS
-        if np.count_nonzero(ours[at:end] != theirs[at:end]):
-            return int(np.count_nonzero(found != expected))
-    return int(np.count_nonzero(found[words:] != expected[words:]))
+def _same_bytes(found: Array, expected: Array) -> bool:
+    """By the C library, which needs a third of numpy's time, and which lets other threads run meanwhile."""
+    return _memcmp(found.ctypes.data, expected.ctypes.data, expected.nbytes) == 0
 
 
 def _elements(memory: Region, offset: int, size: int, dtype: np.dtype[Any]) -> Array:

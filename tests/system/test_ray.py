@@ -254,3 +254,15 @@ def test_a_run_needs_no_loopback_of_its_callers(tmp_path: Path) -> None:
     with open(tmp_path / "results" / "it" / "summary.csv", newline="") as file:
         written = [row["time_us"] for row in csv.DictReader(file)]
     assert [str(row["time_us"]) for row in printed["rows"]] == written
+
+
+@pytest.mark.soak
+def test_ranks_whose_threads_cannot_run_are_given_up(tmp_path: Path, token: str) -> None:
+    """A loop in C holds the interpreter's lock: no rank can say that nothing moves."""
+    (tmp_path / "mine.py").write_text("def f(rank):\n    sum(range(10**15))\n")
+    run = Started(tmp_path, *QUICK, "--timeout", "1", "--workload", f"{tmp_path}/mine.py:f")
+    status, _, said = run.end(patience_s(26.0) + ENDS_WITHIN_S + 120.0)
+    assert (status, len(said)) == (1, 1), (status, said)
+    assert "does not end its trial, in which nothing has moved for" in said[0]
+    assert run.manifest["status"] == "failed"
+    assert_nothing_lives(token, "a loop in C")

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from nodes.client.runtime import MACHINE, Runtime
-from workloads.progress import Progress
+from workloads.progress import Movement, Progress
 
 TIMEOUT_S = 10.0
 
@@ -124,3 +124,21 @@ def test_another_record_moves_this_one_only_if_it_knows_more(clock: Clock) -> No
         assert progress.age_s() == 1
         clock.now += 2
         assert progress.age_s() == 3, "what was told grows old, too"
+
+
+def test_one_that_takes_no_part_sees_when_something_moved_last(
+    ranks: tuple[Progress, Progress], clock: Clock
+) -> None:
+    first, second = ranks
+    with Movement(os.getpid(), first.fd) as movement:
+        assert movement.last_s() == 0.0
+        second.moved()
+        assert movement.last_s() == 100.0
+        clock.now = 107.5
+        first.moved()
+        assert movement.last_s() == 107.5
+
+
+def test_a_rank_that_is_gone_has_no_record() -> None:
+    with pytest.raises(FileNotFoundError):
+        Movement(os.getpid(), 1 << 20)

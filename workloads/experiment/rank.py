@@ -116,6 +116,10 @@ class Rank:
             running.transport.connect({peer: peers.payload[peer] for peer in running.workload.send_to})
             running.barrier.connect(peers.barrier)
 
+    def progress_fd(self) -> int:
+        """Of the record that all ranks share when they have connected."""
+        return self._machine.progress.fd
+
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so. With --warmup-time it goes on until rank
         0's clock says that it is over, which every rank hears at the barrier behind the iteration."""
@@ -170,6 +174,7 @@ class Rank:
         iteration = Iteration(seed, in_place)
         with self._explained(f"preparing iteration {number}"):
             workload.fill(iteration)
+            self._machine.progress.moved()
             before, earlier = self._counters(transport, restart_peak=True), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
             barrier.wait()
@@ -184,6 +189,7 @@ class Rank:
         after, moved = self._counters(transport), transport.moved()
         with self._explained(f"checking iteration {number}"):
             checked = workload.check(iteration)
+            self._machine.progress.moved()
         if not warmup:
             self._keep(number, result)
         return Sample(

@@ -8,9 +8,9 @@ Ray is the control plane only: a trial costs seven calls a rank, none of them wi
 from __future__ import annotations
 
 import itertools
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -34,6 +34,7 @@ from workloads.experiment.records import (
 )
 from workloads.experiment.rendezvous import rendezvous
 from workloads.options import keeps_operations
+from workloads.progress import Movement
 
 _START_S, _START_S_PER_RANK = 25.0, 2.0
 _ANSWER_S = 25.0  # beside what a rank waits for other ranks
@@ -86,32 +87,56 @@ class RankActors:
             actor.options(num_cpus=0, max_restarts=0, **seats(at)).remote(place, config)
             for at, place in enumerate(places)
         ]
-        self.pids: tuple[int, ...] = tuple(self._all("pid", within_s=start_s))
+        self.pids: tuple[int, ...] = tuple(self._all("pid", start_s))
 
     def run(self, trial: Trial) -> Rows:
         """One trial on all ranks."""
         each = [trial] * len(self._actors)
-        self._all("prepare", each, self._answer_s)
-        listening = self._all("listen", each, self._answer_s)
-        self._all("connect", rendezvous(listening), self._answer_s)
-        rows: list[list[Sample]] = self._all("run")  # ends when no rank hears of another for timeout_s
-        done: list[list[Operation]] = self._all("operations") if self._keeps_operations else []
-        info: list[list[TcpInfoSample]] = self._all("tcp_info") if self._keeps_tcp_info else []
-        readings: list[list[LedgerReading]] = self._all("ledger_readings", within_s=self._answer_s)
-        self._all("disconnect", within_s=self._answer_s)
-        self._all("restore", within_s=self._answer_s)
+        self._all("prepare", self._answer_s, each)
+        listening = self._all("listen", self._answer_s, each)
+        self._all("connect", self._answer_s, rendezvous(listening))
+        # A rank gives up when nothing has moved for timeout_s. One whose threads cannot run does not.
+        with self._movement() as moved_at:
+            rows: list[list[Sample]] = self._all("run", self._answer_s, moved_at=moved_at)
+        done: list[list[Operation]] = []
+        if self._keeps_operations:
+            done = self._all("operations", self._answer_s)
+        info: list[list[TcpInfoSample]] = []
+        if self._keeps_tcp_info:
+            info = self._all("tcp_info", self._answer_s)
+        readings: list[list[LedgerReading]] = self._all("ledger_readings", self._answer_s)
+        self._all("disconnect", self._answer_s)
+        self._all("restore", self._answer_s)
         chained = itertools.chain.from_iterable
         kept = tuple(chained(rows)), tuple(chained(done)), tuple(chained(info))
         return Rows(*kept, tuple(map(tuple, readings)))
 
-    def close(self) -> None:
-        self._all("close", within_s=self._answer_s)
+    @contextmanager
+    def _movement(self) -> Iterator[Callable[[], float]]:
+        """Tells when something has moved last. Of ranks on several machines it tells nothing: they hear of
+        each other (far_link), and one that is lost ends its machine's part."""
+        shared = self._all("progress_fd", self._answer_s)
+        if len({*self._places[0].machines}) > 1:
+            yield time.monotonic
+            return
+        with Movement(self.pids[0], shared[0]) as movement:
+            yield movement.last_s
 
-    def _all(self, method: str, arguments: Sequence[Any] = (), within_s: float = math.inf) -> list[Any]:
-        """Call `method` on every rank at once, with its own argument if there are any; return the answers."""
+    def close(self) -> None:
+        self._all("close", self._answer_s)
+
+    def _all(
+        self,
+        method: str,
+        within_s: float,
+        arguments: Sequence[Any] = (),
+        moved_at: Callable[[], float] = lambda: 0.0,
+    ) -> list[Any]:
+        """Call `method` on every rank at once, with its own argument if there are any; return the answers.
+        They have `within_s` for that, since something has moved last."""
         each: Sequence[tuple[Any, ...]] = [(one,) for one in arguments] or [()] * len(self._actors)
         calls = [getattr(actor, method).remote(*own) for actor, own in zip(self._actors, each, strict=True)]
-        give_up_at = time.monotonic() + within_s
+        began = time.monotonic()
         pending = calls
         while pending:
             # All of them, so that it returns at once when they are done, and soon when one has failed.
@@ -119,12 +144,12 @@ class RankActors:
             self._alive()
             for call in done:
                 self._raise_failure(call, self._places[calls.index(call)])
-            if pending and time.monotonic() > give_up_at:
+            if pending and time.monotonic() > max(began, moved_at()) + within_s:
                 late = self._places[calls.index(pending[0])]
-                raise ExperimentError(
-                    f"rank {late.rank} (host {late.host}) did not answer {method} within {within_s:g} s; "
-                    "start a new run"
-                )
+                what = f"did not answer {method} within {within_s:g} s"
+                if method == "run":
+                    what = f"does not end its trial, in which nothing has moved for {within_s:g} s"
+                raise ExperimentError(f"rank {late.rank} (host {late.host}) {what}; start a new run")
         return list(ray.get(calls))
 
     def _raise_failure(self, call: Any, place: RankPlace) -> None:

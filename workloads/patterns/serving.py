@@ -53,7 +53,7 @@ class IngestOptions(StorageOptions, frozen=True):
 class BlockStorageOptions(StorageOptions, frozen=True):
     """fio's words."""
 
-    ios: Annotated[int, Option("Reads and writes of each client in an iteration.", min=1, max=100_000)] = 64
+    ios: Annotated[int, Option("Reads and writes of each client in an iteration.", min=1, max=100_000)] = 32
     iodepth: Annotated[int, Option("Reads and writes that a client has under way.", min=1, max=1024)] = 8
     rwmixread: Annotated[int, Option("Per cent that are reads.", min=0, max=100)] = 100
 

@@ -103,11 +103,11 @@ def test_a_step_waits_for_its_data_unless_that_was_asked_for_ahead() -> None:
     assert late.time_s == pytest.approx(late.compute_s + 10 * batch, rel=0.02)
 
 
-@pytest.mark.parametrize(("mix", "reads"), [(100, 64), (50, 32), (0, 0)])
+@pytest.mark.parametrize(("mix", "reads"), [(100, 32), (50, 16), (0, 0)])
 def test_block_storage_reads_and_writes_in_the_mix_that_was_asked_for(mix: int, reads: int) -> None:
     client, storage = sent("block_storage", 2, BlockStorageOptions(rwmixread=mix))
-    writes = 64 - reads
-    assert client == 64 * REQUEST_BYTES + writes * SIZE
+    writes = 32 - reads
+    assert client == 32 * REQUEST_BYTES + writes * SIZE
     assert storage == reads * SIZE + writes * ANSWER_BYTES
 
 
@@ -116,7 +116,7 @@ def test_a_queue_depth_of_several_keeps_the_line_busy() -> None:
         options = BlockStorageOptions(iodepth=depth)
         return dry_run(traces("block_storage", 2, options, 1000), Model(1e-3, 1e-8))[0].time_s
 
-    assert took(1) == pytest.approx(64 * 2e-3, rel=0.02)
+    assert took(1) == pytest.approx(32 * 2e-3, rel=0.02)
     assert took(8) == pytest.approx(took(1) / 8, rel=0.05)
 
 
