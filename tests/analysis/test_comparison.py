@@ -168,7 +168,7 @@ def test_another_question_forbids(
     assert len(unlike) == 1
 
 
-def test_links_that_were_asked_for_otherwise_forbid_and_those_that_drifted_are_said(tmp_path: Path) -> None:
+def test_links_asked_for_otherwise_forbid_and_those_that_drifted_are_said(tmp_path: Path) -> None:
     made = [Made(sizes=(MIB,), manifest={"links": [LINK | change]})
             for change in ({}, {"asked_bps": 10**9}, {"achieved_bps": 8e7})]  # fmt: skip
     as_asked, other, slow = (run(tmp_path / str(number), each).manifest for number, each in enumerate(made))
