@@ -29,7 +29,7 @@ from nodes.standard_error import standard_error
 _RUN = "run"
 _COMMANDS = (
     "list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "route", "ss",
-    "validate", "graph", "trace", "sweep",
+    "watch", "validate", "graph", "trace", "sweep",
 )  # fmt: skip
 
 

@@ -76,7 +76,8 @@ class NetworkRequest:
 def start_network(request: NetworkRequest, check: Callable[[], None], stack: ExitStack) -> StartedNetwork:
     """Build it, start the endpoints and wait until they take connections. Raises FabricError, HostError,
     InventoryError, and what `check` raises."""
-    inventory = stack.enter_context(Inventory.create(request.run_dir.name, request.standing))
+    place = str(request.run_dir.resolve())
+    inventory = stack.enter_context(Inventory.create(request.run_dir.name, request.standing, place))
     channels = inventory.make_directory()
     fabric = stack.enter_context(Fabric(request.topology, request.run_dir))
     described = msgspec.json.format(msgspec.json.encode(request.topology))

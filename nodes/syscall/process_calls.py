@@ -135,6 +135,7 @@ class GetStatsCall:
             impaired=_impaired(host),
             nics=tuple(_nic_stats(device) for device in devices),
             rx_pool_peak_share=max(rxq.peak_share for rxq in rxqs),
+            rx_pool_share=max(rxq.share for rxq in rxqs),
         )
 
 

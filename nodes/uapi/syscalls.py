@@ -78,7 +78,8 @@ class GetStats(Request, frozen=True):
 class Stats(Reply, frozen=True):
     """What the host has done so far: bytes moved through memory, seconds of CPU time, and counters of its TCP
     and of its NICs, together and each. `rx_pool_peak_share`: the highest share (0 to 1) of an rx queue's
-    memory that packets and applications have held at once, of all queues, since it was restarted."""
+    memory that packets and applications have held at once, of all queues, since it was restarted;
+    `rx_pool_share`: the highest one now."""
 
     ledger: tuple[Moved, ...]
     cpu_s: float
@@ -95,6 +96,7 @@ class Stats(Reply, frozen=True):
     impaired: tuple[Impaired, ...] = ()
     nics: tuple[NicStats, ...] = ()
     rx_pool_peak_share: float = 0.0
+    rx_pool_share: float = 0.0
 
 
 class GetSnmp(Request, frozen=True):
