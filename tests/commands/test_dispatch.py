@@ -14,7 +14,8 @@ MAIN = """
 import sys
 import run
 status = run.main()
-print("imported:", *sorted({"ray", "pandas", "matplotlib"} & sys.modules.keys()))
+heavy = {"ray", "pandas", "matplotlib", "prometheus_client", "rich.live"}
+print("imported:", *sorted(heavy & sys.modules.keys()))
 sys.exit(status)
 """
 
@@ -28,6 +29,8 @@ sys.exit(status)
         (["ss"], 1),
         (["exec", "h1", "--", "true"], 1),
         (["down"], 1),
+        (["watch"], 1),
+        (["watch", "--help"], 0),
         (["list"], 0),
         (["clean"], 0),
         (["up", "--hosts", "1"], 2),
