@@ -24,7 +24,9 @@ from commands.live.reader import RunReader
 from commands.live.table import text
 from commands.running import RunningError, become_its_root, check_seen, find_run, still_running
 from commands.stop import Interrupted, Stop
+from topologies.mininet import user_namespace
 from topologies.mininet.inventory import Record
+from topologies.mininet.isolation import CLONE_NEWNET, unshare
 from topologies.topology import Topology
 
 if TYPE_CHECKING:
@@ -55,11 +57,14 @@ def command(
     """What the hosts of a run do now: goodput, retransmits, drops, page pools, host memory, CPU."""
     found = find_run(run, "`run.py watch RUN`")
     check_seen(found)
-    become_its_root(found)
+    server = None if metrics is None else _server(metrics)  # its socket keeps the machine's network
+    _enter_as_root(found)
     stop = Stop()
     try:
         with ExitStack() as stack:
-            watch = _Watch(found, interval, stop, None if metrics is None else _server(metrics, stack))
+            if server is not None:
+                print(f"run.py: metrics at {stack.enter_context(server).url}", file=sys.stderr, flush=True)
+            watch = _Watch(found, interval, stop, server)
             stack.callback(watch.close)
             return _show(watch, once, stack)
     except Interrupted as stopped:
@@ -130,12 +135,18 @@ def _show(watch: _Watch, once: bool, stack: ExitStack) -> int:
     return 0
 
 
-def _server(port: int, stack: ExitStack) -> MetricsServer:
+def _server(port: int) -> MetricsServer:
     from commands.live.metrics_server import MetricsServer  # who wants no metrics is spared it
 
-    server = stack.enter_context(MetricsServer(port))
-    print(f"run.py: metrics at {server.url}", file=sys.stderr, flush=True)
-    return server
+    return MetricsServer(port)
+
+
+def _enter_as_root(run: Record) -> None:
+    """Go on where the queues of the run's networks can be read. The networks of a run without root are those
+    of its user namespace, from which nobody there returns to the machine's own. Raises RunningError."""
+    become_its_root(run)
+    if not user_namespace.owns_network():
+        unshare(CLONE_NEWNET)
 
 
 def _topology(run: Record) -> Topology:
