@@ -20,7 +20,7 @@ from types import FrameType
 _PROJECT = Path(__file__).resolve().parent
 _ENVIRONMENT = _PROJECT / ".venv"
 _PACKAGES = ("typer", "msgspec", "ray", "mininet", "numpy", "pandas", "matplotlib", "psutil", "jinja2",
-             "networkx", "yaml")
+             "networkx", "yaml", "prometheus_client")
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

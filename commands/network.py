@@ -99,7 +99,10 @@ class RisingNetwork:
 
     def __init__(self, request: NetworkRequest, check: Callable[[], None], stack: ExitStack) -> None:
         self._request, self._check = request, check
-        self._inventory = stack.enter_context(Inventory.create(request.run_dir.name, request.standing))
+        place = str(request.run_dir.resolve())
+        self._inventory = stack.enter_context(
+            Inventory.create(request.run_dir.name, request.standing, place)
+        )
         channels = self._channels = self._inventory.make_directory()
         self.fabric = stack.enter_context(Fabric(request.part, request.run_dir))
         described = msgspec.json.format(msgspec.json.encode(request.topology))

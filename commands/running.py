@@ -26,9 +26,9 @@ class RunningError(RuntimeError):
     """There is no such run or host, or it is none that can do this; one sentence with its remedy."""
 
 
-def find_run(run_id: str | None) -> Record:
+def find_run(run_id: str | None, naming: str = "--run") -> Record:
     """The run in progress of that name. Without a name, the one that this process is inside of, else the only
-    one. Raises RunningError."""
+    one. `naming`: how the command line names one. Raises RunningError."""
     try:
         place = state_directory()
     except InventoryError as refused:
@@ -46,8 +46,14 @@ def find_run(run_id: str | None) -> Record:
         if not found:
             raise RunningError(f"no run {run_id!r} is up; choose from {names}")
     if len(found) > 1:
-        raise RunningError(f"several runs are up ({names}); name one with --run")
+        raise RunningError(f"several runs are up ({names}); name one with {naming}")
     return found[0]
+
+
+def still_running(run: Record) -> Record | None:
+    """Its record as it is now; None when it has ended."""
+    found = running(state_directory())
+    return next((each for each in found if (each.run_id, each.owner) == (run.run_id, run.owner)), None)
 
 
 def find_host(name: str, run_id: str | None) -> RunningHost:

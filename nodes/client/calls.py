@@ -55,6 +55,10 @@ class Calls:
         self._channel.settimeout(None)
         return answer
 
+    def settimeout(self, patience_s: float | None) -> None:
+        """How long `call` waits for a reply before it raises TimeoutError; None, as at first: for ever."""
+        self._channel.settimeout(patience_s)
+
     def call(self, request: Request, kind: type[_R], fds: tuple[int, ...] = ()) -> _R:
         """Send `request` and wait for its reply, of type `kind`. Raises OSError as the kernel would:
         BlockingIOError, ConnectionResetError, and so on by errno."""

@@ -103,6 +103,11 @@ class Host:
         """Of the system-call channel."""
         return self._calls.path
 
+    def settimeout(self, patience_s: float | None) -> None:
+        """Calls of this object and of its netlink families that are not answered within `patience_s` raise
+        TimeoutError, as with an endpoint that is stopped; None, as at the start: they wait for ever."""
+        self._calls.settimeout(patience_s)
+
     def socket(self, family: int = linux.AF_INET, type: int = linux.SOCK_STREAM, proto: int = 0) -> Socket:
         """A new TCP socket of the host's stack, with the arguments of socket.socket: AF_INET or AF_INET6,
         SOCK_STREAM (SOCK_NONBLOCK may be set), 0 or IPPROTO_TCP. With AF_INET6 it speaks IPv4 too, to

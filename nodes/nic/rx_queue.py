@@ -67,8 +67,16 @@ class RxQueue:
     def peak_share(self) -> float:
         """The most of the memory that packets and applications have held at once (0 to 1), of what the page
         pool may have: the whole provider, or its limit. Since `restart_peak`."""
+        return self._share(self.pool.peak_in_use)
+
+    @property
+    def share(self) -> float:
+        """What packets and applications hold now, likewise."""
+        return self._share(self.pool.in_use(self.posted))
+
+    def _share(self, in_use: int) -> float:
         may_have = min(self.pool.provider.total, self.pool.limit)
-        return min(1.0, self.pool.peak_in_use / max(1, may_have))
+        return min(1.0, in_use / max(1, may_have))
 
     def restart_peak(self) -> None:
         """The highest use from now on."""

@@ -138,6 +138,7 @@ class GetStatsCall:
             rx_pool_peak_share=max(rxq.peak_share for rxq in rxqs),
             voluntary_switches=voluntary,
             involuntary_switches=involuntary,
+            rx_pool_share=max(rxq.share for rxq in rxqs),
         )
 
 

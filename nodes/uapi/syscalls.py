@@ -78,8 +78,9 @@ class GetStats(Request, frozen=True):
 class Stats(Reply, frozen=True):
     """What the host has done so far: bytes moved through memory, seconds of CPU time, and counters of its TCP
     and of its NICs, together and each. `rx_pool_peak_share`: the highest share (0 to 1) of an rx queue's
-    memory that packets and applications have held at once, of all queues, since it was restarted. Context
-    switches are of the endpoint's process: it waited, or the scheduler took the CPU from it."""
+    memory that packets and applications have held at once, of all queues, since it was restarted;
+    `rx_pool_share`: the highest one now. Context switches are of the endpoint's process: it waited, or the
+    scheduler took the CPU from it."""
 
     ledger: tuple[Moved, ...]
     cpu_s: float
@@ -98,6 +99,7 @@ class Stats(Reply, frozen=True):
     rx_pool_peak_share: float = 0.0
     voluntary_switches: int = 0
     involuntary_switches: int = 0
+    rx_pool_share: float = 0.0
 
 
 class GetSnmp(Request, frozen=True):

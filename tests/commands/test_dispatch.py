@@ -14,7 +14,7 @@ MAIN = """
 import sys
 import run
 status = run.main()
-heavy = {"ray", "pandas", "matplotlib"}
+heavy = {"ray", "pandas", "matplotlib", "prometheus_client", "rich.live"}
 if "--help" in sys.argv:
     heavy |= {"numpy", "networkx", "ml_dtypes", "jinja2"}
 print("imported:", *sorted(heavy & sys.modules.keys()))
@@ -31,6 +31,8 @@ sys.exit(status)
         (["ss"], 1),
         (["exec", "h1", "--", "true"], 1),
         (["down"], 1),
+        (["watch"], 1),
+        (["watch", "--help"], 0),
         (["list"], 0),
         (["clean"], 0),
         (["up", "--hosts", "1"], 2),

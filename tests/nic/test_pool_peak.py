@@ -79,3 +79,14 @@ def test_only_an_administrator_restarts_the_peak(bench: Bench) -> None:
     with pytest.raises(OSError, match="needs CAP_NET_ADMIN") as refused:
         stats(bench, restart=True, privileged=False)
     assert refused.value.errno == errno.EPERM
+
+
+def test_the_share_of_now_falls_when_something_is_given_back(bench: Bench) -> None:
+    bench.bind(niovs=NIOVS)
+    first, *others = arrive(bench, 10)
+    assert bench.queue.share == 10 / NIOVS
+    for each in others:
+        bench.release(each.skb)
+    assert bench.queue.share == 1 / NIOVS
+    bench.release(first.skb)
+    assert bench.queue.share == 0

@@ -29,10 +29,13 @@ ENDPOINT_HELP = command("README.md", ".venv/bin/python -m nodes.endpoint --help"
 LIST = command("README.md", "python3 run.py list")
 DOCTOR = command("README.md", "python3 run.py doctor")
 CLEAN = command("README.md", "python3 run.py clean")
+WATCH = command("README.md", "python3 run.py watch")
 MORE_HELP = (
     *(
         f"python3 run.py {each} --help"
-        for each in ("up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "compare", "project")
+        for each in (
+            "up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "watch", "compare", "project",
+        )  # fmt: skip
     ),
     ".venv/bin/ray start --help",  # of a cluster for sweeps
     ".venv/bin/ray get-auth-token --help",

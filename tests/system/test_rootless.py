@@ -92,6 +92,9 @@ def test_a_users_network_is_reached_from_outside_and_cleaned_after_kill(terminal
         terminal.typed("python3 run.py ethtool h1 -G h1-eth0 rx 512")  # needs CAP_NET_ADMIN there
         shown = terminal.typed("python3 run.py ethtool h1 -g h1-eth0")
         assert shown.split("Current hardware settings:")[1].split()[:2] == ["RX:", "512"]
+        *_, h1, h2 = terminal.typed("python3 run.py watch --once --metrics 0").splitlines()
+        assert (h1.split()[0], h2.split()[0]) == ("h1", "h2")
+        assert "-" not in (h1 + h2).split(), "queues are read in networks from which a user does not return"
         up.kill()
     time.sleep(0.5)
     cleaned = terminal.typed("python3 run.py clean").splitlines()

@@ -55,7 +55,7 @@ class RunningHost(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """A run's file. `namespaces`: those in which its pids and start times are counted. `user_namespace`:
     that in which the owner is root. `standing`: a run of `up`, which measures nothing and waits to be taken
-    down."""
+    down. `run_dir`: where its topology, its logs and its results are."""
 
     run_id: str
     boot_id: str
@@ -66,6 +66,7 @@ class Record(msgspec.Struct, frozen=True):
     processes: tuple[ProcessId, ...] = ()
     directories: tuple[str, ...] = ()
     hosts: tuple[RunningHost, ...] = ()
+    run_dir: str = ""
 
 
 class Cleaned(msgspec.Struct, frozen=True):
@@ -85,7 +86,7 @@ class Inventory:
         self._write(os.link)
 
     @classmethod
-    def create(cls, run_id: str, standing: bool = False) -> Inventory:
+    def create(cls, run_id: str, standing: bool = False, run_dir: str = "") -> Inventory:
         """Begin the record of `run_id`, owned by this process. Raises InventoryError."""
         if not _RUN_ID.fullmatch(run_id):
             raise InventoryError(f"run id {run_id!r} cannot name a file; use letters, digits, dot, _ and -")
@@ -98,7 +99,8 @@ class Inventory:
         path = state_directory() / f"{run_id}.json"
         owner = _identify(os.getpid())
         assert owner is not None
-        return cls(path, Record(run_id, _boot_id(), owner, namespaces, user_namespace.current(), standing))
+        within = user_namespace.current()
+        return cls(path, Record(run_id, _boot_id(), owner, namespaces, within, standing, run_dir=run_dir))
 
     def __enter__(self) -> Inventory:
         return self
