@@ -35,7 +35,7 @@ MORE_HELP = (
         f"python3 run.py {each} --help"
         for each in (
             "up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "watch", "compare", "project",
-        )  # fmt: skip
+        )
     ),
     ".venv/bin/ray start --help",  # of a cluster for sweeps
     ".venv/bin/ray get-auth-token --help",
