@@ -220,7 +220,7 @@ class Reduction:
 
 def _same_bytes(found: Array, expected: Array) -> bool:
     """By the C library, which needs a third of numpy's time, and which lets other threads run meanwhile."""
-    return _memcmp(found.ctypes.data, expected.ctypes.data, expected.nbytes) == 0
+    return bool(_memcmp(found.ctypes.data, expected.ctypes.data, expected.nbytes) == 0)
 
 
 def _elements(memory: Region, offset: int, size: int, dtype: np.dtype[Any]) -> Array:
