@@ -29,7 +29,6 @@ ENDPOINT_HELP = command("README.md", ".venv/bin/python -m nodes.endpoint --help"
 LIST = command("README.md", "python3 run.py list")
 DOCTOR = command("README.md", "python3 run.py doctor")
 CLEAN = command("README.md", "python3 run.py clean")
-WATCH = command("README.md", "python3 run.py watch")
 MORE_HELP = (
     *(
         f"python3 run.py {each} --help"

@@ -17,7 +17,7 @@ from commands.live.table import COLUMNS
 from commands.running import find_host
 from nodes.client.host import Host
 from nodes.client.socket import Socket
-from tests.docs.pages import block
+from tests.docs.pages import block, command
 from tests.system.reader import finish, project, running, standing, typed
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -26,6 +26,7 @@ UP, WATCH, ONCE, METRICS = (
     line.partition("#")[0].rstrip() for line in block("docs/watch.md", "python3 run.py up").splitlines()
 )
 DOWN = "python3 run.py down"
+READERS = command("README.md", "python3 run.py watch")
 MEASURE = "python3 run.py --topology pair --workload stream --path devmem --duration 3 --repeat 1 --results r"
 
 
@@ -116,7 +117,7 @@ def test_the_pages_commands_show_what_flows_and_serve_it(tmp_path: Path) -> None
 
 def test_a_run_that_measures_is_watched_to_its_end_and_is_not_hurt(tmp_path: Path) -> None:
     place = project(tmp_path)
-    watch_when_up = f"until {WATCH}; do sleep 0.2; done"
+    watch_when_up = f"until {READERS}; do sleep 0.2; done"
     with running(MEASURE, place) as measuring, running(watch_when_up, place) as watched:
         table = finish(measuring)
         said = finish(watched)

@@ -53,7 +53,7 @@ def test_a_call_to_an_endpoint_that_stands_still_ends_by_the_time_limit(tmp_path
             host.stats()
 
 
-def test_a_host_is_silent_while_its_endpoint_stands_still_and_down_when_it_has_ended(
+def test_a_host_is_silent_while_its_endpoint_stands_still_and_down_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEVMEM_TESTBED_STATE", str(tmp_path / "state"))
