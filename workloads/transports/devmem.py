@@ -29,7 +29,7 @@ from workloads.transports.counters import StackCounters, endpoint_counters
 from workloads.transports.data_path import NO_ROUTE_S, ReceivedStream, Sender, closed_early
 from workloads.transports.devmem_nic import Bindings, prepare_nic
 from workloads.transports.staged import StagedSender
-from workloads.transports.token_returns import TokenReturns, together
+from workloads.transports.token_returns import token_ranges, TokenReturns, together
 
 _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
 _CONTROL_BYTES = _FRAGS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
@@ -156,12 +156,9 @@ class DevmemReceiver:
         return Batch(frags, tokens, count, at_s)
 
     def _return(self, batch: Batch) -> None:
-        now, tokens = self._machine.runtime.monotonic, batch.tokens
-        for at in range(0, len(tokens), uapi.MAX_DONTNEED_TOKENS):
-            some = tokens[at : at + uapi.MAX_DONTNEED_TOKENS]
-            packed = b"".join(uapi.DMABUF_TOKEN.pack(token, 1) for token in some)
-            self._sock.dontneed(packed)
-            self._returns.returned(len(some), now() - batch.at_s)
+        """Neighbours go back as one range."""
+        self._sock.dontneed(b"".join(uapi.DMABUF_TOKEN.pack(*each) for each in token_ranges(batch.tokens)))
+        self._returns.returned(len(batch.tokens), self._machine.runtime.monotonic() - batch.at_s)
 
 
 class Devmem:

@@ -9,7 +9,7 @@ stream of a day takes no more memory than one of a second.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _BITS = 7  # of a time that are kept, behind its first one
 _PERCENTS = (50, 95, 99)
@@ -53,3 +53,16 @@ def columns(held: Held | None) -> dict[str, float | None]:
             back += tokens
         at.append(took_ns)
     return {name: each / 1e3 for name, each in zip(names, (*at, max(held)), strict=True)}
+
+
+def token_ranges(tokens: Sequence[int]) -> list[tuple[int, int]]:
+    """The tokens, in their order, as ranges of struct dmabuf_token: the first one, and how many follow each
+    other from it on."""
+    ranges: list[tuple[int, int]] = []
+    for token in tokens:
+        start, count = ranges[-1] if ranges else (0, 0)
+        if count and token == start + count:
+            ranges[-1] = start, count + 1
+        else:
+            ranges.append((token, 1))
+    return ranges

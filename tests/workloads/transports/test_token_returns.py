@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workloads.transports.token_returns import TokenReturns, columns, together
+from workloads.transports.token_returns import TokenReturns, columns, together, token_ranges
 
 
 def held(*returns: tuple[int, float]) -> TokenReturns:
@@ -43,3 +43,10 @@ def test_connections_are_put_together_and_no_token_has_no_time() -> None:
     assert set(columns(together([])).values()) == set(columns(None).values()) == {None}
     assert us((1, 0.0)) == [0.0] * 4
     assert us((1, -1e-9)) == [0.0] * 4, "never less than nothing"
+
+
+def test_neighbours_go_back_as_one_range_in_the_order_of_their_coming() -> None:
+    assert token_ranges([]) == []
+    assert token_ranges([4]) == [(4, 1)]
+    assert token_ranges([1, 2, 3, 7, 8, 5, 6, 9]) == [(1, 3), (7, 2), (5, 2), (9, 1)]
+    assert token_ranges([3, 2, 1]) == [(3, 1), (2, 1), (1, 1)]
