@@ -29,7 +29,7 @@ from workloads.transports.counters import StackCounters, endpoint_counters
 from workloads.transports.data_path import NO_ROUTE_S, ReceivedStream, Sender, closed_early
 from workloads.transports.devmem_nic import Bindings, prepare_nic
 from workloads.transports.staged import StagedSender
-from workloads.transports.token_returns import token_ranges, TokenReturns, together
+from workloads.transports.token_returns import TokenReturns, together, token_ranges
 
 _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
 _CONTROL_BYTES = _FRAGS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
