@@ -105,6 +105,27 @@ class HostRecord(msgspec.Struct, frozen=True):
     sysctls: dict[str, str]
 
 
+class TunnelRecord(msgspec.Struct, frozen=True):
+    """A machine's half of a link to another one."""
+
+    link: str
+    interface: str
+    remote: str
+    vni: Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class MachineRecord(msgspec.Struct, frozen=True):
+    """A machine of a run across several, and what it had of the topology."""
+
+    name: str
+    node: str
+    address: str
+    hosts: tuple[str, ...]
+    switches: tuple[str, ...]
+    tunnels: tuple[TunnelRecord, ...]
+
+
 class RankRecord(msgspec.Struct, frozen=True):
     """Where a rank was: its host, its accelerator ("": the host had none), the NIC on its PCIe switch."""
 
@@ -186,6 +207,7 @@ class Manifest(msgspec.Struct, frozen=True):
     interfaces: tuple[InterfaceRecord, ...] = ()
     hosts: tuple[HostRecord, ...] = ()
     ranks: tuple[RankRecord, ...] = ()
+    machines: tuple[MachineRecord, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     memory_counters: str | None = None
     memory_counters_reason: str | None = None

@@ -156,6 +156,16 @@ class MachineRuntime:
 MACHINE = MachineRuntime()
 
 
+def thread_id() -> int:
+    """Of the calling thread of Python, as sys._current_frames names it."""
+    return threading.get_ident()
+
+
+def is_main_thread() -> bool:
+    """Whether the calling thread is the one that takes signals."""
+    return threading.current_thread() is threading.main_thread()
+
+
 def _run(function: Callable[[], None], name: str, ended: _thread.LockType) -> None:
     try:
         function()

@@ -201,4 +201,4 @@ def write_links(directory: Path, paths: Sequence[str] = ("devmem", "bounce")) ->
         for path in paths:
             for a, b in ((0, 1), (1, 0)):
                 sender, receiver = ends[a]["interface"], ends[b]["interface"]
-                writer.writerow((path, MIB, 0, sender, receiver, 0.01, 2, MIB, 20, 10**9, 1500))
+                writer.writerow((path, MIB, 0, sender, receiver, 0.01, 2, MIB, 20, 10**9, 1500, 0))

@@ -100,7 +100,9 @@ def test_a_link_that_background_traffic_may_have_used_proves_nothing(used: list[
 
 
 def test_every_verdict_is_given_in_some_case() -> None:
-    assert {word for _, word in CASES.values()} | {of_trial([link(0.95), *QUIET], OFF).word} == {*VERDICTS}
+    found = {word for _, word in CASES.values()} | {of_trial([link(0.95), *QUIET], OFF).word}
+    simulated = of_trial([], Conditions(OFF.uncalibrated, steal=0.5, simulated=True)).word
+    assert found | {simulated} == {*VERDICTS}
 
 
 def test_stolen_time_that_ranks_counted_goes_before_a_link_that_is_off() -> None:
@@ -149,7 +151,7 @@ def test_a_trial_too_short_for_readings_is_not_called_faithful() -> None:
 def test_the_worst_of_several_counts_and_none_is_unknown() -> None:
     found = [Verdict(word, word) for word in VERDICTS]
     assert worst(found) == Verdict(STOLEN, STOLEN)
-    assert worst(found[:2]).word == MIXED
+    assert worst(found[:3]).word == MIXED
     assert worst([]).word == UNKNOWN
 
 
@@ -341,7 +343,7 @@ def test_figures_of_measured_numbers_have_a_watermark_unless_faithful(tmp_path: 
         a.name: a.read_bytes() != b.read_bytes()
         for a, b in zip(good.figure_paths, bad.figure_paths, strict=True)
     }
-    assert differ == {"busbw.png": True, "host_dram.png": False, "cpu.png": False}
+    assert differ == {"busbw.png": True, "host_dram.png": False, "cpu.png": False, "crossover.png": False}
     page = bad.report_path.read_text()
     assert '<span class="bad">cpu-limited.</span>' in page
     assert "Not the network&#39;s, by verdict: bounce, devmem, kernel (cpu-limited)." in page

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
-import os
 import shlex
-import threading
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from analysis.notebook import ExperimentFailed, experiment, load, repeat, report
 from analysis.results_error import ResultsError
 from tests.analysis.synthetic import FAULTS, MIB, Made, write_links
 
+PROJECT = Path(__file__).parents[2]
 MADE = Made(sizes=(MIB,), manifest={"argv": ["run.py", "--size", "1M", "--run-id", "r", "--results=x"]})
 # Stands for run.py: it draws its progress as rich does, prints as run.py does, and says how it was called.
 RUN = """
@@ -88,23 +89,30 @@ def test_a_run_that_fails_raises_the_sentence_that_it_printed() -> None:
         experiment("die")
 
 
+INTERRUPTED = """
+import os, sys
+from pathlib import Path
+from analysis import notebook
+notebook.ROOT = Path(sys.argv[1])
+before = len(os.listdir("/proc/self/fd"))
+try:
+    notebook.experiment("wait")
+except KeyboardInterrupt:
+    print("interrupted,", len(os.listdir("/proc/self/fd")) - before, "files left open")
+"""
+
+
 def test_an_interrupt_ends_the_run_in_order(place: Path) -> None:
-    def interrupt() -> None:
-        while not (place / "words").exists():
+    """In a process of its own: what interrupts a test's main thread a moment too late ends all tests."""
+    argv = [sys.executable, "-c", INTERRUPTED, str(place)]
+    with subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as kernel:
+        while not (place / "words").exists() and kernel.poll() is None:
             time.sleep(0.02)
         time.sleep(0.3)
-        _thread.interrupt_main()
-
-    before = open_files()
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        experiment("wait")
+        kernel.send_signal(signal.SIGINT)
+        out, _ = kernel.communicate(timeout=60)
+    assert out.endswith("interrupted, 0 files left open\n")
     assert (place / "in order").exists()
-    assert open_files() == before
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_a_run_is_loaded_by_its_directory_or_its_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

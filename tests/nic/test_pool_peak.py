@@ -60,7 +60,7 @@ def stats(bench: Bench, restart: bool, privileged: bool = True) -> float:
         devices={1: bench.device}, ledger=bench.device.dma.ledger, impairments={},
         stack=SimpleNamespace(tcp=SimpleNamespace(mib=SimpleNamespace(TcpRetransSegs=0))),
     )  # fmt: skip
-    kernel = SimpleNamespace(host=host, platform=SimpleNamespace(cpu_s=lambda: 0.0))
+    kernel = SimpleNamespace(host=host, platform=SimpleNamespace(cpu_s=lambda: 0.0, switches=lambda: (0, 0)))
     caller: Any = SimpleNamespace(kernel=kernel, privileged=privileged)
     return GetStatsCall(GetStats(restart), caller).attempt(0.0, False).rx_pool_peak_share
 

@@ -75,4 +75,4 @@ def test_a_ranks_times_and_threads_are_those_of_its_runtime(monkeypatch: pytest.
         rank.close()
     for row in rows:
         assert row.time_s > row.end_s - row.start_s, "of the faster clock"
-    assert [runtime.threads for runtime in runtimes] == [["send-h1-1-0"], ["send-h2-0-0"]]
+    assert [runtime.threads for runtime in runtimes] == [["send-h1-1-0", "ledger"], ["send-h2-0-0", "ledger"]]

@@ -159,13 +159,13 @@ class Transport(Generic[S]):
         """Payload so far."""
         streams = Counter({flow: sender.stream_bytes for flow, sender in self._senders.items()})
         sent, received = self._sent + streams, self._received
-        local = [self._local_bytes(moved) for moved in (sent, received)]
+        local = [
+            sum(count for flow, count in moved.items() if self._is_local(flow.peer))
+            for moved in (sent, received)
+        ]
         remote = sent.total() - local[0], received.total() - local[1]
         staged, staged_sent = self._path.staged_bytes(*remote), self._path.staged_bytes(remote[0], 0)
         return PayloadMoved(staged, sum(local), staged - staged_sent)
-
-    def _local_bytes(self, moved: Counter[Flow]) -> int:
-        return sum(count for flow, count in moved.items() if self._is_local(flow.peer))
 
     def counters(self, stats: HostStats) -> StackCounters:
         """What the path's stack has moved and counted so far, and what senders and receivers have moved;

@@ -7,10 +7,10 @@ the function runs in: one that waits for nothing and never returns is given up a
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
+from nodes.client.runtime import thread_id
 from workloads.machine import Machine
 from workloads.options import RepeatedOptions
 from workloads.transports.transport import Transport
@@ -85,7 +85,7 @@ class Acting:
         threads: list[int] = []
 
         def work() -> None:
-            threads.append(threading.get_ident())
+            threads.append(thread_id())
             failure: BaseException | None = None
             try:
                 with self._code.explained():

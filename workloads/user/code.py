@@ -10,7 +10,6 @@ import inspect
 import re
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, Literal
 
+from nodes.client.runtime import is_main_thread
 from workloads.workload import WorkloadError
 
 WORDS = re.compile(r"(.+\.py):([^:]+)")
@@ -132,7 +132,7 @@ class _Endless(BaseException):
 @contextmanager
 def _in_time() -> Iterator[None]:
     """End what does not end by itself, by SIGALRM; of the main thread alone."""
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         yield
         return
 
