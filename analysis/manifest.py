@@ -181,7 +181,7 @@ class Config(msgspec.Struct, frozen=True):
     paths: tuple[str, ...] | None = None
     host_mem_bw_bytes_per_s: Bandwidth | None = None
     pcie_bw_bytes_per_s: Bandwidth | None = None
-    clock: str = "machine"
+    clock: Literal["machine", "simulated"] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

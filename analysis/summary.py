@@ -26,6 +26,7 @@ from analysis.stability import told, warnings, words
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
 from analysis.usage import Usage
 
+_COUNTS = ("tcp_retrans_segs", "rx_alloc_fail", "rx_hw_drops", "rx_hw_drop_overruns")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -265,10 +266,7 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         **switch_columns(rows),
         measured_dram_bytes_per_payload_byte=measured_dram(run.memory_usage, path, _trial_sizes(run, rows)),
         steal_fraction_max=steal,
-        tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
-        rx_alloc_fail=_count(rows, "rx_alloc_fail"),
-        rx_hw_drops=_count(rows, "rx_hw_drops"),
-        rx_hw_drop_overruns=_count(rows, "rx_hw_drop_overruns"),
+        **{name: _count(rows, name) for name in _COUNTS},
         link_drops=link_drops(run.link_usage, _trials(run, rows, path)),
         verdict=verdict.word,
         verdict_reason=verdict.reason,

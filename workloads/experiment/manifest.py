@@ -363,7 +363,7 @@ def sources(project: Path) -> tuple[Git | None, str | None]:
         commit = _git_says(project, "rev-parse", "HEAD")
         if not _git_says(project, "ls-files"):
             return None, f"the repository that {project} lies in does not have these sources"
-        changed = _git_says(project, "status", "--porcelain", ".").splitlines()
+        changed = [line.strip() for line in _git_says(project, "status", "--porcelain", ".").splitlines()]
         return Git(commit, bool(changed), tuple(_utf8(line) for line in changed[:FILES_MAX])), None
     except subprocess.CalledProcessError as failure:
         return None, " ".join(str(failure.stderr).split()) or str(failure)
