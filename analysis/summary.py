@@ -26,7 +26,6 @@ from analysis.stability import told, warnings, words
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
 from analysis.usage import Usage
 
-_COUNTS = ("tcp_retrans_segs", "rx_alloc_fail", "rx_hw_drops", "rx_hw_drop_overruns")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -230,8 +229,7 @@ def of_largest_size(summary: Sequence[SummaryRow], measure: Measure) -> tuple[Su
 
 
 def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryRow:
-    first, measure = rows.iloc[0], run.manifest.measure
-    spread = estimate(pace)
+    first, measure, spread = rows.iloc[0], run.manifest.measure, estimate(pace)
     steal = steal_fraction(rows, run.manifest.environment.get("cpu_count"))
     verdict = _verdict(run, rows, path, steal)
     size = round(float(rows["size_bytes"].median()))
@@ -266,7 +264,10 @@ def _row(run: Run, rows: pd.DataFrame, path: str, pace: Repetitions) -> SummaryR
         **switch_columns(rows),
         measured_dram_bytes_per_payload_byte=measured_dram(run.memory_usage, path, _trial_sizes(run, rows)),
         steal_fraction_max=steal,
-        **{name: _count(rows, name) for name in _COUNTS},
+        tcp_retrans_segs=_count(rows, "tcp_retrans_segs"),
+        rx_alloc_fail=_count(rows, "rx_alloc_fail"),
+        rx_hw_drops=_count(rows, "rx_hw_drops"),
+        rx_hw_drop_overruns=_count(rows, "rx_hw_drop_overruns"),
         link_drops=link_drops(run.link_usage, _trials(run, rows, path)),
         verdict=verdict.word,
         verdict_reason=verdict.reason,

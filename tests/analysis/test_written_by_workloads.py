@@ -90,7 +90,7 @@ def test_a_written_manifest_is_read_as_it_was_meant(workload: str, tmp_path: Pat
     assert msgspec.json.decode(msgspec.json.encode(found)) == written, "every field, as it was written"
     declared = WORKLOADS[workload].measure(config)
     assert msgspec.to_builtins(found.measure) == msgspec.to_builtins(declared)
-    assert run.config == read.Config("star", 4, workload, ("kernel", "devmem"), 2e9)
+    assert run.config == read.Config("star", 4, workload, ("kernel", "devmem"), 2e9, clock="machine")
     assert found.config == msgspec.to_builtins(config) | {
         "sizes_bytes": [1024], "paths": ["kernel", "devmem"], "fault": [],
         "hosts_of_ranks": [], "traffic": [],

@@ -177,7 +177,7 @@ def test_the_files_that_differ_from_the_commit_are_named(checkout: Path) -> None
     found, _ = sources(checkout)
     assert found is not None
     assert found.dirty
-    assert (found.files[:2], len(found.files)) == ((" M file", "?? new000"), FILES_MAX)
+    assert (found.files[:2], len(found.files)) == (("M file", "?? new000"), FILES_MAX)
 
 
 def test_the_kernels_settings_are_recorded_before_the_run(tmp_path: Path) -> None:
