@@ -101,7 +101,7 @@ def test_a_checkout_of_another_owner_has_its_commit(
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own, for its tests
     with pytest.raises(subprocess.CalledProcessError):
         _git(checkout, "rev-parse", "HEAD")
-    assert sources(checkout) == (Git(commit, dirty, (" M file",) if dirty else ()), None)
+    assert sources(checkout) == (Git(commit, dirty, ("M file",) if dirty else ()), None)
 
 
 def test_the_variables_of_a_git_hook_name_no_other_checkout(
