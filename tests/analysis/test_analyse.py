@@ -195,13 +195,15 @@ FIGURES = ("busbw.png", "host_dram.png", "crossover.png", "cpu.png")
 USERS = "text.usetex: True\naxes.formatter.use_locale: True\nfont.size: 40\nfigure.dpi: 10\nbackend: TkAgg\n"
 
 
+@pytest.mark.usefixtures("real_svg")
 @pytest.mark.parametrize(
     ("settings", "backend"), [(USERS.encode(), "TkAgg"), (b"\xff\xfe: 1", "no_such_backend")]
 )
 def test_a_users_settings_of_matplotlib_change_nothing(
     run_dir: Path, tmp_path: Path, settings: bytes, backend: str
 ) -> None:
-    figures = [path.read_bytes() for path in analyse(run_dir).figure_paths]
+    analyse(run_dir)
+    figures = {path.name: path.read_bytes() for path in (run_dir / "figures").iterdir()}
     (tmp_path / "matplotlibrc").write_bytes(settings)
     hostile = {"MPLBACKEND": backend, "LC_ALL": "de_DE.UTF-8"}
     environment = os.environ | hostile | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -210,7 +212,8 @@ def test_a_users_settings_of_matplotlib_change_nothing(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert [(run_dir / "figures" / name).read_bytes() for name in FIGURES] == figures
+    assert {path.name: path.read_bytes() for path in (run_dir / "figures").iterdir()} == figures
+    assert len(figures) == 2 * len(FIGURES)
 
 
 def test_settings_made_in_the_same_process_change_nothing(run_dir: Path) -> None:

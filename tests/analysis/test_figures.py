@@ -156,6 +156,7 @@ def test_lines_stand_out_from_the_figures_own_ground(path: str) -> None:
     assert (luminance(ground) + 0.05) / (luminance(PATH_COLOURS[path]) + 0.05) >= 3
 
 
+@pytest.mark.usefixtures("real_svg")
 def test_the_report_saves_each_figure_as_png_and_as_svg(tmp_path: Path) -> None:
     run = Made(sizes=(MIB,)).write(tmp_path / "r")
 
