@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis import link_plot, memory_plots, tcp_plot, timeline
-from analysis.fidelity import FAITHFUL
+from analysis.fidelity import FAITHFUL, SIMULATED
 from analysis.link_usage import uses
 from analysis.load import Run
 from analysis.measure import Measure, rounded
@@ -125,7 +125,9 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
 
 
 def marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
-    """`paint`, with a watermark if a row that it shows is not the network's."""
+    """`paint`, with a watermark if a row that it shows is not the network's, or not of real seconds."""
+    if any(row.verdict == SIMULATED for row in rows):
+        return _simulated(paint)
     words = list(dict.fromkeys(row.verdict for row in rows if row.verdict != FAITHFUL))
     if not words:
         return paint
@@ -139,6 +141,18 @@ def marked(paint: Paint, rows: Sequence[SummaryRow]) -> Paint:
         )  # fmt: skip
         of = sorted({row.path for row in rows if row.verdict != FAITHFUL})
         return f"{caption} Not the network's, by verdict: {', '.join(of)} ({said})."
+
+    return with_mark
+
+
+def _simulated(paint: Paint) -> Paint:
+    def with_mark(axes: Axes) -> str:
+        caption = paint(axes)
+        axes.text(
+            0.99, 0.98, "simulated seconds", transform=axes.transAxes, ha="right", va="top", fontsize=11,
+            color=GREY, fontweight="bold",
+        )  # fmt: skip
+        return f"Simulated: its seconds are those of simulated machines and lines. {caption}"
 
     return with_mark
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis.fidelity import FAITHFUL, STEAL_LIMIT
+from analysis.fidelity import FAITHFUL, SIMULATED, STEAL_LIMIT
 from analysis.host_memory import HEADER_BYTES
 from analysis.ledger import HOST_MEMORY
 from analysis.link_usage import busiest, uses
@@ -98,7 +98,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         limits=_limits(run, summary),
         **_machine(run, summary),
         steal_limit=STEAL_LIMIT,
-        faithful=FAITHFUL,
+        **{"faithful": FAITHFUL, "simulated": SIMULATED},
         verdict=run_verdict(summary),
         notes=_notes(run, summary, figures),
         configuration=list(_flat(manifest.config)),

@@ -16,6 +16,7 @@ from analysis.fidelity import (
     CPU_LIMITED,
     FAITHFUL,
     MIXED,
+    SIMULATED,
     STOLEN,
     UNCALIBRATED,
     UNKNOWN,
@@ -357,3 +358,18 @@ def test_the_report_shows_how_interfaces_handled_packets(tmp_path: Path) -> None
     page = analyse(made.write(tmp_path / "r")).report_path.read_text()
     assert "RPS 3 0; NAPI threaded; x" in page
     assert json.loads((tmp_path / "r/manifest.json").read_text())["interfaces"] == [nic]
+
+
+def test_a_simulated_run_says_so_and_accuses_no_row(tmp_path: Path) -> None:
+    made = Made(sizes=(MIB,)).write(tmp_path / "r")
+    manifest = json.loads((made / "manifest.json").read_text())
+    manifest["config"]["clock"] = "simulated"
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    analysis = analyse(made)
+    assert analysis.verdict == SIMULATED
+    page = " ".join(analysis.report_path.read_text().split())
+    assert "devices are emulated, time is simulated." in page
+    assert "All seconds of this run are those of the simulated machines and lines" in page
+    assert "Simulated: its seconds are those of simulated machines and lines. Measured." in page
+    assert "Not every number" not in page
+    assert "not the network" not in page
