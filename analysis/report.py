@@ -98,7 +98,7 @@ def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> P
         limits=_limits(run, summary),
         **_machine(run, summary),
         steal_limit=STEAL_LIMIT,
-        **{"faithful": FAITHFUL, "simulated": SIMULATED},
+        faithful=FAITHFUL, simulated=SIMULATED,
         verdict=run_verdict(summary),
         notes=_notes(run, summary, figures),
         configuration=list(_flat(manifest.config)),
