@@ -84,6 +84,8 @@ def command(context: typer.Context, given: Given) -> int:
     stop = Stop()
     config, network, plan, traffic = settled(given)
     divided = division(given.record(Machines), config, network)
+    if divided is not None and config.clock == SIMULATED:
+        raise UsageError("--across does not go with --clock simulated: a simulation is one process")
     if divided is not None and is_inside():
         raise UsageError("--across needs root, on every machine; run `sudo python3 run.py ...`")
     if divided is None and config.clock != SIMULATED:
@@ -122,6 +124,8 @@ def settled(given: Given) -> Settled:
         from commands.simulate import check_simulated  # the stack takes its time, and help has none
 
         check_simulated(config, network)
+    elif "machine" in asked:
+        raise UsageError("--machine is what simulated hosts are: add --clock simulated, or leave it out")
     ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
     traffic = asked_traffic(config, network, config.seed)

@@ -153,6 +153,7 @@ def test_two_runs_of_one_seed_have_the_same_samples_to_the_byte(tmp_path: Path) 
             ("--path", "kernel"),
             "--path kernel does not go with --clock simulated: simulated hosts have no Linux",
         ),
+        (("--across", "2"), "--across does not go with --clock simulated: a simulation is one process"),
         (("--machine", "cray"), "there is no --machine 'cray'; choose from infinite, a3-high"),
         (("--pcap",), "--pcap does not go with --clock simulated"),
         (("--traffic", "poisson:load=0.1,sizes=hadoop"), "--traffic does not go with --clock simulated"),
@@ -166,3 +167,9 @@ def test_what_a_simulation_cannot_do_is_refused_before_it_begins(
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_machine_that_is_not_simulated_cannot_be_chosen(tmp_path: Path) -> None:
+    done = run_py(tmp_path, "--topology", "pair", "--machine", "a3-high")
+    assert (done.returncode, [*tmp_path.iterdir()]) == (2, [])
+    assert "--machine is what simulated hosts are: add --clock simulated" in " ".join(done.stderr.split())
