@@ -31,10 +31,10 @@ demo: setup
 	$(BIN)/python run.py --topology star --hosts 4 --workload all_reduce --size 1M:16M:x4 \
 	  --path devmem,bounce,kernel --repeat 3
 
-# The unit tests on every core; then the system tests one at a time, since each has a cluster of processes.
+# The unit tests, then the system tests, of which each has a cluster of processes: fewer at a time.
 test: setup lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --ignore tests/system
-	$(BIN)/python -m pytest tests/system
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal --ignore tests/system
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup tests/system
 
 bench: setup
 	$(BIN)/python -m tests.bench
