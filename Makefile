@@ -7,6 +7,9 @@ DEBIAN   := mininet bridge-utils iproute2 iputils-ping ethtool iperf3 socat netc
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
 APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 
+# Every test starts processes: without compiled files each of them would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test bench soak notebooks lint lock clean
 
 setup: $(VENV)/.debian $(VENV)/.python
