@@ -108,7 +108,8 @@ def _left(token: str, state: Path, interfaces_before: set[str], shared_before: s
 
 @pytest.fixture
 def machines_network() -> Iterator[None]:
-    """The test runs in the network that the tests were started in, where alone some sysctls are."""
+    """The test runs in the network that the tests were started in, where alone some sysctls are, and a
+    resolver of names."""
     with network_namespace_of(os.getppid()):
         before = interfaces()
         yield
