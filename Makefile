@@ -36,8 +36,8 @@ demo: setup
 
 # The unit tests, then the system tests, of which each has a cluster of processes: fewer at a time.
 test: setup lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal --ignore tests/system
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup tests/system
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal --ignore tests/system
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup tests/system
 
 bench: setup
 	$(BIN)/python -m tests.bench
