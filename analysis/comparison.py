@@ -16,7 +16,8 @@ from analysis.load import Run
 from analysis.rank_test import difference, least_p
 from analysis.results_error import ResultsError
 from analysis.statistics import Repetitions, ratio
-from analysis.summary import SummaryRow, summarise
+from analysis.summary import summarise
+from analysis.summary_row import SummaryRow
 
 ALPHA = 0.05
 FASTER, SLOWER, ALIKE, TOO_FEW = "faster", "slower", "alike", "too-few"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import resource
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
 import pytest
 
 from workloads.collective import CollectiveOptions
-from workloads.experiment.records import ExperimentConfig, Sample, SamplesError
+from workloads.experiment.records import ExperimentConfig, SamplesError
 from workloads.experiment.rows_file import RowsFile
+from workloads.experiment.sample import Sample
 from workloads.experiment.trials import figure
 from workloads.options import WorkloadOptions
 from workloads.registry import WORKLOADS
@@ -19,8 +21,8 @@ from workloads.stream import StreamOptions
 
 ROW = msgspec.convert(
     {
-        name: "x" if kind == "str" else 7
-        for name, kind in Sample.__annotations__.items()
+        name: "x" if kind is str else 7
+        for name, kind in get_type_hints(Sample).items()
     },
     Sample,
 )  # fmt: skip
