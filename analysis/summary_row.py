@@ -125,7 +125,8 @@ class SummaryRow:
     verdict_reason: Annotated[str, "", "why, in a clause"]
     stability: Annotated[
         str, "",
-        "why the row's times are not steady, a clause for each reason; empty if they are (docs/results.md#steady-times)",
+        "why the row's times are not steady, a clause for each reason; empty if they are "
+        "(docs/results.md#steady-times)",
     ] = ""
     busbw_ratio_to_bounce: Annotated[
         float | None, "", "busbw / busbw of `bounce` at the same size; the other columns likewise"
