@@ -72,7 +72,8 @@ COMPILE  := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-
 lock:
 	$(COMPILE) --extra dev -o requirements.lock pyproject.toml
 	$(COMPILE) --extra notebooks --constraint requirements.lock -o requirements-notebooks.lock pyproject.toml
-	$(COMPILE) --extra docs --constraint requirements.lock -o requirements-docs.lock pyproject.toml
+	$(COMPILE) --extra docs --constraint requirements.lock --constraint requirements-notebooks.lock \
+	  -o requirements-docs.lock pyproject.toml
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python run.py clean

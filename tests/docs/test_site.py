@@ -102,6 +102,19 @@ def test_anchors_are_those_of_a_repository_host() -> None:
     assert site.anchor("tcp_info.csv") == "tcp_infocsv"
 
 
+def test_mkdocs_is_installed_when_it_is_asked_for_and_agrees_with_the_other_locks() -> None:
+    """All are installed into one environment; set-up is quick without it."""
+    setup, notebooks, docs = (
+        dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-notebooks.lock", "requirements-docs.lock")
+    )
+    for other in (setup, notebooks):
+        assert {name: other[name] for name in other.keys() & docs.keys()}.items() <= docs.items()
+    assert {"mkdocs", "mkdocs-material"} <= docs.keys() - setup.keys()
+    (needs,) = re.findall(r"^docs: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "$(VENV)/.docs" in needs.split()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_the_site_is_built_and_loads_nothing_from_elsewhere() -> None:
