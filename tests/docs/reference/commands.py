@@ -144,7 +144,8 @@ def _value(parameter: Any) -> str:
         return ", ".join(map(str, typing.get_args(kind)))
     if typing.get_origin(kind) is list:
         kind = typing.get_args(kind)[0]
-    word = _KINDS.get(kind, "file")
+    is_option = parameter.param_type_name == "option"
+    word = (is_option and parameter.metavar) or _KINDS.get(kind, "file")
     return " ".join(filter(None, (word, _bounds(parameter.min, parameter.max))))
 
 
