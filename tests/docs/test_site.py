@@ -102,7 +102,7 @@ def test_anchors_are_those_of_a_repository_host() -> None:
     assert site.anchor("tcp_info.csv") == "tcp_infocsv"
 
 
-def test_mkdocs_is_installed_when_it_is_asked_for_and_agrees_with_the_other_locks() -> None:
+def test_mkdocs_is_not_part_of_set_up_and_its_lock_agrees_with_the_others() -> None:
     """All are installed into one environment; set-up is quick without it."""
     setup, notebooks, docs = (
         dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
