@@ -19,8 +19,7 @@ from analysis.parquet import write_parquet
 from analysis.plots import draw
 from analysis.processes import PROCESSES
 from analysis.report import REPORT, SUMMARY, write_report
-from analysis.summary import csv_text, run_verdict, summarise, to_frame
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, csv_text, run_verdict, summarise, to_frame
 from analysis.table import table_text, wrong_elements
 from analysis.wide_table import body_of
 

@@ -16,8 +16,7 @@ from analysis.load import Run
 from analysis.rank_test import difference, least_p
 from analysis.results_error import ResultsError
 from analysis.statistics import Repetitions, ratio
-from analysis.summary import summarise
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, summarise
 
 ALPHA = 0.05
 FASTER, SLOWER, ALIKE, TOO_FEW = "faster", "slower", "alike", "too-few"

@@ -20,8 +20,7 @@ from analysis.load import Run, load
 from analysis.operations import NAME as OPERATIONS
 from analysis.operations import OperationRow
 from analysis.rows import LIMIT_BYTES, read_rows
-from analysis.summary import summarise, to_frame
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, summarise, to_frame
 from analysis.table import table_text
 from analysis.tcp_info import TcpInfoRow
 from analysis.usage import Usage

@@ -19,7 +19,7 @@ from analysis.load import Run
 from analysis.measure import rounded
 from analysis.memory_model import AS_COUNTED
 from analysis.needs import dram_per_busbw_byte, need_of
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow
 
 _INTERVALS = 3  # with fewer there is no course in time
 _GBIT = 1e9 / 8

@@ -4,7 +4,7 @@ In: summary rows. Out: what each byte of the rate costs at the busiest host. Pur
 """
 
 from analysis.crossover import Need
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow
 
 
 def need_of(row: SummaryRow) -> Need | None:

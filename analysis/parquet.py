@@ -18,8 +18,7 @@ from analysis.load import Run
 from analysis.manifest import SCHEMA_VERSION
 from analysis.nics import NicRow, nic_rows
 from analysis.results_error import ResultsError
-from analysis.summary import to_frame
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, to_frame
 from analysis.usage import Usage
 
 SUFFIX = ".parquet"

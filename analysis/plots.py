@@ -27,8 +27,7 @@ from analysis.memory_model import AS_COUNTED, MemoryModel
 from analysis.needs import dram_per_busbw_byte
 from analysis.network_plot import plain
 from analysis.style import GREY, MARKERS, colour_of, lighter, painted
-from analysis.summary import compared, of_largest_size, paths_of
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, compared, of_largest_size, paths_of
 
 BAR = 0.5
 BUSBW_CAPTION = (

@@ -25,8 +25,7 @@ from analysis.nics import NICS, NicRow, at_largest_size, has_shared_hosts, nic_r
 from analysis.plots import Drawn, Figures, size_text
 from analysis.processes import PROCESSES, ProcessRow, of_sizes, process_rows
 from analysis.results_error import ResultsError
-from analysis.summary import compared, of_largest_size, run_verdict, unsteady
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict, unsteady
 from analysis.table import (
     PATTERN_COLUMNS,
     PRINTED,

@@ -21,8 +21,7 @@ from analysis.plots import Paint, marked, size_text, whiskers
 from analysis.results_error import ResultsError
 from analysis.statistics import Repetitions, ratio
 from analysis.style import GREY, HEIGHT, CaptionedFigure, colour_of, marker_of, painted
-from analysis.summary import compared, of_largest_size
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, compared, of_largest_size
 
 _APART = 1_000_000  # repetitions of two runs have nothing in common but their numbers
 

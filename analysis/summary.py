@@ -24,7 +24,7 @@ from analysis.processes import measured_dram, switch_columns
 from analysis.rank_columns import iteration_of, network_cpu_of, rank_columns
 from analysis.stability import told, warnings, words
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
-from analysis.summary_row import SummaryRow
+from analysis.summary_row import SummaryRow as SummaryRow  # the row, in a file of its own
 from analysis.usage import Usage
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")

@@ -20,8 +20,7 @@ from analysis.load import Run
 from analysis.measure import Column, Measure
 from analysis.memory_model import AS_COUNTED
 from analysis.nics import NicRow, at_largest_size, has_shared_hosts, nic_rows
-from analysis.summary import paths_of, unsteady, words_of
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, paths_of, unsteady, words_of
 from analysis.traffic import traffic_line
 
 UNKNOWN = "n/a"

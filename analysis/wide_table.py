@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from analysis.measure import Measure
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow
 from analysis.table import (
     PRINTED,
     UNKNOWN,

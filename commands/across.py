@@ -50,8 +50,7 @@ from workloads.experiment.manifest import (
 )
 from workloads.experiment.meter import Used
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
-from workloads.experiment.records import ExperimentConfig, RankPlace, Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.trials import run_trials
 from workloads.registry import workload_of
 

@@ -14,8 +14,7 @@ from topologies.calibration import LinkCalibration
 from topologies.mininet.offload import InterfaceSettings
 from topologies.mininet.protocol import Probe
 from topologies.part import Part
-from workloads.experiment.records import ExperimentConfig, RankPlace, Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 
 SERVER = ("-m", "commands.part_server")
 

@@ -30,8 +30,7 @@ from workloads.experiment.link_usage import LinkCounts, LinkDirection, link_usag
 from workloads.experiment.manifest import LinkRecord, ManifestFile
 from workloads.experiment.meter import Used
 from workloads.experiment.proc import Sent
-from workloads.experiment.records import ExperimentConfig, Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, Sample, Trial
 from workloads.experiment.simulated_ranks import SimulatedRanks
 from workloads.experiment.trials import run_trials
 from workloads.registry import workload_of

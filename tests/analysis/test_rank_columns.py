@@ -8,8 +8,7 @@ import pytest
 from analysis.link_usage import LinkUsage
 from analysis.load import load
 from analysis.rank_columns import ENDPOINTS, NOT_RECORDED, SYSTEM_TIME
-from analysis.summary import summarise
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, summarise
 from tests.analysis.synthetic import MIB, Cell, Made
 
 MADE = Made(sizes=(MIB,), paths=("devmem", "kernel"), repetitions=2, iterations=5)

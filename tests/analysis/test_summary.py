@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis.load import load
-from analysis.summary import csv_text, of_largest_size, summarise, to_frame
-from analysis.summary_row import SummaryRow
+from analysis.summary import SummaryRow, csv_text, of_largest_size, summarise, to_frame
 from analysis.table import table_text
 from tests.analysis.synthetic import MIB, Cell, Made
 

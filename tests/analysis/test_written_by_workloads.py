@@ -17,8 +17,7 @@ from workloads import measure as written_measure
 from workloads.collective import CollectiveOptions
 from workloads.experiment import manifest
 from workloads.experiment.manifest import ManifestFile
-from workloads.experiment.records import ExperimentConfig
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.options import WorkloadOptions
 from workloads.registry import WORKLOADS
 from workloads.replay import ReplayOptions

@@ -26,8 +26,7 @@ from tests.bench import netmem
 from tests.bench.analysis import LargeRun, help_s
 from tests.bench.congestion import LINUX, OURS, LongLink, Path, jain
 from tests.bench.network import PROJECT, Network, python
-from workloads.experiment.records import ExperimentConfig
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.stream import StreamOptions
 
 MESSAGE = 4 << 20

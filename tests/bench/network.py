@@ -20,9 +20,8 @@ from nodes.client.host import Host, HostError
 from topologies.mininet.fabric import Fabric
 from topologies.shapes import registry
 from workloads.experiment.rank import Rank
-from workloads.experiment.records import ExperimentConfig, RankPlace, Trial
+from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
-from workloads.experiment.sample import Sample
 
 PROJECT = Path(__file__).resolve().parents[2]
 _ANSWER_S = 60.0

@@ -12,8 +12,7 @@ from tests.workloads.ring import Ring
 from topologies.mininet.fabric import Fabric
 from topologies.shapes import registry
 from workloads.collective import CollectiveOptions
-from workloads.experiment.records import ExperimentConfig
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.pattern import PATTERNS
 from workloads.registry import WORKLOADS
 from workloads.schedules.algorithms import ALGORITHMS

@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from workloads.experiment.rank import Rank
-from workloads.experiment.records import ExperimentConfig, RankPlace, Trial
+from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
-from workloads.experiment.sample import Sample
 from workloads.registry import workload_of
 
 T = TypeVar("T")

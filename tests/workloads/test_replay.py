@@ -10,8 +10,7 @@ import pytest
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
 from workloads.experiment.operations import as_done
-from workloads.experiment.records import ExperimentConfig
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.registry import WORKLOADS
 from workloads.replay import REPLAY, ReplayOptions
 from workloads.trace import file

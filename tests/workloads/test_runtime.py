@@ -14,9 +14,8 @@ from nodes.client.runtime import MachineRuntime, MachineThread
 from tests.workloads.loopback import LoopbackHost
 from workloads.collective import CollectiveOptions
 from workloads.experiment.rank import Rank
-from workloads.experiment.records import ExperimentConfig, RankPlace, Trial
+from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
-from workloads.experiment.sample import Sample
 from workloads.experiment.surroundings import THIS_MACHINE, Surroundings
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"

@@ -12,8 +12,7 @@ import pytest
 from tests.workloads.ring import Ring
 from tests.workloads.switched import SwitchedHosts, switched
 from workloads.collective import CollectiveOptions
-from workloads.experiment.records import ExperimentConfig
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.options import WorkloadOptions
 from workloads.pattern import PATTERNS
 from workloads.registry import WORKLOADS

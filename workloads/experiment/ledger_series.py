@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.client.runtime import Runtime
-from workloads.experiment.records import Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import Sample, Trial
 
 INTERVAL_S = 0.1
 _INTERVALS = 600  # of one length: those of a long trial become longer, so that their number stays bounded

@@ -14,8 +14,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from workloads.experiment.proc import Sent, sent_by
-from workloads.experiment.records import Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import Sample, Trial
 from workloads.experiment.usage import windows
 
 _PROC = Path("/proc")

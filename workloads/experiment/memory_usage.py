@@ -11,8 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from workloads.experiment.records import Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import Sample, Trial
 from workloads.experiment.usage import Reading, around, windows
 
 

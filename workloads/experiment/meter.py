@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol
 from workloads.experiment.link_usage import LinkCounts, LinkDirection, LinkUsage, link_usage, sent
 from workloads.experiment.memory_usage import MemoryUsage, memory_usage
 from workloads.experiment.observer import Observer
-from workloads.experiment.records import Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import Sample, Trial
 from workloads.experiment.usage import Reading, Usage, usage
 
 

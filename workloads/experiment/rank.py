@@ -27,10 +27,10 @@ from workloads.experiment.records import (
     RankAddresses,
     RankFailure,
     RankPlace,
+    Sample,
     TcpInfoSample,
     Trial,
 )
-from workloads.experiment.sample import Sample
 from workloads.experiment.surroundings import THIS_MACHINE, Meeting, Surroundings
 from workloads.experiment.tcp_info import TcpInfoSampler
 from workloads.machine import Machine

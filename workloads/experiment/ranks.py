@@ -28,11 +28,11 @@ from workloads.experiment.records import (
     Operation,
     RankFailure,
     RankPlace,
+    Sample,
     TcpInfoSample,
     Trial,
 )
 from workloads.experiment.rendezvous import rendezvous
-from workloads.experiment.sample import Sample
 from workloads.options import keeps_operations
 from workloads.progress import Movement
 

@@ -13,8 +13,7 @@ from multiprocessing.connection import Connection
 import msgspec
 
 from workloads.experiment.ledger_series import LedgerReading
-from workloads.experiment.records import ExperimentConfig, Operation, RankPlace, TcpInfoSample, Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, Operation, RankPlace, Sample, TcpInfoSample, Trial
 
 
 class Start(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from nodes.host_config import HostOptions
 from nodes.machine.accelerator import Slot
 from nodes.option import Option
 from nodes.quantity import parse_duration, parse_size
+from workloads.experiment.sample import Sample as Sample  # the longest of the records, in a file of its own
 from workloads.options import DAY_S, WorkloadOptions
 from workloads.sizes import parse_sizes
 

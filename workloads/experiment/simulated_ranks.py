@@ -22,11 +22,11 @@ from workloads.experiment.records import (
     ExperimentConfig,
     Operation,
     RankPlace,
+    Sample,
     TcpInfoSample,
     Trial,
 )
 from workloads.experiment.rendezvous import rendezvous
-from workloads.experiment.sample import Sample
 from workloads.experiment.surroundings import MachineCpu, Surroundings
 from workloads.options import keeps_operations
 from workloads.progress import Progress

@@ -15,8 +15,7 @@ import msgspec
 
 from workloads.experiment.memory_counters import MovedByMachine
 from workloads.experiment.proc import CoreTime, Sent
-from workloads.experiment.records import Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import Sample, Trial
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

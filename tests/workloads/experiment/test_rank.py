@@ -18,9 +18,8 @@ from tests.workloads.ring import Ring
 from workloads.collective import CollectiveOptions
 from workloads.element_types import ELEMENT_TYPES, REDUCTIONS
 from workloads.experiment.rank import Rank
-from workloads.experiment.records import ExperimentConfig, RankFailure, RankPlace, Trial
+from workloads.experiment.records import ExperimentConfig, RankFailure, RankPlace, Sample, Trial
 from workloads.experiment.rendezvous import rendezvous
-from workloads.experiment.sample import Sample
 from workloads.pattern import PATTERNS
 from workloads.registry import WORKLOADS
 from workloads.schedules.algorithms import ALGORITHMS

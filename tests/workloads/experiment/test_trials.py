@@ -11,9 +11,8 @@ import msgspec
 import pytest
 
 from workloads.collective import CollectiveOptions
-from workloads.experiment.records import ExperimentConfig, SamplesError
+from workloads.experiment.records import ExperimentConfig, Sample, SamplesError
 from workloads.experiment.rows_file import RowsFile
-from workloads.experiment.sample import Sample
 from workloads.experiment.trials import figure
 from workloads.options import WorkloadOptions
 from workloads.registry import WORKLOADS

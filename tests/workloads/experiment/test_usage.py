@@ -10,8 +10,7 @@ import pytest
 
 from workloads.experiment.observer import Observer
 from workloads.experiment.proc import CoreTime, Sent
-from workloads.experiment.records import Trial
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import Sample, Trial
 from workloads.experiment.usage import (
     Reading,
     Usage,

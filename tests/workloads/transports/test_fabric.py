@@ -16,8 +16,7 @@ from nodes.machine.ledger import totals
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
 from workloads.collective import CollectiveOptions
-from workloads.experiment.records import ExperimentConfig, LocalRank, RankPlace
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, LocalRank, RankPlace, Sample
 from workloads.machine import Machine
 from workloads.registry import PATHS
 from workloads.stream import StreamOptions

@@ -10,8 +10,7 @@ import pytest
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
 from workloads.experiment.rank import Rank
-from workloads.experiment.records import ExperimentConfig, RankFailure
-from workloads.experiment.sample import Sample
+from workloads.experiment.records import ExperimentConfig, RankFailure, Sample
 from workloads.registry import workload_of
 from workloads.user import workload as user
 from workloads.workload import WorkloadError
