@@ -10,7 +10,7 @@ APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 # Every test starts processes: without compiled files each of them would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test bench soak notebooks lint lock clean
+.PHONY: setup demo test bench soak notebooks docs lint lock clean
 
 setup: $(VENV)/.debian $(VENV)/.python
 
@@ -55,18 +55,30 @@ $(VENV)/.notebooks: requirements-notebooks.lock $(VENV)/.python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebooks.lock
 	@touch $@
 
+# The pages of docs/ as a site, in site/: a link or an anchor that leads nowhere ends it. Installed when first asked.
+docs: setup $(VENV)/.docs
+	PYTHONPATH=$(CURDIR) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "docs: site/index.html"
+
+$(VENV)/.docs: requirements-docs.lock $(VENV)/.python
+	@echo "docs: mkdocs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-# JupyterLab has a lock of its own, so that setup is quick; what both locks have is the same version.
+# JupyterLab and mkdocs have locks of their own, so that setup is quick; what locks share is the same version.
 COMPILE  := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
             --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 lock:
 	$(COMPILE) --extra dev -o requirements.lock pyproject.toml
 	$(COMPILE) --extra notebooks --constraint requirements.lock -o requirements-notebooks.lock pyproject.toml
+	$(COMPILE) --extra docs --constraint requirements.lock --constraint requirements-notebooks.lock \
+	  -o requirements-docs.lock pyproject.toml
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python run.py clean
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

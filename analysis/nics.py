@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from io import StringIO
+from typing import Annotated
 
 import pandas as pd
 
@@ -24,19 +25,27 @@ class NicRow:
     whose NIC it is. `network_payload_bytes`: sent and received by them, without what stayed in the host.
     `expected_*`: the closed form; None, as any figure, where what it needs was not recorded."""
 
-    size_bytes: int
-    path: str
-    host: str
-    nic: str
-    ranks: str
-    iterations: int
-    network_payload_bytes: float | None
-    rx_wire_packets: float | None
-    tx_wire_packets: float | None
-    pcie_switch_bytes: float | None
-    pcie_root_bytes: float | None
-    expected_switch_bytes: float | None
-    expected_root_bytes: float | None
+    size_bytes: Annotated[int, "B", "as in summary.csv"]
+    path: Annotated[str, "", "as in samples.csv"]
+    host: Annotated[str, "", "name of the host"]
+    nic: Annotated[str, "", "name of the interface"]
+    ranks: Annotated[str, "", "the ranks whose accelerators are beside it"]
+    iterations: Annotated[int, "", "how many iterations the average is of"]
+    network_payload_bytes: Annotated[
+        float | None, "B", "payload that these ranks sent to and received from other hosts"
+    ]
+    rx_wire_packets: Annotated[float | None, "packets", "wire packets received"]
+    tx_wire_packets: Annotated[float | None, "packets", "wire packets sent"]
+    pcie_switch_bytes: Annotated[float | None, "B", "bytes through the PCIe switch"]
+    pcie_root_bytes: Annotated[float | None, "B", "those among them that crossed the root port"]
+    expected_switch_bytes: Annotated[
+        float | None, "B",
+        "the closed form: a staged byte twice, any other byte of the network's payload once, 66 bytes a "
+        "super-packet; empty for `kernel`",
+    ]
+    expected_root_bytes: Annotated[
+        float | None, "B", "the closed form: a staged byte twice, 66 bytes a super-packet; empty for `kernel`"
+    ]
 
 
 def nic_rows(run: Run) -> tuple[NicRow, ...]:

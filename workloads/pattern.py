@@ -68,7 +68,7 @@ def _factor(pattern: Pattern, config: ExperimentConfig) -> float:
     return busiest_bytes(_traces(pattern, config, _LARGE_BYTES)) / _LARGE_BYTES
 
 
-def _workload(pattern: Pattern) -> WorkloadType:
+def workload(pattern: Pattern) -> WorkloadType:
     of = functools.partial
     source = TraceSource(
         name=pattern.name,
@@ -148,4 +148,4 @@ _PATTERNS = (
     ),
 )  # fmt: skip
 
-PATTERNS = tuple(map(_workload, _PATTERNS))
+PATTERNS = tuple(map(workload, _PATTERNS))

@@ -15,12 +15,6 @@ _FOLDERS = "analysis|commands|docs|nodes|tests|topologies|workloads"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-def anchors(page: str) -> set[str]:
-    """Of the headings of `page`, as GitHub makes them."""
-    titles = re.findall(r"^#+ (.*)$", pages.prose(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
 @pytest.mark.parametrize("page", pages.PAGES)
 def test_every_link_leads_somewhere(page: str) -> None:
     for link in _LINK.findall(pages.prose(page)):
@@ -30,7 +24,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
         target = (ROOT / page).parent / file if file else ROOT / page
         assert target.exists(), f"{page} links to {link}"
         if anchor:
-            assert anchor in anchors(str(target.resolve().relative_to(ROOT))), f"{page} links to {link}"
+            assert anchor in pages.anchors(str(target.resolve().relative_to(ROOT))), f"{page} links to {link}"
 
 
 @pytest.mark.parametrize("page", pages.PAGES)
