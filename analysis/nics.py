@@ -71,7 +71,7 @@ def _row(path: str, host: str, nic: str, rows: pd.DataFrame) -> NicRow:
         return None if amount is None else amount / iterations
 
     payload, staged = _network_payload(rows), total(rows, "payload_staged_bytes")
-    switch, root = _expected(payload, staged, _packets(rows))
+    switch, root = _expected(payload, staged, total(rows, "payload_far_bytes"), _packets(rows))
     return NicRow(
         size_bytes=round(float(rows["size_bytes"].median())),
         path=path,
@@ -101,15 +101,15 @@ def _packets(rows: pd.DataFrame) -> float | None:
 
 
 def _expected(
-    payload: float | None, staged: float | None, packets: float | None
+    payload: float | None, staged: float | None, far: float | None, packets: float | None
 ) -> tuple[float | None, float | None]:
-    """Bytes through the switch, and across the root port. A staged byte crosses both twice: between NIC and
+    """Bytes through switches, and across the root port. A staged byte crosses both twice: between NIC and
     host memory, and between host memory and accelerator. Any other crosses the switch once and the root port
-    never. A header crosses both once."""
-    if payload is None or staged is None or packets is None:
+    never, or where the NIC is far two switches and the root port once. A header crosses both once."""
+    if payload is None or staged is None or far is None or packets is None:
         return None, None
     headers = HEADER_BYTES * packets
-    return payload - staged + 2 * staged + headers, 2 * staged + headers
+    return payload + staged + far + headers, 2 * staged + far + headers
 
 
 def has_shared_hosts(run: Run) -> bool:

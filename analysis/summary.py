@@ -36,7 +36,9 @@ class SummaryRow:
     Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
     bound the 95 % interval of the median. `predicted_us`: if calibrated links were the only limit.
     `exposed_us` is the time in which the accelerator did not compute, `overlapped_us` that in which it did
-    while payload was under way; latencies are of a pattern's operations. Bytes per payload byte are modelled,
+    while payload was under way; `setup_us` is the time until the first batch of data was on the accelerator,
+    `stall_share` (0 to 1) the share of the time behind it in which computations waited for data; latencies
+    are of a pattern's operations. Bytes per payload byte are modelled,
     by the model that `rfo` and `ddio_share` tell; seconds, context switches and
     `measured_dram_bytes_per_payload_byte` are measured.
     `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
@@ -129,6 +131,8 @@ class SummaryRow:
     application_cpu_s_per_GB: float | None = None
     network_cpu_s_per_GB: float | None = None
     network_cpu_of: str = ""
+    setup_us: float | None = None
+    stall_share: float | None = None
 
     @property
     def label(self) -> str:

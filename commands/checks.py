@@ -114,7 +114,8 @@ def check_paths(config: ExperimentConfig) -> None:
 
 def check_ranks(config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
     """Every rank has a queue of its NIC for itself, and its accelerator has room. Raises UsageError."""
-    data_bytes = workload_of(config).data_bytes(config)
+    kind = workload_of(config)
+    data_bytes, flows = kind.data_bytes(config), kind.flows(config)
     for place in places:
         needed = len(place.on_nic) + 1
         if "devmem" in config.paths and config.rx_queues < needed:
@@ -122,7 +123,7 @@ def check_ranks(config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
                 f"--queues {config.rx_queues}: devmem needs a queue beside the first for each rank of a NIC, "
                 f"and {place.slot.nic} has {_counted(needed - 1, 'rank')}; ask for {needed} or more"
             )
-        memory, asked = place.slot.memory_bytes, device_bytes(data_bytes)
+        memory, asked = place.slot.memory_bytes, device_bytes(data_bytes, len(place.nics_for(flows)))
         if memory and memory < asked:
             raise UsageError(
                 f"accelerator {place.slot.name} of host {place.host} has {memory >> 20} MiB of memory, and a "

@@ -19,7 +19,7 @@ from workloads.patterns import serving, traffic, training
 from workloads.patterns.serving import StorageOptions
 from workloads.patterns.training import TrainingOptions
 from workloads.trace.node import Trace
-from workloads.trace_workload import BYTES, OPERATIONS, STEP, TraceSource, ranks
+from workloads.trace_workload import BYTES, FED_STEP, OPERATIONS, STEP, TraceSource, ranks
 from workloads.traced import busiest_bytes
 from workloads.workload import Words, WorkloadError, WorkloadType
 
@@ -120,7 +120,7 @@ _PATTERNS = (
     ),
     Pattern(
         "ingest", "storage hosts feed accelerators: shuffled batches of --size, asked for ahead",
-        serving.ingest, serving.IngestOptions, "4M", STEP,
+        serving.ingest, serving.IngestOptions, "4M", FED_STEP,
     ),
     Pattern(
         "block_storage", "reads and writes of blocks of --size at a queue depth, as fio",

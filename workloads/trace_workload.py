@@ -26,6 +26,7 @@ from workloads.workload import Words, WorkloadError, WorkloadType
 _PIPELINE_BYTES = 4 << 20  # of a collective's pieces
 
 STEP: tuple[Column, ...] = ("time", "compute", "exposed")
+FED_STEP: tuple[Column, ...] = (*STEP, "setup", "stall")
 OPERATIONS: tuple[Column, ...] = ("time", "operations", "p50", "p95", "p99")
 
 BYTES = Words("byte", "none", "none", 1)
@@ -136,4 +137,6 @@ def _columns(traces: Sequence[Trace]) -> tuple[Column, ...]:
     nodes = [node for trace in traces for node in trace.nodes]
     computes = any(isinstance(node, Compute) for node in nodes)
     operates = any(isinstance(node, ReceiveFrom) and node.operation for node in nodes)
-    return ("time", *(STEP[1:] if computes else ()), *(OPERATIONS[1:] if operates else ()))
+    is_fed = any(isinstance(node, ReceiveFrom) and node.batch for node in nodes)
+    step = FED_STEP if is_fed else STEP
+    return ("time", *(step[1:] if computes else ()), *(OPERATIONS[1:] if operates else ()))

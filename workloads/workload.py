@@ -40,8 +40,10 @@ class NodeTime(msgspec.Struct, frozen=True):
 class IterationResult(msgspec.Struct, frozen=True):
     """What the timed part of one iteration took and moved on one rank; bytes are payload. `compute_s`: how
     long its accelerator computed, None where it does not; `overlapped_s`: how long it did while payload was
-    under way, None where that is not known. `app_system_cpu_s`: a part of `app_cpu_s`. `latencies_s`: of each
-    operation, of one that has operations. `nodes`: of one that is a trace, if they are to be kept."""
+    under way, None where that is not known. `setup_s`: until the first batch of data was there; `stalled_s`:
+    how long its computations waited for later ones; None where they are fed with none. `app_system_cpu_s`: a
+    part of `app_cpu_s`. `latencies_s`: of each operation, of one that has operations. `nodes`: of one that is
+    a trace, if they are to be kept."""
 
     size_bytes: int
     time_s: float
@@ -51,6 +53,8 @@ class IterationResult(msgspec.Struct, frozen=True):
     received_bytes: int
     compute_s: float | None = None
     overlapped_s: float | None = None
+    setup_s: float | None = None
+    stalled_s: float | None = None
     latencies_s: tuple[float, ...] = ()
     nodes: tuple[NodeTime, ...] = ()
 

@@ -59,8 +59,10 @@ def asked(name: str, nranks: int, path: str = "devmem", **more: Any) -> Experime
 class Run:
     """One trial; `flows`: payload that each rank sent by each connection."""
 
-    def __init__(self, hosts: SwitchedHosts, config: ExperimentConfig, right: bool = True) -> None:
-        ring = Ring(config, places=hosts.places())
+    def __init__(
+        self, hosts: SwitchedHosts, config: ExperimentConfig, right: bool = True, ranks: int | None = None
+    ) -> None:
+        ring = Ring(config, places=hosts.places(ranks))
         try:
             ring.connect()
             self.rows: list[Sample] = ring.run()
@@ -160,6 +162,29 @@ def test_ranks_of_hosts_with_several_nics_use_all_of_them(rails: SwitchedHosts, 
     assert sum(row.payload_sent_bytes - row.payload_received_bytes for row in run.rows) == 0
     for host, (was, now) in enumerate(zip(before, after, strict=True)):
         assert all(each > 5 for each in map(int.__sub__, now, was)), f"host {host}: {was} {now}"
+
+
+ONE_RANK: dict[str, dict[str, Any]] = {
+    "all_reduce": {"place": "in", "chunk_bytes": 10_000}, "pairwise": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["devmem", "bounce"])
+@pytest.mark.parametrize("name", ONE_RANK)
+def test_one_rank_takes_all_nics_of_its_host(rails: SwitchedHosts, name: str, path: str) -> None:
+    before = [host.frames_sent() for host in rails.hosts]
+    run = Run(rails, asked(name, 2, path, flows=2, iterations=1, **ONE_RANK[name]), ranks=1)
+    after = [host.frames_sent() for host in rails.hosts]
+    assert {row.nic for row in run.rows} == {"eth0"}
+    for row, flows in zip(run.rows, run.flows, strict=True):
+        far = sum(size for flow, size in flows.items() if flow.number % 2)
+        assert 0.4 * row.payload_sent_bytes < far < 0.6 * row.payload_sent_bytes
+        assert row.payload_far_bytes == (2 * far if path == "devmem" else 0)
+        headers = 66 * ((row.rx_packets or 0) + (row.tx_packets or 0))
+        beyond = row.pcie_root_bytes - headers - (2 * row.payload_staged_bytes + row.payload_far_bytes)
+        assert -1000 < beyond <= 0, "packets without options, or of ARP, are shorter"
+    for was, now in zip(before, after, strict=True):
+        assert all(each > 5 for each in map(int.__sub__, now, was)), f"{was} {now}"
 
 
 def test_a_collective_takes_its_connections_in_turns(three: SwitchedHosts) -> None:

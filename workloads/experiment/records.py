@@ -175,11 +175,12 @@ class ExperimentConfig(NetworkConfig, frozen=True):
 
 class NicPlace(msgspec.Struct, frozen=True):
     """A NIC of a host. `kernel_address`: of Linux's own stack, "" for the one that the host tells. NICs with
-    the same number of `network` reach each other without passing a host."""
+    the same number of `network` reach each other without passing a host. `rail`: its number in the host."""
 
     interface: str
     kernel_address: str = ""
     network: int = 0
+    rail: int = 0
 
 
 class LocalRank(msgspec.Struct, frozen=True):
@@ -216,6 +217,18 @@ class RankPlace(msgspec.Struct, frozen=True):
         reaching = (nic for nic in (self.nic, *self.nics) if nic.network == network)
         return next(reaching, self.nic)
 
+    def nics_for(self, flows: int) -> tuple[NicPlace, ...]:
+        """Those that so many connections to a peer take in turns: the rank's own, and its share of the NICs
+        that are no rank's own, which the host's ranks are dealt in turns."""
+        ranks = [each.rank for each in self.local] or [self.rank]
+        owned = {each.nic for each in self.local} | {self.nic.interface}
+        free = [nic for nic in self.nics if nic.interface not in owned]
+        return (self.nic, *free[ranks.index(self.rank) :: len(ranks)])[:flows]
+
+    def sharing(self, nic: NicPlace) -> tuple[int, ...]:
+        """The ranks that use it, which this one does too, in order: one that is no rank's own has one."""
+        return self.on_nic if nic == self.nic else (self.rank,)
+
     @property
     def on_nic(self) -> tuple[int, ...]:
         """The ranks whose own NIC is this one's, in order."""
@@ -244,11 +257,12 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a rank listens for one flow of a peer. `network`: see NicPlace."""
+    """Where a rank listens for one flow of a peer. `network`, `rail`: see NicPlace."""
 
     host: str
     port: int
     network: int = 0
+    rail: int = 0
 
 
 class RankAddresses(msgspec.Struct, frozen=True):
@@ -310,12 +324,15 @@ class Sample(msgspec.Struct, frozen=True):
     `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
     sample (workloads.stream_check); `wrong_elements` is None where nothing was to be compared. `compute_s`:
     how long the accelerator computed, None where it does not; `overlapped_s`: how long it did so while
-    payload was under way, where the workload says when that was. `operations` are a pattern's calls, or reads
+    payload was under way, where the workload says when that was. `setup_s`: until the first batch of training
+    data was on the accelerator; `stalled_s`: how long the later steps waited for theirs; None where
+    computations are fed with none. `operations` are a pattern's calls, or reads
     and writes, whose latencies follow. `token_return` columns, of a path that has tokens: how long the rank
     held them. `in_place`: 1 where a collective's result replaced its input.
     `payload_staged_bytes` of what was sent and received had to cross host memory: that is what the path is,
     not what the ledger recorded, and `payload_staged_received_bytes` are those among it that were received.
-    `payload_local_bytes` went to and from ranks of the same host. DRAM, device,
+    `payload_local_bytes` went to and from ranks of the same host, and `payload_far_bytes` between the
+    accelerator and a NIC on another PCIe switch than its own. DRAM, device,
     PCIe and fabric bytes are modelled by the ledger; what the endpoint counted of them is in the row of one
     rank of the host (workloads.experiment.host_share), and so is `rx_pool_peak_share`, the most of an rx
     queue's memory that was in use at once. `app_system_cpu_s` is a part of `app_cpu_s`. Seconds are measured,
@@ -341,6 +358,8 @@ class Sample(msgspec.Struct, frozen=True):
     time_s: float
     compute_s: float | None
     overlapped_s: float | None
+    setup_s: float | None
+    stalled_s: float | None
     operations: int | None
     latency_p50_us: float | None
     latency_p95_us: float | None
@@ -356,6 +375,7 @@ class Sample(msgspec.Struct, frozen=True):
     payload_staged_bytes: int
     payload_local_bytes: int
     payload_staged_received_bytes: int
+    payload_far_bytes: int
     host_dram_read_bytes: int
     host_dram_write_bytes: int
     host_dram_derived_bytes: int

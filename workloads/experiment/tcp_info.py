@@ -16,8 +16,8 @@ import msgspec
 
 from nodes.client.runtime import Runtime
 from workloads.experiment.records import TcpInfoSample, Trial
+from workloads.transports.rails import Flow
 from workloads.transports.tcp_info import tcp_info
-from workloads.transports.transport import Flow
 
 
 class TcpInfoSampler:

@@ -88,7 +88,8 @@ def parameter_server(rank: int, nranks: int, size: int, options: ParameterServer
 
 def ingest(rank: int, nranks: int, size: int, options: IngestOptions, seed: int) -> Trace:
     """Each training step needs a batch of `size` bytes, which lies on a storage host: in shards that all
-    hosts' readers take in a shuffled order. `depth` batches are asked for before they are needed."""
+    hosts' readers take in a shuffled order. `depth` batches are asked for before they are needed. Set-up ends
+    when the first one is on the accelerator; a later step stalls while its batch is not."""
     program, trainers = Program(rank, nranks), nranks - options.storage
     reads = [_shuffled(trainer, trainers, nranks, options.steps, seed) for trainer in range(trainers)]
     if rank >= trainers:
@@ -106,7 +107,7 @@ def ingest(rank: int, nranks: int, size: int, options: IngestOptions, seed: int)
             after = (computed[freed],) if freed >= 0 else ()
             target, slot = reads[rank][ahead], ahead % options.depth
             program.send(f"ask for {ahead}", target, REQUEST_BYTES, *after, tag=0)
-            came.append(program.receive(f"batch {ahead}", target, size, *after, tag=slot))
+            came.append(program.batch(f"batch {ahead}", target, size, *after, tag=slot))
         computed.append(
             program.compute(f"step {step}", options.compute_ms * 1000, came[step], *computed[-1:])
         )

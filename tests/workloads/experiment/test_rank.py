@@ -179,6 +179,19 @@ def test_a_computation_takes_its_time_and_what_does_not_depend_on_it_overlaps() 
     assert 0 < worker.overlapped_s <= worker.compute_s
 
 
+def test_a_trainer_tells_setup_and_stalls_and_a_storage_host_does_not() -> None:
+    """The storage host takes 50 ms to find a batch, and a step 10 ms: every step stalls."""
+    own = WORKLOADS["ingest"].options(iterations=1, warmup=0, steps=3, compute_ms=10.0, storage_us=50_000.0)
+    asked = ExperimentConfig("star", 2, "ingest", (4096,), ("bounce",), own, timeout_s=5.0)
+    trainer, storage = ring(asked)
+    assert storage.setup_s is storage.stalled_s is None
+    assert trainer.setup_s is not None
+    assert trainer.stalled_s is not None
+    assert trainer.compute_s is not None
+    assert trainer.setup_s >= 0.05
+    assert 0 < trainer.stalled_s <= trainer.time_s - trainer.setup_s - trainer.compute_s
+
+
 def test_system_time_is_a_part_of_a_ranks_cpu_time_and_kernel_has_no_tokens() -> None:
     rows = ring(config("kernel", 16 << 20))
     assert sum(row.app_system_cpu_s for row in rows) > 0
