@@ -28,11 +28,10 @@ from workloads.experiment.records import (
     RankFailure,
     RankPlace,
     Sample,
-    TcpInfoSample,
     Trial,
 )
 from workloads.experiment.surroundings import THIS_MACHINE, Meeting, Surroundings
-from workloads.experiment.tcp_info import TcpInfoSampler
+from workloads.experiment.tcp_info import TcpInfoSample, TcpInfoSampler
 from workloads.machine import Machine
 from workloads.options import ITERATIONS_MAX, warmup_time_s
 from workloads.registry import PATHS, workload_of

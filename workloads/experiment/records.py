@@ -293,31 +293,6 @@ class Operation(msgspec.Struct, frozen=True):
     end_s: float
 
 
-class TcpInfoSample(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of tcp_info.csv: a connection by which `rank` sends to `peer`, at `time_s` (Unix time). Its
-    fields are the columns, in order; those behind `time_s` are workloads.transports.tcp_info's."""
-
-    path: str
-    size_bytes: int
-    repetition: int
-    rank: int
-    peer: int
-    flow: int
-    time_s: float
-    ca_state: int
-    snd_mss_bytes: int
-    cwnd_segs: int
-    ssthresh_segs: int | None
-    srtt_us: int | None
-    rttvar_us: int | None
-    rto_us: int
-    unacked_segs: int
-    lost_segs: int
-    retrans_segs: int
-    total_retrans_segs: int
-    bytes_acked: int
-
-
 class Sample(msgspec.Struct, frozen=True):
     """One row of samples.csv: one iteration of one rank. Its fields are the columns, in order.
 

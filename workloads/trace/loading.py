@@ -35,6 +35,6 @@ def loading(trace: Trace, spans: Mapping[int, Span], start_s: float) -> Loading 
             setup_s = there_s - start_s
         elif there_s is not None:
             others_s = [spans[dep].end_s for dep in node.deps if dep not in batches]
-            stalled_s += max(0.0, there_s - max(free_s, *others_s))
+            stalled_s += max(0.0, there_s - max([free_s, *others_s]))
         free_s = spans[node.id].end_s
     return None if setup_s is None else Loading(setup_s, stalled_s)
