@@ -133,6 +133,7 @@ class RankRecord(msgspec.Struct, frozen=True):
     host: str
     accelerator: str
     nic: str
+    memory: str = "accelerator"
 
 
 class Prediction(msgspec.Struct, frozen=True):

@@ -15,8 +15,10 @@ from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.machine.pace import Pace
+from nodes.machine.ssd import Ssd
 from nodes.uapi.nic_records import NicInfo
 from workloads.experiment.records import ExperimentConfig, NicPlace, RankPlace
+from workloads.options import Memory
 from workloads.progress import Progress
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
@@ -31,9 +33,10 @@ def device_bytes(data_bytes: int, nics: int = 1) -> int:
 
 
 class Machine:
-    """`ledger` is written by the rank's own thread alone; every connection has another. `data`: the
-    dma-buf of `data_bytes` that the workload computes in. `nics`: those that its `flows` connections to a
-    peer take. Raises HostError when no endpoint listens at the host's channel."""
+    """`ledger` is written by the rank's own thread alone; every connection has another. `data`: the dma-buf
+    of `data_bytes` that the workload computes in. `nics`: those that its `flows` connections to a peer take.
+    With `memory` "ssd" there is an SSD in the accelerator's place. Raises HostError when no endpoint listens
+    at the host's channel."""
 
     def __init__(
         self,
@@ -42,7 +45,9 @@ class Machine:
         data_bytes: int,
         runtime: Runtime,
         flows: int = 1,
+        memory: Memory = "accelerator",
     ) -> None:
+        self._kind = Ssd if memory == "ssd" else Accelerator
         self.place = place
         self.nics = place.nics_for(flows)
         self._receive_memory: dict[str, Region] = {}
@@ -51,12 +56,12 @@ class Machine:
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
-        self.accelerator = Accelerator(self.ledger, self.turn, place.slot, self._pace())
+        self.accelerator = self._kind(self.ledger, self.turn, place.slot, self._pace())
         self.data = self.accelerator.alloc(_rounded(max(1, data_bytes)))
 
     def accelerator_of(self, ledger: Ledger) -> Accelerator:
         """The same accelerator, as another thread uses it, which has that ledger."""
-        return Accelerator(ledger, self.turn, pace=self._pace())
+        return self._kind(ledger, self.turn, pace=self._pace())
 
     def turn(self, dram: int, up: int = 0, down: int = 0, nic: str = "") -> None:
         """Wait for the host's buses: the memory's, and those of the PCIe switch of that NIC, or else of the

@@ -14,9 +14,9 @@ from typing import Any
 from workloads.element_types import ELEMENT_TYPES
 from workloads.experiment.records import ExperimentConfig
 from workloads.measure import Column
-from workloads.options import TracedOptions
+from workloads.options import Memory, TracedOptions
 from workloads.patterns import serving, traffic, training
-from workloads.patterns.serving import StorageOptions
+from workloads.patterns.serving import BlockStorageOptions, StorageOptions
 from workloads.patterns.training import TrainingOptions
 from workloads.trace.node import Trace
 from workloads.trace_workload import BYTES, FED_STEP, OPERATIONS, STEP, TraceSource, ranks
@@ -64,6 +64,14 @@ def _words(config: ExperimentConfig) -> Words:
     return BYTES
 
 
+def _memory(config: ExperimentConfig, rank: int) -> Memory:
+    options = config.options
+    if isinstance(options, BlockStorageOptions):
+        is_target = rank >= ranks(config) - options.storage
+        return options.target_memory if is_target else options.initiator_memory
+    return "accelerator"
+
+
 def _factor(pattern: Pattern, config: ExperimentConfig) -> float:
     return busiest_bytes(_traces(pattern, config, _LARGE_BYTES)) / _LARGE_BYTES
 
@@ -80,6 +88,7 @@ def _workload(pattern: Pattern) -> WorkloadType:
         columns=pattern.columns,
         words=_words,
         factor=of(_factor, pattern),
+        memory=_memory,
     )
     return source.workload()
 

@@ -14,7 +14,7 @@ from typing import Any
 from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Column, Measure
-from workloads.options import RepeatedOptions, TracedOptions
+from workloads.options import Memory, RepeatedOptions, TracedOptions
 from workloads.trace.check import TraceError
 from workloads.trace.dry_run import dry_run
 from workloads.trace.layout import Layout
@@ -37,7 +37,7 @@ class TraceSource:
     """`traces`: of all ranks, for a size; raises TraceError or WorkloadError. `default_sizes`: "0" where the
     bytes follow from other options, which then have to be the only ones. `check`: of the options, before
     there are traces. `columns`: of the table, between path and #wrong; None: those that go with the nodes.
-    `factor`: busbw / algbw; None: that of the largest size's traces."""
+    `factor`: busbw / algbw; None: that of the largest size's traces. `memory`: as of a WorkloadType."""
 
     name: str
     description: str
@@ -48,6 +48,7 @@ class TraceSource:
     columns: tuple[Column, ...] | None = None
     words: Callable[[ExperimentConfig], Words] = lambda _: BYTES
     factor: Callable[[ExperimentConfig], float] | None = None
+    memory: Callable[[ExperimentConfig, int], Memory] = lambda _config, _rank: "accelerator"
 
     @property
     def is_sized(self) -> bool:
@@ -70,6 +71,7 @@ class TraceSource:
             measure=of(_measure, self),
             start=of(_start, self),
             channels=2,
+            memory=self.memory,
             traces=self.traces,
         )
 

@@ -15,7 +15,7 @@ import msgspec
 from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Measure
-from workloads.options import WorkloadOptions
+from workloads.options import Memory, WorkloadOptions
 from workloads.trace.node import Trace
 from workloads.transports.transport import Transport
 
@@ -119,6 +119,7 @@ class WorkloadType:
     trial, in order, without what --warmup-time adds behind each warm-up. `flows`: connections to each peer on
     each channel. `measure` takes the configuration.
     `ranks_per_host`: unless another number is asked for; None: one an accelerator. `channels`: see Transport.
+    `memory`: whose a rank's data are in.
     `traces`: what all ranks do for a size, of a workload that is a trace; of a collective its messages.
     """
 
@@ -136,4 +137,5 @@ class WorkloadType:
     start: Callable[[Machine, Transport[Any], int], Workload]
     ranks_per_host: int | None = None
     channels: int = 1
+    memory: Callable[[ExperimentConfig, int], Memory] = lambda _config, _rank: "accelerator"
     traces: Callable[[ExperimentConfig, int], Sequence[Trace]] | None = None

@@ -79,6 +79,10 @@ class LedgerRow(msgspec.Struct, frozen=True):
     nic_header_out_bytes: int
     cpu_header_read_bytes: int
     cpu_header_write_bytes: int
+    ssd_media_to_device_bytes: int
+    ssd_device_to_media_bytes: int
+    ssd_media_to_host_bytes: int
+    ssd_host_to_media_bytes: int
     host_dram_derived_bytes: int
 
 

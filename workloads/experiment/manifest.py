@@ -23,6 +23,7 @@ import psutil
 from nodes.kernel_version import VERSIONS
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.measure import Measure
+from workloads.options import Memory
 from workloads.registry import workload_of
 from workloads.traffic.outcome import TrafficRecord
 
@@ -118,12 +119,13 @@ class MachineRecord(msgspec.Struct, frozen=True):
 
 class RankRecord(msgspec.Struct, frozen=True):
     """Where a rank was: its host, its accelerator ("" for a host without any), and the NIC on whose PCIe
-    switch that sits, by which the rank's traffic with other hosts goes."""
+    switch that sits, by which the rank's traffic with other hosts goes. `memory`: whose its data were in."""
 
     rank: int
     host: str
     accelerator: str
     nic: str
+    memory: Memory = "accelerator"
 
 
 class InterfaceRecord(msgspec.Struct, frozen=True):
@@ -254,7 +256,12 @@ class ManifestFile:
 
     def add_ranks(self, places: Sequence[RankPlace]) -> None:
         """Record where the ranks are before the run."""
-        ranks = tuple(RankRecord(each.rank, each.host, each.slot.name, each.slot.nic) for each in places)
+        config = self._contents.config
+        memory = workload_of(config).memory
+        ranks = tuple(
+            RankRecord(each.rank, each.host, each.slot.name, each.slot.nic, memory(config, each.rank))
+            for each in places
+        )
         self._contents = msgspec.structs.replace(self._contents, ranks=ranks)
         self._write()
         self._keep_room()

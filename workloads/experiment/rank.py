@@ -81,8 +81,9 @@ class Rank:
         self._readings: list[LedgerReading] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
-            sizes = self._type.data_bytes(config), around.runtime, self._type.flows(config)
-            self._machine = Machine(place, config, *sizes)
+            kind, runtime = self._type, around.runtime
+            wanted = kind.data_bytes(config), runtime, kind.flows(config), kind.memory(config, place.rank)
+            self._machine = Machine(place, config, *wanted)
 
     def pid(self) -> int:
         """The process to end if it does not end itself."""

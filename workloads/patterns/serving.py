@@ -12,7 +12,7 @@ from typing import Annotated
 
 from nodes.option import Option
 from nodes.quantity import parse_size
-from workloads.options import TracedOptions
+from workloads.options import MEMORIES, Memory, TracedOptions
 from workloads.trace.node import Program, Trace
 
 REQUEST_BYTES = 64
@@ -51,11 +51,15 @@ class IngestOptions(StorageOptions, frozen=True):
 
 
 class BlockStorageOptions(StorageOptions, frozen=True):
-    """fio's words."""
+    """fio's words; NVMe over Fabrics calls a client an initiator and a storage host a target."""
 
     ios: Annotated[int, Option("Reads and writes of each client in an iteration.", min=1, max=100_000)] = 32
     iodepth: Annotated[int, Option("Reads and writes that a client has under way.", min=1, max=1024)] = 8
     rwmixread: Annotated[int, Option("Per cent that are reads.", min=0, max=100)] = 100
+    initiator_memory: Annotated[
+        Memory, Option("Whose memory a client's blocks are in.", choices=MEMORIES)
+    ] = "accelerator"
+    target_memory: Annotated[Memory, Option("Likewise, at the storage hosts.", choices=MEMORIES)] = "ssd"
 
 
 class CheckpointOptions(StorageOptions, frozen=True):

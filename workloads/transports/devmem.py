@@ -8,7 +8,7 @@ Documentation/networking/devmem.rst.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import ClassVar, NamedTuple
 
@@ -48,12 +48,20 @@ class Batch(NamedTuple):
 
 
 class ZeroCopySender:
-    """Sends from the data dma-buf with MSG_ZEROCOPY; a completion says that the stack has let go of it."""
+    """Sends from the data dma-buf with MSG_ZEROCOPY; a completion says that the stack has let go of it.
+    `fetch` brings so many bytes into it before they are sent."""
 
     def __init__(
-        self, sock: Socket, completions: Socket, tx_id: bytes, progress: Progress, runtime: Runtime
+        self,
+        sock: Socket,
+        completions: Socket,
+        tx_id: bytes,
+        progress: Progress,
+        runtime: Runtime,
+        fetch: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._sock = sock
+        self._fetch = fetch
         self._progress = progress
         self._runtime = runtime
         self._completions = completions
@@ -62,6 +70,7 @@ class ZeroCopySender:
         self._sends_at: list[int] = [0]  # the same, after each job of the sending thread
 
     def transmit(self, offset: int, length: int) -> None:
+        self._fetch(length)
         while length:
             try:
                 sent = self._progress.wait(self._send, offset, length)
@@ -193,7 +202,8 @@ class Devmem:
         completions = undo.enter_context(closing(sock.dup()))
         completions.settimeout(self._machine.config.timeout_s)
         tx_id = self._bindings.tx_id(sock.getsockname()[0])
-        return ZeroCopySender(sock, completions, tx_id, self._machine.progress, self._machine.runtime)
+        machine, fetch = self._machine, self._machine.accelerator_of(ledger).fetch
+        return ZeroCopySender(sock, completions, tx_id, machine.progress, machine.runtime, fetch)
 
     def receiver(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
         self._returns.append(returns := TokenReturns())
