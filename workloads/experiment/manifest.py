@@ -107,7 +107,8 @@ class TunnelRecord(msgspec.Struct, frozen=True):
 
 class MachineRecord(msgspec.Struct, frozen=True):
     """A machine of a run across several: its name, its id in the Ray cluster, its address in the underlay,
-    what it had of the topology."""
+    what it had of the topology. `clock_offset_s`: its Unix time less the driver's when the ranks had started,
+    wrong by `clock_uncertainty_s` at most; None: they had not."""
 
     name: str
     node: str
@@ -115,6 +116,8 @@ class MachineRecord(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     switches: tuple[str, ...]
     tunnels: tuple[TunnelRecord, ...]
+    clock_offset_s: float | None = None
+    clock_uncertainty_s: float | None = None
 
 
 class RankRecord(msgspec.Struct, frozen=True):
