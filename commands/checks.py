@@ -64,7 +64,7 @@ def check_workload(config: ExperimentConfig) -> None:
 
 
 def check_room(config: ExperimentConfig, allowed: Room) -> None:
-    """This machine, and this process's cgroup, has room for it. Raises UsageError."""
+    """This machine, this process's cgroup and its user's limit have room for it. Raises UsageError."""
     values = workload_of(config).data_bytes(config) + max(config.sizes_bytes) * _COPIES
     more_ranks = max(0, config.ranks - config.hosts)
     needed = _MEMORY_BYTES + config.hosts * (_MEMORY_BYTES_PER_HOST + values)
@@ -83,7 +83,7 @@ def check_room(config: ExperimentConfig, allowed: Room) -> None:
     processes = _PROCESSES + _PROCESSES_PER_HOST * config.hosts + _PROCESSES_PER_RANK * more_ranks
     if allowed.processes is not None and processes > allowed.processes:
         raise UsageError(
-            f"{config.hosts} hosts and Ray need {processes} processes and threads and the cgroup's pids.max "
+            f"{config.hosts} hosts and Ray need {processes} processes and threads and {allowed.processes_by} "
             f"leaves {allowed.processes}; ask for fewer hosts, or raise the limit"
         )
 
