@@ -125,11 +125,11 @@ _PATTERNS = (
     ),
     Pattern(
         "parameter_server", "training: workers push gradients to rank 0 and pull parameters",
-        serving.parameter_server, serving.ParameterServerOptions, "4M", STEP,
+        serving.parameter_server, serving.ParameterServerOptions, "2M", STEP,
     ),
     Pattern(
         "ingest", "storage hosts feed accelerators: shuffled batches of --size, asked for ahead",
-        serving.ingest, serving.IngestOptions, "4M", FED_STEP,
+        serving.ingest, serving.IngestOptions, "2M", FED_STEP,
     ),
     Pattern(
         "block_storage", "reads and writes of blocks of --size at a queue depth, as fio",
