@@ -93,6 +93,7 @@ SMALL_STEP: dict[str, Any] = {"layers": 1, "tokens": 8, "tflops": 100.0}
 OWN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("data_parallel", "fsdp", "tensor_parallel", "pipeline", "moe"), SMALL_STEP),
     "ingest": {"compute_ms": 1.0}, "parameter_server": {"compute_ms": 1.0}, "rpc": {"calls": 20},
+    "pairwise": {"messages": 5, "window": 2},
     "checkpoint": {"chunk_bytes": 30_000}, "block_storage": {"ios": 20, "rwmixread": 50},
 }  # fmt: skip
 
