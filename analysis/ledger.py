@@ -21,9 +21,10 @@ HOST_MEMORY = "host_memory.csv"
 _SHORTEST_S = 1e-6
 
 
-class LedgerRow(msgspec.Struct, frozen=True):
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that moved along each route of a host from `begin_s` to `end_s`, seconds of a monotonic clock
-    since the run's first trial began; `time_s` is `begin_s` as Unix time."""
+    since the run's first trial began; `time_s` is `begin_s` as Unix time. Runs of earlier versions had
+    no SSDs."""
 
     path: str
     size_bytes: Count
@@ -50,6 +51,10 @@ class LedgerRow(msgspec.Struct, frozen=True):
     nic_header_out_bytes: Count
     cpu_header_read_bytes: Count
     cpu_header_write_bytes: Count
+    ssd_media_to_device_bytes: Count = 0
+    ssd_device_to_media_bytes: Count = 0
+    ssd_media_to_host_bytes: Count = 0
+    ssd_host_to_media_bytes: Count = 0
     host_dram_derived_bytes: Count
 
     def traffic(self, model: MemoryModel = AS_COUNTED) -> Traffic:

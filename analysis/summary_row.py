@@ -185,6 +185,16 @@ class SummaryRow:
         "the network stack's CPU time: the endpoints', on path `kernel` the ranks' system time",
     ] = None
     network_cpu_of: Annotated[str, "", "whose CPU time that is, or why it is unknown"] = ""
+    setup_us: Annotated[
+        float | None, "us",
+        "until the first batch of training data was on the accelerator: mean over the ranks that are fed, "
+        "median over the iterations",
+    ] = None
+    stall_share: Annotated[
+        float | None, "0 to 1",
+        "of the training loop's time, `time_s - setup_s` of these ranks, in which their steps waited for "
+        "data: median over the iterations",
+    ] = None
 
     @property
     def label(self) -> str:

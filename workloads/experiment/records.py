@@ -176,11 +176,12 @@ class ExperimentConfig(NetworkConfig, frozen=True):
 
 class NicPlace(msgspec.Struct, frozen=True):
     """A NIC of a host. `kernel_address`: of Linux's own stack, "" for the one that the host tells. NICs with
-    the same number of `network` reach each other without passing a host."""
+    the same number of `network` reach each other without passing a host. `rail`: its number in the host."""
 
     interface: str
     kernel_address: str = ""
     network: int = 0
+    rail: int = 0
 
 
 class LocalRank(msgspec.Struct, frozen=True):
@@ -217,6 +218,18 @@ class RankPlace(msgspec.Struct, frozen=True):
         reaching = (nic for nic in (self.nic, *self.nics) if nic.network == network)
         return next(reaching, self.nic)
 
+    def nics_for(self, flows: int) -> tuple[NicPlace, ...]:
+        """Those that so many connections to a peer take in turns: the rank's own, and its share of the NICs
+        that are no rank's own, which the host's ranks are dealt in turns."""
+        ranks = [each.rank for each in self.local] or [self.rank]
+        owned = {each.nic for each in self.local} | {self.nic.interface}
+        free = [nic for nic in self.nics if nic.interface not in owned]
+        return (self.nic, *free[ranks.index(self.rank) :: len(ranks)])[:flows]
+
+    def sharing(self, nic: NicPlace) -> tuple[int, ...]:
+        """The ranks that use it, which this one does too, in order: one that is no rank's own has one."""
+        return self.on_nic if nic == self.nic else (self.rank,)
+
     @property
     def on_nic(self) -> tuple[int, ...]:
         """The ranks whose own NIC is this one's, in order."""
@@ -245,11 +258,12 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a rank listens for one flow of a peer. `network`: see NicPlace."""
+    """Where a rank listens for one flow of a peer. `network`, `rail`: see NicPlace."""
 
     host: str
     port: int
     network: int = 0
+    rail: int = 0
 
 
 class RankAddresses(msgspec.Struct, frozen=True):
@@ -281,30 +295,3 @@ class Operation(msgspec.Struct, frozen=True):
         "when it began, after the iteration's first node of any rank; what it waited for is not in it",
     ]
     end_s: Annotated[float, "s", "when it ended; a send ends when the stack has accepted it"]
-
-
-class TcpInfoSample(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of tcp_info.csv: a connection by which `rank` sends to `peer`, at `time_s` (Unix time). Its
-    fields are the columns, in order; those behind `time_s` are workloads.transports.tcp_info's."""
-
-    path: Annotated[str, "", "as in samples.csv"]
-    size_bytes: Annotated[int, "B", "the trial's size; of a stream that of a message"]
-    repetition: Annotated[int, "", "as in samples.csv"]
-    rank: Annotated[int, "", "the rank that sends"]
-    peer: Annotated[int, "", "the rank that it sends to"]
-    flow: Annotated[int, "", "which of the connections between them, from 0"]
-    time_s: Annotated[float, "s", "when, Unix time, as `start_s` in samples.csv"]
-    ca_state: Annotated[
-        int, "", "congestion control: 0 open, 1 disorder, 2 window reduced, 3 recovery, 4 loss"
-    ]
-    snd_mss_bytes: Annotated[int, "B", "of a segment"]
-    cwnd_segs: Annotated[int, "segments", "the congestion window"]
-    ssthresh_segs: Annotated[int | None, "segments", "the slow start threshold; empty before the first loss"]
-    srtt_us: Annotated[int | None, "us", "the smoothed round-trip time; empty before the first measurement"]
-    rttvar_us: Annotated[int | None, "us", "its mean deviation"]
-    rto_us: Annotated[int, "us", "the retransmission timeout"]
-    unacked_segs: Annotated[int, "segments", "sent and not acknowledged"]
-    lost_segs: Annotated[int, "segments", "those among them that are taken for lost"]
-    retrans_segs: Annotated[int, "segments", "sent again and not acknowledged"]
-    total_retrans_segs: Annotated[int, "segments", "sent again since the connection began"]
-    bytes_acked: Annotated[int, "B", "acknowledged since the connection began"]

@@ -35,7 +35,10 @@ class Sample(msgspec.Struct, frozen=True):
     warmup: Annotated[int, "0 or 1", "1: a warm-up iteration, which no time is taken from"]
     rank: Annotated[int, "", "number of the rank, from 0"]
     host: Annotated[str, "", "name of the rank's host"]
-    nic: Annotated[str, "", "the NIC on the PCIe switch of the rank's accelerator"]
+    nic: Annotated[
+        str, "",
+        "the NIC on the PCIe switch of the rank's accelerator; with `--flows` it may use others as well",
+    ]
     nranks: Annotated[int, "ranks", "how many ranks take part"]
     time_s: Annotated[
         float, "s",
@@ -49,6 +52,16 @@ class Sample(msgspec.Struct, frozen=True):
         float | None, "s",
         "measured: that part of `compute_s` in which communication of the rank was under way, its wait for "
         "a peer included. Empty where the workload does not say when that was, as your own function",
+    ]
+    setup_s: Annotated[
+        float | None, "s",
+        "measured: from the start until the first batch of training data was on the rank's accelerator. "
+        "Empty where its computations are fed with none",
+    ]
+    stalled_s: Annotated[
+        float | None, "s",
+        "measured: how long the later training steps waited for their batches, when all else that they "
+        "wait for had ended. Likewise empty",
     ]
     operations: Annotated[
         int | None, "", "calls, or reads and writes, that the rank made, of a pattern that has them"
@@ -81,15 +94,22 @@ class Sample(msgspec.Struct, frozen=True):
     payload_local_bytes: Annotated[
         int, "B", "those of the sent and received bytes that stayed in the host, between accelerators"
     ]
+    payload_far_bytes: Annotated[
+        int, "B",
+        "those of the sent and received bytes that went straight between the accelerator and a NIC on "
+        "another PCIe switch",
+    ]
     payload_staged_received_bytes: Annotated[int, "B", "those of `payload_staged_bytes` that were received"]
     host_dram_read_bytes: Annotated[int, "B", "reads of host DRAM by NIC, CPU and accelerator"]
     host_dram_write_bytes: Annotated[int, "B", "writes of host DRAM by the same"]
     host_dram_derived_bytes: Annotated[
         int, "B", "reads and writes among these that were derived in closed form"
     ]
-    device_read_bytes: Annotated[int, "B", "reads of accelerator memory"]
-    device_write_bytes: Annotated[int, "B", "writes of accelerator memory"]
-    pcie_switch_bytes: Annotated[int, "B", "bytes that a NIC or an accelerator moved through the PCIe switch"]
+    device_read_bytes: Annotated[int, "B", "reads of memory of the accelerator, or of the SSD's controller"]
+    device_write_bytes: Annotated[int, "B", "writes of it"]
+    pcie_switch_bytes: Annotated[
+        int, "B", "bytes that a NIC, an accelerator or an SSD moved through the PCIe switch"
+    ]
     pcie_root_bytes: Annotated[
         int, "B", "those among them that crossed the root port, to or from host memory"
     ]

@@ -15,8 +15,9 @@ from tests.docs.reference.definition import described, table
 from workloads.experiment.ledger_series import LedgerRow
 from workloads.experiment.link_usage import LinkUsage
 from workloads.experiment.memory_usage import MemoryUsage
-from workloads.experiment.records import Operation, TcpInfoSample
+from workloads.experiment.records import Operation
 from workloads.experiment.sample import Sample
+from workloads.experiment.tcp_info import TcpInfoSample
 from workloads.experiment.usage import Usage
 from workloads.traffic.outcome import TrafficRow
 
