@@ -129,7 +129,7 @@ _PATTERNS = (
     ),
     Pattern(
         "ingest", "storage hosts feed accelerators: shuffled batches of --size, asked for ahead",
-        serving.ingest, serving.IngestOptions, "2M", FED_STEP,
+        serving.ingest, serving.IngestOptions, "4M", FED_STEP,
     ),
     Pattern(
         "block_storage", "reads and writes of blocks of --size at a queue depth, as fio",

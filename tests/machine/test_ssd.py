@@ -46,7 +46,7 @@ def test_what_a_nic_is_to_take_is_fetched_into_the_buffer(bench: Bench) -> None:
     assert bench.moved() == {routes.SSD_MEDIA_TO_DEVICE: 4096}
 
 
-def test_host_memory_and_media_exchange_without_the_buffer_and_wait_for_the_buses(bench: Bench) -> None:
+def test_host_memory_and_media_exchange_without_the_buffer(bench: Bench) -> None:
     bench.ssd.copy_to_device(memoryview(b"0123456789"), bench.data, 7)
     out = bytearray(4)
     bench.ssd.copy_to_host(bench.data, 9, memoryview(out))

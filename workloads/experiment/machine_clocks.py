@@ -47,10 +47,10 @@ class ClockOffset(msgspec.Struct, frozen=True):
 
 
 def offset(
-    ask: Callable[[], ClockReading], times: int, now: Callable[[], ClockReading] = ClockReading.now
+    ask: Callable[[], ClockReading], times: int, now: Callable[[], ClockReading] | None = None
 ) -> ClockOffset:
-    """Of the machine that `ask` asks, so many times."""
-    found = []
+    """Of the machine that `ask` asks, so many times. `now`: this process's clocks."""
+    now, found = now or ClockReading.now, []
     for _ in range(times):
         before, there, after = now(), ask(), now()
         if there.clock == before.clock:
