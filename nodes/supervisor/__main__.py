@@ -32,12 +32,13 @@ _POLL_S = 0.001
 _CANNOT_RUN, _NOT_FOUND = 126, 127  # exit statuses, as in sh
 
 
-def main(argv: list[str]) -> int:
-    given = _parsed(argv)
+def main() -> None:
+    given = _parsed(sys.argv[1:])
     try:
         calls = abi()
         with closing(Host(given.channel)) as host:
-            return _supervise(host, calls, given)
+            status = _supervise(host, calls, given)
+        sys.exit(status)
     except (HostError, UnknownMachine) as e:
         sys.exit(f"{_COMMAND}: {e}")
 
@@ -147,4 +148,4 @@ def _die_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

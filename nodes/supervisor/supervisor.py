@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes.client.host import Host
-from nodes.supervisor import tracee
+from nodes.supervisor import tracee, udmabuf
 from nodes.supervisor.abi import Abi
 from nodes.supervisor.call import Call, GoOn, Handler, Interrupted, InThread, NewFd, Result, Unanswered, Wait
 from nodes.supervisor.connection_calls import ConnectionCalls
@@ -59,12 +59,13 @@ class Supervisor:
         self._listener = listener
         self._strace = strace
         self._names = {number: name for name, number in abi.trapped.items()}
-        self._files = Files()
+        self._poll = select.epoll()
+        self._files = Files(lambda fd: self._poll.register(fd, select.EPOLLIN))
         self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
         self._connections = ConnectionCalls(host, self._renewed)
         self._descriptors = DescriptorCalls(self._files, listener)
+        self._udmabuf = udmabuf.Udmabuf()
         self._blocked: dict[int, _Blocked] = {}
-        self._poll = select.epoll()
         self._watched: dict[int, int] = {}
         self._done: deque[tuple[_Blocked, int | OSError]] = deque()
         self._awake, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -85,7 +86,8 @@ class Supervisor:
                 elif fd in self._watched:
                     self._resume_waiting(fd)
                 else:
-                    self._process_ended(fd)
+                    self._poll.unregister(fd)
+                    self._files.process_ended(fd)
             self._tick(time.monotonic())
 
     def _patience_s(self) -> float:
@@ -119,14 +121,18 @@ class Supervisor:
         """Raises GoOn for a call that is none of ours."""
         if call.name == "socket":
             return self._connections.socket(call)
-        if call.name in _ON_SOCKETS:
-            file = self._files.of(call.pid, call.fd)
-            if not isinstance(file, SocketFile):
-                raise GoOn
+        if call.name in ("open", "openat"):
+            return self._udmabuf.open(call, *((1, 2) if call.name == "openat" else (0, 1)))
+        if call.name not in _ON_SOCKETS:
+            self._descriptors.leave(call)
+            raise GoOn
+        file = self._files.of(call.pid, call.fd)
+        if isinstance(file, SocketFile):
             part: Any = getattr(self, f"_{_ON_SOCKETS[call.name]}")
             method: Callable[[Call, SocketFile], Result | Handler] = getattr(part, call.name)
             return method(call, file)
-        self._descriptors.leave(call)
+        if call.name == "ioctl":
+            return udmabuf.ioctl(call, self._udmabuf if isinstance(file, udmabuf.Device) else None)
         raise GoOn
 
     def _step(self, blocked: _Blocked, go: Callable[[], Wait | InThread]) -> None:
@@ -165,17 +171,21 @@ class Supervisor:
             self._strace.show(call, value)
 
     def _install(self, call: Call, new: NewFd) -> int:
-        self._files.add(new.file)
+        if new.tracked:
+            self._files.add(new.file)
         try:
             value = self._listener.answer_with(call.id, new.file.fd, new.cloexec)
         except Vanished:
+            value = -errno.EINTR
+        except OSError as refused:  # EMFILE
+            value = -(refused.errno or errno.EMFILE)
+            self._listener.answer(call.id, value)
+        if not new.tracked:
+            new.file.close()
+        elif value < 0:
             self._files.collect()
-            return -errno.EINTR
-        except OSError as refused:
-            self._files.collect()
-            self._listener.answer(call.id, -(refused.errno or errno.EMFILE))
-            return -(refused.errno or errno.EMFILE)
-        self._watch_process(call.pid)
+        else:
+            self._files.held_by(call.pid)
         return value
 
     def _name(self, text: str) -> None:
@@ -246,32 +256,13 @@ class Supervisor:
             elif tracee.has_signal(call.pid):
                 self._step(blocked, lambda h=handler: h.throw(Interrupted()))  # type: ignore[misc]
 
-    # --- processes
-
-    def _watch_process(self, pid: int) -> None:
-        known = {*self._files.pidfds.values()}
-        self._files.held_by(pid)
-        self._register_new(known)
-
-    def _register_new(self, known: set[int]) -> None:
-        for fd in {*self._files.pidfds.values()} - known:
-            self._poll.register(fd, select.EPOLLIN)
-
-    def _process_ended(self, fd: int) -> None:
-        for pid, pidfd in [*self._files.pidfds.items()]:
-            if pidfd == fd:
-                del self._files.pidfds[pid]
-        self._poll.unregister(fd)
-        os.close(fd)
-        known = {*self._files.pidfds.values()}
-        self._files.collect()
-        self._register_new(known)
-
     def close(self) -> None:
         """The program has ended."""
         self._files.close()
         self._receiving.close()
         self._sending.close()
+        self._udmabuf.close()
+        self._descriptors.close()
         self._poll.close()
-        for fd in (self._awake, self._wake, *self._files.pidfds.values()):
+        for fd in (self._awake, self._wake):
             os.close(fd)
