@@ -180,7 +180,7 @@ except Alarm:
 """
 
 
-def test_a_signal_interrupts_a_blocked_call_and_a_handler_that_returns_does_not_end_it() -> None:
+def test_a_signal_interrupts_a_blocked_call_which_goes_on_after_the_handler() -> None:
     server = Program("h2", "python3", str(PROGRAMS / "echo.py"), "1")
     wait_until_listening(7000)
     assert run("h1", "python3", "-c", SIGNALLED) == (0, b"alarm\nb'echo me\\n'\nleft\n", "")
