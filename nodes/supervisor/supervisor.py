@@ -24,6 +24,9 @@ from nodes.supervisor.call import Call, GoOn, Handler, Interrupted, InThread, Ne
 from nodes.supervisor.connection_calls import ConnectionCalls
 from nodes.supervisor.descriptor_calls import DescriptorCalls
 from nodes.supervisor.files import Files
+from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl
+from nodes.supervisor.netlink.netlink_calls import NetlinkCalls
+from nodes.supervisor.netlink.netlink_file import NetlinkFile
 from nodes.supervisor.receive_calls import ReceiveCalls
 from nodes.supervisor.seccomp import Listener, Notification, Vanished
 from nodes.supervisor.send_calls import SendCalls
@@ -63,6 +66,7 @@ class Supervisor:
         self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
         self._connections = ConnectionCalls(host, self._renewed)
         self._descriptors = DescriptorCalls(self._files, listener)
+        self._netlink, self._ethtool = NetlinkCalls(host.path), EthtoolIoctl(host)
         self._blocked: dict[int, _Blocked] = {}
         self._poll = select.epoll()
         self._watched: dict[int, int] = {}
@@ -118,9 +122,13 @@ class Supervisor:
     def _make(self, call: Call) -> Result | Handler:
         """Raises GoOn for a call that is none of ours."""
         if call.name == "socket":
-            return self._connections.socket(call)
+            return self._netlink.socket(call) or self._connections.socket(call)
+        if call.name == "ioctl" and self._ethtool.is_asked(call):
+            return self._ethtool.ioctl(call)
         if call.name in _ON_SOCKETS:
             file = self._files.of(call.pid, call.fd)
+            if isinstance(file, NetlinkFile):
+                return self._netlink.make(call, file)
             if not isinstance(file, SocketFile):
                 raise GoOn
             part: Any = getattr(self, f"_{_ON_SOCKETS[call.name]}")
