@@ -24,6 +24,9 @@ from nodes.supervisor.call import Call, GoOn, Handler, Interrupted, InThread, Ne
 from nodes.supervisor.connection_calls import ConnectionCalls
 from nodes.supervisor.descriptor_calls import DescriptorCalls
 from nodes.supervisor.files import Files
+from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl
+from nodes.supervisor.netlink.netlink_calls import NetlinkCalls
+from nodes.supervisor.netlink.netlink_file import NetlinkFile
 from nodes.supervisor.receive_calls import ReceiveCalls
 from nodes.supervisor.seccomp import Listener, Notification, Vanished
 from nodes.supervisor.send_calls import SendCalls
@@ -64,7 +67,11 @@ class Supervisor:
         self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
         self._connections = ConnectionCalls(host, self._renewed)
         self._descriptors = DescriptorCalls(self._files, listener)
+<<<<<<< HEAD
         self._udmabuf = udmabuf.Udmabuf()
+=======
+        self._netlink, self._ethtool = NetlinkCalls(host.path), EthtoolIoctl(host)
+>>>>>>> netlink
         self._blocked: dict[int, _Blocked] = {}
         self._watched: dict[int, int] = {}
         self._done: deque[tuple[_Blocked, int | OSError]] = deque()
@@ -120,6 +127,7 @@ class Supervisor:
     def _make(self, call: Call) -> Result | Handler:
         """Raises GoOn for a call that is none of ours."""
         if call.name == "socket":
+<<<<<<< HEAD
             return self._connections.socket(call)
         if call.name in ("open", "openat"):
             return self._udmabuf.open(call, *((1, 2) if call.name == "openat" else (0, 1)))
@@ -128,6 +136,17 @@ class Supervisor:
             raise GoOn
         file = self._files.of(call.pid, call.fd)
         if isinstance(file, SocketFile):
+=======
+            return self._netlink.socket(call) or self._connections.socket(call)
+        if call.name == "ioctl" and self._ethtool.is_asked(call):
+            return self._ethtool.ioctl(call)
+        if call.name in _ON_SOCKETS:
+            file = self._files.of(call.pid, call.fd)
+            if isinstance(file, NetlinkFile):
+                return self._netlink.make(call, file)
+            if not isinstance(file, SocketFile):
+                raise GoOn
+>>>>>>> netlink
             part: Any = getattr(self, f"_{_ON_SOCKETS[call.name]}")
             method: Callable[[Call, SocketFile], Result | Handler] = getattr(part, call.name)
             return method(call, file)
