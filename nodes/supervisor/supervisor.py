@@ -15,35 +15,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from nodes.client.host import Host
-from nodes.supervisor import tracee, udmabuf
+from nodes.supervisor import tracee
 from nodes.supervisor.abi import Abi
 from nodes.supervisor.call import Call, GoOn, Handler, Interrupted, InThread, NewFd, Result, Unanswered, Wait
-from nodes.supervisor.connection_calls import ConnectionCalls
-from nodes.supervisor.descriptor_calls import DescriptorCalls
+from nodes.supervisor.dispatch import Dispatch
 from nodes.supervisor.files import Files
-from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl
-from nodes.supervisor.netlink.netlink_calls import NetlinkCalls
-from nodes.supervisor.netlink.netlink_file import NetlinkFile
-from nodes.supervisor.receive_calls import ReceiveCalls
 from nodes.supervisor.seccomp import Listener, Notification, Vanished
-from nodes.supervisor.send_calls import SendCalls
 from nodes.supervisor.socket_file import SocketFile
 from nodes.supervisor.strace import Strace
 
 _TICK_S = 0.02  # how soon a blocked call notices a signal, or that its thread is gone
-
-# What a call does on one of our sockets, by the call's name.
-_ON_SOCKETS: dict[str, str] = {
-    "read": "receiving", "readv": "receiving", "recvfrom": "receiving", "recvmsg": "receiving",
-    "recvmmsg": "receiving", "write": "sending", "writev": "sending", "sendto": "sending",
-    "sendmsg": "sending", "sendmmsg": "sending", "sendfile": "sending", "bind": "connections",
-    "listen": "connections", "connect": "connections", "accept": "connections", "accept4": "connections",
-    "shutdown": "connections", "getsockname": "connections", "getpeername": "connections",
-    "setsockopt": "connections", "getsockopt": "connections", "ioctl": "connections",
-}  # fmt: skip
 
 
 class _Blocked:
@@ -64,14 +47,7 @@ class Supervisor:
         self._names = {number: name for name, number in abi.trapped.items()}
         self._poll = select.epoll()
         self._files = Files(lambda fd: self._poll.register(fd, select.EPOLLIN))
-        self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
-        self._connections = ConnectionCalls(host, self._renewed)
-        self._descriptors = DescriptorCalls(self._files, listener)
-<<<<<<< HEAD
-        self._udmabuf = udmabuf.Udmabuf()
-=======
-        self._netlink, self._ethtool = NetlinkCalls(host.path), EthtoolIoctl(host)
->>>>>>> netlink
+        self._dispatch = Dispatch(host, self._files, listener, self._renewed)
         self._blocked: dict[int, _Blocked] = {}
         self._watched: dict[int, int] = {}
         self._done: deque[tuple[_Blocked, int | OSError]] = deque()
@@ -113,7 +89,7 @@ class Supervisor:
         name = self._names[notification.nr]
         call = Call(notification.id, notification.pid, name, notification.args)
         try:
-            begun = self._make(call)
+            begun = self._dispatch.make(call)
         except GoOn:
             self._listener.go_on(call.id)
         except OSError as refused:
@@ -123,36 +99,6 @@ class Supervisor:
                 self._finish(call, begun)
             else:
                 self._step(_Blocked(call, begun), lambda: next(begun))
-
-    def _make(self, call: Call) -> Result | Handler:
-        """Raises GoOn for a call that is none of ours."""
-        if call.name == "socket":
-<<<<<<< HEAD
-            return self._connections.socket(call)
-        if call.name in ("open", "openat"):
-            return self._udmabuf.open(call, *((1, 2) if call.name == "openat" else (0, 1)))
-        if call.name not in _ON_SOCKETS:
-            self._descriptors.leave(call)
-            raise GoOn
-        file = self._files.of(call.pid, call.fd)
-        if isinstance(file, SocketFile):
-=======
-            return self._netlink.socket(call) or self._connections.socket(call)
-        if call.name == "ioctl" and self._ethtool.is_asked(call):
-            return self._ethtool.ioctl(call)
-        if call.name in _ON_SOCKETS:
-            file = self._files.of(call.pid, call.fd)
-            if isinstance(file, NetlinkFile):
-                return self._netlink.make(call, file)
-            if not isinstance(file, SocketFile):
-                raise GoOn
->>>>>>> netlink
-            part: Any = getattr(self, f"_{_ON_SOCKETS[call.name]}")
-            method: Callable[[Call, SocketFile], Result | Handler] = getattr(part, call.name)
-            return method(call, file)
-        if call.name == "ioctl":
-            return udmabuf.ioctl(call, self._udmabuf if isinstance(file, udmabuf.Device) else None)
-        raise GoOn
 
     def _step(self, blocked: _Blocked, go: Callable[[], Wait | InThread]) -> None:
         """Let the handler go on, to its end or to the next wait."""
@@ -278,10 +224,7 @@ class Supervisor:
     def close(self) -> None:
         """The program has ended."""
         self._files.close()
-        self._receiving.close()
-        self._sending.close()
-        self._udmabuf.close()
-        self._descriptors.close()
+        self._dispatch.close()
         self._poll.close()
         for fd in (self._awake, self._wake):
             os.close(fd)
