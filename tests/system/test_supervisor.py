@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from commands.running import find_run, host_of
 from nodes.client.host import Host
+from tests.system.conftest import processes_with
 from tests.system.standing import PROJECT
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("up")]
@@ -160,6 +162,131 @@ def test_device_memory_by_the_socket_module_alone() -> None:
     client = Program("h1", sys.executable, str(PROGRAMS / "devmem.py"), "send", str(count), H2)
     assert client.result() == (0, f"sent {count}\nPOLLERR True\ncompleted (0, 0)\n".encode(), "")
     assert server.result() == (0, f"received {count} True\n".encode(), "")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """tests/programs/devmem.c, by how it is linked."""
+    place = tmp_path_factory.mktemp("compiled")
+    paths = {}
+    for name, how in (("dynamic", []), ("static", ["-static"])):
+        paths[name] = str(place / name)
+        argv = [
+            "gcc",
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            *how,
+            "-o",
+            paths[name],
+            str(PROGRAMS / "devmem.c"),
+        ]
+        subprocess.run(argv, check=True)
+    return paths
+
+
+@pytest.mark.parametrize(("receiver", "sender"), [("dynamic", "static"), ("static", "dynamic")])
+def test_a_compiled_devmem_program_runs_as_it_is(
+    compiled: dict[str, str], receiver: str, sender: str
+) -> None:
+    """udmabuf, netlink, children that run ethtool, tokens, zero-copy sends and their completions."""
+    count = str(1_000_003)
+    server = Program("h2", compiled[receiver], "receive", "h2-eth0", "5201", count)
+    wait_until_listening(5201)
+    with host_seen("h2") as seen:
+        assert [queue["id"] for queue in seen.netdev.queue_get() if "dmabuf" in queue] == [7]
+    client = run("h1", compiled[sender], "send", "h1-eth0", f"::ffff:{H2}", "5201", count)
+    assert client == (0, b"completed 0 to 0\n", "")
+    assert server.result() == (0, f"received {count} bytes, 0 wrong\n".encode(), "")
+    with host_seen("h2") as seen:  # its last descriptor of the netlink socket is closed
+        assert not [queue for queue in seen.netdev.queue_get() if "dmabuf" in queue]
+
+
+def test_a_compiled_program_that_is_killed_leaves_no_binding(compiled: dict[str, str]) -> None:
+    server = Program("h2", "sh", "-c", f"{compiled['dynamic']} receive h2-eth0 5201 1 & sleep 60")
+    wait_until_listening(5201)
+    server.end(signal.SIGKILL)
+    wait_until_gone()
+    give_up_at = time.monotonic() + 10
+    with host_seen("h2") as seen:
+        while any("dmabuf" in queue for queue in seen.netdev.queue_get()):
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+
+
+@pytest.mark.soak
+def test_a_go_program_whose_calls_pass_by_no_library(tmp_path: Path) -> None:
+    if shutil.which("go") is None:
+        pytest.skip("Go's compiler is none of the packages that set-up installs: apt install golang-go")
+    binary, place = str(tmp_path / "stream"), {"HOME": str(tmp_path), "GO111MODULE": "off"}
+    source = str(PROGRAMS / "stream.go")
+    subprocess.run(["go", "build", "-o", binary, source], check=True, env=os.environ | place)
+    server = Program("h2", binary, "receive")
+    wait_until_listening(7005)
+    assert run("h1", binary, "send", H2) == (0, b"sent 2000000 <nil>\n", "")
+    assert server.result() == (0, b"received 2000000 <nil>\n", "")
+
+
+CONNECTS = f"""
+import os, socket
+for at in range(COUNT):
+    socket.create_connection(("{H2}", 7000)).close()
+print(len(os.listdir("/proc/self/fd")))
+"""
+ACCEPTS = """
+import os, socket
+with socket.create_server(("0.0.0.0", 7000), backlog=512) as listener:
+    for at in range(COUNT):
+        listener.accept()[0].close()
+    print(len(os.listdir("/proc/self/fd")))
+"""
+
+
+def descriptors_of(token: str, word: str) -> dict[int, int]:
+    """How many each of this test's processes has whose command line has the word."""
+    found = {}
+    for pid, words in processes_with(token).items():
+        with suppress(OSError):  # it ends
+            if word in words:
+                found[pid] = len(os.listdir(f"/proc/{pid}/fd"))
+    return found
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_connects_and_closes_leak_no_descriptor(token: str, count: int) -> None:
+    before = descriptors_of(token, "nodes.endpoint")
+    server = Program("h2", "python3", "-c", ACCEPTS.replace("COUNT", str(count)))
+    wait_until_listening(7000)
+    client = Program("h1", "python3", "-c", CONNECTS.replace("COUNT", str(count)))
+    most = 0
+    while client.process.poll() is None:
+        most = max([most, *descriptors_of(token, "nodes.supervisor").values()])
+        time.sleep(0.02)
+    assert client.result() == (0, b"4\n", "")  # three, and the directory
+    assert server.result() == (0, b"5\n", "")  # and the listener
+    assert 0 < most < 40
+    wait_until_gone("h1")
+    wait_until_gone("h2")
+    assert descriptors_of(token, "nodes.endpoint") == before
+
+
+KERNEL = "LINUX_TREE"
+
+
+def test_the_kernels_own_ncdevmem_receives_what_it_sends() -> None:
+    """Built in its own tree, by its own Makefile."""
+    tree = os.environ.get(KERNEL)
+    if not tree:
+        pytest.skip(f"no kernel tree at hand: {KERNEL} names one, whose ncdevmem is then built and run")
+    place = Path(tree, "tools/testing/selftests/drivers/net/hw")
+    subprocess.run(["make", "-C", str(place), "ncdevmem"], check=True)
+    nic = ["-p", "5201", "-f"]
+    server = Program("h2", str(place / "ncdevmem"), "-l", "-s", f"::ffff:{H2}", *nic, "h2-eth0", "-v", "7")
+    wait_until_listening(5201)
+    feed = bytes(1 + i % 6 for i in range(100_000))
+    assert run("h1", str(place / "ncdevmem"), "-s", f"::ffff:{H2}", *nic, "h1-eth0", feed=feed)[0] == 0
+    assert server.result()[0] == 0
 
 
 SIGNALLED = f"""
