@@ -41,12 +41,14 @@ class Family:
         attributes."""
         return list(self._ask(operation, attributes or {}, dump=True))
 
-    def _ask(self, operation: str, attributes: Attributes, dump: bool) -> Any:
+    def _ask(
+        self, operation: str, attributes: Attributes, dump: bool, descriptor: int | None = None
+    ) -> Any:
         try:
             encoded = msgspec.Raw(msgspec.msgpack.encode(attributes))
         except (TypeError, OverflowError) as e:
             raise SystemCallError(errno.EINVAL, f"{self._name} {operation}: {e}") from None
-        fd = attributes.get("fd")
+        fd = attributes.get("fd") if descriptor is None else descriptor
         fds = (fd,) if type(fd) is int and 0 <= fd < 1 << 31 else ()
         request = Netlink(self._name, operation, encoded, dump)
         try:
@@ -67,8 +69,12 @@ class Netdev(Family):
     def __init__(self, calls: Calls) -> None:
         super().__init__(calls, "netdev")
 
-    def do(self, operation: str, attributes: Attributes | None = None) -> Any:
-        reply = super().do(operation, attributes)
+    def do(
+        self, operation: str, attributes: Attributes | None = None, descriptor: int | None = None
+    ) -> Any:
+        """`descriptor`: this process's, where attributes["fd"] is the number of it in another process (-1: it
+        is not open there)."""
+        reply = self._ask(operation, attributes or {}, dump=False, descriptor=descriptor)
         if operation in _BINDS:
             self._calls.bindings.add(reply["id"])
         return reply

@@ -13,9 +13,10 @@ import ipaddress
 from nodes.control.devices import header_of
 from nodes.control.netlink_error import NetlinkError
 from nodes.control.policy import require
-from nodes.nic.flow_steering import DROP, RULES_MAX, NtupleRule
+from nodes.nic.flow_steering import DROP, NtupleRule
 from nodes.nic.net_device import NetDevice
 from nodes.uapi import netlink
+from nodes.uapi.netlink import RULES_MAX
 
 FEATURE = "rx-ntuple-filter"
 _BYTES: dict[str, int] = {"tcp4": 4, "tcp6": 16, "ip4": 4, "ip6": 16}

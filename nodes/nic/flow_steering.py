@@ -12,7 +12,6 @@ import msgspec
 from nodes.wire.ip import TCP
 
 DROP = -1  # the queue of rules that discard (RX_CLS_FLOW_DISC)
-RULES_MAX = 1024
 _TCP_FLOWS = {12: 4, 36: 16}  # length of a TCP flow (two addresses, two ports): of an address
 _OTHER_FLOWS = {9: 4, 33: 16}  # likewise of a flow of two addresses and a protocol
 

@@ -25,6 +25,7 @@ QueueType = Literal["rx", "tx"] | Annotated[int, msgspec.Meta(ge=0, le=1)]
 Split = Literal["unknown", "disabled", "enabled"] | Annotated[int, msgspec.Meta(ge=0, le=2)]
 
 ALTIFNAMSIZ = 128  # bytes of an interface name and its NUL, at most (include/uapi/linux/if.h)
+RULES_MAX = 1024  # n-tuple rules that a device has room for
 Mode = Literal["do", "dump"]
 
 

@@ -1,0 +1,95 @@
+"""A generic netlink socket as a descriptor of the program.
+
+In: datagrams that it is to get. Out: datagrams, and waits for them. Owns a pair of AF_UNIX sockets, one end
+of which the program has: there is one byte in it while datagrams wait, so that poll, select and epoll are
+the kernel's own; and a control channel of its own, by which what the program binds ends with its last
+descriptor. Source: netlink_create, netlink_setsockopt (net/netlink/af_netlink.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Generator, Iterable
+
+from nodes.client.host import Host, HostError
+from nodes.supervisor.call import Wait
+from nodes.supervisor.netlink.nlmsg import Address
+from nodes.uapi import socket as uapi
+
+_TIMEVAL = struct.Struct("=qq")
+_EXT_ACK, _CAP_ACK = 11, 10  # NETLINK_EXT_ACK, NETLINK_CAP_ACK
+
+
+class NetlinkFile:
+    """`port`: its port id, 0 until it is bound. `options`: those of SOL_NETLINK by number. `groups`: the
+    multicast groups it is a member of."""
+
+    def __init__(self, channel: str, kind: int, nonblocking: bool) -> None:
+        self.kind = kind
+        self.port = 0
+        self.options: dict[int, int] = {}
+        self.groups: set[int] = set()
+        self._channel = channel
+        self._host: Host | None = None
+        self._waiting: deque[bytes] = deque()
+        self._theirs, self._own = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        fcntl.fcntl(self.fd, fcntl.F_SETFL, os.O_RDWR | (os.O_NONBLOCK if nonblocking else 0))
+
+    @property
+    def fd(self) -> int:
+        return self._theirs.fileno()
+
+    @property
+    def address(self) -> Address:
+        return Address(self.port, bool(self.options.get(_CAP_ACK)), bool(self.options.get(_EXT_ACK)))
+
+    @property
+    def host(self) -> Host:
+        """By the control channel of its own. ECONNREFUSED when the endpoint is gone."""
+        if self._host is None:
+            try:
+                self._host = Host(self._channel)
+            except HostError as e:
+                raise OSError(errno.ECONNREFUSED, str(e)) from None
+        return self._host
+
+    def put(self, datagrams: Iterable[bytes]) -> None:
+        """The program may receive them."""
+        was_empty = not self._waiting
+        self._waiting += datagrams
+        if was_empty and self._waiting:
+            self._own.send(b"\0")
+
+    def take(self, flags: int) -> Generator[Wait, int, bytes]:
+        """The next datagram; with MSG_PEEK it stays the next. EAGAIN where the call may not wait."""
+        deadline: float | None = None
+        while not self._waiting:
+            if flags & uapi.MSG_DONTWAIT or fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_NONBLOCK:
+                raise BlockingIOError(errno.EAGAIN, "no datagram waits")
+            deadline = deadline or self._deadline()
+            yield Wait(self, select.EPOLLIN, deadline)
+        if flags & uapi.MSG_PEEK:
+            return self._waiting[0]
+        datagram = self._waiting.popleft()
+        if not self._waiting:
+            self._theirs.recv(1, socket.MSG_DONTWAIT)
+        return datagram
+
+    def _deadline(self) -> float | None:
+        value = self._theirs.getsockopt(socket.SOL_SOCKET, uapi.SO_RCVTIMEO, _TIMEVAL.size)
+        seconds, micros = _TIMEVAL.unpack(value)
+        return time.monotonic() + seconds + micros / 1e6 if seconds or micros else None
+
+    def close(self) -> None:
+        """The last descriptor is gone: what was bound through it ends, before this returns."""
+        self._theirs.close()
+        self._own.close()
+        if self._host is not None:
+            self._host.close()
