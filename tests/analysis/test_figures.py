@@ -67,6 +67,8 @@ MAKERS: dict[str, Maker] = {
     "host_dram": lambda place: figures.host_dram(made(place)),
     "cpu": lambda place: figures.cpu(made(place)),
     "ceiling": lambda place: figures.ceiling(made(place, config={"host_mem_bw_bytes_per_s": 2e9})),
+    "latency": lambda place: figures.latency(made(place)),
+    "losses": lambda place: figures.losses(made(place, lost=7)),
     "timeline": lambda place: figures.timeline(made(place, manifest={"faults": FAULTS})),
     "links": lambda place: figures.links(with_links(place)),
     "congestion": lambda place: figures.congestion(with_tcp_info(place)),
@@ -77,7 +79,7 @@ MAKERS: dict[str, Maker] = {
 }
 # In parentheses, or what is counted; ticks of sizes have units themselves, and those of paths need none.
 UNIT = re.compile(
-    r"\((GB/s|GB/s, measured|Gbit/s|MB/s|ms|s|segments|ratio|number)\)$"
+    r"\((GB/s|GB/s, measured|Gbit/s|MB/s|ms|s|segments|ratio|number|%)\)$"
     r"|^bytes |^CPU seconds per GB|^seconds|^host DRAM bytes per byte|^% of|^message size$|^path"
 )
 
@@ -86,7 +88,7 @@ UNIT = re.compile(
 def test_axes_have_units_and_figures_have_captions(name: str, tmp_path: Path) -> None:
     figure = MAKERS[name](tmp_path)
     assert figure.caption.endswith(".")
-    assert figure.caption.startswith(("Measured", "Modelled", "Points are measured", "Each host's"))
+    assert figure.caption.startswith(("Measured", "Modelled", "Counted", "Each host's"))
     for axes in figure.axes:
         if axes.axison:
             for axis, label in ((axes.xaxis, axes.get_xlabel()), (axes.yaxis, axes.get_ylabel())):
@@ -166,7 +168,7 @@ def test_the_report_saves_each_figure_as_png_and_as_svg(tmp_path: Path) -> None:
     page = analyse(run).report_path.read_text()
     before = files()
     assert set(before) == {
-        f"{name}.{suffix}" for name in ("busbw", "host_dram", "cpu", "crossover") for suffix in ("png", "svg")
+        f"{name}.{suffix}" for name in ("busbw", "host_dram", "cpu", "crossover", "latency") for suffix in ("png", "svg")
     }
     for name, data in before.items():
         assert name in page

@@ -74,7 +74,7 @@ def test_the_last_trial_of_each_path_is_shown_and_what_only_received_is_not() ->
 
 
 def test_windows_trips_and_retransmissions_begin_with_the_trial() -> None:
-    figure = painted(lambda figure: paint(figure, ROWS, LABELS))
+    figure = painted(lambda figure: paint(figure, ROWS, LABELS, "Measured"))
     windows, trips, again = figure.axes
     colours = {to_hex(line.get_color()).upper() for axes in (trips, again) for line in axes.get_lines()}
     assert colours == {PATH_COLOURS["devmem"], PATH_COLOURS["kernel"]}

@@ -189,7 +189,7 @@ CACHE = {
     "DDIO share 1": MemoryModel(ddio=1.0),
     "read-for-ownership, DDIO share 1": MemoryModel(rfo=True, ddio=1.0),
 }
-REDRAWN = command("docs/host-memory.md", ".venv/bin/python -m analysis results/mine --rfo --ddio 0.5")
+REDRAWN = command("docs/host-memory.md", "python3 run.py report results/mine --rfo --ddio 0.5")
 
 
 def test_a_cache_changes_what_the_page_says() -> None:
