@@ -16,7 +16,7 @@ import typer
 
 from analysis.results_error import ResultsError
 from commands.usage import UsageError
-from workloads.sweep.ledger import Entry, LedgerError, cells_directory, has_ledger, is_done, last_entries
+from workloads.sweep.ledger import LedgerError, cells_directory, has_ledger, is_done, last_entries
 
 if TYPE_CHECKING:
     from analysis.sweep import CellRun
@@ -70,23 +70,23 @@ def _sweep(directory: Path) -> int:
     from analysis.sweep_report import write_sweep_report  # likewise
 
     entries = list(last_entries(directory).values())
-    done = [entry for entry in entries if is_done(entry, directory)]
     failed = [
         f"{' '.join(entry.options)}: {entry.reason or 'its results are gone'}"
         for entry in entries
-        if entry not in done
+        if not is_done(entry, directory)
     ]
     repeat = ["python", "run.py", "sweep", shlex.quote(str(directory / "sweep.yaml")), "--run-id", "again"]
-    drawn = write_sweep_report(directory, list(_cells(done, directory)), failed, repeat)
+    drawn = write_sweep_report(directory, list(cells_of(directory)), failed, repeat)
     print(f"# {drawn.cells} cells complete, {len(failed)} not; {drawn.rows} rows")
     print(f"# Report: {drawn.path}")
     return int(bool(drawn.wrong_elements))
 
 
-def _cells(entries: list[Entry], directory: Path) -> Iterator[CellRun]:
-    """The runs with the options that not all of them have."""
+def cells_of(directory: Path) -> Iterator[CellRun]:
+    """The runs of a sweep's complete cells, with the options that not all of them have."""
     from analysis.sweep import CellRun
 
+    entries = [entry for entry in last_entries(directory).values() if is_done(entry, directory)]
     common = set.intersection(*(set(entry.options) for entry in entries)) if len(entries) > 1 else set()
     for entry in entries:
         varied = [word.removeprefix("--") for word in entry.options if word not in common]

@@ -7,6 +7,7 @@ https://chromedevtools.github.io/devtools-protocol.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -26,6 +27,13 @@ _QUIET = (
 _TOLD = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 
 
+def _above(descriptor: int) -> int:
+    """The same file under a number of two digits, which no redirection to 3 or 4 hits."""
+    found = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return found
+
+
 class Browser:
     """One page. `messages`: of the console, `requests`: addresses that were asked for, since `open`."""
 
@@ -35,16 +43,15 @@ class Browser:
         self._events: list[str] = []
         self._number = 0
         self._profile = tempfile.mkdtemp(prefix="chromium-")
-        ours_in, theirs_out = os.pipe()
-        theirs_in, ours_out = os.pipe()
-        # Chromium reads from descriptor 3 and writes to descriptor 4, whatever has these numbers here.
-        take = f"exec {program} \"$@\" 3<&{theirs_in} 4>&{theirs_out}"
-        words = ["sh", "-c", take, program, *_QUIET, f"--user-data-dir={self._profile}", "about:blank"]
-        self._process = subprocess.Popen(
-            words, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        ours_in, its_out = map(_above, os.pipe())
+        its_in, ours_out = map(_above, os.pipe())
+        # Chromium reads from descriptor 3 and writes to descriptor 4.
+        take = f'exec {program} "$@" 3<&{its_in} 4>&{its_out}'
+        words = ["bash", "-c", take, program, *_QUIET, f"--user-data-dir={self._profile}", "about:blank"]
+        nowhere = subprocess.DEVNULL
+        self._process = subprocess.Popen(words, pass_fds=(its_in, its_out), stdout=nowhere, stderr=nowhere)
+        os.close(its_in)
+        os.close(its_out)
         self._from, self._to = os.fdopen(ours_in, "rb"), os.fdopen(ours_out, "wb")
         self._buffer = b""
         self._session = ""

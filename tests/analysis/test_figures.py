@@ -168,7 +168,9 @@ def test_the_report_saves_each_figure_as_png_and_as_svg(tmp_path: Path) -> None:
     page = analyse(run).report_path.read_text()
     before = files()
     assert set(before) == {
-        f"{name}.{suffix}" for name in ("busbw", "host_dram", "cpu", "crossover", "latency") for suffix in ("png", "svg")
+        f"{name}.{suffix}"
+        for name in ("busbw", "host_dram", "cpu", "crossover", "latency")
+        for suffix in ("png", "svg")
     }
     for name, data in before.items():
         assert name in page

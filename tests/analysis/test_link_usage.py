@@ -97,7 +97,8 @@ def test_the_busiest_are_those_next_to_their_limit() -> None:
 
 def test_each_half_of_a_link_is_what_the_node_beside_it_sent() -> None:
     figure, found = Figure(), uses(PAIR)
-    caption = link_plot.paint(figure, drawn("pair", link="1Gbit"), found, {"kernel": "k", "devmem": "d"}, "Seconds")
+    labels = {"kernel": "k", "devmem": "d"}
+    caption = link_plot.paint(figure, drawn("pair", link="1Gbit"), found, labels, "Seconds")
     kernel, devmem = figure.axes[:2]
     assert [axes.get_title(loc="center") for axes in (kernel, devmem)] == ["k", "d"]  # in the labels' order
     first, second = devmem.get_lines()

@@ -36,10 +36,13 @@ ROWS = [
 
 
 def write(directory: Path, rows: list[TcpInfoRow], paths: tuple[str, ...] = ("devmem", "kernel")) -> Path:
-    Made(paths=paths, sizes=(1 << 20,)).write(directory)
+    write_rows(Made(paths=paths, sizes=(1 << 20,)).write(directory), rows)
+    return directory
+
+
+def write_rows(directory: Path, rows: list[TcpInfoRow]) -> None:
     with (directory / "tcp_info.csv").open("w", newline="") as file:
         csv.writer(file).writerows([TcpInfoRow.__struct_fields__, *map(msgspec.structs.astuple, rows)])
-    return directory
 
 
 def test_what_is_read_is_what_is_written_and_documented() -> None:
