@@ -103,6 +103,7 @@ def paint(figure: Figure, found: Layout, unit: str, value: Value, interval: floa
     for axes, name in zip(panels.flat, names, strict=False):
         _paint_panel(axes, found, found.panels[name], paths, value, interval)
         axes.set_title(plain(_broken(name)), fontsize=8.5)
+        axes.tick_params(labelsize=8)
     for axes in panels.flat[len(names) :]:
         axes.set_axis_off()
     for axes in panels.flat[max(0, len(names) - columns) : len(names)]:
@@ -111,7 +112,7 @@ def paint(figure: Figure, found: Layout, unit: str, value: Value, interval: floa
     panels[0, 0].yaxis.set_major_locator(MaxNLocator(4))
     panels[0, 0].set_xlim(-0.6, len(found.ticks) - 0.4)
     shown = range(0, len(found.ticks), 1 + len(found.ticks) // _TICKS)
-    panels[0, 0].set_xticks(shown, [plain(_tick(found.axis, found.ticks[at])) for at in shown], fontsize=8)
+    panels[0, 0].set_xticks(shown, [plain(_tick(found.axis, found.ticks[at])) for at in shown])
     figure.supylabel(unit, fontsize=9.5)
     figure.supxlabel(found.axis or "path", fontsize=9.5)
     figure.legend(handles=_legend(paths), loc="outside upper left", ncols=5, fontsize=9)
