@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 _PIECE_BYTES = 16 << 20
+STR = pd.StringDtype("python", na_value=np.nan)  # the same with and without pyarrow, and quick to copy
 _BOOLEANS = (b"rue", b"RUE", b"alse", b"ALSE")  # which the parser would take for numbers
 
 
@@ -47,7 +48,7 @@ def read_columns(lines: bytes, types: Types) -> pd.DataFrame | None:
             found = [*pool.map(lambda piece: _piece(piece, names, types), pieces)]
     except (ValueError, OverflowError):
         return None
-    return pd.concat(found, ignore_index=True) if len(found) > 1 else found[0]
+    return _joined(found, types)
 
 
 def _is_even(rows: bytes, columns: int) -> bool:
@@ -75,7 +76,7 @@ def _piece(rows: bytes, names: Sequence[str], types: Types) -> pd.DataFrame:
     kinds = dict.fromkeys(types.words, "category") | dict.fromkeys(types.whole, "int64")
     kinds |= dict.fromkeys((*types.numbers, *types.nullable), "float64")
     there = [name for name in types.names if name in names]
-    table = pd.read_csv(
+    return pd.read_csv(
         BytesIO(rows),
         names=list(names),
         header=None,
@@ -85,5 +86,15 @@ def _piece(rows: bytes, names: Sequence[str], types: Types) -> pd.DataFrame:
         na_values={name: [""] for name in types.nullable if name in names},
         skip_blank_lines=False,
     )
-    # Few words occur often: to look at each once is what makes a column of them quick.
-    return table.astype({name: "str" for name in types.words if name in names})
+
+
+def _joined(pieces: Sequence[pd.DataFrame], types: Types) -> pd.DataFrame:
+    """One table. Few words occur often: each is looked at once, and rows of them are references to it, which
+    are copied as quickly as numbers."""
+    words = [name for name in types.words if name in pieces[0]]
+    numbers = [piece.drop(columns=words) for piece in pieces]
+    table = pd.concat(numbers, ignore_index=True) if len(pieces) > 1 else numbers[0]
+    for at, name in enumerate(words):
+        texts = [piece[name].cat.categories.to_numpy(object)[piece[name].cat.codes] for piece in pieces]
+        table.insert(at, name, pd.Series(np.concatenate(texts), dtype=STR))
+    return table

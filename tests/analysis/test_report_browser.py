@@ -46,7 +46,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
 
 def _drawn(place: Path) -> dict[str, Path]:
     more: dict[str, Any] = {"faults": FAULTS, "traffic": TRAFFIC, "notes": NOTES}
-    limit = {"host_mem_bw_bytes_per_s": 2e9}
+    limit: dict[str, object] = {"host_mem_bw_bytes_per_s": 2e9}
     full = Made(sizes=(MIB, 1 << 30), nranks=4, repetitions=2, lost=7, config=limit, manifest=more)
     run = full.write(place / "full", both_places(full, 2.0))
     write_ledger(run)
