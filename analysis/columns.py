@@ -37,11 +37,11 @@ class Types:
 def read_columns(lines: bytes, types: Types) -> pd.DataFrame | None:
     """`lines`: the header and what follows, each ended by a newline. Columns that the header does not name
     are not in the table."""
-    header, _, rows = lines.partition(b"\n")
-    names = header.decode("utf-8", "replace").split(",")
-    if len(set(names)) < len(names) or any(word in rows for word in _BOOLEANS):
+    begin = lines.find(b"\n") + 1
+    names = lines[: begin - 1].decode("utf-8", "replace").split(",")
+    if len(set(names)) < len(names):
         return None
-    pieces = _pieces(rows)
+    pieces = _pieces(lines, begin)
     try:
         with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
             warnings.simplefilter("ignore")  # of a cast that then fails
@@ -62,17 +62,18 @@ def _is_even(rows: bytes, columns: int) -> bool:
     )
 
 
-def _pieces(rows: bytes) -> list[bytes]:
-    """Of whole lines, about alike in length."""
-    count = max(1, len(rows) // _PIECE_BYTES)
-    ends = [rows.find(b"\n", len(rows) * number // count) + 1 for number in range(1, count)]
-    begins = [0, *ends]
-    return [rows[begin:end] for begin, end in zip(begins, [*ends, len(rows)], strict=True)]
+def _pieces(lines: bytes, begin: int) -> list[bytes]:
+    """Of whole lines from `begin` on, about alike in length."""
+    length = len(lines) - begin
+    count = max(1, length // _PIECE_BYTES)
+    ends = [lines.find(b"\n", begin + length * number // count) + 1 for number in range(1, count)]
+    begins = [begin, *ends]
+    return [lines[begin:end] for begin, end in zip(begins, [*ends, len(lines)], strict=True)]
 
 
 def _piece(rows: bytes, names: Sequence[str], types: Types) -> pd.DataFrame:
-    if not _is_even(rows, len(names)):
-        raise ValueError("a line has a cell too many or too few")
+    if not _is_even(rows, len(names)) or any(word in rows for word in _BOOLEANS):
+        raise ValueError("a line has a cell too many or too few, or one that is no number")
     kinds = dict.fromkeys(types.words, "category") | dict.fromkeys(types.whole, "int64")
     kinds |= dict.fromkeys((*types.numbers, *types.nullable), "float64")
     there = [name for name in types.names if name in names]
