@@ -85,7 +85,7 @@ def test_the_page_has_every_row_and_leads_to_its_run(tmp_path: Path) -> None:
     text = (sweep / "report.md").read_text()
     assert text.count("| **devmem**") == 0
     assert text.count("| devmem |") == 5
-    assert "| hosts | niov-size | size (B) | path |" in text
+    assert "\n| hosts | niov-size | size (B) | path |" in text, "what all cells share is no column"
     assert {path.name for path in (sweep / "figures").iterdir()} == {
         f"sweep_{name}.{suffix}" for name in ("rate", "host_dram", "cpu") for suffix in ("png", "svg")
     }
