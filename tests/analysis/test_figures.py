@@ -25,6 +25,7 @@ from analysis import figures, network_plot, several_runs, style
 from analysis.analyse import analyse
 from analysis.drawing import Drawing
 from analysis.frames import Frames, frames
+from analysis.loss_plot import COUNTERS
 from analysis.notebook import recorded
 from analysis.results_error import ResultsError
 from analysis.style import OTHER_COLOURS, PATH_COLOURS, CaptionedFigure
@@ -96,9 +97,9 @@ def test_axes_have_units_and_figures_have_captions(name: str, tmp_path: Path) ->
 
 
 def has_names(axis: Axis) -> bool:
-    """Whether an axis without a label shows paths, or nothing because a panel below or beside it has it."""
+    """Whether an axis without a label shows paths or counters, or nothing because a panel below or beside it has it."""
     shown = [tick.get_text() for tick in axis.get_ticklabels() if tick.get_visible()]
-    return {text.split("\n")[0] for text in shown} <= {*PATH_COLOURS}
+    return {text.split("\n")[0] for text in shown} <= {*PATH_COLOURS, *COUNTERS.values()}
 
 
 @pytest.mark.parametrize("name", MAKERS)

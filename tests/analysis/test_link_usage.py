@@ -142,7 +142,7 @@ def test_the_report_has_the_drawing_and_a_table_of_the_busiest(tmp_path: Path) -
     assert "links.png" in [path.name for path in analysis.figure_paths]
     page = analysis.report_path.read_text()
     section = page.split("What the links carried</h3>")[1].split("<h3>")[0]
-    assert section.index("figures/links.png") < section.index("All directions of links")
+    assert section.index('id="figure-links"') < section.index("All directions of links")
     cells = section.split("<tr>")[2]
     assert [text for text in ("kernel", "h1-eth0", "h2-eth0", "1.000", "1.0") if text not in cells] == []
     many = [row("devmem", f"h{number}-eth0", "s1-eth1", 1000 + number) for number in range(40)]
