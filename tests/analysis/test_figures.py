@@ -97,7 +97,7 @@ def test_axes_have_units_and_figures_have_captions(name: str, tmp_path: Path) ->
 
 
 def has_names(axis: Axis) -> bool:
-    """Whether an axis without a label shows paths or counters, or nothing because a panel below or beside it has it."""
+    """Whether an axis without a label shows paths, counters, or nothing since a panel beside it has it."""
     shown = [tick.get_text() for tick in axis.get_ticklabels() if tick.get_visible()]
     return {text.split("\n")[0] for text in shown} <= {*PATH_COLOURS, *COUNTERS.values()}
 
