@@ -186,7 +186,8 @@ def test_the_page_explains_every_verdict_in_order() -> None:
 
 def test_the_columns_that_are_read_are_those_that_are_written() -> None:
     assert Usage.__struct_fields__ == written.Usage.__struct_fields__
-    documented = [pages.named(cells[0])[0] for cells in pages.table("docs/reference/columns.md", "usage.csv")]
+    rows = pages.table("docs/reference/columns.md", "usage.csv")
+    documented = [pages.named(cells[0])[0] for cells in rows]
     assert documented == list(Usage.__struct_fields__)
 
 

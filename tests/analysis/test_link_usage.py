@@ -60,7 +60,8 @@ PAIR = [
 
 def test_what_is_read_is_what_is_written_and_documented() -> None:
     assert LinkUsage.__struct_fields__ == written.LinkUsage.__struct_fields__
-    documented = [pages.named(cells[0])[0] for cells in pages.table("docs/reference/columns.md", "link_usage.csv")]
+    rows = pages.table("docs/reference/columns.md", "link_usage.csv")
+    documented = [pages.named(cells[0])[0] for cells in rows]
     assert documented == list(LinkUsage.__struct_fields__)
     for name in ("DrawnNode", "DrawnLink", "Drawing"):
         ours, theirs = getattr(read_drawing, name), getattr(written_drawing, name)

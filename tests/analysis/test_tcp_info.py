@@ -47,7 +47,8 @@ def write_rows(directory: Path, rows: list[TcpInfoRow]) -> None:
 
 def test_what_is_read_is_what_is_written_and_documented() -> None:
     assert TcpInfoRow.__struct_fields__ == TcpInfoSample.__struct_fields__
-    documented = [pages.named(cells[0])[0] for cells in pages.table("docs/reference/columns.md", "tcp_info.csv")]
+    rows = pages.table("docs/reference/columns.md", "tcp_info.csv")
+    documented = [pages.named(cells[0])[0] for cells in rows]
     assert documented == list(TcpInfoRow.__struct_fields__)
 
 
