@@ -22,10 +22,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from nodes.compiled.state import state
 from tests.bench import netmem
 from tests.bench.analysis import LargeRun, help_s
 from tests.bench.congestion import LINUX, OURS, LongLink, Path, jain
 from tests.bench.network import PROJECT, Network, python
+from tests.bench.packet_path import packet_us
 from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.stream import StreamOptions
 
@@ -46,7 +48,7 @@ BAD_WIRES = {
 }
 FLOWS = 4  # side by side: of one flow, the goodput of seconds hangs on a few timeouts
 ENDS = (f"{OURS} to {LINUX}", f"{LINUX} to {OURS}", f"{OURS} to {OURS}")
-KINDS = ("64k", "bigtcp", "linux", "ceiling", "loss", "fairness", "netmem", "analysis")
+KINDS = ("64k", "bigtcp", "linux", "ceiling", "loss", "fairness", "netmem", "packet", "analysis")
 Round = dict[str, float]
 
 
@@ -247,6 +249,11 @@ class Bench:
         self.add("bind of 256 MiB at 4 KiB net_iovs", "< 100", [r["bind_ms"] for r in rounds], "ms")
         self.add("host memory of a net_iov", "< 200", [r["niov_bytes"] for r in rounds], "B")
 
+    def packet(self) -> None:
+        """The Python of a 64 KiB packet, as it runs here (docs/performance.md)."""
+        rounds = self.measure("packet", lambda: {"us": packet_us()})
+        self.add(f"64 KiB packet, both ends, CPU time ({state()})", "<= 20", [r["us"] for r in rounds], "us")
+
     def analysis(self) -> None:
         with closing(LargeRun()) as large:
             rounds = self.measure("analysis", lambda: {"help_s": help_s(), "load_s": large.load_s()})
@@ -290,6 +297,7 @@ def main() -> int:
         "loss": bench.under_loss,
         "fairness": bench.fairness,
         "netmem": bench.netmem,
+        "packet": bench.packet,
         "analysis": bench.analysis,
     }
     for name, part in parts.items():
