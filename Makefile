@@ -3,16 +3,16 @@ SHELL    := /bin/bash
 VENV     := .venv
 BIN      := $(VENV)/bin
 DEBIAN   := mininet bridge-utils iproute2 iputils-ping ethtool iperf3 socat netcat-openbsd nftables tshark nmap hping3 \
-            chromium python3-venv curl openssl gcc libc6-dev
+            chromium python3-venv curl openssl gcc libc6-dev libpython3-dev
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
 APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 
 # Every test starts processes: without compiled files each of them would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test bench soak notebooks docs lint lock clean
+.PHONY: setup compiled demo test bench soak notebooks docs lint lock clean
 
-setup: $(VENV)/.debian $(VENV)/.python
+setup: $(VENV)/.debian $(VENV)/.python compiled
 
 # Debian's packages follow the release (stable); PyPI's are pinned by hash in requirements.lock.
 $(VENV)/.debian: Makefile
@@ -30,13 +30,20 @@ $(VENV)/.python: requirements.lock | $(VENV)/.debian
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
+# The hot modules of nodes/ as machine code, where a compiler is; does nothing if they are as they were.
+compiled: $(VENV)/.python
+	@$(BIN)/python -m nodes.compiled.build || echo "setup: nodes/ runs as pure Python: it could not be compiled" >&2
+
 demo: setup
 	$(BIN)/python run.py --topology star --hosts 4 --workload all_reduce --size 1M:16M:x4 \
 	  --path devmem,bounce,kernel --repeat 3
 
-# The unit tests, then the system tests, of which each has a cluster of processes: fewer at a time.
+# The unit tests of the sources; those of the packet path once more as it was compiled; then the system tests, of
+# which each has a cluster of processes: fewer at a time.
+PATH_TESTS := $(addprefix tests/,nic netmem sock inet path semantics tcp simulation)
 test: setup lint
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal --ignore tests/system
+	DEVMEM_PURE=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal --ignore tests/system
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(PATH_TESTS)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup tests/system
 
 bench: setup

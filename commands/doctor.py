@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nodes.compiled.state import state
 from topologies.mininet.capacity import (
     AWAKE_CORES,
     BATCHED_FACTOR,
@@ -18,7 +19,7 @@ from topologies.mininet.capacity import (
     carried,
     measure,
 )
-from topologies.mininet.doctor import checks
+from topologies.mininet.doctor import Check, checks
 
 CONTEXT_SETTINGS: dict[str, Any] = {}
 FAILURES: tuple[type[Exception], ...] = (CapacityError,)
@@ -34,12 +35,18 @@ def command(
         print(capacity_text(measure(), len(os.sched_getaffinity(0))), end="")
         return 0
     words = {True: "ok", False: "missing", None: "unknown"}
-    found = checks()
+    found = [*checks(), compiled()]
     for check in found:
         remedy = f"; {check.remedy}" if check.ok is False and check.remedy else ""
         word = words[check.ok] if check.needed or check.ok else "absent"
         print(f"{word:<8} {check.name:<32} {check.found}{remedy}")
     return int(any(check.needed and check.ok is False for check in found))
+
+
+def compiled() -> Check:
+    """Whether nodes/ runs as machine code; pure Python does the same, for more CPU time."""
+    found = state()
+    return Check("compiled nodes", found.compiled, str(found), "", False)
 
 
 def capacity_text(loop: BareLoop, cores: int) -> str:

@@ -28,7 +28,7 @@ def _nodes(*names: str) -> set[str]:
 
 
 _COMMANDS = {"topologies", "workloads", "analysis"} | _nodes(
-    "client", "machine", "host_config", "option", "quantity", "kernel_version", "standard_error",
+    "client", "machine", "host_config", "option", "quantity", "kernel_version", "standard_error", "compiled",
     "relay",  # what one is told
     "simulation", "wire",
     "nic",  # which models there are and what a bad wire may be: refused before anything starts
@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run": {"commands"},
     "commands": _COMMANDS,
     "workloads": _nodes(
-        "client", "simulation", "machine", "uapi", "host_config", "option", "quantity", "kernel_version"
+        "client", "simulation", "machine", "uapi", "host_config", "option", "quantity", "kernel_version",
+        "compiled",
     ),
     "topologies": set(),
     "analysis": set(),
@@ -64,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     ),
     "nodes.host_routes": _nodes("option"),
     **{f"nodes.{part}": set() for part in ("wire", "machine", "kernel_version", "timer_heap")},
-    **{f"nodes.{part}": set() for part in ("option", "quantity", "standard_error")},
+    **{f"nodes.{part}": set() for part in ("option", "quantity", "standard_error", "compiled")},
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nodes.machine.ledger import Initiator, Moved, Place, What
+from nodes.machine.routes import Initiator, Moved, Place, What
 from workloads.experiment.proc import CoreTime
 
 State = Literal["up", "down", "silent"]

@@ -24,7 +24,7 @@ from commands.live.counters import (
     retransmitted,
 )
 from nodes.client.host import Host, HostError
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from topologies.mininet.inventory import Record, RunningHost, is_alive, listens
 from topologies.mininet.queue_drops import queue_drops
 from workloads.experiment.proc import core_times

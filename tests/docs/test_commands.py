@@ -41,6 +41,7 @@ MAKE = (
     command("docs/notebooks.md", "make setup"),
     command("docs/devmem.md", "make setup"),
     command("docs/machines.md", "make setup"),
+    command("docs/performance.md", "make setup"),
     command("docs/sweeps.md", "make setup"),
     command("README.md", "make setup"),
     command("docs/rootless.md", "make setup"),

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from nodes.compiled.state import state
 from nodes.kernel_version import VERSIONS
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.measure import Measure
@@ -175,9 +176,10 @@ class Fidelity(msgspec.Struct, frozen=True):
 
 class Manifest(msgspec.Struct, frozen=True):
     """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
-    `git_error` says why `git` is None; `memory_counters` is where the machine's own memory traffic was read,
-    `memory_counters_reason` why it was read nowhere; `files` maps a name to its SHA-256. `journal`: of a
-    simulation, the digest of every frame on every line (nodes.simulation.journal)."""
+    `versions`: of packages, and whether `nodes` ran compiled; `git_error` says why `git` is None;
+    `memory_counters` is where the machine's own memory traffic was read, `memory_counters_reason` why it was
+    read nowhere; `files` maps a name to its SHA-256. `journal`: of a simulation, the digest of every frame on
+    every line (nodes.simulation.journal)."""
 
     run_id: str
     argv: tuple[str, ...]
@@ -230,7 +232,7 @@ class ManifestFile:
             measure=workload.measure(config),
             started_at=_now(),
             environment=_environment() | {"rootless": rootless},
-            versions={name: metadata.version(name) for name in _PACKAGES},
+            versions={name: metadata.version(name) for name in _PACKAGES} | {"nodes": str(state())},
             git=git,
             git_error=git_error,
             notes=_notes(config),

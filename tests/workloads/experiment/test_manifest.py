@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.compiled.state import state
 from workloads.collective import CollectiveOptions
 from workloads.experiment.manifest import FILES_MAX, Git, HostRecord, ManifestFile, sources
 from workloads.experiment.records import ExperimentConfig
@@ -27,6 +28,7 @@ def test_the_manifest_is_there_before_the_run_and_says_running(tmp_path: Path) -
     assert found["config"]["host_mem_bw_bytes_per_s"] is None
     assert found["environment"]["cpu_count"] >= 1
     assert found["versions"]["ray"]
+    assert found["versions"]["nodes"] == str(state())
 
 
 def test_sealing_records_status_and_the_sum_of_every_file(tmp_path: Path) -> None:
