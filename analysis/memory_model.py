@@ -67,7 +67,7 @@ class Route(NamedTuple):
     network: int = 0
 
 
-# A column of ledger.csv each: nodes/machine/ledger.py has the routes, tests hold the two against each other.
+# A column of ledger.csv each: nodes/machine/routes.py has the routes, tests hold the two against each other.
 ROUTES: Mapping[str, Route] = {
     "nic_wire_to_host_bytes": Route(host=(0, 1), switch=1, root=1, network=1),
     "nic_wire_to_device_bytes": Route(device=(0, 1), switch=1, network=1),

@@ -8,6 +8,7 @@ tcp.segment.Payload. Source: struct sk_buff, skb_shared_info, skb->unreadable (i
 
 from __future__ import annotations
 
+from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -114,7 +115,7 @@ class LinearFrags(Frags):
     linear = True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Skb:
     """`header`: a view of a host buffer; the NIC reuses the buffer of a received header. `queue`: the rx
     queue. `gso_size`: payload bytes of each wire packet that the skb stands for; 0: it is one packet.
@@ -128,6 +129,18 @@ class Skb:
     wire_packets: int = 1
     checksum_good: bool = True
     scarce: bool = False
+
+    def __init__(
+        self, header: memoryview, payload: Frags | None, queue: int = 0, gso_size: int = 0,
+        wire_packets: int = 1, checksum_good: bool = True, scarce: bool = False,
+    ) -> None:  # fmt: skip
+        self.header = header
+        self.payload = payload
+        self.queue = queue
+        self.gso_size = gso_size
+        self.wire_packets = wire_packets
+        self.checksum_good = checksum_good
+        self.scarce = scarce
 
     def release(self) -> None:
         """Release the payload. Idempotent."""

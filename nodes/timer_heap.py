@@ -21,6 +21,7 @@ class _Timer(Generic[_T]):
     `entry`."""
 
     __slots__ = ("deadline", "entry", "entry_at", "item")
+    __deletable__ = ("item",)  # tells the compiler of forget_item
 
     def __init__(self, item: _T) -> None:
         self.item = item

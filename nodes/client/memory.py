@@ -11,8 +11,8 @@ import bisect
 import ctypes
 
 from nodes.client.calls import Calls
-from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
+from nodes.machine.routes import Place
 from nodes.uapi.syscalls import USER_MEMORY_NAME, Done, RegisterMemory, Span, UnregisterMemory
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from nodes.control.devices import header_of
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from nodes.nic.net_device import NetDevice
 from nodes.uapi import netlink
 

@@ -16,9 +16,10 @@ from nodes.control.devices import LOOPBACK_IFINDEX, Devices
 from nodes.control.netlink_error import NetlinkError
 from nodes.control.policy import require
 from nodes.netmem.page_pool import PagePool
+from nodes.nic.counters import RxCounters, TxCounters
 from nodes.nic.net_device import NetDevice
-from nodes.nic.rx_queue import RxCounters, RxQueue
-from nodes.nic.tx_queue import TxCounters, TxQueue
+from nodes.nic.rx_queue import RxQueue
+from nodes.nic.tx_queue import TxQueue
 from nodes.uapi import netlink
 
 # The loopback device has neither a NAPI nor counters of queues. Dumps of every device leave it out: the host

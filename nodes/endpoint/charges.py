@@ -12,7 +12,7 @@ from functools import partial
 
 from nodes.host import Host
 from nodes.machine.buses import MEMORY, Buses, down, up
-from nodes.machine.ledger import PCIE_DOWN, PCIE_UP
+from nodes.machine.routes import PCIE_DOWN, PCIE_UP
 
 
 class Charges:

@@ -18,6 +18,10 @@ from nodes.wire.arp import Arp
 _UNKNOWN_MAC = bytes(6)
 
 
+def _for_nobody(_target: int, _asker: int) -> bool:
+    return False
+
+
 class XmitPacket(Protocol):
     """Sends `packet` in a frame to `mac`."""
 
@@ -35,7 +39,7 @@ class ArpProtocol:
         neighbours: Neighbours,
         dad: DuplicateAddressDetection,
         xmit: XmitPacket,
-        answers_for: Callable[[int, int], bool] = lambda *_: False,
+        answers_for: Callable[[int, int], bool] = _for_nobody,
     ) -> None:
         self._address = address
         self._mac = mac

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from nodes.machine import dmabuf
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import Ledger, Place
+from nodes.machine import dmabuf, routes
+from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.machine.pace import Pace, paced
+from nodes.machine.routes import Place
 
 if TYPE_CHECKING:
     import numpy as np  # imported where it is needed: it takes its time, and a Slot does without

@@ -7,12 +7,13 @@ unreadable fragment faults. Source: copy_to_iter and copy_from_iter (lib/iov_ite
 
 from __future__ import annotations
 
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import Ledger, Place
+from nodes.machine import routes
+from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.machine.routes import Place
 
 
-class UnreadableMemory(RuntimeError):
+class UnreadableMemory(Exception):
     """The CPU was to access device memory: a broken invariant, never an error of a user."""
 
 

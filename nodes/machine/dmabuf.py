@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
+from nodes.machine.routes import Place
 
 DMABUF_NAME = "dmabuf"
 

@@ -13,7 +13,7 @@ import fcntl
 import mmap
 import os
 
-from nodes.machine.ledger import Place
+from nodes.machine.routes import Place
 
 _POPULATED = mmap.MAP_SHARED | mmap.MAP_POPULATE
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodes.machine import ledger as routes
+from nodes.machine import routes
 from nodes.machine.accelerator import ANY_SLOT, Accelerator, ByteRange, Slot, Turn
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region

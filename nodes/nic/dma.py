@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import Ledger, Place
+from nodes.machine import routes
+from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.machine.routes import Place
 from nodes.netmem.netmem import Netmem
 from nodes.skb import Frag, Frags
 from nodes.wire import ethernet

@@ -22,7 +22,7 @@ _ETHERNET_IPV6 = struct.Struct("!12xHB3xHB")
 _L4_START_V6 = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Parsed:
     """`header_bytes`: length of all headers; 0: the frame cannot be split. `frame_bytes`: without the padding
     of short Ethernet frames. `flow`: source address, destination address, source port, destination port as
@@ -33,6 +33,12 @@ class Parsed:
     frame_bytes: int
     flow: bytes
     l4_start: int = 0
+
+    def __init__(self, header_bytes: int, frame_bytes: int, flow: bytes, l4_start: int = 0) -> None:
+        self.header_bytes = header_bytes
+        self.frame_bytes = frame_bytes
+        self.flow = flow
+        self.l4_start = l4_start
 
 
 def flow_of(src: tuple[int, int], dst: tuple[int, int]) -> bytes:

@@ -8,6 +8,7 @@ another one; tests and simulations have wires of their own. TxOffload is struct 
 
 from __future__ import annotations
 
+from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,7 @@ from typing import Protocol
 PEEK_BYTES = 182  # the NIC's parser sees so much: Ethernet, and the longest IP and TCP headers that are split
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class RxFrame:
     """A frame that waits on the wire.
 
@@ -30,8 +31,14 @@ class RxFrame:
     gso_size: int
     checksum_good: bool
 
+    def __init__(self, head: memoryview, length: int, gso_size: int, checksum_good: bool) -> None:
+        self.head = head
+        self.length = length
+        self.gso_size = gso_size
+        self.checksum_good = checksum_good
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class TxOffload:
     """What the NIC has to finish in a frame (TSO and checksum offload).
 
@@ -45,6 +52,16 @@ class TxOffload:
     csum_start: int = 0
     csum_offset: int = 0
     ipv6: bool = False
+
+    def __init__(
+        self, header_bytes: int = 0, gso_size: int = 0, csum_start: int = 0, csum_offset: int = 0,
+        ipv6: bool = False,
+    ) -> None:  # fmt: skip
+        self.header_bytes = header_bytes
+        self.gso_size = gso_size
+        self.csum_start = csum_start
+        self.csum_offset = csum_offset
+        self.ipv6 = ipv6
 
 
 class Wire(Protocol):

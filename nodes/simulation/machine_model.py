@@ -14,7 +14,7 @@ from functools import partial
 from nodes.host import Host
 from nodes.machine.bandwidth import served_at
 from nodes.machine.buses import MEMORY, Buses, down, up
-from nodes.machine.ledger import CPU_HOST_TO_HOST, PCIE_DOWN, PCIE_UP
+from nodes.machine.routes import CPU_HOST_TO_HOST, PCIE_DOWN, PCIE_UP
 from nodes.simulation.clock import NS_PER_S
 from nodes.simulation.port import Port
 

@@ -264,7 +264,7 @@ class DevmemSocket:
             raise error(errno.EINVAL, f"shutdown how={how}: 0, 1 or 2")
         state = self.state
         if self.socket_state is SocketState.CONNECTING:
-            failed = state in (State.CLOSED, *_CONNECTING)
+            failed = state is State.CLOSED or state in _CONNECTING
             self.socket_state = SocketState.DISCONNECTING if failed else SocketState.CONNECTED
         if self.listening or state is State.SYN_SENT:
             if how != socket.SHUT_WR or not self.listening:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from dataclasses import dataclass
 
 from nodes.skb import Frag

@@ -9,6 +9,7 @@ skb_zerocopy_iter_stream (net/core/{datagram,skbuff}.c).
 from __future__ import annotations
 
 import errno
+from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import secrets
 
-from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
+from nodes.machine.routes import Place
 from nodes.uapi.syscalls import NO_MEMORY, USER_MEMORY_NAME, Span
 
 EMPTY = memoryview(bytearray())

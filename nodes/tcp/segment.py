@@ -47,7 +47,7 @@ class Payload(Protocol):
 NOT_ECT, ECT1, ECT0, CE = range(4)  # the IP header's two ECN bits (RFC 3168 section 5)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Segment:
     """One segment, or one super-segment: the NIC will cut it every `mss` payload bytes (TSO), or has
     coalesced it from packets of that size (GRO). `payload` is None without payload; the segment owns it."""
@@ -57,6 +57,16 @@ class Segment:
     mss: int = 0  # payload bytes of one wire packet; 0: one wire packet carries it all
     ecn: int = NOT_ECT  # the ECN bits of the IP header that it came with or will leave with
     scarce: bool = False  # it lies in one of the last buffers of its rx queue (as skb->pfmemalloc tells)
+
+    def __init__(
+        self, header: TcpHeader, payload: Payload | None = None, mss: int = 0, ecn: int = NOT_ECT,
+        scarce: bool = False,
+    ) -> None:  # fmt: skip
+        self.header = header
+        self.payload = payload
+        self.mss = mss
+        self.ecn = ecn
+        self.scarce = scarce
 
     @property
     def length(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nodes.machine.ledger import Moved
+from nodes.machine.routes import Moved
 
 
 class NicInfo(msgspec.Struct, frozen=True, array_like=True):
@@ -38,7 +38,7 @@ class Impaired(msgspec.Struct, frozen=True):
 
 class NicStats(msgspec.Struct, frozen=True, array_like=True):
     """What one NIC has done so far. `moved` is its DMA: its part of the host's ledger, of which
-    nodes.machine.ledger.totals makes the bytes that crossed its PCIe switch."""
+    nodes.machine.routes.totals makes the bytes that crossed its PCIe switch."""
 
     ifname: str
     ifindex: int

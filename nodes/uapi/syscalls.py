@@ -12,7 +12,7 @@ import socket
 
 import msgspec
 
-from nodes.machine.ledger import Moved
+from nodes.machine.routes import Moved
 from nodes.uapi.nic_records import Impaired, NicInfo, NicStats
 
 INLINE_BYTES = 128 << 10

@@ -9,6 +9,7 @@ Addresses of ::/96 cannot be distinguished from IPv4: ::1, and the deprecated IP
 from __future__ import annotations
 
 import ipaddress
+from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from dataclasses import dataclass
 
 ICMP, IGMP, TCP, UDP, ICMPV6, NO_NEXT_HEADER = 1, 2, 6, 17, 58, 59  # values of "protocol" and "next header"
@@ -16,7 +17,7 @@ HOP_LIMIT = 64
 _V4_MAPPED = 0xFFFF
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class IpHeader:
     """The header of an IPv4 or IPv6 packet. `protocol`: of the upper layer. `header_bytes`: with options and
     extension headers. `payload_bytes`: what follows them. `tos`: type of service, or traffic class. `ttl`:
@@ -29,6 +30,17 @@ class IpHeader:
     payload_bytes: int
     tos: int
     ttl: int
+
+    def __init__(
+        self, src: int, dst: int, protocol: int, header_bytes: int, payload_bytes: int, tos: int, ttl: int,
+    ) -> None:  # fmt: skip
+        self.src = src
+        self.dst = dst
+        self.protocol = protocol
+        self.header_bytes = header_bytes
+        self.payload_bytes = payload_bytes
+        self.tos = tos
+        self.ttl = ttl
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class MalformedTcp(ValueError):
     """A length field contradicts the segment (RFC 9293 section 3.1); the caller drops and counts it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class TcpHeader:
     """One header. `window` is the field of the header, without window scale. An absent option is None or
     empty."""
@@ -42,6 +42,25 @@ class TcpHeader:
     ts_val: int | None = None
     ts_ecr: int = 0
     sack: tuple[tuple[int, int], ...] = ()
+
+    def __init__(
+        self, src_port: int, dst_port: int, seq: int, ack: int, flags: int, window: int, urgent: int = 0,
+        mss: int | None = None, wscale: int | None = None, sack_permitted: bool = False,
+        ts_val: int | None = None, ts_ecr: int = 0, sack: tuple[tuple[int, int], ...] = (),
+    ) -> None:  # fmt: skip
+        self.src_port = src_port
+        self.dst_port = dst_port
+        self.seq = seq
+        self.ack = ack
+        self.flags = flags
+        self.window = window
+        self.urgent = urgent
+        self.mss = mss
+        self.wscale = wscale
+        self.sack_permitted = sack_permitted
+        self.ts_val = ts_val
+        self.ts_ecr = ts_ecr
+        self.sack = sack
 
 
 def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:

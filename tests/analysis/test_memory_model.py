@@ -1,4 +1,4 @@
-"""The model's reading of a ledger: as nodes/machine/ledger.py sums it up, and as the closed forms say."""
+"""The model's reading of a ledger: as nodes/machine/routes.py sums it up, and as the closed forms say."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.memory_model import AS_COUNTED, ROUTES, MemoryModel, traffic
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import ROUTES as COUNTED
-from nodes.machine.ledger import Initiator, Ledger, Place, What, totals
+from nodes.machine import routes
+from nodes.machine.ledger import Ledger
+from nodes.machine.routes import ROUTES as COUNTED
+from nodes.machine.routes import Initiator, Place, What, totals
 
 MODELS = [MemoryModel(rfo, ddio) for rfo in (False, True) for ddio in (0.0, 0.25, 1.0)]
 HEADER = 66

@@ -15,7 +15,7 @@ from nodes.control.netdev import Netdev
 from nodes.control.netdev_get import NetdevGet
 from nodes.control.netlink_error import NetlinkError
 from nodes.machine import dmabuf
-from nodes.machine.ledger import Place
+from nodes.machine.routes import Place
 from nodes.netmem.binding import RxBinding
 from nodes.nic.rings import TcpDataSplit
 from nodes.uapi.netlink import BindRx, BindTx, IfindexOnly, Queue

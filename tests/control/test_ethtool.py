@@ -11,7 +11,7 @@ import pytest
 from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.control.netlink_error import NetlinkError
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from nodes.nic.rss import DEFAULT_KEY
 from nodes.uapi.netlink import (
     Channels,

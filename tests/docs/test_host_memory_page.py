@@ -17,8 +17,9 @@ from analysis.host_memory import (
     expected_staged,
 )
 from analysis.memory_model import MemoryModel
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import PCIE_DOWN, PCIE_UP, Ledger, Totals, totals
+from nodes.machine import routes
+from nodes.machine.ledger import Ledger
+from nodes.machine.routes import PCIE_DOWN, PCIE_UP, Totals, totals
 from tests.analysis.synthetic import MIB as SIZE
 from tests.analysis.synthetic import Made
 from tests.docs import pages

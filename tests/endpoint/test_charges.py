@@ -12,7 +12,7 @@ import pytest
 from nodes.endpoint.charges import Charges
 from nodes.machine.bandwidth import QUEUE_S
 from nodes.machine.buses import Buses, down, up
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from tests.path.two_rails import TwoRails, address
 
 RATE = 1e4  # so slow that what is counted takes longer than what a bus lets pass at once

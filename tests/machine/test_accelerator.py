@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from nodes.machine import dmabuf
 from nodes.machine.accelerator import Accelerator, Array, ByteRange, Operator, Slot
-from nodes.machine.ledger import Ledger, Place, Totals, totals
+from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.machine.routes import Place, Totals, totals
 
 SIZE = 1 << 16
 

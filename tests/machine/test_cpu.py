@@ -8,8 +8,9 @@ import pytest
 
 from nodes.machine import dmabuf
 from nodes.machine.cpu import Cpu, UnreadableMemory
-from nodes.machine.ledger import Ledger, totals
+from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.machine.routes import totals
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import ROUTES, Initiator, Ledger, Place, Totals, What, totals
+from nodes.machine import routes
+from nodes.machine.ledger import Ledger
+from nodes.machine.routes import ROUTES, Initiator, Place, Totals, What, totals
 
 N = 1000
 

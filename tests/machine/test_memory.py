@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from nodes.machine import dmabuf
-from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
+from nodes.machine.routes import Place
 
 SIZE = 8192
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import ROUTES, Ledger
+from nodes.machine import routes
+from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
+from nodes.machine.routes import ROUTES
 from nodes.machine.ssd import Ssd
 
 SIZE = 1 << 16

@@ -23,9 +23,9 @@ from nodes.netmem.page_pool import (
     RING_MAX,
     Napi,
     PagePool,
-    PagePoolStats,
     PoolContext,
 )
+from nodes.netmem.page_pool_stats import PagePoolStats
 from tests.netmem.census import assert_conserved
 from tests.netmem.failing import FailingNetIovs
 

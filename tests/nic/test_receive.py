@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import ROUTES, Place, totals
+from nodes.machine import routes
+from nodes.machine.routes import ROUTES, Place, totals
 from nodes.nic.flow_steering import NtupleRule
 from nodes.nic.rx_placement import LINEAR_MAX
 from nodes.uapi.socket import PAGE_SIZE

@@ -9,7 +9,8 @@ import pytest
 
 from nodes.machine import dmabuf
 from nodes.machine.cpu import Cpu
-from nodes.machine.ledger import Ledger, totals
+from nodes.machine.ledger import Ledger
+from nodes.machine.routes import totals
 from nodes.netmem.binding import TxBinding
 from nodes.nic.wire_port import TxOffload
 from nodes.skb import Frag, Frags, Skb

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi

@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from nodes.nic.flow_steering import NtupleRule
 from nodes.nic.wire_port import TxOffload
 from nodes.skb import LinearFrags

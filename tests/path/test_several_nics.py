@@ -10,7 +10,7 @@ from socket import AF_INET, AF_INET6, SO_BINDTODEVICE, SOL_SOCKET
 import pytest
 
 from nodes.machine import dmabuf
-from nodes.machine.ledger import NIC_HOST_TO_WIRE, NIC_WIRE_TO_HOST, ROUTES, totals
+from nodes.machine.routes import NIC_HOST_TO_WIRE, NIC_WIRE_TO_HOST, ROUTES, totals
 from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sendmsg import SendRequest, sendmsg

@@ -8,7 +8,7 @@ from select import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 
 import pytest
 
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.sockopt import set_option

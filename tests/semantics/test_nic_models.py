@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from nodes.nic.counters import HsplitCounters
 from nodes.nic.nic_model import MODELS, NicModel, nic_model
-from nodes.nic.rx_queue import HsplitCounters, RxQueue
+from nodes.nic.rx_queue import RxQueue
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.uapi.netlink import HeaderOnly
 from nodes.uapi.socket import MSG_SOCK_DEVMEM

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from collections.abc import Sequence
 from socket import AF_INET
 
 import pytest
@@ -15,8 +16,7 @@ from nodes.client.socket_calls import SocketCalls
 from nodes.kernel_version import VERSIONS
 from nodes.machine import dmabuf
 from nodes.machine.cpu import UnreadableMemory
-from nodes.nic.net_device import NetDevice
-from nodes.skb import Skb
+from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.errqueue import CODE_COPIED, NOTIFIERS_MAX
 from nodes.sock.sendmsg import SendRequest, sendmsg, sent
@@ -27,7 +27,7 @@ from nodes.uapi.socket import MSG_ZEROCOPY
 from nodes.uapi.syscalls import Done, OpenSocket
 from tests.client.simulated import SimulatedRuntime
 from tests.path.conftest import assert_nothing_left
-from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, Impairment, TwoHosts
+from tests.path.two_hosts import DEVMEM_PORT, CableEnd, DeviceKind, Impairment, TwoHosts
 from tests.semantics.refusal import errno_of
 
 PAGE = 4096
@@ -178,13 +178,13 @@ def test_fragments_of_an_skb_end_at_pages(sender: Sender) -> None:
 
 def test_no_packet_has_more_than_17_fragments(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    xmit = NetDevice.xmit
+    send = CableEnd.send
 
-    def counting(device: NetDevice, skb: Skb, l4_start: int) -> None:
-        seen.append(len(skb.payload.frags) if skb.payload is not None else 0)
-        xmit(device, skb, l4_start)
+    def counting(wire: CableEnd, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        seen.append(len(payload))
+        return send(wire, header, payload, offload)
 
-    monkeypatch.setattr(NetDevice, "xmit", counting)
+    monkeypatch.setattr(CableEnd, "send", counting)
     assert sender.send(*((i * 2, 1) for i in range(1000))) == 1000
     assert sender.received(1000) == sender.content[:2000:2]
     assert max(seen) == uapi.MAX_SKB_FRAGS
@@ -277,16 +277,15 @@ def test_readable_and_unreadable_bytes_never_share_a_packet(
     two = TwoHosts(5, impairment)
     sender = Sender(two)
     memory = two.b.bind_rx(1 << 20)
-    xmit = NetDevice.xmit
-
-    def pure(device: NetDevice, skb: Skb, l4_start: int) -> None:
-        if skb.payload is not None:
-            assert len({frag.netmem.is_net_iov for frag in skb.payload.frags}) == 1
-        xmit(device, skb, l4_start)
-
-    monkeypatch.setattr(NetDevice, "xmit", pure)
     binding = two.a.netdev.tx_binding(sender.id)
     assert binding is not None
+    device, send, kinds = binding.region.view.obj, CableEnd.send, set[tuple[bool, ...]]()
+
+    def seen(wire: CableEnd, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        kinds.add(tuple({view.obj is device for view in payload}))
+        return send(wire, header, payload, offload)
+
+    monkeypatch.setattr(CableEnd, "send", seen)
     with pytest.raises(UnreadableMemory):
         two.a.stack.cpu.copy(binding.region, 0, memoryview(bytearray(1)))
     chance, expected, received = random.Random(5), bytearray(), bytearray()
@@ -309,6 +308,7 @@ def test_readable_and_unreadable_bytes_never_share_a_packet(
 
     two.run_until(drain)
     assert received == expected
+    assert kinds == {(), (True,), (False,)}  # no payload, device memory alone, host memory alone
     memory.close()
     assert_nothing_left(two)
 

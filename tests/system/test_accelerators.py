@@ -23,7 +23,7 @@ from commands.watched import directions
 from nodes.client.host import Host
 from nodes.client.runtime import MACHINE
 from nodes.machine.accelerator import Slot
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from tests.docs.pages import block
 from tests.system.network import Network
 from tests.workloads.ring import Ring

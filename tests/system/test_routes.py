@@ -22,8 +22,8 @@ import pytest
 from nodes.client import route_command
 from nodes.client.host import Host
 from nodes.machine import dmabuf
-from nodes.machine.ledger import totals
 from nodes.machine.memory import Region
+from nodes.machine.routes import totals
 from nodes.uapi import socket as uapi
 from tests.system.network import MIB, PORT, Network, accept, receive_devmem
 from tests.system.transfer import AnySocket, shell, until

@@ -11,8 +11,8 @@ import socket
 from nodes.client.host import Host
 from nodes.client.runtime import MACHINE, Runtime
 from nodes.machine.buses import Buses
-from nodes.machine.ledger import Place
 from nodes.machine.memory import Region
+from nodes.machine.routes import Place
 from nodes.uapi.nic_records import NicInfo
 from nodes.uapi.syscalls import Stats
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nodes.machine.ledger import negated
+from nodes.machine.routes import negated
 from nodes.uapi.nic_records import NicStats
 from nodes.uapi.syscalls import Stats
 from workloads.experiment.records import RankPlace

@@ -30,7 +30,7 @@ _SHORTEST_S = 1e-6  # of an interval, as the file tells times
 
 
 class LedgerReading(msgspec.Struct, frozen=True):
-    """Bytes so far, by nodes.machine.ledger.ROUTES, and derived accesses of host DRAM; `at_s` is of the
+    """Bytes so far, by nodes.machine.routes.ROUTES, and derived accesses of host DRAM; `at_s` is of the
     machine's monotonic clock."""
 
     at_s: float
@@ -52,7 +52,7 @@ class Began(NamedTuple):
 class LedgerRow(msgspec.Struct, frozen=True):
     """One row of ledger.csv: bytes that moved along each route of a host from `begin_s` to `end_s`, seconds
     of a monotonic clock since the run's first trial began; `time_s` is `begin_s` as Unix time. Its fields are
-    the columns, in order, and those of the routes are in the order of nodes.machine.ledger.ROUTES."""
+    the columns, in order, and those of the routes are in the order of nodes.machine.routes.ROUTES."""
 
     path: Annotated[str, "", "as in samples.csv"]
     size_bytes: Annotated[int, "B", "the trial's size; of a stream that of a message"]

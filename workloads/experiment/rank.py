@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from nodes.machine.ledger import ROUTES, Totals, totals
+from nodes.machine.routes import ROUTES, Totals, totals
 from workloads import expected
 from workloads.experiment.host_share import share
 from workloads.experiment.ledger_series import LedgerReader, LedgerReading

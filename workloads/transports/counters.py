@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from nodes.client.host import HostStats
-from nodes.machine.ledger import Moved
+from nodes.machine.routes import Moved
 from workloads.transports.token_returns import Held
 
 

@@ -16,8 +16,9 @@ from contextlib import ExitStack
 from typing import ClassVar, NamedTuple
 
 from nodes.client.host import HostStats
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import ROUTES, Ledger, Moved
+from nodes.machine import routes
+from nodes.machine.ledger import Ledger
+from nodes.machine.routes import ROUTES, Moved
 from nodes.uapi import socket as uapi
 from workloads.experiment.records import NicPlace
 from workloads.machine import STAGING_BYTES, Machine

@@ -20,7 +20,8 @@ from typing import Any, Generic, NamedTuple
 
 from nodes.client.host import HostStats
 from nodes.machine.accelerator import Operator
-from nodes.machine.ledger import Ledger, add_moved
+from nodes.machine.ledger import Ledger
+from nodes.machine.routes import add_moved
 from nodes.uapi import socket as uapi
 from workloads.experiment.records import Address, NicPlace
 from workloads.machine import Machine

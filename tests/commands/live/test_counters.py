@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands.live.counters import InterfaceCount, interface_counts, payload_bytes, retransmitted
-from nodes.machine import ledger
+from nodes.machine import routes as ledger
 from nodes.machine.ledger import Ledger
 
 NET_DEV = """Inter-|   Receive                                                |  Transmit

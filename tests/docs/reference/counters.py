@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from nodes.control.ethtool_stats import OF_DEVICE, pool_name
 from nodes.inet.mib import IpMib
-from nodes.netmem.page_pool import PagePoolStats
-from nodes.nic.rx_queue import HsplitCounters, RxCounters
-from nodes.nic.tx_queue import TxCounters
+from nodes.netmem.page_pool_stats import PagePoolStats
+from nodes.nic.counters import HsplitCounters, RxCounters, TxCounters
 from nodes.tcp.mib import TcpMib
 from nodes.uapi.netlink import Qstats
 from tests.docs.reference.definition import Described, described, table

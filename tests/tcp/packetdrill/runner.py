@@ -24,7 +24,9 @@ from tests.tcp.two_ends import Ledger, contents
 MASK = 0xFFFFFFFF
 SAME_S = 1e-6  # two times this near are one
 _BLOCK = random.Random(1).randbytes(4099)
-_SETTINGS = {each.name: each.type for each in fields(TcpConfig)}
+# Of a compiled class, `type` is the type itself.
+_SETTINGS = {each.name: getattr(each.type, "__name__", each.type) for each in fields(TcpConfig)}
+_KINDS: dict[object, Callable[[str], object]] = {"str": str, "float": float, "bool": lambda t: bool(int(t))}
 _FLAG_NAMES = {value: letter for letter, value in FLAGS.items()}
 _ECN_NAMES = {value: name for name, value in ECN.items()}
 
@@ -57,8 +59,7 @@ def config_of(settings: dict[str, str]) -> TcpConfig:
     values: dict[str, object] = {"mss": 1460, "nodelay": False, "send_buffer_bytes": 1 << 20}
     values["receive_buffer_bytes"] = 131070
     for name, text in settings.items():
-        kind = str(_SETTINGS[name])
-        values[name] = text if kind == "str" else float(text) if kind == "float" else int(text)
+        values[name] = _KINDS.get(_SETTINGS[name], int)(text)
     values.setdefault("max_segment_bytes", values["mss"])
     return TcpConfig(**values)  # type: ignore[arg-type]
 

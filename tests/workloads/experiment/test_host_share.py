@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.machine import ledger as routes
+from nodes.machine import routes
 from nodes.machine.accelerator import Slot
-from nodes.machine.ledger import Ledger, totals
+from nodes.machine.ledger import Ledger
+from nodes.machine.routes import totals
 from nodes.uapi.nic_records import NicStats
 from nodes.uapi.syscalls import Stats
 from workloads.experiment.host_share import share

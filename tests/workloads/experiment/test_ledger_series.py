@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from nodes.client.runtime import Thread
-from nodes.machine import ledger as routes
-from nodes.machine.ledger import ROUTES, Ledger, Moved, add_moved
+from nodes.machine import routes
+from nodes.machine.ledger import Ledger
+from nodes.machine.routes import ROUTES, Moved, add_moved
 from tests.client.simulated import SimulatedRuntime
 from tests.workloads.experiment.test_usage import TRIAL, sample
 from workloads.experiment.ledger_series import (

@@ -12,7 +12,7 @@ import pytest
 
 from nodes.client.runtime import MACHINE
 from nodes.machine.accelerator import Operator
-from nodes.machine.ledger import totals
+from nodes.machine.routes import totals
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
 from workloads.collective import CollectiveOptions
