@@ -6,6 +6,7 @@ In: trapped calls. Out: results, or handlers that may wait. Owns the parts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from nodes.client.host import Host
@@ -74,4 +75,5 @@ class Dispatch:
 
     def close(self) -> None:
         for part in (self._receiving, self._sending, self._udmabuf, self._descriptors):
-            part.close()
+            with suppress(ConnectionError):  # the endpoint has ended, and what was registered with it
+                part.close()
