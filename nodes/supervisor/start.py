@@ -1,8 +1,9 @@
 """Starts a program behind a seccomp filter, and keeps it and its descendants from outliving the supervisor.
 
 In: the words of a command. Out: the program, which waits behind its filter, and the filter's listener. Owns
-the guardian, a process between supervisor and program: it inherits orphans (PR_SET_CHILD_SUBREAPER), and ends
-as the program does. When the supervisor is gone, by SIGKILL even, the guardian ends all that it has inherited.
+the guardian, a process between supervisor and program: it inherits orphans (PR_SET_CHILD_SUBREAPER), and
+ends as the program does. When the supervisor is gone, by SIGKILL even, the guardian ends all that it has
+inherited.
 """
 
 from __future__ import annotations
