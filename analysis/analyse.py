@@ -18,7 +18,8 @@ from analysis.nics import NICS
 from analysis.parquet import write_parquet
 from analysis.plots import draw
 from analysis.processes import PROCESSES
-from analysis.report import REPORT, SUMMARY, write_report
+from analysis.report import write_report
+from analysis.report_files import REPORT, SUMMARY
 from analysis.summary import SummaryRow, csv_text, run_verdict, summarise, to_frame
 from analysis.table import table_text, wrong_elements
 from analysis.wide_table import body_of

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 _PIECE_BYTES = 16 << 20
+STR = pd.StringDtype("python", na_value=np.nan)  # the same with and without pyarrow, and quick to copy
 _BOOLEANS = (b"rue", b"RUE", b"alse", b"ALSE")  # which the parser would take for numbers
 
 
@@ -36,18 +37,18 @@ class Types:
 def read_columns(lines: bytes, types: Types) -> pd.DataFrame | None:
     """`lines`: the header and what follows, each ended by a newline. Columns that the header does not name
     are not in the table."""
-    header, _, rows = lines.partition(b"\n")
-    names = header.decode("utf-8", "replace").split(",")
-    if len(set(names)) < len(names) or any(word in rows for word in _BOOLEANS):
+    begin = lines.find(b"\n") + 1
+    names = lines[: begin - 1].decode("utf-8", "replace").split(",")
+    if len(set(names)) < len(names):
         return None
-    pieces = _pieces(rows)
+    pieces = _pieces(lines, begin)
     try:
         with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
             warnings.simplefilter("ignore")  # of a cast that then fails
             found = [*pool.map(lambda piece: _piece(piece, names, types), pieces)]
     except (ValueError, OverflowError):
         return None
-    return pd.concat(found, ignore_index=True) if len(found) > 1 else found[0]
+    return _joined(found, types)
 
 
 def _is_even(rows: bytes, columns: int) -> bool:
@@ -61,21 +62,22 @@ def _is_even(rows: bytes, columns: int) -> bool:
     )
 
 
-def _pieces(rows: bytes) -> list[bytes]:
-    """Of whole lines, about alike in length."""
-    count = max(1, len(rows) // _PIECE_BYTES)
-    ends = [rows.find(b"\n", len(rows) * number // count) + 1 for number in range(1, count)]
-    begins = [0, *ends]
-    return [rows[begin:end] for begin, end in zip(begins, [*ends, len(rows)], strict=True)]
+def _pieces(lines: bytes, begin: int) -> list[bytes]:
+    """Of whole lines from `begin` on, about alike in length."""
+    length = len(lines) - begin
+    count = max(1, length // _PIECE_BYTES)
+    ends = [lines.find(b"\n", begin + length * number // count) + 1 for number in range(1, count)]
+    begins = [begin, *ends]
+    return [lines[begin:end] for begin, end in zip(begins, [*ends, len(lines)], strict=True)]
 
 
 def _piece(rows: bytes, names: Sequence[str], types: Types) -> pd.DataFrame:
-    if not _is_even(rows, len(names)):
-        raise ValueError("a line has a cell too many or too few")
+    if not _is_even(rows, len(names)) or any(word in rows for word in _BOOLEANS):
+        raise ValueError("a line has a cell too many or too few, or one that is no number")
     kinds = dict.fromkeys(types.words, "category") | dict.fromkeys(types.whole, "int64")
     kinds |= dict.fromkeys((*types.numbers, *types.nullable), "float64")
     there = [name for name in types.names if name in names]
-    table = pd.read_csv(
+    return pd.read_csv(
         BytesIO(rows),
         names=list(names),
         header=None,
@@ -85,5 +87,15 @@ def _piece(rows: bytes, names: Sequence[str], types: Types) -> pd.DataFrame:
         na_values={name: [""] for name in types.nullable if name in names},
         skip_blank_lines=False,
     )
-    # Few words occur often: to look at each once is what makes a column of them quick.
-    return table.astype({name: "str" for name in types.words if name in names})
+
+
+def _joined(pieces: Sequence[pd.DataFrame], types: Types) -> pd.DataFrame:
+    """One table. Few words occur often: each is looked at once, and rows of them are references to it, which
+    are copied as quickly as numbers."""
+    words = [name for name in types.words if name in pieces[0]]
+    numbers = [piece.drop(columns=words) for piece in pieces]
+    table = pd.concat(numbers, ignore_index=True) if len(pieces) > 1 else numbers[0]
+    for at, name in enumerate(words):
+        texts = [piece[name].cat.categories.to_numpy(object)[piece[name].cat.codes] for piece in pieces]
+        table.insert(at, name, pd.Series(np.concatenate(texts), dtype=STR))
+    return table

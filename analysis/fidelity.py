@@ -26,6 +26,11 @@ CALIBRATED = 0.05
 CALIBRATED_S = 0.0002  # of a delay, or CALIBRATED of it, if that is more
 
 
+def kind_of_seconds(words: Iterable[str]) -> str:
+    """How a caption begins that speaks of the seconds of rows with those verdicts."""
+    return "In simulated seconds" if SIMULATED in words else "Measured"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`word`: one of VERDICTS. `reason`: a clause."""

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis import plots
+from analysis.fidelity import kind_of_seconds
 from analysis.frames import Frames
 from analysis.network_plot import plain
 from analysis.results_error import ResultsError
@@ -21,6 +22,7 @@ _NEEDS = {
     "timeline": "a run with --fault",
     "links": "a run that recorded its links",
     "congestion": "a run with --tcp-info",
+    "losses": "a run that lost packets, or recorded its page pools",
 }
 
 
@@ -54,6 +56,16 @@ def ceiling(run: Frames) -> CaptionedFigure:
     return drawn(run, "ceiling")
 
 
+def latency(run: Frames) -> CaptionedFigure:
+    """Percentiles of how long operations, or ranks in iterations, took."""
+    return drawn(run, "latency")
+
+
+def losses(run: Frames) -> CaptionedFigure:
+    """What was sent again and dropped, and how full page pools became."""
+    return drawn(run, "losses")
+
+
 def timeline(run: Frames) -> CaptionedFigure:
     """Iterations in time, and what was hurt on purpose."""
     return drawn(run, "timeline")
@@ -71,6 +83,8 @@ def congestion(run: Frames) -> CaptionedFigure:
 
 def iterations(run: Frames) -> CaptionedFigure:
     """How long each iteration took, in their order, warm-up included."""
+
+    seconds = kind_of_seconds([run.run.config.clock or ""])
 
     def paint(axes: Axes) -> str:
         rows = run.samples
@@ -96,7 +110,7 @@ def iterations(run: Frames) -> CaptionedFigure:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
-        return "Measured, at the largest size. Hollow: warm-up, from which no time is taken."
+        return f"{seconds}, at the largest size. Hollow: warm-up, from which no time is taken."
 
     if run.samples.empty:
         raise ResultsError(f"run {run.name} has no iteration; repeat it")

@@ -45,8 +45,11 @@ class _Scale:
     fastest_bps: float
 
 
-def paint(figure: Figure, drawing: Drawing, found: Sequence[Use], labels: Mapping[str, str]) -> str:
-    """A panel a path, in the order of `labels`, which has those of paths. Returns the caption."""
+def paint(
+    figure: Figure, drawing: Drawing, found: Sequence[Use], labels: Mapping[str, str], seconds: str
+) -> str:
+    """A panel a path, in the order of `labels`, which has those of paths. Returns the caption, which begins
+    with `seconds`."""
     used = {use.path for use in found}
     paths = [path for path in labels if path in used][:PANELS]
     scale = _scale(drawing, found, len(paths))
@@ -60,7 +63,7 @@ def paint(figure: Figure, drawing: Drawing, found: Sequence[Use], labels: Mappin
     for axes in panels[len(paths) :]:
         axes.set_axis_off()
     _legend(figure, drawing, found)
-    return _caption(scale.labels, any(use.asked_bps for use in found))
+    return _caption(seconds, scale.labels, any(use.asked_bps for use in found))
 
 
 def _scale(drawing: Drawing, found: Sequence[Use], panels: int) -> _Scale:
@@ -180,11 +183,11 @@ def _legend(figure: Figure, drawing: Drawing, found: Sequence[Use]) -> None:
         bar.ax.grid(visible=False)
 
 
-def _caption(labels: bool, rated: bool) -> str:
+def _caption(seconds: str, labels: bool, rated: bool) -> str:
     said = (
-        "Measured, from the counters of the interfaces that send. The half of a link next to a node is what "
-        "the node sent: the mean rate of whole wire packets over the timed parts of all repetitions, warm-up "
-        "included, at each path's largest size."
+        f"{seconds}, from the counters of the interfaces that send. The half of a link next to a node is "
+        "what the node sent: the mean rate of whole wire packets over the timed parts of all repetitions, "
+        "warm-up included, at each path's largest size."
     )
     if labels:
         said += f" Figures below {_TOLD:.1%} are left out."

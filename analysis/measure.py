@@ -41,6 +41,15 @@ def rounded(value: float, decimals: int) -> str:
     return f"{value:.{min(max(decimals, needed), _DECIMALS)}f}"
 
 
+def size_text(size_bytes: float) -> str:
+    """1048576 -> 1 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024 or unit == "GiB":
+            break
+        size_bytes /= 1024
+    return f"{size_bytes:.4g} {unit}"
+
+
 RATES = {"busbw": Rate("bus bandwidth", "GB/s", 1, 3), "goodput": Rate("goodput", "Gbit/s", 8, 2)}
 
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from analysis.bandwidth import GB
 from analysis.crossover import UNLIMITED, Limits, Need, crossover, highest_rate
+from analysis.fidelity import SIMULATED
 from analysis.ledger import LedgerRow, of_busiest_host
 from analysis.load import Run
 from analysis.measure import rounded
@@ -150,7 +151,7 @@ def ceiling(axes: Axes, rows: Sequence[SummaryRow], limit_bytes_per_s: float, lo
     axes.set_xlim(low, high)
     axes.set_ylim(0, 1.35 * max(row.busbw_ci_high_GB_per_s or row.busbw_GB_per_s for row, _ in known))
     axes.set_xlabel("host DRAM bytes per byte of bus bandwidth, busiest host (modelled)")
-    axes.set_ylabel("bus bandwidth (GB/s, measured)")
+    axes.set_ylabel(f"bus bandwidth (GB/s, {_kind(rows)})")
     axes.set_title(f"Bus bandwidth under a host-memory ceiling of {limit_bytes_per_s / GB:g} GB/s")
     axes.legend(title="on or under the line:\nwhat the ceiling allows", title_fontsize=8.5)
     return (
@@ -176,10 +177,15 @@ def _points(axes: Axes, measured: Sequence[SummaryRow], looks: Looks, limit: flo
         look = looks[row.path]
         axes.errorbar(
             [limit / GB], [8 * row.busbw_GB_per_s], yerr=_whiskers(row, 8), color=look.colour,
-            marker=look.marker, markersize=9, capsize=4, linestyle="none", label=f"{look.label}, measured",
+            marker=look.marker, markersize=9, capsize=4, linestyle="none",
+            label=f"{look.label}, {_kind(measured)}",
         )  # fmt: skip
     axes.legend(loc="lower right", fontsize=9)
-    return " Points are measured: this run's rates under its own ceiling."
+    return f" Points are {_kind(measured)}: this run's rates under its own ceiling."
+
+
+def _kind(rows: Sequence[SummaryRow]) -> str:
+    return "in simulated seconds" if any(row.verdict == SIMULATED for row in rows) else "measured"
 
 
 def _said_of(needs: Mapping[str, Need], limit: float | None, pcie: float) -> str:

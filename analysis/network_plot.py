@@ -21,6 +21,7 @@ from analysis.style import OTHER_COLOURS
 
 _COLOURS = {"compute": "#56B4E9", "storage": "#E69F00", "bridge": "#cccccc", "router": "#F0E442"}
 _MARKERS = {"compute": "s", "storage": "s", "bridge": "o", "router": "o"}
+_NAME = "#101010"  # on any of those colours
 _HOSTS = ("compute", "storage")
 _PLAIN, _ASKED = "#888888", OTHER_COLOURS
 _INCHES, _WIDEST = 0.75, 40.0  # a node's share, and the whole
@@ -91,7 +92,9 @@ def draw_nodes(axes: Any, drawing: Drawing, scale: float, smallest: float = 0.0)
         font = max(_FONT_MIN, (8 if len(node.name) < 6 else 7) * scale)
         if font >= smallest:
             place = node.x, node.y
-            axes.annotate(plain(node.name), place, ha="center", va="center", fontsize=font, zorder=4)
+            axes.annotate(
+                plain(node.name), place, ha="center", va="center", fontsize=font, zorder=4, color=_NAME
+            )
 
 
 def node_legend(drawing: Drawing) -> list[Any]:

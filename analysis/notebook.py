@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 
 from analysis.analyse import analyse
 from analysis.frames import Frames, frames, options
-from analysis.report import REPORT
+from analysis.report_files import REPORT
 from analysis.results_error import ResultsError
 from analysis.run_process import ended, started
 

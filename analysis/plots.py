@@ -18,11 +18,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from analysis import link_plot, memory_plots, tcp_plot, timeline
-from analysis.fidelity import FAITHFUL, SIMULATED
+from analysis import latency_plot, link_plot, loss_plot, memory_plots, tcp_plot, timeline
+from analysis.fidelity import FAITHFUL, SIMULATED, kind_of_seconds
 from analysis.link_usage import uses
 from analysis.load import Run
-from analysis.measure import Measure, rounded
+from analysis.measure import Measure, rounded, size_text
 from analysis.memory_model import AS_COUNTED, MemoryModel
 from analysis.needs import dram_per_busbw_byte
 from analysis.network_plot import plain
@@ -31,7 +31,7 @@ from analysis.summary import SummaryRow, compared, of_largest_size, paths_of
 
 BAR = 0.5
 BUSBW_CAPTION = (
-    "Measured. Median over the iterations of all repetitions; bars are the 95 % bootstrap interval of the "
+    "Median over the iterations of all repetitions; bars are the 95 % bootstrap interval of the "
     "median (none where a single value exists). devmem and bounce run the same stack in the same language; "
     "kernel is Linux TCP, in C."
 )
@@ -39,10 +39,11 @@ BUSBW_CAPTION = (
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure on disk and what its reader has to know."""
+    """A figure on disk, what its reader has to know, and its SVG."""
 
     path: Path
     caption: str
+    svg: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ def draw(run: Run, summary: Sequence[SummaryRow]) -> Figures:
     for name, paint in paints(run, summary):
         try:
             figure = painted(paint)
-            run.directory.write(f"figures/{name.replace('.png', '.svg')}", figure.svg())
-            drawn.append(Drawn(run.directory.write(f"figures/{name}", figure.png()), figure.caption))
+            svg = figure.svg()
+            run.directory.write(f"figures/{name.replace('.png', '.svg')}", svg)
+            drawn.append(Drawn(run.directory.write(f"figures/{name}", figure.png()), figure.caption, svg))
         except Exception as reason:
             said = " ".join(f"{type(reason).__name__}: {reason}".split())
             failed.append(f"figures/{name} was not drawn ({said[:300]})")
@@ -83,12 +85,16 @@ def paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Paint
     looks, labels = _looks(summary), {row.path: row.label for row in summary}
     if trials := memory_plots.trials_over_time(run, compared(summary)):
         yield "host_dram_time.png", lambda figure: memory_plots.over_time(figure, trials, run, looks)
+    largest = of_largest_size(compared(summary), run.manifest.measure)
+    if loss_plot.has_something(largest):
+        yield "losses.png", lambda figure: loss_plot.paint(figure, largest, looks)
+    seconds = kind_of_seconds([row.verdict for row in summary])
     drawing, found = run.drawing, [use for use in uses(run.link_usage) if use.path in labels]
     if drawing is not None and found:
-        yield "links.png", lambda figure: link_plot.paint(figure, drawing, found, labels)
+        yield "links.png", lambda figure: link_plot.paint(figure, drawing, found, labels, seconds)
     sampled = [each for each in run.tcp_info if each.path in labels]
     if sampled:
-        yield "congestion.png", lambda figure: tcp_plot.paint(figure, sampled, labels)
+        yield "congestion.png", lambda figure: tcp_plot.paint(figure, sampled, labels, seconds)
 
 
 def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Paint]]:
@@ -118,6 +124,8 @@ def _paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Pain
         )
     if any(row.cpu_s_per_GB is not None for row in rows):
         yield "cpu.png", lambda axes: _cpu(axes, rows, at)
+    if known := latency_plot.known(summary, measure):
+        yield "latency.png", marked(lambda axes: latency_plot.paint(axes, known, measure, looks), summary)
     if timeline.has_faults(run):
         colours = {path: colour_of(path, paths_of(summary)) for path in paths_of(summary)}
         labels = {row.path: plain(row.label) for row in summary}
@@ -152,7 +160,7 @@ def _simulated(paint: Paint) -> Paint:
             0.99, 0.98, "simulated seconds", transform=axes.transAxes, ha="right", va="top", fontsize=11,
             color=GREY, fontweight="bold",
         )  # fmt: skip
-        return f"Simulated: its seconds are those of simulated machines and lines. {caption}"
+        return caption
 
     return with_mark
 
@@ -165,15 +173,6 @@ def _looks(summary: Sequence[SummaryRow]) -> dict[str, memory_plots.Look]:
         )
         for row in summary
     }
-
-
-def size_text(size_bytes: float) -> str:
-    """1048576 -> 1 MiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size_bytes < 1024 or unit == "GiB":
-            break
-        size_bytes /= 1024
-    return f"{size_bytes:.4g} {unit}"
 
 
 def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
@@ -204,7 +203,7 @@ def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
     title = f"Bus bandwidth of {first.workload} against message size, {first.nranks} ranks"
     axes.set_title(plain(title))
     axes.legend()
-    return BUSBW_CAPTION
+    return f"{_seconds(summary)}. {BUSBW_CAPTION}"
 
 
 def _goodput(axes: Axes, rows: Sequence[SummaryRow], measure: Measure) -> str:
@@ -217,8 +216,8 @@ def _goodput(axes: Axes, rows: Sequence[SummaryRow], measure: Measure) -> str:
     axes.set_ylabel("goodput, one direction (Gbit/s)")
     axes.set_title(plain(measure.figure_title) or f"Goodput{_at_size(rows[0], measure)}")
     return (
-        "Measured. Payload bits that reached the receiver a second, headers not counted; the median over "
-        "repetitions with its 95 % bootstrap interval (none where a single value exists)."
+        f"{_seconds(rows)}. Payload bits that reached the receiver a second, headers not counted; the median "
+        "over repetitions with its 95 % bootstrap interval (none where a single value exists)."
     )
 
 
@@ -226,7 +225,7 @@ def _busbw_of_one_size(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     _rate_bars(axes, rows, 1, [""] * len(rows))
     axes.set_ylabel("bus bandwidth (GB/s)")
     axes.set_title(f"Bus bandwidth{at}, {rows[0].nranks} ranks")
-    return BUSBW_CAPTION
+    return f"{_seconds(rows)}. {BUSBW_CAPTION}"
 
 
 def _rate_bars(axes: Axes, rows: Sequence[SummaryRow], factor: float, more: Sequence[str]) -> None:
@@ -299,7 +298,7 @@ def _cpu(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     places = range(len(rows))
     axes.bar(places, application, BAR, color=_colours(rows))
     axes.bar(
-        places, endpoint, BAR, bottom=application, color=lighter(_colours(rows)), hatch="..",
+        places, endpoint, BAR, bottom=application, color=lighter(_colours(rows)), hatch="\\\\",
         edgecolor="white", linewidth=0,
     )  # fmt: skip
     for place, row in enumerate(rows):
@@ -308,14 +307,14 @@ def _cpu(axes: Axes, rows: Sequence[SummaryRow], at: str) -> str:
     _bar_axes(axes, rows, max(a + e for a, e in zip(application, endpoint, strict=True)))
     parts = [
         Patch(facecolor=GREY, label="application"),
-        Patch(facecolor=lighter([GREY])[0], hatch="..", edgecolor="white", label="endpoint"),
+        Patch(facecolor=lighter([GREY])[0], hatch="\\\\", edgecolor="white", label="endpoint"),
     ]
     axes.legend(handles=parts, loc="upper center", ncols=2, fontsize=9)
     axes.set_ylabel("CPU seconds per GB")
     axes.set_title(f"CPU seconds per GB of payload{at}")
     return (
-        "Measured. CPU time of applications and endpoints over GB of payload sent plus received. On the "
-        "kernel path what Linux does in softirq context is charged to neither, so its bar is too low."
+        f"{_seconds(rows)}. CPU time of applications and endpoints over GB of payload sent plus received. On "
+        "the kernel path what Linux does in softirq context is charged to neither, so its bar is too low."
     )
 
 
@@ -340,6 +339,10 @@ def whiskers(rows: Sequence[SummaryRow], factor: float) -> tuple[list[float], li
         below.append(0.0 if low is None else max(0.0, row.busbw_GB_per_s - low) * factor)
         above.append(0.0 if high is None else max(0.0, high - row.busbw_GB_per_s) * factor)
     return below, above
+
+
+def _seconds(rows: Sequence[SummaryRow]) -> str:
+    return kind_of_seconds([row.verdict for row in rows])
 
 
 def _colours(rows: Sequence[SummaryRow]) -> list[str]:

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from analysis.plots import size_text
+from analysis.measure import size_text
 from analysis.projection_text import Projection
 from analysis.style import DPI, MARKERS, PATH_COLOURS, STYLE, WIDTH
 

@@ -16,6 +16,8 @@ from analysis.measure import Measure
 ENDPOINTS = "the endpoints' processes"
 SYSTEM_TIME = "the ranks' system time; softirq is apart, and Linux may count a part of it in both"
 NOT_RECORDED = "the run did not record it"
+_LATENCIES = ("latency_p50_us", "latency_p95_us", "latency_p99_us")
+_TOKENS = ("token_return_p50_us", "token_return_p95_us", "token_return_p99_us")
 
 
 def rank_columns(rows: pd.DataFrame, measure: Measure, path: str) -> Mapping[str, float | None]:
@@ -46,8 +48,8 @@ def _times(timed: pd.DataFrame) -> dict[str, float | None]:
 
 def _pattern(rows: pd.DataFrame) -> dict[str, float | None]:
     """Means over the ranks that compute, or that have operations, and then medians over the iterations."""
-    computing = rows.dropna(subset=["compute_s"])
-    asking = rows.dropna(subset=["operations"])
+    computing = _known(rows, "compute_s", "overlapped_s", "time_s")
+    asking = _known(rows, "operations", "time_s", *_LATENCIES)
     exposed = (computing["time_s"] - computing["compute_s"]).clip(lower=0.0)
     overlapping = computing.dropna(subset=["overlapped_s"])
     rates = (asking["operations"] / asking["time_s"]).groupby(iteration_of(asking)).sum()
@@ -57,10 +59,7 @@ def _pattern(rows: pd.DataFrame) -> dict[str, float | None]:
         "overlapped_us": _median_us(overlapping["overlapped_s"], overlapping),
         **_loading(rows),
         "operations_per_s": None if rates.empty else float(rates.median()),
-        **{
-            name: _median_us(asking[name] / 1e6, asking)
-            for name in ("latency_p50_us", "latency_p95_us", "latency_p99_us")
-        },
+        **{name: _median_us(asking[name] / 1e6, asking) for name in _LATENCIES},
     }
 
 
@@ -78,10 +77,9 @@ def _loading(rows: pd.DataFrame) -> dict[str, float | None]:
 
 def _tokens(rows: pd.DataFrame) -> dict[str, float | None]:
     """Percentiles likewise, of ranks that returned tokens; the longest of all."""
-    holding = rows.dropna(subset=["token_return_max_us"])
-    percentiles = ("token_return_p50_us", "token_return_p95_us", "token_return_p99_us")
+    holding = _known(rows, "token_return_max_us", *_TOKENS)
     return {
-        **{name: _median_us(holding[name] / 1e6, holding) for name in percentiles},
+        **{name: _median_us(holding[name] / 1e6, holding) for name in _TOKENS},
         "token_return_max_us": _largest(holding["token_return_max_us"]),
     }
 
@@ -128,9 +126,15 @@ def _largest(values: "pd.Series[float]") -> float | None:
     return None if values.isna().all() else float(values.max())
 
 
+def _known(rows: pd.DataFrame, column: str, *others: str) -> pd.DataFrame:
+    """Rows with a value in `column`, with the columns that are asked for: to copy all takes long."""
+    return rows.loc[rows[column].notna(), [column, *others, "repetition", "iteration"]]
+
+
 def _median_us(seconds: "pd.Series[float]", rows: pd.DataFrame) -> float | None:
-    means = seconds.groupby(iteration_of(rows)).mean()
-    return None if means.empty else 1e6 * float(means.median())
+    if seconds.empty:
+        return None
+    return 1e6 * float(seconds.groupby(iteration_of(rows)).mean().median())
 
 
 def iteration_of(rows: pd.DataFrame) -> list["pd.Series[int]"]:

@@ -5,111 +5,82 @@ Everything in it is computed from the data files, and nothing from the clock: dr
 files gives the same bytes. The page itself is the template next to this file.
 """
 
-import base64
 import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from analysis import loss_plot, report_markdown
 from analysis.fidelity import FAITHFUL, SIMULATED, STEAL_LIMIT
+from analysis.headline import answer, headline, numbers, story
 from analysis.host_memory import HEADER_BYTES
-from analysis.ledger import HOST_MEMORY
 from analysis.link_usage import busiest, uses
 from analysis.load import Run
 from analysis.manifest import Manifest
-from analysis.measure import Measure
-from analysis.nics import NICS, NicRow, at_largest_size, has_shared_hosts, nic_rows
-from analysis.plots import Drawn, Figures, size_text
-from analysis.processes import PROCESSES, ProcessRow, of_sizes, process_rows
-from analysis.results_error import ResultsError
+from analysis.nics import NicRow, at_largest_size, has_shared_hosts, nic_rows
+from analysis.page import page, shown
+from analysis.plots import Figures
+from analysis.processes import ProcessRow, of_sizes, process_rows
+from analysis.report_files import MARKDOWN, REPORT, held_files
+from analysis.report_table import Group, column_groups, shared
 from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict, unsteady
-from analysis.table import (
-    PATTERN_COLUMNS,
-    PRINTED,
-    UNKNOWN,
-    goodput_interval,
-    interval,
-    shown_columns,
-    table_text,
-    wrong_elements,
-)
+from analysis.table import shown_columns, table_text, verdicts, wrong_elements
 
-REPORT = "report.html"
-SUMMARY = "summary.csv"
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
-_FIGURE_BYTES = 16 << 20
 _ROWS_MAX = 96  # whose columns are shown one by one; summary.csv has more
 _NICS_MAX = 96  # of all paths; nics.csv has more
 _PROCESSES_MAX = 96  # likewise; processes.csv has more
-_FIGURE_REM = 44 / 1080  # a pixel of a figure: the usual ones are as wide as text
-_LINKS, _LINKS_FIGURE = 16, "figures/links.png"
-_COMPARED_BYTES = 16 << 30  # of all files together: captures are large, and reading takes time
-
-
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    name: str
-    caption: str
-    base64: str
-    width_rem: float
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    name: str
-    sha256: str
-    verdict: str
-    bad: bool
+_LINKS = 16
 
 
 def write_report(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> Path:
-    """Write report.html into the run's directory and return its path."""
-    pages = Environment(loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, undefined=StrictUndefined)
-    pages.filters |= {"number": number, "percent": percent}
+    """Write report.html and report.md into the run's directory; returns the path of the first."""
+    directory = run.directory
+    path = directory.write(REPORT, _page(run, summary, figures).encode("utf-8", "backslashreplace"))
+    text = report_markdown.text(run, summary, repeat=command(run.manifest), sources=_sources(run.manifest))
+    directory.write(MARKDOWN, text.encode("utf-8", "backslashreplace"))
+    return path
+
+
+def _page(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> str:
     manifest, used = run.manifest, uses(run.link_usage)
-    page = pages.get_template(_TEMPLATE.name).render(
+    return page(
+        "report.html.j2",
         title=title(run),
         manifest=manifest,
         wrong_elements=wrong_elements(run),
+        answer=answer(run, summary),
         headline=headline(run, summary),
+        numbers=list(numbers(run, summary)),
+        story=story(run, summary),
         damage=run.damage,
-        command=command(manifest),
+        command=_words(manifest),
         sources=_sources(manifest),
         summary=summary,
-        columns=shown_columns(summary, manifest.measure),
-        pattern_columns=[(name, PRINTED[name].header.replace("\n", " ")) for name in PATTERN_COLUMNS],
-        printed=PRINTED,
+        groups=_groups(run, summary),
+        shared=", ".join(f"{name} {text}" for name, text in shared(summary).items()),
+        parts=_parts(summary, figures),
         both_places=len({row.in_place for row in summary}) > 1,
-        rate=manifest.measure.rate,
         any_derived=any(row.derived for row in summary),
-        interval=interval,
-        goodput_interval=goodput_interval,
         table_text=table_text(run, summary, figures.failed),
         every_column=_every_column(summary),
-        figures=[_inlined(run, figure) for figure in figures.drawn],
+        figures={each.path.stem: shown(each.path.stem, each) for each in figures.drawn},
         links=busiest(used, _LINKS),
         link_count=len(used),
-        links_figure=_LINKS_FIGURE,
         header_bytes=HEADER_BYTES,
         nics=_shown_nics(run),
         limits=_limits(run, summary),
+        losses=_losses(run, summary),
         **_machine(run, summary),
         steal_limit=STEAL_LIMIT,
-        faithful=FAITHFUL, simulated=SIMULATED,
+        faithful=FAITHFUL,
+        simulated=SIMULATED,
         verdict=run_verdict(summary),
+        verdicts=[said.removeprefix("# Verdict").lstrip(" :") for said in verdicts(summary)],
         notes=_notes(run, summary, figures),
         configuration=list(_flat(manifest.config)),
-        environment=[
-            *_flat(manifest.environment),
-            *((name, version or "not installed") for name, version in manifest.versions.items()),
-            *_interfaces(manifest),
-        ],
-        files=list(_files(run, figures.drawn)),
+        environment=list(_environment(manifest)),
+        files=list(held_files(run, figures.drawn)),
     )
-    return run.directory.write(REPORT, page.encode("utf-8", "backslashreplace"))
 
 
 def title(run: Run) -> str:
@@ -121,108 +92,44 @@ def title(run: Run) -> str:
 
 def command(manifest: Manifest) -> str:
     """The command line that repeats the run, from the project's folder."""
+    return " ".join(_words(manifest))
+
+
+def _words(manifest: Manifest) -> list[str]:
+    """Of that command line, each quoted for a shell."""
     given = list(manifest.argv)
     if given and given[0].endswith(".py"):
         given = given[1:]
-    return shlex.join(["python", "run.py", *given])
+    return [shlex.quote(word) for word in ("python", "run.py", *given)]
 
 
-def headline(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
-    """The comparison in sentences, every number computed from the data."""
+def _groups(run: Run, summary: Sequence[SummaryRow]) -> list[Group]:
     measure = run.manifest.measure
-    rows = {row.path: row for row in of_largest_size(compared(summary), measure)}
-    if not rows:
-        return ["No iteration was completed, so there is nothing to compare."]
-    sentences = []
-    if wrong_elements(run):
-        sentences.append("Wrong values were found: what follows is no result until they are explained.")
-    devmem, bounce, kernel = rows.get("devmem"), rows.get("bounce"), rows.get("kernel")
-    if devmem and bounce:
-        sentences += [_fair(devmem, bounce, measure), _memory(devmem, bounce)]
-    else:
-        sentences += [_alone(row, measure) for row in rows.values() if row is not kernel]
-    if kernel and devmem and not kernel.mark:
-        sentences.append(_far(kernel, devmem, measure))
-    elif kernel and (kernel.mark or not bounce):
-        sentences.append(_alone(kernel, measure))
-    sentences += [f"{note.path} ({note.mark}): {note.text}." for note in run.manifest.notes]
-    return [sentence for sentence in sentences if sentence]
+    shown = [name for name in shown_columns(summary, measure) if name not in shared(summary)]
+    return column_groups(shown, measure, run_verdict(summary).word)
 
 
-def number(value: float | None, decimals: int) -> str:
-    """Fixed decimals, or n/a."""
-    return UNKNOWN if value is None else f"{value:.{decimals}f}"
+def _parts(summary: Sequence[SummaryRow], figures: Figures) -> list[tuple[str, str]]:
+    """The page's contents: where, and what."""
+    latency = any(each.path.stem == "latency" for each in figures.drawn)
+    found = [("verdict", "Verdict"), ("results", "Results"), ("throughput", "Throughput")]
+    found += [("memory", "Host memory"), ("cpu", "CPU"), *([("latency", "Latency")] if latency else [])]
+    found.append(("network", "Network"))
+    last = [("notes", "Notes"), ("environment", "Environment and files")]
+    return [("run", "What was run"), *(found if summary else []), *last]
 
 
-def percent(fraction: float | None) -> str:
-    """A fraction as a percentage with one decimal, or n/a."""
-    return UNKNOWN if fraction is None else f"{100 * fraction:.1f}"
-
-
-def _fair(devmem: SummaryRow, bounce: SummaryRow, measure: Measure) -> str:
-    value = devmem.busbw_ratio_to_bounce
-    if value is None:
-        return ""
-    low, high = devmem.busbw_ratio_to_bounce_ci_low, devmem.busbw_ratio_to_bounce_ci_high
-    claim = (
-        f"{_at(devmem, measure)}, {devmem.label} reached {value:.2f} times the {measure.shown_rate.name} of "
-        f"bounce ({_rate(devmem, measure)} against {_rate(bounce, measure)}"
-    )
-    if low is None or high is None:
-        return f"{claim}; a single value each, so nothing is known about chance). {_FAIR}"
-    claim += f"; 95 % interval of the ratio {low:.2f} to {high:.2f}, {_repetitions(devmem)}). {_FAIR}"
-    if low <= 1 <= high:
-        claim += " The interval contains 1: this run does not tell the two apart."
-    return claim
-
-
-_FAIR = "This is the fair comparison: one stack, one language, only the copies differ."
-
-
-def _memory(devmem: SummaryRow, bounce: SummaryRow) -> str:
-    ours, theirs = devmem.host_dram_bytes_per_payload_byte, bounce.host_dram_bytes_per_payload_byte
-    if ours is None or theirs is None:
-        return ""
+def _losses(run: Run, summary: Sequence[SummaryRow]) -> str:
+    """In words, so that nothing lost is said, too."""
+    rows = of_largest_size(compared(summary), run.manifest.measure)
+    if loss_plot.counted(rows):
+        return "What was counted at the size that paths are compared by; 0 on a path that lost nothing."
+    known = any(getattr(row, name) is not None for row in rows for name in loss_plot.COUNTERS)
     return (
-        f"By the ledger's model, devmem moved {ours:.4f} bytes of host DRAM traffic per payload byte, "
-        f"bounce {theirs:.4f}."
+        "No segment was sent again, and no packet was dropped, at the size that paths are compared by."
+        if known
+        else "Retransmissions and drops were not recorded."
     )
-
-
-def _far(kernel: SummaryRow, devmem: SummaryRow, measure: Measure) -> str:
-    value = devmem.busbw_ratio_to_kernel
-    if value is None:
-        return ""
-    low, high = devmem.busbw_ratio_to_kernel_ci_low, devmem.busbw_ratio_to_kernel_ci_high
-    spread = "" if low is None or high is None else f" (95 % interval {low:.2f} to {high:.2f})"
-    return (
-        f"kernel is Linux TCP, written in C: devmem's Python stack reached {value:.2f} times its "
-        f"{_rate(kernel, measure)}{spread}. That ratio sets Python against C, so it says nothing about "
-        "copies."
-    )
-
-
-def _alone(row: SummaryRow, measure: Measure) -> str:
-    text = f"{_at(row, measure)}, {row.label} reached {_rate(row, measure)} of {measure.shown_rate.name}"
-    dram = row.host_dram_bytes_per_payload_byte
-    if dram is None:
-        return text + "."
-    how = "derived in part" if row.derived else "by the ledger's model"
-    return f"{text} and moved {dram:.4f} bytes of host DRAM traffic per payload byte ({how})."
-
-
-def _at(row: SummaryRow, measure: Measure) -> str:
-    return measure.headline or f"At {size_text(row.size_bytes)}"
-
-
-def _rate(row: SummaryRow, measure: Measure) -> str:
-    rate = measure.shown_rate
-    value = row.busbw_GB_per_s if row.goodput_gbit_per_s is None else row.goodput_gbit_per_s
-    return f"{rate.told(value)} {rate.unit}"
-
-
-def _repetitions(row: SummaryRow) -> str:
-    return "one repetition" if row.repetitions == 1 else f"{row.repetitions} repetitions"
 
 
 def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
@@ -320,6 +227,13 @@ def _sources(manifest: Manifest) -> str:
     return f"Sources: commit {manifest.git.commit}{changed}."
 
 
+def _environment(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    yield from _flat(manifest.environment)
+    for name, version in manifest.versions.items():
+        yield name, version or "not installed"
+    yield from _interfaces(manifest)
+
+
 def _interfaces(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for each in manifest.interfaces:
         threaded = {True: "threaded", False: "not threaded", None: "unknown"}[each.threaded]
@@ -342,48 +256,3 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(str(part) for part in value)
     return str(value)
-
-
-def _inlined(run: Run, figure: Drawn) -> _Figure:
-    name = f"figures/{figure.path.name}"
-    image = run.directory.read(name, _FIGURE_BYTES) or b""
-    width = int.from_bytes(image[16:20])  # of the PNG header
-    shown = base64.b64encode(image).decode("ascii")
-    return _Figure(name, figure.caption, shown, round(width * _FIGURE_REM, 2))
-
-
-def _files(run: Run, figures: Sequence[Drawn]) -> Iterator[_File]:
-    """Every file but the manifest and this report, which cannot hold their own sums. What analysis draws is
-    not held against the manifest: it is new each time, and the first time it is not in there yet."""
-    recorded = {name: digest for name, digest in run.manifest.files.items() if not _is_drawn(name)}
-    left_bytes = _COMPARED_BYTES
-    for name in sorted({*recorded, "samples.csv", *_drawn(figures)} - {"manifest.json"}):
-        said = recorded.get(name)
-        try:
-            found = run.directory.digest(name, left_bytes)
-        except (ResultsError, OSError):
-            yield _File(name, said or UNKNOWN, "not read: no regular file, or too large", True)
-            continue
-        if found is None:
-            if said is not None:
-                yield _File(name, said, "missing", True)
-            continue
-        digest, length = found
-        left_bytes -= length
-        if said is None:
-            yield _File(name, digest, "drawn" if _is_drawn(name) else "not recorded", False)
-        else:
-            yield _File(name, digest, "same" if digest == said else "differs", digest != said)
-
-
-def _drawn(figures: Sequence[Drawn]) -> Iterator[str]:
-    yield SUMMARY
-    yield NICS
-    yield HOST_MEMORY
-    yield PROCESSES
-    for figure in figures:
-        yield from (f"figures/{figure.path.stem}{suffix}" for suffix in (".png", ".svg"))
-
-
-def _is_drawn(name: str) -> bool:
-    return name in (SUMMARY, NICS, HOST_MEMORY, PROCESSES, REPORT) or name.startswith("figures/")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.columns import Types, read_columns
+from analysis.columns import STR, Types, read_columns
 from analysis.measure import Measure
 from analysis.results_error import ResultsError
 
@@ -114,7 +114,8 @@ def _read_quickly(data: bytes, path: Path) -> Samples | None:
         if name not in rows:
             rows[name] = word if name in TEXT_COLUMNS else float(word or "nan")
     # In their order, whole numbers as such.
-    rows = rows[list(COLUMNS)].astype(dict.fromkeys(IDENTITY_COLUMNS, "int64"))
+    kinds = dict.fromkeys(IDENTITY_COLUMNS, "int64") | dict.fromkeys(TEXT_COLUMNS, STR)
+    rows = rows[list(COLUMNS)].astype(kinds)
     if not _is_plain(rows):
         return None
     return Samples(rows, _cut(path, data.count(b"\n", 0, end) + 1) if cut else None)
@@ -197,7 +198,7 @@ def _typed(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
     for name in COLUMNS:
         text = raw[name].str.strip()
         if name in TEXT_COLUMNS:
-            columns[name] = _words(text, name, path)
+            columns[name] = _words(text, name, path).astype(STR)
             continue
         columns[name] = _numbers(text, name, path)
         if name in IDENTITY_COLUMNS:

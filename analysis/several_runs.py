@@ -14,10 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.bandwidth import GB, seconds_per_byte
+from analysis.fidelity import kind_of_seconds
 from analysis.frames import Frames
+from analysis.measure import size_text
 from analysis.needs import dram_per_busbw_byte
 from analysis.network_plot import plain
-from analysis.plots import Paint, marked, size_text, whiskers
+from analysis.plots import Paint, marked, whiskers
 from analysis.results_error import ResultsError
 from analysis.statistics import Repetitions, ratio
 from analysis.style import GREY, HEIGHT, CaptionedFigure, colour_of, marker_of, painted
@@ -44,7 +46,7 @@ def niov_sizes(runs: Sequence[Frames]) -> CaptionedFigure:
         axes.set_ylim(bottom=0)
         axes.set_title("Bandwidth against the size of net_iovs")
         axes.legend()
-        return "Measured. Medians of a run each, with their 95 % bootstrap intervals."
+        return f"{_seconds(points)}. Medians of a run each, with their 95 % bootstrap intervals."
 
     return _painted(paint, _rows(points))
 
@@ -77,8 +79,8 @@ def crossover(runs: Sequence[Frames]) -> CaptionedFigure:
         axes.set_title("Bandwidth against the bandwidth of host memory")
         axes.legend()
         return (
-            "Points are measured, with 95 % intervals. Dotted lines are modelled: the limit divided by the "
-            "DRAM bytes that the ledger counted per payload byte. A path on its line is limited by it."
+            f"{_seconds(points)}: points, with 95 % intervals. Dotted lines are modelled: the limit divided "
+            "by the DRAM bytes that the ledger counted per payload byte. A path on its line is limited by it."
         )
 
     return _painted(paint, _rows(points))
@@ -100,7 +102,7 @@ def ratios(before: Frames, after: Frames) -> pd.DataFrame:
 
 def two_runs(before: Frames, after: Frames) -> CaptionedFigure:
     """The ratios as a figure: how much `after` is faster than `before`."""
-    rows = ratios(before, after)
+    rows, shown = ratios(before, after), [*before.rows, *after.rows]
 
     def paint(axes: Axes) -> str:
         names = []
@@ -119,11 +121,11 @@ def two_runs(before: Frames, after: Frames) -> CaptionedFigure:
         axes.set_title(plain(f"{after.name} against {before.name}"))
         axes.grid(visible=True, axis="x")
         return (
-            "Measured. Ratio of medians with its 95 % bootstrap interval; where that contains 1, these runs "
-            "do not tell the two apart."
+            f"{kind_of_seconds([row.verdict for row in shown])}. Ratio of medians with its 95 % bootstrap "
+            "interval; where that contains 1, these runs do not tell the two apart."
         )
 
-    return _painted(paint, [*before.rows, *after.rows], height=1.6 + 0.45 * len(rows))
+    return _painted(paint, shown, height=1.6 + 0.45 * len(rows))
 
 
 def _painted(paint: Paint, rows: Sequence[SummaryRow], height: float = HEIGHT) -> CaptionedFigure:
@@ -133,6 +135,10 @@ def _painted(paint: Paint, rows: Sequence[SummaryRow], height: float = HEIGHT) -
 
 def _rows(points: dict[str, Points]) -> list[SummaryRow]:
     return [row for of_path in points.values() for _, row in of_path]
+
+
+def _seconds(points: dict[str, Points]) -> str:
+    return kind_of_seconds([row.verdict for row in _rows(points)])
 
 
 def _paces(run: Frames) -> dict[tuple[str, int], Repetitions]:

@@ -3,7 +3,8 @@
 In: names of paths; what paints. Out: colours, matplotlib settings, figures that know their captions. Owns the
 palette, which is Okabe and Ito's: told apart with any colour vision; markers and hatches repeat what colours
 say. A path's colour means that path and nothing else, in any figure. A figure stands on white of its own, so
-it is read on a dark page as well, and it begins and is saved with these settings and not with a user's.
+it is read on a dark page as well (analysis/inline_svg.py gives one inside a page the page's colours), and it
+begins and is saved with these settings and not with a user's.
 """
 
 from analysis.matplotlib_defaults import MATPLOTLIB as mpl
@@ -24,10 +25,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 PATH_COLOURS = {"devmem": "#0072B2", "bounce": "#D55E00", "kernel": "#009E73"}
 OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")  # of a path not known here, of what is no path
 MARKERS = {"devmem": "o", "bounce": "s", "kernel": "^"}
-# From little to much: one hue, darker and darker.
-AMOUNT = LinearSegmentedColormap.from_list("amount", ["#ecd0df", "#CC79A7", "#8f3f6b", "#4a1535"])
+# From little to much: one hue, darker and darker, in steps that a page can give other colours.
+AMOUNTS = 10
+AMOUNT = LinearSegmentedColormap.from_list("amount", ["#ecd0df", "#CC79A7", "#8f3f6b", "#4a1535"], AMOUNTS)
 GREY = "#666666"
-WIDTH, HEIGHT, DPI = 7.2, 4.0, 150
+WIDTH, HEIGHT, DPI = 6.4, 3.9, 160
 STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -46,6 +48,7 @@ STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
     "svg.hashsalt": "figures",  # the same data give the same file
+    "svg.fonttype": "none",  # text stays text: it can be searched, and takes a third of the bytes
 }
 _SHOWN_DPI = 100  # of a notebook's figure: one pixel in one and a half is a screen's
 
@@ -100,6 +103,9 @@ def painted(paint: Callable[[Figure], str], width: float = WIDTH, height: float 
         figure = CaptionedFigure(figsize=(width, height), dpi=DPI, layout=margins)
         FigureCanvasAgg(figure)
         figure.caption = paint(figure)
+        # Once, and not for each file that it is saved to: it takes as long as drawing.
+        margins.execute(figure)
+        figure.set_layout_engine("none")
     return figure
 
 

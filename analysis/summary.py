@@ -256,11 +256,11 @@ def _busiest_host(rows: pd.DataFrame) -> float | None:
 
 
 def _wrong(run: Run, rows: pd.DataFrame, path: str) -> int | None:
-    everything = run.samples[run.samples["path"] == path]
+    everything = run.samples
+    is_of = (everything["path"] == path) & (everything["in_place"] == rows["in_place"].iloc[0])
     if run.manifest.measure.size_is_key:
-        everything = everything[everything["size_bytes"] == rows["size_bytes"].iloc[0]]
-    everything = everything[everything["in_place"] == rows["in_place"].iloc[0]]
-    checked = everything["wrong_elements"].dropna()
+        is_of &= everything["size_bytes"] == rows["size_bytes"].iloc[0]
+    checked = everything["wrong_elements"][is_of].dropna()
     return None if checked.empty else int(checked.sum())
 
 

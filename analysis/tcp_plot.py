@@ -47,8 +47,9 @@ def _acknowledged(rows: Sequence[TcpInfoRow]) -> int:
     return rows[-1].bytes_acked - rows[0].bytes_acked
 
 
-def paint(figure: Figure, rows: Sequence[TcpInfoRow], labels: Mapping[str, str]) -> str:
-    """A column of panels: windows, round-trip time, retransmitted segments. `labels` of the paths."""
+def paint(figure: Figure, rows: Sequence[TcpInfoRow], labels: Mapping[str, str], seconds: str) -> str:
+    """A column of panels: windows, round-trip time, retransmitted segments. `labels` of the paths. The
+    caption begins with `seconds`."""
     figure.set_figheight(_HEIGHT_INCHES)
     windows, trips, retransmitted = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1, 1))
     paths = [path for path in labels if any(row.path == path for row in rows)]
@@ -59,21 +60,21 @@ def paint(figure: Figure, rows: Sequence[TcpInfoRow], labels: Mapping[str, str])
         colour = colour_of(path, paths)
         for at, of_one in enumerate(connections.values()):
             line = {"color": colour, "linestyle": _DASHES[at % len(_DASHES)], "linewidth": 1.4}
-            seconds = [row.time_s - zero for row in of_one]
-            _plot(windows, seconds, [row.cwnd_segs for row in of_one], line)
-            _plot(windows, seconds, [row.ssthresh_segs for row in of_one], line | {"alpha": 0.4})
-            _plot(trips, seconds, [row.srtt_us and row.srtt_us / 1e3 for row in of_one], line)
+            times = [row.time_s - zero for row in of_one]
+            _plot(windows, times, [row.cwnd_segs for row in of_one], line)
+            _plot(windows, times, [row.ssthresh_segs for row in of_one], line | {"alpha": 0.4})
+            _plot(trips, times, [row.srtt_us and row.srtt_us / 1e3 for row in of_one], line)
             first = of_one[0].total_retrans_segs
-            _plot(retransmitted, seconds, [row.total_retrans_segs - first for row in of_one], line)
+            _plot(retransmitted, times, [row.total_retrans_segs - first for row in of_one], line)
     _label(windows, trips, retransmitted)
     windows.legend(handles=_legend(paths, labels), fontsize=8.5, ncols=3, loc="lower left",
                    bbox_to_anchor=(0, 1.0), borderaxespad=0.1)  # fmt: skip
     windows.set_title("Congestion windows, round-trip times and retransmissions", pad=44)
     return (
-        "Measured by TCP_INFO, which both stacks fill in alike: the congestion window and, paler, the slow "
-        "start threshold from the first loss on; the smoothed round-trip time; segments sent again so far. "
-        f"Of each path its last trial, which begins at 0, and {CONNECTIONS} connections at most that carry "
-        "payload, told apart by their dashes."
+        f"{seconds}, by TCP_INFO, which both stacks fill in alike: the congestion window and, paler, the "
+        "slow start threshold from the first loss on; the smoothed round-trip time; segments sent again so "
+        f"far. Of each path its last trial, which begins at 0, and {CONNECTIONS} connections at most that "
+        "carry payload, told apart by their dashes."
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 
+from analysis.fidelity import kind_of_seconds
 from analysis.load import Run
 from analysis.manifest import FaultStep
 from analysis.network_plot import plain
@@ -24,6 +25,7 @@ def has_faults(run: Run) -> bool:
 
 def paint(axes: Axes, run: Run, colours: Mapping[str, str], labels: Mapping[str, str]) -> str:
     """`labels` of the paths in `colours`."""
+    seconds = kind_of_seconds([run.config.clock or ""])
     rows = run.samples.dropna(subset=["start_s", "end_s", "payload_received_bytes"])
     happened = sorted((each for each in run.manifest.faults if each.time_s is not None), key=_time)
     starts = [*rows["start_s"], *(step.time_s or 0.0 for step in happened)]
@@ -49,8 +51,8 @@ def paint(axes: Axes, run: Run, colours: Mapping[str, str], labels: Mapping[str,
     axes.set_title("Iterations and faults in time")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(colours), borderaxespad=0.2)
     return (
-        "Measured. Each bar is one iteration, warm-up included, as high as its mean rate. Vertical lines are "
-        "what was hurt on purpose: black where a fault begins, grey where one of its later steps is."
+        f"{seconds}. Each bar is one iteration, warm-up included, as high as its mean rate. Vertical lines "
+        "are what was hurt on purpose: black where a fault begins, grey where one of its later steps is."
     )
 
 

@@ -32,7 +32,7 @@ RUN = "run"
 _ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True}
 COMMANDS = (
     "list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "route", "ss",
-    "watch", "validate", "graph", "trace", "sweep", "compare", "project",
+    "watch", "validate", "graph", "trace", "sweep", "report", "compare", "project",
 )  # fmt: skip
 
 

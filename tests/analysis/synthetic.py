@@ -56,6 +56,7 @@ class Made:
         default_factory=lambda: {"devmem": 1.25, "bounce": 1.0, "kernel": 2.0}
     )
     jitter: float = 0.04
+    lost: int = 0
     schema: int = 3
     manifest: dict[str, object] = field(default_factory=dict)
     config: dict[str, object] = field(default_factory=dict)
@@ -101,7 +102,9 @@ class Made:
             "payload_staged_received_bytes": 0 if path == "devmem" else received,
             "payload_local_bytes": 0, "payload_far_bytes": 0, "fabric_bytes": 0,
             "device_read_bytes": sent, "device_write_bytes": received, "pcie_switch_bytes": sent + received,
-            "tcp_retrans_segs": 0, "rx_alloc_fail": 0, "app_cpu_s": 0.2 * seconds,
+            "tcp_retrans_segs": self.lost, "rx_alloc_fail": 0,
+            "rx_pool_peak_share": 0.5 if self.lost else None,
+            "app_cpu_s": 0.2 * seconds,
             "endpoint_cpu_s": 0.0 if path == "kernel" else 0.7 * seconds, "machine_steal_s": 0.0,
             "app_voluntary_switches": 30, "app_involuntary_switches": 3,
             "endpoint_voluntary_switches": 0 if path == "kernel" else 50, "endpoint_involuntary_switches": 5,

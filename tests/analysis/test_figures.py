@@ -27,6 +27,7 @@ from analysis import figures, network_plot, several_runs, style
 from analysis.analyse import analyse
 from analysis.drawing import Drawing
 from analysis.frames import Frames, frames
+from analysis.loss_plot import COUNTERS
 from analysis.notebook import recorded
 from analysis.results_error import ResultsError
 from analysis.style import OTHER_COLOURS, PATH_COLOURS, CaptionedFigure
@@ -69,6 +70,8 @@ MAKERS: dict[str, Maker] = {
     "host_dram": lambda place: figures.host_dram(made(place)),
     "cpu": lambda place: figures.cpu(made(place)),
     "ceiling": lambda place: figures.ceiling(made(place, config={"host_mem_bw_bytes_per_s": 2e9})),
+    "latency": lambda place: figures.latency(made(place)),
+    "losses": lambda place: figures.losses(made(place, lost=7)),
     "timeline": lambda place: figures.timeline(made(place, manifest={"faults": FAULTS})),
     "links": lambda place: figures.links(with_links(place)),
     "congestion": lambda place: figures.congestion(with_tcp_info(place)),
@@ -79,7 +82,7 @@ MAKERS: dict[str, Maker] = {
 }
 # In parentheses, or what is counted; ticks of sizes have units themselves, and those of paths need none.
 UNIT = re.compile(
-    r"\((GB/s|GB/s, measured|Gbit/s|MB/s|ms|s|segments|ratio|number)\)$"
+    r"\((GB/s|GB/s, measured|Gbit/s|MB/s|ms|s|segments|ratio|number|%)\)$"
     r"|^bytes |^CPU seconds per GB|^seconds|^host DRAM bytes per byte|^% of|^message size$|^path"
 )
 
@@ -90,7 +93,7 @@ def test_axes_have_units_and_figures_have_captions(name: str, tmp_path: Path) ->
     figure = MAKERS[name](tmp_path)
     assert imread(BytesIO(figure.png())).std() > 0
     assert figure.caption.endswith(".")
-    assert figure.caption.startswith(("Measured", "Modelled", "Points are measured", "Each host's"))
+    assert figure.caption.startswith(("Measured", "Modelled", "Counted", "Each host's"))
     for axes in figure.axes:
         if axes.axison:
             for axis, label in ((axes.xaxis, axes.get_xlabel()), (axes.yaxis, axes.get_ylabel())):
@@ -98,9 +101,9 @@ def test_axes_have_units_and_figures_have_captions(name: str, tmp_path: Path) ->
 
 
 def has_names(axis: Axis) -> bool:
-    """Whether an axis without a label shows paths, or nothing because a panel below or beside it has it."""
+    """Whether an axis without a label shows paths, counters, or nothing since a panel beside it has it."""
     shown = [tick.get_text() for tick in axis.get_ticklabels() if tick.get_visible()]
-    return {text.split("\n")[0] for text in shown} <= {*PATH_COLOURS}
+    return {text.split("\n")[0] for text in shown} <= {*PATH_COLOURS, *COUNTERS.values()}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -170,7 +173,9 @@ def test_the_report_saves_each_figure_as_png_and_as_svg(tmp_path: Path) -> None:
     page = analyse(run).report_path.read_text()
     before = files()
     assert set(before) == {
-        f"{name}.{suffix}" for name in ("busbw", "host_dram", "cpu", "crossover") for suffix in ("png", "svg")
+        f"{name}.{suffix}"
+        for name in ("busbw", "host_dram", "cpu", "crossover", "latency")
+        for suffix in ("png", "svg")
     }
     for name, data in before.items():
         assert name in page

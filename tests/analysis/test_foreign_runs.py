@@ -141,7 +141,7 @@ def test_mathematics_in_a_name_is_drawn_as_it_is_written(tmp_path: Path) -> None
     made = Made(sizes=(MIB,), paths=("devmem",), manifest={"notes": [note]})
     words: dict[str, Cell] = {"path": name, "workload": name}
     analysis = analyse(made.write(tmp_path / "r", [row | words for row in made.rows()]))
-    assert len(analysis.figure_paths) == 3
+    assert len(analysis.figure_paths) == 4
 
 
 def test_a_terminal_gets_no_control_characters(tmp_path: Path) -> None:
@@ -171,13 +171,13 @@ def test_files_that_are_devices_are_told_and_not_opened(tmp_path: Path) -> None:
 def test_results_that_are_links_are_replaced_and_figures_are_left_out(run_dir: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
-    for name in ("summary.csv", "report.html"):
+    for name in ("summary.csv", "report.html", "report.md"):
         (precious / name).write_text("as it was")
         (run_dir / name).symlink_to(precious / name)
     (run_dir / "figures").symlink_to(precious)
     analysis = analyse(run_dir)
     assert analysis.figure_paths == ()
-    assert analysis.table_text.count("figures is a link, where a directory belongs") == 4
+    assert analysis.table_text.count("figures is a link, where a directory belongs") == 5
     assert {path.read_text() for path in precious.iterdir()} == {"as it was"}
     assert analysis.report_path.read_text().startswith("<!DOCTYPE html>")
 

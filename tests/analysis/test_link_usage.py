@@ -60,7 +60,8 @@ PAIR = [
 
 def test_what_is_read_is_what_is_written_and_documented() -> None:
     assert LinkUsage.__struct_fields__ == written.LinkUsage.__struct_fields__
-    documented = [pages.named(cells[0])[0] for cells in pages.table("docs/results.md", "link_usage.csv")]
+    rows = pages.table("docs/reference/columns.md", "link_usage.csv")
+    documented = [pages.named(cells[0])[0] for cells in rows]
     assert documented == list(LinkUsage.__struct_fields__)
     for name in ("DrawnNode", "DrawnLink", "Drawing"):
         ours, theirs = getattr(read_drawing, name), getattr(written_drawing, name)
@@ -97,7 +98,8 @@ def test_the_busiest_are_those_next_to_their_limit() -> None:
 
 def test_each_half_of_a_link_is_what_the_node_beside_it_sent() -> None:
     figure, found = Figure(), uses(PAIR)
-    caption = link_plot.paint(figure, drawn("pair", link="1Gbit"), found, {"kernel": "k", "devmem": "d"})
+    labels = {"kernel": "k", "devmem": "d"}
+    caption = link_plot.paint(figure, drawn("pair", link="1Gbit"), found, labels, "Seconds")
     kernel, devmem = figure.axes[:2]
     assert [axes.get_title(loc="center") for axes in (kernel, devmem)] == ["k", "d"]  # in the labels' order
     first, second = devmem.get_lines()
@@ -109,6 +111,7 @@ def test_each_half_of_a_link_is_what_the_node_beside_it_sent() -> None:
     texts = [each.get_text() for each in devmem.texts]
     assert [link_plot.label(use) for use in found[:2]] == [each for each in texts if each[0] != "h"]
     assert kernel.get_lines()[1].get_linestyle() == ":", "nothing was sent"
+    assert caption.startswith("Seconds, from the counters")
     assert "of the asked rate" in caption
 
 
@@ -127,7 +130,7 @@ def test_only_a_network_of_few_links_has_figures_at_them(name: str, labelled: bo
     drawing, figure = drawn(name), Figure()
     ends = [pair for link in drawing.links for pair in ((link.a, link.b), (link.b, link.a))]
     found = uses([row("devmem", a.interface, b.interface, 1000) for a, b in ends])
-    caption = link_plot.paint(figure, drawing, found, {"devmem": "devmem"})
+    caption = link_plot.paint(figure, drawing, found, {"devmem": "devmem"}, "Seconds")
     texts = [each for each in figure.axes[0].texts if isinstance(each, Annotation)]
     names = {node.name for node in drawing.nodes}
     assert sum(text.get_text() not in names for text in texts) == labelled * 2 * len(drawing.links)
@@ -139,8 +142,8 @@ def test_the_report_has_the_drawing_and_a_table_of_the_busiest(tmp_path: Path) -
     analysis = analyse(write(tmp_path / "r", PAIR, drawn("pair", link="1Gbit")))
     assert "links.png" in [path.name for path in analysis.figure_paths]
     page = analysis.report_path.read_text()
-    section = page.split("What the links carried</h2>")[1].split("<h2>")[0]
-    assert section.index("figures/links.png") < section.index("All directions of links")
+    section = page.split("What the links carried</h3>")[1].split("<h3>")[0]
+    assert section.index('id="figure-links"') < section.index("All directions of links")
     cells = section.split("<tr>")[2]
     assert [text for text in ("kernel", "h1-eth0", "h2-eth0", "1.000", "1.0") if text not in cells] == []
     many = [row("devmem", f"h{number}-eth0", "s1-eth1", 1000 + number) for number in range(40)]

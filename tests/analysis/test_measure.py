@@ -67,8 +67,8 @@ def test_a_run_of_schema_2_is_read_as_one_of_schema_3(workload: str, tmp_path: P
 @pytest.mark.parametrize("schema", [2, 3])
 def test_a_report_shows_every_option_by_its_own_name(schema: int, tmp_path: Path) -> None:
     page = analyse(Made(schema=schema).write(tmp_path / "r")).report_path.read_text()
-    assert '<td class="text">iterations</td><td class="text wrap">2</td>' in page
-    assert '<td class="text">warmup</td><td class="text wrap">1</td>' in page
+    assert '<th scope="row" class="text">iterations</th><td class="text wrap">2</td>' in page
+    assert '<th scope="row" class="text">warmup</th><td class="text wrap">1</td>' in page
 
 
 def test_the_factor_is_the_measures(tmp_path: Path) -> None:

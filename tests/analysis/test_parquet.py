@@ -8,11 +8,11 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from analysis import __main__ as command
 from analysis.analyse import analyse
 from analysis.load import load
 from analysis.results_error import ResultsError
 from analysis.summary import summarise, to_frame
+from commands.dispatch import main
 
 
 def test_parquet_has_the_rows_of_the_csv_files(run_dir: Path) -> None:
@@ -49,6 +49,6 @@ def test_without_pyarrow_it_is_refused_by_a_sentence(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pyarrow" else found(name))
     with pytest.raises(ResultsError, match="needs the Python package pyarrow, which is not installed"):
         analyse(run_dir, parquet=True)
-    monkeypatch.setattr(sys, "argv", ["analysis", str(run_dir), "--parquet"])
-    assert command.main() == 2
+    monkeypatch.setattr(sys, "argv", ["run.py", "report", str(run_dir), "--parquet"])
+    assert main() == 1
     assert "or leave --parquet out" in capsys.readouterr().err

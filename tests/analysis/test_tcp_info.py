@@ -36,15 +36,19 @@ ROWS = [
 
 
 def write(directory: Path, rows: list[TcpInfoRow], paths: tuple[str, ...] = ("devmem", "kernel")) -> Path:
-    Made(paths=paths, sizes=(1 << 20,)).write(directory)
+    write_rows(Made(paths=paths, sizes=(1 << 20,)).write(directory), rows)
+    return directory
+
+
+def write_rows(directory: Path, rows: list[TcpInfoRow]) -> None:
     with (directory / "tcp_info.csv").open("w", newline="") as file:
         csv.writer(file).writerows([TcpInfoRow.__struct_fields__, *map(msgspec.structs.astuple, rows)])
-    return directory
 
 
 def test_what_is_read_is_what_is_written_and_documented() -> None:
     assert TcpInfoRow.__struct_fields__ == TcpInfoSample.__struct_fields__
-    documented = [pages.named(cells[0])[0] for cells in pages.table("docs/results.md", "tcp_info.csv")]
+    rows = pages.table("docs/reference/columns.md", "tcp_info.csv")
+    documented = [pages.named(cells[0])[0] for cells in rows]
     assert documented == list(TcpInfoRow.__struct_fields__)
 
 
@@ -74,7 +78,7 @@ def test_the_last_trial_of_each_path_is_shown_and_what_only_received_is_not() ->
 
 
 def test_windows_trips_and_retransmissions_begin_with_the_trial() -> None:
-    figure = painted(lambda figure: paint(figure, ROWS, LABELS))
+    figure = painted(lambda figure: paint(figure, ROWS, LABELS, "Measured"))
     windows, trips, again = figure.axes
     colours = {to_hex(line.get_color()).upper() for axes in (trips, again) for line in axes.get_lines()}
     assert colours == {PATH_COLOURS["devmem"], PATH_COLOURS["kernel"]}

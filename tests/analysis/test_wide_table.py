@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.__main__ import main
 from analysis.load import Run, load
 from analysis.plots import Figures
 from analysis.report import write_report
 from analysis.summary import summarise
 from analysis.table import table_text
 from analysis.wide_table import KNOWN, MORE, ColumnError, asked_columns, body_of
+from commands.dispatch import main
 from tests.analysis.synthetic import MIB, Cell, Made
 from tests.docs import pages
 
@@ -84,10 +84,10 @@ def test_drawing_again_takes_columns_too(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("analysis.analyse.draw", lambda *_: Figures())
-    monkeypatch.setattr("sys.argv", ["analysis", str(run_dir), "--columns", "path,net_cpu"])
+    monkeypatch.setattr("sys.argv", ["run.py", "report", str(run_dir), "--columns", "path,net_cpu"])
     assert main() == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["path", "net_cpu"]
-    monkeypatch.setattr("sys.argv", ["analysis", str(run_dir), "--columns", "nothing"])
+    monkeypatch.setattr("sys.argv", ["run.py", "report", str(run_dir), "--columns", "nothing"])
     assert main() == 2
     assert "there is no column 'nothing'" in capsys.readouterr().err
 

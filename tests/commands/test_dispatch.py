@@ -39,6 +39,7 @@ sys.exit(status)
         (["ethtool", "--help"], 0),
         (["--help"], 0),
         (["compare", "--help"], 0),
+        (["report", "--help"], 0),
         (["--topology", "blob"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),

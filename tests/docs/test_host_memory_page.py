@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +22,8 @@ from nodes.machine.ledger import PCIE_DOWN, PCIE_UP, Ledger, Totals, totals
 from tests.analysis.synthetic import MIB as SIZE
 from tests.analysis.synthetic import Made
 from tests.docs import pages
-from tests.docs.pages import ROOT, command
+from tests.docs.pages import command
+from tests.system.reader import project
 from workloads.bus_bandwidth import busbw_factor
 from workloads.executor import Plan
 from workloads.schedules import ring
@@ -189,7 +188,7 @@ CACHE = {
     "DDIO share 1": MemoryModel(ddio=1.0),
     "read-for-ownership, DDIO share 1": MemoryModel(rfo=True, ddio=1.0),
 }
-REDRAWN = command("docs/host-memory.md", ".venv/bin/python -m analysis results/mine --rfo --ddio 0.5")
+REDRAWN = command("docs/host-memory.md", "python3 run.py report results/mine --rfo --ddio 0.5")
 
 
 def test_a_cache_changes_what_the_page_says() -> None:
@@ -219,13 +218,10 @@ def test_the_crossovers_of_the_page_are_computed() -> None:
 
 def test_a_run_is_drawn_again_with_a_cache_by_the_pages_command(tmp_path: Path) -> None:
     Made(sizes=(SIZE,)).write(tmp_path / "results" / "mine")
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         REDRAWN,
         shell=True,
-        cwd=tmp_path,
-        env=environment,
+        cwd=project(tmp_path),
         capture_output=True,
         text=True,
         timeout=100,

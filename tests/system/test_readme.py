@@ -33,7 +33,8 @@ MORE_HELP = (
     *(
         f"python3 run.py {each} --help"
         for each in (
-            "up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "watch", "compare", "project",
+            "up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "watch", "report", "compare",
+            "project",
         )
     ),
     ".venv/bin/ray start --help",  # of a cluster for sweeps

@@ -26,7 +26,7 @@ def test_the_second_command_draws_the_firsts_results_again(tmp_path: Path) -> No
     measure, redraw = shown.splitlines()
     measured = typed(measure, place)
     results = place / "results" / "mine"
-    derived = [results / "summary.csv", results / "report.html"]
+    derived = [results / name for name in ("summary.csv", "report.html", "report.md")]
     before = [path.read_bytes() for path in derived]
     for path in derived:
         path.unlink()

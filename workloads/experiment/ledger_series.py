@@ -77,16 +77,16 @@ class LedgerRow(msgspec.Struct, frozen=True):
     acc_device_to_core_bytes: Annotated[int, "B", "what they read to compute"]
     acc_peer_to_device_bytes: Annotated[int, "B", "what accelerators copied from another one of the host"]
     acc_peer_to_core_bytes: Annotated[int, "B", "what they read there to compute"]
+    nic_header_in_bytes: Annotated[int, "B", "headers that NICs wrote to host memory"]
+    nic_header_out_bytes: Annotated[int, "B", "headers that NICs read from it"]
+    cpu_header_read_bytes: Annotated[int, "B", "headers that the CPU read"]
+    cpu_header_write_bytes: Annotated[int, "B", "headers that the CPU wrote"]
     ssd_media_to_device_bytes: Annotated[
         int, "B", "payload that SSDs read from their media into their controllers' memory"
     ]
     ssd_device_to_media_bytes: Annotated[int, "B", "payload that they wrote from there to their media"]
     ssd_media_to_host_bytes: Annotated[int, "B", "payload that SSDs read from their media into host memory"]
     ssd_host_to_media_bytes: Annotated[int, "B", "payload that they wrote from host memory to their media"]
-    nic_header_in_bytes: Annotated[int, "B", "headers that NICs wrote to host memory"]
-    nic_header_out_bytes: Annotated[int, "B", "headers that NICs read from it"]
-    cpu_header_read_bytes: Annotated[int, "B", "headers that the CPU read"]
-    cpu_header_write_bytes: Annotated[int, "B", "headers that the CPU wrote"]
     host_dram_derived_bytes: Annotated[
         int, "B", "accesses of host DRAM among all these that were derived, as in samples.csv"
     ]

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import typer
 
-from analysis.__main__ import app as redraw
 from commands import dispatch
 from nodes.client import ncdevmem_options, run_with
 from nodes.endpoint import options as endpoint_options
@@ -65,7 +64,6 @@ def text() -> str:
     parts = [_HEAD, *_measuring_run()]
     for name in dispatch.COMMANDS:
         parts += _section(f"run.py {name}", _typer_command(name))
-    parts += _section("python -m analysis", typer.main.get_command(redraw))
     for name, parser in _ARGPARSE.items():
         parts += _argparse_section(name, parser())
     return "\n".join(parts)
