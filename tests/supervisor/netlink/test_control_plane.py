@@ -96,7 +96,7 @@ def test_a_bind_takes_a_duplicate_of_the_programs_descriptor_and_closes_it() -> 
         os.fstat(taken)
 
 
-def test_a_descriptor_that_is_not_open_is_refused_where_the_control_plane_refuses_it() -> None:
+def test_a_descriptor_that_is_not_open_is_refused_by_the_control_plane() -> None:
     host: Any = _Binding()
     ask(ControlPlane(host, no_descriptor), "netdev", "bind-tx", {"ifindex": 2, "fd": 77})
     ask(ControlPlane(host, no_descriptor), "netdev", "bind-tx", {"ifindex": 2})
@@ -218,7 +218,7 @@ def test_a_list_without_a_mask_turns_off_what_it_does_not_name(host: Host, liste
 
 
 def test_a_wish_that_is_not_granted_is_told(host: Host) -> None:
-    wanted = {"bits": {"bit": [{"name": "rx-checksum"}]}}
+    wanted: Values = {"bits": {"bit": [{"name": "rx-checksum"}]}}
     (reply,) = ethtool(host, "features-set", {"wanted": wanted}).replies
     assert reply["wanted"]["bits"] == bits("rx-checksum")
     assert reply["active"]["size"] == 7
@@ -262,7 +262,7 @@ def test_bytes_that_are_no_bitset_are_refused(host: Host, wanted: str) -> None:
     assert ethtool(host, "features-set", header + bytes.fromhex(wanted)).error == errno.EINVAL
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_attributes_do_more_than_be_refused(host: Host, data: st.DataObject) -> None:
     """Trees of attributes with numbers that the tables have, of any type."""

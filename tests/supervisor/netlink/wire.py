@@ -58,14 +58,19 @@ def messages(datagrams: list[bytes]) -> list[Message]:
     found = []
     for data in datagrams:
         while data:
-            length, *fields = struct.unpack_from("=IHHII", data)
-            found.append(Message(*fields, data[16:length]))
+            length, kind, flags, seq, port = struct.unpack_from("=IHHII", data)
+            found.append(Message(kind, flags, seq, port, data[16:length]))
             data = data[aligned(length) :]
     return found
 
 
 def ask(
-    answers: Answers, family: str, name: str, values: Values | bytes, flags: int = ACK, to: Address = TALKATIVE
+    answers: Answers,
+    family: str,
+    name: str,
+    values: Values | bytes,
+    flags: int = ACK,
+    to: Address = TALKATIVE,
 ) -> Said:
     """A request, answered by `answers`."""
     number, operation = operation_of(family, name)
