@@ -298,6 +298,15 @@ def test_string_sets_with_a_device_and_without(host: Host) -> None:
     assert ethtool(host, "strset-get", {"stringsets": {"stringset": [{}]}}).error == errno.EOPNOTSUPP
 
 
+@pytest.mark.parametrize(
+    "sets", ["0800 0200 00000000", "0800 0280 0400 0100", "0c00 0280 0800 0180 04000100"]
+)
+def test_bytes_that_are_no_string_sets_are_refused(host: Host, sets: str) -> None:
+    plane = ControlPlane(host, no_descriptor)
+    said = ask(plane, "ethtool", "strset-get", bytes.fromhex(sets))
+    assert (said.error, "offs" in said.extack) == (errno.EINVAL, True)
+
+
 def test_flags_that_linux_does_not_have_are_refused(host: Host) -> None:
     said = ethtool(host, "rings-get", {}, header={"flags": 64})
     assert (said.error, said.extack["offs"]) == (errno.EOPNOTSUPP, 20 + 4 + 12)

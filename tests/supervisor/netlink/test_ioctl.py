@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host
+from nodes.machine.ledger import Ledger
+from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.supervisor.call import Call, GoOn
 from nodes.supervisor.netlink import flow_spec
 from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl, answer
@@ -25,6 +27,8 @@ from nodes.supervisor.netlink.ioctl_memory import Memory
 from tests.control.conftest import on_nic
 from tests.control.local_host import local_host
 from tests.nic.bench import Bench
+from tests.nic.fake_wire import FakeWire
+from tests.nic.frames import OUR_MAC
 
 Ask = Callable[[bytes], tuple[int, bytes]]
 ROOM = 8192
@@ -146,6 +150,18 @@ def test_sizes_and_strings_of_sets(ask: Ask, nic: Ethtool) -> None:
     assert strings(ask, 1, len(stats)) == [name[:31] for name in stats]
     assert strings(ask, 5, 3) == ["toeplitz", "xor", "crc32"]
     assert refused(ask, words(0x1B, 0, 0)) == errno.EOPNOTSUPP
+
+
+def test_a_name_that_is_too_long_for_its_place_is_cut() -> None:
+    device = NetDevice(DeviceConfig("eth0", 2, OUR_MAC, rx_queues=101), FakeWire(), Ledger())
+    memory = ctypes.create_string_buffer(words(0x1B, 1, 0), 1 << 17)
+    nic = local_host(device).ethtool
+    assert answer(0x1B, Memory(os.getpid(), ctypes.addressof(memory)), nic) == 0
+    names = [*nic.stats_get()]
+    at = names.index("rx_queue_100_hw_gro_wire_packets")
+    assert memory.raw[12 + 32 * at :][:32] == b"rx_queue_100_hw_gro_wire_packet\0"
+    assert memory.raw[12 + 32 * (at + 1) :].startswith(names[at + 1].encode()[:31])
+    device.close()
 
 
 def test_counters(ask: Ask, nic: Ethtool) -> None:
@@ -283,6 +299,14 @@ def test_a_rule_may_name_an_rss_context(ask: Ask, nic: Ethtool) -> None:
     assert rule["context"] == 1
     said = ask(rxnfc(0x2F, spec(0, b"", b"", 0, location=0)))[1]
     assert (said[16:184], said[184:188]) == (spec(1 | RSS, TCP4, TCP4_MASK, 0, location=0), words(1))
+
+
+def test_a_rule_for_ip_says_which_version() -> None:
+    values = struct.pack("!4s4sIBBB", bytes([10, 0, 0, 1]), bytes(4), 0, 0, 1, 0)
+    mask = struct.pack("!4s4sIBBB", b"\xff" * 4, bytes(4), 0, 0, 0, 0)
+    rule = {"flow-type": "ip4", "src-ip": "10.0.0.1", "queue": 2, "location": 5}
+    assert flow_spec.pack(rule) == (spec(0x0D, values, mask, 2, location=5), 0)
+    assert flow_spec.unpack(spec(0x0D, values, mask, 2, location=5), 0) == rule
 
 
 @pytest.mark.parametrize(
