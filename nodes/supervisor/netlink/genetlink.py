@@ -42,6 +42,20 @@ def answer(datagram: bytes, to: Address, answers: Answers) -> list[bytes]:
     return received
 
 
+def described(datagram: bytes) -> str:
+    """The requests of a datagram by name, for strace."""
+    return ", ".join(map(_named, nlmsg.requests(datagram)))
+
+
+def _named(request: Request) -> str:
+    mode = "dump" if request.dump else "do"
+    try:
+        family, operation = _find(request)
+    except Refusal:
+        return f"{mode} command {request.command} of family {request.type:#x}"
+    return f"{mode} {family.name} {operation.name}"
+
+
 def _served(request: Request, to: Address, answers: Answers) -> list[bytes]:
     try:
         family, operation = _find(request)

@@ -10,7 +10,7 @@ import pytest
 
 from nodes.supervisor.netlink.attributes import Values
 from nodes.supervisor.netlink.families import FAMILIES
-from nodes.supervisor.netlink.genetlink import Refusal, answer
+from nodes.supervisor.netlink.genetlink import Refusal, answer, described
 from nodes.supervisor.netlink.nlmsg import Address
 from tests.supervisor.netlink.wire import ACK, DUMP, MULTI, TALKATIVE, Said, ask, messages, nobody, request
 
@@ -135,6 +135,13 @@ def test_each_request_of_a_datagram_is_answered() -> None:
     assert [each.type for each in found] == [0x14, 2, 2, 2]
     errors = [struct.unpack_from("=i", each.body)[0] for each in found[1:]]
     assert errors == [0, 0, -errno.EOPNOTSUPP]
+
+
+def test_strace_shows_the_requests_by_name() -> None:
+    datagram = request(0x14, 10, flags=DUMP) + request(0x15, 16) + request(0x77, 5)
+    names = "dump netdev queue-get, do ethtool rings-set, do command 5 of family 0x77"
+    assert described(datagram) == names
+    assert described(b"") == ""
 
 
 # --- what extack says: the headers are 20 bytes, ifindex and fd 8 each, the first queue 20

@@ -39,6 +39,11 @@ class Program:
         numbers = [each if isinstance(each, int) else ctypes.addressof(each) for each in self.kept]
         return Call(1, os.getpid(), name, (*numbers, *[0] * (6 - len(numbers))))
 
+    def shown(self, name: str, *args: int | bytes) -> list[str]:
+        call = self.call(name, self.file.fd, *args)
+        self.calls.make(call, self.file)
+        return call.shown
+
     def do(self, name: str, *args: int | bytes | ctypes.Array[Any]) -> Any:
         """The result; a Wait where the call blocks."""
         begun = self.calls.make(self.call(name, self.file.fd, *args), self.file)
@@ -192,6 +197,11 @@ def test_it_is_readable_exactly_while_a_datagram_waits(program: Program) -> None
     assert refused(program, "recvfrom", *dontwait) == errno.EAGAIN
     os.set_blocking(program.file.fd, False)
     assert refused(program, "read", into, 4096) == errno.EAGAIN
+
+
+def test_strace_shows_what_is_asked(program: Program) -> None:
+    shown = program.shown("write", GETFAMILY, len(GETFAMILY))
+    assert shown == [str(program.file.fd), "do nlctrl getfamily", str(len(GETFAMILY))]
 
 
 def test_a_call_that_waits_gets_what_comes(program: Program) -> None:
