@@ -143,10 +143,13 @@ print(json.dumps(said))
 
 
 def supervised(*words: str) -> str:
-    argv = ("exec", "h2", "--", sys.executable, "-m", "nodes.supervisor", "--", *words)
+    """What the program said; the supervisor has closed all that it opened."""
+    python = (sys.executable, "-W", "always::ResourceWarning")
+    argv = ("exec", "h2", "--", *python, "-m", "nodes.supervisor", "--", *words)
     ran = command(*argv, timeout_s=120)
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
+    assert "ResourceWarning" not in ran.stderr
     return ran.stdout
 
 
