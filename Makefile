@@ -3,11 +3,14 @@ SHELL    := /bin/bash
 VENV     := .venv
 BIN      := $(VENV)/bin
 DEBIAN   := mininet bridge-utils iproute2 iputils-ping ethtool iperf3 socat netcat-openbsd nftables tshark nmap hping3 \
-            python3-venv
+            python3-venv curl openssl gcc libc6-dev
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
 APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 
-.PHONY: setup demo test bench soak notebooks lint lock clean
+# Every test starts processes: without compiled files each of them would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: setup demo test bench soak notebooks docs lint lock clean
 
 setup: $(VENV)/.debian $(VENV)/.python
 
@@ -31,10 +34,10 @@ demo: setup
 	$(BIN)/python run.py --topology star --hosts 4 --workload all_reduce --size 1M:16M:x4 \
 	  --path devmem,bounce,kernel --repeat 3
 
-# The unit tests on every core; then the system tests one at a time, since each has a cluster of processes.
+# The unit tests, then the system tests, of which each has a cluster of processes: fewer at a time.
 test: setup lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --ignore tests/system
-	$(BIN)/python -m pytest tests/system
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal --ignore tests/system
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup tests/system
 
 bench: setup
 	$(BIN)/python -m tests.bench
@@ -52,18 +55,30 @@ $(VENV)/.notebooks: requirements-notebooks.lock $(VENV)/.python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebooks.lock
 	@touch $@
 
+# The pages of docs/ as a site, in site/: a link or an anchor that leads nowhere ends it. Installed when first asked.
+docs: setup $(VENV)/.docs
+	PYTHONPATH=$(CURDIR) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "docs: site/index.html"
+
+$(VENV)/.docs: requirements-docs.lock $(VENV)/.python
+	@echo "docs: mkdocs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-# JupyterLab has a lock of its own, so that setup is quick; what both locks have is the same version.
+# JupyterLab and mkdocs have locks of their own, so that setup is quick; what locks share is the same version.
 COMPILE  := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
             --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 lock:
 	$(COMPILE) --extra dev -o requirements.lock pyproject.toml
 	$(COMPILE) --extra notebooks --constraint requirements.lock -o requirements-notebooks.lock pyproject.toml
+	$(COMPILE) --extra docs --constraint requirements.lock --constraint requirements-notebooks.lock \
+	  -o requirements-docs.lock pyproject.toml
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python run.py clean
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """A run as tidy pandas frames: what notebooks work with.
 
 In: a results directory. Out: `Frames`. Owns nothing: analysis/load.py reads and checks the files, and the
-frames have its columns, which docs/results.md explains. An empty cell is NaN or None.
+frames have its columns, which docs/reference/columns.md explains. An empty cell is NaN or None.
 """
 
 import html

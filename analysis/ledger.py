@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from io import StringIO
+from typing import Annotated
 
 import msgspec
 
@@ -20,9 +21,10 @@ HOST_MEMORY = "host_memory.csv"
 _SHORTEST_S = 1e-6
 
 
-class LedgerRow(msgspec.Struct, frozen=True):
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that moved along each route of a host from `begin_s` to `end_s`, seconds of a monotonic clock
-    since the run's first trial began; `time_s` is `begin_s` as Unix time."""
+    since the run's first trial began; `time_s` is `begin_s` as Unix time. Runs of earlier versions had
+    no SSDs."""
 
     path: str
     size_bytes: Count
@@ -49,6 +51,10 @@ class LedgerRow(msgspec.Struct, frozen=True):
     nic_header_out_bytes: Count
     cpu_header_read_bytes: Count
     cpu_header_write_bytes: Count
+    ssd_media_to_device_bytes: Count = 0
+    ssd_device_to_media_bytes: Count = 0
+    ssd_media_to_host_bytes: Count = 0
+    ssd_host_to_media_bytes: Count = 0
     host_dram_derived_bytes: Count
 
     def traffic(self, model: MemoryModel = AS_COUNTED) -> Traffic:
@@ -65,28 +71,28 @@ class HostMemoryRow:
     """One interval of one host. `network_payload`: what its NICs sent and received, retransmissions included;
     bytes per payload byte are over that, None in an interval without any."""
 
-    path: str
-    size_bytes: int
-    repetition: int
-    host: str
-    begin_s: float
-    end_s: float
-    time_s: float
-    dram_read_GB_per_s: float
-    dram_write_GB_per_s: float
-    dram_GB_per_s: float
-    device_read_GB_per_s: float
-    device_write_GB_per_s: float
-    pcie_switch_GB_per_s: float
-    pcie_root_GB_per_s: float
-    network_payload_GB_per_s: float
-    dram_read_bytes_per_payload_byte: float | None
-    dram_write_bytes_per_payload_byte: float | None
-    dram_bytes_per_payload_byte: float | None
-    device_read_bytes_per_payload_byte: float | None
-    device_write_bytes_per_payload_byte: float | None
-    pcie_switch_bytes_per_payload_byte: float | None
-    pcie_root_bytes_per_payload_byte: float | None
+    path: Annotated[str, "", "as in ledger.csv"]
+    size_bytes: Annotated[int, "B", "as in ledger.csv"]
+    repetition: Annotated[int, "", "as in ledger.csv"]
+    host: Annotated[str, "", "as in ledger.csv"]
+    begin_s: Annotated[float, "s", "as in ledger.csv"]
+    end_s: Annotated[float, "s", "as in ledger.csv"]
+    time_s: Annotated[float, "s", "as in ledger.csv"]
+    dram_read_GB_per_s: Annotated[float, "GB/s", "reads of host DRAM"]
+    dram_write_GB_per_s: Annotated[float, "GB/s", "writes of host DRAM"]
+    dram_GB_per_s: Annotated[float, "GB/s", "both"]
+    device_read_GB_per_s: Annotated[float, "GB/s", "reads of accelerator memory"]
+    device_write_GB_per_s: Annotated[float, "GB/s", "writes of accelerator memory"]
+    pcie_switch_GB_per_s: Annotated[float, "GB/s", "through PCIe switches"]
+    pcie_root_GB_per_s: Annotated[float, "GB/s", "across root ports"]
+    network_payload_GB_per_s: Annotated[float, "GB/s", "payload"]
+    dram_read_bytes_per_payload_byte: Annotated[float | None, "B/B", "reads of host DRAM"]
+    dram_write_bytes_per_payload_byte: Annotated[float | None, "B/B", "writes of host DRAM"]
+    dram_bytes_per_payload_byte: Annotated[float | None, "B/B", "both"]
+    device_read_bytes_per_payload_byte: Annotated[float | None, "B/B", "reads of accelerator memory"]
+    device_write_bytes_per_payload_byte: Annotated[float | None, "B/B", "writes of accelerator memory"]
+    pcie_switch_bytes_per_payload_byte: Annotated[float | None, "B/B", "through PCIe switches"]
+    pcie_root_bytes_per_payload_byte: Annotated[float | None, "B/B", "across root ports"]
 
 
 def host_memory_rows(rows: Iterable[LedgerRow], model: MemoryModel = AS_COUNTED) -> Iterator[HostMemoryRow]:

@@ -124,6 +124,8 @@ class MachineRecord(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     switches: tuple[str, ...]
     tunnels: tuple[TunnelRecord, ...]
+    clock_offset_s: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
+    clock_uncertainty_s: Annotated[float, msgspec.Meta(ge=0, le=1e12)] | None = None
 
 
 class RankRecord(msgspec.Struct, frozen=True):
@@ -133,6 +135,7 @@ class RankRecord(msgspec.Struct, frozen=True):
     host: str
     accelerator: str
     nic: str
+    memory: str = "accelerator"
 
 
 class Prediction(msgspec.Struct, frozen=True):

@@ -56,7 +56,8 @@ AS_COUNTED = MemoryModel()  # every access goes to DRAM, and no other
 
 class Route(NamedTuple):
     """Where bytes go, as columns of ledger.csv have it. `hosts`: accesses of host memory, reads and writes;
-    `devices`: likewise of accelerator memory. `switch` and `root`: how often a byte passes them."""
+    `devices`: likewise of memory of accelerators and of SSDs' controllers. `switch` and `root`: how often a
+    byte passes them."""
 
     host: tuple[int, int] = (0, 0)
     device: tuple[int, int] = (0, 0)
@@ -86,6 +87,10 @@ ROUTES: Mapping[str, Route] = {
     "nic_header_out_bytes": Route(host=(1, 0), switch=1, root=1),
     "cpu_header_read_bytes": Route(host=(1, 0)),
     "cpu_header_write_bytes": Route(host=(0, 1)),
+    "ssd_media_to_device_bytes": Route(device=(0, 1)),
+    "ssd_device_to_media_bytes": Route(device=(1, 0)),
+    "ssd_media_to_host_bytes": Route(host=(0, 1), switch=1, root=1),
+    "ssd_host_to_media_bytes": Route(host=(1, 0), switch=1, root=1),
 }
 
 

@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from io import StringIO
+from typing import Annotated
 
 import pandas as pd
 
@@ -24,19 +25,29 @@ class NicRow:
     whose NIC it is. `network_payload_bytes`: sent and received by them, without what stayed in the host.
     `expected_*`: the closed form; None, as any figure, where what it needs was not recorded."""
 
-    size_bytes: int
-    path: str
-    host: str
-    nic: str
-    ranks: str
-    iterations: int
-    network_payload_bytes: float | None
-    rx_wire_packets: float | None
-    tx_wire_packets: float | None
-    pcie_switch_bytes: float | None
-    pcie_root_bytes: float | None
-    expected_switch_bytes: float | None
-    expected_root_bytes: float | None
+    size_bytes: Annotated[int, "B", "as in summary.csv"]
+    path: Annotated[str, "", "as in samples.csv"]
+    host: Annotated[str, "", "name of the host"]
+    nic: Annotated[str, "", "name of the interface"]
+    ranks: Annotated[str, "", "the ranks whose accelerators are beside it"]
+    iterations: Annotated[int, "", "how many iterations the average is of"]
+    network_payload_bytes: Annotated[
+        float | None, "B", "payload that these ranks sent to and received from other hosts"
+    ]
+    rx_wire_packets: Annotated[float | None, "packets", "wire packets received"]
+    tx_wire_packets: Annotated[float | None, "packets", "wire packets sent"]
+    pcie_switch_bytes: Annotated[float | None, "B", "bytes through the PCIe switch"]
+    pcie_root_bytes: Annotated[float | None, "B", "those among them that crossed the root port"]
+    expected_switch_bytes: Annotated[
+        float | None, "B",
+        "the closed form: a staged byte twice, any other byte of the network's payload once, or twice if the "
+        "NIC is on another switch than the accelerator, 66 bytes a super-packet; empty for `kernel`",
+    ]
+    expected_root_bytes: Annotated[
+        float | None, "B",
+        "the closed form: a staged byte twice, one between an accelerator and a NIC on another switch once, "
+        "66 bytes a super-packet; empty for `kernel`",
+    ]
 
 
 def nic_rows(run: Run) -> tuple[NicRow, ...]:
@@ -71,7 +82,7 @@ def _row(path: str, host: str, nic: str, rows: pd.DataFrame) -> NicRow:
         return None if amount is None else amount / iterations
 
     payload, staged = _network_payload(rows), total(rows, "payload_staged_bytes")
-    switch, root = _expected(payload, staged, _packets(rows))
+    switch, root = _expected(payload, staged, total(rows, "payload_far_bytes"), _packets(rows))
     return NicRow(
         size_bytes=round(float(rows["size_bytes"].median())),
         path=path,
@@ -101,15 +112,15 @@ def _packets(rows: pd.DataFrame) -> float | None:
 
 
 def _expected(
-    payload: float | None, staged: float | None, packets: float | None
+    payload: float | None, staged: float | None, far: float | None, packets: float | None
 ) -> tuple[float | None, float | None]:
-    """Bytes through the switch, and across the root port. A staged byte crosses both twice: between NIC and
+    """Bytes through switches, and across the root port. A staged byte crosses both twice: between NIC and
     host memory, and between host memory and accelerator. Any other crosses the switch once and the root port
-    never. A header crosses both once."""
-    if payload is None or staged is None or packets is None:
+    never, or where the NIC is far two switches and the root port once. A header crosses both once."""
+    if payload is None or staged is None or far is None or packets is None:
         return None, None
     headers = HEADER_BYTES * packets
-    return payload - staged + 2 * staged + headers, 2 * staged + headers
+    return payload + staged + far + headers, 2 * staged + far + headers
 
 
 def has_shared_hosts(run: Run) -> bool:

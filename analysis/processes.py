@@ -9,6 +9,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from io import StringIO
+from typing import Annotated
 
 import pandas as pd
 
@@ -25,13 +26,15 @@ class ProcessRow:
     """One process on one path and at one size; None where something was not recorded. A context switch is
     voluntary when the process waited, involuntary when the scheduler took the CPU from it."""
 
-    size_bytes: int
-    path: str
-    process: str
-    payload_bytes: float | None
-    cpu_s_per_GB: float | None
-    voluntary_switches_per_GB: float | None
-    involuntary_switches_per_GB: float | None
+    size_bytes: Annotated[int, "B", "as in summary.csv"]
+    path: Annotated[str, "", "as in samples.csv"]
+    process: Annotated[str, "", "HOST:rankN or HOST:endpoint"]
+    payload_bytes: Annotated[float | None, "B", "sent and received"]
+    cpu_s_per_GB: Annotated[float | None, "s/GB", "CPU time"]
+    voluntary_switches_per_GB: Annotated[float | None, "1/GB", "context switches of threads that waited"]
+    involuntary_switches_per_GB: Annotated[
+        float | None, "1/GB", "context switches of threads that the scheduler took the CPU from"
+    ]
 
 
 def process_rows(run: Run) -> list[ProcessRow]:

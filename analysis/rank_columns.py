@@ -55,11 +55,24 @@ def _pattern(rows: pd.DataFrame) -> dict[str, float | None]:
         "compute_us": _median_us(computing["compute_s"], computing),
         "exposed_us": _median_us(exposed, computing),
         "overlapped_us": _median_us(overlapping["overlapped_s"], overlapping),
+        **_loading(rows),
         "operations_per_s": None if rates.empty else float(rates.median()),
         **{
             name: _median_us(asking[name] / 1e6, asking)
             for name in ("latency_p50_us", "latency_p95_us", "latency_p99_us")
         },
+    }
+
+
+def _loading(rows: pd.DataFrame) -> dict[str, float | None]:
+    """Of the ranks whose computations are fed with data. The training loop's time is that behind setup."""
+    fed = rows.dropna(subset=["setup_s", "stalled_s"])
+    seconds = pd.DataFrame({"stalled": fed["stalled_s"], "loop": fed["time_s"] - fed["setup_s"]})
+    sums = seconds.groupby(iteration_of(fed)).sum()
+    shares = (sums["stalled"] / sums["loop"])[sums["loop"] > 0]
+    return {
+        "setup_us": _median_us(fed["setup_s"], fed),
+        "stall_share": None if shares.empty else float(shares.median()),
     }
 
 

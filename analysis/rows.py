@@ -37,7 +37,7 @@ def read_rows(data: bytes, path: Path, kind: type[_Row]) -> Sequence[_Row]:
 
 
 def _required(kind: type[_Row]) -> tuple[str, ...]:
-    return kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
+    return tuple(field.name for field in msgspec.structs.fields(kind) if field.required)
 
 
 def _row(cells: Mapping[str, str], path: Path, line: int, kind: type[_Row]) -> _Row:

@@ -23,10 +23,12 @@ IDENTITY_COLUMNS = (
     "size_bytes", "count_elements", "in_place", "repetition", "iteration", "warmup", "rank", "nranks",
 )  # fmt: skip
 NULLABLE_COLUMNS = (
-    "compute_s", "overlapped_s", "operations", "latency_p50_us", "latency_p95_us", "latency_p99_us",
+    "compute_s", "overlapped_s", "setup_s", "stalled_s",
+    "operations", "latency_p50_us", "latency_p95_us", "latency_p99_us",
     "token_return_p50_us", "token_return_p95_us", "token_return_p99_us", "token_return_max_us",
     "wrong_elements", "checked_bytes", "payload_sent_bytes", "payload_received_bytes",
     "payload_staged_bytes", "payload_local_bytes", "payload_staged_received_bytes",
+    "payload_far_bytes",
     "host_dram_read_bytes", "host_dram_write_bytes", "host_dram_derived_bytes",
     "device_read_bytes", "device_write_bytes", "pcie_switch_bytes", "pcie_root_bytes", "fabric_bytes",
     "header_host_dram_bytes", "header_host_dram_uncoalesced_bytes",
@@ -40,7 +42,7 @@ COLUMNS = (*TEXT_COLUMNS, *IDENTITY_COLUMNS, "time_s", *NULLABLE_COLUMNS)
 # What earlier versions did not write, and what is read instead: they had one rank a host, collectives only in
 # place, no patterns, and told no more of ranks, page pools, context switches and what a cache changes.
 LATER_COLUMNS = {
-    "nic": NO_NIC, "payload_local_bytes": "0", "fabric_bytes": "0", "in_place": "1",
+    "nic": NO_NIC, "payload_local_bytes": "0", "payload_far_bytes": "0", "fabric_bytes": "0", "in_place": "1",
     **dict.fromkeys(
         (
             "compute_s", "operations", "latency_p50_us", "latency_p95_us", "latency_p99_us", "overlapped_s",
@@ -48,7 +50,7 @@ LATER_COLUMNS = {
             "rx_hw_drops", "rx_hw_drop_overruns", "rx_pool_peak_share", "app_system_cpu_s",
             "machine_softirq_s", "payload_staged_received_bytes", "nic_host_write_bytes",
             "cpu_host_write_bytes", "app_voluntary_switches", "app_involuntary_switches",
-            "endpoint_voluntary_switches", "endpoint_involuntary_switches",
+            "endpoint_voluntary_switches", "endpoint_involuntary_switches", "setup_s", "stalled_s",
         ),
         "",
     ),

@@ -7,7 +7,7 @@ timed iterations only. Wrong values are counted in warm-up iterations too: wrong
 import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, fields, replace
 from io import StringIO
 
 import numpy as np
@@ -24,126 +24,10 @@ from analysis.processes import measured_dram, switch_columns
 from analysis.rank_columns import iteration_of, network_cpu_of, rank_columns
 from analysis.stability import told, warnings, words
 from analysis.statistics import Estimate, Ratio, Repetitions, estimate, ratio
+from analysis.summary_row import SummaryRow as SummaryRow  # the row, in a file of its own
 from analysis.usage import Usage
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class SummaryRow:
-    """One path at one size, in place or not. Units are in the names; None where something was not recorded.
-
-    Bandwidths are per direction; `both_ways_gbit_per_s` adds the directions of a goodput. ci_low and ci_high
-    bound the 95 % interval of the median. `predicted_us`: if calibrated links were the only limit.
-    `exposed_us` is the time in which the accelerator did not compute, `overlapped_us` that in which it did
-    while payload was under way; latencies are of a pattern's operations. Bytes per payload byte are modelled,
-    by the model that `rfo` and `ddio_share` tell; seconds, context switches and
-    `measured_dram_bytes_per_payload_byte` are measured.
-    `mark` is the path's restriction, which a table shows beside its name, '' if there is none.
-    `verdict` says whether the row is the network's (analysis.fidelity), `verdict_reason` why; `stability`
-    why its times are not steady (analysis.stability), '' if they are.
-    `checked_share` (0 to 1) of the received bytes were compared by content; None where the whole result
-    always is. A ratio is this row's busbw over the named path's at the same size and place.
-    """
-
-    workload: str
-    size_bytes: int
-    count_elements: int
-    type: str
-    redop: str
-    root: str
-    in_place: bool
-    path: str
-    mark: str
-    nranks: int
-    repetitions: int
-    iterations: int
-    time_us: float
-    predicted_us: float | None
-    compute_us: float | None
-    exposed_us: float | None
-    operations_per_s: float | None
-    latency_p50_us: float | None
-    latency_p95_us: float | None
-    latency_p99_us: float | None
-    time_min_us: float
-    time_max_us: float
-    algbw_GB_per_s: float
-    busbw_GB_per_s: float
-    busbw_ci_low_GB_per_s: float | None
-    busbw_ci_high_GB_per_s: float | None
-    goodput_gbit_per_s: float | None
-    both_ways_gbit_per_s: float | None
-    wrong_elements: int | None
-    checked_share: float | None
-    host_dram_bytes_per_payload_byte: float | None
-    host_dram_read_bytes_per_payload_byte: float | None
-    host_dram_write_bytes_per_payload_byte: float | None
-    host_dram_derived_share: float | None
-    host_dram_expected_bytes_per_payload_byte: float | None
-    host_dram_deviation_percent: float | None
-    rfo: bool
-    ddio_share: float
-    header_bytes_per_payload_byte: float | None
-    header_uncoalesced_bytes_per_payload_byte: float | None
-    header_dram_bytes_per_wire_packet: float | None
-    pcie_root_bytes_per_payload_byte: float | None
-    busiest_host_payload_bytes: float | None
-    cpu_s_per_GB: float | None
-    app_cpu_s_per_GB: float | None
-    endpoint_cpu_s_per_GB: float | None
-    app_voluntary_switches_per_GB: float | None
-    app_involuntary_switches_per_GB: float | None
-    endpoint_voluntary_switches_per_GB: float | None
-    endpoint_involuntary_switches_per_GB: float | None
-    measured_dram_bytes_per_payload_byte: float | None
-    steal_fraction_max: float | None
-    tcp_retrans_segs: int | None
-    rx_alloc_fail: int | None
-    verdict: str
-    verdict_reason: str
-    stability: str = ""
-    busbw_ratio_to_bounce: float | None = None
-    busbw_ratio_to_bounce_ci_low: float | None = None
-    busbw_ratio_to_bounce_ci_high: float | None = None
-    busbw_ratio_to_kernel: float | None = None
-    busbw_ratio_to_kernel_ci_low: float | None = None
-    busbw_ratio_to_kernel_ci_high: float | None = None
-    rank_time_p50_us: float | None = None
-    rank_time_p95_us: float | None = None
-    rank_time_p99_us: float | None = None
-    straggler_spread_p50_us: float | None = None
-    straggler_spread_p95_us: float | None = None
-    overlapped_us: float | None = None
-    token_return_p50_us: float | None = None
-    token_return_p95_us: float | None = None
-    token_return_p99_us: float | None = None
-    token_return_max_us: float | None = None
-    rx_pool_peak_share: float | None = None
-    rx_hw_drops: int | None = None
-    rx_hw_drop_overruns: int | None = None
-    link_drops: int | None = None
-    app_user_cpu_s_per_GB: float | None = None
-    app_system_cpu_s_per_GB: float | None = None
-    softirq_cpu_s_per_GB: float | None = None
-    application_cpu_s_per_GB: float | None = None
-    network_cpu_s_per_GB: float | None = None
-    network_cpu_of: str = ""
-
-    @property
-    def label(self) -> str:
-        """The path with its mark."""
-        return f"{self.path} ({self.mark})" if self.mark else self.path
-
-    @property
-    def word(self) -> str:
-        """The same as one word, so that a line of a table has as many words whatever the mark."""
-        return f"{self.path}({'-'.join(self.mark.split())})" if self.mark else self.path
-
-    @property
-    def derived(self) -> bool:
-        """Whether part of the host DRAM figure was derived in closed form and not recorded."""
-        return bool(self.host_dram_derived_share)
 
 
 def summarise(run: Run) -> tuple[SummaryRow, ...]:

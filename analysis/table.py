@@ -134,11 +134,15 @@ PRINTED: dict[Column, Printed] = {
     "p50": Printed("p50\n(us)", lambda row: tenths(row.latency_p50_us)),
     "p95": Printed("p95\n(us)", lambda row: tenths(row.latency_p95_us)),
     "p99": Printed("p99\n(us)", lambda row: tenths(row.latency_p99_us)),
+    "setup": Printed("setup\n(us)", lambda row: tenths(row.setup_us)),
+    "stall": Printed("stall\n(%)", lambda row: tenths(row.stall_share and 100 * row.stall_share)),
     "predicted": Printed("predicted\n(us)", lambda row: tenths(row.predicted_us)),
 }
 
 
-PATTERN_COLUMNS: tuple[Column, ...] = ("compute", "exposed", "operations", "p50", "p95", "p99", "predicted")
+PATTERN_COLUMNS: tuple[Column, ...] = (
+    "compute", "exposed", "setup", "stall", "operations", "p50", "p95", "p99", "predicted",
+)  # fmt: skip
 _OF_A_PLACE: tuple[Column, ...] = ("time", "algbw", "busbw", "wrong")
 
 

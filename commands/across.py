@@ -7,6 +7,7 @@ Ray, and with it the processes on the machines.
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,21 +16,10 @@ from typing import Any
 
 import msgspec
 
+from commands import part_protocol as protocol
 from commands.far_calibration import far_calibrations
 from commands.machines import Division
 from commands.network import TOPOLOGY_NAME, check_calibrated
-from commands.part_protocol import (
-    SERVER,
-    BeginTrial,
-    Build,
-    Calibrate,
-    EndTrial,
-    HostsStarted,
-    StartHosts,
-    Watch,
-    decoded,
-    encoded,
-)
 from commands.placement import of_first, placement
 from commands.prediction import model_of, predictions
 from topologies.calibration import LinkCalibration
@@ -40,6 +30,7 @@ from topologies.part import VNI_MAX, Part, split
 from topologies.topology import Topology
 from workloads.experiment.cluster_protocol import ClusterMachine, Join
 from workloads.experiment.cluster_session import ClusterSession
+from workloads.experiment.machine_clocks import ClockOffset, by_driver, by_machine, offset
 from workloads.experiment.manifest import (
     InterfaceRecord,
     LinkRecord,
@@ -49,11 +40,13 @@ from workloads.experiment.manifest import (
     sources,
 )
 from workloads.experiment.meter import Used
+from workloads.experiment.ray_protocol import Rows
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.trials import run_trials
 from workloads.registry import workload_of
 
+_FIRST_LOOKS, _LOOKS = 8, 3  # at each machine's clock: before the first trial, before each
 _PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -77,7 +70,7 @@ def run_across(
     inventory.add_process(session.pid)
     asked, (git, _) = request.division, sources(_PROJECT)
     commit = git.commit if git else ""
-    joined = session.join(Join(asked.ray_address, asked.machines, SERVER, str(_PROJECT), commit))
+    joined = session.join(Join(asked.ray_address, asked.machines, protocol.SERVER, str(_PROJECT), commit))
     first_vni = secrets.randbelow(VNI_MAX - len(network.links)) + 1  # other runs may meet on the machines
     parts = split(network, asked.homes, [each.address for each in joined], first_vni, asked.tunnel_port)
     manifest.add_machines([_record(*each) for each in zip(joined, parts, strict=True)])
@@ -85,7 +78,7 @@ def run_across(
     run_ids = [f"{run_dir.name[:90]}-m{at}" for at in range(1, 1 + len(joined))]
     machines.each(
         [
-            Build(run_id, run_dir, machine.name, part, config)
+            protocol.Build(run_id, run_dir, machine.name, part, config)
             for run_id, machine, part in zip(run_ids, joined, parts, strict=True)
         ]
     )
@@ -98,8 +91,14 @@ def run_across(
     homes = [asked.homes[place.host] for place in places]
     pids = session.start_on(homes, config, places)
     ranks = [[at for at, home in enumerate(homes) if home == each] for each in range(len(joined))]
-    machines.each([Watch(tuple(places[at] for at in own), tuple(pids[at] for at in own)) for own in ranks])
-    run_trials(config, session, _ClusterMeter(machines), run_dir)
+    machines.each(
+        [protocol.Watch(tuple(places[at] for at in own), tuple(pids[at] for at in own)) for own in ranks]
+    )
+    clocks = _Clocks(machines)
+    clocks.look(_FIRST_LOOKS)
+    told = zip(joined, parts, clocks.offsets, strict=True)
+    manifest.add_machines([_record(*each) for each in told])
+    run_trials(config, _RanksByOneClock(session, clocks, homes), _ClusterMeter(machines, clocks), run_dir)
 
 
 class _Machines:
@@ -111,39 +110,75 @@ class _Machines:
 
     def each(self, requests: Sequence[Any]) -> list[Any]:
         """One a machine, at once."""
-        answers = self._session.tell([encoded(request) for request in requests])
-        return [decoded(answer or b"") for answer in answers]
+        answers = self._session.tell([protocol.encoded(request) for request in requests])
+        return [protocol.decoded(answer or b"") for answer in answers]
+
+    def at(self, number: int, request: Any) -> Any:
+        """That machine alone."""
+        asked = [protocol.encoded(request) if at == number else None for at in range(self.count)]
+        return protocol.decoded(self._session.tell(asked)[number] or b"")
 
     def of(self, node: str, request: Any) -> Any:
         """The machine of that node alone."""
-        home = self.homes[node]
-        asked = [encoded(request) if at == home else None for at in range(self.count)]
-        return decoded(self._session.tell(asked)[home] or b"")
+        return self.at(self.homes[node], request)
+
+
+class _Clocks:
+    """Those of the machines. `offsets`: of each, as of the last look."""
+
+    def __init__(self, machines: _Machines) -> None:
+        self._machines = machines
+        self.offsets: list[ClockOffset] = []
+
+    def look(self, times: int) -> None:
+        """Ask each machine so many times."""
+        ask = self._machines.at
+        self.offsets = [
+            offset(functools.partial(ask, at, protocol.ReadClock()), times)
+            for at in range(self._machines.count)
+        ]
+
+
+class _RanksByOneClock:
+    """All ranks, whose rows have the driver's times. `homes`: the machine of each."""
+
+    def __init__(self, session: ClusterSession, clocks: _Clocks, homes: Sequence[int]) -> None:
+        self._session, self._clocks, self._homes = session, clocks, homes
+
+    def run(self, trial: Trial, /) -> Rows:
+        """One trial on all of them."""
+        rows = self._session.run(trial)
+        return by_driver(rows, [self._clocks.offsets[home] for home in self._homes])
+
+    def close_ranks(self) -> None:
+        self._session.close_ranks()
 
 
 class _ClusterMeter:
     """A Meter of all machines, each of which measures by its own clock."""
 
-    def __init__(self, machines: _Machines) -> None:
-        self._machines = machines
+    def __init__(self, machines: _Machines, clocks: _Clocks) -> None:
+        self._machines, self._clocks = machines, clocks
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        self._machines.each([BeginTrial()] * self._machines.count)
+        self._clocks.look(_LOOKS)
+        self._machines.each([protocol.BeginTrial()] * self._machines.count)
         yield
 
     def used(self, trial: Trial, samples: Sequence[Sample]) -> Used:
         homes = self._machines.homes
         own = [
-            tuple(each for each in samples if homes[each.host] == at) for at in range(self._machines.count)
+            by_machine([each for each in samples if homes[each.host] == at], clock)
+            for at, clock in enumerate(self._clocks.offsets)
         ]
-        found: list[Used] = self._machines.each([EndTrial(trial, rows) for rows in own])
+        found: list[Used] = self._machines.each([protocol.EndTrial(trial, rows) for rows in own])
         usage = [row for each in found for row in each.usage]
         return Used(usage, [row for each in found for row in each.links])
 
 
 def _calibrated(machines: _Machines, network: Topology) -> tuple[LinkCalibration, ...]:
-    found = [link for own in machines.each([Calibrate()] * machines.count) for link in own]
+    found = [link for own in machines.each([protocol.Calibrate()] * machines.count) for link in own]
     homes = machines.homes
     far = [link for link in network.links if homes[link.a.node] != homes[link.b.node]]
     return (*found, *far_calibrations(far, machines.of))
@@ -160,9 +195,9 @@ def _start_hosts(
     config, network, homes = request.config, request.network, machines.homes
     taking_part = workload_of(config).ranks(config)
     at = [homes[place.host] for place in placement(network, config.ranks_per_host)][:taking_part]
-    started: list[HostsStarted] = machines.each(
+    started: list[protocol.HostsStarted] = machines.each(
         [
-            StartHosts(links, tuple(rank for rank, home in enumerate(at) if home == each))
+            protocol.StartHosts(links, tuple(rank for rank, home in enumerate(at) if home == each))
             for each in range(machines.count)
         ]
     )
@@ -181,7 +216,7 @@ def _start_hosts(
     return [msgspec.structs.replace(each, pace=paces[each.rank], machines=where) for each in places]
 
 
-def _record(machine: ClusterMachine, part: Part) -> MachineRecord:
+def _record(machine: ClusterMachine, part: Part, clock: ClockOffset | None = None) -> MachineRecord:
     return MachineRecord(
         name=machine.name,
         node=machine.node,
@@ -192,6 +227,8 @@ def _record(machine: ClusterMachine, part: Part) -> MachineRecord:
             TunnelRecord(each.link, each.end.interface, each.remote, each.vni, each.port)
             for each in part.tunnels
         ),
+        clock_offset_s=None if clock is None else clock.unix_s,
+        clock_uncertainty_s=None if clock is None else clock.uncertainty_s,
     )
 
 

@@ -64,7 +64,7 @@ def check_workload(config: ExperimentConfig) -> None:
 
 
 def check_room(config: ExperimentConfig, allowed: Room) -> None:
-    """This machine, and this process's cgroup, has room for it. Raises UsageError."""
+    """This machine, this process's cgroup and its user's limit have room for it. Raises UsageError."""
     values = workload_of(config).data_bytes(config) + max(config.sizes_bytes) * _COPIES
     more_ranks = max(0, config.ranks - config.hosts)
     needed = _MEMORY_BYTES + config.hosts * (_MEMORY_BYTES_PER_HOST + values)
@@ -83,7 +83,7 @@ def check_room(config: ExperimentConfig, allowed: Room) -> None:
     processes = _PROCESSES + _PROCESSES_PER_HOST * config.hosts + _PROCESSES_PER_RANK * more_ranks
     if allowed.processes is not None and processes > allowed.processes:
         raise UsageError(
-            f"{config.hosts} hosts and Ray need {processes} processes and threads and the cgroup's pids.max "
+            f"{config.hosts} hosts and Ray need {processes} processes and threads and {allowed.processes_by} "
             f"leaves {allowed.processes}; ask for fewer hosts, or raise the limit"
         )
 
@@ -114,7 +114,8 @@ def check_paths(config: ExperimentConfig) -> None:
 
 def check_ranks(config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
     """Every rank has a queue of its NIC for itself, and its accelerator has room. Raises UsageError."""
-    data_bytes = workload_of(config).data_bytes(config)
+    kind = workload_of(config)
+    data_bytes, flows = kind.data_bytes(config), kind.flows(config)
     for place in places:
         needed = len(place.on_nic) + 1
         if "devmem" in config.paths and config.rx_queues < needed:
@@ -122,7 +123,7 @@ def check_ranks(config: ExperimentConfig, places: Sequence[RankPlace]) -> None:
                 f"--queues {config.rx_queues}: devmem needs a queue beside the first for each rank of a NIC, "
                 f"and {place.slot.nic} has {_counted(needed - 1, 'rank')}; ask for {needed} or more"
             )
-        memory, asked = place.slot.memory_bytes, device_bytes(data_bytes)
+        memory, asked = place.slot.memory_bytes, device_bytes(data_bytes, len(place.nics_for(flows)))
         if memory and memory < asked:
             raise UsageError(
                 f"accelerator {place.slot.name} of host {place.host} has {memory >> 20} MiB of memory, and a "

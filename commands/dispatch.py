@@ -28,9 +28,9 @@ from commands.usage import UsageError
 from nodes.option import OptionError
 from nodes.standard_error import standard_error
 
-_RUN = "run"
+RUN = "run"
 _ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True}
-_COMMANDS = (
+COMMANDS = (
     "list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "route", "ss",
     "watch", "validate", "graph", "trace", "sweep", "compare", "project",
 )  # fmt: skip
@@ -40,7 +40,7 @@ def program() -> int:
     """`main` of a process of its own. What its standard error does not take is lost and changes no status."""
     sys.stderr = standard_error()
     words = sys.argv[1:]
-    become_root(words, _command(words) in (_RUN, "up"))
+    become_root(words, _command(words) in (RUN, "up"))
     return main()
 
 
@@ -50,7 +50,7 @@ def main() -> int:
     module = importlib.import_module(f"commands.{_command(sys.argv[1:])}")
     failures: tuple[type[BaseException], ...] = (OSError, *module.FAILURES)
     try:
-        return int(_app(module)(standalone_mode=False) or 0)
+        return int(app_of(module)(standalone_mode=False) or 0)
     except typer.TyperException as wrong:
         _say(wrong.format_message())
         return 2
@@ -66,18 +66,19 @@ def main() -> int:
 
 
 def _command(words: list[str]) -> str:
-    return words[0] if words and words[0] in _COMMANDS else _RUN
+    return words[0] if words and words[0] in COMMANDS else RUN
 
 
-def _app(module: ModuleType) -> typer.Typer:
+def app_of(module: ModuleType) -> typer.Typer:
+    """The command line of a command's module."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback()(_nothing)  # without a callback typer would take a single command for the whole
     name = module.__name__.rpartition(".")[2]
-    if name != _RUN:
+    if name != RUN:
         app.command(name, context_settings=module.CONTEXT_SETTINGS)(module.command)
         return app
     app.callback(invoke_without_command=True)(module.command)
-    for other in _COMMANDS:
+    for other in COMMANDS:
         app.command(other, help=_told(other), context_settings=_ANY_WORDS)(_nothing)
     return app
 

@@ -11,19 +11,16 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from analysis.analyse import Analysis, analyse
-from analysis.fidelity import FAITHFUL
 from analysis.results_error import ResultsError
-from commands.across import AcrossRequest, run_across
 from commands.faults import FaultError, FaultInjector
 from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.placement import of_first, placement
 from commands.prediction import model_of, predictions
 from commands.run_request import RunRequest
-from commands.simulate import simulate
 from commands.stop import Interrupted, Stop
 from commands.traffic import BackgroundTraffic
 from commands.watched import directions, dropped, watched
@@ -57,6 +54,9 @@ from workloads.experiment.records import (
 from workloads.experiment.trials import run_trials
 from workloads.registry import workload_of
 
+if TYPE_CHECKING:
+    from analysis.analyse import Analysis
+
 UNFAITHFUL = 3  # the exit status of --require-faithful
 
 
@@ -66,10 +66,14 @@ def measure(request: RunRequest, stop: Stop) -> int:
     try:
         with stop, ExitStack() as stack:
             if request.config.clock == SIMULATED:
+                from commands.simulate import simulate  # the stack takes its time
+
                 simulate(request, manifest, stop, stack)
             elif request.division is None:
                 _run(request, manifest, stop, stack)
             else:
+                from commands.across import AcrossRequest, run_across
+
                 asked = AcrossRequest(request.config, request.network, request.run_dir, request.division)
                 run_across(asked, manifest, stop.check, stack)
     except Interrupted as reason:
@@ -78,7 +82,7 @@ def measure(request: RunRequest, stop: Stop) -> int:
     except (FaultError, SamplesError) as reason:
         manifest.finish("failed", str(reason))
         with suppress(ResultsError, OSError):
-            print(analyse(request.run_dir, request.columns).table_text, end="")  # what was measured before
+            print(_analyse(request.run_dir, request.columns).table_text, end="")  # what was measured before
             manifest.seal()
         raise
     except BaseException as reason:
@@ -99,6 +103,13 @@ def measure(request: RunRequest, stop: Stop) -> int:
             file=sys.stderr,
         )
         return 1
+    return _demanded(request, analysis)
+
+
+def _demanded(request: RunRequest, analysis: Analysis) -> int:
+    """The exit status: whether a run that had to be faithful is so."""
+    from analysis.fidelity import FAITHFUL
+
     if request.config.require_faithful and analysis.verdict != FAITHFUL:
         print(f"run.py: the run is {analysis.verdict}, not {FAITHFUL}; see the table", file=sys.stderr)
         return UNFAITHFUL
@@ -123,12 +134,18 @@ def shown(path: Path) -> Path:
     return path
 
 
+def _analyse(run_dir: Path, columns: Sequence[str], parquet: bool = False) -> Analysis:
+    from analysis.analyse import analyse  # pandas and matplotlib take a second, by which a run begins earlier
+
+    return analyse(run_dir, columns, parquet)
+
+
 def _analysed(
     run_dir: Path, manifest: ManifestFile, columns: Sequence[str] = (), parquet: bool = False
 ) -> Analysis:
     """What is drawn of a complete run, sealed. A run whose results could not be written is not complete."""
     try:
-        analysis = analyse(run_dir, columns, parquet)
+        analysis = _analyse(run_dir, columns, parquet)
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise

@@ -56,6 +56,10 @@ class Watch(NamedTuple):
     pids: tuple[int, ...]
 
 
+class ReadClock(NamedTuple):
+    """Answered by the machine's ClockReading."""
+
+
 class BeginTrial(NamedTuple):
     """Measure from now on."""
 
@@ -67,7 +71,7 @@ class EndTrial(NamedTuple):
     samples: tuple[Sample, ...]
 
 
-Request = Build | Calibrate | Probe | StartHosts | Watch | BeginTrial | EndTrial
+Request = Build | Calibrate | Probe | StartHosts | Watch | ReadClock | BeginTrial | EndTrial
 
 
 def encoded(message: Any) -> bytes:

@@ -24,19 +24,9 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from commands import part_protocol as protocol
 from commands.checks import check_room
 from commands.network import NetworkRequest, RisingNetwork, StartedNetwork
-from commands.part_protocol import (
-    BeginTrial,
-    Build,
-    Calibrate,
-    EndTrial,
-    HostsStarted,
-    StartHosts,
-    Watch,
-    decoded,
-    encoded,
-)
 from commands.placement import placement
 from commands.underlay import check_underlay
 from commands.watched import directions, dropped, watched
@@ -46,6 +36,7 @@ from topologies.mininet.fabric import LOG_NAME
 from topologies.mininet.inventory import DIRECTORY_PREFIX
 from topologies.mininet.protocol import Probe
 from topologies.mininet.search_path import extend_path
+from workloads.experiment.machine_clocks import ClockReading
 from workloads.experiment.meter import MachineMeter, Used
 from workloads.experiment.observer import Observer
 
@@ -58,7 +49,7 @@ class PartServer:
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self._asked: Build | None = None
+        self._asked: protocol.Build | None = None
         self._rising: RisingNetwork | None = None
         self._started: StartedNetwork | None = None
         self._meter: MachineMeter | None = None
@@ -78,25 +69,27 @@ class PartServer:
         return next(self._files, b"")
 
     def answer(self, request: Any) -> Any:
-        if isinstance(request, Build):
+        if isinstance(request, protocol.Build):
             return self._build(request)
         assert self._rising is not None
-        if isinstance(request, Calibrate):
+        if isinstance(request, protocol.Calibrate):
             return self._rising.calibrated()
         if isinstance(request, Probe):
             return self._rising.fabric.probe(request).found
-        if isinstance(request, StartHosts):
+        if isinstance(request, protocol.StartHosts):
             return self._start(request)
-        if isinstance(request, Watch):
+        if isinstance(request, protocol.Watch):
             return self._watch(request)
-        if isinstance(request, BeginTrial):
+        if isinstance(request, protocol.ReadClock):
+            return ClockReading.now()
+        if isinstance(request, protocol.BeginTrial):
             assert self._meter is not None
             self._trial.enter_context(self._meter.measuring())
             return None
-        assert isinstance(request, EndTrial)
+        assert isinstance(request, protocol.EndTrial)
         return self._end_trial(request)
 
-    def _build(self, request: Build) -> None:
+    def _build(self, request: protocol.Build) -> None:
         self._asked = request
         part, config, hosts = request.part, request.config, len(request.part.hosts)
         check_underlay(part)
@@ -112,20 +105,20 @@ class PartServer:
         rising.inventory.add_directory(place)
         self._rising = rising
 
-    def _start(self, request: StartHosts) -> HostsStarted:
+    def _start(self, request: protocol.StartHosts) -> protocol.HostsStarted:
         assert self._rising is not None
         started = self._started = self._rising.started(request.links)
         directory = started.inventory.make_directory()
         paces = {rank: directory / f"rank{rank}.pace" for rank in request.ranks}
         for pace in paces.values():
             write_factor(pace, 1)
-        return HostsStarted(
+        return protocol.HostsStarted(
             {host.name: host.channel for host in started.hosts},
             started.interfaces,
             {rank: str(pace) for rank, pace in paces.items()},
         )
 
-    def _watch(self, request: Watch) -> None:
+    def _watch(self, request: protocol.Watch) -> None:
         assert self._asked is not None
         assert self._started is not None
         topology = self._asked.part.topology
@@ -134,7 +127,7 @@ class PartServer:
             observer, directions(topology, self._started), dropped(topology, self._started)
         )
 
-    def _end_trial(self, request: EndTrial) -> Used:
+    def _end_trial(self, request: protocol.EndTrial) -> Used:
         assert self._asked is not None
         assert self._meter is not None
         self._trial.close()
@@ -194,7 +187,7 @@ def _serve(server: PartServer, requests: Connection, answers: Connection) -> NoR
                 continue
             else:
                 server.watch()
-                answer = encoded(server.answer(decoded(request)))
+                answer = protocol.encoded(server.answer(protocol.decoded(request)))
         except Exception as reason:
             failed = failed or _sentence(reason)
             answers.send_bytes(b"F" + failed.encode())

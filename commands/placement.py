@@ -2,7 +2,7 @@
 
 In: a topology, how many ranks a host has, the hosts' channels. Out: a RankPlace a rank, in the order of
 ranks: by host, then by accelerator, as NCCL orders a ring. Owns nothing. A rank has an accelerator of its
-own, and its NIC is the one that shares the accelerator's PCIe switch. Fewer ranks than accelerators are
+own, and its own NIC is the one that shares the accelerator's PCIe switch. Fewer ranks than accelerators are
 spread over these, and so over the NICs. A host without accelerators has one rank, at its first NIC.
 """
 
@@ -40,8 +40,8 @@ def placement(
     places: list[RankPlace] = []
     for host in topology.hosts:
         nics = tuple(
-            NicPlace(nic.interface, nic.kernel_address.partition("/")[0], networks[nic.interface])
-            for nic in host.nics
+            NicPlace(nic.interface, nic.kernel_address.partition("/")[0], networks[nic.interface], rail)
+            for rail, nic in enumerate(host.nics)
         )
         of_host = slots(host, ranks_per_host)
         local = tuple(LocalRank(len(places) + at, slot.nic) for at, slot in enumerate(of_host))

@@ -96,10 +96,11 @@ def command(context: typer.Context, given: Given) -> int:
     run_dir = place.run_directory(default)
     check_place(run_dir, place, builds_network=config.clock != SIMULATED)
     output = given.record(Output)
-    from analysis.parquet import check_installed  # pandas and matplotlib take seconds, help has none
-    from commands.measure import measure
+    from commands.measure import measure  # takes its time, and help has none
 
     if output.parquet:
+        from analysis.parquet import check_installed
+
         check_installed()
     argv = ("run.py", *sys.argv[1:])
     printed = output.json, output.columns, output.parquet

@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nodes.host": _nodes(*_NODES),
     "nodes.syscall": _nodes("host", "sock", "control", "nic", "wire", "machine", "uapi", "timer_heap"),
     "nodes.client": _nodes("uapi", "machine"),
-    "nodes.supervisor": _nodes("client", "uapi"),
+    "nodes.supervisor": _nodes("client", "uapi", "machine"),
     "nodes.control": _nodes("inet", "nic", "netmem", "uapi", "machine", "wire", "kernel_version"),
     "nodes.sock": _nodes(
         "tcp", "inet", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def nodes_of(path: Path) -> Iterator[ast.AST]:
     return ast.walk(ast.parse(path.read_text()))
 
 
+@functools.cache
 def methods_by_class() -> dict[str, tuple[list[str], set[str]]]:
     """Names of the bases and of the methods of every class of ours."""
     found = {}
@@ -33,14 +35,11 @@ def methods_by_class() -> dict[str, tuple[list[str], set[str]]]:
     return found
 
 
-METHODS = methods_by_class()
-
-
 def methods(name: str) -> set[str]:
     """Those of the class and of its parents of ours."""
-    if name not in METHODS:
+    if name not in methods_by_class():
         return set()
-    bases, own = METHODS[name]
+    bases, own = methods_by_class()[name]
     return own.union(*(methods(base) for base in bases if base != name))
 
 

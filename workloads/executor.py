@@ -11,7 +11,8 @@ from typing import Any
 from nodes.machine.accelerator import Operator
 from workloads.machine import Machine
 from workloads.schedules.schedule import Action, Average, Copy, Receive, Send, overwrites
-from workloads.transports.transport import Flow, Ticket, Transport
+from workloads.transports.rails import Flow
+from workloads.transports.transport import Ticket, Transport
 
 
 class Plan:

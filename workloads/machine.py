@@ -15,8 +15,10 @@ from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.machine.pace import Pace
+from nodes.machine.ssd import Ssd
 from nodes.uapi.nic_records import NicInfo
 from workloads.experiment.records import ExperimentConfig, NicPlace, RankPlace
+from workloads.options import Memory
 from workloads.progress import Progress
 
 STAGING_BYTES = 1 << 20  # of one chunk on its way through host memory
@@ -25,33 +27,46 @@ _SLICE_S = 1.0  # of a long computation, after which it counts as progress
 _NIOV_BYTES_MAX = 65536  # dma-bufs are a multiple of it, so that every net_iov size fits
 
 
-def device_bytes(data_bytes: int) -> int:
-    """Accelerator memory that a rank with so much data needs, whichever path it takes."""
-    return _rounded(max(1, data_bytes)) + RECEIVE_BYTES + STAGING_BYTES
+def device_bytes(data_bytes: int, nics: int = 1) -> int:
+    """Accelerator memory that a rank with so much data, and so many NICs, needs on any path."""
+    return _rounded(max(1, data_bytes)) + nics * RECEIVE_BYTES + STAGING_BYTES
 
 
 class Machine:
-    """`ledger` is written by the rank's own thread alone; every connection has another. `data`: the
-    dma-buf of `data_bytes` that the workload computes in. Raises HostError when no endpoint listens at the
-    host's channel."""
+    """`ledger` is written by the rank's own thread alone; every connection has another. `data`: the dma-buf
+    of `data_bytes` that the workload computes in. `nics`: those that its `flows` connections to a peer take.
+    With `memory` "ssd" there is an SSD in the accelerator's place. Raises HostError when no endpoint listens
+    at the host's channel."""
 
-    def __init__(self, place: RankPlace, config: ExperimentConfig, data_bytes: int, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        place: RankPlace,
+        config: ExperimentConfig,
+        data_bytes: int,
+        runtime: Runtime,
+        flows: int = 1,
+        memory: Memory = "accelerator",
+    ) -> None:
+        self._kind = Ssd if memory == "ssd" else Accelerator
         self.place = place
+        self.nics = place.nics_for(flows)
+        self._receive_memory: dict[str, Region] = {}
         self.config = config
         self.runtime = runtime
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
-        self.accelerator = Accelerator(self.ledger, self.turn, place.slot, self._pace())
+        self.accelerator = self._kind(self.ledger, self.turn, place.slot, self._pace())
         self.data = self.accelerator.alloc(_rounded(max(1, data_bytes)))
 
     def accelerator_of(self, ledger: Ledger) -> Accelerator:
         """The same accelerator, as another thread uses it, which has that ledger."""
-        return Accelerator(ledger, self.turn, pace=self._pace())
+        return self._kind(ledger, self.turn, pace=self._pace())
 
-    def turn(self, dram: int, up: int = 0, down: int = 0) -> None:
-        """Wait for the host's buses: the memory's, and those of the accelerator's PCIe switch."""
-        self.host.turn(dram, self.nic.ifname, up, down)
+    def turn(self, dram: int, up: int = 0, down: int = 0, nic: str = "") -> None:
+        """Wait for the host's buses: the memory's, and those of the PCIe switch of that NIC, or else of the
+        accelerator."""
+        self.host.turn(dram, nic or self.nic.ifname, up, down)
 
     def compute(self, seconds: float, accelerator: Accelerator) -> None:
         """The accelerator, as the calling thread uses it, is busy for so long, and so is the experiment."""
@@ -77,10 +92,12 @@ class Machine:
         runtime = self.runtime
         return Pace(Path(self.place.pace), runtime.monotonic, runtime.sleep) if self.place.pace else None
 
-    @functools.cached_property
-    def receive_memory(self) -> Region:
-        """The dma-buf that net_iovs of received payload are cut from; made once, bound by every trial."""
-        return self.accelerator.alloc(RECEIVE_BYTES)
+    def receive_memory(self, nic: NicPlace) -> Region:
+        """The dma-buf that net_iovs of payload which that NIC receives are cut from: each NIC has another,
+        since each of two bindings would hand out all of it. Made once, bound by every trial."""
+        if nic.interface not in self._receive_memory:
+            self._receive_memory[nic.interface] = self.accelerator.alloc(RECEIVE_BYTES)
+        return self._receive_memory[nic.interface]
 
     @functools.cached_property
     def landing(self) -> Region:

@@ -13,7 +13,7 @@ import msgspec
 Column = Literal[
     "size", "count", "type", "redop", "root", "path", "time", "algbw", "busbw", "busbw_interval",
     "goodput", "both_ways", "goodput_interval", "retransmits", "wrong", "dram", "verdict",
-    "compute", "exposed", "operations", "p50", "p95", "p99", "predicted",
+    "compute", "exposed", "operations", "p50", "p95", "p99", "predicted", "setup", "stall",
 ]  # fmt: skip
 
 

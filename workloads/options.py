@@ -7,7 +7,7 @@ command line is built from.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,6 +17,8 @@ ITERATIONS_MAX = 1_000_000  # of a rank: each is a row of samples.csv
 DAY_S = 86400.0  # the longest duration that an option takes
 
 
+Memory = Literal["accelerator", "ssd"]  # that payload comes from and goes to
+MEMORIES: tuple[Memory, ...] = ("accelerator", "ssd")
 Flows = Annotated[int, Option("Connections to each peer (collectives, patterns, traces).", min=1, max=64)]
 
 

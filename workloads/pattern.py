@@ -14,12 +14,12 @@ from typing import Any
 from workloads.element_types import ELEMENT_TYPES
 from workloads.experiment.records import ExperimentConfig
 from workloads.measure import Column
-from workloads.options import TracedOptions
+from workloads.options import Memory, TracedOptions
 from workloads.patterns import serving, traffic, training
-from workloads.patterns.serving import StorageOptions
+from workloads.patterns.serving import BlockStorageOptions, StorageOptions
 from workloads.patterns.training import TrainingOptions
 from workloads.trace.node import Trace
-from workloads.trace_workload import BYTES, OPERATIONS, STEP, TraceSource, ranks
+from workloads.trace_workload import BYTES, FED_STEP, OPERATIONS, STEP, TraceSource, ranks
 from workloads.traced import busiest_bytes
 from workloads.workload import Words, WorkloadError, WorkloadType
 
@@ -64,11 +64,19 @@ def _words(config: ExperimentConfig) -> Words:
     return BYTES
 
 
+def _memory(config: ExperimentConfig, rank: int) -> Memory:
+    options = config.options
+    if isinstance(options, BlockStorageOptions):
+        is_target = rank >= ranks(config) - options.storage
+        return options.target_memory if is_target else options.initiator_memory
+    return "accelerator"
+
+
 def _factor(pattern: Pattern, config: ExperimentConfig) -> float:
     return busiest_bytes(_traces(pattern, config, _LARGE_BYTES)) / _LARGE_BYTES
 
 
-def _workload(pattern: Pattern) -> WorkloadType:
+def workload(pattern: Pattern) -> WorkloadType:
     of = functools.partial
     source = TraceSource(
         name=pattern.name,
@@ -80,6 +88,7 @@ def _workload(pattern: Pattern) -> WorkloadType:
         columns=pattern.columns,
         words=_words,
         factor=of(_factor, pattern),
+        memory=_memory,
     )
     return source.workload()
 
@@ -116,11 +125,11 @@ _PATTERNS = (
     ),
     Pattern(
         "parameter_server", "training: workers push gradients to rank 0 and pull parameters",
-        serving.parameter_server, serving.ParameterServerOptions, "4M", STEP,
+        serving.parameter_server, serving.ParameterServerOptions, "2M", STEP,
     ),
     Pattern(
         "ingest", "storage hosts feed accelerators: shuffled batches of --size, asked for ahead",
-        serving.ingest, serving.IngestOptions, "4M", STEP,
+        serving.ingest, serving.IngestOptions, "4M", FED_STEP,
     ),
     Pattern(
         "block_storage", "reads and writes of blocks of --size at a queue depth, as fio",
@@ -148,4 +157,4 @@ _PATTERNS = (
     ),
 )  # fmt: skip
 
-PATTERNS = tuple(map(_workload, _PATTERNS))
+PATTERNS = tuple(map(workload, _PATTERNS))

@@ -26,7 +26,7 @@ _RANKS = 2
 class StreamOptions(WorkloadOptions, frozen=True):
     """How long a stream lasts, and whether rank 1 sends too."""
 
-    duration_s: Annotated[float, Option("Seconds of a stream.", flag="duration", min=0.1, max=DAY_S)] = 5.0
+    duration_s: Annotated[float, Option("Seconds of a stream.", flag="duration", min=0.1, max=DAY_S)] = 2.0
     bidir: Annotated[bool, Option("Stream both ways at once.")] = False
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Column, Measure
-from workloads.options import RepeatedOptions, TracedOptions
+from workloads.options import Memory, RepeatedOptions, TracedOptions
 from workloads.trace.check import TraceError
 from workloads.trace.dry_run import dry_run
 from workloads.trace.layout import Layout
@@ -26,6 +26,7 @@ from workloads.workload import Words, WorkloadError, WorkloadType
 _PIPELINE_BYTES = 4 << 20  # of a collective's pieces
 
 STEP: tuple[Column, ...] = ("time", "compute", "exposed")
+FED_STEP: tuple[Column, ...] = (*STEP, "setup", "stall")
 OPERATIONS: tuple[Column, ...] = ("time", "operations", "p50", "p95", "p99")
 
 BYTES = Words("byte", "none", "none", 1)
@@ -36,7 +37,7 @@ class TraceSource:
     """`traces`: of all ranks, for a size; raises TraceError or WorkloadError. `default_sizes`: "0" where the
     bytes follow from other options, which then have to be the only ones. `check`: of the options, before
     there are traces. `columns`: of the table, between path and #wrong; None: those that go with the nodes.
-    `factor`: busbw / algbw; None: that of the largest size's traces."""
+    `factor`: busbw / algbw; None: that of the largest size's traces. `memory`: as of a WorkloadType."""
 
     name: str
     description: str
@@ -47,6 +48,7 @@ class TraceSource:
     columns: tuple[Column, ...] | None = None
     words: Callable[[ExperimentConfig], Words] = lambda _: BYTES
     factor: Callable[[ExperimentConfig], float] | None = None
+    memory: Callable[[ExperimentConfig, int], Memory] = lambda _config, _rank: "accelerator"
 
     @property
     def is_sized(self) -> bool:
@@ -69,6 +71,7 @@ class TraceSource:
             measure=of(_measure, self),
             start=of(_start, self),
             channels=2,
+            memory=self.memory,
             traces=self.traces,
         )
 
@@ -136,4 +139,6 @@ def _columns(traces: Sequence[Trace]) -> tuple[Column, ...]:
     nodes = [node for trace in traces for node in trace.nodes]
     computes = any(isinstance(node, Compute) for node in nodes)
     operates = any(isinstance(node, ReceiveFrom) and node.operation for node in nodes)
-    return ("time", *(STEP[1:] if computes else ()), *(OPERATIONS[1:] if operates else ()))
+    is_fed = any(isinstance(node, ReceiveFrom) and node.batch for node in nodes)
+    step = FED_STEP if is_fed else STEP
+    return ("time", *(step[1:] if computes else ()), *(OPERATIONS[1:] if operates else ()))

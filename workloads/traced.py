@@ -23,11 +23,13 @@ from workloads.options import TracedOptions
 from workloads.schedules.algorithms import ALGORITHMS
 from workloads.schedules.schedule import Chunk, among
 from workloads.trace.layout import Key, Layout
+from workloads.trace.loading import loading
 from workloads.trace.node import Collective, Compute, Node, ReceiveFrom, SendTo, Trace, bytes_of, kind_of
 from workloads.trace.overlap import overlapped_s
 from workloads.trace.streams import Span, Streams
 from workloads.trace.volume import Moved, moved
-from workloads.transports.transport import Flow, Ticket, Transport
+from workloads.transports.rails import Flow
+from workloads.transports.transport import Ticket, Transport
 from workloads.workload import UNCHECKED, CheckResult, Iteration, IterationResult, NodeTime
 
 MESSAGES = 1  # the channel of messages; that of collectives is 0
@@ -107,6 +109,7 @@ class Traced:
         self._executor.settle()
         computing = [spans[node.id] for node in self._of(Compute)]
         others = [spans[node.id] for node in self._own.nodes if not isinstance(node, Compute)]
+        loaded = loading(self._own, spans, start_s)
         messages = [node.bytes for node in self._of(SendTo)], [node.bytes for node in self._of(ReceiveFrom)]
         return IterationResult(
             size_bytes=self._size,
@@ -117,6 +120,8 @@ class Traced:
             received_bytes=sum(plan.received_bytes for plan in self._plans.values()) + sum(messages[1]),
             compute_s=sum(span.end_s - span.begin_s for span in computing) if computing else None,
             overlapped_s=overlapped_s(computing, others) if computing else None,
+            setup_s=loaded and loaded.setup_s,
+            stalled_s=loaded and loaded.stalled_s,
             latencies_s=tuple(
                 _latency_s(spans, node, start_s) for node in self._of(ReceiveFrom) if node.operation
             ),

@@ -15,7 +15,7 @@ import msgspec
 from workloads.experiment.records import ExperimentConfig
 from workloads.machine import Machine
 from workloads.measure import Measure
-from workloads.options import WorkloadOptions
+from workloads.options import Memory, WorkloadOptions
 from workloads.trace.node import Trace
 from workloads.transports.transport import Transport
 
@@ -40,8 +40,10 @@ class NodeTime(msgspec.Struct, frozen=True):
 class IterationResult(msgspec.Struct, frozen=True):
     """What the timed part of one iteration took and moved on one rank; bytes are payload. `compute_s`: how
     long its accelerator computed, None where it does not; `overlapped_s`: how long it did while payload was
-    under way, None where that is not known. `app_system_cpu_s`: a part of `app_cpu_s`. `latencies_s`: of each
-    operation, of one that has operations. `nodes`: of one that is a trace, if they are to be kept."""
+    under way, None where that is not known. `setup_s`: until the first batch of data was there; `stalled_s`:
+    how long its computations waited for later ones; None where they are fed with none. `app_system_cpu_s`: a
+    part of `app_cpu_s`. `latencies_s`: of each operation, of one that has operations. `nodes`: of one that is
+    a trace, if they are to be kept."""
 
     size_bytes: int
     time_s: float
@@ -51,6 +53,8 @@ class IterationResult(msgspec.Struct, frozen=True):
     received_bytes: int
     compute_s: float | None = None
     overlapped_s: float | None = None
+    setup_s: float | None = None
+    stalled_s: float | None = None
     latencies_s: tuple[float, ...] = ()
     nodes: tuple[NodeTime, ...] = ()
 
@@ -115,6 +119,7 @@ class WorkloadType:
     trial, in order, without what --warmup-time adds behind each warm-up. `flows`: connections to each peer on
     each channel. `measure` takes the configuration.
     `ranks_per_host`: unless another number is asked for; None: one an accelerator. `channels`: see Transport.
+    `memory`: whose a rank's data are in.
     `traces`: what all ranks do for a size, of a workload that is a trace; of a collective its messages.
     """
 
@@ -132,4 +137,5 @@ class WorkloadType:
     start: Callable[[Machine, Transport[Any], int], Workload]
     ranks_per_host: int | None = None
     channels: int = 1
+    memory: Callable[[ExperimentConfig, int], Memory] = lambda _config, _rank: "accelerator"
     traces: Callable[[ExperimentConfig, int], Sequence[Trace]] | None = None

@@ -30,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """`server` and `client` are texts that ip_address accepts, or None; `probing`: both are None. Raises
     WrongOption."""
-    options = _parser().parse_args(argv)
+    options = command_line().parse_args(argv)
     options.probing = options.server is None and options.client is None
     _check(options)
     return options
@@ -42,7 +42,8 @@ def ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """What docs/reference/commands.md is made of, too."""
     p = _Parser(
         prog=".venv/bin/python -m nodes.client.ncdevmem",
         description="Netcat over device memory. With -l receive, else send the lines of standard input; "
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-s", dest="server", type=_address, metavar="ADDRESS", help="the server's address")
     add("-c", dest="client", type=_address, metavar="ADDRESS",
         help="the client's address; of a server: steer only its flow")  # fmt: skip
-    add("-p", dest="port", type=_number(1, _PORT_MAX), metavar="PORT")
+    add("-p", dest="port", type=_number(1, _PORT_MAX), metavar="PORT", help="the server's port")
     add("-v", dest="validate", type=_number(2, 256), metavar="N",
         help="expect bytes 1 to N-1 and a newline, repeated; N is 2 to 256")  # fmt: skip
     add("-q", dest="count", type=_number(1, _U32_MAX), metavar="N", help="number of rx queues to bind")

@@ -35,7 +35,8 @@ def main(argv: list[str]) -> None:
             runpy.run_path(given.words[0], run_name="__main__")
 
 
-def _parsed(argv: list[str]) -> argparse.Namespace:
+def command_line() -> argparse.ArgumentParser:
+    """What docs/reference/commands.md is made of, too."""
     parser = argparse.ArgumentParser(
         prog=_COMMAND, description="Run a Python program whose TCP sockets are a host's."
     )
@@ -47,6 +48,11 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     # What follows the program or the module is the program's, options included.
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="a module and its arguments")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="PROGRAM ...", help="and its arguments")
+    return parser
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    parser = command_line()
     given = parser.parse_args(argv)
     if given.module:
         given.module, *given.words = given.module

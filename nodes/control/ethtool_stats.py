@@ -18,6 +18,15 @@ _PP_NAMES = {  # where ethtool's name is not "rx_pp_" and the counter's
     "recycle_released_refcnt": "rx_pp_recycle_released_ref",
 }
 
+# Unit and meaning of what no record of a queue has, as the records' annotations tell theirs.
+OF_DEVICE = {
+    "rx_fifo_overruns": ("packets", "frames lost since the FIFO in front of the rx queues was full"),
+    "rx_steering_drops": ("packets", "frames that an n-tuple rule discarded (`action -1`)"),
+    "tx_unreadable_drops": ("packets", "packets in device memory that this device may not send: dropped"),
+    "pcie_switch_bytes": ("B", "what the NIC's DMA moved through its PCIe switch"),
+    "pcie_root_bytes": ("B", "that part of it that crossed the root port, to or from host memory"),
+}
+
 
 def stats_get(device: NetDevice) -> netlink.Stats:
     """The sums of the device, what its DMA moved through PCIe switches and across the root port, the sums of
@@ -34,8 +43,13 @@ def stats_get(device: NetDevice) -> netlink.Stats:
     moved = totals(device.dma.ledger.snapshot())
     stats |= {"pcie_switch_bytes": moved.pcie_switch_bytes, "pcie_root_bytes": moved.pcie_root_bytes}
     pools = [msgspec.structs.asdict(q.pool.stats) for q in device.rx_queues]
-    stats |= {_PP_NAMES.get(n, f"rx_pp_{n}"): sum(each[n] for each in pools) for n in pools[0]}
+    stats |= {pool_name(n): sum(each[n] for each in pools) for n in pools[0]}
     for rxq in device.rx_queues:
         stats |= {f"rx_queue_{rxq.id}_{n[3:]}": v for n, v in rows[rxq.id].items()}
     stats |= {f"tx_queue_0_{name[3:]}": value for name, value in tx.items()}
     return netlink.Stats(header_of(device), stats)
+
+
+def pool_name(counter: str) -> str:
+    """ethtool's name of a counter of page pools."""
+    return _PP_NAMES.get(counter, f"rx_pp_{counter}")

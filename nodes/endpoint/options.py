@@ -42,7 +42,7 @@ class _NicOption(argparse.Action):
 
 def parse(argv: Sequence[str] | None) -> HostConfig:
     """The host that the words describe. Exits with status 2 when a value cannot be."""
-    parser = _parser()
+    parser = command_line()
     given = vars(parser.parse_args(argv))
     json = given.pop("config", None)
     try:
@@ -110,7 +110,8 @@ def _contents(text: str) -> str:
 # --- the parser
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """What docs/reference/commands.md is made of, too."""
     parser = _Parser(
         prog=".venv/bin/python -m nodes.endpoint",
         description="A host's network stack with packet-splitting NICs, each on one interface and with an "

@@ -90,6 +90,9 @@ class Accelerator:
         self._memory.append(region)
         return region
 
+    def fetch(self, size: int) -> None:
+        """Before a NIC takes `size` bytes of the memory: they are there."""
+
     def fill(self, memory: Region, offset: int, values: Array) -> None:
         """Compute `values` and write them to `memory` at byte `offset`."""
         count = values.nbytes

@@ -18,14 +18,16 @@ class Initiator(enum.StrEnum):
     NIC = "nic"
     CPU = "cpu"
     ACCELERATOR = "accelerator"
+    SSD = "ssd"
 
 
 class Place(enum.StrEnum):
     WIRE = "wire"
     HOST = "host"
-    DEVICE = "device"
-    FAR = "far"  # memory of an accelerator behind another PCIe switch than the NIC's
+    DEVICE = "device"  # memory of an accelerator or of an SSD's controller
+    FAR = "far"  # such memory behind another PCIe switch than the NIC's
     PEER = "peer"  # memory of another accelerator of the host, across the accelerators' own fabric
+    MEDIA = "media"  # of an SSD; accesses are not counted
     CORE = "core"  # registers and caches of the processor that computes; accesses are not counted
 
 
@@ -55,16 +57,21 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 def _routes() -> list[Route]:
-    nic, cpu, acc = Initiator.NIC, Initiator.CPU, Initiator.ACCELERATOR
+    nic, cpu, acc, ssd = Initiator.NIC, Initiator.CPU, Initiator.ACCELERATOR, Initiator.SSD
     wire, host, device, core = Place.WIRE, Place.HOST, Place.DEVICE, Place.CORE
-    far, peer = Place.FAR, Place.PEER
+    far, peer, media = Place.FAR, Place.PEER, Place.MEDIA
     payload = [
         (nic, wire, host), (nic, wire, device), (nic, wire, far), (nic, host, wire), (nic, device, wire),
         (nic, far, wire), (cpu, host, host), (acc, device, host), (acc, host, device), (acc, device, device),
         (acc, core, device), (acc, device, core), (acc, peer, device), (acc, peer, core),
     ]
     header = [(nic, wire, host), (nic, host, wire), (cpu, host, core), (cpu, core, host)]
-    return [Route(*r, What.PAYLOAD) for r in payload] + [Route(*r, What.HEADER) for r in header]
+    stored = [(ssd, media, device), (ssd, device, media), (ssd, media, host), (ssd, host, media)]
+    return [
+        *(Route(*r, What.PAYLOAD) for r in payload),
+        *(Route(*r, What.HEADER) for r in header),
+        *(Route(*r, What.PAYLOAD) for r in stored),
+    ]
 
 
 ROUTES = _routes()
@@ -73,16 +80,23 @@ ROUTES = _routes()
     NIC_FAR_TO_WIRE, CPU_HOST_TO_HOST, ACC_DEVICE_TO_HOST, ACC_HOST_TO_DEVICE, ACC_DEVICE_TO_DEVICE,
     ACC_CORE_TO_DEVICE, ACC_DEVICE_TO_CORE, ACC_PEER_TO_DEVICE, ACC_PEER_TO_CORE,
     NIC_HEADER_IN, NIC_HEADER_OUT, CPU_HEADER_READ, CPU_HEADER_WRITE,
+    SSD_MEDIA_TO_DEVICE, SSD_DEVICE_TO_MEDIA, SSD_MEDIA_TO_HOST, SSD_HOST_TO_MEDIA,
 ) = range(len(ROUTES))
 
 _INDEX = {route: at for at, route in enumerate(ROUTES)}
 _DRAM_ACCESSES = [(r.source is Place.HOST) + (r.destination is Place.HOST) for r in ROUTES]
 _ACCELERATOR_MEMORY = (Place.DEVICE, Place.FAR, Place.PEER)
 
-# Routes through a PCIe switch: up, out of a NIC or an accelerator, and down, into one. A NIC's reach into
-# memory behind another switch counts at its own.
-PCIE_UP = (NIC_WIRE_TO_HOST, NIC_WIRE_TO_DEVICE, NIC_WIRE_TO_FAR, NIC_HEADER_IN, ACC_DEVICE_TO_HOST)
-PCIE_DOWN = (NIC_HOST_TO_WIRE, NIC_DEVICE_TO_WIRE, NIC_FAR_TO_WIRE, NIC_HEADER_OUT, ACC_HOST_TO_DEVICE)
+# Routes through a PCIe switch: up, out of a NIC, an accelerator or an SSD, and down, into one. A NIC's reach
+# into memory behind another switch counts at its own.
+PCIE_UP = (
+    NIC_WIRE_TO_HOST, NIC_WIRE_TO_DEVICE, NIC_WIRE_TO_FAR, NIC_HEADER_IN, ACC_DEVICE_TO_HOST,
+    SSD_MEDIA_TO_HOST,
+)  # fmt: skip
+PCIE_DOWN = (
+    NIC_HOST_TO_WIRE, NIC_DEVICE_TO_WIRE, NIC_FAR_TO_WIRE, NIC_HEADER_OUT, ACC_HOST_TO_DEVICE,
+    SSD_HOST_TO_MEDIA,
+)  # fmt: skip
 
 
 class Ledger:

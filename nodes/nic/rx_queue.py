@@ -8,6 +8,7 @@ in; None if too few are posted: the frame is dropped and counted, and TCP sees l
 from __future__ import annotations
 
 from collections import deque
+from typing import Annotated
 
 import msgspec
 
@@ -19,26 +20,31 @@ class RxCounters(msgspec.Struct):
     """netdev.yaml's qstats of one rx queue. rx_packets counts a super-packet once; rx_wire_packets and the
     rx_hw_gro_wire_ counters count the wire packets that it was coalesced from."""
 
-    rx_packets: int = 0
-    rx_bytes: int = 0
-    rx_alloc_fail: int = 0
-    rx_hw_drops: int = 0
-    rx_hw_drop_overruns: int = 0
-    rx_csum_none: int = 0
-    rx_csum_bad: int = 0
-    rx_hw_gro_packets: int = 0
-    rx_hw_gro_bytes: int = 0
-    rx_hw_gro_wire_packets: int = 0
-    rx_hw_gro_wire_bytes: int = 0
-    rx_wire_packets: int = 0
+    rx_packets: Annotated[int, "packets", "frames received, a super-packet as one"] = 0
+    rx_bytes: Annotated[int, "B", "bytes of these frames, a super-packet with one header"] = 0
+    rx_alloc_fail: Annotated[int, "times", "how often the page pool had no buffer to post"] = 0
+    rx_hw_drops: Annotated[int, "packets", "frames taken and dropped, for whatever reason"] = 0
+    rx_hw_drop_overruns: Annotated[int, "packets", "those among them that found too few buffers posted"] = 0
+    rx_csum_none: Annotated[
+        int, "packets",
+        "frames that reached the stack without a verified checksum: the NIC knows no such protocol",
+    ] = 0
+    rx_csum_bad: Annotated[int, "packets", "frames dropped since their TCP checksum is wrong"] = 0
+    rx_hw_gro_packets: Annotated[int, "packets", "super-packets received"] = 0
+    rx_hw_gro_bytes: Annotated[int, "B", "bytes of these, with one header each"] = 0
+    rx_hw_gro_wire_packets: Annotated[int, "packets", "wire packets that they were coalesced from"] = 0
+    rx_hw_gro_wire_bytes: Annotated[int, "B", "bytes of these, with a header each"] = 0
+    rx_wire_packets: Annotated[int, "packets", "wire packets received, coalesced ones each"] = 0
 
 
 class HsplitCounters(msgspec.Struct):
     """Counters of a driver beyond netdev.yaml, with the names of gve (ethtool -S)."""
 
-    rx_hsplit_pkt: int = 0
-    rx_hsplit_bytes: int = 0
-    rx_hsplit_unsplit_pkt: int = 0
+    rx_hsplit_pkt: Annotated[int, "packets", "frames with payload while header split was on"] = 0
+    rx_hsplit_bytes: Annotated[int, "B", "bytes of the headers that were split off"] = 0
+    rx_hsplit_unsplit_pkt: Annotated[
+        int, "packets", "those among the frames that could not be split: not TCP, fragments, unknown headers"
+    ] = 0
 
 
 class RxQueue:

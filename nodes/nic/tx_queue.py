@@ -8,6 +8,7 @@ segments until the wire is writable again (netif_tx_stop_queue, netif_tx_wake_qu
 from __future__ import annotations
 
 from collections import deque
+from typing import Annotated
 
 import msgspec
 
@@ -20,17 +21,22 @@ from nodes.skb import Skb
 class TxCounters(msgspec.Struct):
     """netdev.yaml's qstats of the tx queue."""
 
-    tx_packets: int = 0
-    tx_bytes: int = 0
-    tx_hw_drops: int = 0
-    tx_csum_none: int = 0
-    tx_hw_gso_packets: int = 0
-    tx_hw_gso_bytes: int = 0
-    tx_hw_gso_wire_packets: int = 0
-    tx_hw_gso_wire_bytes: int = 0
-    tx_wire_packets: int = 0
-    tx_stop: int = 0
-    tx_wake: int = 0
+    tx_packets: Annotated[int, "packets", "packets sent, a super-packet as one"] = 0
+    tx_bytes: Annotated[int, "B", "bytes of these frames, a super-packet with one header"] = 0
+    tx_hw_drops: Annotated[
+        int, "packets",
+        "packets lost on the way out: the device or its link was down, or the link refused the frame",
+    ] = 0
+    tx_csum_none: Annotated[int, "packets", "packets that the NIC was not asked to compute a checksum of"] = 0
+    tx_hw_gso_packets: Annotated[int, "packets", "super-packets sent"] = 0
+    tx_hw_gso_bytes: Annotated[int, "B", "bytes of these, with one header each"] = 0
+    tx_hw_gso_wire_packets: Annotated[int, "packets", "wire packets that they were cut into"] = 0
+    tx_hw_gso_wire_bytes: Annotated[int, "B", "bytes of these, with a header each"] = 0
+    tx_wire_packets: Annotated[
+        int, "packets", "wire packets sent, those that super-packets were cut into each"
+    ] = 0
+    tx_stop: Annotated[int, "times", "how often the wire was busy and a packet had to wait"] = 0
+    tx_wake: Annotated[int, "times", "how often all that waited had been sent"] = 0
 
 
 class TxQueue:

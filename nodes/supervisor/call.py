@@ -42,10 +42,12 @@ class InThread(NamedTuple):
 
 
 class NewFd(NamedTuple):
-    """The call returns a new descriptor of `file`."""
+    """The call returns a new descriptor of `file`. `tracked`: the supervisor answers calls on it until its
+    last descriptor is closed; else it is the program's alone."""
 
     file: File
     cloexec: bool
+    tracked: bool = True
 
 
 Result = int | NewFd

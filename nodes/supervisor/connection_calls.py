@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from nodes.client.host import Host
 from nodes.client.socket import Socket
-from nodes.supervisor import layouts
+from nodes.supervisor import describe, layouts
 from nodes.supervisor.call import Call, GoOn, Handler, NewFd, Result
 from nodes.supervisor.layouts import INT
 from nodes.supervisor.socket_file import SocketFile
@@ -37,6 +37,7 @@ class ConnectionCalls:
 
     def socket(self, call: Call) -> Result:
         family, kind, proto = map(call.int_arg, range(3))
+        call.shown = describe.kind(family, kind, proto)
         if family not in (linux.AF_INET, linux.AF_INET6) or kind & _TYPE_MASK != linux.SOCK_STREAM:
             raise GoOn
         if proto not in (0, linux.IPPROTO_TCP):
@@ -49,7 +50,7 @@ class ConnectionCalls:
         address = layouts.read_address(call.pid, call.args[1], call.int_arg(2), file.family)
         if address is None:
             raise OSError(errno.EAFNOSUPPORT, "bind to AF_UNSPEC")
-        call.shown = [str(call.fd), f"{address[0]}:{address[1]}"]
+        call.shown = [str(call.fd), describe.address(address, file.family), str(call.int_arg(2))]
         file.sock.bind(address)
         return 0
 
@@ -64,7 +65,7 @@ class ConnectionCalls:
             file.sock.disconnect()
             self._renewed(call, file, before)
             return 0
-        call.shown = [str(call.fd), f"{address[0]}:{address[1]}"]
+        call.shown = [str(call.fd), describe.address(address, file.family), str(call.int_arg(2))]
         deadline, begun = None, False
         while True:
             try:
@@ -103,6 +104,7 @@ class ConnectionCalls:
         sock, address = accepted
         connection = SocketFile(sock, bool(flags & linux.SOCK_NONBLOCK))
         try:
+            call.shown = [str(call.fd), describe.address(address[:2], file.family), f"{call.args[2]:#x}"]
             if call.args[1]:
                 packed = layouts.pack_address(address[:2], file.family)
                 layouts.write_address(call.pid, call.args[1], call.args[2], packed)
@@ -131,15 +133,20 @@ class ConnectionCalls:
         level, option, length = call.int_arg(1), call.int_arg(2), call.int_arg(4)
         if length < 0:
             raise OSError(errno.EINVAL, f"an option of {length} bytes")
-        return file.sock.setsockopt(level, option, call.read(3, min(length, _OPTION_MAX * 8)))
+        value = call.read(3, min(length, _OPTION_MAX * 8))
+        shown = describe.value(level, option, value)
+        call.shown = [str(call.fd), *describe.option(level, option), shown, str(length)]
+        return file.sock.setsockopt(level, option, value)
 
     def getsockopt(self, call: Call, file: SocketFile) -> Result:
         level, option = call.int_arg(1), call.int_arg(2)
         (room,) = INT.unpack(call.read(4, INT.size))
+        call.shown = [str(call.fd), *describe.option(level, option), f"{call.args[3]:#x}", f"[{room}]"]
         if room < 0:
             raise OSError(errno.EINVAL, f"room for an option of {room} bytes")
         value = file.sock.getsockopt(level, option, max(1, min(room, _OPTION_MAX)))
         assert isinstance(value, bytes)
+        call.shown[3] = describe.value(level, option, value[:room])
         call.write(3, value[:room])
         call.write(4, INT.pack(min(room, len(value))))
         return 0

@@ -10,6 +10,7 @@ are looked through when the last descriptor may have gone: a trapped close, the 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -26,11 +27,13 @@ class File(Protocol):
 
 
 class Files:
-    """`pidfds`: of the processes that have descriptors of ours, by pid; each polls readable when it ends."""
+    """`watch(fd)` is called with a descriptor that polls readable when a process ends that has some of
+    ours; the caller then says so by `process_ended`."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[int], None]) -> None:
         self._by_identity: dict[str, File] = {}
-        self.pidfds: dict[int, int] = {}
+        self._watch = watch
+        self._pidfds: dict[int, int] = {}  # by process id
 
     def __len__(self) -> int:
         return len(self._by_identity)
@@ -48,9 +51,16 @@ class Files:
     def held_by(self, pid: int) -> None:
         """The process of this thread has a descriptor of ours."""
         group = tracee.group_of(pid)
-        if group not in self.pidfds:
-            with suppress(OSError):
-                self.pidfds[group] = os.pidfd_open(group)
+        if group not in self._pidfds:
+            with suppress(OSError):  # it has ended
+                self._pidfds[group] = os.pidfd_open(group)
+                self._watch(self._pidfds[group])
+
+    def process_ended(self, fd: int) -> None:
+        """The process behind this descriptor, one that `watch` got, has ended."""
+        self._pidfds = {pid: pidfd for pid, pidfd in self._pidfds.items() if pidfd != fd}
+        os.close(fd)
+        self.collect()
 
     def renew(self, file: File, before: str) -> bool:
         """The object has another descriptor than the one with that identity; returns whether it has."""
@@ -62,17 +72,20 @@ class Files:
 
     def collect(self) -> None:
         """Close each object of which no process has a descriptor any more, and note who has the others."""
-        wanted, own = set(self._by_identity), os.getpid()
-        held = set()
+        wanted, held = set(self._by_identity), set()
         for pid, identity in tracee.holders(wanted):
-            if pid != own:
-                held.add(identity)
-                self.held_by(pid)
+            held.add(identity)
+            self.held_by(pid)
         for identity in wanted - held:
-            self._by_identity.pop(identity).close()
+            with suppress(ConnectionError):  # the endpoint has ended
+                self._by_identity.pop(identity).close()
 
     def close(self) -> None:
         """The supervisor ends."""
         for file in self._by_identity.values():
-            file.close()
+            with suppress(ConnectionError):
+                file.close()
         self._by_identity.clear()
+        for fd in self._pidfds.values():
+            os.close(fd)
+        self._pidfds.clear()

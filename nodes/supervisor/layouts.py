@@ -27,6 +27,7 @@ _NAMELEN_AT, _CONTROLLEN_AT, _FLAGS_AT = 8, 40, 48
 MMSGHDR_BYTES = _MSGHDR.size + 8  # and msg_len, padded
 MSG_LEN_AT = _MSGHDR.size
 _IOVEC = struct.Struct("=QQ")
+_IN6_RFC2133_BYTES = 24  # of a sockaddr_in6 without a scope
 _ADDRESS_MAX = 128  # struct sockaddr_storage
 IO_MAX = 0x7FFFF000  # MAX_RW_COUNT: no call moves more
 
@@ -66,7 +67,7 @@ def read_address(pid: int, address: int, length: int, family: int) -> Address | 
     wanted, what = (_IN6, "sockaddr_in6") if family == socket.AF_INET6 else (_IN, "sockaddr_in")
     if given != family:
         raise OSError(errno.EAFNOSUPPORT, f"an address of family {given}")
-    if length < wanted.size and length < wanted.size - 4:  # RFC 2133's sockaddr_in6 had no scope
+    if length < min(wanted.size, _IN6_RFC2133_BYTES):
         raise OSError(errno.EINVAL, f"a {what} of {length} bytes")
     fields = wanted.unpack(data[: wanted.size].ljust(wanted.size, b"\0"))
     packed = fields[2] if family == socket.AF_INET6 else fields[1]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from nodes.client.host import Host
-from nodes.supervisor import layouts, tracee
+from nodes.supervisor import describe, layouts, tracee
 from nodes.supervisor.call import Call, Handler, InThread, Wait
 from nodes.supervisor.layouts import Cmsg, Iovec, MsgHdr
 from nodes.supervisor.socket_file import SocketFile
@@ -67,6 +67,8 @@ class ReceiveCalls:
         message = layouts.read_msghdr(call.pid, call.args[1])
         count, cmsgs, left_flags = yield from self._message(call, file, message, flags)
         layouts.write_message(call.pid, message, cmsgs, left_flags)
+        shown = describe.message(message.iov, cmsgs, left_flags)
+        call.shown = [str(call.fd), shown, describe.flags(flags)]
         return count
 
     def recvmmsg(self, call: Call, file: SocketFile) -> Handler:

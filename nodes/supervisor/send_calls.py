@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 
 from nodes.client.host import Host
-from nodes.supervisor import layouts, tracee
+from nodes.supervisor import describe, layouts, tracee
 from nodes.supervisor.call import Call, Handler, InThread
 from nodes.supervisor.layouts import Cmsg, Iovec
 from nodes.supervisor.receive_calls import SCRATCH_BYTES, after
@@ -67,6 +67,7 @@ class SendCalls:
     def _sendmsg(self, call: Call, file: SocketFile, at: int, flags: int) -> Handler:
         message = layouts.read_msghdr(call.pid, at)
         cmsgs = layouts.read_cmsgs(call.pid, message)
+        call.shown = [str(call.fd), describe.message(message.iov, cmsgs), describe.flags(flags)]
         if any(kind == uapi.SCM_DEVMEM_DMABUF for level, kind, _ in cmsgs if level == uapi.SOL_SOCKET):
             ranges = [tuple(each) for each in message.iov]
             return (yield from self._whole(call, file, ranges, cmsgs, flags))

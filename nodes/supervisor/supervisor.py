@@ -13,37 +13,23 @@ import select
 import sys
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 
 from nodes.client.host import Host
 from nodes.supervisor import tracee
 from nodes.supervisor.abi import Abi
 from nodes.supervisor.call import Call, GoOn, Handler, Interrupted, InThread, NewFd, Result, Unanswered, Wait
-from nodes.supervisor.connection_calls import ConnectionCalls
-from nodes.supervisor.descriptor_calls import DescriptorCalls
+from nodes.supervisor.dispatch import Dispatch
 from nodes.supervisor.files import Files
-from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl
-from nodes.supervisor.netlink.netlink_calls import NetlinkCalls
-from nodes.supervisor.netlink.netlink_file import NetlinkFile
-from nodes.supervisor.receive_calls import ReceiveCalls
 from nodes.supervisor.seccomp import Listener, Notification, Vanished
-from nodes.supervisor.send_calls import SendCalls
 from nodes.supervisor.socket_file import SocketFile
 from nodes.supervisor.strace import Strace
+from nodes.uapi.channel import Channel
 
 _TICK_S = 0.02  # how soon a blocked call notices a signal, or that its thread is gone
-
-# What a call does on one of our sockets, by the call's name.
-_ON_SOCKETS: dict[str, str] = {
-    "read": "receiving", "readv": "receiving", "recvfrom": "receiving", "recvmsg": "receiving",
-    "recvmmsg": "receiving", "write": "sending", "writev": "sending", "sendto": "sending",
-    "sendmsg": "sending", "sendmmsg": "sending", "sendfile": "sending", "bind": "connections",
-    "listen": "connections", "connect": "connections", "accept": "connections", "accept4": "connections",
-    "shutdown": "connections", "getsockname": "connections", "getpeername": "connections",
-    "setsockopt": "connections", "getsockopt": "connections", "ioctl": "connections",
-}  # fmt: skip
 
 
 class _Blocked:
@@ -62,19 +48,18 @@ class Supervisor:
         self._listener = listener
         self._strace = strace
         self._names = {number: name for name, number in abi.trapped.items()}
-        self._files = Files()
-        self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
-        self._connections = ConnectionCalls(host, self._renewed)
-        self._descriptors = DescriptorCalls(self._files, listener)
-        self._netlink, self._ethtool = NetlinkCalls(host.path), EthtoolIoctl(host)
-        self._blocked: dict[int, _Blocked] = {}
         self._poll = select.epoll()
+        self._files = Files(lambda fd: self._poll.register(fd, select.EPOLLIN))
+        self._dispatch = Dispatch(host, self._files, listener, self._renewed)
+        self._blocked: dict[int, _Blocked] = {}
         self._watched: dict[int, int] = {}
         self._done: deque[tuple[_Blocked, int | OSError]] = deque()
         self._awake, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._named: set[str] = set()
         self._poll.register(listener.fd, select.EPOLLIN)
         self._poll.register(self._awake, select.EPOLLIN)
+        self._endpoint = Channel.connect(host.path)  # hangs up when the endpoint ends
+        self._poll.register(self._endpoint.fileno(), select.EPOLLRDHUP)
 
     def run(self) -> None:
         """Until the program and all that it has started have ended."""
@@ -86,10 +71,13 @@ class Supervisor:
                     self._receive()
                 elif fd == self._awake:
                     self._take_done()
+                elif fd == self._endpoint.fileno():
+                    self._endpoint_ended()
                 elif fd in self._watched:
                     self._resume_waiting(fd)
                 else:
-                    self._process_ended(fd)
+                    self._poll.unregister(fd)
+                    self._files.process_ended(fd)
             self._tick(time.monotonic())
 
     def _patience_s(self) -> float:
@@ -107,49 +95,25 @@ class Supervisor:
     def _begin(self, notification: Notification) -> None:
         name = self._names[notification.nr]
         call = Call(notification.id, notification.pid, name, notification.args)
-        try:
-            begun = self._make(call)
-        except GoOn:
-            self._listener.go_on(call.id)
-        except OSError as refused:
-            self._finish(call, refused)
-        else:
-            if isinstance(begun, int | NewFd):
-                self._finish(call, begun)
-            else:
-                self._step(_Blocked(call, begun), lambda: next(begun))
-
-    def _make(self, call: Call) -> Result | Handler:
-        """Raises GoOn for a call that is none of ours."""
-        if call.name == "socket":
-            return self._netlink.socket(call) or self._connections.socket(call)
-        if call.name == "ioctl" and self._ethtool.is_asked(call):
-            return self._ethtool.ioctl(call)
-        if call.name in _ON_SOCKETS:
-            file = self._files.of(call.pid, call.fd)
-            if isinstance(file, NetlinkFile):
-                return self._netlink.make(call, file)
-            if not isinstance(file, SocketFile):
-                raise GoOn
-            part: Any = getattr(self, f"_{_ON_SOCKETS[call.name]}")
-            method: Callable[[Call, SocketFile], Result | Handler] = getattr(part, call.name)
-            return method(call, file)
-        self._descriptors.leave(call)
-        raise GoOn
+        made: Result | Handler | None = None
+        with self._answering(call):
+            made = self._dispatch.make(call)
+            if isinstance(made, int | NewFd):
+                self._finish(call, made)
+        if isinstance(made, Generator):
+            handler = made
+            self._step(_Blocked(call, handler), lambda: next(handler))
 
     def _step(self, blocked: _Blocked, go: Callable[[], Wait | InThread]) -> None:
         """Let the handler go on, to its end or to the next wait."""
         call = blocked.call
         self._blocked.pop(call.id, None)
-        try:
-            wanted = go()
-        except StopIteration as end:
-            self._finish(call, end.value)
-        except GoOn:
-            self._listener.go_on(call.id)
-        except OSError as refused:
-            self._finish(call, refused)
-        else:
+        with self._answering(call):
+            try:
+                wanted = go()
+            except StopIteration as end:
+                self._finish(call, end.value)
+                return
             self._blocked[call.id] = blocked
             if isinstance(wanted, InThread):
                 blocked.wait = None
@@ -157,6 +121,22 @@ class Supervisor:
             else:
                 blocked.wait = wanted
                 self._watch(wanted.file.fd)
+
+    @contextmanager
+    def _answering(self, call: Call) -> Iterator[None]:
+        """What a part raises instead of a result. A bug of ours ends the call and not the program, as a
+        kernel's oops would, and standard error has the traceback."""
+        try:
+            yield
+        except GoOn:
+            self._listener.go_on(call.id)
+        except Vanished:
+            pass
+        except OSError as refused:
+            self._finish(call, refused)
+        except Exception:
+            traceback.print_exc()
+            self._finish(call, OSError(errno.EIO, "BUG"))
 
     def _finish(self, call: Call, result: Result | OSError) -> None:
         if isinstance(result, OSError):
@@ -173,17 +153,21 @@ class Supervisor:
             self._strace.show(call, value)
 
     def _install(self, call: Call, new: NewFd) -> int:
-        self._files.add(new.file)
+        if new.tracked:
+            self._files.add(new.file)
         try:
             value = self._listener.answer_with(call.id, new.file.fd, new.cloexec)
         except Vanished:
+            value = -errno.EINTR
+        except OSError as refused:  # EMFILE
+            value = -(refused.errno or errno.EMFILE)
+            self._listener.answer(call.id, value)
+        if not new.tracked:
+            new.file.close()
+        elif value < 0:
             self._files.collect()
-            return -errno.EINTR
-        except OSError as refused:
-            self._files.collect()
-            self._listener.answer(call.id, -(refused.errno or errno.EMFILE))
-            return -(refused.errno or errno.EMFILE)
-        self._watch_process(call.pid)
+        else:
+            self._files.held_by(call.pid)
         return value
 
     def _name(self, text: str) -> None:
@@ -218,6 +202,12 @@ class Supervisor:
         for blocked in waiting:
             if self._listener.is_valid(blocked.call.id):
                 self._step(blocked, lambda handler=blocked.handler: next(handler))  # type: ignore[misc]
+
+    def _endpoint_ended(self) -> None:
+        """Blocked calls fail as they are attempted again: no poll file tells them."""
+        self._poll.unregister(self._endpoint.fileno())
+        for blocked in [each for each in self._blocked.values() if each.wait is not None]:
+            self._step(blocked, lambda handler=blocked.handler: next(handler))  # type: ignore[misc]
 
     def _work(self, blocked: _Blocked, work: InThread) -> None:
         try:
@@ -254,32 +244,11 @@ class Supervisor:
             elif tracee.has_signal(call.pid):
                 self._step(blocked, lambda h=handler: h.throw(Interrupted()))  # type: ignore[misc]
 
-    # --- processes
-
-    def _watch_process(self, pid: int) -> None:
-        known = {*self._files.pidfds.values()}
-        self._files.held_by(pid)
-        self._register_new(known)
-
-    def _register_new(self, known: set[int]) -> None:
-        for fd in {*self._files.pidfds.values()} - known:
-            self._poll.register(fd, select.EPOLLIN)
-
-    def _process_ended(self, fd: int) -> None:
-        for pid, pidfd in [*self._files.pidfds.items()]:
-            if pidfd == fd:
-                del self._files.pidfds[pid]
-        self._poll.unregister(fd)
-        os.close(fd)
-        known = {*self._files.pidfds.values()}
-        self._files.collect()
-        self._register_new(known)
-
     def close(self) -> None:
         """The program has ended."""
         self._files.close()
-        self._receiving.close()
-        self._sending.close()
+        self._dispatch.close()
+        self._endpoint.close()
         self._poll.close()
-        for fd in (self._awake, self._wake, *self._files.pidfds.values()):
+        for fd in (self._awake, self._wake):
             os.close(fd)

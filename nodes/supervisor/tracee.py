@@ -70,9 +70,11 @@ def identity(pid: int, fd: int) -> str:
 
 
 def holders(wanted: set[str]) -> Iterator[tuple[int, str]]:
-    """The processes that have a descriptor of one of these objects: (process id, identity)."""
+    """The supervised processes that have a descriptor of one of these objects: (process id, identity).
+    Supervisor and endpoint have them too, but one seccomp filter less."""
+    unsupervised = _filters(os.getpid())
     for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
+        if not entry.name.isdigit() or _filters(int(entry.name)) <= unsupervised:
             continue
         with suppress(OSError):  # it ends, or is not ours to look at
             for each in os.scandir(f"/proc/{entry.name}/fd"):
@@ -81,21 +83,29 @@ def holders(wanted: set[str]) -> Iterator[tuple[int, str]]:
                         yield int(entry.name), link
 
 
+def _filters(pid: int) -> int:
+    """How many seccomp filters a process has."""
+    return int(_status(pid).get("Seccomp_filters", 0))
+
+
+def _status(tid: int) -> dict[str, str]:
+    """/proc/TID/status; empty when the thread has ended."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{tid}/status").read_text().splitlines()
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return {}
+
+
 def group_of(tid: int) -> int:
     """The process of a thread; the thread's own id when it has ended."""
-    with suppress(OSError, ValueError, IndexError):
-        text = Path(f"/proc/{tid}/status").read_text()
-        return int(text.split("\nTgid:")[1].split()[0])
-    return tid
+    return int(_status(tid).get("Tgid", tid))
 
 
 def has_signal(tid: int) -> bool:
     """Whether a signal waits for the thread that it handles and does not block."""
-    with suppress(OSError, ValueError, IndexError):
-        text = Path(f"/proc/{tid}/status").read_text()
-        mask = {name: int(text.split(f"\n{name}:")[1].split()[0], 16) for name in _MASKS}
-        return bool((mask["SigPnd"] | mask["ShdPnd"]) & mask["SigCgt"] & ~mask["SigBlk"])
-    return False
+    status = _status(tid)
+    pending, shared, blocked, caught = (int(status.get(name, "0"), 16) for name in _MASKS)
+    return bool((pending | shared) & caught & ~blocked)
 
 
 def descriptor(pid: int, fd: int) -> int:

@@ -164,28 +164,40 @@ class Qstats(Attributes, frozen=True):
     ifindex: int
     queue_type: str | None = None
     queue_id: int | None = None
-    rx_packets: int | None = None
-    rx_bytes: int | None = None
-    tx_packets: int | None = None
-    tx_bytes: int | None = None
-    rx_alloc_fail: int | None = None
-    rx_hw_drops: int | None = None
-    rx_hw_drop_overruns: int | None = None
-    rx_csum_unnecessary: int | None = None
-    rx_csum_none: int | None = None
-    rx_hw_gro_packets: int | None = None
-    rx_hw_gro_bytes: int | None = None
-    rx_hw_gro_wire_packets: int | None = None
-    rx_hw_gro_wire_bytes: int | None = None
-    tx_hw_drops: int | None = None
-    tx_csum_none: int | None = None
-    tx_needs_csum: int | None = None
-    tx_hw_gso_packets: int | None = None
-    tx_hw_gso_bytes: int | None = None
-    tx_hw_gso_wire_packets: int | None = None
-    tx_hw_gso_wire_bytes: int | None = None
-    tx_stop: int | None = None
-    tx_wake: int | None = None
+    rx_packets: Annotated[int | None, "packets", "wire packets received"] = None
+    rx_bytes: Annotated[int | None, "B", "bytes of these, with a header each"] = None
+    tx_packets: Annotated[int | None, "packets", "wire packets sent"] = None
+    tx_bytes: Annotated[int | None, "B", "bytes of these, with a header each"] = None
+    rx_alloc_fail: Annotated[int | None, "times", "how often the page pool had no buffer to post"] = None
+    rx_hw_drops: Annotated[
+        int | None, "packets",
+        "frames taken and dropped; of a device also those that its FIFO or a rule dropped",
+    ] = None
+    rx_hw_drop_overruns: Annotated[
+        int | None, "packets",
+        "those among them that found too few buffers posted; of a device also the FIFO full",
+    ] = None
+    rx_csum_unnecessary: Annotated[
+        int | None, "packets", "frames of which the NIC verified the checksum"
+    ] = None
+    rx_csum_none: Annotated[int | None, "packets", "the others"] = None
+    rx_hw_gro_packets: Annotated[int | None, "packets", "super-packets received"] = None
+    rx_hw_gro_bytes: Annotated[int | None, "B", "bytes of these, with one header each"] = None
+    rx_hw_gro_wire_packets: Annotated[
+        int | None, "packets", "wire packets that they were coalesced from"
+    ] = None
+    rx_hw_gro_wire_bytes: Annotated[int | None, "B", "bytes of these, with a header each"] = None
+    tx_hw_drops: Annotated[int | None, "packets", "packets lost on the way out"] = None
+    tx_csum_none: Annotated[
+        int | None, "packets", "packets that the NIC was not asked to compute a checksum of"
+    ] = None
+    tx_needs_csum: Annotated[int | None, "packets", "the others"] = None
+    tx_hw_gso_packets: Annotated[int | None, "packets", "super-packets sent"] = None
+    tx_hw_gso_bytes: Annotated[int | None, "B", "bytes of these, with one header each"] = None
+    tx_hw_gso_wire_packets: Annotated[int | None, "packets", "wire packets that they were cut into"] = None
+    tx_hw_gso_wire_bytes: Annotated[int | None, "B", "bytes of these, with a header each"] = None
+    tx_stop: Annotated[int | None, "times", "how often the wire was busy and a packet had to wait"] = None
+    tx_wake: Annotated[int | None, "times", "how often all that waited had been sent"] = None
 
 
 # --- ethtool: every request and every reply names its device in a header

@@ -99,7 +99,7 @@ class Made:
             "payload_sent_bytes": sent, "payload_received_bytes": received,
             "payload_staged_bytes": 0 if path == "devmem" else sent + received,
             "payload_staged_received_bytes": 0 if path == "devmem" else received,
-            "payload_local_bytes": 0, "fabric_bytes": 0,
+            "payload_local_bytes": 0, "payload_far_bytes": 0, "fabric_bytes": 0,
             "device_read_bytes": sent, "device_write_bytes": received, "pcie_switch_bytes": sent + received,
             "tcp_retrans_segs": 0, "rx_alloc_fail": 0, "app_cpu_s": 0.2 * seconds,
             "endpoint_cpu_s": 0.0 if path == "kernel" else 0.7 * seconds, "machine_steal_s": 0.0,

@@ -30,6 +30,7 @@ def _names(analysis: Analysis) -> list[str]:
     return [path.name for path in analysis.figure_paths]
 
 
+@pytest.mark.usefixtures("real_png")
 def test_everything_is_written_into_the_results(run_dir: Path) -> None:
     analysis = analyse(run_dir)
     assert _names(analysis) == ["busbw.png", "host_dram.png", "crossover.png", "cpu.png"]
@@ -132,6 +133,7 @@ def test_a_stream_has_goodput_bars(tmp_path: Path) -> None:
     assert "As a stream, devmem reached 1.25 times the goodput of bounce" in _text(analysis)
 
 
+@pytest.mark.usefixtures("real_png")
 def test_a_host_memory_ceiling_gets_its_figure(tmp_path: Path) -> None:
     analysis = analyse(Made(config={"host_mem_bw_bytes_per_s": 2e9}).write(tmp_path / "r"))
     assert "ceiling.png" in _names(analysis)
@@ -169,6 +171,7 @@ def test_files_are_held_against_the_manifests_sums(run_dir: Path) -> None:
     assert '<td class="text bad">differs</td>' in analyse(run_dir).report_path.read_text()
 
 
+@pytest.mark.usefixtures("real_png")
 def test_redrawing_gives_the_same_bytes(run_dir: Path) -> None:
     def written() -> dict[str, bytes]:
         analysis = analyse(run_dir)
@@ -216,6 +219,7 @@ def test_a_users_settings_of_matplotlib_change_nothing(
     assert len(figures) == 2 * len(FIGURES)
 
 
+@pytest.mark.usefixtures("real_png")
 def test_settings_made_in_the_same_process_change_nothing(run_dir: Path) -> None:
     figures = [path.read_bytes() for path in analyse(run_dir).figure_paths]
     with mpl.rc_context({"text.usetex": True, "font.size": 40, "axes.formatter.use_locale": True}):

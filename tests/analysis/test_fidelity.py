@@ -336,6 +336,7 @@ def test_the_footer_counts_the_rows_of_each_verdict_the_worst_first(tmp_path: Pa
     )
 
 
+@pytest.mark.usefixtures("real_png")
 def test_figures_of_measured_numbers_have_a_watermark_unless_faithful(tmp_path: Path) -> None:
     good = analyse(write(tmp_path / "good", Made(), link(0.95), *QUIET))
     bad = analyse(write(tmp_path / "bad", Made(), *UNSHAPED))

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,6 +21,7 @@ import pytest
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from analysis import figures, network_plot, several_runs, style
 from analysis.analyse import analyse
@@ -82,9 +84,11 @@ UNIT = re.compile(
 )
 
 
+@pytest.mark.usefixtures("real_png")
 @pytest.mark.parametrize("name", MAKERS)
 def test_axes_have_units_and_figures_have_captions(name: str, tmp_path: Path) -> None:
     figure = MAKERS[name](tmp_path)
+    assert imread(BytesIO(figure.png())).std() > 0
     assert figure.caption.endswith(".")
     assert figure.caption.startswith(("Measured", "Modelled", "Points are measured", "Each host's"))
     for axes in figure.axes:
@@ -180,6 +184,7 @@ def test_the_report_saves_each_figure_as_png_and_as_svg(tmp_path: Path) -> None:
     assert files() == before
 
 
+@pytest.mark.usefixtures("real_png")
 def test_a_notebook_shows_a_figure_with_its_caption(tmp_path: Path) -> None:
     figure = figures.host_dram(made(tmp_path))
     shown = figure._repr_html_()
@@ -188,6 +193,7 @@ def test_a_notebook_shows_a_figure_with_its_caption(tmp_path: Path) -> None:
     assert shown.count(html.escape(figure.caption)) == 2, "as a text for those who do not see it, too"
 
 
+@pytest.mark.usefixtures("real_png")
 def test_a_users_settings_change_no_byte_of_a_figure(tmp_path: Path) -> None:
     run = made(tmp_path)
     before = figures.cpu(run).png()

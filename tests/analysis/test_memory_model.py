@@ -35,7 +35,7 @@ def column(at: int) -> str:
     (name,) = (
         name.lower() + "_bytes"
         for name, value in vars(routes).items()
-        if value == at and isinstance(value, int) and name.startswith(("NIC_", "CPU_", "ACC_"))
+        if value == at and isinstance(value, int) and name.startswith(("NIC_", "CPU_", "ACC_", "SSD_"))
     )
     return name
 

@@ -61,6 +61,18 @@ def test_the_closed_form_is_what_the_ledger_of_each_path_says(tmp_path: Path) ->
         assert found["kernel", nic].expected_root_bytes is None  # Linux tells no super-packets
 
 
+def test_what_goes_by_a_nic_of_another_switch_crosses_two_and_the_root(tmp_path: Path) -> None:
+    run, rows = made()
+    for row in rows:
+        row["payload_far_bytes"] = 1000 if row["path"] == "devmem" else 0
+    none = rows_of(tmp_path / "none")
+    for far in nic_rows(load(run.write(tmp_path / "far", rows))):
+        near, more = none[far.path, far.nic], 2 * 1000 if far.path == "devmem" else 0
+        if far.path != "kernel":
+            assert far.expected_switch_bytes == (near.expected_switch_bytes or 0) + more
+            assert far.expected_root_bytes == (near.expected_root_bytes or 0) + more
+
+
 def test_what_stays_in_a_host_is_no_payload_of_the_network(tmp_path: Path) -> None:
     some, none = rows_of(tmp_path / "some", 1000), rows_of(tmp_path / "none")
     for path, crossings in (("devmem", 1), ("bounce", 2)):
@@ -85,7 +97,7 @@ def test_the_report_shows_nics_where_hosts_have_several_ranks(tmp_path: Path) ->
     assert "Busiest PCIe switch" not in page
 
 
-@pytest.mark.parametrize("column", ["nic", "payload_local_bytes", "fabric_bytes"])
+@pytest.mark.parametrize("column", ["nic", "payload_local_bytes", "payload_far_bytes", "fabric_bytes"])
 def test_a_run_of_an_earlier_version_is_read_without_what_it_lacks(tmp_path: Path, column: str) -> None:
     directory = Made().write(tmp_path / "r")
     samples = directory / "samples.csv"

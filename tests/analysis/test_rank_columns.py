@@ -86,6 +86,28 @@ def test_overlap_is_a_mean_over_the_ranks_that_compute(tmp_path: Path) -> None:
     assert found.exposed_us == pytest.approx(4000)
 
 
+def test_setup_and_stall_share_are_of_the_ranks_that_are_fed(tmp_path: Path) -> None:
+    """Ranks 1 and 2 train for 8 ms behind 2 ms of set-up, and wait for 1 and 2 ms of them."""
+
+    def change(row: Row) -> Row:
+        rank = number(row, "rank")
+        fed = rank in (1, 2)
+        return {
+            "time_s": 0.010 if fed else 0.050, "setup_s": 0.002 if fed else None,
+            "stalled_s": 1e-3 * rank if fed else None,
+        }  # fmt: skip
+
+    found = summary(tmp_path, change)["devmem"]
+    assert found.setup_us == pytest.approx(2000)
+    assert found.stall_share == pytest.approx(3 / 16)
+
+
+def test_a_training_loop_of_no_time_has_no_stall_share(tmp_path: Path) -> None:
+    found = summary(tmp_path, lambda _: {"time_s": 0.002, "setup_s": 0.002, "stalled_s": 0.0})["devmem"]
+    assert found.setup_us == pytest.approx(2000)
+    assert found.stall_share is None
+
+
 def test_network_and_application_are_told_apart_on_every_path(tmp_path: Path) -> None:
     def change(row: Row) -> Row:
         return {
@@ -111,6 +133,7 @@ def test_what_was_not_recorded_is_unknown_and_the_row_says_why(tmp_path: Path) -
     for row in found.values():
         assert row.network_cpu_s_per_GB is row.token_return_p50_us is row.rx_pool_peak_share is None
         assert row.rx_hw_drops is row.softirq_cpu_s_per_GB is row.overlapped_us is None
+        assert row.setup_us is row.stall_share is None
         assert row.network_cpu_of == NOT_RECORDED
 
 

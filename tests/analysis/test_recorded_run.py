@@ -22,7 +22,7 @@ RECORDED = Path(__file__).with_name("recorded") / "all_reduce"
 LATER = (
     "overlapped_us", "token_return_p50_us", "token_return_max_us", "rx_pool_peak_share", "rx_hw_drops",
     "rx_hw_drop_overruns", "link_drops", "app_user_cpu_s_per_GB", "app_system_cpu_s_per_GB",
-    "softirq_cpu_s_per_GB",
+    "softirq_cpu_s_per_GB", "setup_us", "stall_share",
 )  # fmt: skip
 
 

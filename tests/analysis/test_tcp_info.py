@@ -18,7 +18,7 @@ from analysis.tcp_info import TcpInfoRow
 from analysis.tcp_plot import CONNECTIONS, paint, shown
 from tests.analysis.synthetic import Made
 from tests.docs import pages
-from workloads.experiment.records import TcpInfoSample
+from workloads.experiment.tcp_info import TcpInfoSample
 
 LABELS = {"devmem": "devmem", "kernel": "kernel"}
 

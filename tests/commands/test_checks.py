@@ -24,6 +24,7 @@ CONFIG = ExperimentConfig("star", 2, "all_reduce", (1 << 20,), ("bounce",), Coll
     [
         (Room(300 << 20, None), "hosts and sizes need 740 MiB and the cgroup's limit on memory leaves 300"),
         (Room(1 << 20, None), "the cgroup's limit on memory leaves 1; ask for fewer or smaller ones"),
+        (Room(None, 150, "ulimit -u"), "Ray need 244 processes and threads and ulimit -u leaves 150"),
         (Room(None, 150), "Ray need 244 processes and threads and the cgroup's pids.max leaves 150"),
     ],
 )

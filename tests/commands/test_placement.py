@@ -110,3 +110,10 @@ def test_the_memory_of_an_accelerator_comes_along() -> None:
     places = placement(msgspec.structs.replace(topology, hosts=(small, second)))
     assert [place.slot.memory_bytes for place in places] == [7, 0]
     assert places[0].nics == (NicPlace("h1-eth0", "10.0.0.1", 0),)
+
+
+def test_one_rank_of_a_host_with_rails_has_all_of_them() -> None:
+    places = placement(build("a3"), 1)
+    rails = [nic.rail for nic in places[1].nics_for(8)]
+    assert rails == [nic.rail for nic in places[1].nics] == [0, 1, 2, 3]
+    assert [nic.interface for nic in places[1].nics_for(2)] == ["h2-eth0", "h2-eth1"]

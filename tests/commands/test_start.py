@@ -73,3 +73,11 @@ def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
     program = "import signal; signal.signal(1, signal.SIG_IGN); import run; signal.raise_signal(1)"
     argv = [sys.executable, "-c", program]
     assert subprocess.run(argv, cwd=PROJECT, timeout=60, check=False).returncode == 0
+
+
+def test_a_run_begins_without_what_draws_its_results() -> None:
+    """Which takes a second, and is wanted when the run has ended."""
+    program = "import commands.measure, sys; print(*{'pandas', 'matplotlib', 'jinja2'} & {*sys.modules})"
+    argv = [sys.executable, "-c", program]
+    ended = subprocess.run(argv, capture_output=True, text=True, cwd=PROJECT, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "\n")

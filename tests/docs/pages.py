@@ -11,8 +11,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.docs.site import anchor
+
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+PAGES = ("README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
 COMMANDS = ("make ", "python3 ", ".venv/bin/python ", "sudo ")  # how a command in the prose begins
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`]+)`")
@@ -29,6 +31,11 @@ class Block:
 
 def text(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
+
+
+def anchors(page: str) -> set[str]:
+    """Of the headings of `page`, as a repository host and the site make them."""
+    return {anchor(title) for title in re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)}
 
 
 def blocks(page: str) -> list[Block]:

@@ -15,12 +15,6 @@ _FOLDERS = "analysis|commands|docs|nodes|tests|topologies|workloads"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-def anchors(page: str) -> set[str]:
-    """Of the headings of `page`, as GitHub makes them."""
-    titles = re.findall(r"^#+ (.*)$", pages.prose(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
 @pytest.mark.parametrize("page", pages.PAGES)
 def test_every_link_leads_somewhere(page: str) -> None:
     for link in _LINK.findall(pages.prose(page)):
@@ -30,7 +24,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
         target = (ROOT / page).parent / file if file else ROOT / page
         assert target.exists(), f"{page} links to {link}"
         if anchor:
-            assert anchor in anchors(str(target.resolve().relative_to(ROOT))), f"{page} links to {link}"
+            assert anchor in pages.anchors(str(target.resolve().relative_to(ROOT))), f"{page} links to {link}"
 
 
 @pytest.mark.parametrize("page", pages.PAGES)
@@ -62,10 +56,10 @@ def test_every_file_that_the_way_of_a_byte_names_exists() -> None:
 def test_the_way_of_a_frame_and_of_a_call_enter_no_file_twice() -> None:
     """But the wire's file, which is in parentheses the second time: its parser peeks, then its DMA reads."""
     drawings = re.findall(r"(?:^ {4}.*\n)+", (ROOT / NODES).read_text(), re.MULTILINE)
-    assert len(drawings) == 3
+    assert len(drawings) == 4
     for drawing in drawings:
         entered = re.findall(r"^ {4} *([\w/]+\.py)\b", drawing, re.MULTILINE)
-        assert len(entered) > 5
+        assert len(entered) > 3
         assert len(entered) == len(set(entered))
 
 

@@ -29,6 +29,10 @@ COST = {
     routes.NIC_HEADER_OUT: (1, 0, 0, 0, 1, 1, 0),
     routes.CPU_HEADER_READ: (1, 0, 0, 0, 0, 0, 0),
     routes.CPU_HEADER_WRITE: (0, 1, 0, 0, 0, 0, 0),
+    routes.SSD_MEDIA_TO_DEVICE: (0, 0, 0, 1, 0, 0, 0),
+    routes.SSD_DEVICE_TO_MEDIA: (0, 0, 1, 0, 0, 0, 0),
+    routes.SSD_MEDIA_TO_HOST: (0, 1, 0, 0, 1, 1, 0),
+    routes.SSD_HOST_TO_MEDIA: (1, 0, 0, 0, 1, 1, 0),
 }
 
 
@@ -68,7 +72,7 @@ def test_the_name_of_a_route_gives_its_initiator_source_and_destination() -> Non
     for name, index in vars(routes).items():
         if isinstance(index, int) and name.isupper() and "_TO_" in name:
             route, (initiator, source, _, destination) = ROUTES[index], name.split("_")
-            full = {"ACC": Initiator.ACCELERATOR, "CPU": Initiator.CPU, "NIC": Initiator.NIC}[initiator]
+            full = Initiator.ACCELERATOR if initiator == "ACC" else Initiator(initiator.lower())
             places = (Place(source.lower()), Place(destination.lower()))
             assert (route.initiator, route.source, route.destination) == (full, *places)
 

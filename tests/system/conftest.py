@@ -1,7 +1,9 @@
 """What every system test stands on: root, the installed commands, and that nothing is left when it has ended,
 no bug of ours in a log either.
 
-A test's processes are known by a token in their environment, which everything they start inherits.
+A test's processes are known by a token in their environment, which everything they start inherits. Each
+worker of pytest-xdist has a network and a /dev/shm of its own, so that what is left there was left by
+its own test.
 """
 
 from __future__ import annotations
@@ -22,6 +24,16 @@ from tests.system.network import Network
 from tests.system.standing import up as up
 from topologies.mininet.builder import COMMANDS
 from topologies.mininet.fabric import Fabric
+from topologies.mininet.isolation import (
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    MS_REC,
+    MS_SLAVE,
+    mount,
+    network_namespace_of,
+    unshare,
+)
+from topologies.mininet.rtnetlink import LinkSocket
 from topologies.shapes import registry
 
 TOKEN_VARIABLE = "DEVMEM_TESTBED_TEST"
@@ -45,6 +57,18 @@ def processes_with(token: str) -> dict[int, str]:
 def interfaces() -> set[str]:
     """Of the namespace that the tests run in."""
     return {name for _, name in socket.if_nameindex()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def worker_of_its_own(worker_id: str) -> None:
+    """One of several workers leaves the machine's network and shared memory to the others."""
+    if worker_id == "master" or os.geteuid() != 0:
+        return
+    unshare(CLONE_NEWNET | CLONE_NEWNS)
+    mount("none", "/", None, MS_REC | MS_SLAVE)
+    mount("tmpfs", "/dev/shm", "tmpfs", 0)
+    with LinkSocket() as links:
+        links.up("lo")
 
 
 @pytest.fixture
@@ -80,6 +104,16 @@ def _left(token: str, state: Path, interfaces_before: set[str], shared_before: s
     left += [f"interface {name}" for name in interfaces() - interfaces_before]
     left += [f"/dev/shm/{name}" for name in set(os.listdir("/dev/shm")) - shared_before]
     return left + [f"record {path}" for path in state.glob("*.json")]
+
+
+@pytest.fixture
+def machines_network() -> Iterator[None]:
+    """The test runs in the network that the tests were started in, where alone some sysctls are, and a
+    resolver of names."""
+    with network_namespace_of(os.getppid()):
+        before = interfaces()
+        yield
+        assert interfaces() == before
 
 
 @pytest.fixture

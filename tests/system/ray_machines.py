@@ -32,7 +32,7 @@ MACHINES = 2
 OURS = ("commands.", "topologies.", "nodes.", "workloads.")
 RAY = Path(sys.executable).with_name("ray")
 _PORT, _VXLAN_PORT = 6379, 4789
-_UP_S, RUN_S = 150.0, 120.0
+_UP_S, RUN_S = 150.0, 200.0
 _GONE_S, _REAPED_S = 20.0, 2.0
 _ETH_P_ALL = 0x0003
 

@@ -13,11 +13,13 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from commands.network import NetworkRequest, start_network
 from commands.placement import placement
 from commands.topology import topology_of
+from commands.watched import directions
 from nodes.client.host import Host
 from nodes.client.runtime import MACHINE
 from nodes.machine.accelerator import Slot
@@ -26,6 +28,7 @@ from tests.docs.pages import block
 from tests.system.network import Network
 from tests.workloads.ring import Ring
 from workloads.collective import CollectiveOptions
+from workloads.experiment.link_usage import sent
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import ExperimentConfig, LocalRank, NicPlace, RankPlace
 from workloads.machine import Machine
@@ -40,6 +43,18 @@ KIB = 1024
 EACH = 100 * KIB
 NO_OPTIONS = 66 - 42  # an ARP packet is so much shorter than a header
 AGAIN = 16 * KIB  # a tail loss probe meets a host that waits for its bus
+
+# Both NICs of a host on one switch, or each on another.
+TWIN = """\
+hosts: {{h1: , h2: }}
+switches: {{s1: , s2: }}
+links:
+- endpoints: [h1, {0}]
+- endpoints: [h2, {0}]
+- endpoints: [h1, {1}]
+- endpoints: [h2, {1}]
+- endpoints: [s1, s2]
+"""
 
 # Two networks that share nothing but hosts. The second host's PCIe is slow.
 PLANES = """\
@@ -147,6 +162,37 @@ def test_patterns_take_every_nic_and_several_connections(tmp_path: Path, name: s
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("switches", [("s1", "s2"), ("s1", "s1")])
+def test_one_rank_a_host_uses_both_nics_on_every_path(tmp_path: Path, switches: tuple[str, str]) -> None:
+    """With two connections to its peer; every byte is right, and each link carried half of the payload."""
+    file, size = tmp_path / "twin.yaml", 512 * KIB
+    file.write_text(TWIN.format(*switches))
+    options = CollectiveOptions(warmup=0, iterations=1, place="in", flows=2, chunk_bytes=32 * KIB)
+    asked = ExperimentConfig(str(file), 2, "all_reduce", (size,), ("devmem",), options)
+    topology = topology_of(str(file), None, asked)
+    with ExitStack() as stack:
+        started = start_network(NetworkRequest(topology, tmp_path, asked), lambda: None, stack)
+        channels = {host.name: host.channel for host in started.hosts}
+        links = [each for each in directions(topology, started) if each.sender.startswith("h")]
+        for path in ("devmem", "bounce", "kernel"):
+            before = sent(links)
+            ranks = Ring(
+                msgspec.structs.replace(asked, paths=(path,)), places=placement(topology, None, channels)
+            )
+            ranks.connect()
+            rows = ranks.run()
+            for end in (Rank.disconnect, Rank.restore, Rank.close):
+                ranks.each(end)
+            assert {(row.wrong_elements, row.payload_sent_bytes) for row in rows} == {(0, size)}
+            assert {row.payload_far_bytes for row in rows} == {size if path == "devmem" else 0}
+            carried = {
+                each.sender: now.bytes - was.bytes
+                for each, was, now in zip(links, before, sent(links), strict=True)
+            }
+            assert len(carried) == 4
+            assert all(size / 2 < count < 0.6 * size for count in carried.values()), (path, carried)
+
+
 def places(network: Network) -> Iterator[RankPlace]:
     """Two ranks on each host, whose NIC they share."""
     for number, host in enumerate(("h1", "h2")):
@@ -184,7 +230,7 @@ def exchange_all(path: str, network: Network, host: Host) -> tuple[Any, Any, Any
         ]
         for machine in machines:
             if machine.place.leads_nic:
-                PATHS[path](machine).prepare_nic(stack)
+                PATHS[path](machine).prepare_nic(machine.place.nic, stack)
         transports: list[Transport[Any]] = [
             stack.enter_context(closing(Transport(each, PATHS[path](each)))) for each in machines
         ]
@@ -207,7 +253,7 @@ def exchange_all(path: str, network: Network, host: Host) -> tuple[Any, Any, Any
                 came = machines[rank].data.view[(peer + 1) * EACH : (peer + 2) * EACH]
                 assert came == bytes([peer + 1]) * EACH, f"rank {peer} to {rank}"
             remote = 0 if path == "devmem" else 2 * EACH  # each way
-            assert transports[rank].moved() == (2 * remote, 2 * EACH, remote)
+            assert transports[rank].moved() == (2 * remote, 2 * EACH, remote, 0)
             moved = transports[rank].counters(machines[rank].host.stats()).moved
             assert totals(moved).fabric_bytes == EACH + 1  # its greeting
         return settings(host)

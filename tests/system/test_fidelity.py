@@ -43,6 +43,7 @@ def used(place: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.usefixtures("machines_network")
 def test_a_number_of_a_link_without_a_rate_is_the_cpus_and_ends_with_3(tmp_path: Path) -> None:
     ended, manifest = run(tmp_path, "--size", "64K", "--iters", "1", "--place", "in")
     assert ended.returncode == 3, ended

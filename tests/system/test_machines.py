@@ -116,6 +116,8 @@ def _check_results(run_dir: Path, found: dict[str, Any]) -> None:
     first, second = manifest["machines"]
     assert [each["address"] for each in (first, second)] == ["10.77.0.1", "10.77.0.2"]
     assert [each["hosts"] for each in (first, second)] == [["h1", "h2"], ["h3", "h4"]]
+    clocks = [(each["clock_offset_s"], each["clock_uncertainty_s"]) for each in (first, second)]
+    assert clocks == [(0.0, 0.0)] * 2, "these machines have the driver's clocks"
     assert sorted(found["vnis"]) == sorted(str(each["vni"]) for each in second["tunnels"])
     assert all(packets > 20 for packets in found["vnis"].values()), "nothing but probes crossed"
     network = topology_of("leaf_spine", 4, NetworkConfig(link="50Mbit,2ms"))

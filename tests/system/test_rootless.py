@@ -80,6 +80,16 @@ def test_a_user_measures(terminal: Terminal) -> None:
     assert list((terminal.place / "state").iterdir()) == []
 
 
+def test_a_users_limit_on_processes_is_told_before_anything_starts(terminal: Terminal) -> None:
+    """And not by Ray, in the middle of its start."""
+    with terminal.running("prlimit --nproc=150 -- python3 run.py --topology pair --size 4K") as run:
+        out, err = run.communicate(timeout=60)
+    assert (run.returncode, out) == (2, "")
+    assert err.startswith("run.py: 2 hosts and Ray need ")
+    assert "the limit on a user's processes (ulimit -u) leaves 1" in err
+    assert err.count("\n") == 1
+
+
 def test_a_users_network_is_reached_from_outside_and_cleaned_after_kill(terminal: Terminal) -> None:
     with terminal.running("python3 run.py up --run-id it --queues 9") as up:
         assert up.stdout is not None

@@ -16,6 +16,7 @@ from tests.system.both_stacks import Pair, both, settled
 pytestmark = pytest.mark.system
 
 
+@pytest.mark.usefixtures("machines_network")  # which has a resolver
 def test_what_python_says_to_each_call(hosts: tuple[Host, Host]) -> None:
     """What the call returns, or the exception and its errno, for both."""
     with both(hosts) as pairs:

@@ -18,7 +18,7 @@ from workloads.registry import WORKLOADS
 from workloads.schedules.algorithms import ALGORITHMS
 from workloads.schedules.contract import CONTRACTS
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120), pytest.mark.xdist_group("one network")]
 
 HOSTS = 3
 

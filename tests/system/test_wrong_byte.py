@@ -49,7 +49,7 @@ def spoil_what_came(monkeypatch: pytest.MonkeyPatch, _: Region) -> itertools.cou
         batch = honest(self, max_bytes)
         if batch.bytes and next(batches) == AT_BATCH:
             offset, size = batch.frags[-1]
-            self._machine.receive_memory.view[offset + size - 1] ^= 1
+            self._memory.view[offset + size - 1] ^= 1
         return batch
 
     monkeypatch.setattr(DevmemReceiver, "_receive", receive)

@@ -112,12 +112,12 @@ class SwitchedHosts:
         self._thread = Thread(target=self._serve)
         self._thread.start()
 
-    def places(self) -> list[RankPlace]:
-        """A rank for each NIC and its accelerator."""
+    def places(self, ranks: int | None = None) -> list[RankPlace]:
+        """A rank for each NIC and its accelerator, or for so many of a host."""
         found: list[RankPlace] = []
         for host in self.hosts:
-            nics = tuple(NicPlace(f"eth{at}", network=at) for at in range(len(host.ports)))
-            local = tuple(LocalRank(len(found) + at, nic.interface) for at, nic in enumerate(nics))
+            nics = tuple(NicPlace(f"eth{at}", network=at, rail=at) for at in range(len(host.ports)))
+            local = tuple(LocalRank(len(found) + at, nic.interface) for at, nic in enumerate(nics[:ranks]))
             found += [
                 RankPlace(each.rank, host.name, host.path, Slot(nic=each.nic), nics, local) for each in local
             ]

@@ -84,7 +84,7 @@ class Ranks:
             stack.enter_context(closing(Machine(place, config, size, MACHINE))) for place in places
         ]
         for machine in self.machines:
-            PATHS["devmem"](machine).prepare_nic(stack)
+            PATHS["devmem"](machine).prepare_nic(machine.place.nic, stack)
         self.transports: list[Transport[Any]] = [
             stack.enter_context(closing(Transport(each, PATHS["devmem"](each), FLOWS)))
             for each in self.machines

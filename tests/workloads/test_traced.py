@@ -3,6 +3,7 @@ connections to a peer and several NICs a host."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from tests.workloads.ring import Ring
 from tests.workloads.switched import SwitchedHosts, switched
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import ExperimentConfig, Sample
-from workloads.options import WorkloadOptions
+from workloads.options import MEMORIES, Memory, WorkloadOptions
 from workloads.pattern import PATTERNS
 from workloads.registry import WORKLOADS
 from workloads.trace.node import Collective
@@ -59,8 +60,10 @@ def asked(name: str, nranks: int, path: str = "devmem", **more: Any) -> Experime
 class Run:
     """One trial; `flows`: payload that each rank sent by each connection."""
 
-    def __init__(self, hosts: SwitchedHosts, config: ExperimentConfig, right: bool = True) -> None:
-        ring = Ring(config, places=hosts.places())
+    def __init__(
+        self, hosts: SwitchedHosts, config: ExperimentConfig, right: bool = True, ranks: int | None = None
+    ) -> None:
+        ring = Ring(config, places=hosts.places(ranks))
         try:
             ring.connect()
             self.rows: list[Sample] = ring.run()
@@ -160,6 +163,51 @@ def test_ranks_of_hosts_with_several_nics_use_all_of_them(rails: SwitchedHosts, 
     assert sum(row.payload_sent_bytes - row.payload_received_bytes for row in run.rows) == 0
     for host, (was, now) in enumerate(zip(before, after, strict=True)):
         assert all(each > 5 for each in map(int.__sub__, now, was)), f"host {host}: {was} {now}"
+
+
+ONE_RANK: dict[str, dict[str, Any]] = {
+    "all_reduce": {"place": "in", "chunk_bytes": 10_000}, "pairwise": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["devmem", "bounce"])
+@pytest.mark.parametrize("name", ONE_RANK)
+def test_one_rank_takes_all_nics_of_its_host(rails: SwitchedHosts, name: str, path: str) -> None:
+    before = [host.frames_sent() for host in rails.hosts]
+    run = Run(rails, asked(name, 2, path, flows=2, iterations=1, **ONE_RANK[name]), ranks=1)
+    after = [host.frames_sent() for host in rails.hosts]
+    assert {row.nic for row in run.rows} == {"eth0"}
+    for row, flows in zip(run.rows, run.flows, strict=True):
+        far = sum(size for flow, size in flows.items() if flow.number % 2)
+        assert 0.4 * row.payload_sent_bytes < far < 0.6 * row.payload_sent_bytes
+        assert row.payload_far_bytes == (2 * far if path == "devmem" else 0)
+        headers = 66 * ((row.rx_packets or 0) + (row.tx_packets or 0))
+        beyond = row.pcie_root_bytes - headers - (2 * row.payload_staged_bytes + row.payload_far_bytes)
+        assert -1000 < beyond <= 0, "packets without options, or of ARP, are shorter"
+    for was, now in zip(before, after, strict=True):
+        assert all(each > 5 for each in map(int.__sub__, now, was)), f"{was} {now}"
+
+
+@pytest.mark.parametrize("path", ["devmem", "bounce"])
+@pytest.mark.parametrize("memories", [*itertools.product(MEMORIES, MEMORIES)], ids=str)
+def test_blocks_come_from_and_go_to_the_memory_that_was_asked_for(
+    three: SwitchedHosts, memories: tuple[Memory, Memory], path: str
+) -> None:
+    """Two initiators and a target, half of it writes. Requests and completions count likewise."""
+    own = {"initiator_memory": memories[0], "target_memory": memories[1], "iterations": 1}
+    run = Run(three, asked("block_storage", 3, path, **own))
+    for row, memory in zip(run.rows, (memories[0], memories[0], memories[1]), strict=True):
+        sent, received = row.payload_sent_bytes, row.payload_received_bytes
+        assert min(sent, received) > 4 * SIZE
+        if path == "bounce":
+            expected = (0, 0) if memory == "ssd" else (sent, received)
+        else:
+            # The NIC reads and writes it. An accelerator gathers what has come; an SSD brings what goes from
+            # its media, and puts what has come there.
+            expected = sent + received, received + (sent if memory == "ssd" else received)
+        assert (row.device_read_bytes, row.device_write_bytes) == expected, row.rank
+        dram = row.host_dram_read_bytes + row.host_dram_write_bytes - row.header_host_dram_bytes
+        assert dram == (4 * (sent + received) if path == "bounce" else 0)
 
 
 def test_a_collective_takes_its_connections_in_turns(three: SwitchedHosts) -> None:

@@ -1,26 +1,33 @@
-"""How much memory and how many processes the cgroups of this process still allow.
+"""How much memory and how many processes the cgroups of this process, and its user's limit, still allow.
 
 In: /proc/self/cgroup, /proc/self/mountinfo, and the controllers' files below the mounts named there, of
-cgroup v2 and v1. Out: `Room`. Owns nothing.
+cgroup v2 and v1; /proc/self/limits, and whose processes there are. Out: `Room`. Owns nothing.
 A limit holds for a cgroup and all below it, so the smallest room from this process's cgroup up to the root
 counts. Page cache that can be dropped counts as room. Threads count as processes.
+Processes of a user count against RLIMIT_NPROC (getrlimit(2)), and so do those of a user who is root in a user
+namespace alone.
 Linux: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, cgroup-v1/pids.rst.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+_PIDS_MAX, _NPROC = "the cgroup's pids.max", "the limit on a user's processes (ulimit -u)"
+_MAX = "Max processes"  # a line of /proc/self/limits
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 has a number near 2^63 instead of `max`
 
 
 class Room(NamedTuple):
-    """What may still be taken; None where no cgroup limits it."""
+    """What may still be taken; None where nothing limits it. `processes_by`: what limits these."""
 
     memory_bytes: int | None
     processes: int | None
+    processes_by: str = _PIDS_MAX
 
 
 class _Controller(NamedTuple):
@@ -48,7 +55,36 @@ def room(root: Path = Path("/")) -> Room:
     for controller, directory in _places(root):
         if (left := _left(controller, directory)) is not None:
             found[controller.name].append(left)
-    return Room(*(min(rooms, default=None) for rooms in found.values()))
+    memory, processes = (min(rooms, default=None) for rooms in found.values())
+    allowed = Room(memory, processes)
+    of_user = _left_to_user(root)
+    if of_user is None or (allowed.processes is not None and allowed.processes <= of_user):
+        return allowed
+    return allowed._replace(processes=of_user, processes_by=_NPROC)
+
+
+def _left_to_user(root: Path) -> int | None:
+    """None for root, whom RLIMIT_NPROC does not limit."""
+    uid = os.getuid()
+    (line,) = [each for each in _lines(root / "proc/self/limits") if each.startswith(_MAX)] or [_MAX]
+    soft = line.removeprefix(_MAX).split()[:1]
+    if not soft or not soft[0].isdecimal() or _outside(root, uid) == 0:
+        return None
+    used = 0
+    for tasks in (root / "proc").glob("[0-9]*/task"):
+        with suppress(OSError):  # it has ended meanwhile
+            if tasks.stat().st_uid == uid:
+                used += len(os.listdir(tasks))
+    return max(0, int(soft[0]) - used)
+
+
+def _outside(root: Path, uid: int) -> int:
+    """That user outside of this user namespace: user_namespaces(7)."""
+    for line in _lines(root / "proc/self/uid_map"):
+        inside, outside, count = map(int, line.split())
+        if inside <= uid < inside + count:
+            return outside + uid - inside
+    return uid
 
 
 def _places(root: Path) -> Iterator[tuple[_Controller, Path]]:

@@ -153,17 +153,17 @@ def _room() -> list[Check]:
     return [
         Check("cpus", cpus >= 2, f"{cpus}", "use at least 2 CPUs for figures that mean anything", False),
         Check("memory", memory >= MEMORY_BYTES_MIN, f"{_gib(memory)} available", "free memory", True),
-        _allowance("cgroup memory", allowed.memory_bytes, MEMORY_BYTES_MIN, _gib),
-        _allowance("cgroup processes", allowed.processes, PROCESSES_MIN, str),
+        _allowance("memory allowed", allowed.memory_bytes, MEMORY_BYTES_MIN, _gib, "the cgroup's limit"),
+        _allowance("processes allowed", allowed.processes, PROCESSES_MIN, str, allowed.processes_by),
         _disk("/tmp", TEMPORARY_BYTES_MIN),
         _disk("/dev/shm", SHARED_BYTES_MIN),
     ]
 
 
-def _allowance(name: str, left: int | None, minimum: int, words: Callable[[int], str]) -> Check:
-    """What the limits of this process's cgroup leave."""
+def _allowance(name: str, left: int | None, minimum: int, words: Callable[[int], str], by: str) -> Check:
+    """What the limits of this process's cgroup and its user leave; `by`: which limit."""
     said = "no limit" if left is None else f"{words(left)} left"
-    remedy = f"raise the limit of the cgroup or container: {words(minimum)} are needed"
+    remedy = f"raise {by}: {words(minimum)} are needed"
     return Check(name, left is None or left >= minimum, said, remedy, True)
 
 

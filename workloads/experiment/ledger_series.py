@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -54,32 +54,42 @@ class LedgerRow(msgspec.Struct, frozen=True):
     of a monotonic clock since the run's first trial began; `time_s` is `begin_s` as Unix time. Its fields are
     the columns, in order, and those of the routes are in the order of nodes.machine.ledger.ROUTES."""
 
-    path: str
-    size_bytes: int
-    repetition: int
-    host: str
-    begin_s: float
-    end_s: float
-    time_s: float
-    nic_wire_to_host_bytes: int
-    nic_wire_to_device_bytes: int
-    nic_wire_to_far_bytes: int
-    nic_host_to_wire_bytes: int
-    nic_device_to_wire_bytes: int
-    nic_far_to_wire_bytes: int
-    cpu_host_to_host_bytes: int
-    acc_device_to_host_bytes: int
-    acc_host_to_device_bytes: int
-    acc_device_to_device_bytes: int
-    acc_core_to_device_bytes: int
-    acc_device_to_core_bytes: int
-    acc_peer_to_device_bytes: int
-    acc_peer_to_core_bytes: int
-    nic_header_in_bytes: int
-    nic_header_out_bytes: int
-    cpu_header_read_bytes: int
-    cpu_header_write_bytes: int
-    host_dram_derived_bytes: int
+    path: Annotated[str, "", "as in samples.csv"]
+    size_bytes: Annotated[int, "B", "the trial's size; of a stream that of a message"]
+    repetition: Annotated[int, "", "as in samples.csv"]
+    host: Annotated[str, "", "name of the host"]
+    begin_s: Annotated[
+        float, "s", "when the interval began, of a monotonic clock since the run's first trial began"
+    ]
+    end_s: Annotated[float, "s", "when it ended"]
+    time_s: Annotated[float, "s", "when it began, Unix time, as `start_s` of samples.csv"]
+    nic_wire_to_host_bytes: Annotated[int, "B", "payload that NICs wrote to host memory"]
+    nic_wire_to_device_bytes: Annotated[int, "B", "payload that NICs wrote to an accelerator's memory"]
+    nic_wire_to_far_bytes: Annotated[int, "B", "likewise, of an accelerator behind another switch"]
+    nic_host_to_wire_bytes: Annotated[int, "B", "payload that NICs read from host memory"]
+    nic_device_to_wire_bytes: Annotated[int, "B", "payload that NICs read from an accelerator's memory"]
+    nic_far_to_wire_bytes: Annotated[int, "B", "likewise, behind another switch"]
+    cpu_host_to_host_bytes: Annotated[int, "B", "payload that the CPU copied between kernel and user memory"]
+    acc_device_to_host_bytes: Annotated[int, "B", "payload that accelerators copied to host memory"]
+    acc_host_to_device_bytes: Annotated[int, "B", "payload that accelerators copied from host memory"]
+    acc_device_to_device_bytes: Annotated[int, "B", "payload that accelerators copied within their memory"]
+    acc_core_to_device_bytes: Annotated[int, "B", "what accelerators computed and wrote"]
+    acc_device_to_core_bytes: Annotated[int, "B", "what they read to compute"]
+    acc_peer_to_device_bytes: Annotated[int, "B", "what accelerators copied from another one of the host"]
+    acc_peer_to_core_bytes: Annotated[int, "B", "what they read there to compute"]
+    ssd_media_to_device_bytes: Annotated[
+        int, "B", "payload that SSDs read from their media into their controllers' memory"
+    ]
+    ssd_device_to_media_bytes: Annotated[int, "B", "payload that they wrote from there to their media"]
+    ssd_media_to_host_bytes: Annotated[int, "B", "payload that SSDs read from their media into host memory"]
+    ssd_host_to_media_bytes: Annotated[int, "B", "payload that they wrote from host memory to their media"]
+    nic_header_in_bytes: Annotated[int, "B", "headers that NICs wrote to host memory"]
+    nic_header_out_bytes: Annotated[int, "B", "headers that NICs read from it"]
+    cpu_header_read_bytes: Annotated[int, "B", "headers that the CPU read"]
+    cpu_header_write_bytes: Annotated[int, "B", "headers that the CPU wrote"]
+    host_dram_derived_bytes: Annotated[
+        int, "B", "accesses of host DRAM among all these that were derived, as in samples.csv"
+    ]
 
 
 class LedgerReader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -25,18 +25,28 @@ class LinkUsage(msgspec.Struct, frozen=True):
     order. `timed_s`: the timed parts of all `iterations`, warm-up included; what was sent, and what
     the queue in front of the link dropped, is the whole trial's."""
 
-    path: str
-    size_bytes: int
-    repetition: int
-    sender: str
-    receiver: str
-    timed_s: float
-    iterations: int
-    sent_bytes: int
-    sent_packets: int
-    asked_bps: int
-    mtu: int
-    dropped_packets: int
+    path: Annotated[str, "", "as in samples.csv"]
+    size_bytes: Annotated[int, "B", "the trial's size; of a stream that of a message"]
+    repetition: Annotated[int, "", "as in samples.csv"]
+    sender: Annotated[str, "", "the interface that sends"]
+    receiver: Annotated[str, "", "the interface at the link's other end"]
+    timed_s: Annotated[float, "s", "as in usage.csv"]
+    iterations: Annotated[int, "", "as in usage.csv"]
+    sent_bytes: Annotated[
+        int, "B",
+        "what the interface sent in the trial, a super-packet with one header; what a relay loses is among "
+        "it",
+    ]
+    sent_packets: Annotated[int, "packets", "likewise, a super-packet as one"]
+    asked_bps: Annotated[
+        int, "bit/s", "the link's rate, 0 for none; a fault that changes the rate does not change it"
+    ]
+    mtu: Annotated[int, "B", "of an IP packet"]
+    dropped_packets: Annotated[
+        int, "packets",
+        "dropped by the queue in front of the link, which a link with a rate has; not what is lost on a "
+        "link on purpose, nor what a queue that marks (`ecn`) drops. Runs of earlier versions lack it",
+    ]
 
 
 class LinkCounts(NamedTuple):

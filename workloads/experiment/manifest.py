@@ -23,6 +23,7 @@ import psutil
 from nodes.kernel_version import VERSIONS
 from workloads.experiment.records import ExperimentConfig, RankPlace
 from workloads.measure import Measure
+from workloads.options import Memory
 from workloads.registry import workload_of
 from workloads.traffic.outcome import TrafficRecord
 
@@ -106,7 +107,8 @@ class TunnelRecord(msgspec.Struct, frozen=True):
 
 class MachineRecord(msgspec.Struct, frozen=True):
     """A machine of a run across several: its name, its id in the Ray cluster, its address in the underlay,
-    what it had of the topology."""
+    what it had of the topology. `clock_offset_s`: its Unix time less the driver's when the ranks had started,
+    wrong by `clock_uncertainty_s` at most; None: they had not."""
 
     name: str
     node: str
@@ -114,16 +116,19 @@ class MachineRecord(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     switches: tuple[str, ...]
     tunnels: tuple[TunnelRecord, ...]
+    clock_offset_s: float | None = None
+    clock_uncertainty_s: float | None = None
 
 
 class RankRecord(msgspec.Struct, frozen=True):
     """Where a rank was: its host, its accelerator ("" for a host without any), and the NIC on whose PCIe
-    switch that sits, by which the rank's traffic with other hosts goes."""
+    switch that sits, by which the rank's traffic with other hosts goes. `memory`: whose its data were in."""
 
     rank: int
     host: str
     accelerator: str
     nic: str
+    memory: Memory = "accelerator"
 
 
 class InterfaceRecord(msgspec.Struct, frozen=True):
@@ -254,7 +259,12 @@ class ManifestFile:
 
     def add_ranks(self, places: Sequence[RankPlace]) -> None:
         """Record where the ranks are before the run."""
-        ranks = tuple(RankRecord(each.rank, each.host, each.slot.name, each.slot.nic) for each in places)
+        config = self._contents.config
+        memory = workload_of(config).memory
+        ranks = tuple(
+            RankRecord(each.rank, each.host, each.slot.name, each.slot.nic, memory(config, each.rank))
+            for each in places
+        )
         self._contents = msgspec.structs.replace(self._contents, ranks=ranks)
         self._write()
         self._keep_room()

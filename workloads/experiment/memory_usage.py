@@ -7,6 +7,7 @@ memory_counters.csv, or none where the machine does not tell; pure. Owns the fil
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -19,14 +20,16 @@ class MemoryUsage(msgspec.Struct, frozen=True):
     are `observed_s` apart, and payload that all ranks sent and received in the timed parts, warm-up included.
     Its fields are the columns, in order. None: only the sum is known."""
 
-    path: str
-    size_bytes: int
-    repetition: int
-    observed_s: float
-    payload_bytes: int
-    total_bytes: int
-    read_bytes: int | None
-    write_bytes: int | None
+    path: Annotated[str, "", "as in samples.csv"]
+    size_bytes: Annotated[int, "B", "the trial's size; of a stream that of a message"]
+    repetition: Annotated[int, "", "as in samples.csv"]
+    observed_s: Annotated[float, "s", "between the readings around the timed parts"]
+    payload_bytes: Annotated[
+        int, "B", "payload that all ranks sent and received in the timed parts, warm-up included"
+    ]
+    total_bytes: Annotated[int, "B", "what the memory controllers moved between these readings"]
+    read_bytes: Annotated[int | None, "B", "reads among it; empty with resctrl"]
+    write_bytes: Annotated[int | None, "B", "writes among it; empty with resctrl"]
 
 
 def memory_usage(trial: Trial, samples: Sequence[Sample], readings: Sequence[Reading]) -> list[MemoryUsage]:

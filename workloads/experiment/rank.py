@@ -28,11 +28,10 @@ from workloads.experiment.records import (
     RankFailure,
     RankPlace,
     Sample,
-    TcpInfoSample,
     Trial,
 )
 from workloads.experiment.surroundings import THIS_MACHINE, Meeting, Surroundings
-from workloads.experiment.tcp_info import TcpInfoSampler
+from workloads.experiment.tcp_info import TcpInfoSample, TcpInfoSampler
 from workloads.machine import Machine
 from workloads.options import ITERATIONS_MAX, warmup_time_s
 from workloads.registry import PATHS, workload_of
@@ -82,17 +81,21 @@ class Rank:
         self._readings: list[LedgerReading] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
         with self._explained("connecting to its host and its accelerator"):
-            self._machine = Machine(place, config, self._type.data_bytes(config), around.runtime)
+            kind, runtime = self._type, around.runtime
+            wanted = kind.data_bytes(config), runtime, kind.flows(config), kind.memory(config, place.rank)
+            self._machine = Machine(place, config, *wanted)
 
     def pid(self) -> int:
         """The process to end if it does not end itself."""
         return os.getpid()
 
     def prepare(self, trial: Trial) -> None:
-        """Prepare the NIC for the trial's path, if this is the NIC's first rank."""
+        """Prepare its NICs for the trial's path, its own if it is that NIC's first rank."""
         with self._explained(f"preparing the NIC for path {trial.path}"):
-            if self._place.leads_nic:
-                PATHS[trial.path](self._machine).prepare_nic(self._nic)
+            path = PATHS[trial.path](self._machine)
+            for nic in self._machine.nics:
+                if nic != self._place.nic or self._place.leads_nic:
+                    path.prepare_nic(nic, self._nic)
 
     def listen(self, trial: Trial) -> RankAddresses:
         """Begin a trial; returns where each peer that sends to this rank is to connect."""
@@ -198,6 +201,7 @@ class Rank:
             payload_staged_bytes=moved.staged - earlier.staged,
             payload_local_bytes=moved.local - earlier.local,
             payload_staged_received_bytes=moved.staged_received - earlier.staged_received,
+            payload_far_bytes=moved.far - earlier.far,
             **_counter_columns(before, after),
             app_voluntary_switches=switched[0] - switches[0],
             app_involuntary_switches=switched[1] - switches[1],
@@ -284,6 +288,8 @@ class Rank:
             "time_s": result.time_s,
             "compute_s": result.compute_s,
             "overlapped_s": result.overlapped_s,
+            "setup_s": result.setup_s,
+            "stalled_s": result.stalled_s,
             "operations": len(result.latencies_s) or None,
             **_percentiles(result.latencies_s),
             "wrong_elements": checked.wrong_elements,

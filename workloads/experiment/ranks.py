@@ -29,10 +29,10 @@ from workloads.experiment.records import (
     RankFailure,
     RankPlace,
     Sample,
-    TcpInfoSample,
     Trial,
 )
 from workloads.experiment.rendezvous import rendezvous
+from workloads.experiment.tcp_info import TcpInfoSample
 from workloads.options import keeps_operations
 from workloads.progress import Movement
 

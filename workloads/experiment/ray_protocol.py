@@ -13,7 +13,8 @@ from multiprocessing.connection import Connection
 import msgspec
 
 from workloads.experiment.ledger_series import LedgerReading
-from workloads.experiment.records import ExperimentConfig, Operation, RankPlace, Sample, TcpInfoSample, Trial
+from workloads.experiment.records import ExperimentConfig, Operation, RankPlace, Sample, Trial
+from workloads.experiment.tcp_info import TcpInfoSample
 
 
 class Start(msgspec.Struct, frozen=True):

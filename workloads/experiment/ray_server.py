@@ -54,7 +54,7 @@ def main() -> None:
 def _start(request: protocol.Start, messages: protocol.Outlet) -> RankActors:
     ray.init(
         address="local",
-        num_cpus=1,
+        num_cpus=_at_once(len(request.places)),
         resources={_SLOT: len(request.places)},
         include_dashboard=False,
         log_to_driver=False,
@@ -76,6 +76,11 @@ def _start(request: protocol.Start, messages: protocol.Outlet) -> RankActors:
     ranks = RankActors(request.config, request.places, alive, seats.__getitem__)
     messages.send(protocol.Started(ranks.pids))
     return ranks
+
+
+def _at_once(ranks: int) -> int:
+    """How many CPUs Ray is told of: it starts as many processes at a time. Nothing else asks for one."""
+    return min(ranks, len(os.sched_getaffinity(0)))
 
 
 def _answer(request: protocol.Request, ranks: RankActors) -> protocol.Reply:

@@ -15,6 +15,7 @@ from nodes.host_config import HostOptions
 from nodes.machine.accelerator import Slot
 from nodes.option import Option
 from nodes.quantity import parse_duration, parse_size
+from workloads.experiment.sample import Sample as Sample  # the longest of the records, in a file of its own
 from workloads.options import DAY_S, WorkloadOptions
 from workloads.sizes import parse_sizes
 
@@ -175,11 +176,12 @@ class ExperimentConfig(NetworkConfig, frozen=True):
 
 class NicPlace(msgspec.Struct, frozen=True):
     """A NIC of a host. `kernel_address`: of Linux's own stack, "" for the one that the host tells. NICs with
-    the same number of `network` reach each other without passing a host."""
+    the same number of `network` reach each other without passing a host. `rail`: its number in the host."""
 
     interface: str
     kernel_address: str = ""
     network: int = 0
+    rail: int = 0
 
 
 class LocalRank(msgspec.Struct, frozen=True):
@@ -216,6 +218,18 @@ class RankPlace(msgspec.Struct, frozen=True):
         reaching = (nic for nic in (self.nic, *self.nics) if nic.network == network)
         return next(reaching, self.nic)
 
+    def nics_for(self, flows: int) -> tuple[NicPlace, ...]:
+        """Those that so many connections to a peer take in turns: the rank's own, and its share of the NICs
+        that are no rank's own, which the host's ranks are dealt in turns."""
+        ranks = [each.rank for each in self.local] or [self.rank]
+        owned = {each.nic for each in self.local} | {self.nic.interface}
+        free = [nic for nic in self.nics if nic.interface not in owned]
+        return (self.nic, *free[ranks.index(self.rank) :: len(ranks)])[:flows]
+
+    def sharing(self, nic: NicPlace) -> tuple[int, ...]:
+        """The ranks that use it, which this one does too, in order: one that is no rank's own has one."""
+        return self.on_nic if nic == self.nic else (self.rank,)
+
     @property
     def on_nic(self) -> tuple[int, ...]:
         """The ranks whose own NIC is this one's, in order."""
@@ -244,11 +258,12 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a rank listens for one flow of a peer. `network`: see NicPlace."""
+    """Where a rank listens for one flow of a peer. `network`, `rail`: see NicPlace."""
 
     host: str
     port: int
     network: int = 0
+    rail: int = 0
 
 
 class RankAddresses(msgspec.Struct, frozen=True):
@@ -266,125 +281,17 @@ class Operation(msgspec.Struct, frozen=True):
     """One row of operations.csv: a node of a trace as one rank did it in one measured iteration. Seconds are
     of the machine's monotonic clock; in the file they begin with the iteration's first node of any rank."""
 
-    path: str
-    size_bytes: int
-    repetition: int
-    iteration: int
-    rank: int
-    node: int
-    name: str
-    kind: str
-    bytes: int
-    begin_s: float
-    end_s: float
-
-
-class TcpInfoSample(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of tcp_info.csv: a connection by which `rank` sends to `peer`, at `time_s` (Unix time). Its
-    fields are the columns, in order; those behind `time_s` are workloads.transports.tcp_info's."""
-
-    path: str
-    size_bytes: int
-    repetition: int
-    rank: int
-    peer: int
-    flow: int
-    time_s: float
-    ca_state: int
-    snd_mss_bytes: int
-    cwnd_segs: int
-    ssthresh_segs: int | None
-    srtt_us: int | None
-    rttvar_us: int | None
-    rto_us: int
-    unacked_segs: int
-    lost_segs: int
-    retrans_segs: int
-    total_retrans_segs: int
-    bytes_acked: int
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """One row of samples.csv: one iteration of one rank. Its fields are the columns, in order.
-
-    `checked_bytes` were compared with what was expected: of a collective the whole result, of a stream a
-    sample (workloads.stream_check); `wrong_elements` is None where nothing was to be compared. `compute_s`:
-    how long the accelerator computed, None where it does not; `overlapped_s`: how long it did so while
-    payload was under way, where the workload says when that was. `operations` are a pattern's calls, or reads
-    and writes, whose latencies follow. `token_return` columns, of a path that has tokens: how long the rank
-    held them. `in_place`: 1 where a collective's result replaced its input.
-    `payload_staged_bytes` of what was sent and received had to cross host memory: that is what the path is,
-    not what the ledger recorded, and `payload_staged_received_bytes` are those among it that were received.
-    `payload_local_bytes` went to and from ranks of the same host. DRAM, device,
-    PCIe and fabric bytes are modelled by the ledger; what the endpoint counted of them is in the row of one
-    rank of the host (workloads.experiment.host_share), and so is `rx_pool_peak_share`, the most of an rx
-    queue's memory that was in use at once. `app_system_cpu_s` is a part of `app_cpu_s`. Seconds are measured,
-    and so are context switches, of all threads of the process. A stream's goodput is the receiving rank's: a
-    sender's `time_s` may end before its last byte is received.
-    """
-
-    path: str
-    workload: str
-    size_bytes: int
-    count_elements: int
-    type: str
-    redop: str
-    root: str
-    in_place: int
-    repetition: int
-    iteration: int
-    warmup: int
-    rank: int
-    host: str
-    nic: str
-    nranks: int
-    time_s: float
-    compute_s: float | None
-    overlapped_s: float | None
-    operations: int | None
-    latency_p50_us: float | None
-    latency_p95_us: float | None
-    latency_p99_us: float | None
-    token_return_p50_us: float | None
-    token_return_p95_us: float | None
-    token_return_p99_us: float | None
-    token_return_max_us: float | None
-    wrong_elements: int | None
-    checked_bytes: int
-    payload_sent_bytes: int
-    payload_received_bytes: int
-    payload_staged_bytes: int
-    payload_local_bytes: int
-    payload_staged_received_bytes: int
-    host_dram_read_bytes: int
-    host_dram_write_bytes: int
-    host_dram_derived_bytes: int
-    device_read_bytes: int
-    device_write_bytes: int
-    pcie_switch_bytes: int
-    pcie_root_bytes: int
-    fabric_bytes: int
-    header_host_dram_bytes: int
-    header_host_dram_uncoalesced_bytes: int
-    nic_host_write_bytes: int
-    cpu_host_write_bytes: int
-    rx_packets: int | None
-    tx_packets: int | None
-    rx_wire_packets: int | None
-    tx_wire_packets: int | None
-    rx_alloc_fail: int | None
-    rx_hw_drops: int | None
-    rx_hw_drop_overruns: int | None
-    rx_pool_peak_share: float | None
-    tcp_retrans_segs: int | None
-    app_cpu_s: float
-    app_system_cpu_s: float
-    endpoint_cpu_s: float
-    app_voluntary_switches: int
-    app_involuntary_switches: int
-    endpoint_voluntary_switches: int
-    endpoint_involuntary_switches: int
-    machine_steal_s: float
-    machine_softirq_s: float
-    start_s: float
-    end_s: float
+    path: Annotated[str, "", "as in samples.csv"]
+    size_bytes: Annotated[int, "B", "likewise"]
+    repetition: Annotated[int, "", "likewise"]
+    iteration: Annotated[int, "", "likewise"]
+    rank: Annotated[int, "", "likewise"]
+    node: Annotated[int, "", "the node's number in the rank's trace"]
+    name: Annotated[str, "", "its name"]
+    kind: Annotated[str, "", "`compute`, `collective`, `send` or `receive`"]
+    bytes: Annotated[int, "B", "of the message, or of the collective's whole array"]
+    begin_s: Annotated[
+        float, "s",
+        "when it began, after the iteration's first node of any rank; what it waited for is not in it",
+    ]
+    end_s: Annotated[float, "s", "when it ended; a send ends when the stack has accepted it"]

@@ -23,11 +23,11 @@ from workloads.experiment.records import (
     Operation,
     RankPlace,
     Sample,
-    TcpInfoSample,
     Trial,
 )
 from workloads.experiment.rendezvous import rendezvous
 from workloads.experiment.surroundings import MachineCpu, Surroundings
+from workloads.experiment.tcp_info import TcpInfoSample
 from workloads.options import keeps_operations
 from workloads.progress import Progress
 

@@ -10,14 +10,41 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from nodes.client.runtime import Runtime
-from workloads.experiment.records import TcpInfoSample, Trial
+from workloads.experiment.records import Trial
+from workloads.transports.rails import Flow
 from workloads.transports.tcp_info import tcp_info
-from workloads.transports.transport import Flow
+
+
+class TcpInfoSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of tcp_info.csv: a connection by which `rank` sends to `peer`, at `time_s` (Unix time). Its
+    fields are the columns, in order; those behind `time_s` are workloads.transports.tcp_info's."""
+
+    path: Annotated[str, "", "as in samples.csv"]
+    size_bytes: Annotated[int, "B", "the trial's size; of a stream that of a message"]
+    repetition: Annotated[int, "", "as in samples.csv"]
+    rank: Annotated[int, "", "the rank that sends"]
+    peer: Annotated[int, "", "the rank that it sends to"]
+    flow: Annotated[int, "", "which of the connections between them, from 0"]
+    time_s: Annotated[float, "s", "when, Unix time, as `start_s` in samples.csv"]
+    ca_state: Annotated[
+        int, "", "congestion control: 0 open, 1 disorder, 2 window reduced, 3 recovery, 4 loss"
+    ]
+    snd_mss_bytes: Annotated[int, "B", "of a segment"]
+    cwnd_segs: Annotated[int, "segments", "the congestion window"]
+    ssthresh_segs: Annotated[int | None, "segments", "the slow start threshold; empty before the first loss"]
+    srtt_us: Annotated[int | None, "us", "the smoothed round-trip time; empty before the first measurement"]
+    rttvar_us: Annotated[int | None, "us", "its mean deviation"]
+    rto_us: Annotated[int, "us", "the retransmission timeout"]
+    unacked_segs: Annotated[int, "segments", "sent and not acknowledged"]
+    lost_segs: Annotated[int, "segments", "those among them that are taken for lost"]
+    retrans_segs: Annotated[int, "segments", "sent again and not acknowledged"]
+    total_retrans_segs: Annotated[int, "segments", "sent again since the connection began"]
+    bytes_acked: Annotated[int, "B", "acknowledged since the connection began"]
 
 
 class TcpInfoSampler:

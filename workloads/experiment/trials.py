@@ -29,8 +29,9 @@ from workloads.experiment.meter import Meter
 from workloads.experiment.operations import OperationsFiles
 from workloads.experiment.plan import trials
 from workloads.experiment.ray_protocol import Rows
-from workloads.experiment.records import ExperimentConfig, Sample, TcpInfoSample, Trial
+from workloads.experiment.records import ExperimentConfig, Sample, Trial
 from workloads.experiment.rows_file import RowsFile
+from workloads.experiment.tcp_info import TcpInfoSample
 from workloads.experiment.usage import Usage
 from workloads.measure import Measure
 from workloads.registry import workload_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -22,23 +22,41 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """One row of usage.csv: a process, a core or a link in one trial. Its fields are the columns, in order.
     None: the column is not about this kind."""
 
-    path: str
-    size_bytes: int
-    repetition: int
-    kind: str
-    name: str
-    timed_s: float
-    iterations: int
-    readings: int
-    observed_s: float
-    busy_s: float | None = None
-    wait_s: float | None = None
-    steal_s: float | None = None
-    bytes: int | None = None
-    packets: int | None = None
-    rate_bps: int | None = None
-    burst_bytes: int | None = None
-    mtu: int | None = None
+    path: Annotated[str, "", "as in samples.csv"]
+    size_bytes: Annotated[int, "B", "the trial's size; of a stream that of a message"]
+    repetition: Annotated[int, "", "as in samples.csv"]
+    kind: Annotated[str, "", "`process`, `core` or `link`"]
+    name: Annotated[
+        str, "",
+        "HOST:rankN, HOST:endpoint, HOST:traffic, a core's name in /proc/stat, or the interface that sends",
+    ]
+    timed_s: Annotated[
+        float, "s",
+        "the timed parts of all iterations together, warm-up included, each from its first rank's start to "
+        "its last rank's end",
+    ]
+    iterations: Annotated[int, "", "how many"]
+    readings: Annotated[int, "", "how many readings fell within the timed parts"]
+    observed_s: Annotated[float, "s", "between the readings around the timed parts"]
+    busy_s: Annotated[
+        float | None, "s",
+        "CPU time: of a rank or endpoint in the timed parts, of a core or another process between these "
+        "readings",
+    ] = None
+    wait_s: Annotated[
+        float | None, "s",
+        "of a process: how long its threads waited for a CPU between these readings, all together",
+    ] = None
+    steal_s: Annotated[
+        float | None, "s", "of a core: what a hypervisor gave to others between these readings"
+    ] = None
+    bytes: Annotated[
+        int | None, "B", "of a link: what the interface sent in the trial, a super-packet with one header"
+    ] = None
+    packets: Annotated[int | None, "packets", "likewise, a super-packet as one"] = None
+    rate_bps: Annotated[int | None, "bit/s", "asked of the link"] = None
+    burst_bytes: Annotated[int | None, "B", "what its token bucket lets pass at once"] = None
+    mtu: Annotated[int | None, "B", "of an IP packet"] = None
 
 
 class WatchedProcess(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from nodes.option import Option
 from nodes.quantity import parse_size
-from workloads.options import TracedOptions
+from workloads.options import MEMORIES, Memory, TracedOptions
 from workloads.trace.node import Program, Trace
 
 REQUEST_BYTES = 64
@@ -51,11 +51,15 @@ class IngestOptions(StorageOptions, frozen=True):
 
 
 class BlockStorageOptions(StorageOptions, frozen=True):
-    """fio's words."""
+    """fio's words; NVMe over Fabrics calls a client an initiator and a storage host a target."""
 
     ios: Annotated[int, Option("Reads and writes of each client in an iteration.", min=1, max=100_000)] = 32
     iodepth: Annotated[int, Option("Reads and writes that a client has under way.", min=1, max=1024)] = 8
     rwmixread: Annotated[int, Option("Per cent that are reads.", min=0, max=100)] = 100
+    initiator_memory: Annotated[
+        Memory, Option("Whose memory a client's blocks are in.", choices=MEMORIES)
+    ] = "accelerator"
+    target_memory: Annotated[Memory, Option("Likewise, at the storage hosts.", choices=MEMORIES)] = "ssd"
 
 
 class CheckpointOptions(StorageOptions, frozen=True):
@@ -88,7 +92,8 @@ def parameter_server(rank: int, nranks: int, size: int, options: ParameterServer
 
 def ingest(rank: int, nranks: int, size: int, options: IngestOptions, seed: int) -> Trace:
     """Each training step needs a batch of `size` bytes, which lies on a storage host: in shards that all
-    hosts' readers take in a shuffled order. `depth` batches are asked for before they are needed."""
+    hosts' readers take in a shuffled order. `depth` batches are asked for before they are needed. Set-up ends
+    when the first one is on the accelerator; a later step stalls while its batch is not."""
     program, trainers = Program(rank, nranks), nranks - options.storage
     reads = [_shuffled(trainer, trainers, nranks, options.steps, seed) for trainer in range(trainers)]
     if rank >= trainers:
@@ -106,7 +111,7 @@ def ingest(rank: int, nranks: int, size: int, options: IngestOptions, seed: int)
             after = (computed[freed],) if freed >= 0 else ()
             target, slot = reads[rank][ahead], ahead % options.depth
             program.send(f"ask for {ahead}", target, REQUEST_BYTES, *after, tag=0)
-            came.append(program.receive(f"batch {ahead}", target, size, *after, tag=slot))
+            came.append(program.batch(f"batch {ahead}", target, size, *after, tag=slot))
         computed.append(
             program.compute(f"step {step}", options.compute_ms * 1000, came[step], *computed[-1:])
         )

@@ -1,10 +1,12 @@
 """Plain patterns of messages, as traces: many to one, one to many, pairs, remote procedure calls.
 
-In: a rank, the number of ranks, options. Out: the rank's trace of one iteration; pure. Owns nothing.
+In: a rank, the number of ranks, options. Out: the rank's trace of one iteration; pure. Owns nothing. A window
+of messages is what the OSU micro-benchmarks (osu_bw) call so: sent one behind the other, and answered once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from nodes.option import Option
@@ -12,11 +14,20 @@ from nodes.quantity import parse_size
 from workloads.options import TracedOptions
 from workloads.trace.node import Program, Trace
 
+ANSWER_BYTES = 4  # to a window, as osu_bw's
+
 
 class MessagesOptions(TracedOptions, frozen=True):
-    """How many messages of --size bytes."""
+    """How many messages of --size bytes, and how many at a time."""
 
     messages: Annotated[int, Option("Messages to each peer in an iteration.", min=1, max=100_000)] = 4
+    window: Annotated[
+        int,
+        Option(
+            "So many messages to a peer, then its answer is waited for (OSU's window).",
+            min=0, max=100_000, default="all messages",
+        ),
+    ] = 0  # fmt: skip
 
 
 class CallsOptions(TracedOptions, frozen=True):
@@ -28,32 +39,39 @@ class CallsOptions(TracedOptions, frozen=True):
 
 def incast(rank: int, nranks: int, size: int, options: MessagesOptions, seed: int) -> Trace:  # noqa: ARG001
     """All others send to rank 0 at once."""
-    program = Program(rank, nranks)
-    for number in range(options.messages):
-        if rank:
-            program.send(f"message {number}", 0, size, tag=0)
-        for peer in range(1, nranks) if rank == 0 else ():
-            program.receive(f"message {number} of rank {peer}", peer, size, tag=0)
-    return program.trace()
+    others = range(1, nranks)
+    to, of = ((), others) if rank == 0 else ((0,), ())
+    return _exchange(rank, nranks, size, options, to=to, of=of)
 
 
 def outcast(rank: int, nranks: int, size: int, options: MessagesOptions, seed: int) -> Trace:  # noqa: ARG001
     """Rank 0 sends to all others at once."""
-    program = Program(rank, nranks)
-    for number in range(options.messages):
-        if rank:
-            program.receive(f"message {number}", 0, size, tag=0)
-        for peer in range(1, nranks) if rank == 0 else ():
-            program.send(f"message {number} to rank {peer}", peer, size, tag=0)
-    return program.trace()
+    others = range(1, nranks)
+    to, of = (others, ()) if rank == 0 else ((), (0,))
+    return _exchange(rank, nranks, size, options, to=to, of=of)
 
 
 def pairwise(rank: int, nranks: int, size: int, options: MessagesOptions, seed: int) -> Trace:  # noqa: ARG001
     """Ranks 0 and 1, 2 and 3, ... exchange messages both ways at once; an odd last rank does nothing."""
-    program, peer = Program(rank, nranks), rank ^ 1
-    for number in range(options.messages) if peer < nranks else ():
-        program.send(f"message {number}", peer, size, tag=0)
-        program.receive(f"message {number}", peer, size, tag=0)
+    peers = (rank ^ 1,) if rank ^ 1 < nranks else ()
+    return _exchange(rank, nranks, size, options, to=peers, of=peers)
+
+
+def _exchange(
+    rank: int, nranks: int, size: int, options: MessagesOptions, *, to: Iterable[int], of: Iterable[int]
+) -> Trace:
+    """Messages to the ranks `to`, and from the ranks `of`."""
+    program, window = Program(rank, nranks), options.window or options.messages
+    for number in range(options.messages):
+        for peer in to:
+            after: tuple[int, ...] = ()
+            if number and number % window == 0:
+                after = (program.receive(f"window taken by rank {peer}", peer, ANSWER_BYTES, tag=1),)
+            program.send(f"message {number} to rank {peer}", peer, size, *after, tag=0)
+        for peer in of:
+            came = program.receive(f"message {number} of rank {peer}", peer, size, tag=0)
+            if (number + 1) % window == 0 and number + 1 < options.messages:
+                program.send(f"window of rank {peer} taken", peer, ANSWER_BYTES, came, tag=1)
     return program.trace()
 
 

@@ -21,7 +21,7 @@ _OPTIMIZER = 0.1  # of a forward pass
 
 
 class TrainingOptions(TracedOptions, frozen=True):
-    """What is trained, and how fast. The accelerator is slow in proportion to this machine's network: at 100
+    """What is trained, and how fast. The accelerator is slow in proportion to this machine's network: at 400
     times the speed of both, shares of time stay what they are."""
 
     model: Annotated[str, Option("The model that is trained.", choices=tuple(MODELS))] = "gpt2"
@@ -29,7 +29,7 @@ class TrainingOptions(TracedOptions, frozen=True):
     tokens: Annotated[int, Option("Tokens that a rank trains on in a step.", min=1)] = 1024
     tflops: Annotated[
         float, Option("What an accelerator reaches, in 1e12 operations a second.", min=1e-6, max=1e6)
-    ] = 0.1
+    ] = 1.0
     element: Annotated[
         str, Option("Type of parameters, gradients and activations.", choices=tuple(ELEMENT_TYPES))
     ] = "bfloat16"

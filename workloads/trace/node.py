@@ -71,12 +71,14 @@ class SendTo(_Done, frozen=True, kw_only=True, tag="send"):
 class ReceiveFrom(_Done, frozen=True, kw_only=True, tag="receive"):
     """The next message from rank `peer`. Messages with the same `tag` from the same peer are received into
     the same memory. `operation`: it ends a call, a read or a write, whose latency is reported: from when the
-    node could begin, as far as what it depends on says."""
+    node could begin, as far as what it depends on says. `batch`: data that a computation is fed with; how
+    long the rank waits for it is reported."""
 
     peer: _Rank
     bytes: _Bytes
     tag: _Id = 0
     operation: bool = False
+    batch: bool = False
 
 
 Node = Compute | Collective | SendTo | ReceiveFrom
@@ -162,6 +164,11 @@ class Program:
         node = ReceiveFrom(
             id=self._next, name=name, deps=after, peer=peer, bytes=size, tag=tag, operation=True
         )
+        return self._add(node)
+
+    def batch(self, name: str, peer: int, size: int, *after: int, tag: int) -> int:
+        """A receive of data that computations are fed with."""
+        node = ReceiveFrom(id=self._next, name=name, deps=after, peer=peer, bytes=size, tag=tag, batch=True)
         return self._add(node)
 
     def trace(self) -> Trace:

@@ -7,7 +7,7 @@ file's columns. Times are those of completed flows alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -20,21 +20,31 @@ class TrafficRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of traffic.csv: flows of one class of sizes from one host to another. Its fields are the
     columns, in order."""
 
-    traffic: str
-    kind: str
-    source: str
-    destination: str
-    sizes: str
-    seconds: float
-    flows: int
-    completed: int
-    failed: int
-    refused: int
-    offered_bytes: int
-    delivered_bytes: int
-    fct_p50_s: float | None
-    fct_p95_s: float | None
-    fct_p99_s: float | None
+    traffic: Annotated[str, "", "the entry, as it was understood"]
+    kind: Annotated[str, "", "constant, on-off or poisson"]
+    source: Annotated[str, "", "host that sends"]
+    destination: Annotated[str, "", "host that receives"]
+    sizes: Annotated[
+        str, "",
+        "`small`: up to 100 KB (10^5 bytes), `medium`: up to 10 MB, `large`; `endless` of constant and on- "
+        "off",
+    ]
+    seconds: Annotated[float, "s", "how long it sent"]
+    flows: Annotated[int, "", "begun; a connection that had to be opened again counts again"]
+    completed: Annotated[int, "", "whose last byte arrived"]
+    failed: Annotated[int, "", "whose connection failed"]
+    refused: Annotated[int, "", "not begun, since too many were under way; not in `offered_bytes`"]
+    offered_bytes: Annotated[
+        int, "B", "payload of flows that were begun, in full; of constant and on-off what the rate asks for"
+    ]
+    delivered_bytes: Annotated[int, "B", "payload that arrived, of flows that were not completed, too"]
+    fct_p50_s: Annotated[
+        float | None, "s",
+        "flow completion time, median of the completed: from the attempt to connect until the last byte "
+        "arrived; within 1 %",
+    ]
+    fct_p95_s: Annotated[float | None, "s", "of 95 % of them, at most"]
+    fct_p99_s: Annotated[float | None, "s", "of 99 % of them, at most"]
 
 
 class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ In and out: as DataPath. Owns nothing; each connection's staging buffer goes wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import ClassVar
 
@@ -30,10 +30,10 @@ class Bounce:
     def address(self, nic: NicPlace) -> str:
         return self._machine.nic_of(nic).address
 
-    def prepare_nic(self, undo: ExitStack) -> None:
+    def prepare_nic(self, nic: NicPlace, undo: ExitStack) -> None:
         """Its queues are as they are."""
 
-    def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
+    def prepare(self, ports: Mapping[NicPlace, Sequence[int]], undo: ExitStack) -> None:
         """Host pages take what comes to any port."""
 
     def sender(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> StagedSender:

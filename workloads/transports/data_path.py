@@ -6,7 +6,7 @@ and records only. devmem.py, bounce.py and kernel.py are the paths.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -91,12 +91,12 @@ class DataPath(Protocol[S]):
     def address(self, nic: NicPlace) -> str:
         """The IPv4 address of that NIC in that stack. Raises OSError where it has none."""
 
-    def prepare_nic(self, undo: ExitStack) -> None:
-        """Prepare what all ranks share whose NIC is this rank's; the first of them does. What takes that back
-        goes on `undo`."""
+    def prepare_nic(self, nic: NicPlace, undo: ExitStack) -> None:
+        """Prepare what all ranks share that use the NIC; the first of them does. What takes that back goes on
+        `undo`."""
 
-    def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
-        """Prepare the NIC for this rank's payload, which comes to these ports; `undo` likewise."""
+    def prepare(self, ports: Mapping[NicPlace, Sequence[int]], undo: ExitStack) -> None:
+        """Prepare the NICs for this rank's payload, which comes to these ports of each; `undo` likewise."""
 
     def sender(self, sock: S, ledger: Ledger, undo: ExitStack) -> Sender:
         """For a connected socket; adds to `ledger` what the application moves in order to send."""

@@ -8,7 +8,7 @@ Documentation/networking/devmem.rst.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import ClassVar, NamedTuple
 
@@ -27,7 +27,7 @@ from workloads.progress import Progress
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters, endpoint_counters
 from workloads.transports.data_path import NO_ROUTE_S, ReceivedStream, Sender, closed_early
-from workloads.transports.devmem_nic import Bindings, prepare_nic
+from workloads.transports.devmem_nic import Bindings, RxBinding, prepare_nic
 from workloads.transports.staged import StagedSender
 from workloads.transports.token_returns import TokenReturns, together, token_ranges
 
@@ -48,12 +48,20 @@ class Batch(NamedTuple):
 
 
 class ZeroCopySender:
-    """Sends from the data dma-buf with MSG_ZEROCOPY; a completion says that the stack has let go of it."""
+    """Sends from the data dma-buf with MSG_ZEROCOPY; a completion says that the stack has let go of it.
+    `fetch` brings so many bytes into it before they are sent."""
 
     def __init__(
-        self, sock: Socket, completions: Socket, tx_id: bytes, progress: Progress, runtime: Runtime
+        self,
+        sock: Socket,
+        completions: Socket,
+        tx_id: bytes,
+        progress: Progress,
+        runtime: Runtime,
+        fetch: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._sock = sock
+        self._fetch = fetch
         self._progress = progress
         self._runtime = runtime
         self._completions = completions
@@ -62,6 +70,7 @@ class ZeroCopySender:
         self._sends_at: list[int] = [0]  # the same, after each job of the sending thread
 
     def transmit(self, offset: int, length: int) -> None:
+        self._fetch(length)
         while length:
             try:
                 sent = self._progress.wait(self._send, offset, length)
@@ -92,29 +101,29 @@ class ZeroCopySender:
 
 
 class DevmemReceiver:
-    """Payload lands in the receive dma-buf wherever the NIC puts it; its net_iovs go back as soon as it has
-    been unpacked, reduced or checked."""
+    """Payload lands in its NIC's receive dma-buf wherever the NIC puts it; its net_iovs go back as soon as it
+    has been unpacked, reduced or checked."""
 
     def __init__(
-        self, machine: Machine, sock: Socket, ledger: Ledger, rx_id: int, returns: TokenReturns
+        self, machine: Machine, sock: Socket, ledger: Ledger, binding: RxBinding, returns: TokenReturns
     ) -> None:
         self._machine = machine
         self._accelerator = machine.accelerator_of(ledger)
         self._sock = sock
-        self._rx_id = rx_id
+        self._rx_id, self._memory = binding
         self._returns = returns
 
     def receive_into(self, offset: int, length: int) -> None:
         machine = self._machine
         for batch in self._batches(length):
-            self._accelerator.unpack(machine.data, offset, machine.receive_memory, batch.frags)
+            self._accelerator.unpack(machine.data, offset, self._memory, batch.frags)
             offset += batch.bytes
             self._return(batch)
 
     def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
         reduction = self._accelerator.reduction(self._machine.data, offset, operand, operator)
         for batch in self._batches(length):
-            reduction.add(self._machine.receive_memory, batch.frags)
+            reduction.add(self._memory, batch.frags)
             self._return(batch)
 
     def receive_stream(self, offset: int, period: int, check: StreamCheck) -> ReceivedStream:  # noqa: ARG002
@@ -123,7 +132,7 @@ class DevmemReceiver:
         while (batch := self._receive(_CALL_BYTES)).bytes:
             last_at_s = batch.at_s
             for frag in batch.frags:
-                check.take(self._machine.receive_memory, *frag)
+                check.take(self._memory, *frag)
             self._return(batch)
             total += batch.bytes
         return ReceivedStream(total, last_at_s)
@@ -177,10 +186,10 @@ class Devmem:
     def address(self, nic: NicPlace) -> str:
         return self._machine.nic_of(nic).address
 
-    def prepare_nic(self, undo: ExitStack) -> None:
-        prepare_nic(self._machine, undo)
+    def prepare_nic(self, nic: NicPlace, undo: ExitStack) -> None:
+        prepare_nic(self._machine, nic, undo)
 
-    def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
+    def prepare(self, ports: Mapping[NicPlace, Sequence[int]], undo: ExitStack) -> None:
         self._bindings = Bindings(self._machine, ports, undo)
 
     def sender(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> Sender:
@@ -193,11 +202,13 @@ class Devmem:
         completions = undo.enter_context(closing(sock.dup()))
         completions.settimeout(self._machine.config.timeout_s)
         tx_id = self._bindings.tx_id(sock.getsockname()[0])
-        return ZeroCopySender(sock, completions, tx_id, self._machine.progress, self._machine.runtime)
+        machine, fetch = self._machine, self._machine.accelerator_of(ledger).fetch
+        return ZeroCopySender(sock, completions, tx_id, machine.progress, machine.runtime, fetch)
 
     def receiver(self, sock: Socket, ledger: Ledger, undo: ExitStack) -> DevmemReceiver:  # noqa: ARG002
         self._returns.append(returns := TokenReturns())
-        return DevmemReceiver(self._machine, sock, ledger, self._bindings.rx_id, returns)
+        binding = self._bindings.rx[sock.getsockname()[0]]
+        return DevmemReceiver(self._machine, sock, ledger, binding, returns)
 
     def staged_bytes(self, sent: int, received: int) -> int:  # noqa: ARG002
         return 0 if self._has_tx else sent

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
@@ -175,10 +175,10 @@ class Fabric:
     def address(self, nic: NicPlace) -> str:  # noqa: ARG002  it has none
         return ""
 
-    def prepare_nic(self, undo: ExitStack) -> None:
+    def prepare_nic(self, nic: NicPlace, undo: ExitStack) -> None:
         """No NIC is passed."""
 
-    def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
+    def prepare(self, ports: Mapping[NicPlace, Sequence[int]], undo: ExitStack) -> None:
         """Likewise."""
 
     def sender(self, sock: FabricSocket, ledger: Ledger, undo: ExitStack) -> Sender:  # noqa: ARG002

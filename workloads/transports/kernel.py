@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import ClassVar, NamedTuple
 
@@ -46,12 +46,13 @@ class _Segments(NamedTuple):
 
 class DerivedTraffic:
     """What Linux moves through host memory for the payload of one connection in one direction. One thread
-    calls `moved`; `ledger` is that thread's, `dma` the NIC's route."""
+    calls `moved`; `ledger` is that thread's, `dma` the route of the NIC `nic`."""
 
-    def __init__(self, machine: Machine, ledger: Ledger, dma: int) -> None:
+    def __init__(self, machine: Machine, ledger: Ledger, dma: int, nic: str) -> None:
         mss = machine.config.mtu - _IP_TCP_BYTES
         self._super_payload = max(1, (machine.config.gso_max_bytes - _IP_TCP_BYTES) // mss) * mss
         self._turn = machine.turn
+        self._nic = nic
         self._is_up = dma == routes.NIC_WIRE_TO_HOST
         self._ledger = ledger
         self._dma = dma
@@ -67,7 +68,7 @@ class DerivedTraffic:
         headers = _HEADER_BYTES * super_packets
         crossing = (count + headers) * self._is_up, (count + headers) * (not self._is_up)
         # The copy reads and writes, the DMA does one of the two; a header is written and read.
-        self._turn(3 * count + 2 * headers, *crossing)
+        self._turn(3 * count + 2 * headers, *crossing, self._nic)
 
 
 class Kernel:
@@ -92,23 +93,28 @@ class Kernel:
             raise OSError("the host has no kernel address; start its endpoint with --kernel-address")
         return address
 
-    def prepare_nic(self, undo: ExitStack) -> None:
+    def prepare_nic(self, nic: NicPlace, undo: ExitStack) -> None:
         """Linux is as it is."""
 
-    def prepare(self, ports: Sequence[int], undo: ExitStack) -> None:
+    def prepare(self, ports: Mapping[NicPlace, Sequence[int]], undo: ExitStack) -> None:
         """Linux is as it is."""
 
     def sender(self, sock: socket.socket, ledger: Ledger, undo: ExitStack) -> StagedSender:  # noqa: ARG002
-        traffic = DerivedTraffic(self._machine, ledger, routes.NIC_HOST_TO_WIRE)
+        traffic = DerivedTraffic(self._machine, ledger, routes.NIC_HOST_TO_WIRE, self._nic_of(sock))
         self._socks.append(sock)
         self._sent.append(traffic)
         return StagedSender(self._machine, sock, ledger, _staging(), traffic.moved)
 
     def receiver(self, sock: socket.socket, ledger: Ledger, undo: ExitStack) -> StagedReceiver:  # noqa: ARG002
-        traffic = DerivedTraffic(self._machine, ledger, routes.NIC_WIRE_TO_HOST)
+        traffic = DerivedTraffic(self._machine, ledger, routes.NIC_WIRE_TO_HOST, self._nic_of(sock))
         self._socks.append(sock)
         self._received.append(traffic)
         return StagedReceiver(self._machine, sock, ledger, _staging(), traffic.moved)
+
+    def _nic_of(self, sock: socket.socket) -> str:
+        """The interface that a connection goes by; "" for the rank's own."""
+        address = sock.getsockname()[0]
+        return next((nic.interface for nic in self._machine.nics if nic.kernel_address == address), "")
 
     def staged_bytes(self, sent: int, received: int) -> int:
         return sent + received

@@ -2,9 +2,10 @@
 
 In: bytes of the data dma-buf to send to a peer, bytes to fill or reduce from a peer. Out: nothing but the
 effect. A peer on the same host is reached over the accelerators' fabric, whatever the path. Owns the rank's
-TCP connections: one to each peer that it sends to, one from each peer that sends to it, or several (flows). A
-rank listens at a port for each of them, so the port tells who connects. The first byte of a connection is no
-payload: a handshake whose last ACK was lost is completed by it, and by nothing else.
+TCP connections: one to each peer that it sends to, one from each peer that sends to it, or several (flows),
+by the NICs that workloads.transports.rails chooses. A rank listens at a port for each of them, so the port
+tells who connects. The first byte of a connection is no payload: a handshake whose last ACK was lost is
+completed by it, and by nothing else.
 Every blocking call ends with TimeoutError when nothing has moved for the configuration's `timeout_s`.
 """
 
@@ -28,14 +29,8 @@ from workloads.transports.counters import StackCounters
 from workloads.transports.data_path import NO_ROUTE_S, DataPath, ReceivedStream, Receiver, S
 from workloads.transports.fabric import Fabric
 from workloads.transports.peer_sender import GREETING_BYTES, PeerSender
+from workloads.transports.rails import Flow, Rails
 from workloads.transports.send_queue import SendQueue
-
-
-class Flow(NamedTuple):
-    """The `number`-th connection between this rank and `peer`, in one direction, from 0 on."""
-
-    peer: int
-    number: int
 
 
 class Ticket(NamedTuple):
@@ -48,11 +43,13 @@ class Ticket(NamedTuple):
 class PayloadMoved(NamedTuple):
     """Bytes sent and received. `staged`: those that had to cross host memory, by what the path is and not by
     what was counted, of which `staged_received` were received; `local`: those that went over the fabric to
-    and from ranks of the host."""
+    and from ranks of the host; `far`: those that crossed no host memory between the accelerator and a NIC on
+    another PCIe switch."""
 
     staged: int
     local: int
     staged_received: int
+    far: int
 
 
 class Transport(Generic[S]):
@@ -69,6 +66,7 @@ class Transport(Generic[S]):
         self._flows = flows
         self._connections = flows * channels  # to each peer
         self._fabric = Fabric(machine)
+        self._rails = Rails(machine.place, machine.nics, flows)
         self._sent, self._received = Counter[Flow](), Counter[Flow]()  # payload
         self._sends, self._receives = Counter[tuple[int, int]](), Counter[tuple[int, int]]()  # by channel
         self._timeout_s = machine.config.timeout_s
@@ -86,8 +84,11 @@ class Transport(Generic[S]):
             peer: tuple(self._listen(Flow(peer, number)) for number in range(self._connections))
             for peer in peers
         }
-        remote = [listening for peer, listening in addresses.items() if not self._is_local(peer)]
-        self._path.prepare([address.port for listening in remote for address in listening], self._undo)
+        ports: dict[NicPlace, list[int]] = {}
+        for (peer, number), nic in self._rails.receive_by.items():
+            if not self._is_local(peer):
+                ports.setdefault(nic, []).append(addresses[peer][number].port)
+        self._path.prepare(ports, self._undo)
         return addresses
 
     def connect(self, addresses: Mapping[int, Sequence[Address]]) -> None:
@@ -165,7 +166,9 @@ class Transport(Generic[S]):
         ]
         remote = sent.total() - local[0], received.total() - local[1]
         staged, staged_sent = self._path.staged_bytes(*remote), self._path.staged_bytes(remote[0], 0)
-        return PayloadMoved(staged, sum(local), staged - staged_sent)
+        beyond = self._rails.far_bytes(sent, received)
+        far = sum(beyond) - self._path.staged_bytes(*beyond)
+        return PayloadMoved(staged, sum(local), staged - staged_sent, far)
 
     def counters(self, stats: HostStats) -> StackCounters:
         """What the path's stack has moved and counted so far, and what senders and receivers have moved;
@@ -194,18 +197,19 @@ class Transport(Generic[S]):
         return Flow(peer, channel * self._flows + turn % self._flows)
 
     def _listen(self, flow: Flow) -> Address:
-        own = self._machine.place.nic
-        listener = self._socket_at(own, self._path_to(flow.peer))
+        nic = self._rails.listening(flow)
+        listener = self._socket_at(nic, self._path_to(flow.peer))
         listener.listen(1)
         self._listeners[flow] = listener
         host, port, *_ = listener.getsockname()
-        return Address(host, port, own.network)
+        return Address(host, port, nic.network, nic.rail)
 
     def _connect(self, flow: Flow, address: Address) -> None:
         machine, path, ledger = self._machine, self._path_to(flow.peer), Ledger()
         queue = SendQueue(machine.runtime, f"send-{machine.place.host}-{flow.peer}-{flow.number}")
         self._undo.callback(queue.close)  # after the socket below is closed, which ends a blocked send
-        sock = machine.progress.wait(self._connected, path, address)
+        nic = self._rails.towards(flow, address)
+        sock = machine.progress.wait(self._connected, path, nic, address)
         sock.setsockopt(uapi.IPPROTO_TCP, uapi.TCP_NODELAY, 1)
         self._outgoing[flow] = sock
         sender = path.sender(sock, ledger, self._undo)
@@ -217,11 +221,11 @@ class Transport(Generic[S]):
     def _is_local(self, peer: int) -> bool:
         return self._machine.place.is_local(peer)
 
-    def _connected(self, path: DataPath[Any], address: Address) -> Any:
-        """By the NIC that reaches the peer's. A socket of its own for each attempt: TCP gives up a SYN that
+    def _connected(self, path: DataPath[Any], nic: NicPlace, address: Address) -> Any:
+        """By that NIC. A socket of its own for each attempt: TCP gives up a SYN that
         is lost seven times, and an address of which no neighbour answers three requests (EHOSTUNREACH); while
         a link is down there is no route (ENETUNREACH). TimeoutError in all cases."""
-        sock = self._socket_at(self._machine.place.nic_to(address.network), path)
+        sock = self._socket_at(nic, path)
         try:
             sock.connect((address.host, address.port))
         except OSError as e:

@@ -1,13 +1,15 @@
-"""The room that cgroups leave, read from trees of files as the kernel shows them."""
+"""The room that cgroups and a user's limit leave, read from trees of files as the kernel shows them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from topologies.mininet.cgroup import Room, room
 
+NPROC = "the limit on a user's processes (ulimit -u)"
 V1_MOUNTS = (
     "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"
     "35 31 0:32 {root} /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
@@ -52,6 +54,28 @@ def test_the_smallest_room_up_to_the_root_counts(tmp_path: Path) -> None:
         "a/b/pids.current": "40\n",
     }
     assert v2(tmp_path, "/a/b", files) == Room(100, 110)
+
+
+@pytest.mark.parametrize(
+    ("limit", "outside", "pids_max", "expected"),
+    [
+        ("100", 1000, "max", Room(None, 95, NPROC)),
+        ("100", 1000, "60", Room(None, 50)),  # of its cgroup, which 10 are in
+        ("4", 1000, "60", Room(None, 0, NPROC)),
+        ("unlimited", 1000, "max", Room(None, None)),
+        ("100", 0, "max", Room(None, None)),  # root
+    ],
+)
+def test_a_users_limit_on_processes_counts_threads_of_that_user(
+    tmp_path: Path, limit: str, outside: int, pids_max: str, expected: Room
+) -> None:
+    """Two processes with two threads and with three."""
+    for pid, threads in ((7, 2), (8, 3)):
+        for thread in range(threads):
+            (tmp_path / f"proc/{pid}/task/{pid + thread}").mkdir(parents=True)
+    limits = f"Limit   Soft Limit   Hard Limit   Units\nMax processes   {limit}   200   processes\n"
+    tree(tmp_path, {"proc/self/limits": limits, "proc/self/uid_map": f"{os.getuid()} {outside} 1\n"})
+    assert v2(tmp_path, "/", {"pids.max": pids_max, "pids.current": "10"}) == expected
 
 
 def test_page_cache_that_can_be_dropped_is_room(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_what_a_cgroup_leaves_is_looked_at(
     """Its memory and its processes, beside those of the machine."""
     monkeypatch.setattr(doctor, "room", lambda: left)
     found = {check.name: check for check in doctor._room()}
-    two = found["cgroup memory"], found["cgroup processes"]
+    two = found["memory allowed"], found["processes allowed"]
     assert tuple(check.ok for check in two) == ok
     assert tuple(check.found for check in two) == said
     assert all(check.needed for check in two)

@@ -40,7 +40,7 @@ def test_columns_stand_in_the_order_of_the_ledgers_routes() -> None:
         name.lower() + "_bytes"
         for at in range(len(ROUTES))
         for name, value in vars(routes).items()
-        if isinstance(value, int) and value == at and name.startswith(("NIC_", "CPU_", "ACC_"))
+        if isinstance(value, int) and value == at and name.startswith(("NIC_", "CPU_", "ACC_", "SSD_"))
     ]
     assert list(LedgerRow.__struct_fields__[7:-1]) == names
 

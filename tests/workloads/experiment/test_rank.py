@@ -93,6 +93,7 @@ SMALL_STEP: dict[str, Any] = {"layers": 1, "tokens": 8, "tflops": 100.0}
 OWN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("data_parallel", "fsdp", "tensor_parallel", "pipeline", "moe"), SMALL_STEP),
     "ingest": {"compute_ms": 1.0}, "parameter_server": {"compute_ms": 1.0}, "rpc": {"calls": 20},
+    "pairwise": {"messages": 5, "window": 2},
     "checkpoint": {"chunk_bytes": 30_000}, "block_storage": {"ios": 20, "rwmixread": 50},
 }  # fmt: skip
 
@@ -177,6 +178,19 @@ def test_a_computation_takes_its_time_and_what_does_not_depend_on_it_overlaps() 
     assert server.overlapped_s is None
     assert worker.overlapped_s is not None
     assert 0 < worker.overlapped_s <= worker.compute_s
+
+
+def test_a_trainer_tells_setup_and_stalls_and_a_storage_host_does_not() -> None:
+    """The storage host takes 50 ms to find a batch, and a step 10 ms: every step stalls."""
+    own = WORKLOADS["ingest"].options(iterations=1, warmup=0, steps=3, compute_ms=10.0, storage_us=50_000.0)
+    asked = ExperimentConfig("star", 2, "ingest", (4096,), ("bounce",), own, timeout_s=5.0)
+    trainer, storage = ring(asked)
+    assert storage.setup_s is storage.stalled_s is None
+    assert trainer.setup_s is not None
+    assert trainer.stalled_s is not None
+    assert trainer.compute_s is not None
+    assert trainer.setup_s >= 0.05
+    assert 0 < trainer.stalled_s <= trainer.time_s - trainer.setup_s - trainer.compute_s
 
 
 def test_system_time_is_a_part_of_a_ranks_cpu_time_and_kernel_has_no_tokens() -> None:

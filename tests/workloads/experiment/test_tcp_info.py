@@ -13,11 +13,11 @@ from nodes.sock.sockopt import get_option
 from tests.path.two_hosts import TwoHosts
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
-from workloads.experiment.records import ExperimentConfig, Sample, TcpInfoSample, Trial
-from workloads.experiment.tcp_info import TcpInfoSampler
+from workloads.experiment.records import ExperimentConfig, Sample, Trial
+from workloads.experiment.tcp_info import TcpInfoSample, TcpInfoSampler
 from workloads.stream import StreamOptions
+from workloads.transports.rails import Flow
 from workloads.transports.tcp_info import TcpInfo, tcp_info
-from workloads.transports.transport import Flow
 
 PERIOD_S = 0.02
 

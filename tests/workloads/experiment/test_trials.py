@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import resource
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
 import pytest
@@ -19,8 +20,8 @@ from workloads.stream import StreamOptions
 
 ROW = msgspec.convert(
     {
-        name: "x" if kind == "str" else 7
-        for name, kind in Sample.__annotations__.items()
+        name: "x" if kind is str else 7
+        for name, kind in get_type_hints(Sample).items()
     },
     Sample,
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import get_type_hints
 
 import msgspec
 import pytest
@@ -33,8 +34,8 @@ WATCHED = Watched(
 
 def sample(iteration: int, start_s: float, end_s: float, host: str = "h1") -> Sample:
     given = {"host": host, "iteration": iteration, "start_s": start_s, "end_s": end_s}
-    kinds = Sample.__annotations__.items()
-    fields = {name: "x" if kind == "str" else 0.25 if kind == "float" else 0 for name, kind in kinds}
+    kinds = get_type_hints(Sample).items()
+    fields = {name: "x" if kind is str else 0.25 if kind is float else 0 for name, kind in kinds}
     return msgspec.convert(fields | given, Sample)
 
 

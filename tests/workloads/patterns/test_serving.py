@@ -32,6 +32,9 @@ PATTERNS: dict[str, tuple[Any, Any]] = {
     "incast": (traffic.incast, MessagesOptions()),
     "outcast": (traffic.outcast, MessagesOptions()),
     "pairwise": (traffic.pairwise, MessagesOptions()),
+    "incast windows": (traffic.incast, MessagesOptions(messages=7, window=3)),
+    "outcast windows": (traffic.outcast, MessagesOptions(messages=6, window=2)),
+    "pairwise windows": (traffic.pairwise, MessagesOptions(messages=7, window=1)),
     "rpc": (traffic.rpc, CallsOptions()),
 }
 
@@ -124,6 +127,18 @@ def test_a_checkpoint_is_saved_whole_and_read_back() -> None:
     rank, _, storage = sent("checkpoint", 3)
     assert rank == SIZE + 2 * 4 * REQUEST_BYTES
     assert storage == 2 * (SIZE + 4 * ANSWER_BYTES)
+
+
+def test_a_window_of_messages_is_answered_before_the_next_one() -> None:
+    """Seven in threes: a round trip is waited for twice, however fast the line is."""
+
+    def took(window: int) -> float:
+        options = MessagesOptions(messages=7, window=window)
+        return dry_run(traces("incast", 2, options, 1), Model(1e-3, 0.0))[0].time_s
+
+    assert took(0) == took(7) == pytest.approx(1e-3)
+    assert took(3) == pytest.approx(5e-3)
+    assert took(1) == pytest.approx(13e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""Which part answers a trapped call: by its name, and by what its descriptor is.
+
+In: trapped calls. Out: results, or handlers that may wait. Owns the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from nodes.client.host import Host
+from nodes.supervisor import udmabuf
+from nodes.supervisor.call import Call, GoOn, Handler, Result
+from nodes.supervisor.connection_calls import ConnectionCalls
+from nodes.supervisor.descriptor_calls import DescriptorCalls
+from nodes.supervisor.files import Files
+from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl
+from nodes.supervisor.netlink.netlink_calls import NetlinkCalls
+from nodes.supervisor.netlink.netlink_file import NetlinkFile
+from nodes.supervisor.receive_calls import ReceiveCalls
+from nodes.supervisor.seccomp import Listener
+from nodes.supervisor.send_calls import SendCalls
+from nodes.supervisor.socket_file import SocketFile
+
+_RECEIVING = ("read", "readv", "recvfrom", "recvmsg", "recvmmsg")
+_SENDING = ("write", "writev", "sendto", "sendmsg", "sendmmsg", "sendfile")
+_CONNECTIONS = (
+    "bind", "listen", "connect", "accept", "accept4", "shutdown", "getsockname", "getpeername", "setsockopt",
+    "getsockopt", "ioctl",
+)  # fmt: skip
+_PATH_AND_FLAGS = {"open": (0, 1), "openat": (1, 2)}  # which arguments they are
+
+
+class Dispatch:
+    """`renewed(call, file, before)`: after a failed attempt to connect the socket has another poll file than
+    the one of identity `before`."""
+
+    def __init__(
+        self, host: Host, files: Files, listener: Listener, renewed: Callable[[Call, SocketFile, str], None]
+    ) -> None:
+        self._files = files
+        self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
+        self._connections = ConnectionCalls(host, renewed)
+        self._on_socket: dict[str, Any] = {
+            **dict.fromkeys(_RECEIVING, self._receiving),
+            **dict.fromkeys(_SENDING, self._sending),
+            **dict.fromkeys(_CONNECTIONS, self._connections),
+        }
+        self._descriptors = DescriptorCalls(files, listener)
+        self._udmabuf = udmabuf.Udmabuf()
+        self._netlink, self._ethtool = NetlinkCalls(host.path), EthtoolIoctl(host)
+
+    def make(self, call: Call) -> Result | Handler:
+        """Raises GoOn for a call that is none of ours, OSError for a refusal."""
+        if call.name == "socket":
+            return self._netlink.socket(call) or self._connections.socket(call)
+        if call.name in _PATH_AND_FLAGS:
+            return self._udmabuf.open(call, *_PATH_AND_FLAGS[call.name])
+        if call.name not in self._on_socket:
+            self._descriptors.leave(call)
+            raise GoOn
+        if call.name == "ioctl" and self._ethtool.is_asked(call):
+            return self._ethtool.ioctl(call)
+        file = self._files.of(call.pid, call.fd)
+        if isinstance(file, SocketFile):
+            method: Callable[[Call, SocketFile], Result | Handler]
+            method = getattr(self._on_socket[call.name], call.name)
+            return method(call, file)
+        if isinstance(file, NetlinkFile):
+            return self._netlink.make(call, file)
+        if call.name == "ioctl":
+            return udmabuf.ioctl(call, self._udmabuf if isinstance(file, udmabuf.Device) else None)
+        raise GoOn
+
+    def close(self) -> None:
+        for part in (self._receiving, self._sending, self._udmabuf, self._descriptors):
+            with suppress(ConnectionError):  # the endpoint has ended, and what was registered with it
+                part.close()
