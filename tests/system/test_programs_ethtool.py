@@ -1,4 +1,4 @@
-"""Debian's ethtool, and a program that speaks netlink itself, on a host's stack as on Linux."""
+"""Debian's ethtool and genl, and a program that speaks netlink itself, on a host's stack as on Linux."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ say ethtool -X h2-eth0 context 1 delete
 say ethtool -X h2-eth0 equal 2
 say ethtool -N h2-eth0 delete 9
 say ethtool -i lo
+genl ctrl get name netdev | head -3
 """
 CHANGED = """\
 status 0
@@ -64,6 +65,9 @@ status 0
 status 0
 Cannot get driver information: Operation not supported
 status 71
+
+Name: netdev
+ID: 0x14 Version: 0x1 header size: 0 max attribs: 0
 """
 NETLINK_CLIENT = """
 import array, fcntl, json, os, socket, struct, sys

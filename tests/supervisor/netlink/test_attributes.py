@@ -172,6 +172,20 @@ def test_the_attributes_of_every_operation_go_there_and_back(
     assert decode(encode(values, operation.attributes), operation.attributes)[0] == values
 
 
+REPLIES: dict[tuple[str, str], type[netlink.Attributes]] = {
+    ("netdev", "bind-rx"): netlink.Dmabuf,
+    ("netdev", "bind-tx"): netlink.Dmabuf,
+    ("netdev", "dev-get"): netlink.Device,
+    ("netdev", "queue-get"): netlink.QueueInfo,
+    ("netdev", "napi-get"): netlink.NapiInfo,
+    ("netdev", "page-pool-get"): netlink.PagePoolInfo,
+    ("netdev", "page-pool-stats-get"): netlink.PagePoolStats,
+    ("netdev", "qstats-get"): netlink.Qstats,
+    ("ethtool", "rings-get"): netlink.RingsInfo,
+    ("ethtool", "channels-get"): netlink.ChannelsInfo,
+    ("ethtool", "rss-get"): netlink.Rss,
+    ("ethtool", "features-get"): netlink.Features,
+}
 # Operations that are ioctls on Linux, and have no message
 IOCTLS = ("stats-get", "ntuple-insert", "ntuple-delete", "ntuple-get")
 
@@ -184,5 +198,7 @@ def test_every_operation_of_the_control_plane_has_a_message_with_its_attributes(
         operation = known[family, name]
         assert mode in operation.modes
         fields = {each.replace("_", "-") for each in record.__struct_fields__} - {"equal"}  # ethtool's own
+        if reply := REPLIES.get((family, name)):
+            fields |= {each.replace("_", "-") for each in reply.__struct_fields__} - {"equal"}
         assert fields <= operation.attributes.keys(), name
         assert bool(operation.admin) is netlink.needs_admin(family, name)

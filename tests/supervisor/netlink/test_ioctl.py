@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodes.client.ethtool import Ethtool
@@ -22,7 +22,7 @@ from nodes.machine.ledger import Ledger
 from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.supervisor.call import Call, GoOn
 from nodes.supervisor.netlink import flow_spec
-from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl, answer
+from nodes.supervisor.netlink.ethtool_ioctl import COMMANDS, EthtoolIoctl, answer
 from nodes.supervisor.netlink.ioctl_memory import Memory
 from tests.control.conftest import on_nic
 from tests.control.local_host import local_host
@@ -323,6 +323,19 @@ def test_a_rule_for_ip_says_which_version() -> None:
 )
 def test_a_rule_that_the_nic_cannot_have_is_refused(ask: Ask, rule: bytes, error: int) -> None:
     assert refused(ask, rxnfc(0x32, rule)) == error
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(sorted(COMMANDS)), st.lists(st.integers(0, 0xFFFFFFFF) | st.integers(0, 9), max_size=60)
+)
+def test_no_structure_does_more_than_be_refused(ask: Ask, command: int, rest: list[int]) -> None:
+    result = 0
+    try:
+        result, _ = ask(words(command, *rest))
+    except OSError as e:
+        result = e.errno or -1
+    assert result >= 0
 
 
 IPV4, IPV6 = (st.builds(str, st.builds(kind, st.integers(1, (1 << bits) - 2)))
