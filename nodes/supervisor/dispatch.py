@@ -40,6 +40,7 @@ class Dispatch:
         self, host: Host, files: Files, listener: Listener, renewed: Callable[[Call, SocketFile, str], None]
     ) -> None:
         self._files = files
+        self._owing: dict[SocketFile, None] = {}  # sockets that may have tokens to give back
         self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
         self._connections = ConnectionCalls(host, renewed)
         self._on_socket: dict[str, Any] = {
@@ -64,6 +65,10 @@ class Dispatch:
             return self._ethtool.ioctl(call)
         file = self._files.of(call.pid, call.fd)
         if isinstance(file, SocketFile):
+            if call.name == "setsockopt":
+                self._owing[file] = None
+            else:
+                file.flush()
             method: Callable[[Call, SocketFile], Result | Handler]
             method = getattr(self._on_socket[call.name], call.name)
             return method(call, file)
@@ -72,6 +77,17 @@ class Dispatch:
         if call.name == "ioctl":
             return udmabuf.ioctl(call, self._udmabuf if isinstance(file, udmabuf.Device) else None)
         raise GoOn
+
+    @property
+    def owes(self) -> bool:
+        return bool(self._owing)
+
+    def settle(self) -> None:
+        """Nothing happens: what programs have returned goes back."""
+        for file in self._owing:
+            with suppress(OSError):  # the socket, or the endpoint, is gone
+                file.flush()
+        self._owing.clear()
 
     def close(self) -> None:
         for part in (self._receiving, self._sending, self._udmabuf, self._descriptors):

@@ -29,6 +29,7 @@ from nodes.supervisor.socket_file import SocketFile
 from nodes.supervisor.strace import Strace
 from nodes.uapi.channel import Channel
 
+_IDLE_S = 0.001
 _TICK_S = 0.02  # how soon a blocked call notices a signal, or that its thread is gone
 
 
@@ -64,7 +65,10 @@ class Supervisor:
     def run(self) -> None:
         """Until the program and all that it has started have ended."""
         while True:
-            for fd, events in self._poll.poll(self._patience_s()):
+            ready = self._poll.poll(self._patience_s())
+            if not ready:
+                self._dispatch.settle()
+            for fd, events in ready:
                 if fd == self._listener.fd:
                     if not events & select.EPOLLIN:
                         return
@@ -81,6 +85,8 @@ class Supervisor:
             self._tick(time.monotonic())
 
     def _patience_s(self) -> float:
+        if self._dispatch.owes:
+            return _IDLE_S
         return _TICK_S if self._blocked else -1
 
     # --- calls
