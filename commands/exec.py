@@ -37,7 +37,7 @@ def command(
     run: RunId = None,
     kernel_api: Annotated[
         bool,
-        typer.Option("--kernel-api", help="Its TCP sockets and udmabuf are those of the host's stack."),
+        typer.Option("--kernel-api", help="Its TCP sockets, netlink and udmabuf are the host's stack's."),
     ] = False,
     strace: Annotated[
         bool, typer.Option("--strace", help="With --kernel-api: print every call that the stack answers.")

@@ -136,6 +136,12 @@ class ConnectionCalls:
         value = call.read(3, min(length, _OPTION_MAX * 8))
         shown = describe.value(level, option, value)
         call.shown = [str(call.fd), *describe.option(level, option), shown, str(length)]
+        if (level, option) == (uapi.SOL_SOCKET, uapi.SO_DEVMEM_DONTNEED):
+            freed = file.tokens.give_back(value)
+            if freed is not None:
+                return freed
+            file.flush()
+            file.tokens.forget(value)
         return file.sock.setsockopt(level, option, value)
 
     def getsockopt(self, call: Call, file: SocketFile) -> Result:

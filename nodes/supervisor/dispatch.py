@@ -6,6 +6,7 @@ In: trapped calls. Out: results, or handlers that may wait. Owns the parts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from nodes.client.host import Host
@@ -39,6 +40,7 @@ class Dispatch:
         self, host: Host, files: Files, listener: Listener, renewed: Callable[[Call, SocketFile, str], None]
     ) -> None:
         self._files = files
+        self._owing: dict[SocketFile, None] = {}  # sockets that may have tokens to give back
         self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
         self._connections = ConnectionCalls(host, renewed)
         self._on_socket: dict[str, Any] = {
@@ -63,6 +65,10 @@ class Dispatch:
             return self._ethtool.ioctl(call)
         file = self._files.of(call.pid, call.fd)
         if isinstance(file, SocketFile):
+            if call.name == "setsockopt":
+                self._owing[file] = None
+            else:
+                file.flush()
             method: Callable[[Call, SocketFile], Result | Handler]
             method = getattr(self._on_socket[call.name], call.name)
             return method(call, file)
@@ -72,6 +78,18 @@ class Dispatch:
             return udmabuf.ioctl(call, self._udmabuf if isinstance(file, udmabuf.Device) else None)
         raise GoOn
 
+    @property
+    def owes(self) -> bool:
+        return bool(self._owing)
+
+    def settle(self) -> None:
+        """Nothing happens: what programs have returned goes back."""
+        for file in self._owing:
+            with suppress(OSError):  # the socket, or the endpoint, is gone
+                file.flush()
+        self._owing.clear()
+
     def close(self) -> None:
         for part in (self._receiving, self._sending, self._udmabuf, self._descriptors):
-            part.close()
+            with suppress(ConnectionError):  # the endpoint has ended, and what was registered with it
+                part.close()

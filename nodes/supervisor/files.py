@@ -77,12 +77,14 @@ class Files:
             held.add(identity)
             self.held_by(pid)
         for identity in wanted - held:
-            self._by_identity.pop(identity).close()
+            with suppress(ConnectionError):  # the endpoint has ended
+                self._by_identity.pop(identity).close()
 
     def close(self) -> None:
         """The supervisor ends."""
         for file in self._by_identity.values():
-            file.close()
+            with suppress(ConnectionError):
+                file.close()
         self._by_identity.clear()
         for fd in self._pidfds.values():
             os.close(fd)

@@ -129,6 +129,8 @@ class ReceiveCalls:
         got.count += count
         got.copied += copied
         got.cmsgs += cmsgs
+        if not flags & uapi.MSG_PEEK:
+            file.tokens.received(cmsgs)
         got.flags |= left_flags
         return count
 

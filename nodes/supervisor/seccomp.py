@@ -13,6 +13,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from nodes.supervisor.abi import Abi
@@ -22,7 +23,8 @@ _NEW_LISTENER, _WAIT_KILLABLE_RECV = 1 << 3, 1 << 5
 _RET_USER_NOTIF, _RET_ALLOW = 0x7FC00000, 0x7FFF0000
 _CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _ADDFD_SETFD, _ADDFD_SEND = 1, 2
-_RECV, _SEND, _ADDFD, _ID_VALID = 0xC0502100, 0xC0182101, 0x40182103, 0x40082102
+_RECV, _SEND, _ADDFD, _ID_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40182103, 0x40082102, 0x40082104
+_SYNC_WAKE_UP = 1  # Linux 6.6: the waker is about to sleep, so the other may run on the same core
 _NOTIF = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, instruction_pointer, args
 _RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
 _NEW_FD = struct.Struct("=QIIII")  # id, flags, srcfd, newfd, newfd_flags
@@ -87,6 +89,8 @@ class Listener:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        with suppress(OSError):  # an older kernel
+            fcntl.ioctl(fd, _SET_FLAGS, _SYNC_WAKE_UP)
 
     def receive(self) -> Notification:
         """The next trapped call. Raises Vanished when there is none any more."""

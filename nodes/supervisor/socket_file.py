@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from nodes.client.socket import Socket
 from nodes.supervisor.call import Wait
+from nodes.supervisor.tokens import Tokens
 from nodes.uapi import socket as uapi
 
 _TIMEVAL = struct.Struct("=qq")
@@ -28,6 +29,7 @@ class SocketFile:
 
     def __init__(self, sock: Socket, nonblocking: bool) -> None:
         self.sock = sock
+        self.tokens = Tokens()
         sock.settimeout(0)
         self._set_flags(nonblocking)
 
@@ -81,6 +83,12 @@ class SocketFile:
                 deadline = waiting.deadline
                 yield waiting
 
+    def flush(self) -> None:
+        """Tokens that the program has returned go back before its next call does."""
+        if self.tokens.pending:
+            self.tokens.flush(self.sock.dontneed)
+
     def close(self) -> None:
+        self.flush()
         self.sock.settimeout(None)
         self.sock.close()

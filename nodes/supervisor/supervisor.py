@@ -13,8 +13,10 @@ import select
 import sys
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 
 from nodes.client.host import Host
 from nodes.supervisor import tracee
@@ -25,7 +27,9 @@ from nodes.supervisor.files import Files
 from nodes.supervisor.seccomp import Listener, Notification, Vanished
 from nodes.supervisor.socket_file import SocketFile
 from nodes.supervisor.strace import Strace
+from nodes.uapi.channel import Channel
 
+_IDLE_S = 0.001
 _TICK_S = 0.02  # how soon a blocked call notices a signal, or that its thread is gone
 
 
@@ -55,17 +59,24 @@ class Supervisor:
         self._named: set[str] = set()
         self._poll.register(listener.fd, select.EPOLLIN)
         self._poll.register(self._awake, select.EPOLLIN)
+        self._endpoint = Channel.connect(host.path)  # hangs up when the endpoint ends
+        self._poll.register(self._endpoint.fileno(), select.EPOLLRDHUP)
 
     def run(self) -> None:
         """Until the program and all that it has started have ended."""
         while True:
-            for fd, events in self._poll.poll(self._patience_s()):
+            ready = self._poll.poll(self._patience_s())
+            if not ready:
+                self._dispatch.settle()
+            for fd, events in ready:
                 if fd == self._listener.fd:
                     if not events & select.EPOLLIN:
                         return
                     self._receive()
                 elif fd == self._awake:
                     self._take_done()
+                elif fd == self._endpoint.fileno():
+                    self._endpoint_ended()
                 elif fd in self._watched:
                     self._resume_waiting(fd)
                 else:
@@ -74,6 +85,8 @@ class Supervisor:
             self._tick(time.monotonic())
 
     def _patience_s(self) -> float:
+        if self._dispatch.owes:
+            return _IDLE_S
         return _TICK_S if self._blocked else -1
 
     # --- calls
@@ -88,31 +101,25 @@ class Supervisor:
     def _begin(self, notification: Notification) -> None:
         name = self._names[notification.nr]
         call = Call(notification.id, notification.pid, name, notification.args)
-        try:
-            begun = self._dispatch.make(call)
-        except GoOn:
-            self._listener.go_on(call.id)
-        except OSError as refused:
-            self._finish(call, refused)
-        else:
-            if isinstance(begun, int | NewFd):
-                self._finish(call, begun)
-            else:
-                self._step(_Blocked(call, begun), lambda: next(begun))
+        made: Result | Handler | None = None
+        with self._answering(call):
+            made = self._dispatch.make(call)
+            if isinstance(made, int | NewFd):
+                self._finish(call, made)
+        if isinstance(made, Generator):
+            handler = made
+            self._step(_Blocked(call, handler), lambda: next(handler))
 
     def _step(self, blocked: _Blocked, go: Callable[[], Wait | InThread]) -> None:
         """Let the handler go on, to its end or to the next wait."""
         call = blocked.call
         self._blocked.pop(call.id, None)
-        try:
-            wanted = go()
-        except StopIteration as end:
-            self._finish(call, end.value)
-        except GoOn:
-            self._listener.go_on(call.id)
-        except OSError as refused:
-            self._finish(call, refused)
-        else:
+        with self._answering(call):
+            try:
+                wanted = go()
+            except StopIteration as end:
+                self._finish(call, end.value)
+                return
             self._blocked[call.id] = blocked
             if isinstance(wanted, InThread):
                 blocked.wait = None
@@ -120,6 +127,22 @@ class Supervisor:
             else:
                 blocked.wait = wanted
                 self._watch(wanted.file.fd)
+
+    @contextmanager
+    def _answering(self, call: Call) -> Iterator[None]:
+        """What a part raises instead of a result. A bug of ours ends the call and not the program, as a
+        kernel's oops would, and standard error has the traceback."""
+        try:
+            yield
+        except GoOn:
+            self._listener.go_on(call.id)
+        except Vanished:
+            pass
+        except OSError as refused:
+            self._finish(call, refused)
+        except Exception:
+            traceback.print_exc()
+            self._finish(call, OSError(errno.EIO, "BUG"))
 
     def _finish(self, call: Call, result: Result | OSError) -> None:
         if isinstance(result, OSError):
@@ -186,6 +209,12 @@ class Supervisor:
             if self._listener.is_valid(blocked.call.id):
                 self._step(blocked, lambda handler=blocked.handler: next(handler))  # type: ignore[misc]
 
+    def _endpoint_ended(self) -> None:
+        """Blocked calls fail as they are attempted again: no poll file tells them."""
+        self._poll.unregister(self._endpoint.fileno())
+        for blocked in [each for each in self._blocked.values() if each.wait is not None]:
+            self._step(blocked, lambda handler=blocked.handler: next(handler))  # type: ignore[misc]
+
     def _work(self, blocked: _Blocked, work: InThread) -> None:
         try:
             result: int | OSError = work.function()
@@ -225,6 +254,7 @@ class Supervisor:
         """The program has ended."""
         self._files.close()
         self._dispatch.close()
+        self._endpoint.close()
         self._poll.close()
         for fd in (self._awake, self._wake):
             os.close(fd)

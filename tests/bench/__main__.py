@@ -28,6 +28,7 @@ from tests.bench.analysis import LargeRun, help_s
 from tests.bench.congestion import LINUX, OURS, LongLink, Path, jain
 from tests.bench.network import PROJECT, Network, python
 from tests.bench.packet_path import packet_us
+from tests.bench.programs import Programs
 from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.stream import StreamOptions
 
@@ -48,7 +49,7 @@ BAD_WIRES = {
 }
 FLOWS = 4  # side by side: of one flow, the goodput of seconds hangs on a few timeouts
 ENDS = (f"{OURS} to {LINUX}", f"{LINUX} to {OURS}", f"{OURS} to {OURS}")
-KINDS = ("64k", "bigtcp", "linux", "ceiling", "loss", "fairness", "netmem", "packet", "analysis")
+KINDS = ("64k", "bigtcp", "linux", "ceiling", "loss", "fairness", "netmem", "packet", "analysis", "programs")
 Round = dict[str, float]
 
 
@@ -254,6 +255,25 @@ class Bench:
         rounds = self.measure("packet", lambda: {"us": packet_us()})
         self.add(f"64 KiB packet, both ends, CPU time ({state()})", "<= 20", [r["us"] for r in rounds], "us")
 
+    def programs(self) -> None:
+        """Under the supervisor, against the same without it."""
+        with ExitStack() as stack:
+            network = Network(stack, 65536)
+            stack.enter_context(network.endpoints())
+            here = Programs(network)
+
+            def one_round() -> Round:
+                calls = {"call_us": here.call_us(True), "plain_call_us": here.call_us(False)}
+                stream = {"iperf3_gbps": here.iperf3_gbps(self.seconds), "linux_gbps": self.iperf3(network)}
+                return {**calls, **stream, "c_gbps": here.compiled_gbps(), "python_gbps": here.python_gbps()}
+
+            rounds = self.measure("programs", one_round)
+        self.add("a trapped call that Linux makes", "< 20", [r["call_us"] for r in rounds], "us")
+        ratios = [r["iperf3_gbps"] / r["linux_gbps"] for r in rounds]
+        self.add("iperf3 on our stack, both ends / on Linux's", "", ratios)
+        ratios = [r["c_gbps"] / r["python_gbps"] for r in rounds]
+        self.add("compiled devmem receiver / Python's ncdevmem", ">= 0.7", ratios)
+
     def analysis(self) -> None:
         with closing(LargeRun()) as large:
             rounds = self.measure("analysis", lambda: {"help_s": help_s(), "load_s": large.load_s()})
@@ -299,6 +319,7 @@ def main() -> int:
         "netmem": bench.netmem,
         "packet": bench.packet,
         "analysis": bench.analysis,
+        "programs": bench.programs,
     }
     for name, part in parts.items():
         if options.only in (None, name):

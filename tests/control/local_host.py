@@ -41,8 +41,14 @@ class LocalCalls(Calls):
 
 
 def local_host(*devices: NetDevice) -> Host:
-    """The attributes of a Host that nodes.client.ethtool_command uses; the first of `devices` is its NIC."""
+    """The attributes of a Host that ask its control plane; the first of `devices` is its NIC."""
     calls, first = LocalCalls(Devices(*devices)), devices[0]
     ethtool, netdev = EthtoolClient(calls, first.ifindex), NetdevClient(calls)
-    parts = SimpleNamespace(ifname=first.name, ethtool=ethtool, netdev=netdev)
+    parts = SimpleNamespace(
+        ifname=first.name,
+        ifindex=first.ifindex,
+        nics=tuple(SimpleNamespace(ifname=each.name, ifindex=each.ifindex) for each in devices),
+        ethtool=ethtool,
+        netdev=netdev,
+    )
     return cast(Host, parts)

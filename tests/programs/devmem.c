@@ -232,7 +232,7 @@ static int listening(int port)
 
 static int receive(const char *ifname, int port, uint64_t expected)
 {
-	static char control[TOKENS * CMSG_SPACE(sizeof(struct dmabuf_cmsg))], plain[8192];
+	static char control[TOKENS * CMSG_SPACE(sizeof(struct dmabuf_cmsg))], plain[819200];
 	struct dmabuf_token token;
 	uint64_t total = 0, wrong = 0;
 	int fd, netlink = netlink_socket(), ifindex = if_nametoindex(ifname), listener, sock;

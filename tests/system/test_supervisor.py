@@ -324,18 +324,43 @@ def test_the_peer_of_a_killed_program_sees_the_end_and_nothing_is_left() -> None
     wait_until_gone("h2")
 
 
-def test_a_program_dies_with_its_supervisor() -> None:
-    server = Program("h2", "sh", "-c", "echo $$; exec nc -l -p 5201")
+def test_a_program_and_its_children_die_with_their_supervisor(token: str) -> None:
+    server = Program("h2", "sh", "-c", "nc -l -p 5201 & setsid nc -l -p 5202 & sleep 60")
     wait_until_listening(5201)
-    own = [
-        int(entry.parent.name)
-        for entry in Path("/proc").glob("[0-9]*/cmdline")
-        if b"nodes.supervisor" in entry.read_bytes() and b"nc -l -p 5201" in entry.read_bytes()
-    ]
-    for pid in own:
-        os.kill(pid, signal.SIGKILL)
+    wait_until_listening(5202)
+    words = "nodes.supervisor.__main__"
+    own = {pid for pid, line in processes_with(token).items() if words in line and "run.py" not in line}
+    os.kill(min(own), signal.SIGKILL)  # the first of supervisor, guardian
     assert server.result()[0] != 0
     wait_until_gone()
+    give_up_at = time.monotonic() + 10
+    while left := [line for line in processes_with(token).values() if "nc -l" in line]:
+        assert time.monotonic() < give_up_at, left
+        time.sleep(0.05)
+
+
+def test_a_program_outlives_its_endpoint_and_is_told(token: str) -> None:
+    code = """
+import socket, sys
+listener = socket.create_server(("0.0.0.0", 5201))
+try:
+    listener.accept()
+except OSError as refused:
+    print(refused)
+try:
+    socket.socket()
+except OSError as refused:
+    print(refused)
+"""
+    server = Program("h2", "python3", "-c", code)
+    wait_until_listening(5201)
+    (endpoint,) = (
+        pid for pid, line in processes_with(token).items() if "nodes.endpoint" in line and "h2-eth0" in line
+    )
+    os.kill(endpoint, signal.SIGKILL)
+    status, out, err = server.result()
+    assert (status, len(out.splitlines()), err) == (0, 2, "")
+    assert b"Connection reset" in out
 
 
 def test_what_fails_says_so() -> None:

@@ -119,14 +119,14 @@ class Enum:
 
     def __init__(self, number: Kind, *names: str) -> None:
         self._number = number
-        self._names = names
+        self.names = names
 
     def pack(self, value: str | int) -> bytes:
-        return self._number.pack(self._names.index(value) if isinstance(value, str) else value)
+        return self._number.pack(self.names.index(value) if isinstance(value, str) else value)
 
     def unpack(self, data: bytes) -> str | int:
         value: int = self._number.unpack(data)
-        return self._names[value] if value < len(self._names) else value
+        return self.names[value] if value < len(self.names) else value
 
 
 class Flags:
@@ -134,15 +134,15 @@ class Flags:
 
     def __init__(self, number: Kind, *names: str) -> None:
         self._number = number
-        self._names = names
+        self.names = names
 
     def pack(self, value: Sequence[str]) -> bytes:
-        return self._number.pack(sum(1 << self._names.index(name) for name in value))
+        return self._number.pack(sum(1 << self.names.index(name) for name in value))
 
     def unpack(self, data: bytes) -> list[str | int]:
         value: int = self._number.unpack(data)
         bits = [at for at in range(value.bit_length()) if value >> at & 1]
-        return [self._names[at] if at < len(self._names) else at for at in bits]
+        return [self.names[at] if at < len(self.names) else at for at in bits]
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,9 @@ class EthtoolIoctl:
 
 def answer(command: int, memory: Memory, nic: Ethtool) -> int:
     """Raises OSError."""
-    if command not in _COMMANDS:
+    if command not in COMMANDS:
         raise OSError(errno.EOPNOTSUPP, f"ethtool command {command:#x}")
-    return _COMMANDS[command](memory, nic)
+    return COMMANDS[command](memory, nic)
 
 
 def _get_driver(memory: Memory, nic: Ethtool) -> int:
@@ -137,7 +137,7 @@ def _get_stats(memory: Memory, nic: Ethtool) -> int:
     return 0
 
 
-_COMMANDS: dict[int, Command] = {
+COMMANDS: dict[int, Command] = {
     0x03: _get_driver,
     0x10: _get_rings,
     0x11: _set_rings,

@@ -18,9 +18,9 @@ from nodes.client.netdev import Attributes
 _SPEC = struct.Struct("=I52s20s52s20s4xQI4x")
 SPEC_BYTES = _SPEC.size
 LOCATION_AT = SPEC_BYTES - 8
-_FLOW_RSS, _FLOW_EXTENDED = 0x20000000, 0xC0000000  # FLOW_EXT and FLOW_MAC_EXT: VLANs, MAC addresses
+_FLOW_RSS = 0x20000000
 _DROP = 0xFFFFFFFFFFFFFFFF  # RX_CLS_FLOW_DISC
-_ANY_PLACE, _SPECIAL_PLACES = 0xFFFFFFFF, 0x80000000  # RX_CLS_LOC_ANY, RX_CLS_LOC_SPECIAL
+_ANY_PLACE = 0xFFFFFFFF  # RX_CLS_LOC_ANY
 
 
 class _Flow(NamedTuple):
@@ -48,7 +48,7 @@ def unpack(spec: bytes, context: int) -> Attributes:
     flow_type, values, _, masks, _, cookie, location = _SPEC.unpack(spec)
     plain = flow_type & ~_FLOW_RSS
     names = [name for name, flow in _FLOWS.items() if flow.number == plain]
-    if not names or flow_type & _FLOW_EXTENDED:
+    if not names:  # another protocol, or FLOW_EXT and FLOW_MAC_EXT: VLANs, MAC addresses
         raise OSError(errno.EOPNOTSUPP, f"flow type {flow_type:#x}")
     rule: Attributes = {"flow-type": names[0]}
     _, layout, fields = _FLOWS[names[0]]
@@ -70,8 +70,6 @@ def unpack(spec: bytes, context: int) -> Attributes:
     if flow_type & _FLOW_RSS:
         rule["context"] = context
     if location != _ANY_PLACE:
-        if location & _SPECIAL_PLACES:
-            raise OSError(errno.EINVAL, f"location {location:#x}")
         rule["location"] = location
     return rule
 

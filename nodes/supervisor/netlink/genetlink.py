@@ -42,16 +42,33 @@ def answer(datagram: bytes, to: Address, answers: Answers) -> list[bytes]:
     return received
 
 
-def _served(request: Request, to: Address, answers: Answers) -> list[bytes]:
-    operation, places = None, Places()
+def described(datagram: bytes) -> str:
+    """The requests of a datagram by name, for strace."""
+    return ", ".join(map(_named, nlmsg.requests(datagram)))
+
+
+def _named(request: Request) -> str:
+    mode = "dump" if request.dump else "do"
     try:
         family, operation = _find(request)
+    except Refusal:
+        return f"{mode} command {request.command} of family {request.type:#x}"
+    return f"{mode} {family.name} {operation.name}"
+
+
+def _served(request: Request, to: Address, answers: Answers) -> list[bytes]:
+    try:
+        family, operation = _find(request)
+    except Refusal as e:
+        return [nlmsg.ack(request, to, _refused(e, {}, {}))]
+    places = Places()
+    try:
         values, places = decode(request.attributes, operation.attributes, nlmsg.HEADERS_BYTES)
         if family.id == NLCTRL_ID:
             answers = _nlctrl
         replies = answers(family.name, operation.name, values, request.dump)
     except OSError as e:
-        refused = _refused(e, operation, places)
+        refused = _refused(e, operation.attributes, places)
         if request.dump and family.name == "netdev" and e.errno == errno.ENODEV:  # the dump has begun by then
             return [nlmsg.done(request, to, refused)]
         return [nlmsg.ack(request, to, refused)]
@@ -81,14 +98,14 @@ def _find(request: Request) -> tuple[Family, Operation]:
 # --- refusals
 
 
-def _refused(e: OSError, operation: Operation | None, places: Places) -> Refused:
+def _refused(e: OSError, attributes: Attributes, places: Places) -> Refused:
     number, path = e.errno or errno.EIO, getattr(e, "attribute", "")
     message = "" if e.strerror in (None, os.strerror(number)) else str(e.strerror)
     while path.endswith("]") and path not in places:  # an element of an array that is one attribute
         path = path.rpartition("[")[0]
-    if path in places or not path or operation is None:
+    if path in places or not path:
         return Refused(number, message, places.get(path))
-    missing = _number(operation.attributes, path.split("."))
+    missing = _number(attributes, path.split("."))
     return Refused(number, message, None, missing, places.get(path.rpartition(".")[0]))
 
 

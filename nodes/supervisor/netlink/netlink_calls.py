@@ -65,7 +65,7 @@ class NetlinkCalls:
             "ioctl": self._ioctl,
         }  # fmt: skip
         if call.name not in methods:
-            raise call.refuse("on a netlink socket")
+            raise call.refuse("a netlink socket has no such call here")
         return methods[call.name](call, file)
 
     # --- addresses
@@ -186,6 +186,7 @@ class NetlinkCalls:
             raise OSError(errno.EMSGSIZE, f"a datagram of {length} bytes")
         self._take_port(call, file)
         datagram = read(length)
+        call.shown = [str(call.fd), genetlink.described(datagram), str(length)]
         duplicate = partial(tracee.descriptor, call.pid)
 
         def answers(*asked: Any) -> list[Values]:

@@ -1,0 +1,102 @@
+"""What the supervisor costs: a call that goes on to Linux, iperf3 on the host's stack, a compiled receiver.
+
+In: a network with endpoints. Out: microseconds, Gb/s. Owns nothing; what it starts ends with each call.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from nodes.client.host import Host
+from tests.bench.network import PROJECT, Network
+from topologies.mininet.fabric import FabricError
+
+CALLS = """
+import socket, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+begun = time.perf_counter()
+for _ in range(5000):
+    sock.getsockname()
+print((time.perf_counter() - begun) / 5000 * 1e6)
+"""
+PORT = 5201
+BYTES = 256 << 20
+_START_S = 20.0
+
+
+class Programs:
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._devmem = str(network.directory / "devmem")
+        source = str(PROJECT / "tests" / "programs" / "devmem.c")
+        subprocess.run(["gcc", "-O2", "-o", self._devmem, source], check=True)
+
+    def call_us(self, supervised: bool) -> float:
+        """One getsockname of a UDP socket, which is none of ours."""
+        argv = ["python3", "-c", CALLS]
+        return float(self._run("h1", self._supervised("h1", argv) if supervised else argv))
+
+    def iperf3_gbps(self, seconds: float) -> float:
+        """From h1 to h2, both on the testbed's stack."""
+        argv = self._supervised("h2", ["iperf3", "-s", "-1"])
+        server = self._network.fabric.spawn("h2", argv, "receiver.log")
+        self._wait_until_listening()
+        argv = ["iperf3", "-c", self._address(), "-t", f"{seconds:g}", "-l", "1M", "-J"]
+        said = self._run("h1", self._supervised("h1", argv), seconds + 30)
+        self._end(server)
+        return float(json.loads(said)["end"]["sum_received"]["bits_per_second"]) / 1e9
+
+    def compiled_gbps(self) -> float:
+        """Into device memory, by tests/programs/devmem.c under the supervisor; Linux sends."""
+        argv = [self._devmem, "receive", "h2-eth0", str(PORT), "0"]
+        return self._received_gbps(self._supervised("h2", argv))
+
+    def python_gbps(self) -> float:
+        """Likewise by the testbed's ncdevmem."""
+        words = ["-m", "nodes.client.ncdevmem", "--channel", self._network.channel("h2")]
+        argv = [sys.executable, *words, "-l", "-s", self._address(), "-p", str(PORT), "-f", "h2-eth0"]
+        return self._received_gbps(argv)
+
+    def _received_gbps(self, argv: list[str]) -> float:
+        server = self._network.fabric.spawn("h2", argv, "receiver.log")
+        self._wait_until_listening()
+        send = f"head -c {BYTES} /dev/zero | nc -N {self._address()} {PORT}"
+        begun = time.perf_counter()
+        self._run("h1", ["sh", "-c", send], 60)
+        took_s = time.perf_counter() - begun
+        self._end(server)
+        return BYTES * 8 / took_s / 1e9
+
+    def _end(self, pid: int) -> None:
+        with suppress(FabricError):  # it has ended by itself
+            self._network.fabric.terminate(pid)
+
+    def _supervised(self, host: str, argv: list[str]) -> list[str]:
+        words = ["-m", "nodes.supervisor", "--channel", self._network.channel(host)]
+        return [sys.executable, *words, "--", *argv]
+
+    def _run(self, host: str, argv: list[str], timeout_s: float = 60) -> str:
+        done = self._network.fabric.run(host, argv, timeout_s)
+        if done.status:
+            raise SystemExit(f"bench: {argv} failed: {done.stdout} {done.stderr}")
+        return done.stdout
+
+    def _address(self) -> str:
+        return self._network.topology.host("h2").nics[0].endpoint_address.partition("/")[0]
+
+    def _wait_until_listening(self) -> None:
+        give_up_at = time.monotonic() + _START_S
+        host = Host(self._network.channel("h2"))
+        try:
+            while not any(row.state == "LISTEN" and row.local[1] == PORT for row in host.sockets()):
+                if time.monotonic() > give_up_at:
+                    log = Path(self._network.directory, "receiver.log")
+                    raise SystemExit(f"bench: nothing listens: {log.read_text() if log.exists() else ''}")
+                time.sleep(0.02)
+        finally:
+            host.close()
