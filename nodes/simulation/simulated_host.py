@@ -71,7 +71,7 @@ class SimulatedHost:
         self._clock = scheduler.clock
         self.ports = [Port(self._clock, _macs(nic), self.wake, carried) for nic in config.nics]
         wires = [NicWire(port, 2 + at, mtu) for at, port in enumerate(self.ports)]
-        self.host = Host.build(config, wires, Surroundings(seed))
+        self.host = Host.build(config, wires, Surroundings(seed, counted=not carried))
         self.platform = SimulatedPlatform()
         self.host.calls = self._sessions = Sessions(self.host, self.platform)
         self.machine = MachineModel(machine, self.host, self.ports)

@@ -42,7 +42,7 @@ MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
 @dataclass(frozen=True, slots=True)
 class StackConfig:
     """`seed`: of the secrets of RFC 6528 and 6056; `ecn`: one of nodes.tcp.config.ECN_CHOICES; `realtime`: of
-    CLOCK_REALTIME when the monotonic clock is 0."""
+    CLOCK_REALTIME when the monotonic clock is 0; `counted`: payload has no content."""
 
     seed: int
     ecn: str = "grant"
@@ -51,15 +51,17 @@ class StackConfig:
     send_memory_bytes: int = 256 << 20
     kernel: KernelVersion = DEFAULT
     realtime: float = 0.0
+    counted: bool = False
 
 
 class TcpStack:
     def __init__(self, interfaces: Sequence[Interface], cpu: Cpu, config: StackConfig) -> None:
         self.kernel = config.kernel
         self.realtime = config.realtime
+        self.counted = config.counted
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
-        self.send_pages = SendPages(cpu, config.send_memory_bytes)
+        self.send_pages = SendPages(cpu, config.send_memory_bytes, config.counted)
         self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem, tcp_wmem=config.tcp_wmem)
         confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
         self.inet = Inet(
