@@ -31,6 +31,7 @@ from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.nic.nic_model import nic_model
 from nodes.nic.wire_port import Wire
 from nodes.sock.tcp_stack import StackConfig, TcpStack
+from nodes.sock.tcp_xmit import SEGMENTS_PER_TURN
 from nodes.tcp.config import ECN_CHOICES
 from nodes.tcp.netns import TcpMem
 
@@ -51,13 +52,15 @@ class Surroundings:
     """What a host takes from the machine that it runs on. `seed`: of ports and initial sequence numbers;
     `boottime`: seconds of CLOCK_BOOTTIME; `realtime`: seconds from the host's monotonic clock to
     CLOCK_REALTIME; `trace`: sees the page pools; `counted`: payload has a length and no content, and
-    so has the memory that it lies in."""
+    so has the memory that it lies in; `segments_per_turn`: that a connection sends before the next one's
+    turn."""
 
     seed: int
     boottime: Callable[[], float] = float
     realtime: float = 0.0
     trace: PoolTrace | None = None
     counted: bool = False
+    segments_per_turn: int = SEGMENTS_PER_TURN
 
 
 class SystemCalls(Protocol):
@@ -130,6 +133,7 @@ class Host:
             tcp_rmem=TcpMem(*tcp_mem(config.tcp_rmem)),
             tcp_wmem=TcpMem(*tcp_mem(config.tcp_wmem)),
             counted=around.counted,
+            segments_per_turn=around.segments_per_turn,
         )
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
         _add_routes(stack.inet.routes, config)
