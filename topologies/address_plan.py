@@ -66,8 +66,8 @@ class SegmentPlan(msgspec.Struct, frozen=True):
     def _address4(self, group: int, host: int) -> str:
         if group >= _BLOCK_GROUPS:
             raise TopologyError(
-                f"host {host} has more than {_BLOCK_GROUPS // 2} NICs in one segment, and the address plan has "
-                "no more; use fewer"
+                f"host {host} has more than {_BLOCK_GROUPS // 2} NICs in one segment, and the address plan "
+                "has no more; use fewer"
             )
         block, before = divmod(host - 1, _BLOCK_HOSTS)
         return f"10.{self.number}.{block * _BLOCK_GROUPS + group}.{before + 1}/16"

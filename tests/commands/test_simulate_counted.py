@@ -50,8 +50,8 @@ def test_without_a_check_counted_and_carried_payload_write_the_same_files(tmp_pa
 
 def test_a_counted_stream_is_not_said_to_be_right(tmp_path: Path) -> None:
     rows = simulated_run(
-        tmp_path / "run", "--topology", "pair", "--link", "1Gbit,2us", "--workload", "stream", "--size", "64K",
-        "--duration", "0.1", "--repeat", "1", "--path", "devmem", "--payload", "counted",
+        tmp_path / "run", "--topology", "pair", "--link", "1Gbit,2us", "--workload", "stream",
+        "--size", "64K", "--duration", "0.1", "--repeat", "1", "--path", "devmem", "--payload", "counted",
     )  # fmt: skip
     assert {(row["wrong_elements"], row["checked_bytes"]) for row in rows} == {("", "0")}
     assert sum(int(row["payload_received_bytes"]) for row in rows) > 12 << 20
@@ -105,7 +105,7 @@ def test_a_counted_run_says_that_its_values_were_not_checked(tmp_path: Path) -> 
     ("words", "said"),
     [
         (("--topology", "pair"), "--payload counted is for simulated hosts: add --clock simulated"),
-        ((*SMALL, "--impair", "loss=0.01"), "--impair does not go with --payload counted: it holds the bytes"),
+        ((*SMALL, "--impair", "loss=0.01"), "--impair does not go with --payload counted: it holds"),
     ],
 )
 def test_what_counted_payload_does_not_go_with_is_refused(

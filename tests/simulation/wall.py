@@ -21,6 +21,7 @@ from nodes.uapi import socket as uapi
 LINE_BPS, MTU = 200_000_000_000, 8244
 _CHUNK, _RECEIVE, _QUEUE, _PORT = 256 << 10, 16 << 20, 7, 7000
 _CONTROL = uapi.MAX_DONTNEED_TOKENS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
+_RMEM = "4096,2097152,2097152"
 _WARM_S = 3e-3  # slow start is over, and all streams are under way
 
 
@@ -29,6 +30,7 @@ class Flat:
     """`payload_bytes` received by both hosts from `_WARM_S` on until `until_s`."""
 
     until_s: float
+    niov_bytes: int = 65536
     received: list[int] = field(default_factory=lambda: [0])
 
     def count(self, host: Host, count: int) -> bool:
@@ -84,7 +86,7 @@ def devmem_receiver(host: Host, nic: int, flat: Flat) -> None:
     ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
     ethtool.rss_set({"equal": _QUEUE})
     ethtool.ntuple_insert({"flow-type": "tcp4", "dst-port": _PORT, "queue": _QUEUE})
-    wanted = {"ifindex": ifindex, "queues": [{"type": "rx", "id": _QUEUE}], "rx-page-size": 65536}
+    wanted = {"ifindex": ifindex, "queues": [{"type": "rx", "id": _QUEUE}], "rx-page-size": flat.niov_bytes}
     host.netdev.bind_rx({**wanted, "fd": memory.fd})
     connection = _accepted(host, nic)
     while True:
@@ -149,6 +151,20 @@ def reached(machine: MachineSpec, nics: int, path: str, seconds: float = 1e-3) -
         a.spawn(watch)
         simulation.run(lambda: simulation.clock.seconds() - 1 > until_s)
     return Reached(flat.received[0] * 8 / seconds / nics / 2, (dram[1] - dram[0]) / seconds)
+
+
+def received(machine: MachineSpec, niov_bytes: int, line_bps: int, seconds: float = 1e-3) -> float:
+    """Bits a second of payload that one NIC of such a host receives into net_iovs of that size, from a host
+    without costs. No window is larger than the NIC's FIFO, so that nothing is lost where the CPU is slow."""
+    flat = Flat(_WARM_S + seconds, niov_bytes)
+    with Simulation(carried=False) as simulation:
+        a = simulation.add_host("a", "10.0.0.1/24", mtu=MTU)
+        b = simulation.add_host("b", "10.0.0.2/24", mtu=MTU, machine=machine, tcp_rmem=_RMEM)
+        simulation.join(a, b, line_bps, 5_000)
+        b.spawn(lambda host: devmem_receiver(host, 0, flat), "receiver")
+        a.spawn(lambda host: devmem_sender(host, 0, "10.0.0.2", flat), "sender")
+        simulation.run(lambda: simulation.clock.seconds() - 1 > flat.until_s)
+    return flat.received[0] * 8 / seconds
 
 
 def _served(node: Node) -> int:
