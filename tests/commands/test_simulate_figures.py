@@ -13,7 +13,7 @@ from tests.commands.simulated_run import measured, simulated_run
 from tests.docs.pages import ROOT, block, command
 
 MANY = block("docs/simulation.md", "python3 run.py --clock simulated --payload counted --topology leaf_spine")
-BOTH_WAYS = block("docs/simulation.md", "python3 run.py --clock simulated --payload counted --machine a3-high")
+BOTH_WAYS = block("docs/simulation.md", "python3 run.py --clock simulated --payload counted --machine")
 WALL = command("docs/simulation.md", "python3 run.py project --machine a3-high --figure wall.png")
 LINE_BPS, MTU, DELAY_S = 200e9, 8244, 5e-6
 

@@ -36,7 +36,7 @@ def test_devmem_keeps_four_lines_full_and_leaves_host_memory_alone() -> None:
 
 def test_small_net_iovs_cost_fragments_and_large_ones_hold_less_of_a_window() -> None:
     """On five cores, so that the CPU is the limit and not the line of 400 Gbit/s. A frame of seven segments
-    fills 14 net_iovs of 4 KiB; it leaves an eighth of one of 64 KiB empty, of memory that the window counts."""
+    fills 14 net_iovs of 4 KiB; it leaves an eighth of one of 64 KiB empty, which the window counts."""
     five = replace(MACHINES["a3-high"], cores=5)
     small, middle, large = (received(five, size << 10, 2 * LINE_BPS, 2e-3) for size in (4, 16, 64))
     assert small < 0.95 * middle
