@@ -15,11 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.measure import size_text
+from analysis.projection import cost
 from analysis.projection_text import Projection
 from analysis.style import DPI, MARKERS, PATH_COLOURS, STYLE, WIDTH
 
 _HEIGHT = 4.6
 _RATES = 60
+_NICS = (1, 2, 4, 8)
 
 
 def write(projection: Projection, path: Path) -> None:
@@ -27,10 +29,11 @@ def write(projection: Projection, path: Path) -> None:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update({**STYLE, "svg.hashsalt": "projection"})
-        figure = Figure(figsize=(1.5 * WIDTH, _HEIGHT), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(2.2 * WIDTH, _HEIGHT), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
-        needs, times = figure.subplots(1, 2)
+        needs, wall, times = figure.subplots(1, 3)
         _needs(needs, projection)
+        crossover_map(wall, projection)
         _times(times, projection)
         figure.suptitle(f"Projection, nothing measured. {projection.machine.name}", x=0.01, ha="left")
         known = {".svg": {"Date": None}, ".png": {"Software": None}}
@@ -57,6 +60,29 @@ def _needs(axes: Axes, projection: Projection) -> None:
     axes.set_xlabel("payload of each NIC, each way (Gbit/s)")
     axes.set_ylabel("host DRAM (GB/s)")
     axes.set_title("What the paths need of host memory")
+    axes.legend(loc="upper left", fontsize=9)
+
+
+def crossover_map(axes: Axes, projection: Projection) -> None:
+    """Line rate, NICs and host DRAM at which bounce falls behind: below a line it does, above it the line of
+    the NICs is the limit for every path."""
+    machine, wire = projection.machine, projection.wire
+    dram = cost("bounce", wire, projection.model).dram
+    rates = [100, 200, 400, 800]
+    for nics, style in zip(_NICS, ("-", "--", "-.", ":"), strict=True):
+        needed = [dram * nics * rate / 8 * wire.payload_share for rate in rates]
+        label = f"{nics} NIC{'s' * (nics > 1)}"
+        axes.plot(rates, needed, color=PATH_COLOURS["bounce"], linestyle=style, linewidth=1.8, label=label)
+    here = machine.nic_bits_per_s / 1e9, machine.dram_bytes_per_s / 1e9
+    axes.plot(*here, color="black", marker="o", linestyle="", label=f"this machine, {machine.nics} NICs")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(rates)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    axes.set_xlabel("line rate of each NIC, each way (Gbit/s)")
+    axes.set_ylabel("host DRAM (GB/s)")
+    axes.set_title("Below its line bounce falls behind devmem")
     axes.legend(loc="upper left", fontsize=9)
 
 

@@ -39,6 +39,7 @@ from topologies.mininet.user_namespace import is_inside
 from topologies.topology import Topology
 from topologies.traffic.check import Traffic
 from workloads.experiment.records import (
+    COUNTED,
     SIMULATED,
     ExperimentConfig,
     ExperimentError,
@@ -46,6 +47,7 @@ from workloads.experiment.records import (
     RankFailure,
     sizes,
 )
+from workloads.options import RepeatedOptions
 from workloads.registry import PATHS, WORKLOADS, workload_of
 from workloads.user import workload as user
 from workloads.workload import WorkloadError, WorkloadType
@@ -127,6 +129,8 @@ def settled(given: Given) -> Settled:
         check_simulated(config, network)
     elif "machine" in asked:
         raise UsageError("--machine is what simulated hosts are: add --clock simulated, or leave it out")
+    elif config.payload == COUNTED:
+        raise UsageError("--payload counted is for simulated hosts: add --clock simulated, or leave it out")
     ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
     traffic = asked_traffic(config, network, config.seed)
@@ -160,6 +164,9 @@ def _config(given: Given, network: Topology) -> ExperimentConfig:
         timeout_s=asked.get("timeout_s", wire_patience_s(asked.get("impair"), network)),
         paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", _paths(asked))),
     )
+    if config.payload == COUNTED and isinstance(config.options, RepeatedOptions):
+        unchecked = msgspec.structs.replace(config.options, no_check=True)
+        config = msgspec.structs.replace(config, options=unchecked)
     niov = niov_bytes(asked.get("niov_bytes"), config)
     # Unless something else was asked for, host pages are as large as net_iovs: like against like.
     return msgspec.structs.replace(config, niov_bytes=niov, rx_buf_len=asked.get("rx_buf_len", niov))

@@ -30,7 +30,7 @@ from workloads.experiment.link_usage import LinkCounts, LinkDirection, link_usag
 from workloads.experiment.manifest import LinkRecord, ManifestFile
 from workloads.experiment.meter import Used
 from workloads.experiment.proc import Sent
-from workloads.experiment.records import ExperimentConfig, Sample, Trial
+from workloads.experiment.records import COUNTED, ExperimentConfig, Sample, Trial
 from workloads.experiment.simulated_ranks import SimulatedRanks
 from workloads.experiment.trials import run_trials
 from workloads.registry import workload_of
@@ -49,6 +49,10 @@ def check_simulated(config: ExperimentConfig, network: Topology) -> None:
         "--pcap": (config.pcap, "captures are written by endpoint processes"),
         "--trace": (config.trace, "traces are written by endpoint processes"),
     }
+    if config.payload == COUNTED and config.impair is not None:
+        raise UsageError(
+            "--impair does not go with --payload counted: it holds the bytes of frames; leave one of them out"
+        )
     for option, (asked, why) in refused.items():
         if asked:
             raise UsageError(f"{option} does not go with --clock simulated: {why}; leave it out")
@@ -83,7 +87,7 @@ def _started(request: RunRequest) -> SimulatedNetwork:
     asked = NetworkRequest(network, request.run_dir, config)
     told = {host.name: host_config(asked, host, _CHANNELS) for host in network.hosts}
     configs = {name: msgspec.structs.replace(each, kernel_address="") for name, each in told.items()}
-    return build(network, configs, MACHINES[config.machine], config.seed)
+    return build(network, configs, MACHINES[config.machine], config.seed, config.payload != COUNTED)
 
 
 def _links(network: Topology) -> tuple[LinkCalibration, ...]:

@@ -33,6 +33,7 @@ from topologies.mininet.cgroup import room
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.user_namespace import obstacle
 from workloads.experiment.manifest import sources
+from workloads.experiment.records import SIMULATED
 from workloads.options import DAY_S
 from workloads.sweep.cell import Cell
 from workloads.sweep.estimate import Guess, estimates_s, guess, told
@@ -104,12 +105,14 @@ class _Machines:
 
     def check(self, run: Settled) -> None:
         """Raises UsageError where this machine is to run it and has no room."""
-        if self.address is None:
+        if self.address is None and run.config.clock != SIMULATED:
             check_room(run.config, room())
 
-    def runner(self, ledger: Ledger, watch: Callable[[], None]) -> Any:
+    def runner(self, ledger: Ledger, watch: Callable[[], None], simulated: bool) -> Any:
+        """`simulated`: no cell measures this machine, so each of its CPUs may run one."""
         if self.address is None:
-            return LocalRunner(ledger.cells, self.limit_s)
+            places = len(os.sched_getaffinity(0)) if simulated else 1
+            return LocalRunner(ledger.cells, self.limit_s, places=places)
         git, _ = sources(PROJECT)
         where = str(PROJECT) if self.project is None else self.project
         commit = "" if git is None else git.commit
@@ -121,12 +124,13 @@ class _Machines:
 def _sweep(file: Path, planned: PlannedSweep, directory: Path, machines: _Machines) -> int:
     """Run what is not done; returns the exit status."""
     stop = Stop()
-    if machines.address is None:
+    simulated = all(run.config.clock == SIMULATED for run in planned.runs)
+    if machines.address is None and not simulated:
         _check_privileges()
     with Ledger(directory) as ledger:
         (directory / "sweep.yaml").write_bytes(file.read_bytes())
         try:
-            with stop, closing(machines.runner(ledger, stop.check)) as runner:
+            with stop, closing(machines.runner(ledger, stop.check, simulated)) as runner:
                 _run(planned, ledger, runner, stop)
         except Interrupted as stopped:
             _say_how_to_go_on(planned, ledger, stopped)

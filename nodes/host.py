@@ -31,6 +31,7 @@ from nodes.nic.net_device import DeviceConfig, NetDevice
 from nodes.nic.nic_model import nic_model
 from nodes.nic.wire_port import Wire
 from nodes.sock.tcp_stack import StackConfig, TcpStack
+from nodes.sock.tcp_xmit import SEGMENTS_PER_TURN
 from nodes.tcp.config import ECN_CHOICES
 from nodes.tcp.netns import TcpMem
 
@@ -50,12 +51,16 @@ class NicWire:
 class Surroundings:
     """What a host takes from the machine that it runs on. `seed`: of ports and initial sequence numbers;
     `boottime`: seconds of CLOCK_BOOTTIME; `realtime`: seconds from the host's monotonic clock to
-    CLOCK_REALTIME; `trace`: sees the page pools."""
+    CLOCK_REALTIME; `trace`: sees the page pools; `counted`: payload has a length and no content, and
+    so has the memory that it lies in; `segments_per_turn`: that a connection sends before the next one's
+    turn."""
 
     seed: int
     boottime: Callable[[], float] = float
     realtime: float = 0.0
     trace: PoolTrace | None = None
+    counted: bool = False
+    segments_per_turn: int = SEGMENTS_PER_TURN
 
 
 class SystemCalls(Protocol):
@@ -117,7 +122,7 @@ class Host:
             if config.impair is not None:
                 impaired = parse_impairment(config.impair)
                 wire = impairments[at.ifindex] = Impairment(wire, impaired, nic.address)
-            device_config = _device_config(config, nic, at)
+            device_config = _device_config(config, nic, at, around.counted)
             device = NetDevice(device_config, wire, ledger.part(), around.boottime, around.trace, pool_ids)
             interfaces.append(_interface(device, nic))
         stack_config = StackConfig(
@@ -127,6 +132,8 @@ class Host:
             realtime=around.realtime,
             tcp_rmem=TcpMem(*tcp_mem(config.tcp_rmem)),
             tcp_wmem=TcpMem(*tcp_mem(config.tcp_wmem)),
+            counted=around.counted,
+            segments_per_turn=around.segments_per_turn,
         )
         stack = TcpStack(interfaces, Cpu(ledger), stack_config)
         _add_routes(stack.inet.routes, config)
@@ -202,7 +209,7 @@ class Host:
         self.stack.send_pages.close()
 
 
-def _device_config(config: HostConfig, nic: NicConfig, at: NicWire) -> DeviceConfig:
+def _device_config(config: HostConfig, nic: NicConfig, at: NicWire, counted: bool) -> DeviceConfig:
     return DeviceConfig(
         name=nic.interface,
         ifindex=at.ifindex,
@@ -213,6 +220,7 @@ def _device_config(config: HostConfig, nic: NicConfig, at: NicWire) -> DeviceCon
         rx_buf_len=config.rx_buf_len,
         kernel=VERSIONS[config.kernel],
         nic=nic_model(config.nic, config.header_buffer_bytes),
+        counted=counted,
     )
 
 

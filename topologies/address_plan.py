@@ -4,7 +4,8 @@ In: numbers of segments, hosts and links between routers. Out: texts. Owns the p
 
 Segment s is 10.s.0.0/16 and fd00:s::/64. In it host i's kernel is 10.s.0.i and fd00:s::i, its endpoint
 10.s.1.i and fd00:s::1:i, and the gateway 10.s.255.254 and fd00:s::ffff. A second NIC of host i in the same
-segment has 10.s.2.i and 10.s.3.i, and so on. The numbers stand in IPv6 addresses as they are read, in decimal
+segment has 10.s.2.i and 10.s.3.i, and so on. Host 255 begins a block of its own: its kernel is 10.s.48.1.
+The numbers stand in IPv6 addresses as they are read, in decimal
 digits; segment 0 leaves its number out there. The links between routers are pairs, 172.16.0.0/31 and
 fd01::/127 the first. A MAC is 02:00 and the four bytes of the IPv4 address.
 """
@@ -17,7 +18,9 @@ import msgspec
 
 from topologies.topology_error import TopologyError
 
-HOSTS_MAX = 254  # the last number of an address
+HOSTS_MAX = 1024
+_BLOCK_HOSTS = 254  # the last number of an address
+_BLOCK_GROUPS = 48  # third numbers, two for each NIC of a host in the segment
 SEGMENTS_MAX = 256  # the second number
 UPLINKS_MAX = 65536  # the second number of an IPv6 address
 _KERNEL, _ENDPOINT = 0, 1
@@ -41,10 +44,10 @@ class SegmentPlan(msgspec.Struct, frozen=True):
         return f"10.{self.number}.0.0/16"
 
     def kernel(self, host: int, copy: int) -> str:
-        return f"10.{self.number}.{2 * copy + _KERNEL}.{host}/16"
+        return self._address4(2 * copy + _KERNEL, host)
 
     def endpoint(self, host: int, copy: int) -> str:
-        return f"10.{self.number}.{2 * copy + _ENDPOINT}.{host}/16"
+        return self._address4(2 * copy + _ENDPOINT, host)
 
     def kernel6(self, host: int, copy: int) -> str:
         return self._address6(2 * copy + _KERNEL, host)
@@ -59,6 +62,15 @@ class SegmentPlan(msgspec.Struct, frozen=True):
     @property
     def gateway6(self) -> str:
         return f"{self._network6}ffff/64"
+
+    def _address4(self, group: int, host: int) -> str:
+        if group >= _BLOCK_GROUPS:
+            raise TopologyError(
+                f"host {host} has more than {_BLOCK_GROUPS // 2} NICs in one segment, and the address plan "
+                "has no more; use fewer"
+            )
+        block, before = divmod(host - 1, _BLOCK_HOSTS)
+        return f"10.{self.number}.{block * _BLOCK_GROUPS + group}.{before + 1}/16"
 
     def _address6(self, group: int, host: int) -> str:
         return f"{self._network6}{f'{group}:' if group else ''}{host}/64"

@@ -27,8 +27,10 @@ class CollectiveData:
 
     def fill(self, machine: Machine, call: Call, seed: int) -> None:
         chunk = self._contract.inputs(call)
-        values = self._given.input(seed, call.rank, chunk.length // call.element_bytes)
-        machine.accelerator.fill(machine.data, chunk.offset, values)
+        count = chunk.length // call.element_bytes
+        machine.accelerator.generate(
+            machine.data, chunk.offset, chunk.length, lambda: self._given.input(seed, call.rank, count)
+        )
 
     def check(self, machine: Machine, call: Call, seed: int) -> CheckResult:
         """Every element of the result."""

@@ -56,7 +56,9 @@ class Machine:
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
-        self.accelerator = self._kind(self.ledger, self.turn, place.slot, self._pace())
+        self.accelerator = self._kind(
+            self.ledger, self.turn, place.slot, self._pace(), runtime.counted
+        )
         self.data = self.accelerator.alloc(_rounded(max(1, data_bytes)))
 
     def accelerator_of(self, ledger: Ledger) -> Accelerator:

@@ -131,7 +131,7 @@ class Host:
 
     def memory(self, size: int) -> UserMemory:
         """`size` bytes of registered host memory."""
-        return UserMemory(self._calls, self._registry, size)
+        return UserMemory(self._calls, self._registry, size, self.runtime.counted)
 
     def withhold_memory(self, share: float) -> None:
         """A fault on purpose: page pools of all rx queues have this share (0 to 1) less of bound dma-bufs,

@@ -17,10 +17,11 @@ from nodes.uapi.syscalls import USER_MEMORY_NAME, Done, RegisterMemory, Span, Un
 
 
 class UserMemory:
-    """`view` is a memoryview of the whole region. Sockets of the host recognise it and its slices."""
+    """`view` is a memoryview of the whole region. Sockets of the host recognise it and its slices. `counted`:
+    it has no content."""
 
-    def __init__(self, calls: Calls, registry: MemoryRegistry, size: int) -> None:
-        self.region = Region.shareable(USER_MEMORY_NAME, size, Place.HOST)
+    def __init__(self, calls: Calls, registry: MemoryRegistry, size: int, counted: bool = False) -> None:
+        self.region = Region.shareable(USER_MEMORY_NAME, size, Place.HOST, counted)
         self.view = self.region.view
         self._calls = calls
         self._registry = registry

@@ -82,7 +82,10 @@ class CpuTime(NamedTuple):
 
 
 class Runtime(Protocol):
-    """Seconds are of one clock that only goes forward."""
+    """Seconds are of one clock that only goes forward. `counted`: payload has a length and no content, and so
+    has the memory that it lies in."""
+
+    counted: bool
 
     def monotonic(self) -> float:
         """Now. A Bus counts in the same clock."""
@@ -122,6 +125,8 @@ class MachineThread:
 
 class MachineRuntime:
     """CLOCK_MONOTONIC, threads of Python, channels of AF_UNIX."""
+
+    counted = False
 
     def monotonic(self) -> float:
         return time.monotonic()

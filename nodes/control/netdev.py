@@ -262,7 +262,7 @@ def _attach(number: int | None, fd: int, device: NetDevice) -> Region:
     if fd < 0:
         raise NetlinkError(errno.EBADF, f"file descriptor {number} is not open", "fd")
     try:
-        return dmabuf.attach(fd, device.name)
+        return dmabuf.attach(fd, device.name, device.config.counted)
     except OSError as refused:  # its text names `fd`, a number that means nothing to the caller
         errno_there = refused.errno or errno.EIO
         raise NetlinkError(errno_there, f"file descriptor {number}: {refused.strerror}") from None

@@ -65,15 +65,22 @@ def _at_once(_dram: int, _up: int = 0, _down: int = 0) -> None:
 
 class Accelerator:
     """`turn` is called after each operation, and may block. `pace`: how slow copies and computations are made
-    on purpose; None: as fast as this machine."""
+    on purpose; None: as fast as this machine. `counted`: its memory has no content; every operation adds to
+    the ledger and waits as it does with content."""
 
     def __init__(
-        self, ledger: Ledger, turn: Turn = _at_once, slot: Slot = ANY_SLOT, pace: Pace | None = None
+        self,
+        ledger: Ledger,
+        turn: Turn = _at_once,
+        slot: Slot = ANY_SLOT,
+        pace: Pace | None = None,
+        counted: bool = False,
     ) -> None:
         self._ledger = ledger
         self._pace = pace
         self._turn = turn
         self._slot = slot
+        self._counted = counted
         self._memory: list[Region] = []
 
     def alloc(self, size: int) -> Region:
@@ -86,7 +93,7 @@ class Accelerator:
                 f"{self._slot.name} has {limit} bytes of memory, of which {used} are in use, and {size} more "
                 "were asked for; give it more memory, or ask for less",
             )
-        region = dmabuf.export(size, self._slot.nic)
+        region = dmabuf.export(size, self._slot.nic, self._counted)
         self._memory.append(region)
         return region
 
@@ -94,18 +101,26 @@ class Accelerator:
         """Before a NIC takes `size` bytes of the memory: they are there."""
 
     def fill(self, memory: Region, offset: int, values: Array) -> None:
-        """Compute `values` and write them to `memory` at byte `offset`."""
-        count = values.nbytes
-        _elements(memory, offset, count, values.dtype)[:] = values
-        self._ledger.record(routes.ACC_CORE_TO_DEVICE, count)
+        """Write `values`, which were computed, to `memory` at byte `offset`."""
+        self.generate(memory, offset, values.nbytes, lambda: values)
+
+    def generate(self, memory: Region, offset: int, size: int, values: Callable[[], Array]) -> None:
+        """Compute `values()`, which have `size` bytes, into `memory` at byte `offset`. Counted memory takes
+        none: they are not computed."""
+        if not memory.counted:
+            computed = values()
+            _elements(memory, offset, size, computed.dtype)[:] = computed
+        self._ledger.record(routes.ACC_CORE_TO_DEVICE, size)
 
     def compare(self, memory: Region, offset: int, expected: Array) -> int:
         """How many elements of `memory`, from byte `offset` on, differ from `expected`. NaN is never
-        equal."""
+        equal. Of counted memory nothing is known: none."""
         import numpy as np
 
-        found = _elements(memory, offset, expected.nbytes, expected.dtype)
         self._ledger.record(routes.ACC_DEVICE_TO_CORE, expected.nbytes)
+        if memory.counted:
+            return 0
+        found = _elements(memory, offset, expected.nbytes, expected.dtype)
         is_long = expected.dtype == np.uint8 and expected.size >= _LONG_BYTES and expected.flags.c_contiguous
         if is_long and _same_bytes(found, expected):
             return 0
@@ -117,7 +132,8 @@ class Accelerator:
         at = offset
         with paced(self._pace):
             for frag_offset, size in frags:
-                memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
+                if not memory.counted:
+                    memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
                 at += size
         is_peer = source.place is Place.PEER
         route = routes.ACC_PEER_TO_DEVICE if is_peer else routes.ACC_DEVICE_TO_DEVICE
@@ -133,10 +149,11 @@ class Accelerator:
         down."""
         import numpy as np
 
-        values = _elements(memory, offset, size, dtype)
-        division = np.floor_divide if dtype.kind == "i" else np.divide
         with paced(self._pace):
-            division(values, dtype.type(divisor), out=values)
+            if not memory.counted:
+                values = _elements(memory, offset, size, dtype)
+                division = np.floor_divide if dtype.kind == "i" else np.divide
+                division(values, dtype.type(divisor), out=values)
         self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, size)
 
     def compute(self, seconds: float, sleep: Callable[[float], None]) -> None:
@@ -154,14 +171,16 @@ class Accelerator:
         """Copy engine, device to host: len(destination) bytes of `source` from byte `offset` on."""
         count = len(destination)
         with paced(self._pace):
-            destination[:] = source.view[offset : offset + count]
+            if not source.counted:
+                destination[:] = source.view[offset : offset + count]
         self._ledger.record(routes.ACC_DEVICE_TO_HOST, count)
         self._turn(count, count, 0)
 
     def copy_to_device(self, source: memoryview, destination: Region, offset: int) -> None:
         """Copy engine, host to device: all of `source` to `destination` at byte `offset`."""
         with paced(self._pace):
-            destination.view[offset : offset + len(source)] = source
+            if not destination.counted:
+                destination.view[offset : offset + len(source)] = source
         self._ledger.record(routes.ACC_HOST_TO_DEVICE, len(source))
         self._turn(len(source), 0, len(source))
 
@@ -203,6 +222,8 @@ class Reduction:
         return total
 
     def _add(self, source: Region, frags: Iterable[ByteRange]) -> int:
+        if source.counted:
+            return sum(size for _, size in frags)
         total = 0
         for offset, size in frags:
             total += size

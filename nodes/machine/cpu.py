@@ -26,14 +26,16 @@ class Cpu:
         if source.place is not Place.HOST:
             raise UnreadableMemory(f"the CPU may not read {source.place.value} memory at {at}")
         count = len(destination)
-        destination[:] = source.view[at : at + count]
+        if not source.counted:
+            destination[:] = source.view[at : at + count]
         self._ledger.record(routes.CPU_HOST_TO_HOST, count)
 
     def copy_in(self, source: memoryview, destination: Region, at: int) -> None:
         """Copy all of `source`, which is user memory, to the host region `destination` at byte `at`."""
         if destination.place is not Place.HOST:
             raise UnreadableMemory(f"the CPU may not write {destination.place.value} memory at {at}")
-        destination.view[at : at + len(source)] = source
+        if not destination.counted:
+            destination.view[at : at + len(source)] = source
         self._ledger.record(routes.CPU_HOST_TO_HOST, len(source))
 
     def read_header(self, count: int, wire_packets: int) -> None:

@@ -19,26 +19,27 @@ from nodes.machine.routes import Place
 DMABUF_NAME = "dmabuf"
 
 
-def export(size: int, nic: str = "") -> Region:
+def export(size: int, nic: str = "", counted: bool = False) -> Region:
     """Accelerator memory of `size` bytes (> 0); its `fd` can be passed to another process. `nic`: the
-    interface on whose PCIe switch the accelerator sits; "" for that of any NIC."""
-    return Region.shareable(f"{DMABUF_NAME}:{nic}" if nic else DMABUF_NAME, size, Place.DEVICE)
+    interface on whose PCIe switch the accelerator sits; "" for that of any NIC. `counted`: it has no
+    content."""
+    return Region.shareable(f"{DMABUF_NAME}:{nic}" if nic else DMABUF_NAME, size, Place.DEVICE, counted)
 
 
-def attach(fd: int, nic: str = "") -> Region:
+def attach(fd: int, nic: str = "", counted: bool = False) -> Region:
     """Import the dma-buf behind `fd` for the NIC `nic`: at Place.FAR if it is behind the PCIe switch of
-    another one. Takes the descriptor over; closes it on failure.
+    another one. `counted`: it has no content. Takes the descriptor over; closes it on failure.
 
     Raises OSError: EBADF for a descriptor that is not open, EINVAL for a file that is not a dma-buf, and the
     further errors of Region.mapped.
     """
     name, beside = _exported_by(fd)
-    return Region.mapped(fd, name, Place.DEVICE if beside in ("", nic) else Place.FAR)
+    return Region.mapped(fd, name, Place.DEVICE if beside in ("", nic) else Place.FAR, counted)
 
 
-def attach_peer(fd: int) -> Region:
+def attach_peer(fd: int, counted: bool = False) -> Region:
     """Map the memory of another accelerator of this host, which its owner exported; errors as of `attach`."""
-    return Region.mapped(fd, _exported_by(fd)[0], Place.PEER)
+    return Region.mapped(fd, _exported_by(fd)[0], Place.PEER, counted)
 
 
 def _exported_by(fd: int) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 In: sizes, descriptors. Out: Regions. Each owns its mapping and its descriptor. A Region is a memfd, which
 other processes can map, or anonymous host memory. Only `nic.dma`, `machine.accelerator` and `machine.cpu` may
-access `view`.
+access `view`. Counted memory has addresses and a size and no content: it is mapped and never populated, and
+these three leave its bytes alone.
 """
 
 from __future__ import annotations
@@ -16,47 +17,51 @@ import os
 from nodes.machine.routes import Place
 
 _POPULATED = mmap.MAP_SHARED | mmap.MAP_POPULATE
+_UNPOPULATED = mmap.MAP_SHARED | 0x4000  # MAP_NORESERVE
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _SEALS_DENIED = fcntl.F_SEAL_WRITE | 0x0010  # F_SEAL_FUTURE_WRITE
 _BLOCK_BYTES = 512  # the unit of st_blocks
 
 
 class Region:
-    """`size` bytes at `place`. `fd`: of the memfd; -1 for memory that no other process can map."""
+    """`size` bytes at `place`. `fd`: of the memfd; -1 for memory that no other process can map. `counted`: it
+    has no content."""
 
-    __slots__ = ("_mapping", "fd", "place", "size", "view")
+    __slots__ = ("_mapping", "counted", "fd", "place", "size", "view")
 
-    def __init__(self, fd: int, size: int, place: Place) -> None:
+    def __init__(self, fd: int, size: int, place: Place, counted: bool = False) -> None:
         self.fd = fd
         self.size = size
         self.place = place
+        self.counted = counted
         # Populated at once, as memory for DMA is pinned: no page fault in the middle of a DMA.
-        self._mapping = mmap.mmap(fd, size, flags=_POPULATED if fd >= 0 else _POPULATED | mmap.MAP_ANONYMOUS)
+        flags = _UNPOPULATED if counted else _POPULATED
+        self._mapping = mmap.mmap(fd, size, flags=flags if fd >= 0 else flags | mmap.MAP_ANONYMOUS)
         self.view = memoryview(self._mapping)
 
     @classmethod
-    def anonymous(cls, size: int) -> Region:
+    def anonymous(cls, size: int, counted: bool = False) -> Region:
         """Host memory of this process alone, for page pools and NICs."""
-        return cls(-1, size, Place.HOST)
+        return cls(-1, size, Place.HOST, counted)
 
     @classmethod
-    def shareable(cls, name: str, size: int, place: Place) -> Region:
+    def shareable(cls, name: str, size: int, place: Place, counted: bool = False) -> Region:
         """A memfd of `size` bytes. It is sealed: a process that maps it never gets SIGBUS."""
         fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(fd, size)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-            return cls(fd, size, place)
+            return cls(fd, size, place, counted)
         except BaseException:
             os.close(fd)
             raise
 
     @classmethod
-    def mapped(cls, fd: int, name: str, place: Place) -> Region:
+    def mapped(cls, fd: int, name: str, place: Place, counted: bool = False) -> Region:
         """Map a memfd that another process made with the name `name`. Takes the descriptor over; closes it
         on failure. Files that could cause harm later are refused: those that can shrink under the mapping,
-        and those whose pages are not allocated yet. If the owner punches a hole later, new pages fill it,
-        charged to the importer; udmabuf pins the pages instead.
+        and those whose pages are not allocated yet, but for counted memory. If the owner punches a hole
+        later, new pages fill it, charged to the importer; udmabuf pins the pages instead.
 
         Raises OSError: EBADF for a descriptor that is not open; EINVAL for another file, and for a memfd that
         may shrink, is sealed against writing, has 0 bytes (as udmabuf_create() does), or has huge pages;
@@ -70,11 +75,16 @@ class Region:
                 os.close(fd)
             raise OSError(errno.EBADF, "the descriptor is not open") from e
         try:
-            return cls(fd, _checked_bytes(fd, name), place)
+            return cls(fd, _checked_bytes(fd, name, counted), place, counted)
         except OSError as e:
             os.close(fd)
             number, why = e.errno or errno.EIO, e.strerror
             raise OSError(number, f"it cannot be mapped as {name!r}: {why}") from e
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Of a memfd: for how much of it there are pages."""
+        return os.fstat(self.fd).st_blocks * _BLOCK_BYTES
 
     def close(self) -> None:
         """Close the descriptor. The mapping ends with the last view of it. Idempotent."""
@@ -86,7 +96,7 @@ class Region:
             self._mapping.close()
 
 
-def _checked_bytes(fd: int, name: str) -> int:
+def _checked_bytes(fd: int, name: str, counted: bool) -> int:
     """The size of a memfd of that name. Raises OSError for other files and memory unfit for a device."""
     if os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)") != f"/memfd:{name}":
         raise OSError(errno.EINVAL, "it is no memfd of that name")
@@ -100,6 +110,6 @@ def _checked_bytes(fd: int, name: str) -> int:
     status = os.fstat(fd)
     if status.st_size == 0:
         raise OSError(errno.EINVAL, "it has 0 bytes, size it first")
-    if status.st_blocks * _BLOCK_BYTES < status.st_size:
+    if not counted and status.st_blocks * _BLOCK_BYTES < status.st_size:
         raise OSError(errno.ENOMEM, f"not all of its {status.st_size} bytes are allocated, populate it first")
     return status.st_size

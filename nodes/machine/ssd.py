@@ -22,8 +22,15 @@ class Ssd(Accelerator):
     """Its regions stand for buffer and media in one. What puts data on the media before a run, and compares
     them after it, moves nothing that is counted."""
 
-    def __init__(self, ledger: Ledger, turn: Turn, slot: Slot = ANY_SLOT, pace: Pace | None = None) -> None:
-        super().__init__(Ledger(), turn, slot, pace)  # moves the same bytes by other routes
+    def __init__(
+        self,
+        ledger: Ledger,
+        turn: Turn,
+        slot: Slot = ANY_SLOT,
+        pace: Pace | None = None,
+        counted: bool = False,
+    ) -> None:
+        super().__init__(Ledger(), turn, slot, pace, counted)  # moves the same bytes by other routes
         self._moved = ledger
 
     def fetch(self, size: int) -> None:

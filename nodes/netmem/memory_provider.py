@@ -37,12 +37,13 @@ class MemoryProvider(Protocol):
 
 class HostPages:
     """The page allocator, with a limit of `limit_bytes`. Pages of `size` bytes are cut from regions of 1 MiB,
-    which are mapped when they are needed."""
+    which are mapped when they are needed. `counted`: they have no content."""
 
     dmabuf_id = 0
 
-    def __init__(self, size: int, limit_bytes: int) -> None:
+    def __init__(self, size: int, limit_bytes: int, counted: bool = False) -> None:
         self.size = size
+        self._counted = counted
         self.bulk = PP_ALLOC_BULK if size <= PAGE_SIZE else 1  # the kernel takes high-order pages singly
         self._left = self.total = limit_bytes // size
         self._free: list[Netmem] = []
@@ -53,7 +54,7 @@ class HostPages:
             count = min(self._pages_per_region, self._left)
             if count == 0:
                 return None
-            region = Region.anonymous(count * self.size)
+            region = Region.anonymous(count * self.size, self._counted)
             self._left -= count
             self._free = [Page(region, i * self.size, self.size) for i in range(count)]
         return self._free.pop()

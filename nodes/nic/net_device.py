@@ -43,7 +43,7 @@ NAPI_ID_MIN = 8193  # to the kernel a smaller number is a CPU's (include/net/bus
 class DeviceConfig:
     """Addresses and limits of one device. `ifindex`: unique within the host. `gso_max_bytes`: of the longest
     frame that is sent. `host_memory_bytes`: host pages that the device's rx buffers may take; each device of
-    a host has its own limit."""
+    a host has its own limit. `counted`: payload has no content."""
 
     name: str
     ifindex: int
@@ -55,6 +55,7 @@ class DeviceConfig:
     host_memory_bytes: int = 256 << 20
     kernel: KernelVersion = DEFAULT
     nic: NicModel = GENERIC
+    counted: bool = False
 
 
 class NetDevice:
@@ -100,14 +101,14 @@ class NetDevice:
         self.first_napi_id = NAPI_ID_MIN  # queue 0's; a host gives each of its devices another
         ids = itertools.count(1) if pool_ids is None else pool_ids
         self.pool_context = PoolContext(ids, self.napi, trace)
-        self._host_pages = HostPages(rx_buf_len, config.host_memory_bytes)
+        self._host_pages = HostPages(rx_buf_len, config.host_memory_bytes, config.counted)
         self.all_rx_queues = tuple(
             RxQueue(i, self.host_pool(), self.rings.rx) for i in range(config.rx_queues)
         )
         self.rx_queues = [*self.all_rx_queues]  # the queues in use: the first ones of all_rx_queues
         self.detached_pools: dict[PagePool, float] = {}  # when each was detached; some have drained since
         self._boottime = boottime
-        pages = HostPages(PAGE_SIZE, config.host_memory_bytes)
+        pages = HostPages(PAGE_SIZE, config.host_memory_bytes, config.counted)
         linear_pool = PagePool(pages, context=PoolContext(ids, self.napi))
         self.placement = RxPlacement(wire, self.dma, config.nic, self.rings, linear_pool)
         self._overload = RxOverload()

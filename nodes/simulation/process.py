@@ -180,9 +180,11 @@ class SimulatedLock:
 
 
 class SimulatedRuntime:
-    """Of one process. Its own computing takes no CPU time: what that is, is not modelled."""
+    """Of one process. Its own computing takes no CPU time: what that is, is not modelled. `counted`: payload
+    has no content."""
 
-    def __init__(self, scheduler: Scheduler, hosts: Hosts) -> None:
+    def __init__(self, scheduler: Scheduler, hosts: Hosts, counted: bool = False) -> None:
+        self.counted = counted
         self._scheduler = scheduler
         self._hosts = hosts
 

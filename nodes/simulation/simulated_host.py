@@ -26,6 +26,9 @@ from nodes.syscall.session import Session
 from nodes.syscall.sessions import Sessions
 from nodes.wire import ethernet, ipv6
 
+# One super-packet, and another connection's turn: an ACK does not wait behind a window of data in the device,
+# as TCP small queues see to (tcp_small_queue_check, net/ipv4/tcp_output.c).
+_SMALL_QUEUE = 1
 _TURN_MIN_NS = 1  # a machine without costs goes on in time, too
 
 
@@ -71,7 +74,9 @@ class SimulatedHost:
         self._clock = scheduler.clock
         self.ports = [Port(self._clock, _macs(nic), self.wake, carried) for nic in config.nics]
         wires = [NicWire(port, 2 + at, mtu) for at, port in enumerate(self.ports)]
-        self.host = Host.build(config, wires, Surroundings(seed))
+        self.host = Host.build(
+            config, wires, Surroundings(seed, counted=not carried, segments_per_turn=_SMALL_QUEUE)
+        )
         self.platform = SimulatedPlatform()
         self.host.calls = self._sessions = Sessions(self.host, self.platform)
         self.machine = MachineModel(machine, self.host, self.ports)

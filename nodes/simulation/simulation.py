@@ -72,7 +72,7 @@ class Simulation:
     def __init__(self, seed: int = 1, carried: bool = True) -> None:
         self.clock = Clock()
         self.scheduler = Scheduler(self.clock)
-        self.runtime = SimulatedRuntime(self.scheduler, self)
+        self.runtime = SimulatedRuntime(self.scheduler, self, counted=not carried)
         self.nodes: dict[str, Node] = {}
         self._random = random.Random(seed)
         self._carried = carried

@@ -18,9 +18,9 @@ SEND_PAGE_BYTES = 64 << 10
 
 
 class SendPages:
-    def __init__(self, cpu: Cpu, limit_bytes: int) -> None:
+    def __init__(self, cpu: Cpu, limit_bytes: int, counted: bool = False) -> None:
         self._cpu = cpu
-        self._pool = PagePool(HostPages(SEND_PAGE_BYTES, limit_bytes))
+        self._pool = PagePool(HostPages(SEND_PAGE_BYTES, limit_bytes, counted))
         self._page: Netmem | None = None
         self._used = 0
 

@@ -30,7 +30,7 @@ from nodes.sock.send_pages import SendPages
 from nodes.sock.tcp_err import TcpErrors
 from nodes.sock.tcp_init import ConnectionInit
 from nodes.sock.tcp_rcv import TcpRcv
-from nodes.sock.tcp_xmit import TcpXmit, is_over
+from nodes.sock.tcp_xmit import SEGMENTS_PER_TURN, TcpXmit, is_over
 from nodes.sock.timewait import TimewaitTable
 from nodes.tcp.connection import Connection
 from nodes.tcp.netns import TCP_RMEM, TCP_WMEM, TcpMem, TcpNetns
@@ -42,7 +42,8 @@ MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
 @dataclass(frozen=True, slots=True)
 class StackConfig:
     """`seed`: of the secrets of RFC 6528 and 6056; `ecn`: one of nodes.tcp.config.ECN_CHOICES; `realtime`: of
-    CLOCK_REALTIME when the monotonic clock is 0."""
+    CLOCK_REALTIME when the monotonic clock is 0; `counted`: payload has no content;
+    `segments_per_turn`: of one connection, before the next one's turn."""
 
     seed: int
     ecn: str = "grant"
@@ -51,15 +52,18 @@ class StackConfig:
     send_memory_bytes: int = 256 << 20
     kernel: KernelVersion = DEFAULT
     realtime: float = 0.0
+    counted: bool = False
+    segments_per_turn: int = SEGMENTS_PER_TURN
 
 
 class TcpStack:
     def __init__(self, interfaces: Sequence[Interface], cpu: Cpu, config: StackConfig) -> None:
         self.kernel = config.kernel
         self.realtime = config.realtime
+        self.counted = config.counted
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
-        self.send_pages = SendPages(cpu, config.send_memory_bytes)
+        self.send_pages = SendPages(cpu, config.send_memory_bytes, config.counted)
         self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem, tcp_wmem=config.tcp_wmem)
         confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
         self.inet = Inet(
@@ -71,7 +75,7 @@ class TcpStack:
         )
         chance = random.Random(config.seed)
         self.ports: BindTable[DevmemSocket] = BindTable(chance)
-        self._xmit = TcpXmit(self.inet)
+        self._xmit = TcpXmit(self.inet, config.segments_per_turn)
         self.timewait = TimewaitTable(self.ports, self.tcp.mib, self._xmit.reply)
         self._tables = Hashtables(self.ports, self.timewait)
         self._init = ConnectionInit(self.tcp, self.inet.path_mtus, chance.randbytes(32), config.ecn)

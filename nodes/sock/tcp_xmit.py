@@ -25,13 +25,15 @@ from nodes.timer_heap import TimerHeap
 from nodes.wire import ip, tcp
 from nodes.wire.checksum import pseudo_header_sum
 
-_SEGMENTS_PER_TURN = 32  # of one connection, before the next one's turn
+SEGMENTS_PER_TURN = 32
 
 
 class TcpXmit:
     """`changed`: sockets whose callers may go on, in order; the caller takes them away."""
 
-    def __init__(self, inet: Inet) -> None:
+    def __init__(self, inet: Inet, segments_per_turn: int = SEGMENTS_PER_TURN) -> None:
+        """`segments_per_turn`: of one connection, before the next one's turn."""
+        self._limit = segments_per_turn
         self.changed: dict[DevmemSocket, None] = {}
         self.timers: TimerHeap[DevmemSocket] = TimerHeap()
         self._routes, self._path_mtus, self._mib = inet.routes, inet.path_mtus, inet.mib
@@ -53,14 +55,14 @@ class TcpXmit:
             if route is not None and route.link.device.tx.stopped and not is_over(connection):
                 self._waiting[sock] = None
                 continue
-            count = self._xmit_due(sock, connection, route, _SEGMENTS_PER_TURN, now)
+            count = self._xmit_due(sock, connection, route, self._limit, now)
             if sock.timestamping.waits:
                 end = sock.bytes_sent - connection.unsent_bytes
                 sock.timestamping.on_transmitted(end, connection, now)
                 self.changed[sock] = None
             if count and sock.options.notsent_lowat:
                 self.changed[sock] = None  # less is unsent now
-            if count >= _SEGMENTS_PER_TURN:
+            if count >= self._limit:
                 self._waiting[sock] = None
             if is_over(connection):
                 self._leave(sock, connection, tables, now)
@@ -90,7 +92,7 @@ class TcpXmit:
         """Send the last segments of a connection that has ended, without a turn."""
         connection = sock.connection
         if connection is not None:
-            self._xmit_due(sock, connection, self._checked_route(sock, now), _SEGMENTS_PER_TURN, now)
+            self._xmit_due(sock, connection, self._checked_route(sock, now), self._limit, now)
 
     def _xmit_due(
         self, sock: DevmemSocket, connection: Connection, route: Route | None, limit: int, now: float

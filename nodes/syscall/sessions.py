@@ -22,8 +22,9 @@ class Sessions:
 
     def __init__(self, host: Host, platform: Platform) -> None:
         answers = families.answers(host.devices, host.ethtool)
+        memory = UserMemory(host.stack.counted)
         answers |= families.route_answers(host.stack.inet.routes)
-        self.kernel = Kernel(host, platform, UserMemory(), FileTable(platform.open_poll_file), answers)
+        self.kernel = Kernel(host, platform, memory, FileTable(platform.open_poll_file), answers)
         self.rearm: dict[Session, None] = {}
         self.waiting: dict[Session, None] = {}
         self._stack = host.stack

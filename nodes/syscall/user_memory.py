@@ -17,16 +17,18 @@ EMPTY = memoryview(bytearray())
 
 
 class UserMemory:
-    """One for all processes of the host: a number serves the process that was told it."""
+    """One for all processes of the host: a number serves the process that was told it. `counted`: it has no
+    content."""
 
-    def __init__(self) -> None:
+    def __init__(self, counted: bool = False) -> None:
+        self._counted = counted
         self._regions: dict[int, Region] = {}
 
     def register(self, fd: int) -> int:
         """Map the memfd, whose descriptor is taken over; returns its number. Raises OSError as
         Region.mapped."""
         memory = secrets.randbits(62)
-        self._regions[memory] = Region.mapped(fd, USER_MEMORY_NAME, Place.HOST)
+        self._regions[memory] = Region.mapped(fd, USER_MEMORY_NAME, Place.HOST, self._counted)
         return memory
 
     def drop(self, memory: int) -> bool:

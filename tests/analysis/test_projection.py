@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis.machines import MACHINES, Machine
@@ -155,3 +156,21 @@ def test_a_figure_is_drawn_alike_each_time_and_says_what_it_is(tmp_path: Path, s
     assert written[0] == written[1]
     if suffix == ".svg":
         assert b"Projection, nothing measured" in written[0]
+
+
+def test_the_crossover_map_has_the_dram_at_which_bounce_falls_behind() -> None:
+    """8 accesses a byte each way: four NICs of 200 Gbit/s of payload and headers need 800 GB/s."""
+    from matplotlib.figure import Figure
+
+    from analysis.projection_plot import crossover_map
+
+    axes, of = Figure().subplots(), projection()
+    crossover_map(axes, of)
+    lines = {str(line.get_label()): line for line in axes.lines}
+    assert [*lines] == ["1 NIC", "2 NICs", "4 NICs", "8 NICs", "this machine, 4 NICs"]
+    rates, needed = (np.asarray(each, float).tolist() for each in lines["4 NICs"].get_data())
+    at = rates.index(200)
+    payload = of.wire.payload_share * 25
+    assert needed[at] == pytest.approx(4 * cost("bounce", of.wire, of.model).dram * payload)
+    assert needed[at] == pytest.approx(800, rel=0.02)
+    assert np.asarray(lines["1 NIC"].get_ydata(), float)[at] == pytest.approx(needed[at] / 4)

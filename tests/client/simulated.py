@@ -44,6 +44,8 @@ class ScriptedChannel:
 class SimulatedRuntime:
     """Satisfies nodes.client.runtime.Runtime. `now` moves by `sleep` and by what the script does."""
 
+    counted = False
+
     def __init__(self, answer: Callable[[Request], AnyReply | None]) -> None:
         self.now = 1000.0
         self.answer = answer

@@ -23,7 +23,7 @@ from topologies.shapes import registry
 from topologies.topology import Topology
 
 ROOT = Path(__file__).parents[2]
-GUIDE = block("docs/simulation.md", "python3 run.py --clock simulated")
+GUIDE = block("docs/simulation.md", "python3 run.py --clock simulated --topology leaf_spine")
 SMALL = (
     "--clock", "simulated", "--topology", "star", "--hosts", "3", "--link", "100Gbit,2us", "--size", "64K",
     "--repeat", "2", "--iters", "2", "--warmup", "1",

@@ -69,6 +69,20 @@ class Stream:
         sock.close()
         memory.close()
 
+    def ordinary_sender(self, host: Host) -> None:
+        """Ordinary TCP: from registered host memory."""
+        memory = host.memory(MESSAGE)
+        memory.view[:] = _pattern(0, MESSAGE)
+        host.runtime.sleep(1e-3)
+        sock = host.socket()
+        sock.connect((self.address, PORT))
+        sent = 0
+        while sent < self.total:
+            at = sent % MESSAGE
+            sent += sock.send(memory.view[at : min(MESSAGE, at + self.total - sent)])
+        sock.close()
+        memory.close()
+
     def bits_per_second(self, skipped: int) -> float:
         """Goodput after the first `skipped` bytes."""
         after = [mark for mark in self.marks if mark[1] >= skipped]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nodes.simulation.machine_model import CpuCosts, MachineSpec
+from nodes.simulation.machines import MACHINES
 from nodes.simulation.output import QueueLimits
 from nodes.simulation.simulation import Node, Simulation
 from tests.docs.pages import block
@@ -55,6 +56,24 @@ def test_a_stream_takes_what_headers_leave_of_200_gigabits(mtu: int) -> None:
     assert stream.wrong == 0
     share = stream.bits_per_second(skipped=16 << 20) / LINE_BPS
     assert 0.99 * header_limit(mtu) <= share <= header_limit(mtu)
+
+
+@pytest.mark.parametrize("mtu", [1500, 8244])
+def test_both_ways_at_once_ordinary_sends_fill_what_headers_leave(mtu: int) -> None:
+    """Received into device memory, as published for 200 Gbit/s: 189 of them, and 96.6 %."""
+    there, back = Stream(total=64 << 20), Stream(total=64 << 20, address="10.0.0.1")
+    with Simulation() as simulation:
+        a, b = pair(simulation, mtu, MACHINES["a3-high"])
+        simulation.join(a, b, LINE_BPS, 5_000)
+        for stream, sender, receiver in ((there, a, b), (back, b, a)):
+            receiver.spawn(stream.receiver)
+            sender.spawn(stream.ordinary_sender)
+        simulation.run()
+        assert [node.simulated.host.stack.tcp.mib.TcpRetransSegs for node in (a, b)] == [0, 0]
+    assert [there.wrong, back.wrong] == [0, 0]
+    for stream in (there, back):
+        share = stream.bits_per_second(skipped=32 << 20) / LINE_BPS
+        assert 0.99 * header_limit(mtu) <= share <= header_limit(mtu)
 
 
 def test_device_memory_receives_nothing_in_host_memory_but_headers() -> None:

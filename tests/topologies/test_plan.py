@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from topologies.address_plan import SegmentPlan, UplinkPlan, mac
+from topologies.address_plan import HOSTS_MAX, SegmentPlan, UplinkPlan, mac
 from topologies.net import Net
 from topologies.shapes.registry import build
 from topologies.topology import Topology
@@ -34,6 +34,17 @@ def test_other_segments_have_their_number_in_every_address() -> None:
     assert (plan.gateway, plan.gateway6) == ("10.12.255.254/16", "fd00:12::ffff/64")
     with pytest.raises(TopologyError, match="more than 256 segments"):
         SegmentPlan(256)
+
+
+def test_no_two_hosts_of_the_largest_network_share_an_address() -> None:
+    plan = SegmentPlan(3)
+    assert (plan.kernel(254, 0), plan.kernel(255, 0)) == ("10.3.0.254/16", "10.3.48.1/16")
+    assert (plan.endpoint(509, 0), plan.endpoint(255, 1)) == ("10.3.97.1/16", "10.3.51.1/16")
+    hosts = range(1, HOSTS_MAX + 1)
+    of_all = [give(host, copy) for host in hosts for copy in (0, 23) for give in (plan.kernel, plan.endpoint)]
+    assert len({*of_all, plan.gateway}) == 4 * HOSTS_MAX + 1
+    with pytest.raises(TopologyError, match="host 1 has more than 24 NICs in one segment"):
+        plan.kernel(1, 24)
 
 
 def test_links_between_routers_are_pairs_of_addresses() -> None:

@@ -286,7 +286,7 @@ def test_a_net_refuses_one_host_too_many_before_anything_is_drawn() -> None:
     net = Net()
     for _ in range(HOSTS_MAX):
         net.host()
-    with pytest.raises(TopologyError, match="more than 254 hosts; ask for fewer"):
+    with pytest.raises(TopologyError, match="more than 1024 hosts; ask for fewer"):
         net.host()
 
 

@@ -39,7 +39,7 @@ from workloads.transports.counters import PacketCounters
 from workloads.transports.token_returns import Held
 from workloads.transports.token_returns import columns as token_return_columns
 from workloads.transports.transport import Transport
-from workloads.workload import CheckResult, Iteration, IterationResult, Workload
+from workloads.workload import UNCHECKED, CheckResult, Iteration, IterationResult, Workload
 
 
 class _Counters(NamedTuple):
@@ -191,7 +191,7 @@ class Rank:
             self._warms_on = barrier.wait(self._votes_for_more(number, until_s))
         after, moved = self._counters(transport), transport.moved()
         with self._explained(f"checking iteration {number}"):
-            checked = workload.check(iteration)
+            checked = self._checked(workload, iteration)
             self._machine.progress.moved()
         if not warmup:
             self._keep(number, result)
@@ -210,6 +210,10 @@ class Rank:
             start_s=start_s,
             end_s=end_s,
         )
+
+    def _checked(self, workload: Workload, iteration: Iteration) -> CheckResult:
+        """Payload without content cannot be wrong."""
+        return UNCHECKED if self._around.runtime.counted else workload.check(iteration)
 
     def _votes_for_more(self, number: int, until_s: float) -> bool:
         """There is one clock by which warm-up ends, so that it ends on all ranks with the same iteration."""

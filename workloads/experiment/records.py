@@ -20,6 +20,7 @@ from workloads.options import DAY_S, WorkloadOptions
 from workloads.sizes import parse_sizes
 
 CLOCKS = (_, SIMULATED) = ("machine", "simulated")
+PAYLOADS = (_, COUNTED) = ("carried", "counted")
 SEED_MAX = (1 << 63) - 1  # a number that any reader of manifest.json holds
 
 O = TypeVar("O", bound=WorkloadOptions)  # noqa: E741  options
@@ -144,6 +145,13 @@ class ExperimentConfig(NetworkConfig, frozen=True):
     machine: Annotated[
         str, Option("What each host is like, with --clock simulated: see `list`.", metavar="NAME")
     ] = "infinite"
+    payload: Annotated[
+        Literal["carried", "counted"],
+        Option(
+            "With --clock simulated: every byte is carried and checked, or its length alone is.",
+            choices=PAYLOADS,
+        ),
+    ] = "carried"
     seed: Annotated[
         int, Option("Of data, the order of trials, the times of faults, traffic.", min=0, max=SEED_MAX)
     ] = 1

@@ -1,6 +1,6 @@
-"""The runner of cells on this machine, one at a time.
+"""The runner of cells on this machine, one at a time, or several if they do not measure it.
 
-In: jobs. Out: events. Owns the process of the cell that runs.
+In: jobs. Out: events. Owns the processes of the cells that run.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ def run_py(run_dir: Path, words: Sequence[str]) -> Sequence[str]:
 
 
 class LocalRunner:
-    """As runner.Runner. `cells`: the directory that runs write theirs into."""
+    """As runner.Runner. `cells`: the directory that runs write theirs into. `places`: cells at once: 1 where
+    cells measure this machine's seconds."""
 
-    places = 1
-
-    def __init__(self, cells: Path, limit_s: float, command: MakeCommand = run_py) -> None:
+    def __init__(self, cells: Path, limit_s: float, command: MakeCommand = run_py, places: int = 1) -> None:
+        self.places = places
         self._cells = cells.absolute()
         self._limit_s = limit_s
         self._command = command
-        self._job: Job | None = None
+        self._running: dict[str, CellProcess] = {}
         self._news: list[Event] = []
 
     def start(self, job: Job) -> None:
         run_dir = self._cells / job.run
-        self._process = CellProcess(self._command(run_dir, job.words), run_dir, self._limit_s)
-        self._job = job
+        process = CellProcess(self._command(run_dir, job.words), run_dir, self._limit_s)
+        self._running[job.cell] = process
         self._news.append(Began(job.cell, socket.gethostname()))
 
     def events(self) -> Sequence[Event]:
         if not self._news:
             time.sleep(_POLL_S)
-        if self._job and self._process.poll():
-            self._news.append(Ended(self._job.cell, self._process.seconds, self._process.reason or ""))
-            self._job = None
+        for cell, process in [*self._running.items()]:
+            if process.poll():
+                self._news.append(Ended(cell, process.seconds, process.reason or ""))
+                del self._running[cell]
         news, self._news = self._news, []
         return news
 
     def close(self) -> None:
-        if self._job:
-            self._process.end()
-            self._job = None
+        for process in self._running.values():
+            process.end()
+        self._running.clear()

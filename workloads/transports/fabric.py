@@ -108,7 +108,7 @@ class FabricReceiver:
         _, fds, _, _ = machine.progress.wait(socket.recv_fds, self._sock, 1, 1)
         if not fds:
             raise closed_early(1)
-        self._peer = dmabuf.attach_peer(fds[0])
+        self._peer = dmabuf.attach_peer(fds[0], self._machine.runtime.counted)
         undo.callback(self._peer.close)
         self._place = (0, 0)  # what is left of the last one
 

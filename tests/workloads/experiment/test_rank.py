@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -314,13 +315,16 @@ def test_a_rank_whose_accelerator_is_too_small_says_so() -> None:
 
 
 def test_a_wrong_value_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Accelerator.fill
+    honest = Accelerator.generate
 
-    def fill(self: Accelerator, memory: Region, offset: int, values: Array) -> None:
-        values[7] += np.float32(1)
-        honest(self, memory, offset, values)
+    def generate(
+        self: Accelerator, memory: Region, offset: int, size: int, values: Callable[[], Array]
+    ) -> None:
+        computed = values()
+        computed[7] += np.float32(1)
+        honest(self, memory, offset, size, lambda: computed)
 
-    monkeypatch.setattr(Accelerator, "fill", fill)
+    monkeypatch.setattr(Accelerator, "generate", generate)
     assert {row.wrong_elements for row in ring(config("bounce", 4096))} == {1}
 
 

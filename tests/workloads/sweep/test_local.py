@@ -119,3 +119,33 @@ def until(condition: object, patience_s: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_as_many_cells_as_there_are_places_run_at_once(tmp_path: Path) -> None:
+    """Each waits for the other's file."""
+    script = "touch $0.here; until [ -e %s ]; do sleep 0.05; done; mkdir $0"
+    others = {tmp_path / "a": tmp_path / "b.here", tmp_path / "b": tmp_path / "a.here"}
+    runner = LocalRunner(
+        tmp_path, 30.0, lambda run_dir, _: ("/bin/sh", "-c", script % others[run_dir], str(run_dir)), places=2
+    )
+    assert runner.places == 2
+    for name in ("a", "b"):
+        runner.start(Job(name, name, ()))
+    ended: dict[str, str] = {}
+    while len(ended) < 2:
+        ended |= {each.cell: each.reason for each in runner.events() if isinstance(each, Ended)}
+    runner.close()
+    assert ended == {"a": "", "b": ""}
+
+
+def test_every_cell_that_runs_is_ended_when_the_runner_is_closed(tmp_path: Path) -> None:
+    script = "trap 'touch $0.ended; exit' TERM; touch $0.here; while true; do sleep 0.05; done"
+    runner = LocalRunner(
+        tmp_path, 30.0, lambda run_dir, _: ("/bin/sh", "-c", script, str(run_dir)), places=2
+    )
+    for name in ("a", "b"):
+        runner.start(Job(name, name, ()))
+    while not all((tmp_path / f"{name}.here").exists() for name in ("a", "b")):
+        time.sleep(0.05)
+    runner.close()
+    assert all((tmp_path / f"{name}.ended").exists() for name in ("a", "b"))

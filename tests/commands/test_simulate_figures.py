@@ -1,0 +1,61 @@
+"""The figures of docs/simulation.md that come of a command, and the ring against its closed form."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands.simulated_run import measured, simulated_run
+from tests.docs.pages import ROOT, block, command
+
+MANY = block("docs/simulation.md", "python3 run.py --clock simulated --payload counted --topology leaf_spine")
+BOTH_WAYS = block("docs/simulation.md", "python3 run.py --clock simulated --payload counted --machine")
+WALL = command("docs/simulation.md", "python3 run.py project --machine a3-high --figure wall.png")
+LINE_BPS, MTU, DELAY_S = 200e9, 8244, 5e-6
+
+
+def asked(shown: str) -> list[str]:
+    """The options of a command of a page, as `simulated_run` takes them."""
+    return [word for word in shlex.split(shown)[2:] if word not in ("--clock", "simulated")]
+
+
+def test_a_ring_takes_what_loggp_says_where_nothing_is_lost(tmp_path: Path) -> None:
+    """Six steps, each of which takes a quarter of the array's time on a line, the delay of two lines, and one
+    super-packet more: the switch has it whole before it sends it on. The first receive window holds what a
+    ring has in flight, so that no step waits for it to grow."""
+    size, segments = 16 << 20, 7  # MSS that fit 64 KiB
+    rows = simulated_run(
+        tmp_path / "run", "--topology", "star", "--hosts", "4", "--link", "200Gbit,5us", "--mtu", str(MTU),
+        "--tcp-rmem", "4096,8388608,25165824", "--path", "devmem", "--size", str(size), "--place", "out",
+        "--iters", "1", "--warmup", "1", "--repeat", "1", "--payload", "counted",
+    )  # fmt: skip
+    framed = 8 * (MTU + 14 + 24) / LINE_BPS  # seconds of a wire packet, which carries MTU - 52 bytes
+    closed_form_s = 6 * (size / 4 / (MTU - 52) * framed + 2 * DELAY_S + segments * framed)
+    (took_s,) = {float(row["time_s"]) for row in measured(rows, rank="0")}
+    assert took_s == pytest.approx(closed_form_s, rel=0.02)
+
+
+def test_the_command_that_draws_the_wall_draws_it(tmp_path: Path) -> None:
+    figure = tmp_path / "wall.png"
+    argv = [sys.executable, *shlex.split(WALL)[1:-1], str(figure)]
+    subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, timeout=100)
+    assert figure.stat().st_size > 10_000
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mtu", [1500, 8244])
+def test_the_guides_stream_both_ways_fills_what_headers_leave(tmp_path: Path, mtu: int) -> None:
+    rows = simulated_run(tmp_path / "run", *asked(BOTH_WAYS.replace("8244", str(mtu))))
+    for row in rows:
+        bps = 8 * int(row["payload_received_bytes"]) / float(row["time_s"])
+        assert bps >= 0.99 * LINE_BPS * (mtu - 52) / (mtu + 14 + 24)
+
+
+@pytest.mark.soak
+def test_the_guides_ring_of_254_hosts_ends(tmp_path: Path) -> None:
+    rows = simulated_run(tmp_path / "run", *asked(MANY))
+    assert len(rows) == 254

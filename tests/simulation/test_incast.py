@@ -1,0 +1,39 @@
+"""64 hosts answer one at once: what a shallow queue does without and with ECN."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.simulation.output import QueueLimits
+from tests.simulation.incast import BLOCK, LINE_BPS, incast
+
+SENDERS = 64
+IDEAL_S = SENDERS * BLOCK * 8 * 1538 / 1448 / LINE_BPS
+SHALLOW = 512 << 10
+MARKS = QueueLimits(SHALLOW, ecn_bytes=64 << 10)
+RTO_MIN_S = 0.2
+
+
+def test_a_queue_that_holds_all_answers_takes_the_time_of_the_line() -> None:
+    found = incast(SENDERS, QueueLimits(SENDERS * BLOCK * 2))
+    assert (found.dropped_packets, found.timeouts) == (0, 0)
+    assert found.queued_max > SENDERS * BLOCK // 2
+    for took_s in found.round_s:
+        assert IDEAL_S <= took_s <= 1.05 * IDEAL_S
+
+
+def test_drop_tail_in_a_shallow_queue_ends_in_timeouts() -> None:
+    """Of a connection that loses the end of its answer nothing comes back: only its timer helps."""
+    found = incast(SENDERS, QueueLimits(SHALLOW))
+    assert found.queued_max <= SHALLOW
+    assert found.dropped_packets > 0
+    assert found.timeouts > 0
+    assert max(found.round_s) > RTO_MIN_S
+
+
+@pytest.mark.parametrize("congestion", ["", "dctcp"])
+def test_marks_in_the_same_queue_keep_the_second_round_from_timeouts(congestion: str) -> None:
+    found = incast(SENDERS, MARKS, ecn=1, congestion=congestion)
+    assert found.marked_packets > found.dropped_packets
+    assert found.timeouts == 0
+    assert found.round_s[-1] <= 1.1 * IDEAL_S
