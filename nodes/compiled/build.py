@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
@@ -116,10 +118,16 @@ def _compile(paths: list[str], directory: Path, cache: Path) -> None:
     from mypyc.build import mypycify  # both take a moment, and most calls have nothing to compile
     from setuptools import Distribution
 
-    extensions = mypycify(
-        [*_MYPY, f"--cache-dir={cache}", *paths], opt_level=_OPTIMIZE, debug_level="0", multi_file=True,
-        target_dir=str(directory / "c"), group_name=finder.GROUP.removesuffix("__mypyc"),
-    )  # fmt: skip
+    with redirect_stdout(io.StringIO()) as said:  # warnings, such as of comprehensions that become lists
+        try:
+            extensions = mypycify(
+                [*_MYPY, f"--cache-dir={cache}", *paths], opt_level=_OPTIMIZE, debug_level="0",
+                multi_file=True, target_dir=str(directory / "c"),
+                group_name=finder.GROUP.removesuffix("__mypyc"),
+            )  # fmt: skip
+        except SystemExit:
+            print(said.getvalue(), file=sys.stderr)
+            raise
     command = Distribution({"name": "nodes", "ext_modules": extensions}).get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(directory / "lib"), str(directory / "o")
     command.parallel = len(os.sched_getaffinity(0))
