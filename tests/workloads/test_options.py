@@ -25,7 +25,7 @@ def test_each_workload_has_a_record_of_its_own() -> None:
 
 def test_options_that_are_not_given_have_their_defaults() -> None:
     assert CollectiveOptions() == CollectiveOptions(iterations=3, warmup=1)
-    assert StreamOptions() == StreamOptions(duration_s=5.0, bidir=False)
+    assert StreamOptions() == StreamOptions(duration_s=2.0, bidir=False)
 
 
 def asked(workload: str, *sizes: int, hosts: int = 3, **options: Any) -> ExperimentConfig:
