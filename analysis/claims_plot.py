@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from analysis.claims import REPRODUCED, Outcome
-from analysis.style import GREY, WIDTH, CaptionedFigure, painted
+from analysis.style import WIDTH, CaptionedFigure, painted
 
 _LEAST, _MOST = 0.0, 1.6
 _ROW, _REST = 0.34, 1.5
@@ -21,7 +21,7 @@ def figure(outcomes: Sequence[Outcome]) -> CaptionedFigure:
 
     def paint(whole: Figure) -> str:
         axes = whole.subplots()
-        axes.set_title("Published claims: ours / published")
+        axes.set_title("Published claims: ours over the published figure, or the derived one")
         axes.axvline(1.0, color="black", linewidth=0.8)
         for at, each in enumerate(shown):
             published = each.claim.published_value or 1.0
@@ -35,15 +35,15 @@ def figure(outcomes: Sequence[Outcome]) -> CaptionedFigure:
             axes.plot(within, at, marker, color="black", markerfacecolor=filled, clip_on=False, zorder=3)
             axes.annotate(
                 f"{each.ours_text} ({each.claim.published_value:g})", (_MOST, at), (14, 0),
-                textcoords="offset points", va="center", color=GREY, fontsize=9, annotation_clip=False,
+                textcoords="offset points", va="center", color="black", fontsize=9, annotation_clip=False,
             )  # fmt: skip
         axes.set_yticks(range(len(shown)), [each.claim.name for each in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlim(_LEAST, _MOST)
-        axes.set_xlabel("ours / published; grey: where a claim counts as reproduced")
+        axes.set_xlabel("ours / published or derived; grey: where a claim counts as reproduced")
         axes.grid(axis="y", visible=False)
         return (
-            "Ours over the published number, and at the right ours (published). Grey: within the tolerance. "
+            "Ours over the published or derived number; at the right ours (theirs). Grey: within the bounds. "
             "Hollow: not reproduced. An arrow: beyond the axis."
         )
 
