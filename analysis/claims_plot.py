@@ -38,7 +38,7 @@ def figure(outcomes: Sequence[Outcome]) -> CaptionedFigure:
                 textcoords="offset points", va="center", color="black", fontsize=9, annotation_clip=False,
             )  # fmt: skip
         axes.set_yticks(range(len(shown)), [each.claim.name for each in shown])
-        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_ylim(max(len(shown), 1) - 0.5, -0.5)
         axes.set_xlim(_LEAST, _MOST)
         axes.set_xlabel("ours / published or derived; grey: where a claim counts as reproduced")
         axes.grid(axis="y", visible=False)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import run
-from analysis.claims import CHECKERS, NOT_REPRODUCED, REPRODUCED, Claim
+from analysis.claims import CHECKERS, NOT_POSSIBLE, NOT_REPRODUCED, REPRODUCED, Claim, Outcome
 from commands import reproduce
 from commands.claims_file import load, needs_network
 from commands.reproduce import CLAIMS
 from commands.usage import UsageError
 
+ROOT = Path(run.__file__).parent
 GOOD = """
 claims:
   - name: dram
@@ -181,12 +185,44 @@ def test_without_privileges_a_network_is_not_possible_and_a_simulation_is(
     (simulated,) = load(written(tmp_path, GOOD))
     (networked,) = load(written(tmp_path, GOOD.replace("--clock simulated ", "")))
     assert (needs_network(simulated), needs_network(networked)) == (False, True)
-    monkeypatch.setattr(reproduce.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr(reproduce, "obstacle", lambda: "it is refused")
     assert reproduce._unprivileged(simulated) == ""
     assert reproduce._unprivileged(networked).endswith("needs a user namespace, but it is refused")
     monkeypatch.setattr(reproduce, "obstacle", lambda: "")
     assert reproduce._unprivileged(networked) == ""
+
+
+def test_on_a_terminal_the_table_is_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    (claim,) = (each for each in load(CLAIMS) if each.name == "niov-gain")
+    reproduce._print_table([Outcome(claim=claim, verdict=NOT_POSSIBLE, reason="[why]")])
+    printed = capsys.readouterr().out
+    assert "┃" in printed
+    assert "[why]" in printed
+
+
+def test_an_interrupt_ends_the_run_and_keeps_what_is_known(tmp_path: Path) -> None:
+    slow = GOOD.replace("--size 4K", "--size 1G").replace("name: dram", "name: slow")
+    first = "  - {name: never, claim: No., source: letter, published: none, impossible: it is too far}"
+    file = written(tmp_path, slow.replace("claims:", f"claims:\n{first}"))
+    words = ["reproduce", f"--claims={file}", f"--results={tmp_path / 'out'}"]
+    command = subprocess.Popen([sys.executable, ROOT / "run.py", *words], stderr=subprocess.PIPE, text=True)
+    assert command.stderr is not None
+    while not list((tmp_path / "out").glob("*/runs/slow-1/manifest.json")):
+        assert command.poll() is None, command.stderr.read()
+        time.sleep(0.05)
+    command.send_signal(signal.SIGINT)
+    assert command.wait(60) == 130
+    assert "stopped by SIGINT" in command.stderr.read()
+    command.stderr.close()
+    (place,) = (tmp_path / "out").iterdir()
+    assert [each["claim"]["name"] for each in json.loads((place / "claims.json").read_text())] == ["never"]
+    manifest = json.loads((place / "runs/slow-1/manifest.json").read_text())
+    assert manifest["status"] == "interrupted", "the run ended in order"
 
 
 @pytest.mark.soak

@@ -35,8 +35,8 @@ def report() -> str:
     notes = [f"- `{each.claim.name}`: {each.claim.note}\n" for each in found if each.claim.note]
     return (
         f"\nOf a whole run on two cores that other programs shared, which took {minutes:.0f} minutes: "
-        f"{counts(found)}.\nIts data are in `docs/reproduction/`: the outcomes, and the `summary.csv` of each "
-        "run.\n"
+        f"{counts(found)}.\nIts data are in `docs/reproduction/`: the outcomes, and each run's "
+        "`summary.csv`.\n"
         f"\n![Ours over the published figure of each claim](reproduction/{PICTURE.name})\n\n{table(found)}\n"
         f"{''.join(notes)}"
     )
