@@ -51,6 +51,26 @@ def niov_sizes(runs: Sequence[Frames]) -> CaptionedFigure:
     return _painted(paint, _rows(points))
 
 
+def scale(runs: Sequence[Frames]) -> CaptionedFigure:
+    """Bandwidth of each path against the number of ranks, of runs that differ in --hosts."""
+    points = _by_option(runs, "ranks")
+
+    def paint(axes: Axes) -> str:
+        unit = _lines(axes, points, runs[0])
+        counts = sorted({int(at) for of_path in points.values() for at, _ in of_path})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("ranks (number)")
+        axes.set_ylabel(unit)
+        axes.set_ylim(bottom=0)
+        axes.set_title("Bandwidth against the number of ranks")
+        axes.legend()
+        return f"{_seconds(points)}. Medians of a run each, at the largest size, with 95 % intervals."
+
+    return _painted(paint, _rows(points))
+
+
 def crossover(runs: Sequence[Frames]) -> CaptionedFigure:
     """Bandwidth of each path against the bandwidth of host memory, of runs that differ in --host-mem-bw."""
     points = _by_option(runs, "host_mem_bw_bytes_per_s")

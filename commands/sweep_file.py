@@ -168,13 +168,7 @@ class _Reading:
                 self._say(place, f"{place[1]} has {each.text or 'nothing'!r} twice; leave one out")
 
     def _given(self, words: Sequence[str]) -> Given:
-        """As the command line of a run reads them. Raises UsageError."""
-        try:
-            given = self._command_line.main(args=list(words), prog_name="run.py", standalone_mode=False)
-        except typer.TyperException as wrong:
-            raise UsageError(wrong.format_message()) from None
-        assert isinstance(given, Given)
-        return given
+        return _given(self._command_line, words)
 
     def _line_of(self, sentence: str) -> int:
         """Of the option that a sentence names first; of the grid if it names none."""
@@ -189,6 +183,21 @@ class _Reading:
 
 def _listed(written: Any) -> tuple[str | None, ...]:
     return written if isinstance(written, tuple) else (written,)
+
+
+def run_of(words: Sequence[str]) -> Settled:
+    """What these words of run.py mean. Raises UsageError and OptionError."""
+    return settled(_given(_command_line(), words))
+
+
+def _given(command_line: Any, words: Sequence[str]) -> Given:
+    """As the command line of a run reads them. Raises UsageError."""
+    try:
+        given = command_line.main(args=list(words), prog_name="run.py", standalone_mode=False)
+    except typer.TyperException as wrong:
+        raise UsageError(wrong.format_message()) from None
+    assert isinstance(given, Given)
+    return given
 
 
 def _command_line() -> Any:

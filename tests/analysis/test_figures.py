@@ -59,6 +59,10 @@ def niovs(directory: Path) -> list[Frames]:
     return [made(directory / str(size), config={"niov_bytes": size}) for size in (4096, 65536)]
 
 
+def scales(directory: Path) -> list[Frames]:
+    return [made(directory / str(count), config={"ranks": count}) for count in (16, 2)]
+
+
 def memories(directory: Path) -> list[Frames]:
     return [made(directory / str(rate), config={"host_mem_bw_bytes_per_s": rate}) for rate in (1e9, 4e9)]
 
@@ -77,6 +81,7 @@ MAKERS: dict[str, Maker] = {
     "congestion": lambda place: figures.congestion(with_tcp_info(place)),
     "iterations": lambda place: figures.iterations(made(place)),
     "niov_sizes": lambda place: several_runs.niov_sizes(niovs(place)),
+    "scale": lambda place: several_runs.scale(scales(place)),
     "crossover": lambda place: several_runs.crossover(memories(place)),
     "two_runs": lambda place: several_runs.two_runs(made(place / "a"), made(place / "b")),
 }
@@ -206,6 +211,12 @@ def test_a_users_settings_change_no_byte_of_a_figure(tmp_path: Path) -> None:
         assert figures.cpu(run).png() == before
 
 
+def test_scale_has_the_numbers_of_ranks_in_their_order(tmp_path: Path) -> None:
+    axes = several_runs.scale(scales(tmp_path)).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "16"]
+    assert all(list(line.get_xdata()) == [2, 16] for line in axes.lines if len(line.get_xdata()) == 2)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("draw", "said"),
     [
@@ -213,6 +224,7 @@ def test_a_users_settings_change_no_byte_of_a_figure(tmp_path: Path) -> None:
         (figures.congestion, "--tcp-info"),
         (lambda run: several_runs.niov_sizes([recorded_without(run, "niov_bytes")]), "without niov_bytes"),
         (lambda run: several_runs.crossover([run]), "without host_mem_bw_bytes_per_s"),
+        (lambda run: several_runs.scale([run]), "without ranks"),
         (lambda _: several_runs.niov_sizes([]), "no run"),
     ],
 )  # fmt: skip

@@ -40,6 +40,7 @@ sys.exit(status)
         (["--help"], 0),
         (["compare", "--help"], 0),
         (["report", "--help"], 0),
+        (["reproduce", "--help"], 0),
         (["--topology", "blob"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
@@ -70,4 +71,4 @@ def test_help_tells_every_command_by_the_first_sentence_of_its_docstring() -> No
     listed = [line.split()[0] for line in told.partition("Commands:")[2].splitlines() if line.strip()]
     sources = {path.stem: path.read_text() for path in (PROJECT / "commands").glob("*.py")}
     assert set(listed) == {name for name, text in sources.items() if "\ndef command(" in text} - {"run"}
-    assert "down      End a run that `up` started." in told
+    assert "down End a run that `up` started." in " ".join(told.split())

@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "analysis/notebooks/data"
 KEPT = ("samples.csv", "usage.csv", "link_usage.csv", "drawing.json", "tcp_info.csv")
 _STREAM = "--topology pair --workload stream --path devmem,bounce"
+_SIMULATED = ("--clock simulated --machine ddr5-half --topology leaf_spine --link 200Gbit,5us --mtu 8244 "
+              "--size 4M --place out --path devmem,bounce --iters 1 --repeat 1")  # fmt: skip
 COMMANDS = {
     "three_paths": "--topology pair --workload all_reduce --size 64K,1M --iters 1 --repeat 3",
     **{f"niov_{size}": f"{_STREAM} --duration 0.5 --repeat 3 --niov-size {size}"
@@ -31,6 +33,7 @@ COMMANDS = {
        f"--host-mem-bw {rate}MB/s" for rate in (10, 20, 40)},
     "loss": "--topology pair --workload stream --duration 4 --repeat 1 --link 20Mbit,10ms,loss=0.5% "
             "--tcp-info 100ms",
+    **{f"scale_{hosts}": f"{_SIMULATED} --hosts {hosts}" for hosts in (2, 4, 8, 16)},
     "cover_bidir": f"{_STREAM} --bidir --kernel 6.12 --duration 2 --repeat 3 --link 100Mbit",
     "cover_mtu": f"{_STREAM} --mtu 8244 --duration 1 --repeat 3 --link 100Mbit",
 }  # fmt: skip

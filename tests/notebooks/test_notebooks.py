@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(600)  # a kernel takes long to start on a busy 
 
 FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
 FIGURES = re.compile(r"\b(?:figures|several_runs)\.(?!ratios)\w+\(")
-DATA_BYTES = 300_000
+DATA_BYTES = 400_000
 # What each shows that only its own data give.
 SHOWN = {
     "01_first_look": ("run three_paths", "<iframe", "busy_share"),
@@ -29,6 +29,7 @@ SHOWN = {
     "05_loss_and_congestion": ("--tcp-info 100ms", "median_window", "recovery"),
     "06_two_runs": ("told_apart", "&#x27;niov_bytes&#x27;: (65536, 4096)|'niov_bytes': (65536, 4096)"),
     "07_cover_letter": ("189 / 200 = 0.945", "headers allow"),
+    "08_scale_simulated": ("In simulated seconds", "predicted_us", "projected_us", "1024"),
 }
 
 

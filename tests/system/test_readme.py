@@ -34,7 +34,7 @@ MORE_HELP = (
         f"python3 run.py {each} --help"
         for each in (
             "up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "watch", "report", "compare",
-            "project",
+            "project", "reproduce",
         )
     ),
     ".venv/bin/ray start --help",  # of a cluster for sweeps
