@@ -19,6 +19,7 @@ from nodes.machine.routes import Place
 from nodes.netmem.binding import RxBinding
 from nodes.nic.rings import TcpDataSplit
 from nodes.uapi.netlink import BindRx, BindTx, IfindexOnly, Queue
+from tests.descriptors import open_descriptors
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp
 
@@ -204,10 +205,10 @@ def test_all_queues_are_bound_or_none(netdev: Netdev) -> None:
 def test_a_failed_bind_keeps_no_descriptor_and_no_memory(netdev: Netdev) -> None:
     ready(netdev)
     bind(netdev, 6)
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with refused(errno.EEXIST, "rx queue 6"):
         bind(netdev, 5, 6)
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_ids_start_at_1_and_increase(netdev: Netdev) -> None:

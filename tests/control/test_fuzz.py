@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +14,7 @@ from nodes.control.netdev import Netdev
 from nodes.nic.net_device import NetDevice
 from nodes.uapi.netlink import OPERATIONS, BindRx, BindTx, Mode, needs_admin
 from tests.control.test_bind import IFINDEX, fd_of, no_dmabuf
+from tests.descriptors import open_descriptors
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp
 
@@ -124,7 +124,7 @@ def test_random_requests_are_granted_or_refused_and_nothing_breaks(
     print(f"seed {seed}")
     chance = random.Random(seed)
     answers = families.answers(netdev.devices, Ethtool(netdev.devices))
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     outcomes = {"granted": 0, "refused": 0, "bound": 0, "broken": 0}
     for number, request in enumerate(requests(chance, 100_000 if soak else 5_000)):
         try:
@@ -144,7 +144,7 @@ def test_random_requests_are_granted_or_refused_and_nothing_breaks(
     for skb in [*bench.held]:
         bench.release(skb)
     assert netdev.bindings == ()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(open_descriptors()) == before
 
 
 def one(

@@ -20,6 +20,7 @@ from nodes.nic.rings import TcpDataSplit
 from nodes.uapi.netlink import BindRx, BindTx, Queue, needs_admin
 from tests.control.conftest import on_nic
 from tests.control.test_bind import IFINDEX, bind, bound_queues, fd_of, no_dmabuf, ready, rx_request
+from tests.descriptors import open_descriptors
 from tests.nic.bench import Bench
 from tests.nic.frames import Tcp
 
@@ -202,20 +203,20 @@ NO_DMABUF: dict[str, Callable[[], int]] = {
 
 @pytest.mark.parametrize("what", NO_DMABUF)
 def test_a17_a_descriptor_that_is_no_dma_buf_is_einval(netdev: Netdev, what: str) -> None:
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     assert bind_rx(netdev, rx_request(1), NO_DMABUF[what]())[0] == "EINVAL"
     assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), NO_DMABUF[what]()))[0] == "EINVAL"
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize(
     ("flags", "name"), [(os.O_RDONLY, "EACCES"), (os.O_WRONLY, "EACCES"), (os.O_PATH, "EBADF")]
 )
 def test_a18_what_the_memory_refuses_is_the_binds_errno(netdev: Netdev, flags: int, name: str) -> None:
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     assert bind_rx(netdev, rx_request(1), reopened(flags))[0] == name
     assert refused(lambda: netdev.bind_tx(BindTx(IFINDEX, FD), reopened(flags)))[0] == name
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_a19_a_size_that_is_no_multiple_of_the_net_iovs_is_einval(netdev: Netdev) -> None:

@@ -14,6 +14,7 @@ import pytest
 from nodes.machine import dmabuf
 from nodes.machine.memory import Region
 from nodes.machine.routes import Place
+from tests.descriptors import open_descriptors
 
 SIZE = 8192
 
@@ -154,10 +155,10 @@ def test_a_hole_punched_later_is_filled_again() -> None:
 
 
 def test_a_region_that_cannot_be_made_leaves_no_descriptor() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     with pytest.raises((ValueError, OSError)):
         Region.shareable("memory", 0, Place.HOST)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(open_descriptors()) == before
 
 
 def test_anonymous_memory_has_no_descriptor() -> None:

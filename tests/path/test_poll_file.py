@@ -15,6 +15,7 @@ import pytest
 from nodes.endpoint.poll_file import Notifier, PollFile
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.tcp_poll import poll_events
+from tests.descriptors import open_descriptors
 from tests.path.two_hosts import TwoHosts
 
 WATCHED = select.POLLIN | select.POLLOUT | select.POLLRDHUP | select.POLLPRI
@@ -173,16 +174,16 @@ def _shown(sock: DevmemSocket, file: PollFile) -> int:
 def test_the_last_poll_file_takes_the_notifiers_descriptors_along(
     hosts: TwoHosts, notifier: Notifier
 ) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     for _ in range(2):
         files = [PollFile(notifier, hosts.a.socket()) for _ in range(2)]
-        assert len(os.listdir("/proc/self/fd")) == before + 6
+        assert len(open_descriptors()) == before + 6
         files[0].close()
-        assert len(os.listdir("/proc/self/fd")) == before + 4
+        assert len(open_descriptors()) == before + 4
         files[1].show(select.POLLIN)
         assert polled(files[1]) == select.POLLIN
         files[1].close()
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(open_descriptors()) == before
 
 
 def edges(epoll: select.epoll) -> int:

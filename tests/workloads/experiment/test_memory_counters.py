@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.descriptors import open_descriptors
 from tests.workloads.experiment.test_usage import READINGS, SAMPLES, TRIAL
 from workloads.experiment.memory_counters import (
     MovedByMachine,
@@ -58,9 +59,9 @@ class Events:
 
 @pytest.fixture(autouse=True)
 def nothing_stays_open() -> Iterator[None]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(open_descriptors()) == before
 
 
 def test_controllers_of_a_server_are_added_up_by_socket(tmp_path: Path) -> None:
