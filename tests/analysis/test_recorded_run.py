@@ -1,7 +1,7 @@
 """A run that an earlier version recorded says today what it said then, and nothing of what it did not record.
 
-`recorded/` has what that version wrote, its summary.csv among it, of a run of two hosts: `--topology pair
---size 64K --repeat 2 --iters 1`.
+`recorded/` has what such versions wrote, summary.csv among it, of runs of two hosts: `all_reduce` by schema 3
+(`--topology pair --size 64K --repeat 2 --iters 1`), `schema2` by schema 2 (`--size 1K,64K --repeat 2`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from analysis.samples import LATER_COLUMNS
 from analysis.summary import csv_text, summarise
 
 RECORDED = Path(__file__).with_name("recorded") / "all_reduce"
+SCHEMA2 = RECORDED.with_name("schema2")
+SAME = ("size_bytes", "path", "count_elements", "type", "redop", "root", "wrong_elements", "nranks")
 LATER = (
     "overlapped_us", "token_return_p50_us", "token_return_max_us", "rx_pool_peak_share", "rx_hw_drops",
     "rx_hw_drop_overruns", "link_drops", "app_user_cpu_s_per_GB", "app_system_cpu_s_per_GB",
@@ -64,3 +66,18 @@ def test_it_is_drawn_again(tmp_path: Path) -> None:
     assert analysis.unwritten == ()
     assert "THIS RUN IS" not in analysis.table_text
     assert (copy / "report.html").stat().st_size > 0
+
+
+def test_a_run_of_schema_2_has_the_times_and_bandwidths_that_it_had() -> None:
+    assert '"schema_version": 2' in (SCHEMA2 / "manifest.json").read_text()
+    then = list(csv.DictReader((SCHEMA2 / "summary.csv").open()))
+    run = load(SCHEMA2)
+    assert run.damage == ()
+    assert len(run.samples) == 3 * 2 * 2 * 2 * 4  # paths, sizes, ranks, repetitions, iterations
+    now = list(csv.DictReader(csv_text(summarise(run)).splitlines()))
+    assert len(then) == len(now) == 6
+    for before, after in zip(then, now, strict=True):
+        for name in (each for each in SAME if each in before):
+            assert after[name] == before[name], name
+        for name in ("time_us", "algbw_GB_per_s", "busbw_GB_per_s"):
+            assert float(after[name]) == pytest.approx(float(before[name])), name

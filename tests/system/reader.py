@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT
 
-_LINKED = (".venv", "analysis", "commands", "docs", "nodes", "topologies", "workloads")
+_LINKED = (".venv", "analysis", "commands", "docs", "nodes", "tests", "topologies", "workloads")
 ENDS_WITHIN_S = 100.0
 
 

@@ -37,6 +37,7 @@ MORE_HELP = (
             "project", "reproduce",
         )
     ),
+    ".venv/bin/python -m tests.bench.packet_path --help",
     ".venv/bin/ray start --help",  # of a cluster for sweeps
     ".venv/bin/ray get-auth-token --help",
 )
