@@ -57,6 +57,7 @@ class Supervisor:
         self._done: deque[tuple[_Blocked, int | OSError]] = deque()
         self._awake, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._named: set[str] = set()
+        self._settled_at = 0.0
         self._poll.register(listener.fd, select.EPOLLIN)
         self._poll.register(self._awake, select.EPOLLIN)
         self._endpoint = Channel.connect(host.path)  # hangs up when the endpoint ends
@@ -66,8 +67,10 @@ class Supervisor:
         """Until the program and all that it has started have ended."""
         while True:
             ready = self._poll.poll(self._patience_s())
-            if not ready:
+            now = time.monotonic()
+            if not ready or now - self._settled_at >= _IDLE_S:  # other programs' calls hold up no token
                 self._dispatch.settle()
+                self._settled_at = now
             for fd, events in ready:
                 if fd == self._listener.fd:
                     if not events & select.EPOLLIN:
