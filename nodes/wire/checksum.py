@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+_SHORT_BYTES = 512  # 60 bytes take 0.2 us as one integer and 2.1 us as an array; 1448 bytes 3.7 and 2.6
+
 
 def fold(total: int) -> int:
     """Add the carries of a sum of 16-bit words to it until it has 16 bits."""
@@ -15,7 +17,10 @@ def fold(total: int) -> int:
 
 
 def partial_sum(data: bytes | memoryview) -> int:
-    """The sum of `data` as big-endian words, not folded. An odd last byte is the high byte of a word."""
+    """The sum of `data` as big-endian words, folded or not. An odd last byte is the high byte of a word."""
+    if len(data) <= _SHORT_BYTES:
+        number = int.from_bytes(data, "big") << 8 * (len(data) & 1)
+        return number and (number % 0xFFFF or 0xFFFF)  # as in `pseudo_header_sum`
     even = len(data) & ~1
     total = int(np.frombuffer(data, ">u2", even // 2).sum(dtype=np.uint64))
     return total + (data[even] << 8 if even < len(data) else 0)

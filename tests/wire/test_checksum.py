@@ -24,8 +24,7 @@ def reference(data: bytes) -> int:
 
 
 def test_the_example_of_rfc_1071_sums_to_ddf2() -> None:
-    assert partial_sum(RFC_1071) == 0x2DDF0
-    assert fold(0x2DDF0) == 0xDDF2
+    assert fold(partial_sum(RFC_1071)) == fold(0x2DDF0) == 0xDDF2
     assert internet_checksum(RFC_1071) == 0x220D
 
 
@@ -38,6 +37,13 @@ def test_a_header_with_its_checksum_in_place_sums_to_zero() -> None:
 @pytest.mark.parametrize(("data", "total"), [(b"", 0), (b"\x12", 0x1200), (b"\x12\x34\x56", 0x6834)])
 def test_an_odd_last_byte_is_the_first_half_of_a_word(data: bytes, total: int) -> None:
     assert partial_sum(data) == total
+
+
+@pytest.mark.parametrize("length", [1, 2, 511, 512, 513, 1448, 9001])
+@pytest.mark.parametrize("byte", [b"\0", b"\xff", b"\x9c"])
+def test_short_and_long_data_have_the_sum_of_their_words(length: int, byte: bytes) -> None:
+    data = byte * length
+    assert fold(partial_sum(memoryview(data))) == reference(data)
 
 
 FOLDED = [(0, 0), (0xFFFF, 0xFFFF), (0x10000, 1), (0x1FFFF, 1), (2**48, 1)]
