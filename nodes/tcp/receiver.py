@@ -24,7 +24,8 @@ class Receiver:
     """The receiving half. Sequence numbers unwrapped, windows in bytes, times in monotonic seconds."""
 
     __slots__ = (
-        "_advmss", "_first_seq", "_mib", "ack_due", "buffer", "comp_sack", "data_segs_in", "delayed_ack_at",
+        "_advmss", "_batch_at", "_first_seq", "_mib", "_unread_before",
+        "ack_due", "buffer", "comp_sack", "data_segs_in", "delayed_ack_at",
         "duplicate_sack", "ece", "fin_received", "fin_seq", "largest", "last_ack_sent", "last_data_at",
         "memory_short", "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat",
         "reassembly", "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
@@ -43,6 +44,8 @@ class Receiver:
         self.segs_in = self.data_segs_in = 0  # wire packets received, and those with payload
         self.rcv_ooopack = 0  # those that came before their turn
         self.last_data_at = -inf  # when payload was last received
+        self._batch_at = -inf  # when the batch of frames came that payload was last in order of
+        self._unread_before = 0  # unread_bytes before that batch
         self.rcvlowat = 1  # SO_RCVLOWAT: how many bytes the reader waits for
         self.mss = 536  # payload bytes of the wire packets that the peer sends (rcv_mss)
         self.largest = 536  # of those that came
@@ -119,6 +122,8 @@ class Receiver:
 
     def deliver(self, payload: Payload, length: int, now: float) -> None:
         """Take the payload at rcv_nxt. It lies inside the window, and no payload waits behind it."""
+        if now != self._batch_at:
+            self._batch_at, self._unread_before = now, self.unread_bytes
         self.rcv_nxt += length
         self.unread_bytes += length
         self.received.append(payload)
@@ -127,27 +132,32 @@ class Receiver:
             quick.left = quick.left or 1
         if self.rcv_nxt >= buffer.rtt_end:
             buffer.measure_rtt(self.rcv_nxt, self.rcv_adv - self.last_ack_sent, now)
-        if self._ack_is_due():
+        if self._ack_is_due(length):
             self.ack_due = True
         elif self.delayed_ack_at == inf:
             self.delayed_ack_at = now + DELAYED_ACK_S
 
-    def _ack_is_due(self) -> bool:
-        """Whether a segment is acknowledged at once, whatever waits beyond holes: the peer's cwnd is small,
-        or more than one segment is not acknowledged yet."""
+    def _ack_is_due(self, length: int) -> bool:
+        """Whether a segment of `length` bytes is acknowledged at once, whatever waits beyond holes: the
+        peer's cwnd is small, or more than one segment is not acknowledged yet. Of a batch of wire packets
+        none but the first waits for the reader: Linux's reads beside the softirq, ours after the batch. One
+        ACK for a batch would be one for all that is in flight, and its loss a timeout."""
         quick = self.quick_ack
         if quick.left and not quick.pingpong:
             quick.left -= 1
             return True
-        return self.rcv_nxt - self.last_ack_sent > self.mss and self._keeps_window()
+        if self.rcv_nxt - self.last_ack_sent <= self.mss:
+            return False
+        alone = length > self.mss or self.unread_bytes == self._unread_before + length
+        return self._keeps_window(self.unread_bytes if alone else self._unread_before)
 
-    def _keeps_window(self) -> bool:
+    def _keeps_window(self, unread: int) -> bool:
         """Whether an ACK now would offer as much as the last one did, or the reader waits for more. Else the
         ACK waits until the application reads, so that it moves the window as well (__tcp_ack_snd_check)."""
-        if self.unread_bytes < self.rcvlowat:
+        if unread < self.rcvlowat:
             return True
         offered, wscale = self.rcv_adv - self.last_ack_sent, self.rcv_wscale
-        window = self.buffer.select(self.unread_bytes, self.mss, offered, wscale)
+        window = self.buffer.select(unread, self.mss, offered, wscale)
         return window + (1 << wscale) > offered
 
     def on_data_received(
@@ -187,7 +197,7 @@ class Receiver:
         if start == self.rcv_nxt:
             self._deliver_reassembled()
         # A hole that closes moves rcv_nxt, so its ACK leaves at once (RFC 5681 section 4.2).
-        if self._ack_is_due() or not self.comp_sack.defers(self.rcv_nxt, now):
+        if self._ack_is_due(stop - start) or not self.comp_sack.defers(self.rcv_nxt, now):
             self.ack_due = True
 
     def on_duplicate(self, seq: int, end: int) -> None:
@@ -261,8 +271,7 @@ class Receiver:
 
     def consumed(self, count: int, now: float) -> None:
         """The application took `count` bytes, or waits for more. An ACK is due for more than a segment, or if
-        the window can grow by enough: by twice what the peer may still send, at least two segments, or by
-        half the buffer (tcp_cleanup_rbuf)."""
+        the window would be twice what the peer may still send, at most the whole clamp (tcp_cleanup_rbuf)."""
         self.unread_bytes -= count
         if self.delayed_ack_at != inf and self.rcv_nxt - self.last_ack_sent > self.mss:
             self.ack_due = True
@@ -272,13 +281,12 @@ class Receiver:
             self.memory_short = False
             ofo = self.reassembly.end - self.rcv_nxt if self.reassembly else 0
             buffer.on_read(count, ofo, now)
-        remaining = self.rcv_adv - self.rcv_nxt
         if count and self.quick_ack.due_at_read and not self.unread_bytes and not self.reassembly:
             self.ack_due = self.ack_due or self.rcv_nxt > self.last_ack_sent
-        growth = buffer.select(self.unread_bytes, self.mss, remaining, self.rcv_wscale) - remaining
-        half = min(buffer.window_clamp, buffer.full_space) // 2
-        if growth >= min(max(2 * self.mss, remaining), half) and not self.fin_received:
-            self.ack_due = True
+        remaining = self.rcv_adv - self.rcv_nxt
+        if 2 * remaining <= buffer.window_clamp and not self.fin_received:
+            window = buffer.select(self.unread_bytes, self.mss, remaining, self.rcv_wscale)
+            self.ack_due = self.ack_due or window >= max(1, 2 * remaining)
 
     @property
     def readable_bytes(self) -> int:

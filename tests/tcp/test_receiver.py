@@ -116,6 +116,23 @@ def test_every_second_segment_of_a_batch_is_acknowledged(peer: Scripted) -> None
     assert peer.acks() == [at + 5 * FULL]
 
 
+def test_a_batch_is_acknowledged_though_no_reader_can_have_kept_the_window(ledger: Ledger) -> None:
+    """Linux's reader reads beside the softirq. One ACK for a batch would be one for all that is in flight."""
+    peer = Scripted(ledger, replace(CONFIG, receive_buffer_bytes=40 * FULL))
+    at = spend_quick_acks(peer)
+    for _ in range(20):  # until the window has grown to its clamp
+        peer.get(at, 1, bytes(FULL))
+        peer.read()
+        at += FULL
+    peer.wait()
+    peer.sent()
+    buffer = peer.connection.tcb.receiver.buffer
+    assert buffer.rcv_ssthresh == buffer.window_clamp
+    for number in range(4):
+        peer.get(at + number * FULL, 1, bytes(FULL))
+    assert peer.acks() == [at + 2 * FULL, at + 4 * FULL]
+
+
 def test_more_than_a_segment_is_acknowledged_at_once(peer: Scripted) -> None:
     at = spend_quick_acks(peer)
     peer.get(at, 1, bytes(FULL))
