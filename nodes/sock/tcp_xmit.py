@@ -9,6 +9,7 @@ timers of connections. Source: tcp_write_xmit, __tcp_transmit_skb (net/ipv4/tcp_
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
 from nodes.inet import ip_output
 from nodes.inet.inet import Inet
@@ -100,7 +101,14 @@ class TcpXmit:
         """Send what is due, at most `limit` segments of data; returns how many segments were due. A socket
         counts its packets in their IPv4 identification; a request socket does not, and its SYN-ACK has 0
         (ip_build_and_send_pkt)."""
-        segments, remote = connection.segments_to_send(now, limit), sock.remote[0]
+        segments = connection.segments_to_send(now, limit)
+        self._xmit_segments(sock, segments, route, now)
+        return len(segments)
+
+    def _xmit_segments(
+        self, sock: DevmemSocket, segments: list[Segment], route: Route | None, now: float
+    ) -> None:
+        remote = sock.remote[0]
         for segment in segments:
             if route is None:
                 self._lose(segment, remote)
@@ -108,7 +116,17 @@ class TcpXmit:
             packets = xmit_segment(segment, route, remote, _ip_fields(sock), now)
             if not sock.in_handshake:
                 sock.inet_id = sock.inet_id + packets & 0xFFFF
-        return len(segments)
+
+    def acknowledge(self, socks: Iterable[DevmemSocket], now: float) -> None:
+        """Send the ACKs that `socks` owe at once, ahead of the rest of the batch and of the readers: with few
+        packets in flight the peer waits for them, and a round trip is made of such waits."""
+        for sock in socks:
+            connection = sock.connection
+            if connection is None or not connection.tcb.replies:
+                continue
+            route = self._checked_route(sock, now)
+            if route is None or not route.link.device.tx.stopped:
+                self._xmit_segments(sock, connection.tcb.take_replies(), route, now)
 
     # --- routes
 

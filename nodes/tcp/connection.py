@@ -332,18 +332,11 @@ class Connection:
 
     # --- segments out -------------------------------------------------------------------------------
 
-    def take_replies(self) -> list[Segment]:
-        """The ACKs that received segments ask for at once: they need not wait for the rest of their batch."""
-        replies, self.tcb.replies = self.tcb.replies, []
-        if replies:
-            self._output.count(len(replies))
-        return replies
-
     def segments_to_send(self, now: float, limit: int = 64) -> list[Segment]:
         """At most `limit` segments of data, and what else is due. The caller owns their payload
         references."""
         tcb = self.tcb
-        out = self.take_replies()
+        out = tcb.take_replies()
         if tcb.handshake is not None:
             tcb.add_syn(out, tcb.handshake, now)
         elif tcb.state is not State.CLOSED:

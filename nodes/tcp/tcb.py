@@ -134,6 +134,13 @@ class Tcb:
         if options is not None and self.state in SYNCHRONIZED:
             self.keepalive = KeepaliveTimer(options, self.validate.rcv_tstamp)
 
+    def take_replies(self) -> list[Segment]:
+        """The segments that received ones ask for at once. The caller sends them."""
+        replies, self.replies = self.replies, []
+        if replies:
+            self.output.count(len(replies))
+        return replies
+
     def send_compressed_ack(self, now: float) -> None:
         """The ACK that stands for others leaves (tcp_sack_compress_send_ack): it is none of those saved."""
         self.receiver.comp_sack.waiting -= 1

@@ -12,6 +12,7 @@ from nodes.option import OptionError
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.recvmsg import RecvCall, RecvRequest
 from nodes.sock.sockopt import get_option, set_option
+from nodes.sock.tcp_stack import FRAMES_PER_ACK
 from nodes.uapi import socket as uapi
 from tests.path.two_hosts import STEP_S, TwoHosts
 
@@ -126,15 +127,10 @@ def test_an_acknowledgement_that_is_due_attempts_no_waiting_reader_again(hosts: 
     """It would ask for the same ACK each time, and the host would never come to send it."""
     client, server = hosts.connect(5000)
     hosts.rest(0.1)
-    segment = bytes(1448)
-    hosts.to_b.lose = lambda frame: len(frame) > len(segment)
-    hosts.a.send(client, segment)
-    hosts.a.turn()
-    hosts.to_b.lose = lambda _: False
-    hosts.a.send(client, segment)
+    hosts.a.send(client, bytes(2896))
     hosts.a.turn()
     hosts.now += STEP_S
-    hosts.b.host.receive(hosts.now)  # beyond a hole: an ACK is due at once
+    hosts.b.host.receive(hosts.now)  # a super-segment: an ACK is due once the reader has had its turn
     hosts.b.stack.take_changed()
     waiting = RecvCall(server, RecvRequest(4000, 0, uapi.MSG_WAITALL, memoryview(bytearray(4000))))
     with pytest.raises(BlockingIOError):
@@ -143,6 +139,25 @@ def test_an_acknowledgement_that_is_due_attempts_no_waiting_reader_again(hosts: 
     sent = hosts.to_a.carried
     hosts.b.host.transmit(hosts.now)
     assert hosts.to_a.carried == sent + 1
+
+
+def test_a_long_batch_is_acknowledged_in_parts(hosts: TwoHosts) -> None:
+    """They wait for no reader either, as from Linux's softirq."""
+    client, _ = hosts.connect(5000)
+    hosts.rest(0.1)
+    for _ in range(2 * FRAMES_PER_ACK):
+        hosts.a.send(client, bytes(1448))
+        hosts.a.turn()
+    hosts.now += STEP_S
+    waiting: list[int] = []  # frames not yet received when an ACK left
+
+    def note(_: bytes) -> bool:
+        waiting.append(len(hosts.to_b.frames))
+        return False
+
+    hosts.to_a.lose = note
+    hosts.b.host.receive(hosts.now)
+    assert waiting == [FRAMES_PER_ACK] * FRAMES_PER_ACK + [0] * FRAMES_PER_ACK
 
 
 @pytest.mark.parametrize(("first", "share"), [(1448, 74), (7240, 203)])
