@@ -37,7 +37,6 @@ from nodes.tcp.netns import TCP_RMEM, TCP_WMEM, TcpMem, TcpNetns
 from nodes.wire import ip
 
 MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
-FRAMES_PER_ACK = 4  # of a batch, after which the ACKs that are due leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,6 @@ class TcpStack:
         self._rcv = TcpRcv(self._tables, requests, self._xmit, self.send_pages, mibs)
         self._errors = TcpErrors(self._tables, self.inet, self._connection_changed)
         self._received: dict[DevmemSocket, None] = {}  # sockets that received segments in this batch
-        self._frames = 0  # of this batch
 
     # --- what sockets ask for
 
@@ -196,9 +194,8 @@ class TcpStack:
             self._connection_changed(sock, now)
             return
         self._received[sock] = None
-        self._frames += 1
-        if not self._frames % FRAMES_PER_ACK:
-            self._xmit.acknowledge(self._received, now)
+        if sock.connection.tcb.replies:
+            self._xmit.reply_at_once(sock, sock.connection, now)
         if sock.in_handshake:  # at once: the backlog holds within a batch too
             self._absorb(sock, now)
 
@@ -210,8 +207,7 @@ class TcpStack:
 
     def end_batch(self, now: float) -> None:
         """The devices have no more frames for now: sockets take what their connections received."""
-        received, self._received, self._frames = self._received, {}, 0
-        self._xmit.acknowledge(received, now)
+        received, self._received = self._received, {}
         for device in self.devices.values():
             starved = device.take_starved()
             if starved:

@@ -9,7 +9,6 @@ timers of connections. Source: tcp_write_xmit, __tcp_transmit_skb (net/ipv4/tcp_
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
 
 from nodes.inet import ip_output
 from nodes.inet.inet import Inet
@@ -117,16 +116,12 @@ class TcpXmit:
             if not sock.in_handshake:
                 sock.inet_id = sock.inet_id + packets & 0xFFFF
 
-    def acknowledge(self, socks: Iterable[DevmemSocket], now: float) -> None:
-        """Send the ACKs that `socks` owe at once, ahead of the rest of the batch and of the readers: with few
-        packets in flight the peer waits for them, and a round trip is made of such waits."""
-        for sock in socks:
-            connection = sock.connection
-            if connection is None or not connection.tcb.replies:
-                continue
-            route = self._checked_route(sock, now)
-            if route is None or not route.link.device.tx.stopped:
-                self._xmit_segments(sock, connection.tcb.take_replies(), route, now)
+    def reply_at_once(self, sock: DevmemSocket, connection: Connection, now: float) -> None:
+        """Send what received segments ask for, ahead of the rest of their batch and of the readers: with few
+        packets in flight the peer waits for each ACK, and a round trip is made of such waits."""
+        route = self._checked_route(sock, now)
+        if route is None or not route.link.device.tx.stopped:
+            self._xmit_segments(sock, connection.tcb.take_replies(), route, now)
 
     # --- routes
 

@@ -12,7 +12,6 @@ from nodes.option import OptionError
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.recvmsg import RecvCall, RecvRequest
 from nodes.sock.sockopt import get_option, set_option
-from nodes.sock.tcp_stack import FRAMES_PER_ACK
 from nodes.uapi import socket as uapi
 from tests.path.two_hosts import STEP_S, TwoHosts
 
@@ -141,11 +140,11 @@ def test_an_acknowledgement_that_is_due_attempts_no_waiting_reader_again(hosts: 
     assert hosts.to_a.carried == sent + 1
 
 
-def test_a_long_batch_is_acknowledged_in_parts(hosts: TwoHosts) -> None:
-    """They wait for no reader either, as from Linux's softirq."""
+def test_the_acknowledgement_of_a_wire_packet_waits_for_no_batch_and_no_reader(hosts: TwoHosts) -> None:
+    """As from Linux's softirq."""
     client, _ = hosts.connect(5000)
     hosts.rest(0.1)
-    for _ in range(2 * FRAMES_PER_ACK):
+    for _ in range(3):
         hosts.a.send(client, bytes(1448))
         hosts.a.turn()
     hosts.now += STEP_S
@@ -157,7 +156,7 @@ def test_a_long_batch_is_acknowledged_in_parts(hosts: TwoHosts) -> None:
 
     hosts.to_a.lose = note
     hosts.b.host.receive(hosts.now)
-    assert waiting == [FRAMES_PER_ACK] * FRAMES_PER_ACK + [0] * FRAMES_PER_ACK
+    assert waiting == [2, 1, 0]
 
 
 @pytest.mark.parametrize(("first", "share"), [(1448, 74), (7240, 203)])
