@@ -27,7 +27,7 @@ CHUNK_BYTES = 1 << 20  # of a send, as the stream workload's
 DMABUF_BYTES = 64 << 20
 TURN_S = 1e-4
 STALLED_S = 600.0  # of the wires' clock
-_NODES = f"{Path(__file__).parents[2]}/nodes/"
+NODES = f"{Path(__file__).parents[2]}/nodes/"
 
 
 class HeaderWire(CableEnd):
@@ -142,9 +142,9 @@ def shares(count_bytes: int, niov_bytes: int) -> list[tuple[str, float]]:
     found: Counter[str] = Counter()
 
     def sample(_: int, frame: FrameType | None) -> None:
-        while frame is not None and not frame.f_code.co_filename.startswith(_NODES):
+        while frame is not None and not frame.f_code.co_filename.startswith(NODES):
             frame = frame.f_back
-        inside = "" if frame is None else frame.f_code.co_filename.removeprefix(_NODES)
+        inside = "" if frame is None else frame.f_code.co_filename.removeprefix(NODES)
         found[inside.partition("/")[0] or "this bench"] += 1
 
     path = PacketPath(niov_bytes)
