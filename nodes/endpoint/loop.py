@@ -32,7 +32,7 @@ PROBE_S = 1.0  # of RFC 5227's probing; afterwards a claim of our address by ano
 _FINE_S = 0.01  # waits below this are timed to the microsecond
 
 
-class AddressInUse(RuntimeError):
+class AddressInUse(Exception):
     """Another host on the link has our address; one sentence."""
 
 
@@ -128,7 +128,7 @@ class Loop:
         select comes first. Others do without it."""
         if 0 < wait_s < _FINE_S and self._host.needs_microseconds:
             select.select((self._poll,), (), (), wait_s)
-            wait_s = 0
+            wait_s = 0.0
         return self._poll.poll(wait_s)
 
     def _stop(self, _: int, __: FrameType | None) -> None:

@@ -1,22 +1,22 @@
 """A wire of Linux: the frames of one interface, through an AF_PACKET socket with PACKET_VNET_HDR.
 
-In: frames to the endpoint's own MAC address (a BPF filter rejects all others), and frames that the NIC sends.
-Out: the same, super-packets included. The kernel copies a received frame once, straight into the views that
-`nic.dma` made: that copy is the NIC's DMA. Owns the socket; the NIC's only system calls are in this file.
+In: frames to the endpoint's own MAC address, of which `socket_filter` has the rule, and frames that the NIC
+sends. Out: the same, super-packets included. The kernel copies a received frame once, straight into the views
+that `nic.dma` made: that copy is the NIC's DMA. Owns the socket; the NIC's only system calls are here and in
+the filter.
 Source: packet(7), include/uapi/linux/virtio_net.h.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import socket
 import struct
 from collections.abc import Sequence
 
 from nodes.nic.socket_buffer import set_buffers
+from nodes.nic.socket_filter import attach_filter
 from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
-from nodes.wire.ethernet import BROADCAST, TYPE_ARP
 
 _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
@@ -27,7 +27,6 @@ _ETH_P_ALL = 3
 _ARPHRD_ETHER = 1
 _MR_MULTICAST, _MR_PROMISC, _MR_UNICAST = 0, 1, 3
 _MREQ = struct.Struct("=iHH8s")  # struct packet_mreq: ifindex, type, length of the address, address
-_SO_ATTACH_FILTER = 26
 _PEEK = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
 _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows of super-packets
 _SNDBUF_BYTES = 16 << 20
@@ -39,12 +38,8 @@ _NEEDS_CSUM, _DATA_VALID = 1, 2
 _GSO_NONE, _GSO_TCPV4, _GSO_TCPV6 = 0, 1, 4
 
 
-class WireError(RuntimeError):
+class WireError(Exception):
     """The interface cannot serve as a wire; the message gives the reason and a remedy."""
-
-
-class _SockFprog(ctypes.Structure):
-    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
 class AfPacket:
@@ -74,7 +69,7 @@ class AfPacket:
         sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         set_buffers(sock, _RCVBUF_BYTES, _SNDBUF_BYTES)
-        _attach_filter(sock, macs)
+        attach_filter(sock, macs)
         try:
             sock.bind((ifname, _ETH_P_ALL))
         except OSError as e:
@@ -149,25 +144,3 @@ def _join(sock: socket.socket, ifindex: int, mac: bytes) -> None:
         sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _MREQ.pack(ifindex, kind, len(mac), mac))
     except OSError:
         sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _MREQ.pack(ifindex, _MR_PROMISC, 0, b""))
-
-
-def _attach_filter(sock: socket.socket, macs: Sequence[bytes]) -> None:
-    """Accept frames to `macs` and broadcast ARP. Other frames never wake the process: without the filter, a
-    flow of Linux's own stack at 9 Gb/s on the same interface would take a third of a core."""
-    load_word, load_half, equal, accept, reject = 0x20, 0x28, 0x15, 0x06, 0x06
-
-    def accept_if_to(mac: bytes) -> list[tuple[int, int, int, int]]:
-        return [
-            (load_word, 0, 0, 2),  # destination, last four bytes
-            (equal, 0, 3, int.from_bytes(mac[2:], "big")),
-            (load_half, 0, 0, 0),  # destination, first two
-            (equal, 0, 1, int.from_bytes(mac[:2], "big")),
-            (accept, 0, 0, 0xFFFFFFFF),
-        ]
-
-    arp = [(load_half, 0, 0, 12), (equal, 0, 5, TYPE_ARP), *accept_if_to(BROADCAST)]
-    program = [*(step for mac in macs for step in accept_if_to(mac)), *arp, (reject, 0, 0, 0)]
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    prog = _SockFprog(len(program), ctypes.addressof(buffer))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(prog))
