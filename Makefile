@@ -10,7 +10,7 @@ APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 # Every test starts processes: without compiled files each of them would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup compiled demo test bench soak notebooks docs lint lock clean
+.PHONY: setup compiled demo test bench bench-compare soak notebooks docs lint lock clean
 
 setup: $(VENV)/.debian $(VENV)/.python compiled
 
@@ -46,8 +46,12 @@ test: setup lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(PATH_TESTS)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup tests/system
 
+# ONLY: parts of it, comma-separated; BENCH: more options, as --rounds 3.
 bench: setup
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
+
+bench-compare: setup
+	@$(BIN)/python -m tests.bench.compare $(OLD) $(NEW)
 
 soak: setup
 	$(BIN)/python -m pytest --soak

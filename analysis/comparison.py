@@ -121,7 +121,7 @@ def _row(cell: str, key: Key, a: _Side, b: _Side) -> ComparedRow:
         cell, before.workload, before.size_bytes, key.path, key.in_place, unit,
         _shown(before, a, unit), _shown(after, b, unit), before.repetitions, after.repetitions,
         found.value, found.low, found.high, tested.u, tested.p, p_least, tested.delta, tested.effect,
-        _outcome(found.low, found.high, tested.p, p_least),
+        outcome(found.low, found.high, tested.p, p_least),
         before.verdict, after.verdict, before.wrong_elements, after.wrong_elements,
         before.host_dram_bytes_per_payload_byte, after.host_dram_bytes_per_payload_byte,
         before.stability, after.stability,
@@ -143,7 +143,8 @@ def _shown(row: SummaryRow, side: _Side, unit: str) -> float:
     return row.time_us if unit == "us" else row.busbw_GB_per_s * side.measure.shown_rate.per_GB_per_s
 
 
-def _outcome(low: float | None, high: float | None, p: float, p_least: float) -> str:
+def outcome(low: float | None, high: float | None, p: float, p_least: float) -> str:
+    """Of a ratio's interval and a test's p; FASTER where the ratio is above 1."""
     if p_least > ALPHA or low is None or high is None:
         return TOO_FEW
     if p > ALPHA or low <= 1 <= high:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.comparison import ALIKE, FASTER, SLOWER, TOO_FEW, Compared, _outcome, compare
+from analysis.comparison import ALIKE, FASTER, SLOWER, TOO_FEW, Compared, compare, outcome
 from analysis.comparison_text import Side, Told, markdown, text
 from analysis.likeness import differences
 from analysis.load import Run, load
@@ -231,14 +231,14 @@ def test_a_kernel_that_is_set_otherwise_forbids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "p", "outcome"),
+    ("low", "high", "p", "expected"),
     [
         (1.1, 1.2, 0.008, FASTER), (0.8, 0.9, 0.05, SLOWER), (1.1, 1.2, 0.06, ALIKE), (0.8, 0.9, 0.06, ALIKE),
         (0.9, 1.1, 0.008, ALIKE), (None, None, 0.008, TOO_FEW),
     ],
 )  # fmt: skip
 def test_a_difference_needs_the_test_and_the_interval(
-    low: float | None, high: float | None, p: float, outcome: str
+    low: float | None, high: float | None, p: float, expected: str
 ) -> None:
-    assert _outcome(low, high, p, 0.008) == outcome
-    assert _outcome(low, high, p, 0.1) == TOO_FEW
+    assert outcome(low, high, p, 0.008) == expected
+    assert outcome(low, high, p, 0.1) == TOO_FEW

@@ -1,7 +1,8 @@
 """TCP on a path with a round trip: a relay in the link, which may be a bad one, and a bottleneck by TBF.
 
 In: delay, impairments, rate. Out: the goodput of each flow from h1 to h2, each end our stack or Linux. Owns
-the network, the relay, and what they were set to: all lives in the builder's namespace and ends with it.
+the network, the relay, and what they were set to: all lives in the builder's namespace and ends with it. The
+figures of it are in tests.bench.fairness.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _Sock = Socket | linux.socket
 
 @dataclass(frozen=True)
 class Path:
-    """`impairment`: as `--impair` takes it, in each direction. `rate`: as tc writes it, with one
-    bandwidth-delay product of buffer, `buffer_bytes`; none if empty."""
+    """`impairment`: as `--impair` takes it, in each direction. `rate`: as tc writes it, none if empty, with
+    `buffer_bytes` in front of it."""
 
     impairment: str
     rate: str = ""
@@ -43,7 +44,7 @@ class LongLink:
     """A star of two hosts with offloads off, and a cable of some length between the switch and h2."""
 
     def __init__(self, stack: ExitStack, path: Path) -> None:
-        self.network = Network(stack, 65536)
+        self.network = Network(stack, shape="star")
         for host in self.network.topology.hosts:
             words = ["ethtool", "-K", host.nics[0].interface, *_OFFLOADS.split()]
             assert self.network.fabric.run(host.name, words, 10).status == 0
@@ -138,8 +139,3 @@ def _count(receiver: _Sock, end: float) -> int:
         except TimeoutError:
             break
     return count
-
-
-def jain(rates: Sequence[float]) -> float:
-    """Jain's fairness index: 1 when all are equal, 1/n when one has everything."""
-    return sum(rates) ** 2 / (len(rates) * sum(rate * rate for rate in rates))

@@ -28,25 +28,51 @@ _ANSWER_S = 60.0
 
 
 class Network:
-    """A star of two hosts with unshaped links. `gso_max_bytes`: longest super-packet on every veth."""
+    """Two hosts on one link without a shape, or what `shape`, `hosts` and `link` say, as run.py's options.
+    `gso_max_bytes`: longest super-packet on every veth. `pids`: the endpoints, while they run."""
 
-    def __init__(self, stack: ExitStack, gso_max_bytes: int) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        gso_max_bytes: int = 65536,
+        shape: str = "pair",
+        hosts: int = 2,
+        mtu: int = 1500,
+        link: str = "",
+    ) -> None:
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dmtb-bench-")))
-        self.topology = registry.build("star", 2, 1500, gso_max_bytes)
+        self.topology = registry.build(shape, hosts, mtu, gso_max_bytes, link)
         self.fabric = stack.enter_context(Fabric(self.topology, self.directory))
+        self.pids: dict[str, int] = {}
         self._gso_max_bytes = gso_max_bytes
 
     def channel(self, name: str) -> str:
         return str(self.directory / f"{name}.sock")
 
+    def address(self, name: str) -> str:
+        return self.topology.host(name).nics[0].endpoint_address.partition("/")[0]
+
     def kernel_address(self, name: str) -> str:
         return self.topology.host(name).nics[0].kernel_address.partition("/")[0]
 
+    def interface(self, name: str) -> str:
+        return self.topology.host(name).nics[0].interface
+
+    def do(self, name: str, command: str) -> str:
+        """What a shell command in a host prints. SystemExit if it fails."""
+        done = self.fabric.run(name, ["sh", "-ec", command], 30)
+        if done.status:
+            raise SystemExit(f"bench: `{command}` in {name} failed: {done.stderr}")
+        return done.stdout
+
     @contextmanager
-    def endpoints(self, niov_bytes: int = 65536, host_mem_bw: float | None = None) -> Iterator[None]:
-        """An endpoint in each host while the context lasts."""
+    def endpoints(
+        self, niov_bytes: int = 65536, host_mem_bw: float | None = None, names: Sequence[str] = ()
+    ) -> Iterator[None]:
+        """An endpoint in each host, or those of `names`, while the context lasts."""
         with ExitStack() as stack:
-            for host in self.topology.hosts:
+            hosts = [host for host in self.topology.hosts if not names or host.name in names]
+            for host in hosts:
                 nic = host.nics[0]
                 options = {
                     "interface": nic.interface, "address": nic.endpoint_address, "mac": nic.endpoint_mac,
@@ -56,20 +82,23 @@ class Network:
                 }  # fmt: skip
                 words = [w for n, v in options.items() if v is not None for w in (f"--{n}", str(v))]
                 argv = [sys.executable, "-m", "nodes.endpoint", "--nodad", *words]
-                stack.callback(self.fabric.terminate, self.fabric.spawn(host.name, argv, f"{host.name}.log"))
-            for host in self.topology.hosts:
+                self.pids[host.name] = self.fabric.spawn(host.name, argv, f"{host.name}.log")
+                stack.callback(self.fabric.terminate, self.pids[host.name])
+            for host in hosts:
                 _wait_for(self.channel(host.name))
             yield
 
-    def stream(self, config: ExperimentConfig, path: str) -> list[Sample]:
-        """One stream from the first host to the second, each rank a process; a row a rank."""
+    def trial(self, config: ExperimentConfig, path: str) -> list[Sample]:
+        """Of the first of `config`'s sizes, a rank in each host, each rank a process; rows in the ranks'
+        order."""
         with ExitStack() as stack:
             hosts = enumerate(self.topology.hosts)
             places = [RankPlace(rank, host.name, self.channel(host.name)) for rank, host in hosts]
             ranks = [stack.enter_context(closing(RankProcess(place, config))) for place in places]
             trial = Trial(path, config.sizes_bytes[0], 0)
-            each(ranks, "prepare", [trial, trial])
-            each(ranks, "connect", rendezvous(each(ranks, "listen", [trial, trial])))
+            trials = [trial] * len(ranks)
+            each(ranks, "prepare", trials)
+            each(ranks, "connect", rendezvous(each(ranks, "listen", trials)))
             rows: list[list[Sample]] = each(ranks, "run")
             each(ranks, "disconnect")
             each(ranks, "restore")
@@ -134,7 +163,7 @@ def _wait_for(channel: str) -> None:
         except HostError:
             if time.monotonic() > give_up_at:
                 raise
-            time.sleep(0.05)
+            time.sleep(0.005)
 
 
 def python(*words: str) -> subprocess.Popen[str]:

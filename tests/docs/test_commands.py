@@ -26,7 +26,7 @@ from tests.docs import pages
 from tests.docs.pages import ROOT, block, command
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-RULES = dict(re.findall(r"^(\w+):[^=\n]*\n((?:\t.*\n)*)", MAKEFILE, re.MULTILINE))
+RULES = dict(re.findall(r"^([\w-]+):[^=\n]*\n((?:\t.*\n)*)", MAKEFILE, re.MULTILINE))
 MAKE = (
     *block("README.md", "make demo").splitlines(),
     command("README.md", "make bench"),
@@ -42,6 +42,9 @@ MAKE = (
     command("docs/devmem.md", "make setup"),
     command("docs/machines.md", "make setup"),
     command("docs/performance.md", "make setup"),
+    command("docs/performance.md", "make bench"),
+    command("docs/performance.md", "make bench ONLY=64k,linux"),
+    command("docs/performance.md", "make bench-compare OLD=FILE NEW=FILE"),
     command("docs/sweeps.md", "make setup"),
     command("README.md", "make setup"),
     command("docs/rootless.md", "make setup"),
@@ -98,8 +101,9 @@ def test_code_is_fenced_and_has_a_known_language(page: str) -> None:
 
 @pytest.mark.parametrize("words", MAKE)
 def test_what_make_is_asked_for_is_a_target(words: str) -> None:
-    program, target = words.partition("#")[0].split()
+    program, target, *given = words.partition("#")[0].split()
     assert program == "make"
+    assert all(f"$({each.partition('=')[0]})" in RULES[target] for each in given)
     assert target in RULES
     assert target in re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)[0].split()
 
