@@ -50,7 +50,7 @@ class Programs:
         argv = self._supervised("h2", ["iperf3", "-s", "-1"])
         server = self._network.fabric.spawn("h2", argv, "receiver.log")
         self._wait_until_listening()
-        argv = ["iperf3", "-c", self._address, "-t", f"{seconds:g}", "-l", "1M", "-J"]
+        argv = ["iperf3", "-c", self._address, "-t", str(max(1, round(seconds))), "-l", "1M", "-J"]
         said = self._run("h1", self._supervised("h1", argv), seconds + 30)
         self._end(server)
         return float(json.loads(said)["end"]["sum_received"]["bits_per_second"]) / 1e9

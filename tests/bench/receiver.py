@@ -1,9 +1,9 @@
 """Takes connections from a sender and puts what they bring into accelerator memory.
 
-`python -m tests.bench.receiver devmem|kernel CHANNEL PORT FLOWS SKIP SECONDS`: into devmem sockets, or into
-Linux sockets from which every byte is then copied to the device. Prints "ready"; when all connections have
-been made it leaves out SKIP seconds, and counts for SECONDS. Then it prints bytes and seconds, and ends, with
-which its connections end.
+`python -m tests.bench.receiver devmem|kernel CHANNEL PORT FLOWS NIOV SKIP SECONDS`: into devmem sockets with
+net_iovs of NIOV bytes, or into Linux sockets from which every byte is then copied to the device. Prints
+"ready"; when all connections have been made it leaves out SKIP seconds, and counts for SECONDS. Then it
+prints bytes and seconds, and ends, with which its connections end.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ class Ended(Exception):
     """A sender has closed its connection while it was counted."""
 
 
-def bind(host: Host, port: int, memory: Region, stack: ExitStack) -> None:
+def bind(host: Host, port: int, memory: Region, niov_bytes: int, stack: ExitStack) -> None:
     """Payload to `port` lands in `memory`."""
     host.ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
     host.ethtool.rss_set({"equal": _QUEUE})
     rule = host.ethtool.ntuple_insert({"dst-port": port, "queue": _QUEUE})
     stack.callback(host.ethtool.ntuple_delete, rule)
     queues = [{"type": "rx", "id": _QUEUE}]
-    host.netdev.bind_rx({"ifindex": host.ifindex, "fd": memory.fd, "queues": queues, "rx-page-size": 65536})
+    request = {"ifindex": host.ifindex, "fd": memory.fd, "queues": queues, "rx-page-size": niov_bytes}
+    host.netdev.bind_rx(request)
 
 
 def devmem(sock: Any) -> int:
@@ -93,13 +94,15 @@ def _some(bytes_: int) -> int:
     return bytes_
 
 
-def main(path: str, channel: str, port: int, flows: int, skip_s: float, seconds: float) -> None:
+def main(
+    path: str, channel: str, port: int, flows: int, niov_bytes: int, skip_s: float, seconds: float
+) -> None:
     with ExitStack() as stack:
         host = stack.enter_context(closing(Host(channel)))
         memory = Accelerator(Ledger()).alloc(_MEMORY)
         ours = path == "devmem"
         if ours:
-            bind(host, port, memory, stack)
+            bind(host, port, memory, niov_bytes, stack)
         listener = stack.enter_context(closing(host.socket() if ours else host.kernel_socket()))
         listener.setsockopt(linux.SOL_SOCKET, linux.SO_REUSEADDR, 1)
         listener.bind((host.address if ours else host.kernel_address, port))
@@ -117,5 +120,5 @@ def main(path: str, channel: str, port: int, flows: int, skip_s: float, seconds:
 
 
 if __name__ == "__main__":
-    path, channel, port, flows, skip_s, seconds = sys.argv[1:]
-    main(path, channel, int(port), int(flows), float(skip_s), float(seconds))
+    path, channel, port, flows, niov_bytes, skip_s, seconds = sys.argv[1:]
+    main(path, channel, int(port), int(flows), int(niov_bytes), float(skip_s), float(seconds))

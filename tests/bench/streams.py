@@ -44,7 +44,7 @@ def iperf3(network: Network, seconds: float, bidir: bool = False) -> float:
     pid = network.fabric.spawn("h2", ["iperf3", "-s", "-1", "-p", str(_PORT)], "iperf3.log")
     time.sleep(0.2)
     address = network.kernel_address("h2")
-    argv = ["iperf3", "-c", address, "-p", str(_PORT), "-C", "cubic", "-t", f"{seconds:g}", "-J"]
+    argv = ["iperf3", "-c", address, "-p", str(_PORT), "-C", "cubic", "-t", str(max(1, round(seconds))), "-J"]
     done = network.fabric.run("h1", [*argv, *(["--bidir"] if bidir else [])], seconds + 20)
     if done.status:
         network.fabric.terminate(pid)

@@ -6,6 +6,9 @@ import pytest
 
 from tests.bench import opcodes
 from tests.bench.opcodes import LIMIT, PYTHON, Counts, counted, differences, stored
+from tests.docs.pages import command
+
+COMMAND = command("docs/performance.md", ".venv/bin/python -m tests.bench.opcodes")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def test_a_change_beyond_the_limit_is_said_either_way(factor: float, found: dict
     tcp = sum(found["65536"].values()) * (factor - 1) + found["65536"]["tcp"]
     (said,) = differences({**found, "65536": {**found["65536"], "tcp": tcp}}, found)
     assert "most in nodes/tcp" in said
-    assert said.endswith("store it: .venv/bin/python -m tests.bench.opcodes --store")
+    assert said.endswith(f"store it: {COMMAND} --store")
 
 
 def test_a_change_within_the_limit_is_none(found: dict[str, Counts]) -> None:

@@ -1,0 +1,47 @@
+"""What a sample of perf is counted as: a system call, or the innermost compiled function of nodes/."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.where import place, stacks
+
+SCRIPT = """
+\tffffffff81a0 _copy_to_iter ([kernel.kallsyms])
+\tffffffff81b0 __x64_sys_recvmsg ([kernel.kallsyms])
+\t7f10 __libc_recvmsg (/lib/libc.so.6)
+\t7f20 CPyDef_af_packet___AfPacket___peek (/x/nodes__mypyc.so)
+\t7f30 CPyDef_net_device___NetDevice___poll (/x/nodes__mypyc.so)
+
+\t7f40 PyLong_FromLong (/usr/bin/python3.11)
+\t7f50 CPyDef_tcp___parse (/x/nodes__mypyc.so)
+\t7f60 CPyDef_tcp_rcv___TcpRcv___receive (/x/nodes__mypyc.so)
+"""
+
+
+def test_a_script_is_read_stack_by_stack() -> None:
+    first, second = stacks(SCRIPT.splitlines())
+    assert first[0] == "_copy_to_iter"
+    assert second == ["PyLong_FromLong", "CPyDef_tcp___parse", "CPyDef_tcp_rcv___TcpRcv___receive"]
+
+
+OURS = "CPyDef_loop___Loop___serve_round"
+
+
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        (["x", "__x64_sys_recvmsg", "CPyDef_af_packet___AfPacket___peek", OURS], "kernel: peek at a frame"),
+        (["x", "__x64_sys_recvmsg", "CPyDef_af_packet___AfPacket____take"], "kernel: read a frame"),
+        (["__x64_sys_sendmsg", "CPyDef_af_packet___AfPacket___send"], "kernel: send a frame"),
+        (["__x64_sys_sendmsg", "_PyEval_EvalFrameDefault", OURS], "kernel: channel"),
+        (["schedule", "__x64_sys_epoll_wait", OURS], "kernel: wait and look (epoll)"),
+        (["do_syscall_64", OURS], "kernel: other calls"),
+        (["PyLong_FromLong", "CPyDef_tcp___parse", "CPyDef_tcp_rcv___TcpRcv___receive"], "wire/"),
+        (["CPyDef_tcp_rcv___TcpRcv___receive"], "sock/"),
+        (["CPyDef_skb___Skb___put"], "skb.py"),
+        (["_PyEval_EvalFrameDefault"], "Python that is not compiled"),
+    ],
+)  # fmt: skip
+def test_a_sample_belongs_to_the_call_or_to_the_innermost_folder(stack: list[str], said: str) -> None:
+    assert place(stack) == said
