@@ -10,6 +10,7 @@ Source: packet(7), include/uapi/linux/virtio_net.h.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 from collections.abc import Sequence
@@ -60,6 +61,7 @@ class AfPacket:
         except BaseException:
             self._socket.close()
             raise
+        self._fd = self._socket.fileno()
         self._peeked = bytearray(_VNET_BYTES + PEEK_BYTES)
         self._head = memoryview(self._peeked)[_VNET_BYTES:]
         self._vnet = bytearray(_VNET_BYTES)
@@ -82,11 +84,11 @@ class AfPacket:
         sock.setblocking(False)
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self._fd
 
     def peek(self) -> RxFrame | None:
         try:
-            count, _, _, _ = self._socket.recvmsg_into([self._peeked], 0, _PEEK)
+            count = self._socket.recv_into(self._peeked, 0, _PEEK)
         except BlockingIOError:
             return None
         except OSError as e:
@@ -103,13 +105,15 @@ class AfPacket:
         self._take([self._vnet])
 
     def _take(self, views: Sequence[memoryview | bytearray]) -> None:
+        """Not by recvmsg_into: that would ask Linux for the name of the interface in a call of its own, for
+        every frame."""
         try:
-            self._socket.recvmsg_into(views)
+            os.readv(self._fd, views)
         except OSError as e:
             if e.errno != errno.ENETDOWN:
                 raise
             # The link went down after the peek. Linux reports that once, ahead of the frame.
-            self._socket.recvmsg_into(views)
+            os.readv(self._fd, views)
 
     def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
         flags = _NEEDS_CSUM if offload.csum_start else 0
@@ -118,7 +122,7 @@ class AfPacket:
             flags, gso_type, offload.header_bytes, offload.gso_size, offload.csum_start, offload.csum_offset
         )
         try:
-            self._socket.sendmsg([vnet + header, *payload])
+            os.writev(self._fd, [vnet + header, *payload])
         except BlockingIOError:
             return False
         except OSError as e:
@@ -133,6 +137,7 @@ class AfPacket:
 
     def close(self) -> None:
         self._socket.close()
+        self._fd = -1  # the number may be another file's from now on
 
 
 def _join(sock: socket.socket, ifindex: int, mac: bytes) -> None:

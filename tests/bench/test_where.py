@@ -25,18 +25,18 @@ def test_a_script_is_read_stack_by_stack() -> None:
     assert second == ["PyLong_FromLong", "CPyDef_tcp___parse", "CPyDef_tcp_rcv___TcpRcv___receive"]
 
 
-OURS = "CPyDef_loop___Loop___serve_round"
+ENTRY, OURS = "do_syscall_64", "CPyDef_loop___Loop___serve_round"
 
 
 @pytest.mark.parametrize(
     ("stack", "said"),
     [
-        (["x", "__x64_sys_recvmsg", "CPyDef_af_packet___AfPacket___peek", OURS], "kernel: peek at a frame"),
-        (["x", "__x64_sys_recvmsg", "CPyDef_af_packet___AfPacket____take"], "kernel: read a frame"),
-        (["__x64_sys_sendmsg", "CPyDef_af_packet___AfPacket___send"], "kernel: send a frame"),
-        (["__x64_sys_sendmsg", "_PyEval_EvalFrameDefault", OURS], "kernel: channel"),
-        (["schedule", "__x64_sys_epoll_wait", OURS], "kernel: wait and look (epoll)"),
-        (["do_syscall_64", OURS], "kernel: other calls"),
+        (["x", ENTRY, "CPyDef_af_packet___AfPacket___peek", OURS], "kernel: peek at a frame"),
+        (["x", ENTRY, "CPyDef_af_packet___AfPacket____take"], "kernel: read a frame"),
+        ([ENTRY, "CPyDef_af_packet___AfPacket___send"], "kernel: send a frame"),
+        (["unix_seqpacket_sendmsg", ENTRY, "_PyEval_EvalFrameDefault", OURS], "kernel: channel"),
+        (["schedule", "do_epoll_wait", ENTRY, OURS], "kernel: look and wait (epoll)"),
+        ([ENTRY, OURS], "kernel: other"),
         (["PyLong_FromLong", "CPyDef_tcp___parse", "CPyDef_tcp_rcv___TcpRcv___receive"], "wire/"),
         (["CPyDef_tcp_rcv___TcpRcv___receive"], "sock/"),
         (["CPyDef_skb___Skb___put"], "skb.py"),

@@ -40,10 +40,8 @@ _HZ = 997
 _SKIP_S = 1.0
 _FRAME = re.compile(r"\s+[0-9a-f]+ (\S+)")
 _OURS = re.compile(r"CPyDef_(\w+?)___")
-# Of a stack's kernel part, its system call, and then of which of ours that was.
-_CALLS = {
-    "__x64_sys_sendmsg": "sendmsg", "__x64_sys_recvmsg": "recvmsg", "__x64_sys_epoll_wait": "epoll_wait",
-}  # fmt: skip
+_ENTRIES = {"do_syscall_64", "entry_SYSCALL_64_after_hwframe", "el0_svc"}  # of a system call
+# By the function of ours that made it.
 _BY = {
     "AfPacket___peek": "peek at a frame",
     "AfPacket____take": "read a frame",
@@ -66,16 +64,14 @@ def stacks(script: Iterable[str]) -> Iterator[list[str]]:
 
 def place(stack: list[str]) -> str:
     """What a sample is counted as."""
-    calls = [_CALLS[symbol] for symbol in stack if symbol in _CALLS]
     ours = [symbol for symbol in stack if symbol.startswith("CPyDef_")]
-    if calls:
-        for symbol in ours[:1]:
-            for name, said in _BY.items():
-                if name in symbol:
-                    return f"kernel: {said}"
-        return "kernel: wait and look (epoll)" if calls[0] == "epoll_wait" else "kernel: channel"
-    if any(symbol in ("do_syscall_64", "entry_SYSCALL_64_after_hwframe") for symbol in stack):
-        return "kernel: other calls"
+    if not _ENTRIES.isdisjoint(stack):
+        for name, said in _BY.items():
+            if ours and name in ours[0]:
+                return f"kernel: {said}"
+        if any("epoll" in symbol for symbol in stack):
+            return "kernel: look and wait (epoll)"
+        return "kernel: channel" if any(symbol.startswith("unix_") for symbol in stack) else "kernel: other"
     for symbol in ours:
         if (found := _OURS.match(symbol)) and found[1] in _folders():
             return _folders()[found[1]]
@@ -135,6 +131,8 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
         after = {name: (hosts[name].stats(), _cpu_s(processes[name])) for name in hosts}
         watch.join()
         stream.join()
+    if not all(samples[pid] for pid in network.pids.values()):
+        raise SystemExit("where: perf took no samples: is the machine too busy, or perf not allowed here?")
     packets = (after["h2"][0].rx_bytes - before["h2"][0].rx_bytes) / PACKET_BYTES
     found = {}
     for name, side in (("h1", "sender"), ("h2", "receiver")):
