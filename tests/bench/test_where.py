@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.where import place, stacks
+from nodes.compiled.state import State
+from tests.bench.where import main, place, stacks
+from tests.docs.pages import command
+
+COMMAND = command("docs/performance.md", ".venv/bin/python -m tests.bench.where")
 
 SCRIPT = """
 \tffffffff81a0 _copy_to_iter ([kernel.kallsyms])
@@ -45,3 +49,16 @@ ENTRY, OURS = "do_syscall_64", "CPyDef_loop___Loop___serve_round"
 )  # fmt: skip
 def test_a_sample_belongs_to_the_call_or_to_the_innermost_folder(stack: list[str], said: str) -> None:
     assert place(stack) == said
+
+
+@pytest.mark.parametrize(
+    ("perf", "said"), [(None, "not installed: `apt-get"), ("/perf", "runs as pure")]
+)
+def test_what_is_missing_is_said(
+    perf: str | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: perf)
+    monkeypatch.setattr("tests.bench.where.state", lambda: State(False, "it has not been compiled"))
+    monkeypatch.setattr("sys.argv", COMMAND.split()[2:])
+    assert main() == 1
+    assert said in capsys.readouterr().err
