@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,17 @@ from tests.bench.fairness import jain
 from tests.bench.figure import at_least, read
 from tests.bench.rounds import STOLEN_MAX, TRIES, Bench
 from tests.bench.transfers import header_share
+from tests.docs import pages
 
 
 def test_parts_are_asked_for_by_name_and_run_in_their_order() -> None:
     assert bench_main.parts("linux,64k") == ["64k", "linux"]
+
+
+def test_the_page_has_every_part() -> None:
+    rows = re.findall(r"^\| ((?:`[\w-]+`(?:, )?)+) \|", pages.text("docs/performance.md"), re.MULTILINE)
+    shown = [name for row in rows for name in re.findall(r"`([\w-]+)`", row)]
+    assert sorted(set(shown) & {*bench_main.PARTS}) == sorted(bench_main.PARTS)
 
 
 def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,9 +51,7 @@ def test_a_sample_belongs_to_the_call_or_to_the_innermost_folder(stack: list[str
     assert place(stack) == said
 
 
-@pytest.mark.parametrize(
-    ("perf", "said"), [(None, "not installed: `apt-get"), ("/perf", "runs as pure")]
-)
+@pytest.mark.parametrize(("perf", "said"), [(None, "not installed: `apt-get"), ("/perf", "runs as pure")])
 def test_what_is_missing_is_said(
     perf: str | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
