@@ -8,6 +8,7 @@ receiver counts when the connection has run for a while.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -92,9 +93,9 @@ def from_linux(bench: Bench) -> None:
         network = Network(stack)
         stack.enter_context(network.endpoints())
         _into(bench, network, "Linux sender into devmem", at_least(0.5))
-        _rps(network, "3")
+        _rps(network, (1 << min(32, os.cpu_count() or 1)) - 1)
         _into(bench, network, "Linux sender into devmem, RPS at both ends", at_least(0.5))
-        _rps(network, "0")
+        _rps(network, 0)
         network.do("h1", f"ethtool -K {network.interface('h1')} {_OFFLOADS}")
         _into(bench, network, "Linux sender without offloads into devmem", at_least(0.5), 4096)
 
@@ -109,9 +110,10 @@ def _into(bench: Bench, network: Network, name: str, goal: Goal, niov_bytes: int
     bench.against(name, rounds, "devmem_gbps", "Linux and copy_gbps", "Gb/s", goal)
 
 
-def _rps(network: Network, mask: str) -> None:
+def _rps(network: Network, cpus: int) -> None:
+    """Of both hosts: spread over `cpus`, a mask; 0: off, as links are set by default."""
     for name in ("h1", "h2"):
-        network.do(name, f"echo {mask} > /sys/class/net/{network.interface(name)}/queues/rx-0/rps_cpus")
+        network.do(name, f"echo {cpus:x} > /sys/class/net/{network.interface(name)}/queues/rx-0/rps_cpus")
 
 
 def many_flows(bench: Bench) -> None:
