@@ -9,6 +9,7 @@ test of the rounds, and the bootstrap's interval of the ratio of medians.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from analysis.comparison import ALIKE, FASTER, TOO_FEW, outcome
+from analysis.comparison import ALIKE, ALPHA, FASTER, SLOWER, TOO_FEW, outcome
 from analysis.rank_test import difference, least_p
 from analysis.statistics import ratio
 from tests.bench.figure import Figure, Result, ResultError, read, rounds_of
@@ -52,13 +53,15 @@ class Change:
 def change(old: Figure, new: Figure) -> Change:
     """Both of the same name."""
     before, after = old.per_round(), new.per_round()
+    medians, tested = (statistics.median(before), statistics.median(after)), difference(after, before)
+    if not all((*before, *after)):  # of a 0 there is no ratio: the order of the values alone tells
+        larger = FASTER if tested.delta > 0 else SLOWER
+        word = _word(larger if tested.p <= ALPHA else ALIKE, new.better)
+        return Change(new.name, *medians, 1.0 if word == ALIKE else math.inf, None, None, tested.p, word)
     come = ratio(rounds_of(after), rounds_of(before), one_run=False)
-    tested = difference(after, before)
     said = outcome(come.low, come.high, tested.p, least_p(len(before), len(after)))
-    medians = statistics.median(before), statistics.median(after)
-    return Change(
-        new.name, *medians, come.value, come.low, come.high, tested.p, _word(said, new.better)
-    )  # fmt: skip
+    word = _word(said, new.better)
+    return Change(new.name, *medians, come.value, come.low, come.high, tested.p, word)
 
 
 def _word(said: str, better: str) -> str:

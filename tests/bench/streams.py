@@ -97,9 +97,8 @@ def one_way(bench: Bench, gso_max_bytes: int) -> None:
     bench.against(f"devmem {label} / iperf3", rounds, "devmem_gbps", "iperf3_gbps", "Gb/s", goal)
     bench.against(f"devmem {label} / bounce", rounds, "devmem_gbps", "bounce_gbps", "Gb/s", at_least(1.6))
     bench.against(f"bounce {label} / kernel", rounds, "bounce_gbps", "kernel_gbps", "Gb/s", at_least(0.4))
-    bench.against(
-        f"CPU of both ends, devmem {label}", rounds, "devmem_s_per_gb", "kernel_s_per_gb", "s/GB"
-    )  # fmt: skip
+    cpu = [[r[f"{path}_s_per_gb"] for r in rounds] for path in ("devmem", "kernel")]
+    bench.add(f"CPU of both ends, devmem {label}", cpu[0], "s/GB", None, cpu[1], "kernel")
     _add(bench, rounds, label, small)
 
 

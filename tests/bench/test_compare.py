@@ -52,6 +52,16 @@ def test_a_figure_without_a_reference_is_compared_as_it_is() -> None:
     assert change(old, new).regressed
 
 
+def test_what_may_be_zero_is_compared_by_order_alone() -> None:
+    idle = Figure(
+        "idle", "pingpong", "%", (0.0, 0.0, 0.2, 0.0, 0.0), goal=at_most(1, "value"), better="lower"
+    )
+    busy = msgspec.structs.replace(idle, ours=(3.0, 2.8, 3.1, 2.9, 3.0))
+    assert (change(idle, idle).word, change(idle, idle).regressed) == ("alike", False)
+    assert (change(idle, busy).word, change(idle, busy).regressed) == ("WORSE", True)
+    assert change(busy, idle).word == "better"
+
+
 def written(path: Path, *figures: Figure, cpu: str = "2") -> str:
     made = Result(began="", machine={"cpu": cpu}, rounds=7, seconds=1, figures=figures, raw=())
     path.write_bytes(msgspec.json.encode(made))
