@@ -22,6 +22,7 @@ from nodes.machine.accelerator import Accelerator
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.uapi import socket as uapi
+from workloads.transports.token_returns import token_ranges
 
 _MEMORY = 64 << 20
 _CALL = 1 << 20
@@ -46,11 +47,13 @@ def bind(host: Host, port: int, memory: Region, niov_bytes: int, stack: ExitStac
 
 
 def devmem(sock: Any) -> int:
-    """Receive, and give the tokens back."""
+    """Receive, and give the tokens back, in as few ranges as they are: a call takes 128 and no more."""
     count, ancillary, _, _ = sock.recvmsg_into([_CALL], 8192, uapi.MSG_SOCK_DEVMEM)
-    tokens = (uapi.DMABUF_CMSG.unpack(body)[2] for _, _, body in ancillary)
+    tokens = [uapi.DMABUF_CMSG.unpack(body)[2] for _, _, body in ancillary]
     if count:
-        sock.dontneed(b"".join(uapi.DMABUF_TOKEN.pack(token, 1) for token in tokens))
+        ranges = [uapi.DMABUF_TOKEN.pack(*each) for each in token_ranges(tokens)]
+        for at in range(0, len(ranges), uapi.MAX_DONTNEED_TOKENS):
+            sock.dontneed(b"".join(ranges[at : at + uapi.MAX_DONTNEED_TOKENS]))
     return int(count)
 
 
