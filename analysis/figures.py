@@ -23,6 +23,8 @@ _NEEDS = {
     "links": "a run that recorded its links",
     "congestion": "a run with --tcp-info",
     "losses": "a run that lost packets, or recorded its page pools",
+    "host_dram_time": "a run that recorded its ledgers over time, in trials of 0.3 s or more",
+    "pools": "a run that recorded its page pools over time, in trials of 0.3 s or more",
 }
 
 
@@ -56,6 +58,11 @@ def ceiling(run: Frames) -> CaptionedFigure:
     return drawn(run, "ceiling")
 
 
+def host_dram_time(run: Frames) -> CaptionedFigure:
+    """Host DRAM traffic and payload of the busiest host over time."""
+    return drawn(run, "host_dram_time")
+
+
 def latency(run: Frames) -> CaptionedFigure:
     """Percentiles of how long operations, or ranks in iterations, took."""
     return drawn(run, "latency")
@@ -64,6 +71,11 @@ def latency(run: Frames) -> CaptionedFigure:
 def losses(run: Frames) -> CaptionedFigure:
     """What was sent again and dropped, and how full page pools became."""
     return drawn(run, "losses")
+
+
+def pools(run: Frames) -> CaptionedFigure:
+    """How full each host's page pools were over time."""
+    return drawn(run, "pools")
 
 
 def timeline(run: Frames) -> CaptionedFigure:

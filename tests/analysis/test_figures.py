@@ -31,7 +31,7 @@ from analysis.loss_plot import COUNTERS
 from analysis.notebook import recorded
 from analysis.results_error import ResultsError
 from analysis.style import OTHER_COLOURS, PATH_COLOURS, CaptionedFigure
-from tests.analysis.synthetic import FAULTS, MIB, Made, write_links
+from tests.analysis.synthetic import FAULTS, MIB, Made, write_ledger, write_links
 from tests.analysis.test_tcp_info import ROWS, write
 
 Maker = Callable[[Path], CaptionedFigure]
@@ -55,6 +55,12 @@ def with_tcp_info(directory: Path) -> Frames:
     return frames(write(directory / "r", rows, PATHS))
 
 
+def with_pools(directory: Path, hosts: int = 2) -> Frames:
+    path = Made(sizes=(MIB,), paths=PATHS).write(directory / "r")
+    write_ledger(path, PATHS, [f"h{number}" for number in range(1, hosts + 1)])
+    return frames(path)
+
+
 def niovs(directory: Path) -> list[Frames]:
     return [made(directory / str(size), config={"niov_bytes": size}) for size in (4096, 65536)]
 
@@ -76,6 +82,7 @@ MAKERS: dict[str, Maker] = {
     "ceiling": lambda place: figures.ceiling(made(place, config={"host_mem_bw_bytes_per_s": 2e9})),
     "latency": lambda place: figures.latency(made(place)),
     "losses": lambda place: figures.losses(made(place, lost=7)),
+    "pools": lambda place: figures.pools(with_pools(place)),
     "timeline": lambda place: figures.timeline(made(place, manifest={"faults": FAULTS})),
     "links": lambda place: figures.links(with_links(place)),
     "congestion": lambda place: figures.congestion(with_tcp_info(place)),
@@ -119,6 +126,16 @@ def test_a_path_has_its_colour_and_no_other_paths(
     monkeypatch.setattr(sys.modules[__name__], "PATHS", (path,))
     used = colours(MAKERS[name](tmp_path))
     assert used & {*PATH_COLOURS.values()} == {PATH_COLOURS[path]}
+
+
+def test_pools_have_a_panel_a_host_and_beyond_six_the_fullest(tmp_path: Path) -> None:
+    two, nine = (figures.pools(with_pools(tmp_path / str(hosts), hosts)) for hosts in (2, 9))
+    assert [axes.get_ylabel() for axes in two.axes] == ["h1 (%)", "h2 (%)"]
+    shares = two.axes[0].patches[0].get_data().values  # type: ignore[attr-defined]
+    assert [*shares] == [0, 12.5, 25, 37.5]
+    assert len(nine.axes) == 6
+    assert "3 others are in ledger.csv" in nine.caption
+    assert nine.get_figheight() > two.get_figheight()
 
 
 def colours(figure: Figure) -> set[str]:

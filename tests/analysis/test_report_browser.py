@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(300)  # a browser starts slowly on a busy machi
 PHONE, WINDOW = 390, 1100
 EVERY = {
     "busbw", "host_dram", "ceiling", "crossover", "cpu", "latency", "timeline", "host_dram_time", "losses",
-    "links", "congestion",
+    "pools", "links", "congestion",
 }  # fmt: skip
 NOTES = [
     {"path": "devmem", "mark": "RX only", "text": "it stages what it sends"},
@@ -49,7 +49,7 @@ def _drawn(place: Path) -> dict[str, Path]:
     limit: dict[str, object] = {"host_mem_bw_bytes_per_s": 2e9}
     full = Made(sizes=(MIB, 1 << 30), nranks=4, repetitions=2, lost=7, config=limit, manifest=more)
     run = full.write(place / "full", both_places(full, 2.0))
-    write_ledger(run)
+    write_ledger(run, hosts=("h1", "h2"))
     write_links(run)
     write_rows(run, ROWS)
     failed = Made(manifest={"status": "failed", "error": "h2 died"}).write(place / "failed")

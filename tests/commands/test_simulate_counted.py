@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -55,6 +56,30 @@ def test_a_counted_stream_is_not_said_to_be_right(tmp_path: Path) -> None:
     )  # fmt: skip
     assert {(row["wrong_elements"], row["checked_bytes"]) for row in rows} == {("", "0")}
     assert sum(int(row["payload_received_bytes"]) for row in rows) > 12 << 20
+
+
+def test_the_ledger_tells_how_full_the_hosts_page_pools_were(tmp_path: Path) -> None:
+    rows = simulated_run(
+        tmp_path / "run", "--topology", "pair", "--link", "1Gbit,2us", "--workload", "stream",
+        "--size", "64K", "--duration", "0.4", "--repeat", "1", "--path", "devmem,bounce",
+    )  # fmt: skip
+    with open(tmp_path / "run" / "ledger.csv", newline="") as file:
+        ledger = [*csv.DictReader(file)]
+    for path in ("devmem", "bounce"):
+        shares = [float(each["rx_pool_peak_share"]) for each in ledger if each["path"] == path]
+        assert len(shares) >= 2 * 4, "of two hosts, four intervals"
+        assert max(shares) == max(
+            float(row["rx_pool_peak_share"] or 0) for row in rows if row["path"] == path
+        )
+        sender, receiver = sorted(
+            max(
+                float(each["rx_pool_peak_share"])
+                for each in ledger
+                if each["host"] == host and each["path"] == path
+            )
+            for host in ("h1", "h2")
+        )
+        assert 0 <= sender < receiver < 1
 
 
 @pytest.mark.parametrize("carried", [True, False])
