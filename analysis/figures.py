@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis import plots
+from analysis.captioned_figure import CaptionedFigure, painted
 from analysis.fidelity import kind_of_seconds
 from analysis.frames import Frames
 from analysis.network_plot import plain
 from analysis.results_error import ResultsError
-from analysis.style import CaptionedFigure, colour_of, marker_of, painted
+from analysis.style import colour_of, marker_of
 
 _NEEDS = {
     "ceiling": "a run with --host-mem-bw",

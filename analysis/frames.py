@@ -143,7 +143,7 @@ class Frames:
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it: the table, whose lines are not folded."""
-        style = "white-space: pre; overflow-x: auto; font-size: 85%"
+        style = "white-space: pre; overflow-x: auto; font-family: monospace; font-size: 85%"
         return f'<pre style="{style}">{html.escape(self.table)}</pre>'
 
 

@@ -27,6 +27,7 @@ _TITLES = {
     "latency": "Latency percentiles of each path",
     "links": "The network and what its links carried",
     "losses": "Packets lost and sent again, and occupancy of page pools",
+    "pools": "Occupancy of each host's page pools over time",
     "congestion": "Congestion windows, round-trip times and retransmissions over time",
     "timeline": "Iterations and faults over time",
 }

@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis import latency_plot, link_plot, loss_plot, memory_plots, pool_plot, tcp_plot, timeline
+from analysis.captioned_figure import painted
 from analysis.fidelity import FAITHFUL, SIMULATED, kind_of_seconds
 from analysis.link_usage import uses
 from analysis.load import Run
@@ -26,7 +27,7 @@ from analysis.measure import Measure, rounded, size_text
 from analysis.memory_model import AS_COUNTED, MemoryModel
 from analysis.needs import dram_per_busbw_byte
 from analysis.network_plot import plain
-from analysis.style import GREY, MARKERS, colour_of, lighter, painted
+from analysis.style import GREY, MARKERS, colour_of, lighter
 from analysis.summary import SummaryRow, compared, of_largest_size, paths_of
 
 BAR = 0.5

@@ -38,6 +38,7 @@ def paint(figure: Figure, hosts: Courses, looks: Looks) -> str:
     fullest = sorted(hosts, key=lambda host: -_peak(hosts[host]))[:_HOSTS]
     shown = [host for host in hosts if host in fullest]
     figure.set_figheight(max(HEIGHT, _AROUND + _HOST_HEIGHT * len(shown)))
+    top = min(105.0, max(1.0, 130 * max(map(_peak, hosts.values()))))
     panels = figure.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, host in zip(panels, shown, strict=True):
         for path, rows in hosts[host].items():
@@ -46,8 +47,7 @@ def paint(figure: Figure, hosts: Courses, looks: Looks) -> str:
             look = looks[path]
             axes.stairs(shares, edges, baseline=None, color=look.colour, linewidth=1.6, label=look.label)
         axes.set_ylabel(f"{plain(host)} (%)")
-        axes.set_ylim(0, 105)
-        axes.set_yticks([0, 50, 100])
+        axes.set_ylim(0, top)
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=9, borderaxespad=0.1)
     panels[0].set_title("Page pools over time")
     panels[-1].set_xlabel("seconds of the trial")

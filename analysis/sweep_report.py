@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analysis.captioned_figure import painted
 from analysis.fidelity import FAITHFUL, SIMULATED
 from analysis.load import load
 from analysis.measure import RATES, Measure, Rate
@@ -17,7 +18,6 @@ from analysis.plots import Drawn
 from analysis.report_files import MARKDOWN, REPORT
 from analysis.report_markdown import plain
 from analysis.run_directory import RunDirectory
-from analysis.style import painted
 from analysis.summary import SummaryRow, compared, run_verdict, summarise
 from analysis.sweep import CellRun
 from analysis.sweep_plot import PATH, Layout, Point, layout, order, paints

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 import re
@@ -25,12 +24,13 @@ from matplotlib.image import imread
 
 from analysis import figures, network_plot, several_runs, style
 from analysis.analyse import analyse
+from analysis.captioned_figure import CaptionedFigure, painted
 from analysis.drawing import Drawing
 from analysis.frames import Frames, frames
 from analysis.loss_plot import COUNTERS
 from analysis.notebook import recorded
 from analysis.results_error import ResultsError
-from analysis.style import OTHER_COLOURS, PATH_COLOURS, CaptionedFigure
+from analysis.style import OTHER_COLOURS, PATH_COLOURS
 from tests.analysis.synthetic import FAULTS, MIB, Made, write_ledger, write_links
 from tests.analysis.test_tcp_info import ROWS, write
 
@@ -179,7 +179,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("path", PATH_COLOURS)
 def test_lines_stand_out_from_the_figures_own_ground(path: str) -> None:
     """3 to 1, as WCAG 2 asks of graphics; the ground is the figure's, so the page's theme does not matter."""
-    figure = style.painted(lambda figure: figure.add_subplot().get_title())
+    figure = painted(lambda figure: figure.add_subplot().get_title())
     ground = to_hex(figure.get_facecolor())
     assert to_rgba(figure.get_facecolor())[3] == 1, "opaque"
     assert (luminance(ground) + 0.05) / (luminance(PATH_COLOURS[path]) + 0.05) >= 3
@@ -211,13 +211,18 @@ def test_the_report_saves_each_figure_as_png_and_as_svg(tmp_path: Path) -> None:
     assert files() == before
 
 
-@pytest.mark.usefixtures("real_png")
-def test_a_notebook_shows_a_figure_with_its_caption(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("real_svg")
+def test_a_notebook_shows_a_figure_with_its_caption_in_the_themes_colours(tmp_path: Path) -> None:
     figure = figures.host_dram(made(tmp_path))
     shown = figure._repr_html_()
-    assert base64.b64encode(figure.png()).decode() in shown
-    assert "<figcaption" in shown
-    assert shown.count(html.escape(figure.caption)) == 2, "as a text for those who do not see it, too"
+    (described,) = re.findall(r'aria-describedby="([^"]+)"', shown)
+    assert f'<figcaption id="{described}">{html.escape(figure.caption)}</figcaption>' in shown
+    assert 'aria-label="Host DRAM traffic per payload byte, all_reduce of 2 MiB"' in shown
+    style, _, drawn = shown.partition("</style>")
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b", drawn), "a colour that no theme changes"
+    for variable in set(re.findall(r"var\(--([\w-]+)\)", drawn)):
+        assert style.count(f"--{variable}:") == 2, "light, and dark"
+    assert "--paper:var(--jp-layout-color0," in style
 
 
 @pytest.mark.usefixtures("real_png")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from analysis import style
+from analysis import captioned_figure
 from analysis.analyse import analyse
 from analysis.sweep_report import write_sweep_report
 from commands.report import cells_of
@@ -40,7 +40,7 @@ NOTES = [
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Of a run that has everything, of a stream, of a run that failed at once, and of a sweep."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(style, "DPI", 20)  # of PNGs, which are not in a page
+        patched.setattr(captioned_figure, "DPI", 20)  # of PNGs, which are not in a page
         yield _drawn(tmp_path_factory.mktemp("pages"))
 
 

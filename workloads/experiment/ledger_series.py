@@ -162,8 +162,8 @@ def ledger_rows(
         for at, counts in enumerate(np.diff(counted, axis=0).tolist()):
             begin_s, end_s = (each - began.monotonic_s for each in ends[at : at + 2])
             of = trial.path, trial.size_bytes, trial.repetition, host
-            at_s = round(began.unix_s + begin_s, 6)
-            rows.append(LedgerRow(*of, round(begin_s, 6), round(end_s, 6), at_s, *counts, occupied[at]))
+            times = round(begin_s, 6), round(end_s, 6), round(began.unix_s + begin_s, 6)
+            rows.append(LedgerRow(*of, *times, *(*counts, occupied[at])))
     return rows
 
 
