@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from analysis.inline_svg import inlined, palette
 from analysis.plots import Drawn
+from analysis.printed import UNKNOWN
 from analysis.style import PATH_COLOURS
-from analysis.table import UNKNOWN
 
 # How readers of screens call a figure.
 _TITLES = {
