@@ -287,9 +287,10 @@ def test_the_report_has_a_table_of_background_traffic(tmp_path: Path) -> None:
 
 
 def test_a_report_of_simulated_seconds_says_nothing_of_this_machines_cpu(tmp_path: Path) -> None:
+    clocks: dict[str, dict[str, object]] = {"simulated": {"clock": "simulated"}, "real": {}}
     simulated, real = (
         analyse(Made(sizes=(MIB,), config=config).write(tmp_path / name)).report_path.read_text()
-        for name, config in (("simulated", {"clock": "simulated"}), ("real", {}))
+        for name, config in clocks.items()
     )
     for said in ("All hosts share one machine", "Times on a shared machine drift", "Stolen CPU time"):
         assert said in real

@@ -148,7 +148,7 @@ def test_an_unlike_machine_forbids(
 
 
 def test_simulated_seconds_are_no_machines_and_are_said_to_be_none(tmp_path: Path) -> None:
-    simulated = {"clock": "simulated"}
+    simulated: dict[str, object] = {"clock": "simulated"}
     a, b, real = (
         run(tmp_path / which, Made(sizes=(MIB,), config=config, manifest={"environment": {"cpu_count": n}}))
         for which, n, config in (("a", 2, simulated), ("b", 64, simulated), ("real", 64, {}))
