@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from analysis.captioned_figure import CaptionedFigure, painted
 from analysis.claims import REPRODUCED, Outcome
-from analysis.style import WIDTH, CaptionedFigure, painted
+from analysis.style import WIDTH
 
 _LEAST, _MOST = 0.0, 1.6
 _ROW, _REST = 0.34, 1.5

@@ -8,6 +8,7 @@ test says so (p at most ALPHA) and the bootstrap's interval of the ratio does no
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
@@ -25,42 +26,35 @@ MODELLED = 0.05  # bytes of host DRAM a payload byte: headers differ by less, a 
 
 @dataclass(frozen=True, slots=True)
 class ComparedRow:
-    """One path at one size of two runs. `cell`: of a sweep its options, '' of a run.
+    """One path at one size of two runs: a row of `compare --json`."""
 
-    `a` and `b`: medians in `unit`, GB/s or Gbit/s, or us where the workload has no bandwidth. `speed_ratio`:
-    how many times as fast b is as a, with its 95 % interval (None where a side has one value only). `u` and
-    `p`: Mann and Whitney's test of the repetitions' medians, `p_least`: the smallest p that so many
-    repetitions can have. `delta`: Cliff's, 1 where every repetition of b was faster; `effect` is its word.
-    `outcome`: of the above. DRAM: modelled host DRAM bytes a payload byte.
-    """
-
-    cell: str
-    workload: str
-    size_bytes: int
-    path: str
-    in_place: bool
-    unit: str
-    a: float
-    b: float
-    a_repetitions: int
-    b_repetitions: int
-    speed_ratio: float
-    speed_ratio_ci_low: float | None
-    speed_ratio_ci_high: float | None
-    u: float
-    p: float
-    p_least: float
-    delta: float
-    effect: str
-    outcome: str
-    a_verdict: str
-    b_verdict: str
-    a_wrong_elements: int | None
-    b_wrong_elements: int | None
-    a_host_dram_bytes_per_payload_byte: float | None
-    b_host_dram_bytes_per_payload_byte: float | None
-    a_stability: str
-    b_stability: str
+    cell: Annotated[str, "", "of a sweep its options, empty of a run"]
+    workload: Annotated[str, "", "as `--workload`"]
+    size_bytes: Annotated[int, "B", "as in summary.csv"]
+    path: Annotated[str, "", "likewise"]
+    in_place: Annotated[bool, "", "whether the result replaced the input"]
+    unit: Annotated[str, "", "of `a` and `b`: GB/s or Gbit/s, or us where the workload has no bandwidth"]
+    a: Annotated[float, "`unit`", "median of the first run"]
+    b: Annotated[float, "`unit`", "median of the second run"]
+    a_repetitions: Annotated[int, "", "of the first run"]
+    b_repetitions: Annotated[int, "", "of the second run"]
+    speed_ratio: Annotated[float, "", "how many times as fast `b` is as `a`"]
+    speed_ratio_ci_low: Annotated[float | None, "", "its 95 % interval; null where a side has one value only"]
+    speed_ratio_ci_high: Annotated[float | None, "", "likewise"]
+    u: Annotated[float, "", "Mann and Whitney's U of the repetitions' medians"]
+    p: Annotated[float, "", "its p, two-sided"]
+    p_least: Annotated[float, "", "the smallest p that so many repetitions can have"]
+    delta: Annotated[float, "", "Cliff's, 1 where every repetition of `b` was faster"]
+    effect: Annotated[str, "", "its word"]
+    outcome: Annotated[str, "", "`faster`, `slower`, `alike` or `too-few`"]
+    a_verdict: Annotated[str, "", "of the first run's row, as in summary.csv"]
+    b_verdict: Annotated[str, "", "of the second run's"]
+    a_wrong_elements: Annotated[int | None, "elements", "likewise"]
+    b_wrong_elements: Annotated[int | None, "elements", "likewise"]
+    a_host_dram_bytes_per_payload_byte: Annotated[float | None, "B/B", "modelled, likewise"]
+    b_host_dram_bytes_per_payload_byte: Annotated[float | None, "B/B", "modelled, likewise"]
+    a_stability: Annotated[str, "", "likewise"]
+    b_stability: Annotated[str, "", "likewise"]
 
     def is_regression(self, threshold: float) -> bool:
         """Slower by more than `threshold` (0.05 is 5 % of a's speed), and not by chance."""

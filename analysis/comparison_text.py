@@ -4,7 +4,7 @@ In: compared rows, what differs between the runs. Out: text; pure. Owns the colu
 of the table is one word, so that programs can read it by its spaces.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -12,15 +12,22 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.comparison import ALPHA, SLOWER, TOO_FEW, ComparedRow
-from analysis.fidelity import FAITHFUL
+from analysis.fidelity import FAITHFUL, SIMULATED
 from analysis.likeness import Differs
 from analysis.measure import rounded
-from analysis.table import UNKNOWN
+from analysis.printed import UNKNOWN
 
 _PRINT_WIDTH = 400
 _SHOWN_MAX = 8  # of the harmless differences and of rows that one side has alone
-_HEADS = ("size", "path", "place", "unit", "A", "B", "B/A", "95 %", "p", "effect", "outcome")
-_RIGHT = {"size", "A", "B", "B/A", "p"}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A column of the table: what its values mean, and its text for a row. `right`: where that stands."""
+
+    meaning: str
+    text: Callable[[ComparedRow], str]
+    right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ def markdown(told: Told) -> str:
     sides = [f"{name}: `{side.directory}`, {side.sources}" for name, side in (("A", told.a), ("B", told.b))]
     lines = [f"**{verdict(told)}**", "", *(f"> {said}" for said in _forced(told)), ""]
     lines.append("| " + " | ".join(heads) + " |")
-    lines.append("|" + "|".join("--:" if head in _RIGHT else "---" for head in heads) + "|")
+    lines.append("|" + "|".join("--:" if HEADS[head].right else "---" for head in heads) + "|")
     for row in told.rows:
         cells = [cell.replace("|", "\\|") for cell in _cells(row, heads)]
         strong = row in told.regressions
@@ -100,7 +107,7 @@ def _body(rows: Sequence[ComparedRow]) -> list[str]:
     heads = _heads(rows)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for head in heads:
-        table.add_column(head.replace(" ", ""), justify="right" if head in _RIGHT else "left", no_wrap=True)
+        table.add_column(head, justify="right" if HEADS[head].right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*_cells(row, heads))
     page = StringIO()
@@ -110,32 +117,65 @@ def _body(rows: Sequence[ComparedRow]) -> list[str]:
 
 def _heads(rows: Sequence[ComparedRow]) -> tuple[str, ...]:
     """Without the cell where there is one run, and without the place where all rows have the same."""
-    heads = [head for head in _HEADS if head != "place" or len({row.in_place for row in rows}) > 1]
-    return ("cell", *heads) if any(row.cell for row in rows) else tuple(heads)
+    left_out = set() if any(row.cell for row in rows) else {"cell"}
+    if len({row.in_place for row in rows}) == 1:
+        left_out.add("place")
+    return tuple(head for head in HEADS if head not in left_out)
 
 
 def _cells(row: ComparedRow, heads: Sequence[str]) -> list[str]:
-    decimals = 1 if row.unit == "us" else 3
+    return [HEADS[head].text(row) for head in heads]
+
+
+def _rate(row: ComparedRow, value: float) -> str:
+    return rounded(value, 1 if row.unit == "us" else 3)
+
+
+def _interval(row: ComparedRow) -> str:
     low, high = row.speed_ratio_ci_low, row.speed_ratio_ci_high
-    words = {
-        "cell": row.cell.replace(" ", ","),
-        "size": str(row.size_bytes),
-        "path": row.path,
-        "place": _place(row),
-        "unit": row.unit,
-        "A": rounded(row.a, decimals),
-        "B": rounded(row.b, decimals),
-        "B/A": f"{row.speed_ratio:.3f}",
-        "95 %": UNKNOWN if low is None or high is None else f"{low:.3f}..{high:.3f}",
-        "p": f"{row.p:.3f}",
-        "effect": f"{row.effect}({row.delta:+.2f})",
-        "outcome": row.outcome,
-    }
-    return [words[head] for head in heads]
+    return UNKNOWN if low is None or high is None else f"{low:.3f}..{high:.3f}"
 
 
 def _place(row: ComparedRow) -> str:
     return "in-place" if row.in_place else "out-of-place"
+
+
+# The table's columns in order, which docs/reference/columns.md is made of.
+HEADS = {
+    "cell": Head(
+        "of a sweep: the options that its cells do not share", lambda row: row.cell.replace(" ", ",")
+    ),
+    "size": Head("as in the table of a run", lambda row: str(row.size_bytes), right=True),
+    "path": Head("likewise", lambda row: row.path),
+    "place": Head("`in-place` or `out-of-place`, where both occur", _place),
+    "unit": Head(
+        "of A and B: GB/s of bus bandwidth, Gbit/s of goodput, or us where the workload has no bandwidth",
+        lambda row: row.unit,
+    ),
+    "A": Head("median of the first run", lambda row: _rate(row, row.a), right=True),
+    "B": Head("median of the second run", lambda row: _rate(row, row.b), right=True),
+    "B/A": Head(
+        "how many times as fast B is; above 1 it is the faster one",
+        lambda row: f"{row.speed_ratio:.3f}",
+        right=True,
+    ),
+    "95%": Head("the bootstrap interval of that ratio", _interval),
+    "p": Head(
+        "Mann and Whitney's U test, two-sided: how likely values that far apart are by chance",
+        lambda row: f"{row.p:.3f}",
+        right=True,
+    ),
+    "effect": Head(
+        "Cliff's delta of the speed: +1 where every repetition of B was faster than every one of A. In a "
+        "word: negligible below 0.147, small below 0.33, medium below 0.474, else large",
+        lambda row: f"{row.effect}({row.delta:+.2f})",
+    ),
+    "outcome": Head(
+        f"`faster` or `slower`: p is at most {ALPHA:g}, and the interval does not hold 1. `alike`: neither "
+        "is shown. `too-few`: no p could be as small",
+        lambda row: row.outcome,
+    ),
+}
 
 
 def _forced(told: Told) -> Iterator[str]:
@@ -172,7 +212,10 @@ def _findings(told: Told) -> Iterator[str]:
             f"host DRAM bytes a payload byte (modelled) of {where(row)}: "
             f"{row.a_host_dram_bytes_per_payload_byte:.4f} and {row.b_host_dram_bytes_per_payload_byte:.4f}"
         )
-    unfaithful = [row for row in told.rows if {row.a_verdict, row.b_verdict} != {FAITHFUL}]
+    if any({row.a_verdict, row.b_verdict} == {SIMULATED} for row in told.rows):
+        yield "A and B are in simulated seconds: what differs is the simulated machines' work, not this one's"
+    sound = ({FAITHFUL}, {SIMULATED})
+    unfaithful = [row for row in told.rows if {row.a_verdict, row.b_verdict} not in sound]
     if unfaithful:
         first = unfaithful[0]
         yield (

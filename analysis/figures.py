@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis import plots
+from analysis.captioned_figure import CaptionedFigure, painted
 from analysis.fidelity import kind_of_seconds
 from analysis.frames import Frames
 from analysis.network_plot import plain
 from analysis.results_error import ResultsError
-from analysis.style import CaptionedFigure, colour_of, marker_of, painted
+from analysis.style import colour_of, marker_of
 
 _NEEDS = {
     "ceiling": "a run with --host-mem-bw",
@@ -23,6 +24,8 @@ _NEEDS = {
     "links": "a run that recorded its links",
     "congestion": "a run with --tcp-info",
     "losses": "a run that lost packets, or recorded its page pools",
+    "host_dram_time": "a run that recorded its ledgers over time, in trials of 0.3 s or more",
+    "pools": "a run that recorded its page pools over time, in trials of 0.3 s or more",
 }
 
 
@@ -56,6 +59,11 @@ def ceiling(run: Frames) -> CaptionedFigure:
     return drawn(run, "ceiling")
 
 
+def host_dram_time(run: Frames) -> CaptionedFigure:
+    """Host DRAM traffic and payload of the busiest host over time."""
+    return drawn(run, "host_dram_time")
+
+
 def latency(run: Frames) -> CaptionedFigure:
     """Percentiles of how long operations, or ranks in iterations, took."""
     return drawn(run, "latency")
@@ -64,6 +72,11 @@ def latency(run: Frames) -> CaptionedFigure:
 def losses(run: Frames) -> CaptionedFigure:
     """What was sent again and dropped, and how full page pools became."""
     return drawn(run, "losses")
+
+
+def pools(run: Frames) -> CaptionedFigure:
+    """How full each host's page pools were over time."""
+    return drawn(run, "pools")
 
 
 def timeline(run: Frames) -> CaptionedFigure:

@@ -7,7 +7,7 @@ frames have its columns, which docs/reference/columns.md explains. An empty cell
 import html
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -15,10 +15,13 @@ import msgspec
 import pandas as pd
 
 from analysis import nics
+from analysis.ledger import HostMemoryRow, LedgerRow, host_memory_rows
 from analysis.link_usage import LinkUsage, Use, uses
 from analysis.load import Run, load
+from analysis.memory_counters import MemoryUsage
 from analysis.operations import NAME as OPERATIONS
 from analysis.operations import OperationRow
+from analysis.processes import ProcessRow, process_rows
 from analysis.rows import LIMIT_BYTES, read_rows
 from analysis.summary import SummaryRow, summarise, to_frame
 from analysis.table import table_text
@@ -79,6 +82,28 @@ class Frames:
         return pd.DataFrame([[getattr(row, name) for name in names] for row in found], columns=names)
 
     @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """A row for each host and interval of each trial: bytes by route, page pools: ledger.csv."""
+        return _frame(self.run.ledger, LedgerRow)
+
+    @cached_property
+    def host_memory(self) -> pd.DataFrame:
+        """The same intervals as GB/s and bytes per payload byte, modelled: host_memory.csv."""
+        found = host_memory_rows(self.run.ledger, self.run.memory_model)
+        return pd.DataFrame([astuple(row) for row in found], columns=list(HostMemoryRow.__dataclass_fields__))
+
+    @cached_property
+    def processes(self) -> pd.DataFrame:
+        """A row for each path, size and process: CPU seconds and context switches per GB: processes.csv."""
+        found = process_rows(self.run)
+        return pd.DataFrame([astuple(row) for row in found], columns=list(ProcessRow.__dataclass_fields__))
+
+    @cached_property
+    def memory_counters(self) -> pd.DataFrame:
+        """What the machine's own memory moved in each trial, where it tells: memory_counters.csv."""
+        return _frame(self.run.memory_usage, MemoryUsage)
+
+    @cached_property
     def tcp_info(self) -> pd.DataFrame:
         """A row for each sample of each sending connection, of a run with --tcp-info: tcp_info.csv."""
         return _frame(self.run.tcp_info, TcpInfoRow)
@@ -118,7 +143,7 @@ class Frames:
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it: the table, whose lines are not folded."""
-        style = "white-space: pre; overflow-x: auto; font-size: 85%"
+        style = "white-space: pre; overflow-x: auto; font-family: monospace; font-size: 85%"
         return f'<pre style="{style}">{html.escape(self.table)}</pre>'
 
 

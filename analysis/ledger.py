@@ -14,17 +14,18 @@ import msgspec
 
 from analysis.bandwidth import GB
 from analysis.memory_model import AS_COUNTED, ROUTES, MemoryModel, Traffic, traffic
-from analysis.rows import Count, Seconds
+from analysis.rows import Count, Seconds, Share
 
 NAME = "ledger.csv"
 HOST_MEMORY = "host_memory.csv"
+INTERVALS = 3  # of a host in a trial: with fewer there is no course in time
 _SHORTEST_S = 1e-6
 
 
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that moved along each route of a host from `begin_s` to `end_s`, seconds of a monotonic clock
     since the run's first trial began; `time_s` is `begin_s` as Unix time. Runs of earlier versions had
-    no SSDs."""
+    no SSDs, and did not record page pools."""
 
     path: str
     size_bytes: Count
@@ -56,6 +57,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     ssd_media_to_host_bytes: Count = 0
     ssd_host_to_media_bytes: Count = 0
     host_dram_derived_bytes: Count
+    rx_pool_peak_share: Share | None = None
 
     def traffic(self, model: MemoryModel = AS_COUNTED) -> Traffic:
         """What the interval's counts stand for."""
@@ -114,6 +116,14 @@ def csv_text(rows: Iterable[LedgerRow], model: MemoryModel = AS_COUNTED) -> str:
     writer.writerow([field.name for field in fields(HostMemoryRow)])
     writer.writerows(map(astuple, host_memory_rows(rows, model)))
     return text.getvalue()
+
+
+def of_shown_trial(rows: Sequence[LedgerRow], path: str) -> list[LedgerRow]:
+    """The rows of the trial by which a figure shows `path` in time: the largest size's first repetition."""
+    own = [row for row in rows if row.path == path]
+    largest = max((row.size_bytes for row in own), default=0)
+    first = min((row.repetition for row in own if row.size_bytes == largest), default=0)
+    return [row for row in own if (row.size_bytes, row.repetition) == (largest, first)]
 
 
 def of_busiest_host(rows: Sequence[LedgerRow], model: MemoryModel = AS_COUNTED) -> list[LedgerRow]:

@@ -7,7 +7,7 @@ comparison. A number of another machine, or of another question, is no measure o
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from analysis.fidelity import CALIBRATED
+from analysis.fidelity import CALIBRATED, SIMULATED
 from analysis.manifest import Manifest
 
 MEMORY = 0.02  # of its size: what a kernel keeps for itself differs from boot to boot
@@ -42,12 +42,14 @@ def differences(a: Manifest, b: Manifest) -> tuple[Differs, ...]:
 
 
 def _machines(a: Manifest, b: Manifest) -> Iterator[Differs]:
+    """They have no part in simulated seconds."""
+    matters = not all(run.config.get("clock") == SIMULATED for run in (a, b))
     for name in _MACHINE:
         ours, theirs = a.environment.get(name), b.environment.get(name)
         if ours == theirs or (name == "memory_bytes" and _close(ours, theirs)):
             continue
         known = ours is not None and theirs is not None
-        yield Differs(name, _told(ours), _told(theirs), known)
+        yield Differs(name, _told(ours), _told(theirs), known and matters)
 
 
 def _kernels(a: Manifest, b: Manifest) -> Iterator[Differs]:

@@ -16,6 +16,7 @@ from analysis import schema2
 from analysis.fidelity import CALIBRATED, CALIBRATED_S
 from analysis.measure import Measure
 from analysis.results_error import ResultsError
+from analysis.rows import Share
 from analysis.run_directory import is_inside
 from analysis.samples import is_word
 from analysis.traffic import TrafficRecord
@@ -30,7 +31,6 @@ Hosts = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Bandwidth = Annotated[float, msgspec.Meta(gt=0, le=1e18)]
 Bits = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
 Achieved = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Delay = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 LOSS_PROBES = 1000  # packets by which the loss of a link was measured
 

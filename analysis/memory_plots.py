@@ -15,14 +15,13 @@ from matplotlib.ticker import FuncFormatter
 from analysis.bandwidth import GB
 from analysis.crossover import UNLIMITED, Limits, Need, crossover, highest_rate
 from analysis.fidelity import SIMULATED
-from analysis.ledger import LedgerRow, of_busiest_host
+from analysis.ledger import INTERVALS, LedgerRow, of_busiest_host, of_shown_trial
 from analysis.load import Run
 from analysis.measure import rounded
 from analysis.memory_model import AS_COUNTED
 from analysis.needs import dram_per_busbw_byte, need_of
 from analysis.summary import SummaryRow
 
-_INTERVALS = 3  # with fewer there is no course in time
 _GBIT = 1e9 / 8
 _GREY = "#666666"
 _CURVE = 121
@@ -44,7 +43,7 @@ Looks = Mapping[str, Look]
 def trials_over_time(run: Run, summary: Sequence[SummaryRow]) -> list[tuple[str, list[LedgerRow]]]:
     """What `over_time` shows; nothing of a run that recorded nothing, or whose trials are too short."""
     trials = list(_trials(run, summary))
-    return trials if any(len(rows) >= _INTERVALS for _, rows in trials) else []
+    return trials if any(len(rows) >= INTERVALS for _, rows in trials) else []
 
 
 def compared_needs(rows: Sequence[SummaryRow]) -> dict[str, Need]:
@@ -56,13 +55,9 @@ def compared_needs(rows: Sequence[SummaryRow]) -> dict[str, Need]:
 
 
 def _trials(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, list[LedgerRow]]]:
-    """Of each path the trial that is shown, by its busiest host: of the largest size, the first one."""
+    """Of each path the trial that is shown, by its busiest host."""
     for path in dict.fromkeys(row.path for row in summary):
-        own = [row for row in run.ledger if row.path == path]
-        largest = max((row.size_bytes for row in own), default=0)
-        first = min((row.repetition for row in own if row.size_bytes == largest), default=0)
-        shown = [row for row in own if (row.size_bytes, row.repetition) == (largest, first)]
-        yield path, of_busiest_host(shown, run.memory_model)
+        yield path, of_busiest_host(of_shown_trial(run.ledger, path), run.memory_model)
 
 
 def over_time(
@@ -109,8 +104,7 @@ def crossover_of(
             xytext=(-4, 5), textcoords="offset points", ha="right", color=looks[path].colour, fontsize=9,
         )  # fmt: skip
     low_rates, high_rates = (
-        [_gbit_per_s(needs[path], dram, pcie) for dram in curve]
-        for path in ("bounce", "devmem")
+        [_gbit_per_s(needs[path], dram, pcie) for dram in curve] for path in ("bounce", "devmem")
     )
     shade: dict[str, Any] = {"color": _GREY, "alpha": 0.12, "linewidth": 0}
     axes.fill_between([dram / GB for dram in curve], low_rates, high_rates, **shade)

@@ -43,7 +43,7 @@ class Page:
     height: int
 
     def _repr_html_(self) -> str:
-        style = f"width: 100%; height: {self.height}px; border: 1px solid #888; background: white"
+        style = f"width: 100%; height: {self.height}px; border: 1px solid #888; box-sizing: border-box"
         return (
             f'<iframe title="{html.escape(self.title)}" style="{style}" sandbox="allow-popups" '
             f'srcdoc="{html.escape(self.text)}"></iframe>'

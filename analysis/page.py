@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from analysis.inline_svg import inlined, palette
 from analysis.plots import Drawn
+from analysis.printed import UNKNOWN
 from analysis.style import PATH_COLOURS
-from analysis.table import UNKNOWN
 
 # How readers of screens call a figure.
 _TITLES = {
@@ -27,6 +27,7 @@ _TITLES = {
     "latency": "Latency percentiles of each path",
     "links": "The network and what its links carried",
     "losses": "Packets lost and sent again, and occupancy of page pools",
+    "pools": "Occupancy of each host's page pools over time",
     "congestion": "Congestion windows, round-trip times and retransmissions over time",
     "timeline": "Iterations and faults over time",
 }

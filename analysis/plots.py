@@ -18,7 +18,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from analysis import latency_plot, link_plot, loss_plot, memory_plots, tcp_plot, timeline
+from analysis import latency_plot, link_plot, loss_plot, memory_plots, pool_plot, tcp_plot, timeline
+from analysis.captioned_figure import painted
 from analysis.fidelity import FAITHFUL, SIMULATED, kind_of_seconds
 from analysis.link_usage import uses
 from analysis.load import Run
@@ -26,7 +27,7 @@ from analysis.measure import Measure, rounded, size_text
 from analysis.memory_model import AS_COUNTED, MemoryModel
 from analysis.needs import dram_per_busbw_byte
 from analysis.network_plot import plain
-from analysis.style import GREY, MARKERS, colour_of, lighter, painted
+from analysis.style import GREY, MARKERS, colour_of, lighter
 from analysis.summary import SummaryRow, compared, of_largest_size, paths_of
 
 BAR = 0.5
@@ -88,6 +89,8 @@ def paints(run: Run, summary: Sequence[SummaryRow]) -> Iterator[tuple[str, Paint
     largest = of_largest_size(compared(summary), run.manifest.measure)
     if loss_plot.has_something(largest):
         yield "losses.png", lambda figure: loss_plot.paint(figure, largest, looks)
+    if hosts := pool_plot.courses(run, compared(summary)):
+        yield "pools.png", lambda figure: pool_plot.paint(figure, hosts, looks)
     seconds = kind_of_seconds([row.verdict for row in summary])
     drawing, found = run.drawing, [use for use in uses(run.link_usage) if use.path in labels]
     if drawing is not None and found:

@@ -135,7 +135,9 @@ def _losses(run: Run, summary: Sequence[SummaryRow]) -> str:
 def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
     said = ["CPU seconds are per GB of payload sent plus received, over all hosts of the machine."]
     steal = [row.steal_fraction_max for row in summary if row.steal_fraction_max is not None]
-    if not steal:
+    if run_verdict(summary).word == SIMULATED:
+        said = ["CPU seconds are per GB of payload sent plus received, over all simulated hosts."]
+    elif not steal:
         said.append("Stolen CPU time was not recorded.")
     elif max(steal) > STEAL_LIMIT:
         said.append(
@@ -209,11 +211,14 @@ def _notes(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> list[st
     notes = [f"{said}." for said in (*run.damage, *figures.failed, *unsteady(summary))]
     if run.incomplete_iterations:
         notes.append(f"Iterations left out, for want of a rank or of payload: {run.incomplete_iterations}.")
-    return [*notes, *_ALWAYS_TRUE]
+    simulated = run_verdict(summary).word == SIMULATED
+    return [*notes, *_ALWAYS_TRUE, *(() if simulated else _OF_THIS_MACHINE)]
 
 
 _ALWAYS_TRUE = (
     "Warm-up iterations are in samples.csv by flag; they count for wrong values, not for times.",
+)
+_OF_THIS_MACHINE = (
     "All hosts share one machine: more ranks mean less CPU for each, not more bandwidth.",
     "Times on a shared machine drift from run to run: compare within a run, by ratio.",
 )

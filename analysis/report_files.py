@@ -10,9 +10,9 @@ from analysis.ledger import HOST_MEMORY
 from analysis.load import Run
 from analysis.nics import NICS
 from analysis.plots import Drawn
+from analysis.printed import UNKNOWN
 from analysis.processes import PROCESSES
 from analysis.results_error import ResultsError
-from analysis.table import UNKNOWN
 
 REPORT, MARKDOWN, SUMMARY = "report.html", "report.md", "summary.csv"
 _TABLES = (SUMMARY, NICS, HOST_MEMORY, PROCESSES)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from analysis.fidelity import SIMULATED
 from analysis.measure import Column as Name
 from analysis.measure import Measure
+from analysis.printed import PATTERN_COLUMNS, PRINTED, UNKNOWN
 from analysis.summary import SummaryRow
-from analysis.table import PATTERN_COLUMNS, PRINTED, UNKNOWN
 
 _WHAT: tuple[Name, ...] = ("size", "path")
 _ELEMENTS: tuple[Name, ...] = ("count", "type", "redop", "root")

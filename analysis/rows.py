@@ -19,6 +19,7 @@ LIMIT_BYTES = 256 << 20
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 

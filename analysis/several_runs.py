@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.bandwidth import GB, seconds_per_byte
+from analysis.captioned_figure import CaptionedFigure, painted
 from analysis.fidelity import kind_of_seconds
 from analysis.frames import Frames
 from analysis.measure import size_text
@@ -22,7 +23,7 @@ from analysis.network_plot import plain
 from analysis.plots import Paint, marked, whiskers
 from analysis.results_error import ResultsError
 from analysis.statistics import Repetitions, ratio
-from analysis.style import GREY, HEIGHT, CaptionedFigure, colour_of, marker_of, painted
+from analysis.style import GREY, HEIGHT, colour_of, marker_of
 from analysis.summary import SummaryRow, compared, of_largest_size
 
 _APART = 1_000_000  # repetitions of two runs have nothing in common but their numbers
@@ -66,7 +67,10 @@ def scale(runs: Sequence[Frames]) -> CaptionedFigure:
         axes.set_ylim(bottom=0)
         axes.set_title("Bandwidth against the number of ranks")
         axes.legend()
-        return f"{_seconds(points)}. Medians of a run each, at the largest size, with 95 % intervals."
+        return (
+            f"{_seconds(points)}. Medians of a run each, at the largest size, with 95 % intervals (none "
+            "where a single value exists)."
+        )
 
     return _painted(paint, _rows(points))
 

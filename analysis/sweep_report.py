@@ -9,19 +9,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analysis.captioned_figure import painted
 from analysis.fidelity import FAITHFUL, SIMULATED
 from analysis.load import load
 from analysis.measure import RATES, Measure, Rate
 from analysis.page import Shown, page, shown
 from analysis.plots import Drawn
+from analysis.printed import UNKNOWN, interval, per_byte, rate
 from analysis.report_files import MARKDOWN, REPORT
 from analysis.report_markdown import plain
 from analysis.run_directory import RunDirectory
-from analysis.style import painted
 from analysis.summary import SummaryRow, compared, run_verdict, summarise
 from analysis.sweep import CellRun
 from analysis.sweep_plot import PATH, Layout, Point, layout, order, paints
-from analysis.table import UNKNOWN, interval, per_byte, rate, wrong_elements
+from analysis.table import wrong_elements
 
 _ROWS_MAX = 400  # that are shown; summary.csv has all
 _HEADS = ("to bounce", "DRAM (B/B)", "CPU (s/GB)", "verdict")

@@ -1,15 +1,13 @@
 """The text table of a run, in the manner of nccl-tests.
 
-In: summary rows, and what the workload measures. Out: the table with legend and footer. Owns the columns and
-the form of numbers. Plain text without colour or wrapping, at most 140 columns wide, so that a pipe and a
-terminal show the same. A collective that was done out of place and in place has both in a line. Every row has
-as many words as the table has columns. Columns that are asked for are analysis/wide_table.py's.
+In: summary rows, and what the workload measures. Out: the table with legend and footer. Owns its form;
+analysis/printed.py has the columns. Plain text without colour or wrapping, at most 140 columns wide, so that
+a pipe and a terminal show the same. A collective that was done out of place and in place has both in a line.
+Every row has as many words as the table has columns. Columns that are asked for are analysis/wide_table.py's.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from io import StringIO
-from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -20,21 +18,12 @@ from analysis.load import Run
 from analysis.measure import Column, Measure
 from analysis.memory_model import AS_COUNTED
 from analysis.nics import NicRow, at_largest_size, has_shared_hosts, nic_rows
+from analysis.printed import PRINTED, UNKNOWN, rate
 from analysis.summary import SummaryRow, paths_of, unsteady, words_of
 from analysis.traffic import traffic_line
 
-UNKNOWN = "n/a"
 SPREAD_TOLD = 0.25  # of the time: a larger spread of ranks is told below the table
 _PRINT_WIDTH = 600  # wide enough that rich neither wraps nor cuts; the table takes only what it needs
-
-
-@dataclass(frozen=True, slots=True)
-class Printed:
-    """A column's header, its text for a row, and on which side of the column that stands."""
-
-    header: str
-    text: Callable[[SummaryRow], str]
-    side: Literal["left", "right"] = "right"
 
 
 Body = Callable[[Sequence[SummaryRow], Measure], list[str]]
@@ -61,37 +50,6 @@ def wrong_elements(run: Run) -> int:
     return int(run.samples["wrong_elements"].fillna(0).sum())
 
 
-def rate(value: float | None) -> str:
-    """GB/s or Gbit/s."""
-    return UNKNOWN if value is None else f"{value:.3f}"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """low..high, or n/a where one value gives no interval."""
-    return UNKNOWN if low is None or high is None else f"{rate(low)}..{rate(high)}"
-
-
-def goodput_interval(row: SummaryRow) -> str:
-    """The interval of busbw in units of goodput: where goodput is shown, the two are the same rate."""
-    low, high = row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s
-    return interval(None if low is None else 8 * low, None if high is None else 8 * high)
-
-
-def tenths(value: float | None) -> str:
-    """With one decimal."""
-    return UNKNOWN if value is None else f"{value:.1f}"
-
-
-def count(value: int | None) -> str:
-    """How many."""
-    return UNKNOWN if value is None else str(value)
-
-
-def per_byte(value: float | None) -> str:
-    """Bytes per payload byte."""
-    return UNKNOWN if value is None else f"{value:.4f}"
-
-
 def shown_columns(summary: Sequence[SummaryRow], measure: Measure) -> tuple[Column, ...]:
     """The measure's columns, without `both_ways` where every row has one direction only, and without
     `predicted` where nothing was."""
@@ -103,46 +61,6 @@ def shown_columns(summary: Sequence[SummaryRow], measure: Measure) -> tuple[Colu
     return tuple(name for name in measure.columns if name not in left_out)
 
 
-def _dram(row: SummaryRow) -> str:
-    """The mark stands behind the column, so that digits stay under each other."""
-    return per_byte(row.host_dram_bytes_per_payload_byte).rjust(7) + ("*" if row.derived else "")
-
-
-PRINTED: dict[Column, Printed] = {
-    "size": Printed("size\n(B)", lambda row: str(row.size_bytes)),
-    "count": Printed("count\n(elements)", lambda row: str(row.count_elements)),
-    "type": Printed("type\n", lambda row: row.type),
-    "redop": Printed("redop\n", lambda row: row.redop),
-    "root": Printed("root\n", lambda row: row.root),
-    "path": Printed("path\n", lambda row: row.word, "left"),
-    "time": Printed("time\n(us)", lambda row: f"{row.time_us:.1f}"),
-    "algbw": Printed("algbw\n(GB/s)", lambda row: rate(row.algbw_GB_per_s)),
-    "busbw": Printed("busbw\n(GB/s)", lambda row: rate(row.busbw_GB_per_s)),
-    "busbw_interval": Printed(
-        "busbw 95 %\n(GB/s)", lambda row: interval(row.busbw_ci_low_GB_per_s, row.busbw_ci_high_GB_per_s)
-    ),
-    "goodput": Printed("goodput\n(Gbit/s)", lambda row: rate(row.goodput_gbit_per_s)),
-    "both_ways": Printed("both ways\n(Gbit/s)", lambda row: rate(row.both_ways_gbit_per_s)),
-    "goodput_interval": Printed("goodput 95 %\n(Gbit/s)", goodput_interval),
-    "retransmits": Printed("retr\n", lambda row: count(row.tcp_retrans_segs)),
-    "wrong": Printed("#wrong\n", lambda row: count(row.wrong_elements)),
-    "dram": Printed("   DRAM\n  (B/B)", _dram, "left"),
-    "verdict": Printed("verdict\n", lambda row: row.verdict, "left"),
-    "compute": Printed("compute\n(us)", lambda row: tenths(row.compute_us)),
-    "exposed": Printed("exposed\n(us)", lambda row: tenths(row.exposed_us)),
-    "operations": Printed("ops/s\n", lambda row: tenths(row.operations_per_s)),
-    "p50": Printed("p50\n(us)", lambda row: tenths(row.latency_p50_us)),
-    "p95": Printed("p95\n(us)", lambda row: tenths(row.latency_p95_us)),
-    "p99": Printed("p99\n(us)", lambda row: tenths(row.latency_p99_us)),
-    "setup": Printed("setup\n(us)", lambda row: tenths(row.setup_us)),
-    "stall": Printed("stall\n(%)", lambda row: tenths(row.stall_share and 100 * row.stall_share)),
-    "predicted": Printed("predicted\n(us)", lambda row: tenths(row.predicted_us)),
-}
-
-
-PATTERN_COLUMNS: tuple[Column, ...] = (
-    "compute", "exposed", "setup", "stall", "operations", "p50", "p95", "p99", "predicted",
-)  # fmt: skip
 _OF_A_PLACE: tuple[Column, ...] = ("time", "algbw", "busbw", "wrong")
 
 

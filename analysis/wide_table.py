@@ -8,18 +8,9 @@ import functools
 from collections.abc import Callable, Sequence
 
 from analysis.measure import Measure
+from analysis.printed import PRINTED, UNKNOWN, Printed, count, microseconds
 from analysis.summary import SummaryRow
-from analysis.table import (
-    PRINTED,
-    UNKNOWN,
-    Body,
-    Printed,
-    count,
-    empty_table,
-    printed_lines,
-    shown_columns,
-    tenths,
-)
+from analysis.table import Body, empty_table, printed_lines, shown_columns
 
 ALL = "all"
 
@@ -28,16 +19,12 @@ class ColumnError(ValueError):
     """A column that there is not; str() is one sentence."""
 
 
-def _s_per_GB(header: str, value: Callable[[SummaryRow], float | None]) -> Printed:
+def _s_per_GB(word: str, meaning: str, value: Callable[[SummaryRow], float | None]) -> Printed:
     def text(row: SummaryRow) -> str:
         found = value(row)
         return UNKNOWN if found is None else f"{found:.3f}"
 
-    return Printed(f"{header}\n(s/GB)", text)
-
-
-def _us(header: str, value: Callable[[SummaryRow], float | None]) -> Printed:
-    return Printed(f"{header}\n(us)", lambda row: tenths(value(row)))
+    return Printed(word, meaning, text, "s/GB")
 
 
 def _pool(row: SummaryRow) -> str:
@@ -46,25 +33,47 @@ def _pool(row: SummaryRow) -> str:
 
 # What is shown only if it is asked for.
 MORE: dict[str, Printed] = {
-    "place": Printed("place\n", lambda row: "in" if row.in_place else "out", "left"),
-    "time_p50": _us("time_p50", lambda row: row.rank_time_p50_us),
-    "time_p95": _us("time_p95", lambda row: row.rank_time_p95_us),
-    "time_p99": _us("time_p99", lambda row: row.rank_time_p99_us),
-    "spread": _us("spread", lambda row: row.straggler_spread_p50_us),
-    "spread_p95": _us("spread_p95", lambda row: row.straggler_spread_p95_us),
-    "overlapped": _us("overlapped", lambda row: row.overlapped_us),
-    "pool": Printed("pool\n(%)", _pool),
-    "token_p50": _us("token_p50", lambda row: row.token_return_p50_us),
-    "token_p95": _us("token_p95", lambda row: row.token_return_p95_us),
-    "token_p99": _us("token_p99", lambda row: row.token_return_p99_us),
-    "token_max": _us("token_max", lambda row: row.token_return_max_us),
-    "alloc_fail": Printed("alloc_fail\n", lambda row: count(row.rx_alloc_fail)),
-    "drops": Printed("drops\n", lambda row: count(row.rx_hw_drops)),
-    "overruns": Printed("overruns\n", lambda row: count(row.rx_hw_drop_overruns)),
-    "link_drops": Printed("link_drops\n", lambda row: count(row.link_drops)),
-    "app_cpu": _s_per_GB("app_cpu", lambda row: row.application_cpu_s_per_GB),
-    "net_cpu": _s_per_GB("net_cpu", lambda row: row.network_cpu_s_per_GB),
-    "softirq": _s_per_GB("softirq", lambda row: row.softirq_cpu_s_per_GB),
+    "place": Printed(
+        "place", "`out` of place or `in` place", lambda row: "in" if row.in_place else "out", side="left"
+    ),
+    "time_p50": microseconds(
+        "time_p50", "of every rank's time in every iteration: the median", lambda row: row.rank_time_p50_us
+    ),
+    "time_p95": microseconds("time_p95", "95th percentile", lambda row: row.rank_time_p95_us),
+    "time_p99": microseconds("time_p99", "99th percentile", lambda row: row.rank_time_p99_us),
+    "spread": microseconds(
+        "spread",
+        "stragglers: the last rank's time less the first rank's, median over the iterations",
+        lambda row: row.straggler_spread_p50_us,
+    ),
+    "spread_p95": microseconds("spread_p95", "95th percentile", lambda row: row.straggler_spread_p95_us),
+    "overlapped": microseconds(
+        "overlapped", "computing while communication was under way", lambda row: row.overlapped_us
+    ),
+    "pool": Printed("pool", "the highest occupancy of a page pool", _pool, "%"),
+    "token_p50": microseconds(
+        "token_p50", "how long ranks held tokens: the median", lambda row: row.token_return_p50_us
+    ),
+    "token_p95": microseconds("token_p95", "95th percentile", lambda row: row.token_return_p95_us),
+    "token_p99": microseconds("token_p99", "99th percentile", lambda row: row.token_return_p99_us),
+    "token_max": microseconds("token_max", "the longest", lambda row: row.token_return_max_us),
+    "alloc_fail": Printed(
+        "alloc_fail", "`rx_alloc_fail` of summary.csv", lambda row: count(row.rx_alloc_fail)
+    ),
+    "drops": Printed("drops", "`rx_hw_drops` of summary.csv", lambda row: count(row.rx_hw_drops)),
+    "overruns": Printed(
+        "overruns", "`rx_hw_drop_overruns` of summary.csv", lambda row: count(row.rx_hw_drop_overruns)
+    ),
+    "link_drops": Printed(
+        "link_drops", "packets that links' queues dropped", lambda row: count(row.link_drops)
+    ),
+    "app_cpu": _s_per_GB(
+        "app_cpu", "the application's CPU time", lambda row: row.application_cpu_s_per_GB
+    ),
+    "net_cpu": _s_per_GB("net_cpu", "the network stack's CPU time", lambda row: row.network_cpu_s_per_GB),
+    "softirq": _s_per_GB(
+        "softirq", "that of Linux's softirq, of the whole machine", lambda row: row.softirq_cpu_s_per_GB
+    ),
 }
 KNOWN: dict[str, Printed] = dict((*PRINTED.items(), *MORE.items()))
 

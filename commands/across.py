@@ -31,14 +31,8 @@ from topologies.topology import Topology
 from workloads.experiment.cluster_protocol import ClusterMachine, Join
 from workloads.experiment.cluster_session import ClusterSession
 from workloads.experiment.machine_clocks import ClockOffset, by_driver, by_machine, offset
-from workloads.experiment.manifest import (
-    InterfaceRecord,
-    LinkRecord,
-    MachineRecord,
-    ManifestFile,
-    TunnelRecord,
-    sources,
-)
+from workloads.experiment.manifest import ManifestFile, sources
+from workloads.experiment.manifest_records import InterfaceRecord, LinkRecord, MachineRecord, TunnelRecord
 from workloads.experiment.meter import Used
 from workloads.experiment.ray_protocol import Rows
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG

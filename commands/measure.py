@@ -30,13 +30,13 @@ from topologies.drawing import drawing
 from topologies.mininet.enclosure import enclosed
 from topologies.mininet.fabric import FabricError
 from topologies.mininet.user_namespace import is_inside
-from workloads.experiment.manifest import (
+from workloads.experiment.manifest import ManifestFile
+from workloads.experiment.manifest_records import (
     FaultRecord,
     Fidelity,
     HostRecord,
     InterfaceRecord,
     LinkRecord,
-    ManifestFile,
     RowVerdict,
 )
 from workloads.experiment.memory_counters import MemoryCounters, NoCounters, memory_counters

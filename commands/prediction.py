@@ -18,7 +18,7 @@ import networkx
 from commands.placement import of_first, placement
 from topologies.calibration import LinkCalibration
 from topologies.topology import Topology
-from workloads.experiment.manifest import Prediction
+from workloads.experiment.manifest_records import Prediction
 from workloads.experiment.records import ExperimentConfig
 from workloads.registry import workload_of
 from workloads.trace.dry_run import Model, dry_run

@@ -27,7 +27,8 @@ from topologies.drawing import drawing
 from topologies.topology import Topology
 from workloads.experiment.ledger_series import Began
 from workloads.experiment.link_usage import LinkCounts, LinkDirection, link_usage
-from workloads.experiment.manifest import LinkRecord, ManifestFile
+from workloads.experiment.manifest import ManifestFile
+from workloads.experiment.manifest_records import LinkRecord
 from workloads.experiment.meter import Used
 from workloads.experiment.proc import Sent
 from workloads.experiment.records import COUNTED, ExperimentConfig, Sample, Trial

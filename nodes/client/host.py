@@ -138,11 +138,11 @@ class Host:
         until another share is given. Raises OSError: EPERM without CAP_NET_ADMIN."""
         self._calls.call(WithholdMemory(share), Done)
 
-    def stats(self, restart_peak: bool = False) -> HostStats:
-        """The endpoint's ledger, CPU seconds and device counters so far. `restart_peak`: the next one's
-        highest use of page pools is that of the time from now on. Raises OSError: EPERM for that without
-        CAP_NET_ADMIN."""
-        return self._calls.call(GetStats(restart_peak), Stats)
+    def stats(self, restart_peak: bool = False, restart_recent: bool = False) -> HostStats:
+        """The endpoint's ledger, CPU seconds and device counters so far. `restart_peak`, `restart_recent`:
+        the next one's highest use of page pools of that name is that of the time from now on. Raises
+        OSError: EPERM for that without CAP_NET_ADMIN."""
+        return self._calls.call(GetStats(restart_peak, restart_recent), Stats)
 
     def snmp(self) -> dict[str, int]:
         """The stack's counters so far, by the names of nstat: TcpRetransSegs, TcpExtListenDrops, ..."""

@@ -102,7 +102,8 @@ class PagePool:
         self.release = 0
         self.destroyed = False
         self.limit = NO_LIMIT  # of inflight
-        self.peak_in_use = 0  # see `in_use`; since the pool was made, or since its queue's `restart_peak`
+        # See `in_use`. The highest use since either window was restarted, and what each saw before that.
+        self.peak_in_use = self._peak_before = self._recent_before = 0
         self._cache: list[Netmem] = []
         self._ring: deque[Netmem] = deque()
         self._ring_size = min(ring_size, RING_MAX)
@@ -119,6 +120,26 @@ class PagePool:
         """Netmems that packets or applications hold: inflight without those that rest here and the `posted`
         ones."""
         return self.hold - self.release - len(self._cache) - len(self._ring) - posted
+
+    @property
+    def peak(self) -> int:
+        """The highest `in_use` since `restart_peak`."""
+        return max(self.peak_in_use, self._peak_before)
+
+    @property
+    def recent_peak(self) -> int:
+        """The highest one since `restart_recent`, of one who looks more often."""
+        return max(self.peak_in_use, self._recent_before)
+
+    def restart_peak(self, posted: int) -> None:
+        """The highest use from now on."""
+        self._peak_before, self._recent_before = 0, self.recent_peak
+        self.peak_in_use = self.in_use(posted)
+
+    def restart_recent(self, posted: int) -> None:
+        """Likewise, and `peak` stays."""
+        self._peak_before, self._recent_before = self.peak, 0
+        self.peak_in_use = self.in_use(posted)
 
     def alloc_netmem(self) -> Netmem | None:
         """A netmem with one reference. None: the pool and its provider are empty."""

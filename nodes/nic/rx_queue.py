@@ -40,7 +40,12 @@ class RxQueue:
     def peak_share(self) -> float:
         """The most of the memory that packets and applications have held at once (0 to 1), of what the page
         pool may have: the whole provider, or its limit. Since `restart_peak`."""
-        return self._share(self.pool.peak_in_use)
+        return self._share(self.pool.peak)
+
+    @property
+    def recent_share(self) -> float:
+        """Likewise since `restart_recent`."""
+        return self._share(self.pool.recent_peak)
 
     @property
     def share(self) -> float:
@@ -53,7 +58,11 @@ class RxQueue:
 
     def restart_peak(self) -> None:
         """The highest use from now on."""
-        self.pool.peak_in_use = self.pool.in_use(self.posted)
+        self.pool.restart_peak(self.posted)
+
+    def restart_recent(self) -> None:
+        """Likewise of `recent_share`; `peak_share` stays."""
+        self.pool.restart_recent(self.posted)
 
     def fill(self) -> None:
         """Post buffers until the ring is full or the pool has none left."""

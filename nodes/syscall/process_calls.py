@@ -93,20 +93,23 @@ class WithholdMemoryCall:
 
 
 class GetStatsCall:
-    __slots__ = ("_caller", "_restart_peak")
+    __slots__ = ("_caller", "_request")
 
     def __init__(self, request: syscalls.GetStats, caller: Caller) -> None:
         self._caller = caller
-        self._restart_peak = request.restart_peak
+        self._request = request
 
     def attempt(self, _now: float, _wait: bool) -> syscalls.Stats:
-        if self._restart_peak and not self._caller.privileged:
+        of_peak, of_recent = self._request.restart_peak, self._request.restart_recent
+        if (of_peak or of_recent) and not self._caller.privileged:
             raise OSError(errno.EPERM, "to restart the page pools' highest use needs CAP_NET_ADMIN")
         stats = self._stats()
-        if self._restart_peak:
-            for device in self._caller.kernel.host.devices.values():
-                for rxq in device.all_rx_queues:
+        for device in self._caller.kernel.host.devices.values() if of_peak or of_recent else ():
+            for rxq in device.all_rx_queues:
+                if of_peak:
                     rxq.restart_peak()
+                if of_recent:
+                    rxq.restart_recent()
         return stats
 
     def _stats(self) -> syscalls.Stats:
@@ -139,6 +142,7 @@ class GetStatsCall:
             voluntary_switches=voluntary,
             involuntary_switches=involuntary,
             rx_pool_share=max(rxq.share for rxq in rxqs),
+            rx_pool_recent_share=max(rxq.recent_share for rxq in rxqs),
         )
 
 

@@ -70,17 +70,19 @@ class WithholdMemory(Request, frozen=True):
 
 
 class GetStats(Request, frozen=True):
-    """-> Stats. `restart_peak`: the next reply's `rx_pool_peak_share` is of the time from now on."""
+    """-> Stats. `restart_peak`: the next reply's `rx_pool_peak_share` is of the time from now on.
+    `restart_recent`: likewise its `rx_pool_recent_share`, for one who looks more often."""
 
     restart_peak: bool = False
+    restart_recent: bool = False
 
 
 class Stats(Reply, frozen=True):
     """What the host has done so far: bytes moved through memory, seconds of CPU time, and counters of its TCP
     and of its NICs, together and each. `rx_pool_peak_share`: the highest share (0 to 1) of an rx queue's
     memory that packets and applications have held at once, of all queues, since it was restarted;
-    `rx_pool_share`: the highest one now. Context switches are of the endpoint's process: it waited, or the
-    scheduler took the CPU from it."""
+    `rx_pool_recent_share`: likewise; `rx_pool_share`: the highest one now. Context switches are of the
+    endpoint's process: it waited, or the scheduler took the CPU from it."""
 
     ledger: tuple[Moved, ...]
     cpu_s: float
@@ -100,6 +102,7 @@ class Stats(Reply, frozen=True):
     voluntary_switches: int = 0
     involuntary_switches: int = 0
     rx_pool_share: float = 0.0
+    rx_pool_recent_share: float = 0.0
 
 
 class GetSnmp(Request, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.style import CaptionedFigure
+from analysis.captioned_figure import CaptionedFigure
 from tests.analysis.synthetic import Made
 
 NO_PNG = base64.b64decode(

@@ -1,6 +1,7 @@
 """In: what a run should look like. Out: a results directory with exactly known answers. Owns nothing."""
 
 import csv
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,15 +182,18 @@ def write_samples(path: Path, rows: list[dict[str, Cell]]) -> None:
         writer.writerows(rows)
 
 
-def write_ledger(directory: Path) -> None:
-    """ledger.csv of one host over four intervals, each path alike."""
+def write_ledger(
+    directory: Path, paths: Sequence[str] = ("devmem", "bounce"), hosts: Sequence[str] = ("h1",)
+) -> None:
+    """ledger.csv of hosts over four intervals, each path alike."""
     with (directory / "ledger.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(LedgerRow.__struct_fields__)
-        for path in ("devmem", "bounce"):
+        for path, host in itertools.product(paths, hosts):
             for n in range(4):
-                key = (path, MIB, 0, "h1", n / 10, (n + 1) / 10, 100 + n / 10)
-                writer.writerow((*key, *range(1000, 1000 + len(LedgerRow.__struct_fields__) - len(key))))
+                key = (path, MIB, 0, host, n / 10, (n + 1) / 10, 100 + n / 10)
+                counts = range(1000, 1000 + len(LedgerRow.__struct_fields__) - len(key) - 1)
+                writer.writerow((*key, *counts, n / 8))
 
 
 def write_links(directory: Path, paths: Sequence[str] = ("devmem", "bounce")) -> None:

@@ -284,3 +284,16 @@ def test_the_report_has_a_table_of_background_traffic(tmp_path: Path) -> None:
     assert "poisson:load=0.3 30 27 1 0 6.00 5.00 4.0 10.0 12.30 50.00 2500.00" in text
     assert "constant:rate=1Mbit 1 0 0 0 0.50 0.50 4.0 1.0 n/a n/a n/a" in text
     assert "Background traffic" not in _text(analyse(Made(sizes=(MIB,)).write(tmp_path / "alone")))
+
+
+def test_a_report_of_simulated_seconds_says_nothing_of_this_machines_cpu(tmp_path: Path) -> None:
+    clocks: dict[str, dict[str, object]] = {"simulated": {"clock": "simulated"}, "real": {}}
+    simulated, real = (
+        analyse(Made(sizes=(MIB,), config=config).write(tmp_path / name)).report_path.read_text()
+        for name, config in clocks.items()
+    )
+    for said in ("All hosts share one machine", "Times on a shared machine drift", "Stolen CPU time"):
+        assert said in real
+        assert said not in simulated
+    assert "over all simulated hosts" in simulated
+    assert not re.search(r">\s*Measured[ .,]", simulated)

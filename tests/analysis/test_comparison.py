@@ -147,6 +147,19 @@ def test_an_unlike_machine_forbids(
     assert [(each.what, each.forbids) for each in found] == ([] if forbids is None else [(name, forbids)])
 
 
+def test_simulated_seconds_are_no_machines_and_are_said_to_be_none(tmp_path: Path) -> None:
+    simulated: dict[str, object] = {"clock": "simulated"}
+    a, b, real = (
+        run(tmp_path / which, Made(sizes=(MIB,), config=config, manifest={"environment": {"cpu_count": n}}))
+        for which, n, config in (("a", 2, simulated), ("b", 64, simulated), ("real", 64, {}))
+    )
+    assert [each.forbids for each in differences(a.manifest, b.manifest)] == [False]
+    assert {each.what for each in differences(a.manifest, real.manifest) if each.forbids} >= {"cpu_count"}
+    said = text(told(a, b, compare(a, b)))
+    assert "# A and B are in simulated seconds: " in said
+    assert "this machine's work" not in said
+
+
 @pytest.mark.parametrize(
     ("before", "after", "found"),
     [

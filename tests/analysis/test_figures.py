@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 import re
@@ -25,13 +24,14 @@ from matplotlib.image import imread
 
 from analysis import figures, network_plot, several_runs, style
 from analysis.analyse import analyse
+from analysis.captioned_figure import CaptionedFigure, painted
 from analysis.drawing import Drawing
 from analysis.frames import Frames, frames
 from analysis.loss_plot import COUNTERS
 from analysis.notebook import recorded
 from analysis.results_error import ResultsError
-from analysis.style import OTHER_COLOURS, PATH_COLOURS, CaptionedFigure
-from tests.analysis.synthetic import FAULTS, MIB, Made, write_links
+from analysis.style import OTHER_COLOURS, PATH_COLOURS
+from tests.analysis.synthetic import FAULTS, MIB, Made, write_ledger, write_links
 from tests.analysis.test_tcp_info import ROWS, write
 
 Maker = Callable[[Path], CaptionedFigure]
@@ -55,6 +55,12 @@ def with_tcp_info(directory: Path) -> Frames:
     return frames(write(directory / "r", rows, PATHS))
 
 
+def with_pools(directory: Path, hosts: int = 2) -> Frames:
+    path = Made(sizes=(MIB,), paths=PATHS).write(directory / "r")
+    write_ledger(path, PATHS, [f"h{number}" for number in range(1, hosts + 1)])
+    return frames(path)
+
+
 def niovs(directory: Path) -> list[Frames]:
     return [made(directory / str(size), config={"niov_bytes": size}) for size in (4096, 65536)]
 
@@ -76,6 +82,7 @@ MAKERS: dict[str, Maker] = {
     "ceiling": lambda place: figures.ceiling(made(place, config={"host_mem_bw_bytes_per_s": 2e9})),
     "latency": lambda place: figures.latency(made(place)),
     "losses": lambda place: figures.losses(made(place, lost=7)),
+    "pools": lambda place: figures.pools(with_pools(place)),
     "timeline": lambda place: figures.timeline(made(place, manifest={"faults": FAULTS})),
     "links": lambda place: figures.links(with_links(place)),
     "congestion": lambda place: figures.congestion(with_tcp_info(place)),
@@ -121,6 +128,16 @@ def test_a_path_has_its_colour_and_no_other_paths(
     assert used & {*PATH_COLOURS.values()} == {PATH_COLOURS[path]}
 
 
+def test_pools_have_a_panel_a_host_and_beyond_six_the_fullest(tmp_path: Path) -> None:
+    two, nine = (figures.pools(with_pools(tmp_path / str(hosts), hosts)) for hosts in (2, 9))
+    assert [axes.get_ylabel() for axes in two.axes] == ["h1 (%)", "h2 (%)"]
+    shares = two.axes[0].patches[0].get_data().values  # type: ignore[attr-defined]
+    assert [*shares] == [0, 12.5, 25, 37.5]
+    assert len(nine.axes) == 6
+    assert "3 others are in ledger.csv" in nine.caption
+    assert nine.get_figheight() > two.get_figheight()
+
+
 def colours(figure: Figure) -> set[str]:
     """Of all that is drawn."""
     found = []
@@ -162,7 +179,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("path", PATH_COLOURS)
 def test_lines_stand_out_from_the_figures_own_ground(path: str) -> None:
     """3 to 1, as WCAG 2 asks of graphics; the ground is the figure's, so the page's theme does not matter."""
-    figure = style.painted(lambda figure: figure.add_subplot().get_title())
+    figure = painted(lambda figure: figure.add_subplot().get_title())
     ground = to_hex(figure.get_facecolor())
     assert to_rgba(figure.get_facecolor())[3] == 1, "opaque"
     assert (luminance(ground) + 0.05) / (luminance(PATH_COLOURS[path]) + 0.05) >= 3
@@ -194,13 +211,18 @@ def test_the_report_saves_each_figure_as_png_and_as_svg(tmp_path: Path) -> None:
     assert files() == before
 
 
-@pytest.mark.usefixtures("real_png")
-def test_a_notebook_shows_a_figure_with_its_caption(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("real_svg")
+def test_a_notebook_shows_a_figure_with_its_caption_in_the_themes_colours(tmp_path: Path) -> None:
     figure = figures.host_dram(made(tmp_path))
     shown = figure._repr_html_()
-    assert base64.b64encode(figure.png()).decode() in shown
-    assert "<figcaption" in shown
-    assert shown.count(html.escape(figure.caption)) == 2, "as a text for those who do not see it, too"
+    (described,) = re.findall(r'aria-describedby="([^"]+)"', shown)
+    assert f'<figcaption id="{described}">{html.escape(figure.caption)}</figcaption>' in shown
+    assert 'aria-label="Host DRAM traffic per payload byte, all_reduce of 2 MiB"' in shown
+    style, _, drawn = shown.partition("</style>")
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b", drawn), "a colour that no theme changes"
+    for variable in set(re.findall(r"var\(--([\w-]+)\)", drawn)):
+        assert style.count(f"--{variable}:") == 2, "light, and dark"
+    assert "--paper:var(--jp-layout-color0," in style
 
 
 @pytest.mark.usefixtures("real_png")

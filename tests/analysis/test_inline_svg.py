@@ -9,8 +9,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
+from analysis.captioned_figure import painted
 from analysis.inline_svg import inlined, palette
-from analysis.style import AMOUNT, GREY, PATH_COLOURS, lighter, painted
+from analysis.style import AMOUNT, GREY, PATH_COLOURS, lighter
 
 pytestmark = pytest.mark.usefixtures("real_svg")
 TEXTS = ("ink", "soft", "bad", "good", "link")

@@ -20,7 +20,7 @@ from tests.analysis.synthetic import MIB, Made
 from workloads.experiment import ledger_series
 
 
-def row(begin_s: float, end_s: float, host: str = "h1", **counts: int) -> LedgerRow:
+def row(begin_s: float, end_s: float, host: str = "h1", **counts: float) -> LedgerRow:
     kinds = LedgerRow.__struct_fields__
     zero = dict.fromkeys(kinds[7:], 0)
     key = {"path": "bounce", "size_bytes": 16 * MIB, "repetition": 0, "host": host}
@@ -88,6 +88,21 @@ def test_trials_that_are_too_short_have_no_course_in_time(tmp_path: Path) -> Non
     directory = Made(sizes=(16 * MIB,)).write(tmp_path / "r")
     write(directory, [row(n / 10, (n + 1) / 10, **BOUNCED) for n in range(2)])
     assert "host_dram_time.png" not in [path.name for path in analyse(directory).figure_paths]
+
+
+def test_a_ledger_of_an_earlier_version_has_no_page_pools(tmp_path: Path) -> None:
+    directory = Made(sizes=(16 * MIB,)).write(tmp_path / "r")
+    rows = [row(n / 10, (n + 1) / 10, rx_pool_peak_share=0.5, **BOUNCED) for n in range(4)]
+    write(directory, rows)
+    assert "pools.png" in [path.name for path in analyse(directory).figure_paths]
+    lines = (directory / "ledger.csv").read_text().splitlines()
+    assert lines[0].endswith(",rx_pool_peak_share")
+    (directory / "ledger.csv").write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    assert {each.rx_pool_peak_share for each in load(directory).ledger} == {None}
+    assert "pools.png" not in [path.name for path in analyse(directory).figure_paths]
+    (directory / "ledger.csv").write_text("\n".join([lines[0], lines[1].replace(",0.5", ",2.5"), ""]))
+    with pytest.raises(ResultsError, match=r"ledger\.csv line 2 breaks its schema"):
+        load(directory)
 
 
 def test_a_ledger_that_is_gone_or_wrong_is_told(tmp_path: Path) -> None:

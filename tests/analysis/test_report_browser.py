@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from analysis import style
+from analysis import captioned_figure
 from analysis.analyse import analyse
 from analysis.sweep_report import write_sweep_report
 from commands.report import cells_of
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(300)  # a browser starts slowly on a busy machi
 PHONE, WINDOW = 390, 1100
 EVERY = {
     "busbw", "host_dram", "ceiling", "crossover", "cpu", "latency", "timeline", "host_dram_time", "losses",
-    "links", "congestion",
+    "pools", "links", "congestion",
 }  # fmt: skip
 NOTES = [
     {"path": "devmem", "mark": "RX only", "text": "it stages what it sends"},
@@ -40,7 +40,7 @@ NOTES = [
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Of a run that has everything, of a stream, of a run that failed at once, and of a sweep."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(style, "DPI", 20)  # of PNGs, which are not in a page
+        patched.setattr(captioned_figure, "DPI", 20)  # of PNGs, which are not in a page
         yield _drawn(tmp_path_factory.mktemp("pages"))
 
 
@@ -49,7 +49,7 @@ def _drawn(place: Path) -> dict[str, Path]:
     limit: dict[str, object] = {"host_mem_bw_bytes_per_s": 2e9}
     full = Made(sizes=(MIB, 1 << 30), nranks=4, repetitions=2, lost=7, config=limit, manifest=more)
     run = full.write(place / "full", both_places(full, 2.0))
-    write_ledger(run)
+    write_ledger(run, hosts=("h1", "h2"))
     write_links(run)
     write_rows(run, ROWS)
     failed = Made(manifest={"status": "failed", "error": "h2 died"}).write(place / "failed")

@@ -9,8 +9,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from analysis.captioned_figure import painted
 from analysis.load import load
-from analysis.style import PATH_COLOURS, painted
+from analysis.style import PATH_COLOURS
 from analysis.summary import summarise
 from analysis.sweep_plot import PANELS, Layout, Point, layout, order, paint
 from analysis.sweep_report import answer, write_sweep_report

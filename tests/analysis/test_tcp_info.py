@@ -11,9 +11,10 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis.analyse import analyse
+from analysis.captioned_figure import painted
 from analysis.load import load
 from analysis.results_error import ResultsError
-from analysis.style import PATH_COLOURS, painted
+from analysis.style import PATH_COLOURS
 from analysis.tcp_info import TcpInfoRow
 from analysis.tcp_plot import CONNECTIONS, paint, shown
 from tests.analysis.synthetic import Made

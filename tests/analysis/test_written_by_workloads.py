@@ -12,10 +12,10 @@ import pytest
 from analysis import load, samples
 from analysis import manifest as read
 from analysis.measure import Measure
-from analysis.table import PRINTED
+from analysis.printed import PRINTED
 from workloads import measure as written_measure
 from workloads.collective import CollectiveOptions
-from workloads.experiment import manifest
+from workloads.experiment import manifest_records
 from workloads.experiment.manifest import ManifestFile
 from workloads.experiment.records import ExperimentConfig, Sample
 from workloads.options import WorkloadOptions
@@ -53,10 +53,10 @@ def test_columns_are_read_as_the_types_they_are_written_as() -> None:
 
 
 def test_the_manifests_fields_are_those_that_are_written() -> None:
-    assert read.SCHEMA_VERSION == manifest.SCHEMA_VERSION
-    assert set(read.Manifest.__struct_fields__) == set(manifest.Manifest.__struct_fields__)
+    assert read.SCHEMA_VERSION == manifest_records.SCHEMA_VERSION
+    assert set(read.Manifest.__struct_fields__) == set(manifest_records.Manifest.__struct_fields__)
     for name in ("Git", "PathNote", "LinkRecord"):
-        assert _fields(getattr(read, name)) == _fields(getattr(manifest, name))
+        assert _fields(getattr(read, name)) == _fields(getattr(manifest_records, name))
     written = _fields(ExperimentConfig)
     for name, kind in _fields(read.Config).items():
         assert kind == typing.Optional[written[name]], f"{name} was not written by older versions"  # noqa: UP045

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -55,6 +56,26 @@ def test_a_counted_stream_is_not_said_to_be_right(tmp_path: Path) -> None:
     )  # fmt: skip
     assert {(row["wrong_elements"], row["checked_bytes"]) for row in rows} == {("", "0")}
     assert sum(int(row["payload_received_bytes"]) for row in rows) > 12 << 20
+
+
+def test_the_ledger_tells_how_full_the_hosts_page_pools_were(tmp_path: Path) -> None:
+    """What waits for a lost segment fills the receiver's, and leaves it again."""
+    rows = simulated_run(
+        tmp_path / "run", "--topology", "pair", "--link", "200Mbit,1ms", "--impair", "loss=0.01",
+        "--workload", "stream", "--size", "64K", "--duration", "0.5", "--repeat", "1",
+        "--path", "devmem,bounce",
+    )  # fmt: skip
+    with open(tmp_path / "run" / "ledger.csv", newline="") as file:
+        ledger = [*csv.DictReader(file)]
+    for path in ("devmem", "bounce"):
+        sender, receiver = (
+            [float(each["rx_pool_peak_share"]) for each in ledger if (each["path"], each["host"]) == of]
+            for of in ((path, "h1"), (path, "h2"))
+        )
+        assert max(sender) < max(receiver) < 1
+        of_path = [row for row in rows if (row["path"], row["host"]) == (path, "h2")]
+        assert max(receiver) == max(float(row["rx_pool_peak_share"]) for row in of_path)
+        assert receiver != sorted(receiver), "an interval has its own peak"
 
 
 @pytest.mark.parametrize("carried", [True, False])

@@ -28,6 +28,7 @@ from tests.path.two_hosts import TwoHosts
 (MAKE,) = {
     command("docs/reference/commands.md", ".venv/bin/python -m tests.docs.reference"),
     command("docs/reference/columns.md", ".venv/bin/python -m tests.docs.reference"),
+    command("docs/reference/fields.md", ".venv/bin/python -m tests.docs.reference"),
     command("docs/reference/counters.md", ".venv/bin/python -m tests.docs.reference"),
 }
 COUNTERS = "docs/reference/counters.md"
@@ -49,6 +50,7 @@ def test_the_command_writes_what_is_out_of_date_and_says_so(
     assert said == {
         "docs/reference/commands.md": "unchanged",
         "docs/reference/columns.md": "written",
+        "docs/reference/fields.md": "unchanged",
         "docs/reference/counters.md": "unchanged",
     }
     assert (tmp_path / "columns.md").read_text() == pages.text("docs/reference/columns.md")

@@ -6,14 +6,12 @@ import json
 import re
 from pathlib import Path
 
-import msgspec
 import typer
 
 from commands import sweep
 from commands.sweep_file import load
 from tests.docs import pages
 from tests.docs.pages import block
-from workloads.sweep.ledger import Entry
 from workloads.sweep.ray_driver import RESOURCE
 from workloads.sweep.schema import SweepFile
 
@@ -27,12 +25,6 @@ def test_the_file_has_the_parts_of_the_table(tmp_path: Path) -> None:
     assert (planned.name, len(planned.cells)) == ("small", 2)
     rows = pages.table(PAGE, "The file")
     assert [pages.named(row[0]) for row in rows] == [[name] for name in SweepFile.__struct_fields__]
-
-
-def test_every_field_of_the_ledger_is_in_the_table() -> None:
-    fields = [each.encode_name for each in msgspec.structs.fields(Entry)]
-    rows = [row[0] for row in pages.table(PAGE, "The directory")]
-    assert [name for row in rows for name in pages.named(row)][-len(fields) :] == fields
 
 
 def test_every_option_of_the_page_is_one() -> None:

@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "analysis/notebooks/data"
-KEPT = ("samples.csv", "usage.csv", "link_usage.csv", "drawing.json", "tcp_info.csv")
+KEPT = ("samples.csv", "usage.csv", "link_usage.csv", "drawing.json", "tcp_info.csv", "ledger.csv")
+OVER_TIME = ("loss", "memory_10MB")  # of others ledger.csv is left out: no notebook shows their hosts
 _STREAM = "--topology pair --workload stream --path devmem,bounce"
 _SIMULATED = ("--clock simulated --machine ddr5-half --topology leaf_spine --link 200Gbit,5us --mtu 8244 "
               "--size 4M --place out --path devmem,bounce --iters 1 --repeat 1")  # fmt: skip
@@ -55,7 +56,8 @@ def keep(run_dir: Path, kept: Path, words: Sequence[str]) -> None:
     manifest["argv"] = ["run.py", *words]
     manifest["environment"]["hostname"] = "recorded"
     manifest["fidelity"] = None  # analysis comes to its own
-    manifest["files"] = {name: digest for name, digest in manifest["files"].items() if name in KEPT}
+    files = [name for name in KEPT if name != "ledger.csv" or kept.name in OVER_TIME]
+    manifest["files"] = {name: digest for name, digest in manifest["files"].items() if name in files}
     for name in manifest["files"]:
         shutil.copy(run_dir / name, kept / name)
     (kept / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")) + "\n")

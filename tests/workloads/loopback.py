@@ -36,7 +36,7 @@ class LoopbackHost:
     def memory(self, size: int) -> Region:
         return Region.shareable("user", size, Place.HOST)
 
-    def stats(self, restart_peak: bool = False) -> Stats:  # noqa: ARG002
+    def stats(self, restart_peak: bool = False, restart_recent: bool = False) -> Stats:  # noqa: ARG002
         return Stats((), 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
     turn = Host.turn

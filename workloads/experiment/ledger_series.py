@@ -1,4 +1,4 @@
-"""What each host's ledgers counted over time.
+"""What each host's ledgers counted over time, and how full its page pools were.
 
 In: during a trial, a function that reads a rank's counters; after it, the readings of all ranks. Out: rows of
 ledger.csv, an interval and a host each. Owns the file's columns, the length of the intervals and, while a
@@ -9,6 +9,8 @@ read beside one is interpolated, so the intervals of a trial add up to what was 
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,11 +33,13 @@ _SHORTEST_S = 1e-6  # of an interval, as the file tells times
 
 class LedgerReading(msgspec.Struct, frozen=True):
     """Bytes so far, by nodes.machine.routes.ROUTES, and derived accesses of host DRAM; `at_s` is of the
-    machine's monotonic clock."""
+    machine's monotonic clock. `rx_pool_share`: the highest occupancy of a page pool (0 to 1) since the
+    reading before; None: of a rank that does not tell it."""
 
     at_s: float
     counts: tuple[int, ...]
     derived_bytes: int
+    rx_pool_share: float | None = None
 
 
 class Began(NamedTuple):
@@ -90,6 +94,11 @@ class LedgerRow(msgspec.Struct, frozen=True):
     host_dram_derived_bytes: Annotated[
         int, "B", "accesses of host DRAM among all these that were derived, as in samples.csv"
     ]
+    rx_pool_peak_share: Annotated[
+        float | None,
+        "0 to 1",
+        "the page pools' occupancy, as in samples.csv, at its highest in the interval. Empty for `kernel`",
+    ] = None
 
 
 class LedgerReader:
@@ -149,12 +158,12 @@ def ledger_rows(
     rows = []
     for host in dict.fromkeys(host_of[rank] for rank in sorted(host_of)):
         own = [each for rank, each in enumerate(readings) if host_of.get(rank) == host]
-        counted = sum(_counted(each, ends) for each in own)
+        counted, occupied = sum(_counted(each, ends) for each in own), _occupied(own, ends)
         for at, counts in enumerate(np.diff(counted, axis=0).tolist()):
             begin_s, end_s = (each - began.monotonic_s for each in ends[at : at + 2])
             of = trial.path, trial.size_bytes, trial.repetition, host
-            at_s = round(began.unix_s + begin_s, 6)
-            rows.append(LedgerRow(*of, round(begin_s, 6), round(end_s, 6), at_s, *counts))
+            times = round(begin_s, 6), round(end_s, 6), round(began.unix_s + begin_s, 6)
+            rows.append(LedgerRow(*of, *times, *(*counts, occupied[at])))
     return rows
 
 
@@ -176,3 +185,18 @@ def _counted(readings: Sequence[LedgerReading], ends: Sequence[float]) -> npt.ND
     columns = [np.interp(ends, at_s, column - column[0]) for column in counts.T]
     whole: npt.NDArray[np.int64] = np.rint(np.stack(columns, axis=1)).astype(np.int64)
     return whole
+
+
+def _occupied(readings: Sequence[Sequence[LedgerReading]], ends: Sequence[float]) -> list[float | None]:
+    """The highest occupancy that was read of each interval. What a reading tells is of the time since the one
+    before: it counts where more than half of either lies in the other."""
+    highest: list[float | None] = [None] * (len(ends) - 1)
+    for before, after in itertools.chain.from_iterable(map(itertools.pairwise, readings)):
+        share, at = after.rx_pool_share, max(0, bisect.bisect_right(ends, before.at_s) - 1)
+        while share is not None and at < len(highest) and ends[at] < after.at_s:
+            begin_s, end_s = ends[at : at + 2]
+            common_s = min(end_s, after.at_s) - max(begin_s, before.at_s)
+            if 2 * common_s > min(end_s - begin_s, after.at_s - before.at_s):
+                highest[at] = max(highest[at] or 0.0, share)
+            at += 1
+    return highest

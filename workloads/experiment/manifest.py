@@ -1,7 +1,7 @@
 """manifest.json: what was run, what it measures, where, and how it ended.
 
 In: the command line, the configuration, a status. Out: the file, written before the run, sealed after it, and
-rewritten whole each time. Owns the file and its schema's version.
+rewritten whole each time. Owns the file; manifest_records.py beside it has the fields.
 """
 
 from __future__ import annotations
@@ -22,17 +22,27 @@ import psutil
 
 from nodes.compiled.state import state
 from nodes.kernel_version import VERSIONS
+from workloads.experiment.manifest_records import (
+    FILES_MAX,
+    FaultRecord,
+    Fidelity,
+    Git,
+    HostRecord,
+    InterfaceRecord,
+    LinkRecord,
+    MachineRecord,
+    Manifest,
+    PathNote,
+    Prediction,
+    RankRecord,
+)
 from workloads.experiment.records import ExperimentConfig, RankPlace
-from workloads.measure import Measure
-from workloads.options import Memory
 from workloads.registry import workload_of
 from workloads.traffic.outcome import TrafficRecord
 
-SCHEMA_VERSION = 3
 _NAME = "manifest.json"
 _OTHER_CHECKOUT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 _ROOM_BYTES = 64 << 10
-FILES_MAX = 100  # of the sources that differ from their commit
 _PROJECT = Path(__file__).resolve().parents[2]
 _CLEAN_WIRE = "--impair is in the endpoints' NICs, which Linux's own traffic does not pass: not impaired"
 _PACKAGES = (
@@ -46,168 +56,6 @@ _PACKAGES = (
     "typer",
     "rich",
 )
-
-
-class Git(msgspec.Struct, frozen=True):
-    """The sources: a commit, whether files differed from it, and which: at most FILES_MAX of them, as `git
-    status --porcelain` has them."""
-
-    commit: str
-    dirty: bool
-    files: tuple[str, ...] = ()
-
-
-class PathNote(msgspec.Struct, frozen=True):
-    """A restriction of `path` that every table has to state: a `mark` of a word or two, and the sentence."""
-
-    path: str
-    mark: str
-    text: str
-
-
-class LinkRecord(msgspec.Struct, frozen=True):
-    """One direction of a link that something was asked of, between two interfaces. Rates in bits a second of
-    whole Ethernet frames, 0 for none; delays in seconds, one way, the least found, None: nothing arrived;
-    losses as shares of packets, None: not asked, so not measured; `loss_deviation`: the standard deviation
-    that chance gives them."""
-
-    sender: str
-    receiver: str
-    asked_bps: int
-    achieved_bps: float
-    asked_delay_s: float
-    achieved_delay_s: float | None
-    asked_jitter_s: float
-    asked_loss: float
-    achieved_loss: float | None
-    loss_deviation: float | None
-
-
-class FaultRecord(msgspec.Struct, frozen=True):
-    """What was hurt on purpose: the fault as it was asked for, what was done of it, when it should have been
-    (seconds since the measured part began) and when it was (likewise, and Unix time); None: the run had ended
-    before."""
-
-    fault: str
-    action: str
-    asked_s: float
-    actual_s: float | None
-    time_s: float | None
-
-
-class TunnelRecord(msgspec.Struct, frozen=True):
-    """A machine's half of a link to another one: the link's name, the interface that is a VXLAN device, the
-    other machine's address, the network identifier, the UDP port."""
-
-    link: str
-    interface: str
-    remote: str
-    vni: int
-    port: int
-
-
-class MachineRecord(msgspec.Struct, frozen=True):
-    """A machine of a run across several: its name, its id in the Ray cluster, its address in the underlay,
-    what it had of the topology. `clock_offset_s`: its Unix time less the driver's when the ranks had started,
-    wrong by `clock_uncertainty_s` at most; None: they had not."""
-
-    name: str
-    node: str
-    address: str
-    hosts: tuple[str, ...]
-    switches: tuple[str, ...]
-    tunnels: tuple[TunnelRecord, ...]
-    clock_offset_s: float | None = None
-    clock_uncertainty_s: float | None = None
-
-
-class RankRecord(msgspec.Struct, frozen=True):
-    """Where a rank was: its host, its accelerator ("" for a host without any), and the NIC on whose PCIe
-    switch that sits, by which the rank's traffic with other hosts goes. `memory`: whose its data were in."""
-
-    rank: int
-    host: str
-    accelerator: str
-    nic: str
-    memory: Memory = "accelerator"
-
-
-class InterfaceRecord(msgspec.Struct, frozen=True):
-    """How the kernel handles the packets of a host's NIC, on all paths alike. `rps_cpus`: a mask of CPUs a
-    receive queue, zeros where RPS is off. `threaded` NAPI: None where the kernel does not say. `offloads`:
-    those that are on."""
-
-    node: str
-    interface: str
-    rps_cpus: tuple[str, ...]
-    threaded: bool | None
-    offloads: tuple[str, ...]
-
-
-class HostRecord(msgspec.Struct, frozen=True):
-    """How the kernels of hosts are set that are set alike: the values of sysctls by name."""
-
-    nodes: tuple[str, ...]
-    sysctls: dict[str, str]
-
-
-class Prediction(msgspec.Struct, frozen=True):
-    """How long an iteration of that size takes, mean over ranks, if calibrated links are the only limit."""
-
-    size_bytes: int
-    time_s: float
-
-
-class RowVerdict(msgspec.Struct, frozen=True):
-    """Whether the row of a path and size is the network's: a `verdict` of one word, and why."""
-
-    path: str
-    size_bytes: int
-    verdict: str
-    reason: str
-
-
-class Fidelity(msgspec.Struct, frozen=True):
-    """The rows' verdicts, and the run's, which is the worst of them."""
-
-    verdict: str
-    rows: tuple[RowVerdict, ...]
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """The file's contents. `measure` tells analysis/ how to read samples.csv. Times are ISO 8601 in UTC;
-    `versions`: of packages, and whether `nodes` ran compiled; `git_error` says why `git` is None;
-    `memory_counters` is where the machine's own memory traffic was read, `memory_counters_reason` why it was
-    read nowhere; `files` maps a name to its SHA-256. `journal`: of a simulation, the digest of every frame on
-    every line (nodes.simulation.journal)."""
-
-    run_id: str
-    argv: tuple[str, ...]
-    config: ExperimentConfig
-    measure: Measure
-    started_at: str
-    environment: dict[str, Any]
-    versions: dict[str, str]
-    git: Git | None
-    git_error: str | None
-    schema_version: int = SCHEMA_VERSION
-    status: str = "running"
-    error: str | None = None
-    finished_at: str | None = None
-    notes: tuple[PathNote, ...] = ()
-    links: tuple[LinkRecord, ...] = ()
-    faults: tuple[FaultRecord, ...] = ()
-    traffic: tuple[TrafficRecord, ...] = ()
-    interfaces: tuple[InterfaceRecord, ...] = ()
-    hosts: tuple[HostRecord, ...] = ()
-    ranks: tuple[RankRecord, ...] = ()
-    machines: tuple[MachineRecord, ...] = ()
-    predictions: tuple[Prediction, ...] = ()
-    memory_counters: str | None = None
-    memory_counters_reason: str | None = None
-    fidelity: Fidelity | None = None
-    journal: str | None = None
-    files: dict[str, str] = {}
 
 
 class ManifestFile:

@@ -257,12 +257,15 @@ class Rank:
         """What reads this rank's ledgers and, if any of it is this rank's, its share of the endpoint's."""
         machine, transport, place = self._machine, self._current().transport, self._place
         first = machine.host.stats()
+        pools = place.leads_host and transport.counters(first).packets.rx_packets is not None
 
         def read() -> LedgerReading:
-            stats = machine.host.stats() if place.leads_nic or place.leads_host else first
+            asks = place.leads_nic or place.leads_host
+            stats = machine.host.stats(restart_recent=pools) if asks else first
             counts = [0] * len(ROUTES)
             derived = transport.add_to(counts, share(stats, place)) + machine.ledger.add_to(counts)
-            return LedgerReading(machine.runtime.monotonic(), tuple(counts), derived)
+            occupied = stats.rx_pool_recent_share if pools else None
+            return LedgerReading(machine.runtime.monotonic(), tuple(counts), derived, occupied)
 
         return read
 

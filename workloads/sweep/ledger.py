@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -26,20 +26,22 @@ class LedgerError(RuntimeError):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell that has ended. `reason`: why it failed. `run`: its directory below `cells`. `machine`: the name
-    of the one that ran it last, `node`: its id in the Ray cluster, "" without one. `losses`: how often a
-    machine was lost on the way. `finished_at`: ISO 8601, UTC."""
+    """A cell that has ended: a line of ledger.jsonl."""
 
-    cell: str
-    options: tuple[str, ...]
-    status: Status
-    run: str
-    seconds: float
-    machine: str
-    finished_at: str
-    reason: str = ""
-    node: str = ""
-    losses: int = 0
+    cell: Annotated[str, "", "its id: a hash of its options, so another file with the same cell knows it"]
+    options: Annotated[tuple[str, ...], "", "its options as words of a command line"]
+    status: Annotated[Status, "", "`complete` or `failed`"]
+    run: Annotated[str, "", "its directory below `cells`"]
+    seconds: Annotated[float, "s", "how long it ran"]
+    machine: Annotated[
+        str, "",
+        "the name of the machine that ran it last; `hostname` in the `environment` of the cell's "
+        "manifest.json is the same",
+    ]
+    finished_at: Annotated[str, "", "when: ISO 8601, UTC"]
+    reason: Annotated[str, "", "why it failed, one sentence"] = ""
+    node: Annotated[str, "", "the machine's id in the Ray cluster, empty without one"] = ""
+    losses: Annotated[int, "", "how often a machine was lost while it ran the cell"] = 0
 
 
 class Ledger:

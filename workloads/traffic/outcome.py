@@ -48,22 +48,23 @@ class TrafficRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of --traffic or of a topology file, and what it got, over all hosts: `flows` begun, completed,
-    failed, and refused since too many were under way; bytes; flow completion times in seconds, None: no flow
-    was completed, or its kind has flows without an end."""
+    """An entry of --traffic or of a topology file, and what it got, over all hosts."""
 
-    traffic: str
-    kind: str
-    seconds: float
-    flows: int
-    completed: int
-    failed: int
-    refused: int
-    offered_bytes: int
-    delivered_bytes: int
-    fct_p50_s: float | None
-    fct_p95_s: float | None
-    fct_p99_s: float | None
+    traffic: Annotated[str, "", "the entry, as it was written"]
+    kind: Annotated[str, "", "as in traffic.csv"]
+    seconds: Annotated[float, "s", "as in traffic.csv"]
+    flows: Annotated[int, "", "begun"]
+    completed: Annotated[int, "", "whose last byte arrived"]
+    failed: Annotated[int, "", "whose connection failed"]
+    refused: Annotated[int, "", "not begun, since too many were under way"]
+    offered_bytes: Annotated[int, "B", "as in traffic.csv"]
+    delivered_bytes: Annotated[int, "B", "as in traffic.csv"]
+    fct_p50_s: Annotated[
+        float | None, "s",
+        "flow completion time, median; null: no flow was completed, or its kind has flows without an end",
+    ]
+    fct_p95_s: Annotated[float | None, "s", "of 95 % of them, at most"]
+    fct_p99_s: Annotated[float | None, "s", "of 99 % of them, at most"]
 
 
 class Entry(NamedTuple):

@@ -92,10 +92,18 @@ def _measuring_run() -> Iterator[str]:
 def _workloads(flag: str) -> list[str]:
     """Those that have the option; none for an option of every run."""
     own = {name: {each.flag for each in declared(kind.options)} for name, kind in WORKLOADS.items()}
-    names = [name for name, flags in own.items() if flag in flags]
+    return grouped(name for name, flags in own.items() if flag in flags)
+
+
+def grouped(workloads: Iterable[str]) -> list[str]:
+    """All collectives, or all patterns, by one word; also if one is missing."""
+    names = list(workloads)
     for group, members in (("collectives", COLLECTIVES), ("patterns", PATTERNS)):
-        if (all_of := {each.name for each in members}) <= set(names):
-            names = [group, *(name for name in names if name not in all_of)]
+        all_of = [each.name for each in members]
+        missing = [name for name in all_of if name not in names]
+        if len(missing) <= 1 < len(all_of):
+            word = " but ".join([group, *missing])
+            names = [word, *(name for name in names if name not in all_of)]
     return names
 
 

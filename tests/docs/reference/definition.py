@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-_PAGE = re.compile(r"docs/([\w-]+\.md)(#[\w-]+)?")
+_PAGE = re.compile(r"docs/(reference/)?([\w-]+\.md)(#[\w-]+)?")
 
 
 class Described(NamedTuple):
@@ -56,4 +56,9 @@ def table(kind: str, rows: Iterable[Described]) -> list[str]:
 
 def linked(text: str) -> str:
     """`text` as a cell of a page in docs/reference/: the name of a page is a link."""
-    return _PAGE.sub(r"[\1](../\1\2)", text.replace("|", "\\|").replace("<", "&lt;"))
+    return _PAGE.sub(_link, text.replace("|", "\\|").replace("<", "&lt;"))
+
+
+def _link(found: re.Match[str]) -> str:
+    beside, page, place = found.groups()
+    return f"[{page}]({'' if beside else '../'}{page}{place or ''})"

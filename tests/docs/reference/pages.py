@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.docs.reference import columns, commands, counters
+from tests.docs.reference import columns, commands, counters, fields
 
 DIRECTORY = Path(__file__).resolve().parents[3] / "docs" / "reference"
-PAGES = {"commands.md": commands.text, "columns.md": columns.text, "counters.md": counters.text}
+PAGES = {
+    "commands.md": commands.text,
+    "columns.md": columns.text,
+    "fields.md": fields.text,
+    "counters.md": counters.text,
+}
 
 
 def write(name: str) -> str:

@@ -43,7 +43,7 @@ def test_columns_stand_in_the_order_of_the_ledgers_routes() -> None:
         for name, value in vars(routes).items()
         if isinstance(value, int) and value == at and name.startswith(("NIC_", "CPU_", "ACC_", "SSD_"))
     ]
-    assert list(LedgerRow.__struct_fields__[7:-1]) == names
+    assert list(LedgerRow.__struct_fields__[7:-2]) == names
 
 
 def test_intervals_end_every_tenth_of_a_second_and_the_last_is_short() -> None:
@@ -62,7 +62,7 @@ def test_intervals_of_a_trial_add_up_to_what_was_counted_to_the_byte() -> None:
     readings = [[reading(at, 1_000_003 * n, 7 * n) for n, at in enumerate(times)]]
     rows = ledger_rows(TRIAL, ranks("h1"), readings, BEGAN)
     assert len(rows) == 8
-    for at, name in enumerate(LedgerRow.__struct_fields__[7:-1]):
+    for at, name in enumerate(LedgerRow.__struct_fields__[7:-2]):
         assert sum(getattr(row, name) for row in rows) == 4 * 1_000_003 * (at + 1), name
     assert sum(row.host_dram_derived_bytes for row in rows) == 28
 
@@ -78,6 +78,20 @@ def test_ranks_of_one_host_are_one_row_and_hosts_share_their_ends() -> None:
     assert of == {"h1": [100 + 100, 100 + 200], "h2": [20, 10]}
     ends = {host: [row.end_s for row in rows if row.host == host] for host in ("h1", "h2")}
     assert ends["h1"] == ends["h2"] == [10.1, 10.2]
+
+
+def occupied(*at: tuple[float, float | None]) -> list[LedgerReading]:
+    return [msgspec.structs.replace(reading(at_s, 0), rx_pool_share=share) for at_s, share in at]
+
+
+def test_an_interval_has_the_highest_occupancy_that_was_read_of_it() -> None:
+    late = occupied((100.0, 0.9), (100.104, 0.2), (100.206, 0.7), (100.5, 0.4), (100.55, 0.1), (100.6, 0.3))
+    follows = occupied((100.0, None), (100.6, None))
+    rows = ledger_rows(TRIAL, ranks("h1", "h1"), [late, follows], BEGAN)
+    shares = [row.rx_pool_peak_share for row in rows]
+    # The first reading is of the time before; 0.294 s without a reading have one value.
+    assert shares == [0.2, 0.7, 0.4, 0.4, 0.4, 0.3]
+    assert {row.rx_pool_peak_share for row in ledger_rows(TRIAL, ranks("h1"), [follows], BEGAN)} == {None}
 
 
 def test_intervals_of_a_long_trial_become_longer_and_stay_few() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from nodes.compiled.state import state
 from workloads.collective import CollectiveOptions
-from workloads.experiment.manifest import FILES_MAX, Git, HostRecord, ManifestFile, sources
+from workloads.experiment.manifest import ManifestFile, sources
+from workloads.experiment.manifest_records import FILES_MAX, Git, HostRecord
 from workloads.experiment.records import ExperimentConfig
 
 CONFIG = ExperimentConfig("star", 4, "all_reduce", (1024,), ("devmem",), CollectiveOptions())
