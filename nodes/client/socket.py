@@ -36,6 +36,7 @@ from nodes.uapi.syscalls import (
     DontNeed,
     GetNames,
     GetSockOpt,
+    Ioctl,
     Listen,
     SetSockOpt,
     Shutdown,
@@ -340,3 +341,8 @@ class Socket:
             raise OSError(errno.EINVAL, f"getsockopt buflen out of range: {buflen}, 0 to {_OPTION_MAX}")
         value = self._calls.call(GetSockOpt(level, option, buflen or _INT.size), Value).value
         return value[:buflen] if buflen else int(_INT.unpack(value[:4].ljust(4, b"\0"))[0])
+
+    def ioctl(self, request: int) -> int:
+        """SIOCINQ, SIOCOUTQ or SIOCOUTQNSD: how many bytes. Raises OSError: EINVAL for a listener, ENOTTY for
+        another request."""
+        return self._calls.call(Ioctl(request), Done).value

@@ -12,15 +12,15 @@ _X86_64 = {
     "read": 0, "write": 1, "open": 2, "close": 3, "ioctl": 16, "readv": 19, "writev": 20, "dup2": 33,
     "sendfile": 40, "socket": 41, "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46,
     "recvmsg": 47, "shutdown": 48, "bind": 49, "listen": 50, "getsockname": 51, "getpeername": 52,
-    "setsockopt": 54, "getsockopt": 55, "openat": 257, "accept4": 288, "dup3": 292, "recvmmsg": 299,
-    "sendmmsg": 307, "close_range": 436,
+    "setsockopt": 54, "getsockopt": 55, "execve": 59, "openat": 257, "accept4": 288, "dup3": 292,
+    "recvmmsg": 299, "sendmmsg": 307, "execveat": 322, "close_range": 436,
 }  # fmt: skip
 _AARCH64 = {
     "dup3": 24, "ioctl": 29, "openat": 56, "close": 57, "read": 63, "write": 64, "readv": 65, "writev": 66,
     "sendfile": 71, "socket": 198, "bind": 200, "listen": 201, "accept": 202, "connect": 203,
     "getsockname": 204, "getpeername": 205, "sendto": 206, "recvfrom": 207, "setsockopt": 208,
-    "getsockopt": 209, "shutdown": 210, "sendmsg": 211, "recvmsg": 212, "accept4": 242, "recvmmsg": 243,
-    "sendmmsg": 269, "close_range": 436,
+    "getsockopt": 209, "shutdown": 210, "sendmsg": 211, "recvmsg": 212, "execve": 221, "accept4": 242,
+    "recvmmsg": 243, "sendmmsg": 269, "execveat": 281, "close_range": 436,
 }  # fmt: skip
 
 

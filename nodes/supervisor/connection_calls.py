@@ -23,9 +23,8 @@ _TYPE_MASK = 0xF
 _OPTION_MAX = 1024  # the longest value that a stack's option has
 _CONNECTED = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 _ACCEPTABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
-_FIONREAD, _FIONBIO, _FIOASYNC, _FIOCLEX, _FIONCLEX = 0x541B, 0x5421, 0x5452, 0x5451, 0x5450
+_FIONBIO, _FIOASYNC, _FIOCLEX, _FIONCLEX = 0x5421, 0x5452, 0x5451, 0x5450
 _KERNELS_OWN = (_FIONBIO, _FIOASYNC, _FIOCLEX, _FIONCLEX)  # of the open file, whatever it is
-_ANY_LENGTH = 1 << 30
 
 
 class ConnectionCalls:
@@ -161,17 +160,11 @@ class ConnectionCalls:
         request = call.args[1] & 0xFFFFFFFF
         if request in _KERNELS_OWN:
             raise GoOn
-        if request != _FIONREAD:
-            raise call.refuse(f"request {request:#x} on a socket of the host's stack", errno.ENOTTY)
-        call.write(2, INT.pack(self._unread(file)))
-        return 0
-
-    def _unread(self, file: SocketFile) -> int:
-        """Bytes that a receive would return. EINVAL for a listener (tcp_ioctl)."""
-        if file.sock.getsockopt(linux.SOL_SOCKET, linux.SO_ACCEPTCONN):
-            raise OSError(errno.EINVAL, "a listener has no bytes")
-        flags = uapi.MSG_PEEK | uapi.MSG_TRUNC | uapi.MSG_DONTWAIT
         try:
-            return file.sock.recvmsg_into([_ANY_LENGTH], 0, flags)[0]
-        except OSError:
-            return 0
+            value = file.sock.ioctl(request)
+        except OSError as e:
+            if e.errno == errno.ENOTTY:
+                raise call.refuse(f"request {request:#x} on a socket of the host's stack", e.errno) from None
+            raise
+        call.write(2, INT.pack(value))
+        return 0

@@ -80,16 +80,19 @@ class Dispatch:
 
     @property
     def owes(self) -> bool:
-        return bool(self._owing)
+        """Whether `settle` has something to do soon."""
+        return bool(self._owing) or self._descriptors.executing
 
     def settle(self) -> None:
-        """Nothing happens: what programs have returned goes back."""
+        """Nothing happens: what programs have returned goes back, what exec has closed ends."""
+        if self._descriptors.executing:
+            self._descriptors.look_after_execs()
         for file in self._owing:
             with suppress(OSError):  # the socket, or the endpoint, is gone
                 file.flush()
         self._owing.clear()
 
     def close(self) -> None:
-        for part in (self._receiving, self._sending, self._udmabuf, self._descriptors):
+        for part in (self._receiving, self._sending, self._udmabuf, self._descriptors, self._netlink):
             with suppress(ConnectionError):  # the endpoint has ended, and what was registered with it
                 part.close()

@@ -223,6 +223,9 @@ class Supervisor:
             result: int | OSError = work.function()
         except OSError as refused:
             result = refused
+        except Exception:
+            traceback.print_exc()
+            result = OSError(errno.EIO, "BUG")
         self._done.append((blocked, result))
         os.write(self._wake, b"\0")
 

@@ -69,6 +69,17 @@ def identity(pid: int, fd: int) -> str:
     return link if link.startswith("socket:[") else ""
 
 
+def closed_by_exec(pid: int) -> Iterator[int]:
+    """The descriptors of a thread's process that are close-on-exec."""
+    with suppress(OSError):  # it ends
+        for name in os.listdir(f"/proc/{pid}/fdinfo"):
+            with suppress(OSError):
+                lines = Path(f"/proc/{pid}/fdinfo/{name}").read_text().splitlines()
+                (flags,) = (line.split()[1] for line in lines if line.startswith("flags:"))
+                if int(flags, 8) & os.O_CLOEXEC:
+                    yield int(name)
+
+
 def holders(wanted: set[str]) -> Iterator[tuple[int, str]]:
     """The supervised processes that have a descriptor of one of these objects: (process id, identity).
     Supervisor and endpoint have them too, but one seccomp filter less."""

@@ -16,6 +16,7 @@ from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.recvmsg import RecvCall, RecvRequest
 from nodes.sock.sendmsg import SendCall, SendRequest
 from nodes.sock.socket_state import SocketState
+from nodes.sock.tcp_ioctl import tcp_ioctl
 from nodes.syscall.sockaddr import address_of, name_of, names_of, port_of
 from nodes.syscall.system_call import Caller
 from nodes.syscall.user_memory import EMPTY
@@ -202,6 +203,13 @@ class GetSockOptCall(_SocketCall[syscalls.GetSockOpt]):
         return syscalls.Value(
             sockopt.get_option(self._sock, request.level, request.option, request.length, now)
         )
+
+
+class IoctlCall(_SocketCall[syscalls.Ioctl]):
+    __slots__ = ()
+
+    def attempt(self, _now: float, _wait: bool) -> Done:
+        return Done(tcp_ioctl(self._sock, self._request.request))
 
 
 class DontNeedCall(_SocketCall[syscalls.DontNeed]):

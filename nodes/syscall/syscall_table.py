@@ -30,6 +30,7 @@ _SOCKET_CALLS: dict[type, Callable[[DevmemSocket, Any, Caller], SystemCall]] = {
     syscalls.WaitCompletions: socket_calls.WaitCompletionsCall,
     syscalls.SetSockOpt: socket_calls.SetSockOptCall,
     syscalls.GetSockOpt: socket_calls.GetSockOptCall,
+    syscalls.Ioctl: socket_calls.IoctlCall,
     syscalls.Watch: file_calls.WatchCall,
     syscalls.Close: file_calls.CloseCall,
 }

@@ -333,6 +333,12 @@ class Value(Reply, frozen=True):
     value: bytes
 
 
+class Ioctl(Request, frozen=True):
+    """ioctl(2) with SIOCINQ, SIOCOUTQ or SIOCOUTQNSD -> Done(bytes)."""
+
+    request: int
+
+
 class Shutdown(Request, frozen=True):
     """-> Done. `how`: SHUT_RD, SHUT_WR or SHUT_RDWR."""
 
@@ -371,7 +377,7 @@ AnyRequest = (
     Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | WithholdMemory | GetStats | GetSnmp
     | GetSockets | Netlink | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect
     | Accept | Shutdown | Close | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt
-    | DontNeed | GetSockOpt
+    | DontNeed | GetSockOpt | Ioctl
 )
 AnyReply = (
     Welcome | Stats | Snmp | Sockets | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import errno
 import struct
+from functools import partial
 
 from nodes.client.ethtool import Ethtool
 from nodes.client.ethtool_show import DRIVER
 from nodes.client.host import Host
 from nodes.supervisor import tracee
-from nodes.supervisor.call import Call, GoOn, Result
+from nodes.supervisor.call import Call, GoOn, Handler, InThread
 from nodes.supervisor.netlink import features_ioctl, rxfh_ioctl, rxnfc_ioctl
 from nodes.supervisor.netlink.ioctl_memory import WORD, Command, Memory
 from nodes.supervisor.netlink.string_sets import FEATURES, HASH_FUNCTIONS, STATS, feature_names, strings
@@ -41,8 +42,8 @@ class EthtoolIoctl:
         """Whether this ioctl may be one for us."""
         return call.args[1] & 0xFFFFFFFF == _SIOCETHTOOL and tracee.identity(call.pid, call.fd) != ""
 
-    def ioctl(self, call: Call) -> Result:
-        """Raises GoOn for the interfaces of the kernel."""
+    def ioctl(self, call: Call) -> Handler:
+        """A thread asks the host. Raises GoOn for the interfaces of the kernel."""
         name, data = _IFREQ.unpack(call.read(2, _IFREQ.size))
         ifname = name.partition(b"\0")[0].decode(errors="replace")
         if ifname not in self._nics:
@@ -50,7 +51,7 @@ class EthtoolIoctl:
         memory = Memory(call.pid, data)
         (command,) = memory.unpack(WORD)
         call.shown = [str(call.fd), "SIOCETHTOOL", f"{ifname}, command {command:#x}"]
-        return answer(command, memory, self._ethtool.of(self._nics[ifname]))
+        return (yield InThread(partial(answer, command, memory, self._ethtool.of(self._nics[ifname]))))
 
 
 def answer(command: int, memory: Memory, nic: Ethtool) -> int:

@@ -1,8 +1,8 @@
 """The system calls of a generic netlink socket.
 
 In: trapped calls. Out: new sockets as descriptors of the program, results. Owns the port ids. A request is
-answered while it is sent, as in the kernel: another call of the program waits for the host's control plane
-meanwhile. Source: net/netlink/af_netlink.c.
+answered while it is sent, as in the kernel; a thread asks the host's control plane, so that other calls of
+the program are answered meanwhile. Source: net/netlink/af_netlink.c.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from nodes.client.host import Host
 from nodes.supervisor import layouts, tracee
 from nodes.supervisor.call import Call, GoOn, Handler, InThread, NewFd, Result, Wait
 from nodes.supervisor.layouts import INT
@@ -23,6 +24,7 @@ from nodes.supervisor.netlink.attributes import Values
 from nodes.supervisor.netlink.control_plane import ControlPlane
 from nodes.supervisor.netlink.families import GROUPS
 from nodes.supervisor.netlink.netlink_file import NetlinkFile
+from nodes.supervisor.netlink.notifications import Notifications
 from nodes.uapi import socket as uapi
 
 _GENERIC = 16  # NETLINK_GENERIC
@@ -43,6 +45,7 @@ class NetlinkCalls:
     def __init__(self, channel: str) -> None:
         self._channel = channel
         self._ports: WeakValueDictionary[int, NetlinkFile] = WeakValueDictionary()
+        self._notifications = Notifications(partial(Host, channel))
 
     def socket(self, call: Call) -> Result | None:
         """None: it is no generic netlink socket."""
@@ -70,7 +73,7 @@ class NetlinkCalls:
 
     # --- addresses
 
-    def _bind(self, call: Call, file: NetlinkFile) -> Result:
+    def _bind(self, call: Call, file: NetlinkFile) -> Handler:
         """nl_pid 0: the process's id, or a number of its own where another socket has that."""
         port, groups = self._read_address(call, 1, 2)
         members = {at + 1 for at in range(32) if groups >> at & 1}
@@ -79,6 +82,8 @@ class NetlinkCalls:
             raise OSError(errno.EINVAL, "the socket is bound")
         self._take_port(call, file, port)
         file.groups = members
+        if members:
+            yield InThread(partial(self._notifications.joined, file))
         return 0
 
     def _take_port(self, call: Call, file: NetlinkFile, wanted: int = 0) -> None:
@@ -112,7 +117,7 @@ class NetlinkCalls:
 
     # --- options
 
-    def _setsockopt(self, call: Call, file: NetlinkFile) -> Result:
+    def _setsockopt(self, call: Call, file: NetlinkFile) -> Handler:
         """SOL_SOCKET's are those of the program's own descriptor."""
         level, option, length = call.int_arg(1), call.int_arg(2), call.int_arg(4)
         if level == linux.SOL_SOCKET:
@@ -124,8 +129,10 @@ class NetlinkCalls:
         (value,) = INT.unpack(call.read(3, INT.size))
         if option in (_ADD_MEMBERSHIP, _DROP_MEMBERSHIP):
             _check_groups({value})
-            change = file.groups.add if option == _ADD_MEMBERSHIP else file.groups.discard
-            change(value)
+            file.groups = file.groups - {value}
+            if option == _ADD_MEMBERSHIP:
+                file.groups = file.groups | {value}
+                yield InThread(partial(self._notifications.joined, file))
         elif option in _SWITCHES:
             file.options[option] = int(bool(value))
         else:
@@ -158,18 +165,18 @@ class NetlinkCalls:
 
     # --- sending
 
-    def _write(self, call: Call, file: NetlinkFile) -> Result:
+    def _write(self, call: Call, file: NetlinkFile) -> Handler:
         return self._send(call, file, partial(call.read, 1), call.args[2])
 
-    def _writev(self, call: Call, file: NetlinkFile) -> Result:
+    def _writev(self, call: Call, file: NetlinkFile) -> Handler:
         return self._gathered(call, file, layouts.read_iovecs(call.pid, call.args[1], call.args[2]))
 
-    def _sendto(self, call: Call, file: NetlinkFile) -> Result:
+    def _sendto(self, call: Call, file: NetlinkFile) -> Handler:
         if call.args[4]:
             _check_kernel(*self._read_address(call, 4, 5))
         return self._send(call, file, partial(call.read, 1), call.args[2])
 
-    def _sendmsg(self, call: Call, file: NetlinkFile) -> Result:
+    def _sendmsg(self, call: Call, file: NetlinkFile) -> Handler:
         message = layouts.read_msghdr(call.pid, call.args[1])
         if message.name_bytes:
             if message.name_bytes < _SOCKADDR.size:
@@ -177,11 +184,11 @@ class NetlinkCalls:
             _check_kernel(*_parsed(tracee.read(call.pid, message.name, _SOCKADDR.size)))
         return self._gathered(call, file, message.iov)
 
-    def _gathered(self, call: Call, file: NetlinkFile, iov: tuple[layouts.Iovec, ...]) -> Result:
+    def _gathered(self, call: Call, file: NetlinkFile, iov: tuple[layouts.Iovec, ...]) -> Handler:
         length = sum(each.length for each in iov)
         return self._send(call, file, lambda _: layouts.gather(call.pid, iov), length)
 
-    def _send(self, call: Call, file: NetlinkFile, read: Callable[[int], bytes], length: int) -> Result:
+    def _send(self, call: Call, file: NetlinkFile, read: Callable[[int], bytes], length: int) -> Handler:
         if length > _SEND_MAX:
             raise OSError(errno.EMSGSIZE, f"a datagram of {length} bytes")
         self._take_port(call, file)
@@ -189,10 +196,17 @@ class NetlinkCalls:
         call.shown = [str(call.fd), genetlink.described(datagram), str(length)]
         duplicate = partial(tracee.descriptor, call.pid)
 
-        def answers(*asked: Any) -> list[Values]:
-            return ControlPlane(file.host, duplicate)(*asked)
+        received: list[bytes] = []
 
-        file.put(genetlink.answer(datagram, file.address, answers))
+        def request(host: Callable[[], Host]) -> int:
+            def answers(*asked: Any) -> list[Values]:
+                return ControlPlane(host(), duplicate)(*asked)
+
+            received.extend(genetlink.answer(datagram, file.address, answers))
+            return length
+
+        yield InThread(partial(file.ask, request))
+        file.put(received)
         return length
 
     # --- receiving
@@ -228,6 +242,10 @@ class NetlinkCalls:
         layouts.scatter(call.pid, iov, memoryview(datagram))
         cut = uapi.MSG_TRUNC if room < len(datagram) else 0
         return len(datagram) if flags & uapi.MSG_TRUNC else min(room, len(datagram)), cut
+
+    def close(self) -> None:
+        """The program has ended."""
+        self._notifications.close()
 
 
 def _parsed(packed: bytes) -> tuple[int, int]:

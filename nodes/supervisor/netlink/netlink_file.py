@@ -14,9 +14,11 @@ import os
 import select
 import socket
 import struct
+import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
 
 from nodes.client.host import Host, HostError
 from nodes.supervisor.call import Wait
@@ -25,6 +27,8 @@ from nodes.uapi import socket as uapi
 
 _TIMEVAL = struct.Struct("=qq")
 _EXT_ACK, _CAP_ACK = 11, 10  # NETLINK_EXT_ACK, NETLINK_CAP_ACK
+_NOTIFICATIONS_MAX = 256  # that wait; those that come after are lost, and the receiver is told (ENOBUFS)
+_T = TypeVar("_T")
 
 
 class NetlinkFile:
@@ -38,7 +42,11 @@ class NetlinkFile:
         self.groups: set[int] = set()
         self._channel = channel
         self._host: Host | None = None
+        self._turn = threading.Lock()  # one request at a time
+        self._closed = False
         self._waiting: deque[bytes] = deque()
+        self._queue = threading.Lock()
+        self._overrun = False
         self._theirs, self._own = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         fcntl.fcntl(self.fd, fcntl.F_SETFL, os.O_RDWR | (os.O_NONBLOCK if nonblocking else 0))
 
@@ -50,9 +58,17 @@ class NetlinkFile:
     def address(self) -> Address:
         return Address(self.port, bool(self.options.get(_CAP_ACK)), bool(self.options.get(_EXT_ACK)))
 
-    @property
-    def host(self) -> Host:
-        """By the control channel of its own. ECONNREFUSED when the endpoint is gone."""
+    def ask(self, request: Callable[[Callable[[], Host]], _T]) -> _T:
+        """What `request` returns, given the Host of a control channel of its own; for a thread. The Host
+        raises ECONNREFUSED when the endpoint is gone. Requests come one after the other."""
+        try:
+            with self._turn:
+                return request(self._reached)
+        finally:
+            if self._closed:
+                self._hang_up()
+
+    def _reached(self) -> Host:
         if self._host is None:
             try:
                 self._host = Host(self._channel)
@@ -62,10 +78,18 @@ class NetlinkFile:
 
     def put(self, datagrams: Iterable[bytes]) -> None:
         """The program may receive them."""
-        was_empty = not self._waiting
-        self._waiting += datagrams
-        if was_empty and self._waiting:
-            self._own.send(b"\0")
+        with self._queue:
+            was_empty = not self._waiting
+            self._waiting += datagrams
+            if was_empty and self._waiting and not self._closed:
+                self._own.send(b"\0")
+
+    def notify(self, datagram: bytes) -> None:
+        """Of a multicast group; lost where too many wait."""
+        if len(self._waiting) < _NOTIFICATIONS_MAX:
+            self.put([datagram])
+        else:
+            self._overrun = True
 
     def take(self, flags: int) -> Generator[Wait, int, bytes]:
         """The next datagram; with MSG_PEEK it stays the next. EAGAIN where the call may not wait."""
@@ -75,11 +99,15 @@ class NetlinkFile:
                 raise BlockingIOError(errno.EAGAIN, "no datagram waits")
             deadline = deadline or self._deadline()
             yield Wait(self, select.EPOLLIN, deadline)
+        if self._overrun:
+            self._overrun = False
+            raise OSError(errno.ENOBUFS, "notifications were lost")
         if flags & uapi.MSG_PEEK:
             return self._waiting[0]
-        datagram = self._waiting.popleft()
-        if not self._waiting:
-            self._theirs.recv(1, socket.MSG_DONTWAIT)
+        with self._queue:
+            datagram = self._waiting.popleft()
+            if not self._waiting:
+                self._theirs.recv(1, socket.MSG_DONTWAIT)
         return datagram
 
     def _deadline(self) -> float | None:
@@ -88,8 +116,17 @@ class NetlinkFile:
         return time.monotonic() + seconds + micros / 1e6 if seconds or micros else None
 
     def close(self) -> None:
-        """The last descriptor is gone: what was bound through it ends, before this returns."""
-        self._theirs.close()
-        self._own.close()
-        if self._host is not None:
-            self._host.close()
+        """The last descriptor is gone: what was bound through it ends, before this returns, or before a
+        request ends that a thread is at."""
+        with self._queue:
+            self._closed = True
+            self._theirs.close()
+            self._own.close()
+        if not self._turn.locked():
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        with self._turn:
+            host, self._host = self._host, None
+        if host is not None:
+            host.close()

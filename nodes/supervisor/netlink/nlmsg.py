@@ -99,6 +99,11 @@ def reply(request: Request, to: Address, command: int, version: int, attributes:
     return _message(request.type, flags, request.seq, to.port, body)
 
 
+def notification(family: int, command: int, version: int, attributes: bytes) -> bytes:
+    """Of a multicast group: nobody has asked for it."""
+    return _message(family, 0, 0, 0, _GENLMSGHDR.pack(command, version, 0) + attributes)
+
+
 def ack(request: Request, to: Address, refused: Refused) -> bytes:
     """NLMSG_ERROR, with errno 0 where there is none."""
     flags, body = 0, _ERRNO.pack(-refused.errno)

@@ -20,7 +20,7 @@ from nodes.client.ethtool import Ethtool
 from nodes.client.host import Host
 from nodes.machine.ledger import Ledger
 from nodes.nic.net_device import DeviceConfig, NetDevice
-from nodes.supervisor.call import Call, GoOn
+from nodes.supervisor.call import Call, GoOn, InThread
 from nodes.supervisor.netlink import flow_spec
 from nodes.supervisor.netlink.ethtool_ioctl import COMMANDS, EthtoolIoctl, answer
 from nodes.supervisor.netlink.ioctl_memory import Memory
@@ -78,7 +78,9 @@ def ioctl(host: Host, ifname: bytes, request: int = 0x8946, fd: int = -1) -> tup
     ioctls = EthtoolIoctl(host)
     asked = ioctls.is_asked(call)
     if asked:
-        assert ioctls.ioctl(call) == 0
+        asking = next(ioctls.ioctl(call))
+        assert isinstance(asking, InThread)
+        assert asking.function() == 0
         assert struct.unpack_from("=9I", structure.raw)[1] == 8192
     return asked, call
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nodes.supervisor.call import Call, GoOn, NewFd, Wait
+from nodes.supervisor.call import Call, GoOn, InThread, NewFd, Wait
 from nodes.supervisor.netlink.netlink_calls import NetlinkCalls
 from nodes.supervisor.netlink.netlink_file import NetlinkFile
 from tests.supervisor.netlink.wire import request
@@ -41,15 +41,20 @@ class Program:
 
     def shown(self, name: str, *args: int | bytes) -> list[str]:
         call = self.call(name, self.file.fd, *args)
-        self.calls.make(call, self.file)
+        self.run(self.calls.make(call, self.file))
         return call.shown
 
     def do(self, name: str, *args: int | bytes | ctypes.Array[Any]) -> Any:
         """The result; a Wait where the call blocks."""
-        begun = self.calls.make(self.call(name, self.file.fd, *args), self.file)
+        return self.run(self.calls.make(self.call(name, self.file.fd, *args), self.file))
+
+    def run(self, begun: Any) -> Any:
+        """As the supervisor does, without its threads."""
         if isinstance(begun, Generator):
             try:
-                return next(begun)
+                while isinstance(wanted := next(begun), InThread):
+                    wanted.function()
+                return wanted
             except StopIteration as end:
                 return end.value
         return begun
