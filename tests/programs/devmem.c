@@ -1,6 +1,9 @@
 /* Device memory TCP as the kernel's ncdevmem and kperf use it, with nothing of the testbed's:
  *
- *     devmem receive IFNAME PORT BYTES      devmem send IFNAME ADDRESS PORT BYTES
+ *     devmem receive IFNAME PORT BYTES[,BYTES...] [RX_PAGE_SIZE]    a connection for each number
+ *     devmem send IFNAME ADDRESS PORT BYTES [CHUNK]                 in buffers of CHUNK bytes
+ *     devmem hold PHASE IFNAME PORT [ADDRESS]                       stay in a phase: unbound, bound,
+ *                                                                   requesting, receiving, sending
  *
  * udmabuf, generic netlink (nlctrl, netdev, ethtool), children that run ethtool, recvmsg with control messages,
  * SO_DEVMEM_DONTNEED, zero-copy sendmsg, completions by poll and MSG_ERRQUEUE. Bytes follow a pattern, which the
@@ -11,8 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/errqueue.h>
-#include <linux/genetlink.h>
-#include <linux/netlink.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -25,6 +26,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "netlink.h"
 
 #define SIZE (4u << 20)
 #define QUEUE 7
@@ -40,22 +43,13 @@
 #define MY_DMA_BUF_IOCTL_SYNC 0x40086200
 
 enum { NETDEV_BIND_RX = 13, NETDEV_BIND_TX = 15, ETHTOOL_RINGS_SET = 16 };
-enum { DMABUF_IFINDEX = 1, DMABUF_QUEUES, DMABUF_FD, DMABUF_ID };
+enum { DMABUF_IFINDEX = 1, DMABUF_QUEUES, DMABUF_FD, DMABUF_ID, DMABUF_RX_PAGE_SIZE };
 enum { QUEUE_ID = 1, QUEUE_TYPE = 3 };
 enum { RINGS_HEADER = 1, RINGS_TCP_DATA_SPLIT = 11, RINGS_HDS_THRESH = 17 };
 
 struct udmabuf_create { uint32_t memfd, flags; uint64_t offset, size; };
 struct dmabuf_cmsg { uint64_t frag_offset; uint32_t frag_size, frag_token, dmabuf_id, flags; };
 struct dmabuf_token { uint32_t token_start, token_count; };
-
-static void die(const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	fprintf(stderr, ": %s\n", strerror(errno));
-	exit(1);
-}
 
 /* --- a dma-buf */
 
@@ -81,96 +75,7 @@ static uint8_t *udmabuf(int *fd)
 	return memory;
 }
 
-/* --- generic netlink */
-
-static struct { struct nlmsghdr head; struct genlmsghdr genl; char rest[4096]; } message;
-
-static struct nlattr *put(int type, const void *data, int length)
-{
-	struct nlattr *attribute = (void *)((char *)&message + NLMSG_ALIGN(message.head.nlmsg_len));
-
-	attribute->nla_type = type;
-	attribute->nla_len = NLA_HDRLEN + length;
-	if (length)
-		memcpy((char *)attribute + NLA_HDRLEN, data, length);
-	message.head.nlmsg_len = NLMSG_ALIGN(message.head.nlmsg_len) + NLA_ALIGN(attribute->nla_len);
-	return attribute;
-}
-
-static void put_u32(int type, uint32_t value)
-{
-	put(type, &value, sizeof(value));
-}
-
-static void end_nest(struct nlattr *nest)
-{
-	nest->nla_type |= NLA_F_NESTED;
-	nest->nla_len = (char *)&message + message.head.nlmsg_len - (char *)nest;
-}
-
-static void begin(int family, int command)
-{
-	memset(&message, 0, sizeof(message));
-	message.head.nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN);
-	message.head.nlmsg_type = family;
-	message.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	message.head.nlmsg_seq = 1;
-	message.genl.cmd = command;
-	message.genl.version = 1;
-}
-
-/* Send the message; the u16 or u32 attribute `wanted` of the reply, 0 without one. The ACK must say 0. */
-static uint32_t transact(int netlink, int wanted)
-{
-	static char buffer[32768];
-	uint32_t found = 0;
-
-	if (send(netlink, &message, message.head.nlmsg_len, 0) != (ssize_t)message.head.nlmsg_len)
-		die("netlink send");
-	for (;;) {
-		int length = recv(netlink, buffer, sizeof(buffer), 0);
-		struct nlmsghdr *head = (void *)buffer;
-
-		if (length < 0)
-			die("netlink recv");
-		for (; NLMSG_OK(head, length); head = NLMSG_NEXT(head, length)) {
-			struct nlattr *attribute = (void *)((char *)NLMSG_DATA(head) + GENL_HDRLEN);
-			int left = head->nlmsg_len - NLMSG_LENGTH(GENL_HDRLEN);
-
-			if (head->nlmsg_type == NLMSG_ERROR) {
-				errno = -((struct nlmsgerr *)NLMSG_DATA(head))->error;
-				if (errno)
-					die("netlink command %d", message.genl.cmd);
-				return found;
-			}
-			while (left >= NLA_HDRLEN && attribute->nla_len >= NLA_HDRLEN) {
-				if ((attribute->nla_type & NLA_TYPE_MASK) == wanted)
-					memcpy(&found, (char *)attribute + NLA_HDRLEN,
-					       attribute->nla_len - NLA_HDRLEN < 4 ? attribute->nla_len - NLA_HDRLEN : 4);
-				left -= NLA_ALIGN(attribute->nla_len);
-				attribute = (void *)((char *)attribute + NLA_ALIGN(attribute->nla_len));
-			}
-		}
-	}
-}
-
-static int netlink_socket(void)
-{
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
-	int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC), one = 1;
-
-	if (netlink < 0 || bind(netlink, (void *)&address, sizeof(address)))
-		die("netlink socket");
-	setsockopt(netlink, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
-	return netlink;
-}
-
-static int family_id(int netlink, const char *name)
-{
-	begin(GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
-	put(CTRL_ATTR_FAMILY_NAME, name, strlen(name) + 1);
-	return transact(netlink, CTRL_ATTR_FAMILY_ID);
-}
+/* --- the control plane */
 
 static void split_headers(int netlink, int ifindex)
 {
@@ -186,11 +91,13 @@ static void split_headers(int netlink, int ifindex)
 	transact(netlink, 0);
 }
 
-static uint32_t bind_dmabuf(int netlink, int command, int ifindex, int fd)
+static uint32_t bind_dmabuf(int netlink, int command, int ifindex, int fd, uint32_t page_size)
 {
 	begin(family_id(netlink, "netdev"), command);
 	put_u32(DMABUF_IFINDEX, ifindex);
 	put_u32(DMABUF_FD, fd);
+	if (page_size)
+		put_u32(DMABUF_RX_PAGE_SIZE, page_size);
 	if (command == NETDEV_BIND_RX) {
 		struct nlattr *queue = put(DMABUF_QUEUES, NULL, 0);
 
@@ -230,57 +137,85 @@ static int listening(int port)
 	return listener;
 }
 
-static int receive(const char *ifname, int port, uint64_t expected)
-{
-	static char control[TOKENS * CMSG_SPACE(sizeof(struct dmabuf_cmsg))], plain[819200];
-	struct dmabuf_token token;
-	uint64_t total = 0, wrong = 0;
-	int fd, netlink = netlink_socket(), ifindex = if_nametoindex(ifname), listener, sock;
-	uint8_t *memory = udmabuf(&fd);
-	uint32_t id;
+static struct { int netlink, fd; uint32_t id; uint8_t *memory; } device;
 
-	split_headers(netlink, ifindex);
+/* The dma-buf bound to the queue to which the port's connections are steered. */
+static void bind_rx(const char *ifname, int port, uint32_t page_size)
+{
+	int ifindex = if_nametoindex(ifname);
+
+	split_headers(device.netlink, ifindex);
 	run("ethtool -X %s equal %d", ifname, QUEUE);
 	run("ethtool -N %s flow-type tcp4 dst-port %d action %d >/dev/null", ifname, port, QUEUE);
-	id = bind_dmabuf(netlink, NETDEV_BIND_RX, ifindex, fd);
-	listener = listening(port);
-	sock = accept(listener, NULL, NULL);
-	if (sock < 0)
-		die("accept");
-	for (;;) {
-		struct iovec iov = { plain, sizeof(plain) };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-				      .msg_controllen = sizeof(control) };
-		ssize_t count = recvmsg(sock, &msg, MY_MSG_SOCK_DEVMEM);
-		struct cmsghdr *cmsg;
+	run("ethtool -N %s flow-type tcp6 dst-port %d action %d >/dev/null", ifname, port, QUEUE);
+	device.id = bind_dmabuf(device.netlink, NETDEV_BIND_RX, ifindex, device.fd, page_size);
+}
 
-		if (count < 0)
-			die("recvmsg");
-		if (!count)
-			break;
-		if (msg.msg_flags & MSG_CTRUNC)
-			die("truncated");
-		for (cmsg = CMSG_FIRSTHDR(&msg); cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
-			struct dmabuf_cmsg *frag = (void *)CMSG_DATA(cmsg);
+static void open_device(void)
+{
+	device.netlink = netlink_socket();
+	device.memory = udmabuf(&device.fd);
+}
 
-			if (cmsg->cmsg_type != MY_SCM_DEVMEM_DMABUF || frag->dmabuf_id != id)
-				die("control message %d of dma-buf %u", cmsg->cmsg_type, frag->dmabuf_id);
-			for (uint32_t i = 0; i < frag->frag_size; i++)
-				wrong += memory[frag->frag_offset + i] != (total + i) % PERIOD;
-			total += frag->frag_size;
-			token.token_start = frag->frag_token;
-			token.token_count = 1;
-			if (setsockopt(sock, SOL_SOCKET, MY_SO_DEVMEM_DONTNEED, &token, sizeof(token)) != 1)
-				die("SO_DEVMEM_DONTNEED");
-		}
+/* One recvmsg: how many bytes, 0 at the end. All of them must be in device memory. */
+static ssize_t receive_once(int sock, uint64_t total, uint64_t *wrong)
+{
+	static char control[TOKENS * CMSG_SPACE(sizeof(struct dmabuf_cmsg))], plain[819200];
+	struct iovec iov = { plain, sizeof(plain) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t count = recvmsg(sock, &msg, MY_MSG_SOCK_DEVMEM);
+	struct dmabuf_token token;
+	struct cmsghdr *cmsg;
+
+	if (count < 0)
+		die("recvmsg");
+	if (count && msg.msg_flags & MSG_CTRUNC)
+		die("truncated");
+	for (cmsg = CMSG_FIRSTHDR(&msg); count && cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
+		struct dmabuf_cmsg *frag = (void *)CMSG_DATA(cmsg);
+
+		if (cmsg->cmsg_type != MY_SCM_DEVMEM_DMABUF || frag->dmabuf_id != device.id)
+			die("control message %d of dma-buf %u", cmsg->cmsg_type, frag->dmabuf_id);
+		for (uint32_t i = 0; i < frag->frag_size; i++)
+			*wrong += device.memory[frag->frag_offset + i] != (total + i) % PERIOD;
+		total += frag->frag_size;
+		token.token_start = frag->frag_token;
+		token.token_count = 1;
+		if (setsockopt(sock, SOL_SOCKET, MY_SO_DEVMEM_DONTNEED, &token, sizeof(token)) != 1)
+			die("SO_DEVMEM_DONTNEED");
 	}
-	printf("received %llu bytes, %llu wrong\n", (unsigned long long)total, (unsigned long long)wrong);
-	return wrong || total != expected;
+	return count;
+}
+
+static int receive(const char *ifname, int port, char *expected, uint32_t page_size)
+{
+	uint64_t failed = 0;
+	int listener;
+
+	open_device();
+	bind_rx(ifname, port, page_size);
+	listener = listening(port);
+	for (char *each = strtok(expected, ","); each; each = strtok(NULL, ",")) {
+		int sock = accept(listener, NULL, NULL);
+		uint64_t total = 0, wrong = 0;
+		ssize_t count;
+
+		if (sock < 0)
+			die("accept");
+		while ((count = receive_once(sock, total, &wrong)))
+			total += count;
+		close(sock);
+		printf("received %llu bytes, %llu wrong\n", (unsigned long long)total,
+		       (unsigned long long)wrong);
+		failed += wrong || total != strtoull(each, NULL, 0);
+	}
+	return failed != 0;
 }
 
 /* --- sending */
 
-static void wait_completion(int sock)
+static uint32_t wait_completion(int sock)
 {
 	char control[128];
 	struct pollfd ready = { .fd = sock };
@@ -294,44 +229,110 @@ static void wait_completion(int sock)
 	report = (void *)CMSG_DATA(CMSG_FIRSTHDR(&msg));
 	if (report->ee_errno || report->ee_origin != SO_EE_ORIGIN_ZEROCOPY)
 		die("completion of origin %d", report->ee_origin);
-	printf("completed %u to %u\n", report->ee_info, report->ee_data);
+	return report->ee_data;
 }
 
-static int send_all(const char *ifname, const char *address, int port, uint64_t bytes)
+static int connected(const char *address, int port)
 {
-	char control[CMSG_SPACE(sizeof(uint32_t))] = { 0 };
 	struct sockaddr_in6 there = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct iovec iov[2] = { { (void *)0, bytes / 2 }, { (void *)(bytes / 2), bytes - bytes / 2 } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	int fd, netlink = netlink_socket(), sock = socket(AF_INET6, SOCK_STREAM, 0), one = 1;
-	uint8_t *memory = udmabuf(&fd);
-	uint32_t id = bind_dmabuf(netlink, NETDEV_BIND_TX, if_nametoindex(ifname), fd);
+	int sock = socket(AF_INET6, SOCK_STREAM, 0), one = 1;
 
-	for (uint64_t i = 0; i < bytes; i++)
-		memory[i] = i % PERIOD;
 	if (inet_pton(AF_INET6, address, &there.sin6_addr) != 1 ||
 	    setsockopt(sock, SOL_SOCKET, MY_SO_ZEROCOPY, &one, sizeof(one)) ||
 	    connect(sock, (void *)&there, sizeof(there)))
 		die("connect to %s", address);
+	return sock;
+}
+
+/* One sendmsg of the first bytes of the dma-buf, in buffers of `chunk` bytes. */
+static void send_once(int sock, uint64_t bytes, uint64_t chunk)
+{
+	static struct iovec iov[1024];
+	char control[CMSG_SPACE(sizeof(uint32_t))] = { 0 };
+	struct msghdr msg = { .msg_iov = iov, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	for (uint64_t at = 0; at < bytes; at += chunk) {
+		iov[msg.msg_iovlen].iov_base = (void *)at;
+		iov[msg.msg_iovlen++].iov_len = bytes - at < chunk ? bytes - at : chunk;
+	}
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = MY_SCM_DEVMEM_DMABUF;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(id));
-	memcpy(CMSG_DATA(cmsg), &id, sizeof(id));
+	cmsg->cmsg_len = CMSG_LEN(sizeof(device.id));
+	memcpy(CMSG_DATA(cmsg), &device.id, sizeof(device.id));
 	if (sendmsg(sock, &msg, MY_MSG_ZEROCOPY) != (ssize_t)bytes)
 		die("sendmsg");
-	wait_completion(sock);
+}
+
+static void bind_tx(const char *ifname)
+{
+	int ifindex = if_nametoindex(ifname);
+
+	device.id = bind_dmabuf(device.netlink, NETDEV_BIND_TX, ifindex, device.fd, 0);
+	for (uint64_t i = 0; i < SIZE; i++)
+		device.memory[i] = i % PERIOD;
+}
+
+static int send_all(const char *ifname, const char *address, int port, uint64_t bytes, uint64_t chunk)
+{
+	int sock;
+
+	open_device();
+	bind_tx(ifname);
+	sock = connected(address, port);
+	send_once(sock, bytes, chunk);
+	printf("completed up to %u\n", wait_completion(sock));
 	close(sock);
 	return 0;
 }
 
+/* --- phases */
+
+static int hold(const char *phase, const char *ifname, int port, const char *address)
+{
+	uint64_t wrong = 0, at = 0;
+	int sock;
+
+	open_device();
+	if (!strcmp(phase, "sending"))
+		bind_tx(ifname);
+	else if (strcmp(phase, "unbound"))
+		bind_rx(ifname, port, 0);
+	if (address)
+		sock = connected(address, port);
+	else
+		sock = accept(listening(port), NULL, NULL);
+	printf("holds\n");
+	fflush(stdout);
+	for (;;) {
+		if (!strcmp(phase, "sending")) {
+			send_once(sock, PERIOD * 512, PERIOD * 512);
+			wait_completion(sock);
+		} else if (!strcmp(phase, "requesting")) {
+			family_id(device.netlink, "netdev");
+		} else if (!strcmp(phase, "receiving")) {
+			ssize_t count = receive_once(sock, at, &wrong);
+
+			at += count;
+			if (!count || wrong)
+				return wrong != 0;
+		} else if (recv(sock, &wrong, 1, 0) <= 0) {
+			return 0;
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
-	if (argc == 5 && !strcmp(argv[1], "receive"))
-		return receive(argv[2], atoi(argv[3]), strtoull(argv[4], NULL, 0));
-	if (argc == 6 && !strcmp(argv[1], "send"))
-		return send_all(argv[2], argv[3], atoi(argv[4]), strtoull(argv[5], NULL, 0));
-	fprintf(stderr, "usage: devmem receive IFNAME PORT BYTES | send IFNAME ADDRESS PORT BYTES\n");
+	if ((argc == 5 || argc == 6) && !strcmp(argv[1], "receive"))
+		return receive(argv[2], atoi(argv[3]), argv[4], argc == 6 ? atoi(argv[5]) : 0);
+	if ((argc == 6 || argc == 7) && !strcmp(argv[1], "send")) {
+		uint64_t bytes = strtoull(argv[5], NULL, 0);
+
+		return send_all(argv[2], argv[3], atoi(argv[4]), bytes, argc == 7 ? strtoull(argv[6], NULL, 0) : bytes);
+	}
+	if ((argc == 5 || argc == 6) && !strcmp(argv[1], "hold"))
+		return hold(argv[2], argv[3], atoi(argv[4]), argc == 6 ? argv[5] : NULL);
+	fprintf(stderr, "usage: see the first lines of devmem.c\n");
 	return 2;
 }

@@ -9,81 +9,26 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from commands.running import find_run, host_of
-from nodes.client.host import Host
 from tests.system.conftest import processes_with
+from tests.system.program import (
+    H2,
+    PROGRAMS,
+    RUN,
+    Program,
+    host_seen,
+    run,
+    wait_until_gone,
+    wait_until_listening,
+)
 from tests.system.standing import PROJECT
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("up")]
-
-RUN = [sys.executable, str(PROJECT / "run.py"), "exec"]
-PROGRAMS = PROJECT / "tests" / "programs"
-H2 = "10.0.1.2"
-
-
-class Program:
-    """A program on a host's stack. What it prints goes to files: it never waits for its reader."""
-
-    def __init__(self, host: str, *words: str, feed: bytes = b"", options: tuple[str, ...] = ()) -> None:
-        self._out, self._err, given = (tempfile.TemporaryFile() for _ in range(3))  # noqa: SIM115
-        given.write(feed)
-        given.seek(0)
-        argv = [*RUN, host, "--kernel-api", *options, "--", *words]
-        environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
-        self.process = subprocess.Popen(
-            argv, stdin=given, stdout=self._out, stderr=self._err, env=environment
-        )
-        given.close()
-
-    def result(self) -> tuple[int, bytes, str]:
-        """Its exit status, and what it printed to standard output and standard error."""
-        status = self.process.wait(60)
-        said = []
-        for each in (self._out, self._err):
-            each.seek(0)
-            said.append(each.read())
-            each.close()
-        return status, said[0], said[1].decode()
-
-    def end(self, number: int = signal.SIGTERM) -> tuple[int, bytes, str]:
-        self.process.send_signal(number)
-        return self.result()
-
-
-def run(host: str, *words: str, feed: bytes = b"") -> tuple[int, bytes, str]:
-    return Program(host, *words, feed=feed).result()
-
-
-@contextmanager
-def host_seen(name: str) -> Iterator[Host]:
-    with closing(Host(host_of(find_run(None), name).channel)) as host:
-        yield host
-
-
-def wait_until_listening(port: int, host: str = "h2") -> None:
-    give_up_at = time.monotonic() + 30
-    with host_seen(host) as seen:
-        while not any(row.state == "LISTEN" and row.local[1] == port for row in seen.sockets()):
-            assert time.monotonic() < give_up_at, f"nothing listens at port {port}"
-            time.sleep(0.02)
-
-
-def wait_until_gone(host: str = "h2") -> None:
-    """The host's stack has no socket any more, but those in TIME-WAIT."""
-    give_up_at = time.monotonic() + 30
-    with host_seen(host) as seen:
-        while rows := [row for row in seen.sockets() if row.state != "TIME-WAIT"]:
-            assert time.monotonic() < give_up_at, f"left: {rows}"
-            time.sleep(0.05)
-
 
 def test_nc_and_socat_carry_bytes_between_hosts() -> None:
     data = os.urandom(3_000_000)
@@ -164,57 +109,6 @@ def test_device_memory_by_the_socket_module_alone() -> None:
     assert server.result() == (0, f"received {count} True\n".encode(), "")
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """tests/programs/devmem.c, by how it is linked."""
-    place = tmp_path_factory.mktemp("compiled")
-    paths = {}
-    for name, how in (("dynamic", []), ("static", ["-static"])):
-        paths[name] = str(place / name)
-        argv = [
-            "gcc",
-            "-O1",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            *how,
-            "-o",
-            paths[name],
-            str(PROGRAMS / "devmem.c"),
-        ]
-        subprocess.run(argv, check=True)
-    return paths
-
-
-@pytest.mark.parametrize(("receiver", "sender"), [("dynamic", "static"), ("static", "dynamic")])
-def test_a_compiled_devmem_program_runs_as_it_is(
-    compiled: dict[str, str], receiver: str, sender: str
-) -> None:
-    """udmabuf, netlink, children that run ethtool, tokens, zero-copy sends and their completions."""
-    count = str(1_000_003)
-    server = Program("h2", compiled[receiver], "receive", "h2-eth0", "5201", count)
-    wait_until_listening(5201)
-    with host_seen("h2") as seen:
-        assert [queue["id"] for queue in seen.netdev.queue_get() if "dmabuf" in queue] == [7]
-    client = run("h1", compiled[sender], "send", "h1-eth0", f"::ffff:{H2}", "5201", count)
-    assert client == (0, b"completed 0 to 0\n", "")
-    assert server.result() == (0, f"received {count} bytes, 0 wrong\n".encode(), "")
-    with host_seen("h2") as seen:  # its last descriptor of the netlink socket is closed
-        assert not [queue for queue in seen.netdev.queue_get() if "dmabuf" in queue]
-
-
-def test_a_compiled_program_that_is_killed_leaves_no_binding(compiled: dict[str, str]) -> None:
-    server = Program("h2", "sh", "-c", f"{compiled['dynamic']} receive h2-eth0 5201 1 & sleep 60")
-    wait_until_listening(5201)
-    server.end(signal.SIGKILL)
-    wait_until_gone()
-    give_up_at = time.monotonic() + 10
-    with host_seen("h2") as seen:
-        while any("dmabuf" in queue for queue in seen.netdev.queue_get()):
-            assert time.monotonic() < give_up_at
-            time.sleep(0.05)
-
-
 @pytest.mark.soak
 def test_a_go_program_whose_calls_pass_by_no_library(tmp_path: Path) -> None:
     if shutil.which("go") is None:
@@ -269,24 +163,6 @@ def test_connects_and_closes_leak_no_descriptor(token: str, count: int) -> None:
     wait_until_gone("h1")
     wait_until_gone("h2")
     assert descriptors_of(token, "nodes.endpoint") == before
-
-
-KERNEL = "LINUX_TREE"
-
-
-def test_the_kernels_own_ncdevmem_receives_what_it_sends() -> None:
-    """Built in its own tree, by its own Makefile."""
-    tree = os.environ.get(KERNEL)
-    if not tree:
-        pytest.skip(f"no kernel tree at hand: {KERNEL} names one, whose ncdevmem is then built and run")
-    place = Path(tree, "tools/testing/selftests/drivers/net/hw")
-    subprocess.run(["make", "-C", str(place), "ncdevmem"], check=True)
-    nic = ["-p", "5201", "-f"]
-    server = Program("h2", str(place / "ncdevmem"), "-l", "-s", f"::ffff:{H2}", *nic, "h2-eth0", "-v", "7")
-    wait_until_listening(5201)
-    feed = bytes(1 + i % 6 for i in range(100_000))
-    assert run("h1", str(place / "ncdevmem"), "-s", f"::ffff:{H2}", *nic, "h1-eth0", feed=feed)[0] == 0
-    assert server.result()[0] == 0
 
 
 SIGNALLED = f"""
