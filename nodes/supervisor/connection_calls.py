@@ -7,6 +7,7 @@ Source: net/socket.c, inet_stream_connect (net/ipv4/af_inet.c), tcp_ioctl (net/i
 from __future__ import annotations
 
 import errno
+import ipaddress
 import select
 import socket as linux
 from collections.abc import Callable
@@ -24,15 +25,23 @@ _OPTION_MAX = 1024  # the longest value that a stack's option has
 _CONNECTED = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 _ACCEPTABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 _FIONBIO, _FIOASYNC, _FIOCLEX, _FIONCLEX = 0x5421, 0x5452, 0x5451, 0x5450
-_KERNELS_OWN = (_FIONBIO, _FIOASYNC, _FIOCLEX, _FIONCLEX)  # of the open file, whatever it is
+_OF_INTERFACES = (0x8910, 0x8913, 0x891D, 0x8921, 0x8927, 0x8933, 0x8942, 0x8970)  # SIOCGIFNAME to SIOCGIFMAP
+_KERNELS_OWN = (_FIONBIO, _FIOASYNC, _FIOCLEX, _FIONCLEX, *_OF_INTERFACES)  # of any open file, any socket
 
 
 class ConnectionCalls:
-    """`renewed(call, file)`: after a failed attempt to connect, the socket may have another poll file."""
+    """`renewed(call, file)`: after a failed attempt to connect, the socket may have another poll file.
+    `to_linux(call, file)`: the program's descriptor becomes a socket of Linux."""
 
-    def __init__(self, host: Host, renewed: Callable[[Call, SocketFile, str], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        renewed: Callable[[Call, SocketFile, str], None],
+        to_linux: Callable[[Call, SocketFile], None],
+    ) -> None:
         self._host = host
         self._renewed = renewed
+        self._to_linux = to_linux
 
     def socket(self, call: Call) -> Result:
         family, kind, proto = map(call.int_arg, range(3))
@@ -50,6 +59,7 @@ class ConnectionCalls:
         if address is None:
             raise OSError(errno.EAFNOSUPPORT, "bind to AF_UNSPEC")
         call.shown = [str(call.fd), describe.address(address, file.family), str(call.int_arg(2))]
+        self._leave_for_loopback(call, file, address)
         file.sock.bind(address)
         return 0
 
@@ -65,6 +75,7 @@ class ConnectionCalls:
             self._renewed(call, file, before)
             return 0
         call.shown = [str(call.fd), describe.address(address, file.family), str(call.int_arg(2))]
+        self._leave_for_loopback(call, file, address)
         deadline, begun = None, False
         while True:
             try:
@@ -86,6 +97,13 @@ class ConnectionCalls:
                 yield waiting
             except BlockingIOError:  # at the deadline the attempt goes on
                 raise BlockingIOError(errno.EINPROGRESS, "SO_SNDTIMEO") from None
+
+    def _leave_for_loopback(self, call: Call, file: SocketFile, address: layouts.Address) -> None:
+        """A host's stack has no loopback device. Linux has, and makes the call."""
+        ip = ipaddress.ip_address(address[0])
+        if (getattr(ip, "ipv4_mapped", None) or ip).is_loopback:
+            self._to_linux(call, file)
+            raise GoOn
 
     def accept(self, call: Call, file: SocketFile) -> Handler:
         return (yield from self._accept(call, file, 0))
@@ -141,7 +159,9 @@ class ConnectionCalls:
                 return freed
             file.flush()
             file.tokens.forget(value)
-        return file.sock.setsockopt(level, option, value)
+        done = file.sock.setsockopt(level, option, value)
+        file.options[level, option] = value
+        return done
 
     def getsockopt(self, call: Call, file: SocketFile) -> Result:
         level, option = call.int_arg(1), call.int_arg(2)

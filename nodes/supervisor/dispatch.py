@@ -15,6 +15,7 @@ from nodes.supervisor.call import Call, GoOn, Handler, Result
 from nodes.supervisor.connection_calls import ConnectionCalls
 from nodes.supervisor.descriptor_calls import DescriptorCalls
 from nodes.supervisor.files import Files
+from nodes.supervisor.interface_ioctl import InterfaceIoctl
 from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl
 from nodes.supervisor.netlink.netlink_calls import NetlinkCalls
 from nodes.supervisor.netlink.netlink_file import NetlinkFile
@@ -34,15 +35,20 @@ _PATH_AND_FLAGS = {"open": (0, 1), "openat": (1, 2)}  # which arguments they are
 
 class Dispatch:
     """`renewed(call, file, before)`: after a failed attempt to connect the socket has another poll file than
-    the one of identity `before`."""
+    the one of identity `before`. `to_linux(call, file)`: the socket becomes one of Linux."""
 
     def __init__(
-        self, host: Host, files: Files, listener: Listener, renewed: Callable[[Call, SocketFile, str], None]
+        self,
+        host: Host,
+        files: Files,
+        listener: Listener,
+        renewed: Callable[[Call, SocketFile, str], None],
+        to_linux: Callable[[Call, SocketFile], None],
     ) -> None:
         self._files = files
         self._owing: dict[SocketFile, None] = {}  # sockets that may have tokens to give back
         self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
-        self._connections = ConnectionCalls(host, renewed)
+        self._connections = ConnectionCalls(host, renewed, to_linux)
         self._on_socket: dict[str, Any] = {
             **dict.fromkeys(_RECEIVING, self._receiving),
             **dict.fromkeys(_SENDING, self._sending),
@@ -51,6 +57,7 @@ class Dispatch:
         self._descriptors = DescriptorCalls(files, listener)
         self._udmabuf = udmabuf.Udmabuf()
         self._netlink, self._ethtool = NetlinkCalls(host.path), EthtoolIoctl(host)
+        self._interfaces = InterfaceIoctl(host.nics)
 
     def make(self, call: Call) -> Result | Handler:
         """Raises GoOn for a call that is none of ours, OSError for a refusal."""
@@ -61,8 +68,10 @@ class Dispatch:
         if call.name not in self._on_socket:
             self._descriptors.leave(call)
             raise GoOn
-        if call.name == "ioctl" and self._ethtool.is_asked(call):
-            return self._ethtool.ioctl(call)
+        if call.name == "ioctl":
+            for part in (self._ethtool, self._interfaces):
+                if part.is_asked(call):
+                    return part.ioctl(call)
         file = self._files.of(call.pid, call.fd)
         if isinstance(file, SocketFile):
             if call.name == "setsockopt":

@@ -10,9 +10,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import struct
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import TypeVar
 
 from nodes.client.socket import Socket
@@ -30,6 +32,7 @@ class SocketFile:
     def __init__(self, sock: Socket, nonblocking: bool) -> None:
         self.sock = sock
         self.tokens = Tokens()
+        self.options: dict[tuple[int, int], bytes] = {}  # that were set, by level and number
         sock.settimeout(0)
         self._set_flags(nonblocking)
 
@@ -82,6 +85,15 @@ class SocketFile:
                 waiting = self.wait(events, flags, option, deadline)
                 deadline = waiting.deadline
                 yield waiting
+
+    def of_linux(self) -> socket.socket:
+        """A TCP socket of Linux's that is set as this one is."""
+        sock = socket.socket(self.family, socket.SOCK_STREAM)
+        sock.setblocking(not self.nonblocking)
+        for (level, option), value in self.options.items():
+            with suppress(OSError):
+                sock.setsockopt(level, option, value)
+        return sock
 
     def flush(self) -> None:
         """Tokens that the program has returned go back before its next call does."""

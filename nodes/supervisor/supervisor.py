@@ -51,7 +51,7 @@ class Supervisor:
         self._names = {number: name for name, number in abi.trapped.items()}
         self._poll = select.epoll()
         self._files = Files(lambda fd: self._poll.register(fd, select.EPOLLIN))
-        self._dispatch = Dispatch(host, self._files, listener, self._renewed)
+        self._dispatch = Dispatch(host, self._files, listener, self._renewed, self._to_linux)
         self._blocked: dict[int, _Blocked] = {}
         self._watched: dict[int, int] = {}
         self._done: deque[tuple[_Blocked, int | OSError]] = deque()
@@ -188,6 +188,11 @@ class Supervisor:
     def _renewed(self, call: Call, file: SocketFile, before: str) -> None:
         if self._files.renew(file, before):
             self._listener.replace(call.id, file.fd, call.fd, cloexec=False)
+
+    def _to_linux(self, call: Call, file: SocketFile) -> None:
+        with file.of_linux() as sock:
+            self._listener.replace(call.id, sock.fileno(), call.fd, tracee.is_cloexec(call.pid, call.fd))
+        self._files.collect()
 
     # --- waits
 

@@ -72,12 +72,16 @@ def identity(pid: int, fd: int) -> str:
 def closed_by_exec(pid: int) -> Iterator[int]:
     """The descriptors of a thread's process that are close-on-exec."""
     with suppress(OSError):  # it ends
-        for name in os.listdir(f"/proc/{pid}/fdinfo"):
-            with suppress(OSError):
-                lines = Path(f"/proc/{pid}/fdinfo/{name}").read_text().splitlines()
-                (flags,) = (line.split()[1] for line in lines if line.startswith("flags:"))
-                if int(flags, 8) & os.O_CLOEXEC:
-                    yield int(name)
+        yield from (fd for fd in map(int, os.listdir(f"/proc/{pid}/fdinfo")) if is_cloexec(pid, fd))
+
+
+def is_cloexec(pid: int, fd: int) -> bool:
+    """Whether a descriptor is close-on-exec; False for a closed one."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/fdinfo/{fd}").read_text().splitlines()
+        (flags,) = (line.split()[1] for line in lines if line.startswith("flags:"))
+        return bool(int(flags, 8) & os.O_CLOEXEC)
+    return False
 
 
 def holders(wanted: set[str]) -> Iterator[tuple[int, str]]:

@@ -18,7 +18,7 @@ from nodes.client.host import Host
 from nodes.supervisor.netlink import bitset
 from nodes.supervisor.netlink.attributes import Values
 from nodes.supervisor.netlink.genetlink import Refusal
-from nodes.supervisor.netlink.string_sets import FEATURES, STATS, feature_names, strings
+from nodes.supervisor.netlink.string_sets import FEATURES, HASH_FUNCTIONS, STATS, feature_names, strings
 
 COMPACT_BITSETS, OMIT_REPLY, _STATS = 1, 2, 4
 _TOEPLITZ = 1  # the first of the hash functions, as a bit
@@ -130,13 +130,15 @@ class ControlPlane:
         return [reply | {"hfunc": _TOEPLITZ}] if reply else []
 
     def _string_sets(self, values: Values) -> Values:
-        """With a header the sets of its device too; without one those that all devices share."""
+        """With a header the sets of its device too; without one those that all devices share. Where none is
+        named: all that are the device's own, or all that are shared."""
         _check(values)
         header = values.get("header")
         of = {"header": header or {"dev-index": self._host.ifindex}}
         features = self._do("features-get", of)
         sets = []
-        for wanted in values.get("stringsets", {}).get("stringset", ()):
+        every = [{"id": number} for number in ((STATS,) if header else (FEATURES, HASH_FUNCTIONS))]
+        for wanted in values.get("stringsets", {}).get("stringset", ()) if "stringsets" in values else every:
             number = wanted.get("id")
             stats = self._do("stats-get", of)["stats"] if header and number == STATS else ()
             found = strings({FEATURES: feature_names(features), STATS: tuple(stats)}, number)

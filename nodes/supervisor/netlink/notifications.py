@@ -18,7 +18,7 @@ from weakref import WeakSet
 from nodes.client.host import Host, HostError
 from nodes.supervisor.netlink import nlmsg
 from nodes.supervisor.netlink.attributes import Values, encode
-from nodes.supervisor.netlink.control_plane import ControlPlane
+from nodes.supervisor.netlink.control_plane import COMPACT_BITSETS, ControlPlane
 from nodes.supervisor.netlink.families import FAMILIES, Family, Operation
 from nodes.supervisor.netlink.netlink_file import NetlinkFile
 
@@ -49,7 +49,8 @@ def state(host: Host, group: int) -> State:
     family, operations = GROUPS[group]
     found: State = {}
     for operation in operations:
-        for reply in ask(family, operation, {}, True):
+        values = {"header": {"flags": COMPACT_BITSETS}} if operation == "features-get" else {}
+        for reply in ask(family, operation, values, True):
             device = reply["header"]["dev-index"] if family == "ethtool" else reply.get("ifindex", 0)
             found[operation, device, reply.get("context", reply.get("id", 0))] = reply
     return found

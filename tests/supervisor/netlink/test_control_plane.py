@@ -294,6 +294,10 @@ def test_string_sets_with_a_device_and_without(host: Host) -> None:
     (own,) = ethtool(host, "strset-get", counts).replies
     assert own["stringsets"]["stringset"] == [{"id": 1, "count": len(host.ethtool.stats_get())}]
     assert own["header"] == ETH0
+    unnamed = ask(ControlPlane(host, no_descriptor), "ethtool", "strset-get", {}).replies[0]["stringsets"]
+    assert [each["id"] for each in unnamed["stringset"]] == [4, 5]
+    unnamed = ethtool(host, "strset-get", {}).replies[0]["stringsets"]
+    assert [each["id"] for each in unnamed["stringset"]] == [1]
     assert ethtool(host, "strset-get", {"stringsets": {"stringset": [{"id": 9}]}}).error == errno.EOPNOTSUPP
     assert ethtool(host, "strset-get", {"stringsets": {"stringset": [{}]}}).error == errno.EOPNOTSUPP
 

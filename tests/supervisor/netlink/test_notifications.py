@@ -77,7 +77,11 @@ def test_a_member_of_ethtools_monitor_hears_what_was_set(host: Host, notificatio
         host.ethtool.channels_set({"rx-count": 3})
         host.ethtool.features_set({"tx-tcp-segmentation": False})
         notifications.tell()
-        assert {each.body[0] for each in messages(waiting(file))} >= {13, 19}
+        said = messages(waiting(file))
+        assert {each.body[0] for each in said} >= {13, 19}
+        (features,) = (each.body for each in said if each.body[0] == 13)
+        active = decode(features[4:], operation_of("ethtool", "features-get")[1].attributes)[0]["active"]
+        assert (active["size"], active["value"]) == (7, [0b0111111])  # compact, as in Linux
         file.groups = set()
         host.ethtool.rings_set({"rx": 64})
         assert not notifications.tell()
