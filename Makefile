@@ -3,7 +3,7 @@ SHELL    := /bin/bash
 VENV     := .venv
 BIN      := $(VENV)/bin
 DEBIAN   := mininet bridge-utils iproute2 iputils-ping ethtool iperf3 socat netcat-openbsd nftables tshark nmap hping3 \
-            chromium python3-venv curl openssl gcc libc6-dev libpython3-dev
+            chromium python3-venv curl openssl gcc libc6-dev libpython3-dev openmpi-bin
 PYTHON   := $(firstword $(wildcard /usr/bin/python3) python3)
 APT      := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 

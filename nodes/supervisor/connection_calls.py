@@ -55,9 +55,7 @@ class ConnectionCalls:
         return NewFd(file, bool(kind & linux.SOCK_CLOEXEC))
 
     def bind(self, call: Call, file: SocketFile) -> Result:
-        address = layouts.read_address(call.pid, call.args[1], call.int_arg(2), file.family)
-        if address is None:
-            raise OSError(errno.EAFNOSUPPORT, "bind to AF_UNSPEC")
+        address = layouts.read_bind_address(call.pid, call.args[1], call.int_arg(2), file.family)
         call.shown = [str(call.fd), describe.address(address, file.family), str(call.int_arg(2))]
         self._leave_for_loopback(call, file, address)
         file.sock.bind(address)

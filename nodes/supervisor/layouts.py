@@ -74,6 +74,20 @@ def read_address(pid: int, address: int, length: int, family: int) -> Address | 
     return socket.inet_ntop(family, packed), socket.ntohs(fields[0])
 
 
+def read_bind_address(pid: int, address: int, length: int, family: int) -> Address:
+    """For bind, where AF_UNSPEC with INADDR_ANY is AF_INET's any-address (__inet_bind). EINVAL,
+    EAFNOSUPPORT."""
+    found = read_address(pid, address, length, family)
+    if found is None:
+        if family != socket.AF_INET or length < _IN.size:
+            raise OSError(errno.EAFNOSUPPORT, "bind to AF_UNSPEC")
+        port, packed = _IN.unpack(tracee.read(pid, address, _IN.size))
+        if any(packed):
+            raise OSError(errno.EAFNOSUPPORT, "bind to an address of AF_UNSPEC")
+        found = "0.0.0.0", socket.ntohs(port)
+    return found
+
+
 def pack_address(address: Address, family: int) -> bytes:
     """struct sockaddr_in or sockaddr_in6."""
     packed, port = socket.inet_pton(family, address[0]), socket.htons(address[1])

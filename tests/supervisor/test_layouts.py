@@ -127,3 +127,18 @@ def test_more_buffers_than_uio_maxiov_are_refused() -> None:
         layouts.read_iovecs(PID, 0, 1025)
     memory = Memory(struct.pack("=QQ", 3, 4))
     assert layouts.read_iovecs(PID, memory.at, 1) == (Iovec(3, 4),)
+
+
+def test_bind_takes_af_unspec_for_the_any_address_of_ipv4_alone() -> None:
+    unspecified = b"\0\0\x14\x51" + bytes(12)
+    memory = Memory(unspecified)
+    assert layouts.read_bind_address(PID, memory.at, 16, socket.AF_INET) == ("0.0.0.0", 5201)
+    named = Memory(b"\0\0\x14\x51" + b"\x0a\0\1\2" + bytes(8))
+    for at, length, family in (
+        (named.at, 16, socket.AF_INET),
+        (memory.at, 8, socket.AF_INET),
+        (memory.at, 16, socket.AF_INET6),
+    ):
+        with pytest.raises(OSError, match="AF_UNSPEC") as refusal:
+            layouts.read_bind_address(PID, at, length, family)
+        assert refusal.value.errno == errno.EAFNOSUPPORT
