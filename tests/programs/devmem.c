@@ -42,7 +42,7 @@
 #define MY_UDMABUF_CREATE 0x40187542
 #define MY_DMA_BUF_IOCTL_SYNC 0x40086200
 
-enum { NETDEV_BIND_RX = 13, NETDEV_BIND_TX = 15, ETHTOOL_RINGS_SET = 16 };
+enum { NETDEV_DEV_GET = 1, NETDEV_BIND_RX = 13, NETDEV_BIND_TX = 15, ETHTOOL_RINGS_SET = 16 };
 enum { DMABUF_IFINDEX = 1, DMABUF_QUEUES, DMABUF_FD, DMABUF_ID, DMABUF_RX_PAGE_SIZE };
 enum { QUEUE_ID = 1, QUEUE_TYPE = 3 };
 enum { RINGS_HEADER = 1, RINGS_TCP_DATA_SPLIT = 11, RINGS_HDS_THRESH = 17 };
@@ -291,9 +291,10 @@ static int send_all(const char *ifname, const char *address, int port, uint64_t 
 static int hold(const char *phase, const char *ifname, int port, const char *address)
 {
 	uint64_t wrong = 0, at = 0;
-	int sock;
+	int sock, family;
 
 	open_device();
+	family = family_id(device.netlink, "netdev");
 	if (!strcmp(phase, "sending"))
 		bind_tx(ifname);
 	else if (strcmp(phase, "unbound"))
@@ -309,7 +310,9 @@ static int hold(const char *phase, const char *ifname, int port, const char *add
 			send_once(sock, PERIOD * 512, PERIOD * 512);
 			wait_completion(sock);
 		} else if (!strcmp(phase, "requesting")) {
-			family_id(device.netlink, "netdev");
+			begin(family, NETDEV_DEV_GET);
+			put_u32(1, if_nametoindex(ifname));
+			transact(device.netlink, 0);
 		} else if (!strcmp(phase, "receiving")) {
 			ssize_t count = receive_once(sock, at, &wrong);
 

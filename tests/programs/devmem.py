@@ -1,5 +1,6 @@
 """Device memory TCP with Python's own socket module, udmabuf's ioctls and mmap, as the kernel's ncdevmem has
-it: `devmem.py receive BYTES` or `devmem.py send BYTES ADDRESS`. Bindings are made by the testbed's client.
+it: `devmem.py receive BYTES`, `devmem.py send BYTES ADDRESS`; `devmem.py keep BYTES` receives so many and
+makes no call then, while a child makes as many as it can. Bindings are made by the testbed's client.
 """
 
 import ctypes
@@ -7,9 +8,11 @@ import fcntl
 import mmap
 import os
 import select
+import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 
 from nodes.client.host import Host
 
@@ -46,7 +49,7 @@ def pattern(count: int) -> bytes:
     return (bytes(range(251)) * (count // 251 + 1))[:count]
 
 
-def receive(host: Host, expected: int) -> None:
+def receive(host: Host, expected: int, at_the_end: Callable[[], None] | None = None) -> None:
     fd, memory = udmabuf()
     host.ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
     host.ethtool.rss_set({"equal": QUEUE})
@@ -68,7 +71,18 @@ def receive(host: Host, expected: int) -> None:
             tokens += struct.pack("=II", token, 1)
         assert len(tokens) <= TOKENS_MAX * 8
         sock.setsockopt(socket.SOL_SOCKET, SO_DEVMEM_DONTNEED, tokens)
+        if at_the_end and len(got) == expected:
+            at_the_end()
+            break
     print("received", len(got), got == pattern(expected))
+
+
+def make_no_call() -> None:
+    """Until a signal; a child calls without end."""
+    if os.fork() == 0:
+        while True:
+            socket.socket(socket.AF_UNIX).close()
+    signal.sigwait([signal.SIGTERM])
 
 
 def send(host: Host, count: int, address: str) -> None:
@@ -94,5 +108,7 @@ if __name__ == "__main__":
     here = Host(os.environ["DEVMEM_CHANNEL"])
     if sys.argv[1] == "receive":
         receive(here, int(sys.argv[2]))
+    elif sys.argv[1] == "keep":
+        receive(here, int(sys.argv[2]), make_no_call)
     else:
         send(here, int(sys.argv[2]), sys.argv[3])

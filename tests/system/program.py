@@ -47,10 +47,14 @@ class Program:
             each.close()
         return status, said[0], said[1].decode()
 
+    def printed(self) -> bytes:
+        """To standard output, so far."""
+        return os.pread(self._out.fileno(), 1 << 20, 0)
+
     def wait_for(self, words: bytes) -> None:
         """Until it has printed them to standard output."""
         give_up_at = time.monotonic() + 30
-        while words not in os.pread(self._out.fileno(), 1 << 20, 0):
+        while words not in self.printed():
             assert self.process.poll() is None, self.result()
             assert time.monotonic() < give_up_at, f"{words!r} has not come"
             time.sleep(0.02)

@@ -77,9 +77,14 @@ def test_a_killed_program_or_supervisor_leaves_nothing(devmem: str, token: str, 
         assert pair.processes(token, "hold") == [], phase
 
 
-def test_a_killed_endpoint_ends_what_waits_for_it(devmem: str, token: str) -> None:
+@pytest.mark.parametrize(
+    "phases", [("requesting", "receiving"), pytest.param(PHASES, marks=pytest.mark.soak)], ids=["two", "all"]
+)
+def test_a_killed_endpoint_ends_what_waits_for_it(
+    devmem: str, token: str, phases: tuple[str, ...]
+) -> None:
     """The peer of a host without power is told when the host is back, if it has something to send."""
-    for port, phase in enumerate(PHASES, 5201):
+    for port, phase in enumerate(phases, 5201):
         pair = Pair(devmem, phase, port)
         (endpoint,) = (
             pid

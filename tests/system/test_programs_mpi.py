@@ -17,7 +17,7 @@ NAMED = "hostname {}; exec {}"  # hosts of Mininet share the machine's name
 
 
 def test_a_ping_pong_and_an_all_reduce_have_exact_values(tmp_path: Path) -> None:
-    """mpirun starts its daemon at the other host by an agent, in place of ssh: a FIFO that this test reads."""
+    """mpirun starts its daemon at the other host by an agent, not ssh: a FIFO that this test reads."""
     if shutil.which("mpirun") is None:
         pytest.skip("Open MPI is not installed: apt install openmpi-bin")
     asked, agent = tmp_path / "asked", tmp_path / "agent"
