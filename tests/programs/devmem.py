@@ -1,6 +1,5 @@
 """Device memory TCP with Python's own socket module, udmabuf's ioctls and mmap, as the kernel's ncdevmem has
-it: `devmem.py receive BYTES`, `devmem.py send BYTES ADDRESS`; `devmem.py keep BYTES` receives so many and
-makes no call then, while a child makes as many as it can. Bindings are made by the testbed's client.
+it: `devmem.py receive BYTES` or `devmem.py send BYTES ADDRESS`. Bindings are made by the testbed's client.
 """
 
 import ctypes
@@ -8,11 +7,9 @@ import fcntl
 import mmap
 import os
 import select
-import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
 
 from nodes.client.host import Host
 
@@ -49,7 +46,7 @@ def pattern(count: int) -> bytes:
     return (bytes(range(251)) * (count // 251 + 1))[:count]
 
 
-def receive(host: Host, expected: int, at_the_end: Callable[[], None] | None = None) -> None:
+def receive(host: Host, expected: int) -> None:
     fd, memory = udmabuf()
     host.ethtool.rings_set({"tcp-data-split": "enabled", "hds-thresh": 0})
     host.ethtool.rss_set({"equal": QUEUE})
@@ -71,18 +68,7 @@ def receive(host: Host, expected: int, at_the_end: Callable[[], None] | None = N
             tokens += struct.pack("=II", token, 1)
         assert len(tokens) <= TOKENS_MAX * 8
         sock.setsockopt(socket.SOL_SOCKET, SO_DEVMEM_DONTNEED, tokens)
-        if at_the_end and len(got) == expected:
-            at_the_end()
-            break
     print("received", len(got), got == pattern(expected))
-
-
-def make_no_call() -> None:
-    """Until a signal; a child calls without end."""
-    if os.fork() == 0:
-        while True:
-            socket.socket(socket.AF_UNIX).close()
-    signal.sigwait([signal.SIGTERM])
 
 
 def send(host: Host, count: int, address: str) -> None:
@@ -108,7 +94,5 @@ if __name__ == "__main__":
     here = Host(os.environ["DEVMEM_CHANNEL"])
     if sys.argv[1] == "receive":
         receive(here, int(sys.argv[2]))
-    elif sys.argv[1] == "keep":
-        receive(here, int(sys.argv[2]), make_no_call)
     else:
         send(here, int(sys.argv[2]), sys.argv[3])
