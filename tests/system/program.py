@@ -13,6 +13,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
 
 from commands.running import find_run, host_of
 from nodes.client.host import Host
@@ -72,6 +75,14 @@ def run(host: str, *words: str, feed: bytes = b"") -> tuple[int, bytes, str]:
 def host_seen(name: str) -> Iterator[Host]:
     with closing(Host(host_of(find_run(None), name).channel)) as host:
         yield host
+
+
+def linux_tree() -> Path:
+    """A source tree of Linux, which is no part of the project; skips the test where none is at hand."""
+    tree = os.environ.get("LINUX_TREE")
+    if not tree:
+        pytest.skip("no kernel tree at hand: LINUX_TREE names one, whose programs are then built and run")
+    return Path(tree).resolve()
 
 
 def wait_until_listening(port: int, host: str = "h2") -> None:

@@ -78,7 +78,7 @@ print(socket.inet_ntoa(named[20:24]), struct.unpack_from("=i", fcntl.ioctl(sock,
 """
 
 
-def test_a_socket_tells_what_is_unread_unacknowledged_and_whose_its_interface_is() -> None:
+def test_ioctls_tell_what_is_unread_and_unacknowledged_and_an_address() -> None:
     server = Program("h2", "python3", str(PROGRAMS / "echo.py"), "1")
     wait_until_listening(7000)
     with host_seen("h1") as seen:

@@ -17,6 +17,7 @@ from tests.system.program import (
     PROGRAMS,
     Program,
     host_seen,
+    linux_tree,
     run,
     wait_until_gone,
     wait_until_listening,
@@ -117,7 +118,6 @@ def test_tx(compiled: dict[str, str], name: str) -> None:
 # --- the kernel's own program, unmodified
 
 
-KERNEL = "LINUX_TREE"
 NCDEVMEM = "tools/testing/selftests/drivers/net/hw"
 SEVEN = bytes([1, 2, 3, 4, 5, 6, 10])  # what -v 7 expects
 
@@ -125,15 +125,13 @@ SEVEN = bytes([1, 2, 3, 4, 5, 6, 10])  # what -v 7 expects
 @pytest.fixture(scope="session")
 def ncdevmem() -> str:
     """Built in its own tree, by its own Makefile."""
-    tree = os.environ.get(KERNEL)
-    if not tree:
-        pytest.skip(f"no kernel tree at hand: {KERNEL} names one, whose ncdevmem is then built and run")
-    place = Path(tree, NCDEVMEM).resolve()
+    tree = linux_tree()
+    place = tree / NCDEVMEM
     if not (place / "ncdevmem.c").exists():
         pytest.skip(f"no {NCDEVMEM}/ncdevmem.c in {tree}: before 6.13 ncdevmem could not do what is run here")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # the generator of libynl needs PyYAML
     environment = os.environ | {"PATH": path}
-    for words in ([tree, "headers"], [str(place), str(place / "ncdevmem")]):
+    for words in ([str(tree), "headers"], [str(place), str(place / "ncdevmem")]):
         subprocess.run(["make", "-C", *words], check=True, env=environment, stdout=subprocess.DEVNULL)
     return str(place / "ncdevmem")
 
