@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from nodes.supervisor import tracee
 from nodes.supervisor.call import Call
-from nodes.supervisor.files import Files
+from nodes.supervisor.files import File, Files
 from nodes.supervisor.seccomp import Listener, Vanished
 
 _CLOSE_RANGE_UNSHARE, _CLOSE_RANGE_CLOEXEC = 2, 4
@@ -25,7 +25,8 @@ class DescriptorCalls:
         self._files = files
         self._listener = listener
         self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._executing: dict[int, tuple[int, float]] = {}  # by process: a descriptor of ours, and until when
+        # By process: a descriptor that exec closes, what it is, and until when it is looked for
+        self._executing: dict[int, tuple[int, File, float]] = {}
 
     def leave(self, call: Call) -> None:
         """Take ours out of the places that the call is about to close."""
@@ -44,8 +45,9 @@ class DescriptorCalls:
 
     def _note_exec(self, call: Call) -> None:
         for fd in tracee.closed_by_exec(call.pid):
-            if self._files.of(call.pid, fd) is not None:
-                self._executing[tracee.group_of(call.pid)] = fd, time.monotonic() + _EXEC_S
+            file = self._files.of(call.pid, fd)
+            if file is not None:
+                self._executing[tracee.group_of(call.pid)] = fd, file, time.monotonic() + _EXEC_S
                 return
 
     @property
@@ -57,11 +59,11 @@ class DescriptorCalls:
         """Close what the execs since the last time have closed."""
         now, before = time.monotonic(), len(self._executing)
         self._executing = {
-            pid: each for pid, each in self._executing.items() if self._files.of(pid, each[0]) is not None
+            pid: each for pid, each in self._executing.items() if self._files.of(pid, each[0]) is each[1]
         }
         if len(self._executing) < before:
             self._files.collect()
-        self._executing = {pid: each for pid, each in self._executing.items() if each[1] > now}
+        self._executing = {pid: each for pid, each in self._executing.items() if each[2] > now}
 
     def _vacate(self, call: Call, fd: int) -> None:
         if self._files.of(call.pid, fd) is not None:

@@ -142,7 +142,10 @@ class Receiver(Program):
     def __init__(self, ncdevmem: str, *options: str, address: str = H2_6) -> None:
         nic = ("-l", "-f", "h2-eth0", "-p", "5201", "-s", address)
         super().__init__("h2", ncdevmem, *nic, *options)
-        wait_until_listening(5201)
+        try:
+            wait_until_listening(5201)
+        except AssertionError:
+            raise AssertionError(self.end()) from None
 
     def received(self) -> int:
         """How many bytes it says it has received, in device memory and valid."""

@@ -147,7 +147,9 @@ def descriptors_of(token: str, word: str) -> dict[int, int]:
     return found
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "count", [300, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
+)
 def test_connects_and_closes_leak_no_descriptor(token: str, count: int) -> None:
     before = descriptors_of(token, "nodes.endpoint")
     server = Program("h2", "python3", "-c", ACCEPTS.replace("COUNT", str(count)))
