@@ -3,6 +3,7 @@ kernel's ncdevmem. The scenarios are those of the kernel's devmem.py, by its nam
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -124,15 +125,18 @@ SEVEN = bytes([1, 2, 3, 4, 5, 6, 10])  # what -v 7 expects
 
 @pytest.fixture(scope="session")
 def ncdevmem() -> str:
-    """Built in its own tree, by its own Makefile."""
+    """Built in its own tree, by its own Makefile, where it is not built yet: other workers may run it."""
     tree = linux_tree()
     place = tree / NCDEVMEM
     if not (place / "ncdevmem.c").exists():
         pytest.skip(f"no {NCDEVMEM}/ncdevmem.c in {tree}: before 6.13 ncdevmem could not do what is run here")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # the generator of libynl needs PyYAML
     environment = os.environ | {"PATH": path}
-    for words in ([str(tree), "headers"], [str(place), str(place / "ncdevmem")]):
-        subprocess.run(["make", "-C", *words], check=True, env=environment, stdout=subprocess.DEVNULL)
+    with open(place / "Makefile") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "ncdevmem").exists():
+            for words in ([str(tree), "headers"], [str(place), str(place / "ncdevmem")]):
+                subprocess.run(["make", "-C", *words], check=True, env=environment, stdout=subprocess.DEVNULL)
     return str(place / "ncdevmem")
 
 
