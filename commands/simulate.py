@@ -75,7 +75,7 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     everywhere = placement(network, config.ranks_per_host, channels)
     places = of_first(everywhere, workload_of(config).ranks(config))
     manifest.add_ranks(places)
-    model = model_of(network, links, [place.host for place in places], config.mtu)
+    model = model_of(network, links, [place.host for place in places], config.mtu, FRAMING_BYTES)
     manifest.add_predictions(predictions(config, model))
     ranks = SimulatedRanks(simulated.simulation, config, places)
     began = Began(simulated.simulation.clock.seconds(), 0.0)
