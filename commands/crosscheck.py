@@ -131,7 +131,7 @@ class _Crosscheck:
                 break
         if not reason:
             try:
-                self._rows += crosscheck(cell.name, *halves, self._tolerance_percent)
+                self._rows += crosscheck(cell.name, halves[0], halves[1], self._tolerance_percent)
             except ResultsError as wrong:
                 reason = str(wrong)
         places = tuple(str(each.relative_to(self._directory)) for each in halves)
