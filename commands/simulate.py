@@ -94,7 +94,7 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     stack.callback(lambda: manifest.note_faults(fault_records(faults)))
     if any(step.fault.kind == "accelerator-slow" for step in request.plan):
         paces = Path(stack.enter_context(TemporaryDirectory(prefix="devmem-paces-")))
-        places = [paced(place, paces) for place in places]
+        places = tuple(paced(place, paces) for place in places)
     ranks = SimulatedRanks(simulated.simulation, config, places)
     began = Began(simulated.simulation.clock.seconds(), 0.0)
 
