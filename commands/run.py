@@ -131,6 +131,8 @@ def settled(given: Given) -> Settled:
         raise UsageError("--machine is what simulated hosts are: add --clock simulated, or leave it out")
     elif config.payload == COUNTED:
         raise UsageError("--payload counted is for simulated hosts: add --clock simulated, or leave it out")
+    elif config.wire_packets:
+        raise UsageError("--wire-packets is for simulated lines: add --clock simulated, or leave it out")
     ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
     check_clock(plan, config.clock == SIMULATED)

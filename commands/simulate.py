@@ -114,7 +114,8 @@ def _started(request: RunRequest) -> SimulatedNetwork:
     asked = NetworkRequest(network, request.run_dir, config)
     told = {host.name: host_config(asked, host, _CHANNELS) for host in network.hosts}
     configs = {name: msgspec.structs.replace(each, kernel_address="") for name, each in told.items()}
-    return build(network, configs, MACHINES[config.machine], config.seed, config.payload != COUNTED)
+    carried = config.payload != COUNTED
+    return build(network, configs, MACHINES[config.machine], config.seed, carried, config.wire_packets)
 
 
 def _links(network: Topology) -> tuple[LinkCalibration, ...]:

@@ -71,9 +71,10 @@ def build(
     machine: MachineSpec = INFINITE,
     seed: int = 1,
     carried: bool = True,
+    cuts: bool = False,
 ) -> SimulatedNetwork:
     """`configs`: of the hosts, by name. The links have been checked."""
-    network = SimulatedNetwork(Simulation(seed, carried))
+    network = SimulatedNetwork(Simulation(seed, carried, cuts))
     clock = network.simulation.clock
     mtus = {end.interface: link.mtu for link in topology.links for end in link.ends}
     for host in topology.hosts:

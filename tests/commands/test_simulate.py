@@ -180,3 +180,9 @@ def test_a_machine_that_is_not_simulated_cannot_be_chosen(tmp_path: Path) -> Non
     done = run_py(tmp_path, "--topology", "pair", "--machine", "a3-high")
     assert (done.returncode, [*tmp_path.iterdir()]) == (2, [])
     assert "--machine is what simulated hosts are: add --clock simulated" in " ".join(done.stderr.split())
+
+
+def test_wire_packets_are_of_simulated_lines(tmp_path: Path) -> None:
+    done = run_py(tmp_path, "--topology", "pair", "--wire-packets")
+    assert (done.returncode, [*tmp_path.iterdir()]) == (2, [])
+    assert "--wire-packets is for simulated lines: add --clock simulated" in " ".join(done.stderr.split())
