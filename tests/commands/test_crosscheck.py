@@ -14,7 +14,9 @@ from commands import crosscheck
 from commands.crosscheck import CELLS
 from commands.crosscheck_file import load
 from commands.usage import UsageError
+from tests.docs.pages import block
 
+GUIDE = block("docs/simulation.md", "python3 run.py crosscheck --list")
 GOOD = """
 cells:
   - name: small
@@ -70,7 +72,9 @@ def test_a_file_without_cells_is_refused(text: str, tmp_path: Path) -> None:
 def test_the_list_names_every_cell_and_runs_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said(["--list", f"--results={tmp_path}"], monkeypatch) == 0
+    first, second = GUIDE.splitlines()
+    assert second == "python3 run.py crosscheck", "its halves run in tests/system/test_crosscheck.py"
+    assert said([*first.split()[3:], f"--results={tmp_path}"], monkeypatch) == 0
     names = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
     assert names == [cell.name for cell in load(CELLS)]
     assert list(tmp_path.iterdir()) == []

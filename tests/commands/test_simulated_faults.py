@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from commands.usage import UsageError
 from tests.commands.simulated_run import measured, simulated_run
 from tests.commands.test_faults import plan
 from tests.commands.test_simulate import exchange, shaped, simulated
+from tests.docs.pages import block
 from topologies.fault import Event
 
 STREAM = (
@@ -25,6 +27,7 @@ RING = (
     "--warmup", "0", "--place", "out", "--path", "devmem", "--repeat", "1", "--payload", "counted",
     "--machine", "a3-high",
 )  # fmt: skip
+GUIDE = block("docs/simulation.md", "python3 run.py --clock simulated --payload counted --topology pair")
 ALL = bytes(range(200)) * 100
 
 
@@ -128,3 +131,12 @@ def test_a_hosts_cpu_is_slowed_in_simulations_alone() -> None:
     check_clock(asked, simulated=True)
     with pytest.raises(UsageError, match="is for simulated hosts, whose CPU has a cost; add --clock"):
         check_clock(asked, simulated=False)
+
+
+@pytest.mark.parametrize("shown", GUIDE.splitlines())
+def test_the_guides_faults_happen(tmp_path: Path, shown: str) -> None:
+    words = [word for word in shlex.split(shown)[2:] if word not in ("--clock", "simulated")]
+    simulated_run(tmp_path / "run", *words)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["faults"]
+    assert all(each["time_s"] for each in manifest["faults"])
