@@ -27,7 +27,8 @@ from commands.stop import Stop
 from commands.sweep import check_privileges
 from commands.usage import UsageError
 from topologies.mininet.fabric import FabricError
-from workloads.experiment.manifest import Git, sources
+from workloads.experiment.manifest import sources
+from workloads.experiment.manifest_records import Git
 from workloads.experiment.records import CLOCKS
 from workloads.sweep.local import PROJECT
 
