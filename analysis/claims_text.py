@@ -5,6 +5,7 @@ In: outcomes. Out: a table for a terminal or a log, and report.md. Owns nothing.
 
 from collections.abc import Sequence
 
+from analysis.aligned import aligned
 from analysis.claims import NOT_POSSIBLE, NOT_REPRODUCED, REPRODUCED, SUMMARY, Outcome, bounds_text
 
 HEADS = ("claim", "published", "ours", "verdict")
@@ -17,13 +18,8 @@ def cells(outcome: Outcome) -> tuple[str, str, str, str]:
 
 
 def plain(outcomes: Sequence[Outcome]) -> str:
-    """The table for a log: columns by spaces, the last as wide as it wants to be."""
-    lines = [HEADS, *map(cells, outcomes)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS) - 1)]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0], strict=True)).rstrip() + "\n"
-        for line in lines
-    )
+    """The table for a log."""
+    return aligned([HEADS, *map(cells, outcomes)])
 
 
 def counts(outcomes: Sequence[Outcome]) -> str:

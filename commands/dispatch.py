@@ -33,7 +33,7 @@ _ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True}
 COMMANDS = (
     "list", "doctor", "clean", "up", "down", "respawn", "exec", "ethtool", "netdev", "route", "ss",
     "watch", "validate", "graph", "trace", "sweep", "report", "compare", "project",
-    "reproduce",
+    "reproduce", "crosscheck",
 )  # fmt: skip
 
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from commands.running import respawn_wish
 from commands.usage import UsageError
 from nodes.client.host import Host, HostError
+from nodes.client.runtime import Runtime
 from nodes.machine.pace import write_factor
 from topologies import fault as fault_words
-from topologies.fault import Event, Fault, Scope, Step
+from topologies.fault import HOST_SLOW, Event, Fault, Scope, Step
 from topologies.file import faults as schedule
 from topologies.mininet.fabric import FabricError
 from topologies.topology_error import TopologyError
+from workloads.experiment.manifest_records import FaultRecord
 from workloads.experiment.records import ExperimentError, NetworkConfig, RankPlace
 
 if TYPE_CHECKING:
@@ -32,9 +35,46 @@ if TYPE_CHECKING:
 
 EVENTS_NAME = "events.jsonl"
 _ANSWER_S = 5.0  # of an endpoint
+_OF_PROCESSES = ("endpoint-killed", "application-killed", "application-stopped")
 _OF_LINKS = ("link-down", "flap", "partition", "rate")
 
 SignalRank = Callable[[int, signal.Signals], None]
+
+
+class Hurt(Protocol):
+    """The network that is hurt, on Mininet or simulated."""
+
+    def host(self, name: str, /) -> Host:
+        """A connection to that host, which the caller closes. HostError, OSError."""
+
+    def set_links(self, down: Collection[str], rates: Mapping[str, int], /) -> float:
+        """Links of `down` are down and all others up, those of `rates` have that rate and all others their
+        own; returns when that was done, by the samples' clock."""
+
+    def slow_host(self, name: str, factor: int, /) -> None:
+        """That host's CPU takes so many times as long."""
+
+    def kill(self, name: str, /) -> None:
+        """The endpoint of that host."""
+
+    def respawn(self, name: str, /) -> None: ...
+
+
+class _Started:
+    """A network on Mininet. Satisfies Hurt."""
+
+    def __init__(self, started: StartedNetwork) -> None:
+        self._channels = {host.name: host.channel for host in started.hosts}
+        self.set_links, self.kill = started.set_links, started.kill
+
+    def host(self, name: str) -> Host:
+        return Host(self._channels[name], _ANSWER_S)
+
+    def slow_host(self, name: str, factor: int) -> None:  # noqa: ARG002
+        raise FabricError("a host of Mininet has no CPU of its own")
+
+    def respawn(self, name: str) -> None:
+        respawn_wish(self._channels[name]).touch()
 
 
 class FaultError(RuntimeError):
@@ -44,6 +84,34 @@ class FaultError(RuntimeError):
 def asked_faults(config: NetworkConfig, scope: Scope) -> tuple[Fault, ...]:
     """Those of --faults, then those of --fault. Raises UsageError."""
     return (*_scheduled(config.faults, scope), *(_written(text, scope) for text in config.fault))
+
+
+def check_clock(plan: Sequence[Step], simulated: bool) -> None:
+    """Raises UsageError for a fault that such hosts cannot have."""
+    for step in plan:
+        kind, text = step.fault.kind, step.fault.text
+        if simulated and kind in _OF_PROCESSES:
+            raise UsageError(
+                f"--fault {text} does not go with --clock simulated: it is done to a process of this "
+                "machine; take link-down, host-slow or accelerator-slow, or leave it out"
+            )
+        if not simulated and kind == HOST_SLOW:
+            raise UsageError(
+                f"--fault {text} is for simulated hosts, whose CPU has a cost; add --clock simulated, take "
+                "accelerator-slow or application-stopped, or leave it out"
+            )
+
+
+def fault_records(faults: FaultInjector) -> tuple[FaultRecord, ...]:
+    """As the manifest has them."""
+    return msgspec.convert(faults.events(), tuple[FaultRecord, ...], from_attributes=True)
+
+
+def paced(place: RankPlace, directory: Path) -> RankPlace:
+    """With the file that says how slow its accelerator is made."""
+    pace = directory / f"rank{place.rank}.pace"
+    write_factor(pace, 1)
+    return msgspec.structs.replace(place, pace=str(pace))
 
 
 def _scheduled(name: str, scope: Scope) -> tuple[Fault, ...]:
@@ -95,9 +163,21 @@ class FaultInjector:
     ) -> None:
         """The measured part begins now, with ranks at `places`."""
         if self._plan:
-            hands = _Hands(started, signal_rank, [Path(place.pace) for place in places])
-            self._thread = threading.Thread(target=self._carry_out, args=(hands,), name="faults", daemon=True)
+            hands = _Hands(_Started(started), signal_rank, [Path(place.pace) for place in places], time.time)
+            run = partial(self._carry_out, hands, self._stopping.wait, time.monotonic)
+            self._thread = threading.Thread(target=run, name="faults", daemon=True)
             self._thread.start()
+
+    def begin_simulated(self, runtime: Runtime, hurt: Hurt, places: Sequence[RankPlace]) -> None:
+        """The same in a simulation, as one of its processes."""
+        if self._plan:
+            hands = _Hands(hurt, None, [Path(place.pace) for place in places], runtime.monotonic)
+
+            def wait(seconds: float) -> bool:
+                runtime.sleep(seconds)
+                return False
+
+            runtime.spawn(partial(self._carry_out, hands, wait, runtime.monotonic), "faults")
 
     def check(self) -> None:
         """Raise FaultError if a step could not be carried out."""
@@ -109,10 +189,13 @@ class FaultInjector:
         left = self._plan[len(self._happened) :]
         return (*self._happened, *(Event(each.fault.text, each.action, each.at_s) for each in left))
 
-    def _carry_out(self, hands: _Hands) -> None:
-        began, began_s = time.monotonic(), time.time()
+    def _carry_out(
+        self, hands: _Hands, wait: Callable[[float], bool], monotonic: Callable[[], float]
+    ) -> None:
+        """`wait` returns whether to stop."""
+        began, began_s = monotonic(), hands.now()
         for step in self._plan:
-            if self._stopping.wait(max(0.0, began + step.at_s - time.monotonic())):
+            if wait(max(0.0, began + step.at_s - monotonic())):
                 return
             text = step.fault.text
             try:
@@ -134,15 +217,15 @@ class _Hands:
     """What a step does to a network."""
 
     def __init__(
-        self, started: StartedNetwork, signal_rank: SignalRank | None, paces: Sequence[Path]
+        self, hurt: Hurt, signal_rank: SignalRank | None, paces: Sequence[Path], now: Callable[[], float]
     ) -> None:
-        self._started, self._signal_rank, self._paces = started, signal_rank, paces
-        self._channels = {host.name: host.channel for host in started.hosts}
+        self._network, self._signal_rank, self._paces, self.now = hurt, signal_rank, paces, now
         self._hurting: list[Fault] = []  # now, of kinds that may overlap
         self._rings: dict[Fault, list[int]] = {}  # what they were before
 
     def carry_out(self, step: Step) -> float:
-        """Returns when it was done (Unix time). Raises ExperimentError, FabricError, HostError, OSError."""
+        """Returns when it was done, by the samples' clock. Raises ExperimentError, FabricError, HostError,
+        OSError."""
         fault = step.fault
         if fault.kind in _OF_LINKS:
             return self._links(step)
@@ -153,23 +236,25 @@ class _Hands:
         elif fault.kind == "accelerator-slow":
             rank = int(fault.target.removeprefix("rank"))
             write_factor(self._paces[rank], self._last(step) or 1)
+        elif fault.kind == HOST_SLOW:
+            self._network.slow_host(fault.target, self._last(step) or 1)
         elif fault.kind == "endpoint-killed":
             if step.begins:
-                self._started.kill(fault.target)
+                self._network.kill(fault.target)
             else:
-                respawn_wish(self._channels[fault.target]).touch()
+                self._network.respawn(fault.target)
         elif self._signal_rank is not None:
             number = signal.SIGKILL if fault.kind == "application-killed" else signal.SIGSTOP
             rank = int(fault.target.removeprefix("rank"))
             self._signal_rank(rank, number if step.begins else signal.SIGCONT)
-        return time.time()
+        return self.now()
 
     def _links(self, step: Step) -> float:
         """A link is down as long as one fault wants it so; of several rates the last one holds."""
         self._note(step)
         down = {name for fault in self._hurting if fault.kind != "rate" for name in fault.links}
         rates = {name: fault.value for fault in self._hurting if fault.kind == "rate" for name in fault.links}
-        return self._started.set_links(down, rates)
+        return self._network.set_links(down, rates)
 
     def _note(self, step: Step) -> None:
         (self._hurting.append if step.begins else self._hurting.remove)(step.fault)
@@ -181,11 +266,11 @@ class _Hands:
         return next((each.value for each in reversed(self._hurting) if (each.kind, each.target) == mine), 0)
 
     def _pool(self, name: str, percent: int) -> None:
-        with closing(Host(self._channels[name], _ANSWER_S)) as host:
+        with closing(self._network.host(name)) as host:
             host.withhold_memory(percent / 100)
 
     def _rx_ring(self, step: Step) -> None:
-        with closing(Host(self._channels[step.fault.target], _ANSWER_S)) as host:
+        with closing(self._network.host(step.fault.target)) as host:
             nics = [host.ethtool.of(nic.ifindex) for nic in host.nics]
             if step.begins:
                 self._rings[step.fault] = [nic.rings_get()["rx"] for nic in nics]

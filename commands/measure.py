@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from analysis.results_error import ResultsError
-from commands.faults import FaultError, FaultInjector
+from commands.faults import FaultError, FaultInjector, fault_records, paced
 from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.placement import of_first, placement
 from commands.prediction import model_of, predictions
@@ -24,7 +24,6 @@ from commands.run_request import RunRequest
 from commands.stop import Interrupted, Stop
 from commands.traffic import BackgroundTraffic
 from commands.watched import directions, dropped, watched
-from nodes.machine.pace import write_factor
 from topologies.drawing import NAME as DRAWING
 from topologies.drawing import drawing
 from topologies.mininet.enclosure import enclosed
@@ -32,7 +31,6 @@ from topologies.mininet.fabric import FabricError
 from topologies.mininet.user_namespace import is_inside
 from workloads.experiment.manifest import ManifestFile
 from workloads.experiment.manifest_records import (
-    FaultRecord,
     Fidelity,
     HostRecord,
     InterfaceRecord,
@@ -165,7 +163,7 @@ def _run(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitSta
     """Start everything, each with what ends it on `stack`, and run the trials."""
     config, run_dir = request.config, request.run_dir
     faults = FaultInjector(request.plan, run_dir)
-    stack.callback(lambda: manifest.note_faults(_records(faults)))
+    stack.callback(lambda: manifest.note_faults(fault_records(faults)))
     traffic = BackgroundTraffic(request.traffic, config.seed, run_dir)
     stack.callback(lambda: manifest.note_traffic(traffic.records))
 
@@ -227,15 +225,4 @@ def _places(request: RunRequest, started: StartedNetwork) -> list[RankPlace]:
     everywhere = placement(request.network, config.ranks_per_host, channels)
     paces = started.inventory.make_directory()  # Ray's own is not seen from here
     taking_part = of_first(everywhere, workload_of(config).ranks(config))
-    return [_paced(place, paces) for place in taking_part]
-
-
-def _paced(place: RankPlace, directory: Path) -> RankPlace:
-    """With the file that says how slow its accelerator is made."""
-    pace = directory / f"rank{place.rank}.pace"
-    write_factor(pace, 1)
-    return msgspec.structs.replace(place, pace=str(pace))
-
-
-def _records(faults: FaultInjector) -> tuple[FaultRecord, ...]:
-    return msgspec.convert(faults.events(), tuple[FaultRecord, ...], from_attributes=True)
+    return [paced(place, paces) for place in taking_part]

@@ -16,10 +16,11 @@ from collections.abc import Iterable, Sequence
 import networkx
 
 from commands.placement import of_first, placement
+from nodes.simulation.frame import FRAMING_BYTES
 from topologies.calibration import LinkCalibration
 from topologies.topology import Topology
 from workloads.experiment.manifest_records import Prediction
-from workloads.experiment.records import ExperimentConfig
+from workloads.experiment.records import SIMULATED, ExperimentConfig
 from workloads.registry import workload_of
 from workloads.trace.dry_run import Model, dry_run
 
@@ -43,7 +44,8 @@ def predicted_s(config: ExperimentConfig, network: Topology) -> dict[int, float]
     accelerators take time."""
     ranks = workload_of(config).ranks(config)
     places = of_first(placement(network, config.ranks_per_host), ranks)
-    model = model_of(network, asked(network), [place.host for place in places], config.mtu)
+    framing = FRAMING_BYTES if config.clock == SIMULATED else 0
+    model = model_of(network, asked(network), [place.host for place in places], config.mtu, framing)
     return {each.size_bytes: each.time_s for each in predictions(config, model or Model())}
 
 
@@ -57,9 +59,10 @@ def asked(network: Topology) -> list[LinkCalibration]:
 
 
 def model_of(
-    network: Topology, links: Iterable[LinkCalibration], hosts: Sequence[str], mtu: int
+    network: Topology, links: Iterable[LinkCalibration], hosts: Sequence[str], mtu: int, framing: int = 0
 ) -> Model | None:
-    """`hosts`: of each rank. The model's rate is of payload."""
+    """`hosts`: of each rank. `framing`: bytes around a frame for which a simulated line is busy. The model's
+    rate is of payload."""
     if any(len(network.host(name).nics) > 1 for name in hosts):
         return None
     node_of = {end.interface: end.node for link in network.links for end in (link.a, link.b)}
@@ -78,5 +81,5 @@ def model_of(
             return None
         delays_s.append(sum(edge["delay_s"] for edge in edges))
         rates.append(min(found))
-    wire = (mtu + _FRAME_BYTES) / (mtu - _HEADERS_BYTES)
+    wire = (mtu + _FRAME_BYTES + framing) / (mtu - _HEADERS_BYTES)
     return Model(statistics.fmean(delays_s), 8 * wire / min(rates)) if rates else None

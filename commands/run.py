@@ -17,7 +17,7 @@ import typer
 
 from analysis.results_error import ResultsError
 from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
-from commands.faults import FaultError, asked_faults
+from commands.faults import FaultError, asked_faults, check_clock
 from commands.machines import Machines, division
 from commands.offer import Given, offers
 from commands.place import Place, check_place
@@ -124,15 +124,20 @@ def settled(given: Given) -> Settled:
     network = topology_of(asked.get("topology", "star"), asked.get("hosts"), given.record(NetworkConfig))
     config = _config(given, network)
     if config.clock == SIMULATED:
-        from commands.simulate import check_simulated  # the stack takes its time, and help has none
+        from commands.simulate import check_faults, check_simulated  # the stack takes its time
 
         check_simulated(config, network)
     elif "machine" in asked:
         raise UsageError("--machine is what simulated hosts are: add --clock simulated, or leave it out")
     elif config.payload == COUNTED:
         raise UsageError("--payload counted is for simulated hosts: add --clock simulated, or leave it out")
+    elif config.wire_packets:
+        raise UsageError("--wire-packets is for simulated lines: add --clock simulated, or leave it out")
     ranks = workload_of(config).ranks(config)
     plan = steps(asked_faults(config, Scope(network, ranks)), config.seed)
+    check_clock(plan, config.clock == SIMULATED)
+    if config.clock == SIMULATED:
+        check_faults(config, plan)
     traffic = asked_traffic(config, network, config.seed)
     check_nic_model(config)
     check_workload(config)

@@ -9,21 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
+from commands.faults import FaultInjector, fault_records, paced
 from commands.network import TOPOLOGY_NAME, NetworkRequest, host_config
 from commands.placement import of_first, placement
 from commands.prediction import model_of, predictions
 from commands.run_request import RunRequest
+from commands.simulated_faults import SimulatedFaults
 from commands.simulated_network import SimulatedNetwork, build, check_links
 from commands.stop import Stop
 from commands.usage import UsageError
 from nodes.simulation.frame import FRAMING_BYTES
+from nodes.simulation.machine_model import CpuCosts
 from nodes.simulation.machines import MACHINES
 from topologies.calibration import LinkCalibration
 from topologies.drawing import NAME as DRAWING
 from topologies.drawing import drawing
+from topologies.fault import HOST_SLOW, Step
 from topologies.topology import Topology
 from workloads.experiment.ledger_series import Began
 from workloads.experiment.link_usage import LinkCounts, LinkDirection, link_usage
@@ -45,7 +50,6 @@ def check_simulated(config: ExperimentConfig, network: Topology) -> None:
         raise UsageError(f"there is no --machine {config.machine!r}; choose from {', '.join(MACHINES)}")
     refused = {
         "--path kernel": ("kernel" in config.paths, "simulated hosts have no Linux below them"),
-        "--fault": (bool(config.fault or config.faults), "faults are done to processes and interfaces"),
         "--traffic": (bool(config.traffic or network.traffic), "it comes from Linux's own stack"),
         "--pcap": (config.pcap, "captures are written by endpoint processes"),
         "--trace": (config.trace, "traces are written by endpoint processes"),
@@ -60,12 +64,21 @@ def check_simulated(config: ExperimentConfig, network: Topology) -> None:
     check_links(network)
 
 
+def check_faults(config: ExperimentConfig, plan: Sequence[Step]) -> None:
+    """What the machine's model cannot feel is refused. Raises UsageError."""
+    slowed = [step.fault for step in plan if step.fault.kind == HOST_SLOW]
+    if slowed and MACHINES[config.machine].cpu == CpuCosts():
+        raise UsageError(
+            f"--fault {slowed[0].text} slows a CPU, and that of --machine {config.machine} costs nothing; "
+            "choose another machine, as a3-high"
+        )
+
+
 def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: ExitStack) -> None:
     """Build the simulation and run the trials in it; what ends it goes on `stack`."""
     config, network, run_dir = request.config, request.network, request.run_dir
     simulated = _started(request)
     stack.callback(simulated.simulation.close)
-    simulated.simulation.watch = stop.check
     described = msgspec.json.format(msgspec.json.encode(network))
     (run_dir / TOPOLOGY_NAME).write_bytes(described + b"\n")
     (run_dir / DRAWING).write_bytes(msgspec.json.format(msgspec.json.encode(drawing(network))) + b"\n")
@@ -75,10 +88,23 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     everywhere = placement(network, config.ranks_per_host, channels)
     places = of_first(everywhere, workload_of(config).ranks(config))
     manifest.add_ranks(places)
-    model = model_of(network, links, [place.host for place in places], config.mtu)
+    model = model_of(network, links, [place.host for place in places], config.mtu, FRAMING_BYTES)
     manifest.add_predictions(predictions(config, model))
+    faults = FaultInjector(request.plan, run_dir)
+    stack.callback(lambda: manifest.note_faults(fault_records(faults)))
+    if any(step.fault.kind == "accelerator-slow" for step in request.plan):
+        paces = Path(stack.enter_context(TemporaryDirectory(prefix="devmem-paces-")))
+        places = tuple(paced(place, paces) for place in places)
     ranks = SimulatedRanks(simulated.simulation, config, places)
     began = Began(simulated.simulation.clock.seconds(), 0.0)
+
+    def check() -> None:
+        stop.check()
+        faults.check()
+
+    simulated.simulation.watch = check
+    hurt = SimulatedFaults(simulated, network)
+    faults.begin_simulated(simulated.simulation.runtime, hurt, places)
     run_trials(config, ranks, SimulatedMeter(network, simulated), run_dir, began)
     manifest.add_journal(simulated.simulation.journal.digest)
 
@@ -88,7 +114,8 @@ def _started(request: RunRequest) -> SimulatedNetwork:
     asked = NetworkRequest(network, request.run_dir, config)
     told = {host.name: host_config(asked, host, _CHANNELS) for host in network.hosts}
     configs = {name: msgspec.structs.replace(each, kernel_address="") for name, each in told.items()}
-    return build(network, configs, MACHINES[config.machine], config.seed, config.payload != COUNTED)
+    carried = config.payload != COUNTED
+    return build(network, configs, MACHINES[config.machine], config.seed, carried, config.wire_packets)
 
 
 def _links(network: Topology) -> tuple[LinkCalibration, ...]:

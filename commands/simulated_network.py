@@ -8,7 +8,7 @@ Linux's own stacks are not there.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from commands.usage import UsageError
@@ -40,7 +40,8 @@ class SimulatedLine:
 
 @dataclass(slots=True)
 class SimulatedNetwork:
-    """`nodes`, `bridges` and `routers` by name; `outputs` of switches by the interface that sends."""
+    """`nodes`, `bridges` and `routers` by name; `outputs` of switches, and `uplinks`, their numbers at their
+    routers, by the interface that sends."""
 
     simulation: Simulation
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -48,6 +49,20 @@ class SimulatedNetwork:
     routers: dict[str, Router] = field(default_factory=dict)
     lines: list[SimulatedLine] = field(default_factory=list)
     outputs: dict[str, Output] = field(default_factory=dict)
+    uplinks: dict[str, int] = field(default_factory=dict)
+
+    def route(self, routers: Sequence[Switch]) -> None:
+        """Give the routers the routes that these have, in place of theirs."""
+        ports = [port for each in routers for port in each.uplinks]
+        macs = {port.address.partition("/")[0]: mac_bytes(port.mac) for port in ports}
+        for switch in routers:
+            router = self.routers[switch.name]
+            router.clear_routes()
+            for route in switch.routes:
+                prefix = ipaddress.ip_network(route.prefix)
+                if prefix.version == 4:
+                    hops = [Hop(self.uplinks[hop.interface], macs[hop.gateway]) for hop in route.next_hops]
+                    router.add_route(int(prefix.network_address), prefix.prefixlen, hops)
 
 
 def build(
@@ -56,9 +71,10 @@ def build(
     machine: MachineSpec = INFINITE,
     seed: int = 1,
     carried: bool = True,
+    cuts: bool = False,
 ) -> SimulatedNetwork:
     """`configs`: of the hosts, by name. The links have been checked."""
-    network = SimulatedNetwork(Simulation(seed, carried))
+    network = SimulatedNetwork(Simulation(seed, carried, cuts))
     clock = network.simulation.clock
     mtus = {end.interface: link.mtu for link in topology.links for end in link.ends}
     for host in topology.hosts:
@@ -127,7 +143,8 @@ class _Ports:
             network.outputs[name] = bridge.outputs[-1]
         elif name in self._uplinks:
             mac = mac_bytes(self._uplinks[name].mac)
-            self._at[name] = network.routers[end.node].add_uplink(line, mac, limits)
+            at = network.routers[end.node].add_uplink(line, mac, limits)
+            self._at[name] = network.uplinks[name] = at
             network.outputs[name] = network.routers[end.node].uplinks[-1]
         else:
             self._at[name] = network.routers[end.node].add_port(line, limits)
@@ -154,14 +171,7 @@ class _Ports:
                 nic = nics[end.interface]
                 router = self._network.routers[segment.router]
                 router.add_neighbour(_ipv4(nic.endpoint_address), mac_bytes(nic.endpoint_mac))
-        macs = {port.address.partition("/")[0]: mac_bytes(port.mac) for port in self._uplinks.values()}
-        for switch in self._topology.routers:
-            for route in switch.routes:
-                prefix = ipaddress.ip_network(route.prefix)
-                if prefix.version == 4:
-                    hops = [Hop(self._at[hop.interface], macs[hop.gateway]) for hop in route.next_hops]
-                    router = self._network.routers[switch.name]
-                    router.add_route(int(prefix.network_address), prefix.prefixlen, hops)
+        self._network.route(self._topology.routers)
 
 
 def _limits(way: Quality, mtu: int) -> QueueLimits:

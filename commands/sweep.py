@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 from analysis import sweep as summary
+from analysis.aligned import aligned
 from commands.checks import check_room
 from commands.measure import shown
 from commands.place import Place
@@ -126,7 +127,7 @@ def _sweep(file: Path, planned: PlannedSweep, directory: Path, machines: _Machin
     stop = Stop()
     simulated = all(run.config.clock == SIMULATED for run in planned.runs)
     if machines.address is None and not simulated:
-        _check_privileges()
+        check_privileges()
     with Ledger(directory) as ledger:
         (directory / "sweep.yaml").write_bytes(file.read_bytes())
         try:
@@ -140,8 +141,8 @@ def _sweep(file: Path, planned: PlannedSweep, directory: Path, machines: _Machin
         return report(planned.cells, ledger)
 
 
-def _check_privileges() -> None:
-    """Each cell asks for what it needs itself; what none of them can have is told before the first. Raises
+def check_privileges() -> None:
+    """Each run asks for what it needs itself; what none of them can have is told before the first. Raises
     FabricError."""
     if os.geteuid() != 0 and (why := obstacle()):
         raise FabricError(f"a network without root needs a user namespace, but {why}, or run it by sudo")
@@ -181,7 +182,7 @@ def _tell(planned: PlannedSweep, directory: Path) -> int:
         (str(number), cell.id, "complete" if cell.id in done else told(seconds[cell.id]), cell.label)
         for number, cell in enumerate(planned.cells, 1)
     ]
-    _print_table(("#", "cell", "time", "options"), rows)
+    print(aligned([("#", "cell", "time", "options"), *rows]), end="")
     left = [cell for cell in planned.cells if cell.id not in done]
     total = sum(seconds[cell.id] for cell in left)
     by = "by the cells that have ended" if last else "guessed; the cells that end make it better"
@@ -228,17 +229,8 @@ def report(cells: Sequence[Cell], ledger: Ledger) -> int:
         )
         for cell, entry in zip(cells, entries, strict=True)
     ]
-    _print_table(("status", "s", "machine", "run", "options"), rows)
+    print(aligned([("status", "s", "machine", "run", "options"), *rows]), end="")
     failed = sum(entry.status == "failed" for entry in entries)
     where = shown(ledger.directory / summary.NAME)
     print(f"# {len(cells) - failed} cells complete, {failed} failed; {where}")
     return int(failed > 0)
-
-
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The last column is as wide as it wants to be."""
-    lines = [heads, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads) - 1)]
-    for line in lines:
-        front = [cell.ljust(width) for cell, width in zip(line, [*widths, 0], strict=True)]
-        print("  ".join(front).rstrip())

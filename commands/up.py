@@ -17,7 +17,7 @@ import typer
 
 from analysis.traffic import TrafficRecord, traffic_line
 from commands.channel_access import ChannelAccess
-from commands.faults import FaultError, FaultInjector, asked_faults
+from commands.faults import FaultError, FaultInjector, asked_faults, check_clock
 from commands.network import NetworkRequest, StartedNetwork, start_network
 from commands.offer import Given, offers
 from commands.place import Place, check_place
@@ -63,6 +63,7 @@ def command(_context: typer.Context, given: Given) -> None:
     hosts = fewest_hosts(asked.topology) if asked.hosts is None else asked.hosts
     network = topology_of(asked.topology, hosts, config)
     plan = steps(asked_faults(config, Scope(network, standing=True)), asked.seed)
+    check_clock(plan, simulated=False)
     asked_for = asked_traffic(config, network, asked.seed)
     place = given.record(Place)
     run_dir = place.run_directory(f"up-{datetime.datetime.now():%Y%m%d-%H%M%S}")

@@ -24,6 +24,7 @@ from topologies.topology_error import TopologyError
 
 FLAP_MAX = 1000
 SLOWER_MAX = 1000
+HOST_SLOW = "host-slow"
 RING_MAX = 1 << 20  # the NIC's own limit is its driver's, which tells it when it is asked
 
 _T = TypeVar("_T")
@@ -140,6 +141,13 @@ KINDS = {
         "may",
         ("slower", "as before"),
         "Copies and reductions of the rank's accelerator take so many times as long: a straggler.",
+    ),
+    HOST_SLOW: Kind(
+        "host",
+        lambda text: _number(text, SLOWER_MAX),
+        "may",
+        ("slower", "as before"),
+        "The simulated host's CPU takes so many times as long for packets, calls and copies.",
     ),
 }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """One direction of a simulated line: a rate, a propagation delay, and the frames in between.
 
 In: frames from the NIC or the switch port at its head. Out: the same, each at the time at which its last bit
-has arrived. Owns the time until which the sender is busy. A line loses nothing: what has no room waits in
-front of it, in a NIC or in the queue of a switch port.
+has arrived. Owns the time until which the sender is busy. A line that is up loses nothing: what has no room
+waits in front of it, in a NIC or in the queue of a switch port.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Journal = Callable[[int, Frame], None]
 
 class Line:
     """`bits_per_second` 0: no limit. `carried_bytes` and `carried_packets` count what was sent: bytes with
-    framing, packets as the wire has them. `journal`: is told of each frame when it begins."""
+    framing, packets as the wire has them. `journal`: is told of each frame when it begins. `lost_packets`:
+    while it was down."""
 
     def __init__(
         self,
@@ -31,8 +32,9 @@ class Line:
         self._journal = journal
         self.bits_per_second = bits_per_second
         self.propagation_ns = propagation_ns
-        self.carried_bytes = self.carried_packets = 0
+        self.carried_bytes = self.carried_packets = self.lost_packets = 0
         self.free_at_ns = 0
+        self.up = True
         self._clock = clock
         self._deliver = deliver
 
@@ -42,12 +44,22 @@ class Line:
         return -(-wire_bytes * 8 * NS_PER_S // rate) if rate else 0
 
     def send(self, frame: Frame, not_before_ns: int) -> int:
-        """Send the frame, behind what is being sent; returns when the line is free again."""
+        """Send the frame, behind what is being sent; returns when the line is free again. What begins on a
+        line that is down is lost, and so is what would arrive on it."""
+        if not self.up:
+            self.lost_packets += frame.wire_packets
+            return self.free_at_ns
         begin = max(not_before_ns, self.free_at_ns, self._clock.now_ns)
         if self._journal is not None:
             self._journal(begin, frame)
         self.free_at_ns = begin + self.time_ns(frame.wire_bytes)
         self.carried_bytes += frame.wire_bytes
         self.carried_packets += frame.wire_packets
-        self._clock.at(self.free_at_ns + self.propagation_ns, lambda: self._deliver(frame))
+        self._clock.at(self.free_at_ns + self.propagation_ns, lambda: self._arrive(frame))
         return self.free_at_ns
+
+    def _arrive(self, frame: Frame) -> None:
+        if self.up:
+            self._deliver(frame)
+        else:
+            self.lost_packets += frame.wire_packets

@@ -82,10 +82,11 @@ class _Work:
 
 class MachineModel:
     """Of one host whose stack is `host`, and whose NICs have these ports. `buses`: those with a limit, which
-    the host's programs share."""
+    the host's programs share. `slower`: how many times as long its CPU takes, by a fault on purpose."""
 
     def __init__(self, spec: MachineSpec, host: Host, ports: Sequence[Port]) -> None:
         self.spec = spec
+        self.slower = 1
         rates = {MEMORY: spec.dram_bytes_per_second}
         reads: dict[str, Callable[[], int]] = {MEMORY: lambda: host.ledger.host_dram_bytes}
         for device in host.devices.values():
@@ -113,7 +114,7 @@ class MachineModel:
         busy_ns += costs.fragment_ns * (work.fragments - before.fragments)
         if costs.copy_bytes_per_second:
             busy_ns += (work.copied_bytes - before.copied_bytes) * NS_PER_S // costs.copy_bytes_per_second
-        return busy_ns // self.spec.cores, served
+        return busy_ns * self.slower // self.spec.cores, served
 
     def _work(self) -> _Work:
         return _Work(

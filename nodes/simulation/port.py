@@ -15,6 +15,7 @@ from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
 from nodes.simulation.clock import Clock
 from nodes.simulation.frame import Frame, frame_of
 from nodes.simulation.line import Line
+from nodes.simulation.segmentation import wire_packets
 from nodes.wire import ethernet
 
 FIFO_BYTES = 2 << 20  # in front of the rx queues
@@ -25,12 +26,14 @@ class Port:
     """`macs`: the frames to these, and broadcasts of ARP, are the NIC's. `wake` is called when the host
     should take a turn. `carried`: whether payload is copied, or counted. `packets` and `fragments` count what
     the NIC has moved: frames, and the pieces of memory that they lay in. The owner sets `line`, the direction
-    out, and calls `flush` after each of the host's turns."""
+    out, and calls `flush` after each of the host's turns. `cuts`: super-packets leave as their wire packets,
+    each by itself."""
 
     def __init__(
         self, clock: Clock, macs: Collection[bytes], wake: Callable[[], None], carried: bool = True
     ) -> None:
         self.line: Line | None = None
+        self.cuts = False
         self.packets = self.fragments = 0
         self._clock = clock
         self._macs = frozenset(macs)
@@ -66,6 +69,8 @@ class Port:
         unsent, self._unsent = self._unsent, []
         if line is None:
             return
+        if self.cuts:
+            unsent = [packet for frame in unsent for packet in wire_packets(frame)]
         for frame in unsent:
             self._busy_until_ns = line.send(frame, at_ns)
         if self._waiting:

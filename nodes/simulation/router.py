@@ -72,6 +72,11 @@ class Router:
         """A host of the segment."""
         self._neighbours[address] = mac
 
+    def clear_routes(self) -> None:
+        """To add others."""
+        self._routes.clear()
+        self._hops_to.clear()
+
     def add_route(self, network: int, prefix_bits: int, hops: Sequence[Hop]) -> None:
         mask = 0xFFFFFFFF << 32 - prefix_bits & 0xFFFFFFFF
         self._routes.append((network, mask, tuple(hops)))

@@ -108,6 +108,11 @@ class SimulatedHost:
         """There is something to do: take a turn as soon as the last one's work is done."""
         self._turn_no_later_than(self._clock.now_ns)
 
+    def set_link(self, nic: int, up: bool) -> None:
+        """The link of that NIC, by its number, is down or up."""
+        self.host.set_link([*self._by_ifindex][nic], up)
+        self.wake()
+
     def _turn_no_later_than(self, at_ns: int) -> None:
         at_ns = max(at_ns, self._busy_until_ns)
         turn = self._turn_at

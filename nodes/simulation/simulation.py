@@ -67,15 +67,17 @@ class Node:
 
 class Simulation:
     """`seed`: of ports and initial sequence numbers. `carried`: whether payload is carried, or counted.
+    `cuts`: NICs send each wire packet by itself, in place of super-packets.
     `watch` is called now and then while it runs, and may raise."""
 
-    def __init__(self, seed: int = 1, carried: bool = True) -> None:
+    def __init__(self, seed: int = 1, carried: bool = True, cuts: bool = False) -> None:
         self.clock = Clock()
         self.scheduler = Scheduler(self.clock)
         self.runtime = SimulatedRuntime(self.scheduler, self, counted=not carried)
         self.nodes: dict[str, Node] = {}
         self._random = random.Random(seed)
         self._carried = carried
+        self._cuts = cuts
         self.journal = Journal()
         self.watch: Callable[[], None] = _nothing
 
@@ -92,6 +94,8 @@ class Simulation:
         """A host as an endpoint process would be told of it. Its programs reach it by `config.channel`."""
         seed = self._random.getrandbits(64)
         simulated = SimulatedHost(self.scheduler, config, machine, seed, mtu, self._carried)
+        for port in simulated.ports:
+            port.cuts = self._cuts
         node = self.nodes[config.channel] = Node(self, config.channel, simulated)
         return node
 

@@ -45,8 +45,10 @@ class TcpXmit:
         self.changed[sock] = None
 
     def transmit(self, tables: Hashtables, now: float) -> bool:
-        """Let connections send while their devices take frames; whether any has more to send."""
+        """Let connections send while their devices take frames; whether any has more to send. Those that a
+        device had no room for come first in the next turn: an ACK does not wait for a stream's window."""
         waiting, self._waiting = self._waiting, {}
+        served: list[DevmemSocket] = []
         for sock in waiting:
             connection = sock.connection
             if connection is None:
@@ -63,11 +65,12 @@ class TcpXmit:
             if count and sock.options.notsent_lowat:
                 self.changed[sock] = None  # less is unsent now
             if count >= self._limit:
-                self._waiting[sock] = None
+                served.append(sock)
             if is_over(connection):
                 self._leave(sock, connection, tables, now)
             else:
                 self.timers.schedule(sock, connection.next_timeout())
+        self._waiting.update(dict.fromkeys(served))
         return self.has_more
 
     @property

@@ -281,6 +281,8 @@ class Connection:
                     return
                 if ack != una or window != sender.snd_wnd:
                     self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
+                if header.ts_ecr != receiver.last_ts_ecr:
+                    receiver.on_ts_ecr(header.ts_ecr, length, now)
                 receiver.deliver(payload, length, now)
                 if receiver.ack_due and not segment.mss:  # super-segments of a batch share an ACK
                     self.tcb.replies.append(self._output.ack(now, receiver.ece))

@@ -154,6 +154,8 @@ class SegmentInput:
             packets = -(-len(payload) // segment.mss) if segment.mss else 1
             if receiver.comp_sack.waiting and receiver.reassembly.hides_block(seq, end):
                 tcb.send_compressed_ack(now)
+            if segment.header.ts_ecr != receiver.last_ts_ecr:
+                receiver.on_ts_ecr(segment.header.ts_ecr, len(payload), now)
             receiver.on_data_received(seq, payload, now, segment.scarce, packets)
             fin_taken = receiver.take_fin()
             if receiver.ack_due and not (fin_taken or flags & FIN or receiver.memory_short):

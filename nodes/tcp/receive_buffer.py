@@ -4,8 +4,8 @@ Dynamic right-sizing: the buffer begins at tcp_rmem's default and grows as the a
 tcp_rmem's maximum; SO_RCVBUF locks it. The window is the payload's share of the buffer (scaling_ratio): a
 half at first, then what it was in the first full segment. Owns SO_RCVBUF's size, the ratio, window_clamp,
 rcv_ssthresh and rcvq_space. net/ipv4/tcp_input.c tcp_init_buffer_space, tcp_measure_rcv_mss, tcp_grow_window,
-tcp_rcv_rtt_measure, tcp_rcv_space_adjust, tcp_clamp_window; net/ipv4/tcp.c tcp_set_window_clamp;
-net/ipv4/tcp_output.c tcp_select_initial_window, __tcp_select_window.
+tcp_rcv_rtt_measure, tcp_rcv_rtt_measure_ts, tcp_rcv_space_adjust, tcp_clamp_window; net/ipv4/tcp.c
+tcp_set_window_clamp; net/ipv4/tcp_output.c tcp_select_initial_window, __tcp_select_window.
 """
 
 from __future__ import annotations
@@ -111,6 +111,14 @@ class ReceiveBuffer:
             self.rtt_s = min(self.rtt_s, sample) if self.rtt_s else sample
         self.rtt_end = rcv_nxt + window
         self._rtt_began_at = now
+
+    def measure_rtt_by_timestamp(self, sample_s: float) -> None:
+        """A full segment echoes a timestamp that is so old: a shorter round trip holds at once, a longer one
+        by an eighth, so that a queue which has formed is seen (tcp_rcv_rtt_measure_ts,
+        tcp_rcv_rtt_update)."""
+        before = self.rtt_s
+        is_less = not before or sample_s < before
+        self.rtt_s = sample_s if is_less else before + (sample_s - before) / 8
 
     def on_read(self, count: int, ofo_bytes: int, now: float) -> None:
         """The application took `count` bytes; `ofo_bytes` beyond rcv_nxt wait for a hole to close. Once in a

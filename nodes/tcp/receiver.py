@@ -16,6 +16,7 @@ from nodes.tcp.quick_ack import DELAYED_ACK_S, QuickAck
 from nodes.tcp.reassembly import Reassembly
 from nodes.tcp.receive_buffer import ReceiveBuffer, initial_window
 from nodes.tcp.segment import Payload
+from nodes.tcp.seq import HALF, MASK, ts_val
 
 _MSS_DEFAULT, _MSS_MIN = 536, 88  # TCP_MSS_DEFAULT, TCP_MIN_MSS
 
@@ -27,6 +28,7 @@ class Receiver:
         "_advmss", "_batch_at", "_first_seq", "_mib", "_unread_before",
         "ack_due", "buffer", "comp_sack", "data_segs_in", "delayed_ack_at",
         "duplicate_sack", "ece", "fin_received", "fin_seq", "largest", "last_ack_sent", "last_data_at",
+        "last_ts_ecr",
         "memory_short", "mss", "quick_ack", "rcv_adv", "rcv_nxt", "rcv_ooopack", "rcv_wscale", "rcvlowat",
         "reassembly", "received", "segs_in", "timestamps", "ts_recent", "unread_bytes",
     )  # fmt: skip
@@ -41,6 +43,7 @@ class Receiver:
         self.rcv_wscale = 0
         self.timestamps = False  # both SYNs had the timestamps option
         self.ts_recent = 0  # RFC 7323's TS.Recent
+        self.last_ts_ecr = 0  # of the last segment (rcv_rtt_last_tsecr)
         self.segs_in = self.data_segs_in = 0  # wire packets received, and those with payload
         self.rcv_ooopack = 0  # those that came before their turn
         self.last_data_at = -inf  # when payload was last received
@@ -101,6 +104,14 @@ class Receiver:
     def bytes_received(self) -> int:
         """Payload bytes received in order."""
         return self.rcv_nxt - self._first_seq - self.fin_received
+
+    def on_ts_ecr(self, ts_ecr: int, length: int, now: float) -> None:
+        """A segment of `length` bytes echoes another timestamp than the last one did. Its milliseconds tell
+        nothing of a round trip within one."""
+        self.last_ts_ecr = ts_ecr
+        elapsed_ms = ts_val(now) - ts_ecr & MASK
+        if length >= self.mss and 0 < elapsed_ms < HALF:
+            self.buffer.measure_rtt_by_timestamp(elapsed_ms / 1000)
 
     def on_ecn_bits_received(self, ce: bool, cwr: bool, dctcp: bool) -> bool:
         """A data segment came with or without CE, and with or without CWR (tcp_ecn_check_ce,

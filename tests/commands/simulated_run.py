@@ -27,8 +27,8 @@ def simulated_run(run_dir: Path, *words: str) -> list[dict[str, str]]:
     run = settled(_given(("--clock", "simulated", *words)))
     with ExitStack() as stack:
         manifest = ManifestFile(run_dir, (), run.config, False)
-        simulate(RunRequest(run.config, run.network, run_dir, ()), manifest, Stop(), stack)
-        manifest.finish("complete")
+        simulate(RunRequest(run.config, run.network, run_dir, (), run.plan), manifest, Stop(), stack)
+    manifest.finish("complete")
     with open(run_dir / "samples.csv", newline="") as file:
         return [*csv.DictReader(file)]
 

@@ -157,7 +157,14 @@ def test_two_runs_of_one_seed_have_the_same_samples_to_the_byte(tmp_path: Path) 
         (("--machine", "cray"), "there is no --machine 'cray'; choose from infinite, a3-high"),
         (("--pcap",), "--pcap does not go with --clock simulated"),
         (("--traffic", "poisson:load=0.1,sizes=hadoop"), "--traffic does not go with --clock simulated"),
-        (("--fault", "link-down:h1-eth0,at=1s,for=1s"), "--fault does not go with --clock simulated"),
+        (
+            ("--fault", "application-killed:rank1,at=1s"),
+            "application-killed:rank1,at=1s does not go with --clock simulated: it is done to a process",
+        ),
+        (
+            ("--fault", "host-slow:h1,at=1s,value=2"),
+            "slows a CPU, and that of --machine infinite costs nothing; choose another machine, as a3-high",
+        ),
     ],
 )
 def test_what_a_simulation_cannot_do_is_refused_before_it_begins(
@@ -173,3 +180,9 @@ def test_a_machine_that_is_not_simulated_cannot_be_chosen(tmp_path: Path) -> Non
     done = run_py(tmp_path, "--topology", "pair", "--machine", "a3-high")
     assert (done.returncode, [*tmp_path.iterdir()]) == (2, [])
     assert "--machine is what simulated hosts are: add --clock simulated" in " ".join(done.stderr.split())
+
+
+def test_wire_packets_are_of_simulated_lines(tmp_path: Path) -> None:
+    done = run_py(tmp_path, "--topology", "pair", "--wire-packets")
+    assert (done.returncode, [*tmp_path.iterdir()]) == (2, [])
+    assert "--wire-packets is for simulated lines: add --clock simulated" in " ".join(done.stderr.split())

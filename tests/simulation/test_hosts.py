@@ -8,10 +8,12 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from nodes.client.host import Host
 from nodes.simulation.machine_model import CpuCosts, MachineSpec
 from nodes.simulation.machines import MACHINES
 from nodes.simulation.output import QueueLimits
@@ -74,6 +76,53 @@ def test_both_ways_at_once_ordinary_sends_fill_what_headers_leave(mtu: int) -> N
     for stream in (there, back):
         share = stream.bits_per_second(skipped=32 << 20) / LINE_BPS
         assert 0.99 * header_limit(mtu) <= share <= header_limit(mtu)
+
+
+def test_an_answer_does_not_wait_for_the_window_of_a_stream() -> None:
+    """Where a super-packet takes 5.5 ms of the line: an answer waits for the one on the line and one more,
+    and not until the stream of 0.36 s has ended."""
+    trips: list[float] = []
+    ended: list[int] = []
+
+    def taker(host: Host, port: int = 7000) -> None:
+        listener = host.socket()
+        listener.bind(("", port))
+        listener.listen()
+        connection, _ = listener.accept()
+        while data := connection.recv(1 << 20):
+            if port != 7000:
+                connection.sendall(data)
+        ended.append(port)
+
+    def stream(host: Host) -> None:
+        host.runtime.sleep(1e-3)
+        sock = host.socket()
+        sock.connect(("10.0.0.2", 7000))
+        sock.sendall(bytes(4 << 20))
+        sock.close()
+
+    def asker(host: Host) -> None:
+        host.runtime.sleep(0.1)
+        sock = host.socket()
+        sock.connect(("10.0.0.2", 7001))
+        for _ in range(5):
+            began = host.runtime.monotonic()
+            sock.sendall(b"?")
+            assert sock.recv(1) == b"?"
+            trips.append(host.runtime.monotonic() - began)
+        sock.close()
+
+    with Simulation() as simulation:
+        a = simulation.add_host("a", "10.0.0.1/24")
+        b = simulation.add_host("b", "10.0.0.2/24", tcp_rmem="4096,4194304,4194304")
+        simulation.join(a, b, 100_000_000, 1_000_000)
+        b.spawn(taker)
+        b.spawn(partial(taker, port=7001))
+        a.spawn(stream, "stream")
+        a.spawn(asker)
+        simulation.run()
+    assert ended == [7001, 7000]
+    assert max(trips) < 2e-3 + 3 * 5.6e-3
 
 
 def test_device_memory_receives_nothing_in_host_memory_but_headers() -> None:

@@ -53,6 +53,22 @@ def test_a_line_serialises_frames_and_then_delays_them() -> None:
     assert (line.carried_packets, line.carried_bytes) == (3, 3 * one.wire_bytes)
 
 
+def test_a_line_that_is_down_loses_what_begins_on_it_and_what_would_arrive() -> None:
+    clock, arrived = Clock(), list[Frame]()
+    line = Line(clock, 10_000_000_000, 5000, arrived.append)
+    line.send(frame(), 0)
+    line.up = False
+    while clock.step():
+        pass
+    line.send(frame(payload=3 * 1448, gso=1448), 0)
+    assert (arrived, line.lost_packets, line.carried_packets) == ([], 4, 1)
+    line.up = True
+    line.send(frame(), 0)
+    while clock.step():
+        pass
+    assert len(arrived) == 1
+
+
 class Plugged:
     """A switch with a line of 1 Gb/s out of each of three ports."""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from nodes.tcp.receive_buffer import ReceiveBuffer, initial_window
 from nodes.tcp.segment import Segment
+from nodes.tcp.seq import ts_val
 from tests.tcp.two_ends import CONFIG, FULL, Impairment, Ledger, Scripted, TwoEnds, pattern
 
 GROWING = replace(CONFIG, receive_buffer_bytes=131072, receive_buffer_max_bytes=6 << 20)
@@ -41,6 +44,29 @@ def test_the_window_grows_as_the_application_reads_and_so_fast_streams_do(ledger
     assert ends.now - began <= 1.35 * (fixed.now - fixed_began)  # three round trips more of ten
     ends.stop()
     fixed.stop()
+
+
+def test_an_echoed_timestamp_lets_the_round_trip_grow_when_a_queue_has_formed(peer: Scripted) -> None:
+    """A shorter one holds at once, a longer one by an eighth; a short segment, an echo that was seen already
+    and an age below a millisecond tell nothing."""
+    buffer = peer.connection.tcb.receiver.buffer
+    buffer.rtt_s, seq = 0.010, 1
+
+    def echo(age_ms: int, data: bytes = bytes(FULL)) -> float:
+        nonlocal seq
+        peer.get(seq, 1, data, ts_ecr=ts_val(peer.now) - age_ms)
+        seq += len(data)
+        peer.read()
+        return buffer.rtt_s
+
+    buffer.rtt_end = 1 << 40  # no window comes whole meanwhile
+    assert echo(50) == pytest.approx(0.015)
+    assert echo(50) == pytest.approx(0.015)
+    assert echo(51, b"short") == pytest.approx(0.015)
+    assert echo(5) == pytest.approx(0.005)
+    assert echo(0) == pytest.approx(0.005)
+    peer.get(seq + FULL, 1, bytes(FULL), ts_ecr=ts_val(peer.now) - 13)  # beyond a hole: it took as long
+    assert buffer.rtt_s == pytest.approx(0.006)
 
 
 def test_the_window_does_not_grow_while_the_application_does_not_read(ledger: Ledger) -> None:

@@ -232,7 +232,7 @@ class Rank:
             if period_s is None:
                 yield
                 return
-            asked = runtime, period_s, trial, self._place.rank, transport.sent_by()
+            asked = runtime, period_s, trial, self._place.rank, transport.sent_by(), self._around.time
             sampler = stack.enter_context(TcpInfoSampler(*asked))
             yield
         self._tcp_info = sampler.rows

@@ -152,6 +152,10 @@ class ExperimentConfig(NetworkConfig, frozen=True):
             choices=PAYLOADS,
         ),
     ] = "carried"
+    wire_packets: Annotated[
+        bool,
+        Option("With --clock simulated: carry each wire packet by itself, to see what super-packets hide."),
+    ] = False
     seed: Annotated[
         int, Option("Of data, the order of trials, the times of faults, traffic.", min=0, max=SEED_MAX)
     ] = 1

@@ -7,8 +7,7 @@ sample that comes late does not make the next ones late.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Annotated, Any
 
@@ -48,13 +47,20 @@ class TcpInfoSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TcpInfoSampler:
-    """One sample at once, one every `period_s`, one at the end. A connection that cannot be asked any more
-    ends the sampling: what broke it is told by the rank."""
+    """One sample at once, one every `period_s`, one at the end. `time`: as Surroundings'. A
+    connection that cannot be asked any more ends the sampling: what broke it is told by the rank."""
 
     def __init__(
-        self, runtime: Runtime, period_s: float, trial: Trial, rank: int, sent_by: Sequence[tuple[Flow, Any]]
+        self,
+        runtime: Runtime,
+        period_s: float,
+        trial: Trial,
+        rank: int,
+        sent_by: Sequence[tuple[Flow, Any]],
+        time: Callable[[], float],
     ) -> None:
         self._runtime = runtime
+        self._time = time
         self._period_s = period_s
         self._trial = trial
         self._rank = rank
@@ -100,6 +106,6 @@ class TcpInfoSampler:
             rank=self._rank,
             peer=flow.peer,
             flow=flow.number,
-            time_s=time.time(),
+            time_s=self._time(),
             **info,
         )

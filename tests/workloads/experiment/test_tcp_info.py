@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any
 
 import msgspec
@@ -97,7 +98,7 @@ def test_a_connection_that_is_gone_ends_the_sampling_and_nothing_else() -> None:
     sock = socket.socket()
     sock.close()
     trial = Trial("kernel", 8, 0)
-    with TcpInfoSampler(MACHINE, PERIOD_S, trial, 0, [(Flow(1, 0), sock)]) as sampler:
+    with TcpInfoSampler(MACHINE, PERIOD_S, trial, 0, [(Flow(1, 0), sock)], time.time) as sampler:
         pass
     assert sampler.rows == []
 

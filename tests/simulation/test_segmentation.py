@@ -1,0 +1,84 @@
+"""Wire packets carried each by itself: the bytes of the super-packet, headers as TSO makes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nodes.simulation.frame import Frame, frame_of
+from nodes.simulation.segmentation import wire_packets
+from nodes.wire import ethernet, ip, ipv4, tcp
+from nodes.wire.checksum import internet_checksum
+from nodes.wire.tcp import TcpHeader
+from tests.commands.simulated_run import measured, simulated_run
+
+MSS = 1448
+RING = (
+    "--topology", "star", "--hosts", "2", "--link", "100Gbit,2us", "--size", "256K", "--iters", "1",
+    "--warmup", "0", "--place", "out", "--path", "devmem,bounce", "--repeat", "1", "--niov-size", "4K",
+)  # fmt: skip
+
+
+def super_packet(payload: bytes, carried: bool = True) -> Frame:
+    header = TcpHeader(9, 80, 0xFFFFF000, 7, tcp.ACK | tcp.PSH | tcp.CWR, 1000)
+    header.ts_val = 5
+    segment = tcp.emit(header)
+    total = ipv4.HEADER_BYTES + len(segment) + len(payload)
+    packet = bytearray(20)
+    packet[0], packet[8], packet[9] = 0x45, 64, ip.TCP
+    packet[2:4], packet[4:6] = total.to_bytes(2, "big"), (9).to_bytes(2, "big")
+    link = ethernet.emit(b"\2" * 6, b"\4" * 6, ethernet.TYPE_IPV4)
+    return frame_of(link + bytes(packet) + segment, [memoryview(payload)], MSS, carried)
+
+
+def test_the_packets_have_the_bytes_and_the_wire_time_of_the_super_packet() -> None:
+    payload = bytes(range(256)) * 20
+    whole = super_packet(payload)
+    packets = [*wire_packets(whole)]
+    assert b"".join(each.payload or b"" for each in packets) == payload
+    assert [each.payload_bytes for each in packets] == [MSS, MSS, MSS, 5120 - 3 * MSS]
+    assert sum(each.wire_bytes for each in packets) == whole.wire_bytes
+    assert [(each.wire_packets, each.gso_size) for each in packets] == [(1, 0)] * 4
+    at = ethernet.HEADER_BYTES + 20
+    for number, each in enumerate(packets):
+        own = each.header[ethernet.HEADER_BYTES : at]
+        assert internet_checksum(own) == 0
+        assert int.from_bytes(own[2:4], "big") == each.length - ethernet.HEADER_BYTES
+        assert int.from_bytes(own[4:6], "big") == 9 + number
+        sequence = int.from_bytes(each.header[at + 4 : at + 8], "big")
+        assert sequence == (0xFFFFF000 + number * MSS) & 0xFFFFFFFF
+    flags = [each.header[at + 13] for each in packets]
+    assert flags == [tcp.ACK | tcp.CWR, tcp.ACK, tcp.ACK, tcp.ACK | tcp.PSH]
+
+
+def test_of_a_counted_super_packet_the_headers_are_the_same_and_there_are_no_bytes() -> None:
+    carried, counted = (super_packet(bytes(5120), each) for each in (True, False))
+    found = [*wire_packets(counted)]
+    assert [each.header for each in found] == [each.header for each in wire_packets(carried)]
+    assert [(each.payload, each.payload_bytes) for each in found[-1:]] == [(None, 5120 - 3 * MSS)]
+
+
+def test_one_packet_stays_as_it_is() -> None:
+    small = super_packet(bytes(100))
+    assert [*wire_packets(small)] == [small]
+
+
+@pytest.mark.parametrize("payload", ["carried", "counted"])
+def test_a_run_of_wire_packets_moves_the_same_bytes(tmp_path: Path, payload: str) -> None:
+    """On the lines too, but for ACKs, of which there are more: a super-packet's segments share one."""
+    found = {}
+    for kind, extra in (("super", ()), ("wire", ("--wire-packets",))):
+        rows = measured(simulated_run(tmp_path / kind, *RING, "--payload", payload, *extra))
+        sent = [int(row["payload_sent_bytes"]) for row in rows]
+        wrong = {row["wrong_elements"] for row in rows}
+        packets = [sum(int(row[name]) for row in rows) for name in ("rx_packets", "rx_wire_packets")]
+        found[kind] = sent, wrong, packets
+    assert found["wire"][:2] == found["super"][:2]
+    assert found["wire"][1] == ({"0"} if payload == "carried" else {""})
+    (supers, in_supers), (singles, in_singles) = found["super"][2], found["wire"][2]
+    assert singles == in_singles, "each was one"
+    assert supers < in_supers < in_singles < 1.6 * in_supers
+    manifest = json.loads((tmp_path / "wire" / "manifest.json").read_text())
+    assert manifest["config"]["wire_packets"] is True
