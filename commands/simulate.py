@@ -6,6 +6,7 @@ simulated. Owns the simulation while it lasts.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from commands.placement import of_first, placement
 from commands.prediction import model_of, predictions
 from commands.run_request import RunRequest
 from commands.simulated_network import SimulatedNetwork, build, check_links
+from commands.simulated_progress import SimulatedProgress
 from commands.stop import Stop
 from commands.usage import UsageError
 from nodes.simulation.frame import FRAMING_BYTES
@@ -65,7 +67,6 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     config, network, run_dir = request.config, request.network, request.run_dir
     simulated = _started(request)
     stack.callback(simulated.simulation.close)
-    simulated.simulation.watch = stop.check
     described = msgspec.json.format(msgspec.json.encode(network))
     (run_dir / TOPOLOGY_NAME).write_bytes(described + b"\n")
     (run_dir / DRAWING).write_bytes(msgspec.json.format(msgspec.json.encode(drawing(network))) + b"\n")
@@ -76,11 +77,33 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     places = of_first(everywhere, workload_of(config).ranks(config))
     manifest.add_ranks(places)
     model = model_of(network, links, [place.host for place in places], config.mtu)
-    manifest.add_predictions(predictions(config, model))
+    predicted = predictions(config, model)
+    manifest.add_predictions(predicted)
+    of_trial = len([*workload_of(config).iterations(config)])
+    expected_s = {each.size_bytes: each.time_s * of_trial for each in predicted}
+    progress = SimulatedProgress(simulated.simulation.clock, stop.check, expected_s)
+    simulated.simulation.watch = progress.watch
     ranks = SimulatedRanks(simulated.simulation, config, places)
     began = Began(simulated.simulation.clock.seconds(), 0.0)
-    run_trials(config, ranks, SimulatedMeter(network, simulated), run_dir, began)
+    with rare_collections():
+        run_trials(config, ranks, SimulatedMeter(network, simulated), run_dir, began, progress)
     manifest.add_journal(simulated.simulation.journal.digest)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """What a packet leaves behind is freed by its count of references. Python's collector would look for
+    cycles at every object of all hosts, again and again: here it leaves those that are there already alone,
+    and looks at new ones a hundred times less often."""
+    often = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100 * often[0], *often[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*often)
+        gc.unfreeze()
 
 
 def _started(request: RunRequest) -> SimulatedNetwork:
