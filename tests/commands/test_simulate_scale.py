@@ -14,7 +14,7 @@ import pytest
 
 import commands.simulate
 from commands.simulate import rare_collections
-from commands.simulated_network import SimulatedNetwork
+from commands.simulated_network import SimulatedNetwork, build
 from tests.commands.simulated_run import simulated_run
 from tests.commands.test_simulate import ROOT
 
@@ -24,13 +24,12 @@ def per_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosts: int) -> di
     kept at the end. Each rank sends pieces of 64 KiB."""
     built: list[SimulatedNetwork] = []
 
-    def build(*asked: Any) -> SimulatedNetwork:
-        built.append(original(*asked))
+    def kept(*asked: Any) -> SimulatedNetwork:
+        built.append(build(*asked))
         return built[0]
 
-    original = commands.simulate.build
     with monkeypatch.context() as patch:
-        patch.setattr(commands.simulate, "build", build)
+        patch.setattr(commands.simulate, "build", kept)
         simulated_run(
             tmp_path / str(hosts), "--topology", "star", "--hosts", str(hosts), "--link", "200Gbit,5us",
             "--machine", "a3-high", "--payload", "counted", "--path", "devmem", "--size", f"{64 * hosts}K",
