@@ -55,6 +55,9 @@ from workloads.registry import workload_of
 if TYPE_CHECKING:
     from analysis.analyse import Analysis
 
+_EMPTY = (
+    "no iteration was completed, so the run has no result: ask for more --repeat or --iters, and run it again"
+)
 UNFAITHFUL = 3  # the exit status of --require-faithful
 
 
@@ -76,12 +79,12 @@ def measure(request: RunRequest, stop: Stop) -> int:
                 run_across(asked, manifest, stop.check, stack)
     except Interrupted as reason:
         manifest.finish("interrupted", str(reason))
+        if request.config.clock == SIMULATED:  # what is measured for long, and is not hurt by a longer end
+            _report_what_there_is(request, manifest)
         raise
     except (FaultError, SamplesError) as reason:
         manifest.finish("failed", str(reason))
-        with suppress(ResultsError, OSError):
-            print(_analyse(request.run_dir, request.columns).table_text, end="")  # what was measured before
-            manifest.seal()
+        _report_what_there_is(request, manifest)
         raise
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
@@ -102,6 +105,13 @@ def measure(request: RunRequest, stop: Stop) -> int:
         )
         return 1
     return _demanded(request, analysis)
+
+
+def _report_what_there_is(request: RunRequest, manifest: ManifestFile) -> None:
+    """Of the trials that were measured before the run ended early; nothing without one."""
+    with suppress(ResultsError, OSError):
+        print(_analyse(request.run_dir, request.columns).table_text, end="")
+        manifest.seal()
 
 
 def _demanded(request: RunRequest, analysis: Analysis) -> int:
@@ -147,6 +157,9 @@ def _analysed(
     except BaseException as reason:
         manifest.finish("failed", str(reason) or type(reason).__name__)
         raise
+    if not analysis.rows:
+        manifest.finish("failed", _EMPTY)
+        raise ExperimentError(_EMPTY)
     # A collective's two places have their trials in common.
     rows = dict.fromkeys(
         RowVerdict(row.path, row.size_bytes, row.verdict, row.verdict_reason) for row in analysis.rows

@@ -73,9 +73,9 @@ def model_of(
         edge = graph.edges[node_of[way.sender], node_of[way.receiver]]
         edge["delay_s"], edge["bps"] = way.achieved_delay_s or 0.0, way.asked_bps and way.achieved_bps
     delays_s, rates = [], []
+    paths = {near: networkx.single_source_shortest_path(graph, near) for near in dict.fromkeys(hosts)}
     for near, far in itertools.permutations(hosts, 2):
-        passed = networkx.shortest_path(graph, near, far)
-        edges = [graph.edges[pair] for pair in itertools.pairwise(passed)]
+        edges = [graph.edges[pair] for pair in itertools.pairwise(paths[near][far])]
         found = [edge["bps"] for edge in edges if edge["bps"]]
         if not found:  # nor between two ranks of one host
             return None

@@ -6,6 +6,7 @@ simulated. Owns the simulation while it lasts.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from commands.prediction import model_of, predictions
 from commands.run_request import RunRequest
 from commands.simulated_faults import SimulatedFaults
 from commands.simulated_network import SimulatedNetwork, build, check_links
+from commands.simulated_progress import SimulatedProgress
 from commands.stop import Stop
 from commands.usage import UsageError
 from nodes.simulation.frame import FRAMING_BYTES
@@ -89,24 +91,45 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     places = of_first(everywhere, workload_of(config).ranks(config))
     manifest.add_ranks(places)
     model = model_of(network, links, [place.host for place in places], config.mtu, FRAMING_BYTES)
-    manifest.add_predictions(predictions(config, model))
+    predicted = predictions(config, model)
+    manifest.add_predictions(predicted)
     faults = FaultInjector(request.plan, run_dir)
     stack.callback(lambda: manifest.note_faults(fault_records(faults)))
     if any(step.fault.kind == "accelerator-slow" for step in request.plan):
         paces = Path(stack.enter_context(TemporaryDirectory(prefix="devmem-paces-")))
         places = tuple(paced(place, paces) for place in places)
-    ranks = SimulatedRanks(simulated.simulation, config, places)
-    began = Began(simulated.simulation.clock.seconds(), 0.0)
 
     def check() -> None:
         stop.check()
         faults.check()
 
-    simulated.simulation.watch = check
+    of_trial = len([*workload_of(config).iterations(config)])
+    expected_s = {each.size_bytes: each.time_s * of_trial for each in predicted}
+    progress = SimulatedProgress(simulated.simulation.clock, check, expected_s)
+    simulated.simulation.watch = progress.watch
+    ranks = SimulatedRanks(simulated.simulation, config, places)
+    began = Began(simulated.simulation.clock.seconds(), 0.0)
     hurt = SimulatedFaults(simulated, network)
     faults.begin_simulated(simulated.simulation.runtime, hurt, places)
-    run_trials(config, ranks, SimulatedMeter(network, simulated), run_dir, began)
+    with rare_collections():
+        run_trials(config, ranks, SimulatedMeter(network, simulated), run_dir, began, progress)
     manifest.add_journal(simulated.simulation.journal.digest)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """What a packet leaves behind is freed by its count of references. Python's collector would look for
+    cycles at every object of all hosts, again and again: here it leaves those that are there already alone,
+    and looks at new ones a hundred times less often."""
+    often = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100 * often[0], *often[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*often)
+        gc.unfreeze()
 
 
 def _started(request: RunRequest) -> SimulatedNetwork:

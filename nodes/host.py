@@ -19,6 +19,7 @@ from nodes.control.ethtool import Ethtool
 from nodes.control.netdev import Netdev
 from nodes.host_config import HostConfig, NicConfig, tcp_mem
 from nodes.inet.inet import Interface
+from nodes.inet.link import Link
 from nodes.inet.route import KINDS, RTPROT_STATIC, FibEntry, Prefix, RouteTable
 from nodes.kernel_version import VERSIONS
 from nodes.machine.cpu import Cpu
@@ -34,6 +35,7 @@ from nodes.sock.tcp_stack import StackConfig, TcpStack
 from nodes.sock.tcp_xmit import SEGMENTS_PER_TURN
 from nodes.tcp.config import ECN_CHOICES
 from nodes.tcp.netns import TcpMem
+from nodes.timer_heap import earlier
 
 BUDGET = 64  # frames a NIC and turn (NAPI's weight)
 
@@ -89,6 +91,18 @@ class _NoCalls:
         return None
 
 
+class _Nic:
+    """What a turn needs of one."""
+
+    __slots__ = ("device", "ifindex", "impairment", "link")
+
+    def __init__(self, ifindex: int, device: NetDevice, link: Link, impairment: Impairment | None) -> None:
+        self.ifindex = ifindex
+        self.device = device
+        self.link = link
+        self.impairment = impairment
+
+
 class Host:
     """`devices` by ifindex. `calls` are set by the caller that serves applications."""
 
@@ -106,6 +120,10 @@ class Host:
         self.stack = stack
         self.ledger = ledger
         self.impairments = impairments
+        self._nics = [
+            _Nic(ifindex, device, stack.inet.links[ifindex], impairments.get(ifindex))
+            for ifindex, device in devices.items()
+        ]
         self._capture: Capture | None = None
         self.netdev = Netdev(devices)
         self.ethtool = Ethtool(devices)
@@ -176,26 +194,26 @@ class Host:
         return now if more else self._next_timeout()
 
     def _receive(self, now: float, readable: Collection[int] | None) -> None:
-        stack, links = self.stack, self.stack.inet.links
-        for ifindex, device in self.devices.items():
-            has_frames = readable is None or ifindex in readable
-            impairment = self.impairments.get(ifindex)
-            if impairment is not None:
-                has_frames |= impairment.advance(now)
+        stack = self.stack
+        for nic in self._nics:
+            device = nic.device
+            has_frames = readable is None or nic.ifindex in readable
+            if nic.impairment is not None:
+                has_frames |= nic.impairment.advance(now)
             if device.tx.waiting:
                 device.tx.kick()
             if has_frames:
-                link = links[ifindex]
                 for skb in device.poll(BUDGET):  # frames beyond the budget make the next turn begin at once
-                    stack.receive(skb, link, now)
+                    stack.receive(skb, nic.link, now)
                 if device.placement.csum_bad:
                     stack.count_csum_errors(device.placement.take_csum_bad())
         stack.end_batch(now)
 
     def _next_timeout(self) -> float | None:
-        times = [self.stack.next_timeout(), self.calls.next_timeout()]
-        times += [impairment.next_timeout() for impairment in self.impairments.values()]
-        return min((at for at in times if at is not None), default=None)
+        first = earlier(self.stack.next_timeout(), self.calls.next_timeout())
+        for impairment in self.impairments.values():
+            first = earlier(first, impairment.next_timeout())
+        return first
 
     @property
     def needs_microseconds(self) -> bool:

@@ -16,6 +16,13 @@ _T = TypeVar("_T")
 _VOID_MAX = 64  # void entries that are tolerated in addition to as many as there are items
 
 
+def earlier(one: float | None, other: float | None) -> float | None:
+    """The first of two deadlines; None is never."""
+    if one is None:
+        return other
+    return one if other is None or one <= other else other
+
+
 class _Timer(Generic[_T]):
     """`deadline` may be later than `entry_at`, the time of the item's only valid heap entry, whose number is
     `entry`."""

@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tcp", "inet", "skb", "netmem", "wire", "machine", "uapi", "nic", "kernel_version",
         "timer_heap",
     ),
-    "nodes.inet": _nodes("nic", "skb", "wire", "machine"),
+    "nodes.inet": _nodes("nic", "skb", "wire", "machine", "timer_heap"),
     "nodes.nic": _nodes("skb", "netmem", "wire", "machine", "kernel_version", "uapi"),
     "nodes.tcp": _nodes("wire"),
     "nodes.skb": _nodes("netmem", "uapi"),

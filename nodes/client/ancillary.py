@@ -22,7 +22,7 @@ from nodes.uapi.syscalls import Completion
 Ancillary = tuple[int, int, bytes]
 _CMSG_BYTES = uapi.DMABUF_CMSG.size
 _DMABUF, _LINEAR = uapi.SCM_DEVMEM_DMABUF, uapi.SCM_DEVMEM_LINEAR
-_ID, _NO_ID = slice(16, 20), bytes(4)  # dmabuf_cmsg.dmabuf_id; 0 marks SCM_DEVMEM_LINEAR
+_NO_ID = bytes(4)  # dmabuf_cmsg.dmabuf_id, bytes 16 to 19: it marks SCM_DEVMEM_LINEAR
 _SOCKADDR, _SOCKADDR6 = struct.Struct("=HH4s8x"), struct.Struct("=HHI16sI")  # sockaddr_in, sockaddr_in6
 
 
@@ -64,7 +64,7 @@ def received(cmsgs: bytes, control: Iterable[Ancillary], ancbufsize: int) -> tup
     """The control messages of a recvmsg, one for each struct dmabuf_cmsg, then `control` as far as there is
     room; and recvmsg's flags."""
     bodies = (cmsgs[at : at + _CMSG_BYTES] for at in range(0, len(cmsgs), _CMSG_BYTES))
-    messages = [(uapi.SOL_SOCKET, _LINEAR if body[_ID] == _NO_ID else _DMABUF, body) for body in bodies]
+    messages = [(uapi.SOL_SOCKET, _LINEAR if body[16:20] == _NO_ID else _DMABUF, body) for body in bodies]
     if not control:
         return messages, 0
     others, flags = _put(control, ancbufsize - len(messages) * uapi.cmsg_space(_CMSG_BYTES))

@@ -24,6 +24,7 @@ from nodes.inet.path_mtu import PathMtus
 from nodes.inet.route import RouteTable
 from nodes.machine.cpu import Cpu
 from nodes.nic.net_device import NetDevice
+from nodes.timer_heap import earlier
 from nodes.wire import ip
 
 
@@ -97,9 +98,10 @@ class Inet:
 
     def next_timeout(self) -> float | None:
         """When handle_timeout has work; the path MTUs have a timeout of their own."""
-        times = [link.neighbours.next_timeout() for link in self.links.values()]
-        times += [self.input.next_timeout(), self.routes.next_timeout()]
-        return min((at for at in times if at is not None), default=None)
+        first = earlier(self.input.next_timeout(), self.routes.next_timeout())
+        for link in self.links.values():
+            first = earlier(first, link.neighbours.next_timeout())
+        return first
 
     def handle_timeout(self, now: float) -> None:
         for link in self.links.values():

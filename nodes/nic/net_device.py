@@ -234,6 +234,8 @@ class NetDevice:
 
     def take_starved(self) -> Collection[RxQueue]:
         """The rx queues that have dropped a frame for want of buffers since the last call."""
+        if not self._starved:
+            return ()
         starved, self._starved = self._starved, {}
         for rxq in starved:
             rxq.starved = False

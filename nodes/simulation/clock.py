@@ -8,16 +8,18 @@ seconds, as on a real machine.
 
 from __future__ import annotations
 
-import heapq
 import math
+from collections import deque
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 
 NS_PER_S = 1_000_000_000
+_VOID_MAX = 64  # void events that are kept in addition to as many as are due
 Action = Callable[[], None]
 
 
 class Event:
-    """An action that is due. `cancel` makes it void."""
+    """An action that is due. `Clock.cancel` makes it void."""
 
     __slots__ = ("action", "at_ns")
 
@@ -25,20 +27,21 @@ class Event:
         self.at_ns = at_ns
         self.action = action
 
-    def cancel(self) -> None:
-        self.action = None
-
 
 class Clock:
-    """`now_ns` only grows. It begins with a second: to the stack 0 means "never"."""
+    """`now_ns` only grows. It begins with a second: to the stack 0 means "never". An action may set
+    `paused`, which ends `run` behind it."""
 
-    __slots__ = ("_heap", "_made", "events", "now_ns")
+    __slots__ = ("_due_now", "_heap", "_made", "_void", "events", "now_ns", "paused")
 
     def __init__(self) -> None:
         self.now_ns = NS_PER_S
         self.events = 0  # actions called so far
+        self.paused = False
         self._heap: list[tuple[int, int, Event]] = []
+        self._due_now: deque[Event] = deque()  # asked for in this nanosecond, behind what the heap has for it
         self._made = 0
+        self._void = 0  # cancelled events that are still kept
 
     def seconds(self) -> float:
         """Now, as the stack is told it."""
@@ -47,28 +50,62 @@ class Clock:
     def at(self, at_ns: int, action: Action) -> Event:
         """Call `action` at that time, at once if it has passed: after all that is due before and all that was
         asked for earlier."""
-        event = Event(max(at_ns, self.now_ns), action)
+        if at_ns <= self.now_ns:
+            event = Event(self.now_ns, action)
+            self._due_now.append(event)
+            return event
+        event = Event(at_ns, action)
         self._made += 1
-        heapq.heappush(self._heap, (event.at_ns, self._made, event))
+        heappush(self._heap, (at_ns, self._made, event))
         return event
+
+    def cancel(self, event: Event) -> None:
+        """Void ones are dropped as soon as they outnumber the others: a timer that is moved with each packet
+        would else leave the heap larger with each."""
+        if event.action is None:
+            return
+        event.action = None
+        self._void += 1
+        if self._void > len(self._heap) // 2 + _VOID_MAX:
+            self._heap = [entry for entry in self._heap if entry[2].action is not None]
+            heapify(self._heap)
+            self._void = sum(each.action is None for each in self._due_now)
+
+    @property
+    def kept(self) -> int:
+        """Events that are kept, void ones included."""
+        return len(self._heap) + len(self._due_now)
 
     def step(self) -> bool:
         """Call the next action; False if there is none."""
-        while self._heap:
-            at_ns, _, event = heapq.heappop(self._heap)
+        due_now = self._due_now
+        while True:
+            heap = self._heap
+            if heap and (not due_now or heap[0][0] <= self.now_ns):
+                event = heappop(heap)[2]
+            elif due_now:
+                event = due_now.popleft()
+            else:
+                return False
             action = event.action
             if action is not None:
                 event.action = None
-                self.now_ns = at_ns
+                self.now_ns = event.at_ns
                 self.events += 1
                 action()
                 return True
-        return False
+            self._void -= 1
 
-    @property
-    def next_ns(self) -> int | None:
-        """When the next action is due, void ones included; None if there is none."""
-        return self._heap[0][0] if self._heap else None
+    def run(self, count: int) -> bool:
+        """Call the next actions, at most `count` of them, until one sets `paused`; False if there is none
+        left."""
+        self.paused = False
+        for _ in range(count):
+            if not self.step():
+                return False
+            if self.paused:
+                break
+        return True
 
 
 def ns(seconds: float) -> int:

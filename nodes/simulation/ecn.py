@@ -5,8 +5,6 @@ In: frames. Out: the same, or marked ones. Owns nothing.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from nodes.simulation.frame import Frame
 from nodes.wire import ethernet
 from nodes.wire.checksum import internet_checksum
@@ -29,8 +27,8 @@ def marked(frame: Frame) -> tuple[Frame, bool]:
     changed = bytearray(header)
     changed[byte] |= _CE << shift
     if not shift:
-        checksum = slice(_AT + 10, _AT + 12)
-        changed[checksum] = bytes(2)
+        changed[_AT + 10 : _AT + 12] = bytes(2)
         length = (header[_AT] & 15) * 4 or HEADER_BYTES
-        changed[checksum] = internet_checksum(bytes(changed[_AT : _AT + length])).to_bytes(2, "big")
-    return replace(frame, header=bytes(changed)), True
+        checksum = internet_checksum(bytes(changed[_AT : _AT + length]))
+        changed[_AT + 10 : _AT + 12] = checksum.to_bytes(2, "big")
+    return frame.with_header(bytes(changed)), True

@@ -8,6 +8,7 @@ waits in front of it, in a NIC or in the queue of a switch port.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from nodes.simulation.clock import NS_PER_S, Clock
 from nodes.simulation.frame import Frame
@@ -55,7 +56,7 @@ class Line:
         self.free_at_ns = begin + self.time_ns(frame.wire_bytes)
         self.carried_bytes += frame.wire_bytes
         self.carried_packets += frame.wire_packets
-        self._clock.at(self.free_at_ns + self.propagation_ns, lambda: self._arrive(frame))
+        self._clock.at(self.free_at_ns + self.propagation_ns, partial(self._arrive, frame))
         return self.free_at_ns
 
     def _arrive(self, frame: Frame) -> None:

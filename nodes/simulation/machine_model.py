@@ -7,16 +7,19 @@ fragment, and for each byte that the CPU copies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from nodes.host import Host
 from nodes.machine.bandwidth import served_at
 from nodes.machine.buses import MEMORY, Buses, down, up
+from nodes.machine.ledger import Ledger
 from nodes.machine.routes import CPU_HOST_TO_HOST, PCIE_DOWN, PCIE_UP
 from nodes.simulation.clock import NS_PER_S
 from nodes.simulation.port import Port
+
+_Asked = tuple[str, float, Ledger, tuple[int, ...]]  # a bus, its rate, and what _Meter is told of it
+_COPIES = (CPU_HOST_TO_HOST,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,29 @@ class Resource:
         pass
 
 
-@dataclass(slots=True)
-class _Work:
-    """What a host has done so far."""
+class _Meter:
+    """What a host moves over one bus that has a limit. `along`: of which routes of `ledger`; (): all that
+    access host DRAM."""
 
-    packets: int
-    fragments: int
-    copied_bytes: int
-    moved: tuple[int, ...]  # over each bus that has a limit, in their order
+    __slots__ = ("_along", "_ledger", "_read_bytes", "_resource")
+
+    def __init__(self, resource: Resource, ledger: Ledger, along: tuple[int, ...]) -> None:
+        self._resource = resource
+        self._ledger = ledger
+        self._along = along
+        self._read_bytes = self._so_far()
+
+    def _so_far(self) -> int:
+        return self._ledger.moved_along(self._along) if self._along else self._ledger.host_dram_bytes
+
+    def served(self, now: float) -> float:
+        """Ask the bus for what was moved since the last call; the second at which that is served."""
+        so_far = self._so_far()
+        count = so_far - self._read_bytes
+        if not count:
+            return now
+        self._read_bytes = so_far
+        return self._resource.reserve(count, now)
 
 
 class MachineModel:
@@ -87,39 +105,34 @@ class MachineModel:
     def __init__(self, spec: MachineSpec, host: Host, ports: Sequence[Port]) -> None:
         self.spec = spec
         self.slower = 1
-        rates = {MEMORY: spec.dram_bytes_per_second}
-        reads: dict[str, Callable[[], int]] = {MEMORY: lambda: host.ledger.host_dram_bytes}
+        asked: list[_Asked] = [(MEMORY, spec.dram_bytes_per_second, host.ledger, ())]
         for device in host.devices.values():
-            for name, routes in ((up(device.name), PCIE_UP), (down(device.name), PCIE_DOWN)):
-                rates[name] = spec.pcie_bytes_per_second
-                reads[name] = partial(device.dma.ledger.moved_along, routes)
-        self.buses = Buses({name: Resource(rate) for name, rate in rates.items() if rate})
-        self._reads = [reads[name] for name in self.buses.names]
+            ledger, rate = device.dma.ledger, spec.pcie_bytes_per_second
+            asked += [(up(device.name), rate, ledger, PCIE_UP), (down(device.name), rate, ledger, PCIE_DOWN)]
+        resources = {name: Resource(rate) for name, rate, *_ in asked if rate}
+        self.buses = Buses(resources)
+        self._meters = [_Meter(resources[name], ledger, along) for name, rate, ledger, along in asked if rate]
         self._ledger = host.ledger
-        self._ports = ports
-        self._before = self._work()
+        self._ports = [*ports]
+        self._costs = spec.cpu
+        self._packets = self._fragments = self._copied_bytes = 0
 
     def after_turn(self, syscalls: int, now: float) -> tuple[int, float]:
         """A turn is over in which so many calls were attempted. Returns for how many nanoseconds it has
         kept the CPU busy, and the second at which memory and PCIe have served what it moved."""
-        work, before = self._work(), self._before
-        self._before = work
         served = now
-        for bus, moved, earlier in zip(self.buses.by_name.values(), work.moved, before.moved, strict=True):
-            if moved != earlier:
-                served = max(served, bus.reserve(moved - earlier, now))
-        costs = self.spec.cpu
+        for meter in self._meters:
+            served = max(served, meter.served(now))
+        costs, packets, fragments = self._costs, 0, 0
+        for port in self._ports:
+            packets += port.packets
+            fragments += port.fragments
         busy_ns = costs.turn_ns + costs.syscall_ns * syscalls
-        busy_ns += costs.packet_ns * (work.packets - before.packets)
-        busy_ns += costs.fragment_ns * (work.fragments - before.fragments)
+        busy_ns += costs.packet_ns * (packets - self._packets)
+        busy_ns += costs.fragment_ns * (fragments - self._fragments)
+        self._packets, self._fragments = packets, fragments
         if costs.copy_bytes_per_second:
-            busy_ns += (work.copied_bytes - before.copied_bytes) * NS_PER_S // costs.copy_bytes_per_second
+            copied = self._ledger.moved_along(_COPIES)
+            busy_ns += (copied - self._copied_bytes) * NS_PER_S // costs.copy_bytes_per_second
+            self._copied_bytes = copied
         return busy_ns * self.slower // self.spec.cores, served
-
-    def _work(self) -> _Work:
-        return _Work(
-            packets=sum(port.packets for port in self._ports),
-            fragments=sum(port.fragments for port in self._ports),
-            copied_bytes=self._ledger.moved_along((CPU_HOST_TO_HOST,)),
-            moved=tuple(read() for read in self._reads),
-        )

@@ -65,15 +65,14 @@ class Port:
 
     def flush(self, at_ns: int) -> None:
         """The host's turn is over at that time: the frames that it sent go to the line."""
-        line = self.line
-        unsent, self._unsent = self._unsent, []
-        if line is None:
-            return
-        if self.cuts:
-            unsent = [packet for frame in unsent for packet in wire_packets(frame)]
-        for frame in unsent:
-            self._busy_until_ns = line.send(frame, at_ns)
-        if self._waiting:
+        line, unsent = self.line, self._unsent
+        if line is not None:
+            if self.cuts:
+                unsent = [packet for frame in unsent for packet in wire_packets(frame)]
+            for frame in unsent:
+                self._busy_until_ns = line.send(frame, at_ns)
+        self._unsent.clear()
+        if self._waiting and line is not None:
             self._waiting = False
             self._clock.at(self._busy_until_ns - TX_QUEUED_NS // 2, self._wake)
 
@@ -125,7 +124,9 @@ class Port:
         queued_ns = self._busy_until_ns - self._clock.now_ns
         line = self.line
         if line is not None:
-            queued_ns = max(queued_ns, 0) + sum(line.time_ns(frame.wire_bytes) for frame in self._unsent)
+            queued_ns = max(queued_ns, 0)
+            for frame in self._unsent:
+                queued_ns += line.time_ns(frame.wire_bytes)
         if queued_ns > TX_QUEUED_NS:
             self._waiting = True
             return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -18,13 +19,10 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from nodes.client.runtime import ClientChannel, CpuTime
 from nodes.machine.buses import Buses
 from nodes.simulation.clock import Clock, Event, ns
+from nodes.simulation.failures import SpinError
 
 _T = TypeVar("_T")
 _SPINS_MAX = 1_000_000  # looks at the clock without a wait in between
-
-
-class SpinError(RuntimeError):
-    """A thread looks at the clock and never waits: simulated time cannot go on."""
 
 
 class Hosts(Protocol):
@@ -59,11 +57,12 @@ class Scheduler:
                 self.failures.append((name, failure))
             finally:
                 del self.alive[getcurrent()]
+                self.clock.paused = True  # the caller of the simulation may have waited for this end
                 thread.end()
 
         green = greenlet(run, parent=self._hub)
         self.alive[green] = name
-        self.clock.at(self.clock.now_ns, lambda: self.resume(green))
+        self.clock.at(self.clock.now_ns, partial(self.resume, green))
         return thread
 
     def resume(self, thread: greenlet) -> None:
@@ -98,14 +97,14 @@ class Scheduler:
         waiters.append(current)
         self.park()
         if timer is not None:
-            timer.cancel()
+            self.clock.cancel(timer)
         return not expired
 
     def wake(self, waiters: deque[greenlet], count: int = 1) -> None:
         """The first `count` of those in line go on, as soon as the current thread waits."""
         for _ in range(min(count, len(waiters))):
             thread = waiters.popleft()
-            self.clock.at(self.clock.now_ns, lambda thread=thread: self.resume(thread))  # type: ignore[misc]
+            self.clock.at(self.clock.now_ns, partial(self.resume, thread))
 
     def look(self) -> float:
         """The time, for a thread."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nodes.simulation.clock import Clock
 from nodes.simulation.frame import Frame, frame_of
@@ -114,7 +114,7 @@ class Router:
         to = int.from_bytes(header[_AT + 16 : _AT + 20], "big")
         neighbour = self._neighbours.get(to)
         if neighbour is not None:
-            self.bridge.forward(replace(frame, header=neighbour + self._mac + _one_hop_less(header)))
+            self.bridge.forward(frame.with_header(neighbour + self._mac + _one_hop_less(header)))
             return
         hops = self._hops_to.get(to)
         if hops is None:
@@ -124,7 +124,7 @@ class Router:
             return
         hop = hops[0] if len(hops) == 1 else hops[self._hash(header) % len(hops)]
         macs = hop.mac + self._uplink_macs[hop.uplink]
-        self.uplinks[hop.uplink].send(replace(frame, header=macs + _one_hop_less(header)))
+        self.uplinks[hop.uplink].send(frame.with_header(macs + _one_hop_less(header)))
 
     def _lookup(self, address: int) -> tuple[Hop, ...]:
         for network, mask, hops in self._routes:

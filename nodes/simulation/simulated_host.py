@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import select
 import socket as linux
+from functools import partial
 from typing import NoReturn
 
 from nodes.host import Host, NicWire, Surroundings
@@ -119,7 +120,7 @@ class SimulatedHost:
         if turn is not None:
             if turn.at_ns <= at_ns:
                 return
-            turn.cancel()
+            self._clock.cancel(turn)
         self._turn_at = self._clock.at(at_ns, self._turn)
 
     def _turn(self) -> None:
@@ -139,7 +140,7 @@ class SimulatedHost:
             port.flush(over_ns)
         if self._answers:
             answers, self._answers = self._answers, []
-            self._clock.at(over_ns, lambda: _deliver(answers))
+            self._clock.at(over_ns, partial(_deliver, answers))
         if more or any(port.readable for port in self.ports):
             self._turn_no_later_than(over_ns)
         elif due is not None:
@@ -182,7 +183,7 @@ class SimulatedHost:
         _deliver(self._answers)
         self._answers = []
         if self._turn_at is not None:
-            self._turn_at.cancel()
+            self._clock.cancel(self._turn_at)
         self.host.close()
 
 

@@ -23,6 +23,7 @@ from nodes.host_config import HostConfig, NicConfig
 from nodes.machine.buses import Buses
 from nodes.simulation.channel import ClientEnd
 from nodes.simulation.clock import Clock
+from nodes.simulation.failures import DeadlockError
 from nodes.simulation.journal import Journal
 from nodes.simulation.line import Deliver, Line
 from nodes.simulation.machine_model import INFINITE, MachineSpec
@@ -32,15 +33,11 @@ from nodes.simulation.simulated_host import SimulatedHost
 from nodes.simulation.switch import Switch
 
 Program = Callable[[ClientHost], None]
-WATCH_EVENTS = 256  # between two calls of `watch`
+WATCH_EVENTS = 256  # at most, between two calls of `watch`
 
 
 def _nothing() -> None:
     pass
-
-
-class DeadlockError(RuntimeError):
-    """Every process waits and nothing is due any more; the message names them."""
 
 
 class Node:
@@ -139,13 +136,13 @@ class Simulation:
         return node
 
     def run(self, done: Callable[[], bool] = bool) -> None:
-        """Until all processes have ended, or until `done()`. Raises the first failure of a process;
-        DeadlockError when all that are left wait and nothing will ever happen."""
+        """Until all processes have ended, or until `done()`, which is asked when a process has ended. Raises
+        the first failure of a process; DeadlockError when all that are left wait and nothing will ever
+        happen."""
         scheduler, clock = self.scheduler, self.clock
         while scheduler.alive and not scheduler.failures and not done():
-            if not clock.events % WATCH_EVENTS:
-                self.watch()
-            if not clock.step():
+            self.watch()
+            if not clock.run(WATCH_EVENTS):
                 waiting = ", ".join(scheduler.alive.values())
                 raise DeadlockError(f"nothing is due any more, and these wait for ever: {waiting}")
         if scheduler.failures:

@@ -179,7 +179,7 @@ def _binding(
 def _skb_bytes(sock: DevmemSocket, connection: Connection) -> int:
     """Payload bytes of a full skb (tcp_xmit_size_goal)."""
     gso_max_bytes = _GSO_LEGACY_MAX if sock.device is None else sock.device.config.gso_max_bytes
-    mss = connection.info().snd_mss
+    mss = connection.tcb.sender.mss
     return max(1, (gso_max_bytes - 1 - MAX_TCP_HEADER) // mss) * mss
 
 

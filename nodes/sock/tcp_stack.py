@@ -34,6 +34,7 @@ from nodes.sock.tcp_xmit import SEGMENTS_PER_TURN, TcpXmit, is_over
 from nodes.sock.timewait import TimewaitTable
 from nodes.tcp.connection import Connection
 from nodes.tcp.netns import TCP_RMEM, TCP_WMEM, TcpMem, TcpNetns
+from nodes.timer_heap import earlier
 from nodes.wire import ip
 
 MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
@@ -260,11 +261,8 @@ class TcpStack:
         return self._xmit.has_more
 
     def next_timeout(self) -> float | None:
-        times = (
-            self._xmit.timers.next_timeout(), self.timewait.next_timeout(), self.inet.next_timeout(),
-            self.inet.path_mtus.next_timeout(),
-        )  # fmt: skip
-        return min((at for at in times if at is not None), default=None)
+        first = earlier(self._xmit.timers.next_timeout(), self.timewait.next_timeout())
+        return earlier(first, earlier(self.inet.next_timeout(), self.inet.path_mtus.next_timeout()))
 
     @property
     def fine_next(self) -> bool:

@@ -13,7 +13,7 @@ from commands.measure import _analysed, shown
 from tests.analysis.synthetic import MIB, Made, write_samples
 from workloads.collective import CollectiveOptions
 from workloads.experiment.manifest import ManifestFile
-from workloads.experiment.records import ExperimentConfig
+from workloads.experiment.records import ExperimentConfig, ExperimentError
 
 CONFIG = ExperimentConfig("star", 4, "all_reduce", (MIB,), ("devmem",), CollectiveOptions())
 
@@ -52,6 +52,14 @@ def test_a_run_whose_report_cannot_be_written_is_not_complete(tmp_path: Path, me
 def test_a_run_whose_rows_cannot_be_read_is_not_complete(tmp_path: Path, measured: ManifestFile) -> None:
     (tmp_path / "run/samples.csv").write_text("path\n")
     with pytest.raises(ResultsError):
+        _analysed(tmp_path / "run", measured)
+    assert recorded(tmp_path)["status"] == "failed"
+
+
+def test_a_run_without_a_row_has_failed(tmp_path: Path, measured: ManifestFile) -> None:
+    samples = tmp_path / "run/samples.csv"
+    samples.write_text(samples.read_text().splitlines()[0] + "\n")
+    with pytest.raises(ExperimentError, match="no iteration was completed, so the run has no result"):
         _analysed(tmp_path / "run", measured)
     assert recorded(tmp_path)["status"] == "failed"
 

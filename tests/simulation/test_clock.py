@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 from nodes.simulation.clock import NS_PER_S, Clock, ns
 
 
@@ -15,10 +17,58 @@ def test_actions_are_called_by_time_and_then_in_the_order_of_their_making() -> N
 
 def test_a_cancelled_event_neither_acts_nor_moves_the_time() -> None:
     clock, seen = Clock(), []
-    clock.at(clock.now_ns + 5, lambda: seen.append("cancelled")).cancel()
+    clock.cancel(clock.at(clock.now_ns + 5, lambda: seen.append("cancelled")))
     assert not clock.step()
     assert (seen, clock.now_ns, clock.events) == ([], NS_PER_S, 0)
 
 
 def test_a_timer_is_never_early() -> None:
     assert [ns(x) for x in (0.0, 1e-9, 1.0000000001, 0.1)] == [0, 1, 1_000_000_001, 100_000_000]
+
+
+def test_a_timer_that_is_moved_again_and_again_does_not_fill_the_heap() -> None:
+    clock, seen = Clock(), list[int]()
+    for number in range(2000):
+        timer = clock.at(clock.now_ns + 1_000_000 + number, lambda number=number: seen.append(number))  # type: ignore[misc]
+        if number % 100:
+            clock.cancel(timer)
+            clock.cancel(timer)
+        clock.at(clock.now_ns + 1, lambda: None)
+        clock.step()
+    assert clock.kept < 200
+    while clock.step():
+        pass
+    assert seen == [*range(0, 2000, 100)]
+
+
+def test_what_is_asked_for_now_comes_behind_what_was_asked_for_earlier() -> None:
+    clock, seen = Clock(), list[str]()
+
+    def first() -> None:
+        seen.append("first")
+        clock.at(clock.now_ns, lambda: seen.append("now"))
+        clock.cancel(clock.at(clock.now_ns, lambda: seen.append("void")))
+
+    for action in (first, lambda: seen.append("second")):
+        clock.at(clock.now_ns + 5, action)
+    while clock.step():
+        pass
+    assert seen == ["first", "second", "now"]
+    assert clock.kept == 0
+
+
+def test_a_run_ends_with_its_count_and_behind_an_action_that_pauses_it() -> None:
+    clock, seen = Clock(), list[int]()
+
+    def act(number: int) -> None:
+        seen.append(number)
+        clock.paused = number == 2
+
+    for number in range(5):
+        clock.at(clock.now_ns + number, partial(act, number))
+    assert clock.run(2)
+    assert seen == [0, 1]
+    assert clock.run(100)
+    assert seen == [0, 1, 2]
+    assert not clock.run(100)
+    assert seen == [0, 1, 2, 3, 4]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from nodes.simulation.process import SpinError
-from nodes.simulation.simulation import DeadlockError, Simulation
+from nodes.simulation.failures import DeadlockError, SpinError
+from nodes.simulation.simulation import Simulation
 
 
 def elapsed(simulation: Simulation) -> float:

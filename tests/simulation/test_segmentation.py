@@ -53,7 +53,7 @@ def test_the_packets_have_the_bytes_and_the_wire_time_of_the_super_packet() -> N
     assert flags == [tcp.ACK | tcp.CWR, tcp.ACK, tcp.ACK, tcp.ACK | tcp.PSH]
 
 
-def test_of_a_counted_super_packet_the_headers_are_the_same_and_there_are_no_bytes() -> None:
+def test_a_counted_super_packet_has_the_same_headers_and_no_bytes() -> None:
     carried, counted = (super_packet(bytes(5120), each) for each in (True, False))
     found = [*wire_packets(counted)]
     assert [each.header for each in found] == [each.header for each in wire_packets(carried)]

@@ -242,6 +242,49 @@ def test_overwrites_names_each_peers_last_send_of_bytes_that_are_replaced() -> N
     assert overwrites(plan) == [(), (), (), (), (1,), (1, 2), (2,), ()]
 
 
+@strategies.composite
+def some_actions(draw: strategies.DrawFn) -> list[Action]:
+    chunk = strategies.builds(Chunk, strategies.integers(0, 12), strategies.integers(0, 6))
+    a_send = strategies.builds(Send, strategies.just(""), strategies.integers(0, 1), chunk)
+    return draw(
+        strategies.lists(a_send | strategies.builds(Copy, strategies.just(""), strategies.just(0), chunk))
+    )
+
+
+@given(some_actions(), strategies.integers(1, 2))
+def test_overwrites_finds_what_a_look_at_every_earlier_send_finds(actions: list[Action], flows: int) -> None:
+    expected: list[tuple[int, ...]] = []
+    for index, action in enumerate(actions):
+        last: dict[tuple[int, int], int] = {}
+        turns: Counter[int] = Counter()
+        for earlier, sent in enumerate(actions[:index]):
+            if isinstance(sent, Send):
+                flow = sent.peer, turns[sent.peer] % flows
+                turns[sent.peer] += 1
+                if not isinstance(action, Send) and sent.chunk.overlaps(action.chunk):
+                    last[flow] = earlier
+        expected.append(tuple(sorted(last.values())))
+    assert overwrites(actions, flows) == expected
+
+
+def test_overwrites_does_not_look_at_every_earlier_send() -> None:
+    """A ring of a thousand ranks has as many sends as actions: to compare them all takes minutes."""
+    looks = Counter[str]()
+
+    class Counted(Chunk, frozen=True):
+        @property
+        def end(self) -> int:
+            looks["end"] += 1
+            return self.offset + self.length
+
+    for steps in (100, 1000):
+        looks.clear()
+        parts = [Counted(at, 1) for at in range(steps)]
+        actions = [each for part in parts for each in (Send("", 1, part), Receive("", 2, part))]
+        overwrites(actions)
+        assert looks["end"] <= 6 * steps
+
+
 @given(strategies.integers(0, 10_000), strategies.integers(1, 40), strategies.integers(0, 9))
 def test_chunks_are_consecutive_even_and_on_element_boundaries(count: int, parts: int, begin: int) -> None:
     whole = Chunk(begin * ELEMENT, count * ELEMENT)

@@ -6,7 +6,7 @@ what the ranks did if that is kept, progress on stderr. Owns the order of trials
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean
@@ -46,21 +46,26 @@ class Ranks(Protocol):
     def close_ranks(self) -> None: ...
 
 
+class Live(Protocol):
+    """What tells how far a trial has come while it runs."""
+
+    def begin(self, trial: Trial, show: Callable[[str], None], /) -> None:
+        """`show` takes what there is to tell."""
+
+    def end(self) -> None: ...
+
+
 def run_trials(
-    config: ExperimentConfig, ranks: Ranks, meter: Meter, run_dir: Path, began: Began | None = None
+    config: ExperimentConfig,
+    ranks: Ranks,
+    meter: Meter,
+    run_dir: Path,
+    began: Began | None = None,
+    live: Live | None = None,
 ) -> None:
     """Run all trials on ranks that have started. `began`: when, by the ranks' clock; None: now, by this
     machine's. Raises SamplesError and what `ranks` and `meter` raise."""
     plan = trials(config)
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figure]}"),
-    )
     measure, began = workload_of(config).measure(config), began or Began.now()
     with (
         RowsFile(run_dir / "samples.csv", Sample) as file,
@@ -70,15 +75,19 @@ def run_trials(
         RowsFile(run_dir / "memory_counters.csv", MemoryUsage) as memory,
         OperationsFiles(run_dir, config) as done,
         ExitStack() as stack,
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        _bar() as bar,
     ):
         sampled = config.tcp_info_s is not None
         info = stack.enter_context(RowsFile(run_dir / "tcp_info.csv", TcpInfoSample)) if sampled else None
         task = bar.add_task(config.workload, total=len(plan), figure="")
         for trial in plan:
             bar.update(task, description=f"{config.workload} {trial.path} {trial.size_bytes} B")
+            if live is not None:
+                live.begin(trial, lambda words: bar.update(task, figure=words))
             with meter.measuring():
                 rows = ranks.run(trial)
+            if live is not None:
+                live.end()
             file.append(rows.samples)
             done.append(trial, rows.operations)
             if info is not None:
@@ -90,6 +99,20 @@ def run_trials(
             ledgers.append(ledger_rows(trial, rows.samples, rows.readings, began))
             bar.update(task, advance=1, figure=figure(rows.samples, measure))
     ranks.close_ranks()
+
+
+def _bar() -> Progress:
+    """Shown on a terminal alone."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figure]}"),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def figure(samples: Sequence[Sample], measure: Measure) -> str:

@@ -9,7 +9,8 @@ that peer, and both have the same length. Offsets are those of the rank's data m
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -140,21 +141,51 @@ def overwrites(actions: Sequence[Action], flows: int = 1) -> list[tuple[int, ...
     a peer take `flows` connections in turns and complete in order on each: of each only the last one counts.
     """
     found: list[tuple[int, ...]] = []
-    sends: dict[tuple[int, int], list[tuple[int, Chunk]]] = {}
+    sends: dict[tuple[int, int], _LastSends] = defaultdict(_LastSends)
     turns: Counter[int] = Counter()
     for index, action in enumerate(actions):
         if isinstance(action, Send):
             found.append(())
             flow = action.peer, turns[action.peer] % flows
             turns[action.peer] += 1
-            sends.setdefault(flow, []).append((index, action.chunk))
+            sends[flow].add(action.chunk, index)
             continue
-        latest = (
-            next((earlier for earlier, chunk in reversed(sent) if chunk.overlaps(action.chunk)), None)
-            for sent in sends.values()
-        )
+        latest = (sent.of(action.chunk) for sent in sends.values())
         found.append(tuple(sorted(each for each in latest if each is not None)))
     return found
+
+
+class _LastSends:
+    """The last send of each byte, by index: ranges in order, apart from each other. So each action is looked
+    up in the time of a search, however many sends there were."""
+
+    def __init__(self) -> None:
+        self._begins: list[int] = []
+        self._ends: list[int] = []
+        self._sends: list[int] = []
+
+    def of(self, chunk: Chunk) -> int | None:
+        """The latest send that has a byte of `chunk`."""
+        return max(self._sends[self._touched(chunk)], default=None)
+
+    def add(self, chunk: Chunk, index: int) -> None:
+        """A later send than all so far."""
+        if not chunk.length:
+            return
+        at, kept = self._touched(chunk), [(chunk.offset, chunk.end, index)]
+        if at.start < at.stop:
+            first, last = at.start, at.stop - 1
+            if self._begins[first] < chunk.offset:
+                kept.insert(0, (self._begins[first], chunk.offset, self._sends[first]))
+            if self._ends[last] > chunk.end:
+                kept.append((chunk.end, self._ends[last], self._sends[last]))
+        self._begins[at], self._ends[at], self._sends[at] = map(list, zip(*kept, strict=True))
+
+    def _touched(self, chunk: Chunk) -> slice:
+        """The ranges that have a byte of `chunk`."""
+        if not chunk.length:
+            return slice(0, 0)
+        return slice(bisect_right(self._ends, chunk.offset), bisect_left(self._begins, chunk.end))
 
 
 def among(members: Sequence[int], actions: Sequence[Action]) -> list[Action]:
