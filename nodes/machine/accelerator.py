@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -206,9 +207,10 @@ class Reduction:
         self._ledger = ledger
         self._pace = pace
         self._memory = memory
-        self._at = offset
-        self._operand = operand - offset  # from where the result goes
         self._dtype, self._redop = operator
+        self._offsets = operand, offset
+        self._arrays: tuple[Array, Array] | None = None  # the elements from there on
+        self._at = 0  # elements that are done
         self._carry = b""  # the beginning of an element that the next fragment completes
 
     def add(self, source: Region, frags: Iterable[ByteRange]) -> int:
@@ -238,14 +240,20 @@ class Reduction:
             whole = size - size % self._dtype.itemsize
             if whole:
                 self._reduce(_elements(source, offset, whole, self._dtype))
-            self._carry = bytes(source.view[offset + whole : offset + size])
+            if whole < size:
+                self._carry = bytes(source.view[offset + whole : offset + size])
         return total
 
     def _reduce(self, values: Array) -> None:
-        into = _elements(self._memory, self._at, values.nbytes, self._dtype)
-        operand = _elements(self._memory, self._at + self._operand, values.nbytes, self._dtype)
-        self._redop(operand, values, out=into)
-        self._at += values.nbytes
+        """Slices of arrays that are made once: a new array takes three times as long."""
+        if self._arrays is None:
+            operand_at, into_at = self._offsets
+            behind = functools.partial(_elements_from, self._memory, self._dtype)
+            self._arrays = behind(operand_at), behind(into_at)
+        operand, into = self._arrays
+        at, end = self._at, self._at + len(values)
+        self._redop(operand[at:end], values, out=into[at:end])
+        self._at = end
 
 
 def _same_bytes(found: Array, expected: Array) -> bool:
@@ -257,6 +265,11 @@ def _elements(memory: Region, offset: int, size: int, dtype: np.dtype[Any]) -> A
     import numpy as np
 
     return np.frombuffer(memory.view, dtype, size // dtype.itemsize, offset)
+
+
+def _elements_from(memory: Region, dtype: np.dtype[Any], offset: int) -> Array:
+    """All that lie behind `offset`."""
+    return _elements(memory, offset, (memory.size - offset) // dtype.itemsize * dtype.itemsize, dtype)
 
 
 def _from_bytes(carry: bytes, dtype: np.dtype[Any]) -> Array:
