@@ -63,7 +63,7 @@ def dmabuf_range(pair: Any) -> tuple[int, int]:
 def received(cmsgs: bytes, control: Iterable[Ancillary], ancbufsize: int) -> tuple[list[Ancillary], int]:
     """The control messages of a recvmsg, one for each struct dmabuf_cmsg, then `control` as far as there is
     room; and recvmsg's flags."""
-    bodies = (cmsgs[at : at + _CMSG_BYTES] for at in range(0, len(cmsgs), _CMSG_BYTES))
+    bodies = [cmsgs[at : at + _CMSG_BYTES] for at in range(0, len(cmsgs), _CMSG_BYTES)]
     messages = [(uapi.SOL_SOCKET, _LINEAR if body[16:20] == _NO_ID else _DMABUF, body) for body in bodies]
     if not control:
         return messages, 0

@@ -13,21 +13,14 @@ import os
 from typing import TypeVar
 
 from nodes.client.bindings import Bindings
+from nodes.client.failure import failure
 from nodes.client.fork import ReopenedChannel
 from nodes.client.runtime import MACHINE, ClientChannel, Runtime
-from nodes.uapi.channel import ChannelClosed
+from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, Failed, Hello, Reply, Request, Welcome
 
 _R = TypeVar("_R", bound=Reply)
 _HANG_UP_S = 5.0  # an endpoint that is stopped does not keep its applications from ending
-
-
-class SystemCallError(OSError):
-    """What the endpoint refused: errno, a sentence, and for netlink the attribute that is wrong."""
-
-    def __init__(self, number: int, message: str, attribute: str = "") -> None:
-        super().__init__(number, message)
-        self.attribute = attribute
 
 
 class Calls:
@@ -139,13 +132,3 @@ def _expect(reply: AnyReply, kind: type[_R]) -> _R:
     if isinstance(reply, Failed):
         raise failure(reply)
     raise ConnectionError(f"the endpoint answered {type(reply).__name__}, not {kind.__name__}")
-
-
-def failure(reply: Failed) -> OSError:
-    """The exception that Python has for an errno (BlockingIOError, ...), or SystemCallError."""
-    if reply.attribute:
-        return SystemCallError(reply.number, reply.message, reply.attribute)
-    ordinary = OSError(reply.number, reply.message or os.strerror(reply.number))
-    if type(ordinary) is not OSError:
-        return ordinary
-    return SystemCallError(reply.number, reply.message)

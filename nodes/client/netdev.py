@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from nodes.client.calls import Calls, SystemCallError
+from nodes.client.calls import Calls
+from nodes.client.failure import SystemCallError
 from nodes.uapi.syscalls import Netlink, NetlinkReply
 
 Attributes = dict[str, Any]

@@ -37,7 +37,8 @@ class Sender:
         deadline = timeouts.deadline(monotonic(), wait_s)
         with timeouts.timed(wait_s):
             while view:
-                view = view[self._send(view, flags, timeouts.left_s(deadline, monotonic())) :]
+                sent = self._send(view, flags, timeouts.left_s(deadline, monotonic()))
+                view = view[sent:]  # mypyc calls a function twice whose result begins a slice
 
     def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[tuple[int, int, Any]], flags: int) -> int:
         buffers = [*buffers]

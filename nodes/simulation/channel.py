@@ -15,7 +15,7 @@ from typing import Any, cast
 from greenlet import greenlet
 
 from nodes.simulation.process import Scheduler
-from nodes.uapi.channel import ChannelClosed
+from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, AnyRequest, Record
 
 _PENDING_MAX = 64  # requests that a process may post before the host has taken one

@@ -8,7 +8,6 @@ make it a socket's. Owns the socket.
 from __future__ import annotations
 
 import array
-import errno
 import mmap
 import os
 import socket
@@ -17,6 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
+from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import INLINE_BYTES, AnyReply, AnyRequest, Record
 
 RECORD_BYTES = INLINE_BYTES + (64 << 10)  # the largest record: inline bytes and 1,024 cmsgs fit
@@ -25,13 +25,6 @@ _MAX_FDS = 4
 _FD_BYTES = array.array("i").itemsize
 _CONTROL_BYTES = socket.CMSG_SPACE(_MAX_FDS * _FD_BYTES)
 _CTRUNC, _CLOEXEC = int(socket.MSG_CTRUNC), int(socket.MSG_CMSG_CLOEXEC)  # `&` of an enum's member takes 2 us
-
-
-class ChannelClosed(ConnectionResetError):
-    """The other end is closed: its process has ended, or has refused this one. ECONNRESET."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(errno.ECONNRESET, text)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -76,9 +69,12 @@ class Channel:
     def send(self, record: Record, fds: tuple[int, ...] = ()) -> None:
         """Raises BlockingIOError when a non-blocking channel is full, ChannelClosed."""
         data = _encode(record)
-        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:
-            self._socket.sendmsg([data], control)
+            if fds:
+                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+                self._socket.sendmsg([data], [rights])
+            else:
+                self._socket.send(data)
         except (BrokenPipeError, ConnectionResetError):
             raise ChannelClosed("the channel is closed") from None
 

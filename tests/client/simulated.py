@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from nodes.client.runtime import MACHINE, Condition, CpuTime, Lock, Thread
 from nodes.machine.buses import Buses
-from nodes.uapi.channel import ChannelClosed
+from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, Record, Request
 
 

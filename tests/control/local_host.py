@@ -22,8 +22,9 @@ from nodes.uapi.syscalls import Netlink, NetlinkReply, Reply, Request
 _R = TypeVar("_R", bound=Reply)
 
 
-class LocalCalls(Calls):
-    """Answers netlink requests as the endpoint does, without a channel."""
+class LocalCalls:  # of a class that may be compiled none of a test's can inherit
+    """What the control plane's clients need of Calls: netlink requests are answered as the endpoint does,
+    without a channel."""
 
     def __init__(self, devices: Devices) -> None:
         self._answers = families.answers(devices, Ethtool(devices))
@@ -42,7 +43,7 @@ class LocalCalls(Calls):
 
 def local_host(*devices: NetDevice) -> Host:
     """The attributes of a Host that ask its control plane; the first of `devices` is its NIC."""
-    calls, first = LocalCalls(Devices(*devices)), devices[0]
+    calls, first = cast(Calls, LocalCalls(Devices(*devices))), devices[0]
     ethtool, netdev = EthtoolClient(calls, first.ifindex), NetdevClient(calls)
     parts = SimpleNamespace(
         ifname=first.name,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 import pytest
 
 from nodes.client import ethtool_command
+from nodes.client.calls import Calls
 from nodes.client.ethtool import Ethtool as EthtoolClient
 from nodes.control import policy
 from nodes.control.devices import Devices, header_of
@@ -167,7 +169,7 @@ def test_a_header_satisfies_the_policy(header: object, number: int, attribute: s
 
 
 def test_the_client_names_its_own_device_unless_told_another(devices: Devices) -> None:
-    eth0 = EthtoolClient(LocalCalls(devices), FIRST)
+    eth0 = EthtoolClient(cast(Calls, LocalCalls(devices)), FIRST)
     eth1 = eth0.of(SECOND)
     eth1.rings_set({"rx": 66})
     eth0.do("rings-set", {"header": {"dev-name": "eth1"}, "tx": 33})

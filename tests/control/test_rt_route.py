@@ -25,7 +25,7 @@ _R = TypeVar("_R", bound=Reply)
 V4, V6 = 2, 10
 
 
-class LocalCalls(Calls):
+class LocalCalls:
     """Answers requests of the family as the endpoint does, without a channel."""
 
     def __init__(self, table: RouteTable) -> None:
@@ -46,7 +46,7 @@ class LocalCalls(Calls):
 def host() -> Host:
     inet = make_inet(("10.0.1.1", "2001:db8:1::1"), ("10.0.2.1", "2001:db8:2::1"))
     nics = [SimpleNamespace(ifname=link.name, ifindex=link.ifindex) for link in inet.links.values()]
-    return cast(Host, SimpleNamespace(nics=nics, route=Route(LocalCalls(inet.routes))))
+    return cast(Host, SimpleNamespace(nics=nics, route=Route(cast(Calls, LocalCalls(inet.routes)))))
 
 
 def ip(host: Host, command: str) -> str:
@@ -198,7 +198,7 @@ def test_changes_need_cap_net_admin_and_questions_do_not() -> None:
 def test_a_link_that_is_down_takes_no_routes_one_without_carrier_is_marked() -> None:
     inet = make_inet(("10.0.1.1", "2001:db8:1::1"))
     nics = [SimpleNamespace(ifname="eth0", ifindex=2)]
-    host = cast(Host, SimpleNamespace(nics=nics, route=Route(LocalCalls(inet.routes))))
+    host = cast(Host, SimpleNamespace(nics=nics, route=Route(cast(Calls, LocalCalls(inet.routes)))))
     inet.set_link(2, up=True, carrier=False)
     assert ip(host, "show") == "10.0.1.0/24 dev eth0 proto kernel scope link src 10.0.1.1 linkdown"
     assert ip(host, "-6") == "2001:db8:1::/64 dev eth0 proto kernel metric 256 linkdown"

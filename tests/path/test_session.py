@@ -21,7 +21,8 @@ from nodes.syscall.session import BUG, Session
 from nodes.syscall.sessions import Sessions
 from nodes.uapi import socket as uapi
 from nodes.uapi import syscalls
-from nodes.uapi.channel import Channel, ChannelClosed
+from nodes.uapi.channel import Channel
+from nodes.uapi.channel_closed import ChannelClosed
 from tests.path.two_hosts import DeviceKind, PathHost, TwoHosts
 
 READ = syscalls.RecvMsg(100, 0, 0, None, None)

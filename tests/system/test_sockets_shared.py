@@ -12,7 +12,7 @@ import pytest
 
 from nodes.client.host import Host
 from nodes.uapi import socket as uapi
-from nodes.uapi.channel import ChannelClosed
+from nodes.uapi.channel_closed import ChannelClosed
 from tests.system.both_stacks import EVENTS, PATIENCE_S, our_pair, settled
 from tests.system.network import Network
 
