@@ -26,7 +26,7 @@ from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall.file_table import PollFile
 from nodes.syscall.syscall_table import TAKES_DESCRIPTOR, system_call
 from nodes.syscall.system_call import Kernel, SystemCall
-from nodes.uapi.channel import ChannelClosed
+from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import (
     Accept,
     AnyRequest,
@@ -40,6 +40,7 @@ from nodes.uapi.syscalls import (
     SendMsg,
 )
 
+_IN, _GONE = select.EPOLLIN, select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 BUG = "BUG:"  # as a kernel's log has it
 
 
@@ -97,30 +98,39 @@ class Session:
         self.deadline: float | None = None  # of the blocked call; None: it may block for ever
         self.owned = ExitStack()
         self.closed = False
+        self._muted = False  # a request waits behind the blocked call: the poll is not to report it meanwhile
         self._table = table
         self._unsent: deque[tuple[Record, tuple[int, ...]]] = deque()
 
     # --- events
 
     def wanted_events(self) -> int:
-        """What the poll should report: no further request while a call is blocked or its reply unsent."""
+        """What the poll should report: no further request while a reply is unsent. While a call is blocked
+        none comes, as a rule: only one that does come makes the poll change, which takes a system call."""
         if self._unsent:
             return select.EPOLLOUT | select.EPOLLRDHUP
-        return select.EPOLLRDHUP if self.blocked else select.EPOLLIN | select.EPOLLRDHUP
+        return select.EPOLLRDHUP if self._muted else select.EPOLLIN | select.EPOLLRDHUP
 
     def handle(self, events: int, now: float) -> None:
         """The channel is readable, writable again, or closed."""
-        self._table.rearm[self] = None
         try:
-            self._flush()
-            if events & select.EPOLLIN and not self.blocked and not self._unsent:
+            if self._unsent:
+                self._flush()
+            may_begin = not self.blocked and not self._unsent
+            if events & _IN and may_begin:
                 self._next_request(now)
-            elif events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
+            elif events & _GONE:
                 raise ChannelClosed("the process is gone")
+            elif events & _IN and self.blocked:
+                self._mute(True)
         except (ChannelClosed, ConnectionError):
             self.close(now)
         except Exception as bug:
             self._die_of(bug, now)
+
+    def _mute(self, muted: bool) -> None:
+        self._muted = muted
+        self._table.rearm[self] = None
 
     def _next_request(self, now: float) -> None:
         try:
@@ -162,7 +172,6 @@ class Session:
         """The socket has changed or the deadline has come: attempt a blocked call again."""
         if self.closed:
             return
-        self._table.rearm[self] = None
         try:
             if self.blocked is not None:
                 self._attempt_again(self.blocked, now)
@@ -184,6 +193,8 @@ class Session:
             reply = _failure(refused)
         self.blocked = None
         self._table.done(self)
+        if self._muted:
+            self._mute(False)
         if reply is not None:
             self._answer(reply)
 
@@ -209,6 +220,7 @@ class Session:
             else:
                 return
         # Kept until it can go: the descriptors have to stay open for so long.
+        self._table.rearm[self] = None
         self._unsent.append((record, tuple(os.dup(fd) for fd in fds)))
 
     def _flush(self) -> None:
@@ -219,6 +231,7 @@ class Session:
                 self._unsent.popleft()
                 for fd in fds:
                     os.close(fd)
+            self._table.rearm[self] = None
 
     # --- the end
 

@@ -198,9 +198,30 @@ def test_an_answered_calls_timer_does_not_end_the_next_call(kernel: Kernel, proc
     assert kernel.sessions.next_timeout() is None
 
 
+def test_a_request_behind_a_blocked_call_is_read_when_that_is_answered(
+    kernel: Kernel, process: Process
+) -> None:
+    assert process.call(RecvMsg(100, 0, 0, None, None)) is None
+    assert process.call(syscalls.GetNames()) is None
+    arrive(kernel, process, b"x")
+    assert isinstance(process.reply(), RecvReply)
+    assert kernel.sessions.rearm.keys() == {process.session}
+    assert process.session.wanted_events() == select.EPOLLIN | select.EPOLLRDHUP
+    assert isinstance(process.call_again(), syscalls.SocketNames)
+
+
+def test_a_call_that_blocks_and_its_answer_leave_the_poll_as_it_is(kernel: Kernel, process: Process) -> None:
+    kernel.sessions.rearm.clear()
+    assert process.call(RecvMsg(100, 0, 0, None, None)) is None
+    arrive(kernel, process, b"x")
+    assert isinstance(process.reply(), RecvReply)
+    assert not kernel.sessions.rearm
+
+
 def test_a_blocked_channel_is_not_read_and_its_end_is_seen(kernel: Kernel, process: Process) -> None:
     session: Session = process.session
     assert process.call(RecvMsg(100, 0, 0, None, None)) is None
+    assert process.call(syscalls.GetNames()) is None
     assert session.wanted_events() == select.EPOLLRDHUP
     session.handle(select.EPOLLRDHUP, kernel.hosts.now)
     assert session.closed
