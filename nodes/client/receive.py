@@ -31,12 +31,13 @@ from nodes.uapi.syscalls import (
 class Receiver:
     """Of a socket of `family`. Methods and errors are those of socket.socket."""
 
-    __slots__ = ("_blocking", "_family", "_registry")
+    __slots__ = ("_blocking", "_family", "_registry", "returning")
 
     def __init__(self, blocking: BlockingCalls, registry: MemoryRegistry, family: int) -> None:
         self._blocking = blocking
         self._registry = registry
         self._family = family
+        self.returning = b""  # tokens that go back with the next request
 
     def recv(self, bufsize: int, flags: int) -> bytes:
         if bufsize < 0:
@@ -109,7 +110,8 @@ class Receiver:
         room = length if room is None else room
         blocking = self._blocking
         started = blocking.runtime.monotonic() if room > INLINE_BYTES else math.inf
-        request = RecvMsg(length, control, flags, into, blocking.wait_s(flags), room)
+        tokens, self.returning = self.returning, b""
+        request = RecvMsg(length, control, flags, into, blocking.wait_s(flags), room, 0, tokens)
         reply = blocking.call(request, RecvReply)
         if len(reply.data) == INLINE_BYTES < room and not reply.cmsgs and not flags & uapi.MSG_PEEK:
             return self._receive_more(request, reply.data, started)

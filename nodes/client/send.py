@@ -22,11 +22,12 @@ from nodes.uapi.syscalls import INLINE_BYTES, Done, SendMsg
 class Sender:
     """Methods and errors are those of socket.socket."""
 
-    __slots__ = ("_blocking", "_registry")
+    __slots__ = ("_blocking", "_registry", "completed")
 
     def __init__(self, blocking: BlockingCalls, registry: MemoryRegistry) -> None:
         self._blocking = blocking
         self._registry = registry
+        self.completed = 0  # zero-copy sends of the socket, as the last sendmsg of a dma-buf found it
 
     def send(self, data: Any, flags: int) -> int:
         return self._send(memoryview(data).cast("B"), flags, self._blocking.wait_s(flags))
@@ -50,7 +51,9 @@ class Sender:
             return self._send(data, flags, self._blocking.wait_s(flags), tsflags)
         iov = tuple(map(ancillary.dmabuf_range, buffers))
         request = SendMsg(flags, b"", None, dmabuf_id, iov, self._blocking.wait_s(flags), tsflags=tsflags)
-        return self._blocking.call(request, Done).value
+        done = self._blocking.call(request, Done)
+        self.completed = done.completed
+        return done.value
 
     def _send(self, view: memoryview, flags: int, wait_s: float | None, tsflags: int = -1) -> int:
         """One call, of as many requests as its inline bytes need."""

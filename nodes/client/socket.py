@@ -26,7 +26,7 @@ from nodes.client.receive import Receiver
 from nodes.client.runtime import Runtime
 from nodes.client.send import Sender
 from nodes.client.socket_calls import SocketCalls
-from nodes.uapi.channel import ChannelClosed
+from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import (
     Accept,
     Bind,
@@ -289,6 +289,12 @@ class Socket:
         have. TimeoutError when the timeout runs out."""
         return self._blocking.call(WaitCompletions(count, self._blocking.timeout_s), Done).value
 
+    @property
+    def completed(self) -> int:
+        """How many zero-copy sends of this socket had completed when sendmsg last took bytes of a dma-buf. It
+        is known without a call."""
+        return self._sender.completed
+
     # --- send
 
     def send(self, data: Any, flags: int = 0) -> int:
@@ -331,9 +337,14 @@ class Socket:
             self._lingering.on = all(_LINGER.unpack_from(value))  # on, and for how many seconds
         return done
 
-    def dontneed(self, tokens: bytes) -> None:
-        """SO_DEVMEM_DONTNEED without waiting for an answer: for receives in a pipeline."""
-        self._calls.post(DontNeed(tokens))
+    def dontneed(self, tokens: bytes, with_next: bool = False) -> None:
+        """SO_DEVMEM_DONTNEED without waiting for an answer: for receives in a pipeline. `with_next`: they go
+        with the next receive of this object, which is about to be made; without one, when the socket closes.
+        An exception of a signal handler in that receive may keep them until then."""
+        if with_next:
+            self._receiver.returning += tokens
+        else:
+            self._calls.post(DontNeed(tokens))
 
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
         """An int, or bytes with `buflen`."""

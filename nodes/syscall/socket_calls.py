@@ -9,6 +9,7 @@ Source: net/socket.c.
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from nodes.sock import sockopt
@@ -37,6 +38,9 @@ class RecvMsgCall:
     __slots__ = ("_inline_max", "_recv", "_sock")
 
     def __init__(self, sock: DevmemSocket, request: syscalls.RecvMsg, caller: Caller) -> None:
+        if request.tokens:
+            with suppress(OSError):  # DontNeed is not told either
+                sock.devmem_dontneed(request.tokens)
         length = min(request.length, _LENGTH_MAX)
         control_bytes = min(request.control_bytes, _CONTROL_MAX)
         if min(control_bytes, request.room, request.before, length - request.before) < 0:
@@ -60,7 +64,7 @@ class RecvMsgCall:
 class SendMsgCall:
     """A span of registered memory, inline bytes, or ranges of a dma-buf bound for sending."""
 
-    __slots__ = ("_send",)
+    __slots__ = ("_send", "_sock")
 
     def __init__(self, sock: DevmemSocket, request: syscalls.SendMsg, caller: Caller) -> None:
         iov = request.iov
@@ -76,10 +80,11 @@ class SendMsgCall:
         parsed = SendRequest(
             request.flags, data, request.dmabuf_id, iov, request.before, request.more, tsflags
         )
+        self._sock = sock
         self._send = SendCall(sock, parsed, kernel.host.netdev.tx_binding)
 
     def attempt(self, now: float, wait: bool) -> Done:
-        return Done(self._send.attempt(now, wait))
+        return Done(self._send.attempt(now, wait), self._sock.errqueue.completed)
 
 
 class AcceptCall:

@@ -240,7 +240,7 @@ class RecvMsg(Request, frozen=True):
     """Receive at most `length` bytes, with `control_bytes` of room for control messages -> RecvReply.
     Ordinary data goes to `into`, or inline when that is None: at most `room` bytes, and INLINE_BYTES. A call
     that receives more inline makes several requests: `before` is how many bytes of `length` the earlier ones
-    took."""
+    took. `tokens` are returned first, as DontNeed returns them."""
 
     length: int
     control_bytes: int
@@ -249,6 +249,7 @@ class RecvMsg(Request, frozen=True):
     timeout_s: float | None
     room: int = INLINE_BYTES
     before: int = 0
+    tokens: bytes = b""
 
 
 class RecvReply(Reply, frozen=True):
@@ -264,10 +265,10 @@ class RecvReply(Reply, frozen=True):
 
 
 class SendMsg(Request, frozen=True):
-    """Send -> Done(bytes taken): `source`, a span of registered memory; or inline `data`; or `iov`, (offset,
-    length) pairs of the dma-buf bound as `dmabuf_id`. A call may make several requests: `before` is how many
-    bytes the earlier ones took, and `more` says that another follows if all of this one is taken. `tsflags`:
-    the body of a control message SO_TIMESTAMPING, -1 without one."""
+    """Send -> Done(bytes taken, completed zero-copy sends): `source`, a span of registered memory; or inline
+    `data`; or `iov`, (offset, length) pairs of the dma-buf bound as `dmabuf_id`. A call may make several
+    requests: `before` is how many bytes the earlier ones took, and `more` says that another follows if all of
+    this one is taken. `tsflags`: the body of a control message SO_TIMESTAMPING, -1 without one."""
 
     flags: int
     data: bytes
@@ -360,9 +361,11 @@ class Watch(Request, frozen=True):
 
 
 class Done(Reply, frozen=True):
-    """Success, with the number that the request names."""
+    """Success, with the number that the request names. `completed`: of SendMsg, how many zero-copy sends of
+    the socket have completed."""
 
     value: int = 0
+    completed: int = 0
 
 
 class Failed(Reply, frozen=True):

@@ -49,6 +49,6 @@ def test_a_record_is_one_packet_an_array_whose_head_is_its_name() -> None:
         socket.close(array.array("i", control[0][2])[0])
         theirs.send(msgspec.msgpack.encode(["GetSockOpt", 1, 3]))
         assert channel.receive_request() == (syscalls.GetSockOpt(1, 3, 4), [])
-        theirs.send(msgspec.msgpack.encode(["Done", 7, "of a later version"]))
+        theirs.send(msgspec.msgpack.encode(["Done", 7, 0, "of a later version"]))
         assert channel.receive_reply() == (syscalls.Done(7), [])
         channel.close()
