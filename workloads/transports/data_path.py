@@ -49,8 +49,12 @@ class ReceivedStream(msgspec.Struct, frozen=True):
 
 
 class Sender(Protocol):
-    """Sends on one connection. `transmit` and `job_ended` run in the connection's sending thread, the only
-    one that writes the ledger which the sender was given."""
+    """Sends on one connection. `transmit` and `job_ended` run in the connection's sending thread, or while it
+    has nothing to do: one thread at a time writes the ledger which the sender was given."""
+
+    def begin(self, offset: int, length: int) -> int:
+        """While the sending thread has nothing to do, another one may call this: send as many of these bytes
+        as need neither waiting nor copying; returns how many. `transmit` is asked for the others."""
 
     def transmit(self, offset: int, length: int) -> None:
         """Send these bytes of the data dma-buf; returns when the stack has accepted all of them."""

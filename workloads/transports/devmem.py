@@ -34,6 +34,7 @@ from workloads.transports.token_returns import TokenReturns, together, token_ran
 _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one DONTNEED takes back
 _CONTROL_BYTES = _FRAGS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 _CALL_BYTES = 8 << 20
+_ZEROCOPY = int(uapi.MSG_ZEROCOPY)
 _STAGED_BYTES = 256 << 10  # of an ordinary send, where the kernel cannot send from a dma-buf
 
 
@@ -66,8 +67,22 @@ class ZeroCopySender:
         self._runtime = runtime
         self._completions = completions
         self._control = [(uapi.SOL_SOCKET, uapi.SCM_DEVMEM_DMABUF, tx_id)]
-        self._sends = 0  # successful zero-copy sends
+        self._sends = self._completed = 0  # successful zero-copy sends; those known to have completed
         self._sends_at: list[int] = [0]  # the same, after each job of the sending thread
+
+    def begin(self, offset: int, length: int) -> int:
+        """A reference to the bytes is all that the stack takes: so the calling thread may ask whether it
+        does."""
+        try:
+            sent = self._sock.sendmsg([(offset, length)], self._control, _ZEROCOPY | uapi.MSG_DONTWAIT)
+        except OSError as e:
+            if e.errno in (errno.EAGAIN, errno.ENOBUFS, errno.EHOSTUNREACH):
+                return 0
+            raise
+        self._progress.moved()
+        self._fetch(sent)
+        self._sends += 1
+        return sent
 
     def transmit(self, offset: int, length: int) -> None:
         self._fetch(length)
@@ -86,7 +101,7 @@ class ZeroCopySender:
         """TimeoutError without a route: a link may be down, and come up again. Ordinary bytes wait for it in
         the socket; those of a dma-buf are refused."""
         try:
-            return self._sock.sendmsg([(offset, length)], self._control, uapi.MSG_ZEROCOPY)
+            return self._sock.sendmsg([(offset, length)], self._control, _ZEROCOPY)
         except OSError as e:
             if e.errno != errno.EHOSTUNREACH:
                 raise
@@ -97,7 +112,11 @@ class ZeroCopySender:
         self._sends_at.append(self._sends)
 
     def wait_reusable(self, ticket: int) -> None:
-        self._progress.wait(self._completions.wait_completions, self._sends_at[ticket])
+        """Later sends may have told already."""
+        sends = self._sends_at[ticket]
+        self._completed = max(self._completed, self._sock.completed)
+        if self._completed < sends:
+            self._completed = self._progress.wait(self._completions.wait_completions, sends)
 
 
 class DevmemReceiver:
@@ -118,13 +137,11 @@ class DevmemReceiver:
         for batch in self._batches(length):
             self._accelerator.unpack(machine.data, offset, self._memory, batch.frags)
             offset += batch.bytes
-            self._return(batch)
 
     def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
         reduction = self._accelerator.reduction(self._machine.data, offset, operand, operator)
         for batch in self._batches(length):
             reduction.add(self._memory, batch.frags)
-            self._return(batch)
 
     def receive_stream(self, offset: int, period: int, check: StreamCheck) -> ReceivedStream:  # noqa: ARG002
         """Payload stays where it lands until it has been checked."""
@@ -133,18 +150,19 @@ class DevmemReceiver:
             last_at_s = batch.at_s
             for frag in batch.frags:
                 check.take(self._memory, *frag)
-            self._return(batch)
+            self._return(batch, True)
             total += batch.bytes
         return ReceivedStream(total, last_at_s)
 
     def _batches(self, length: int) -> Iterator[Batch]:
-        """Exactly `length` bytes of payload; the caller returns each batch's tokens."""
+        """Exactly `length` bytes of payload. The tokens of a batch go back when the next one is asked for."""
         while length:
             batch = self._receive(min(length, _CALL_BYTES))
             if not batch.bytes:
                 raise closed_early(length)
             length -= batch.bytes
             yield batch
+            self._return(batch, length > 0)
 
     def _receive(self, max_bytes: int) -> Batch:
         """Receive what is there, at most `max_bytes`; a batch of no bytes is the end of the stream."""
@@ -164,9 +182,10 @@ class DevmemReceiver:
             raise OSError(f"recvmsg returned {count} bytes but fragments of {size}; is the queue bound?")
         return Batch(frags, tokens, count, at_s)
 
-    def _return(self, batch: Batch) -> None:
-        """Neighbours go back as one range."""
-        self._sock.dontneed(b"".join(uapi.DMABUF_TOKEN.pack(*each) for each in token_ranges(batch.tokens)))
+    def _return(self, batch: Batch, more: bool) -> None:
+        """Neighbours go back as one range; if `more` is to be received at once, with that call."""
+        tokens = b"".join(uapi.DMABUF_TOKEN.pack(*each) for each in token_ranges(batch.tokens))
+        self._sock.dontneed(tokens, more)
         self._returns.returned(len(batch.tokens), self._machine.runtime.monotonic() - batch.at_s)
 
 

@@ -32,6 +32,20 @@ class SendQueue:
             self._changed.notify_all()
             return self._put
 
+    @property
+    def idle(self) -> bool:
+        """Whether all jobs are done. Raises what ended the thread."""
+        with self._changed:
+            self._raise_failure()
+            return self._done == self._put
+
+    def put_done(self) -> int:
+        """While the queue is idle: count a job that the caller has done; returns its ticket."""
+        with self._changed:
+            self._put += 1
+            self._done += 1
+            return self._put
+
     def wait(self, ticket: int, timeout_s: float) -> None:
         """Until the job with that ticket, and so every earlier one, is done. Raises TimeoutError, or the
         exception that ended the thread."""

@@ -224,7 +224,7 @@ class Unplugged:
     """A socket whose link is down for the first calls."""
 
     def __init__(self, down: int, number: int) -> None:
-        self.calls = 0
+        self.calls = self.completed = self.waits = 0
         self._down, self._number = down, number
 
     def sendmsg(self, iov: list[tuple[int, int]], _control: object, _flags: int) -> int:
@@ -232,6 +232,10 @@ class Unplugged:
         if self.calls <= self._down:
             raise OSError(self._number, "refused")
         return iov[0][1]
+
+    def wait_completions(self, count: int) -> int:
+        self.waits += 1
+        return count
 
 
 def test_device_memory_is_sent_when_the_link_is_up_again() -> None:
@@ -250,3 +254,32 @@ def test_device_memory_is_sent_when_the_link_is_up_again() -> None:
         sending(1000, errno.EHOSTUNREACH)[0].transmit(0, 100)
     with pytest.raises(OSError, match="refused"):
         sending(1, errno.ENODEV)[0].transmit(0, 100)
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS, errno.EHOSTUNREACH, errno.ENODEV])
+def test_what_must_wait_is_not_begun_and_what_is_refused_is_said(number: int) -> None:
+    runtime = SimulatedRuntime(lambda _: None)
+    sock = cast(Any, Unplugged(1, number))
+    sender = ZeroCopySender(sock, sock, b"", Progress(runtime, 1.0), runtime)
+    if number == errno.ENODEV:
+        with pytest.raises(OSError, match="refused"):
+            sender.begin(0, 100)
+    else:
+        assert sender.begin(0, 100) == 0
+    assert sender.begin(0, 100) == 100
+
+
+def test_a_completion_that_a_later_send_has_told_is_not_asked_for() -> None:
+    runtime = SimulatedRuntime(lambda _: None)
+    sock = cast(Any, Unplugged(0, 0))
+    sender = ZeroCopySender(sock, sock, b"", Progress(runtime, 1.0), runtime)
+    for told in range(3):
+        sender.begin(0, 100)
+        sender.job_ended()
+        sock.completed = told
+    sender.wait_reusable(1)
+    sender.wait_reusable(2)
+    assert sock.waits == 0
+    for _ in range(2):
+        sender.wait_reusable(3)
+    assert sock.waits == 1, "what was answered once is known"
