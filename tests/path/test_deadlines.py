@@ -198,6 +198,15 @@ def test_an_answered_calls_timer_does_not_end_the_next_call(kernel: Kernel, proc
     assert kernel.sessions.next_timeout() is None
 
 
+def test_a_send_tells_how_many_zero_copy_sends_have_completed(process: Process) -> None:
+    sock = process.session.socket
+    assert sock is not None
+    for end in (1, 2):
+        sock.errqueue.sent(end, 0)
+    sock.errqueue.acknowledged(2)
+    assert process.call(syscalls.SendMsg(0, b"abc", None, 0, (), None)) == syscalls.Done(3, 2)
+
+
 def test_a_request_behind_a_blocked_call_is_read_when_that_is_answered(
     kernel: Kernel, process: Process
 ) -> None:
