@@ -40,7 +40,7 @@ demo: setup
 
 # The unit tests of the sources; those of the packet path once more as it was compiled; then the system tests, of
 # which each has a cluster of processes: fewer at a time.
-PATH_TESTS := $(addprefix tests/,nic netmem sock inet path semantics tcp simulation)
+PATH_TESTS := $(addprefix tests/,nic netmem sock inet path semantics tcp simulation wire machine client syscall endpoint)
 test: setup lint
 	DEVMEM_PURE=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal --ignore tests/system
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(PATH_TESTS)

@@ -61,7 +61,7 @@ def receiver(machine: Machine, sock: FakeSocket) -> DevmemReceiver:
 
 
 @pytest.mark.parametrize("reduces", [False, True])
-def test_the_last_tokens_of_a_message_go_back_at_once_and_others_with_the_next_receive(
+def test_the_last_tokens_of_a_message_go_back_at_once_others_with_a_receive(
     machine: Machine, reduces: bool
 ) -> None:
     """Nobody knows when the next message is received."""
