@@ -31,4 +31,5 @@ def test_every_class_of_call_answers_one_request_and_is_named_for_it() -> None:
 
 def test_a_call_has_slots_alone() -> None:
     for call in CLASSES:
-        assert not any("__dict__" in vars(each) for each in call.__mro__), call
+        if not hasattr(call, "__mypyc_attrs__"):  # a compiled class has a layout of its own
+            assert not hasattr(object.__new__(call), "__dict__"), call
