@@ -27,6 +27,7 @@ from nodes.client.runtime import Runtime
 from nodes.client.send import Sender
 from nodes.client.socket_calls import SocketCalls
 from nodes.uapi.channel_closed import ChannelClosed
+from nodes.uapi.socket import DMABUF_TOKEN, MAX_DONTNEED_TOKENS
 from nodes.uapi.syscalls import (
     Accept,
     Bind,
@@ -340,11 +341,17 @@ class Socket:
     def dontneed(self, tokens: bytes, with_next: bool = False) -> None:
         """SO_DEVMEM_DONTNEED without waiting for an answer: for receives in a pipeline. `with_next`: they go
         with the next receive of this object, which is about to be made; without one, when the socket closes.
-        An exception of a signal handler in that receive may keep them until then."""
+        An exception of a signal handler in that receive may keep them until then. Raises OSError EINVAL, as
+        the option does, which nobody would hear of later: for no whole tokens, and for more than 128."""
+        returning = self._receiver.returning + tokens if with_next else tokens
+        if len(returning) % DMABUF_TOKEN.size or len(returning) > MAX_DONTNEED_TOKENS * DMABUF_TOKEN.size:
+            size, most = DMABUF_TOKEN.size, MAX_DONTNEED_TOKENS
+            text = f"{len(returning)} bytes of tokens: give back at most {most} of {size} bytes at once"
+            raise OSError(errno.EINVAL, text)
         if with_next:
-            self._receiver.returning += tokens
-        else:
-            self._calls.post(DontNeed(tokens))
+            self._receiver.returning = returning
+        elif returning:
+            self._calls.post(DontNeed(returning))
 
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
         """An int, or bytes with `buflen`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
@@ -56,6 +57,22 @@ def test_tokens_go_with_the_next_receive_and_only_with_that(sock: Socket, endpoi
 def test_other_tokens_go_at_once(sock: Socket, endpoint: Endpoint) -> None:
     sock.dontneed(TOKENS)
     assert endpoint.requests[-1] == DontNeed(TOKENS)
+
+
+@pytest.mark.parametrize("with_next", [False, True])
+@pytest.mark.parametrize("tokens", [TOKENS[:-1], TOKENS * 129])
+def test_tokens_that_the_option_refuses_are_refused_at_once(
+    sock: Socket, endpoint: Endpoint, tokens: bytes, with_next: bool
+) -> None:
+    """No answer of the endpoint would say so."""
+    before = len(endpoint.requests)
+    with pytest.raises(OSError, match="of tokens: give back at most 128 of 8 bytes at once") as refused:
+        sock.dontneed(tokens, with_next)
+    assert refused.value.errno == errno.EINVAL
+    sock.recvmsg_into([4096], 1000, uapi.MSG_SOCK_DEVMEM)
+    (receive,) = endpoint.requests[before:]
+    assert isinstance(receive, RecvMsg)
+    assert receive.tokens == b""
 
 
 def test_a_send_of_device_memory_tells_how_many_have_completed(sock: Socket) -> None:
