@@ -34,10 +34,11 @@ MORE_HELP = (
         f"python3 run.py {each} --help"
         for each in (
             "up", "netdev", "exec", "graph", "doctor", "sweep", "trace", "watch", "report", "compare",
-            "project", "reproduce",
+            "project", "reproduce", "crosscheck",
         )
     ),
     ".venv/bin/python -m tests.bench.packet_path --help",
+    ".venv/bin/python -m tests.bench.opcodes --help",
     ".venv/bin/ray start --help",  # of a cluster for sweeps
     ".venv/bin/ray get-auth-token --help",
 )
