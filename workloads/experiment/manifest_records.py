@@ -24,7 +24,7 @@ class Git(msgspec.Struct, frozen=True):
     commit: Annotated[str, "", "their commit"]
     dirty: Annotated[bool, "", "whether files differed from it"]
     files: Annotated[
-        tuple[str, ...], "", f"which: the first {FILES_MAX} lines of `git status --porcelain`"
+        tuple[str, ...], "", f"which: the first {FILES_MAX} lines of git status, its short form"
     ] = ()
 
 
