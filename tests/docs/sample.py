@@ -8,7 +8,7 @@ nothing; the run's directory is removed. Needs root, and a quiet machine: the pa
 
 from __future__ import annotations
 
-import json
+import csv
 import re
 import shlex
 import shutil
@@ -45,16 +45,13 @@ def _command(page: str) -> str:
     return str(found)
 
 
-def _figures(run_dir: Path) -> dict[str, float]:
-    """Of the largest size, as the figure shows."""
-    command = [sys.executable, "run.py", "report", str(run_dir), "--json"]
-    rows = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)["rows"]
-    largest = max(row["size_bytes"] for row in rows)
-    return {
-        row["path"]: row["host_dram_bytes_per_payload_byte"]
-        for row in rows
-        if row["size_bytes"] == largest and not row["in_place"]
-    }
+def figures_of(run_dir: Path) -> dict[str, float]:
+    """Host DRAM bytes a payload byte of the largest size, by path, as the figure shows."""
+    with (run_dir / "summary.csv").open(encoding="utf-8", newline="") as text:
+        rows = [row for row in csv.DictReader(text) if row["in_place"] != "True"]
+    largest = max(int(row["size_bytes"]) for row in rows)
+    column = "host_dram_bytes_per_payload_byte"
+    return {row["path"]: float(row[column]) for row in rows if int(row["size_bytes"]) == largest}
 
 
 def main() -> None:
@@ -63,7 +60,7 @@ def main() -> None:
         printed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
         (run_dir,) = Path(place).iterdir()
         shutil.copy(run_dir / "figures/host_dram.png", _PICTURE)
-        page = renewed(pages.text(PAGE), printed.replace(place, "results"), _figures(run_dir))
+        page = renewed(pages.text(PAGE), printed.replace(place, "results"), figures_of(run_dir))
     (ROOT / PAGE).write_text(page, encoding="utf-8")
 
 

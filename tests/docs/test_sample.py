@@ -43,3 +43,9 @@ def test_a_new_output_takes_the_place_of_the_old_one_and_nothing_else_changes() 
     assert sample.words()[:3] == ["run.py", "--topology", "star"]
     back = sample.renewed(new, BLOCK.split("--repeat 3\n")[1], {})
     assert ALT.sub("", back) == ALT.sub("", page)
+
+
+def test_the_figures_numbers_are_those_of_the_largest_size_out_of_place() -> None:
+    found = sample.figures_of(pages.ROOT / "tests/analysis/recorded/all_reduce")
+    assert found.keys() == {"devmem", "bounce", "kernel"}
+    assert found["devmem"] < 0.1 < found["kernel"] < found["bounce"]
