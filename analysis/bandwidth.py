@@ -3,7 +3,8 @@
 In: measured rows of one path and size, and what the workload measures. Out: seconds a byte, by repetition.
 Owns nothing. The conventions are nccl-tests' (doc/PERFORMANCE.md): algbw = S / t, in decimal GB/s; busbw =
 algbw times the measure's factor, which makes the number comparable with a link's speed whatever the number of
-ranks. t is the mean over ranks, as nccl-tests' default is, unless the measure times receivers.
+ranks. t is the mean over ranks, as nccl-tests' default is, unless the measure times receivers, or all
+ranks together.
 """
 
 import numpy as np
@@ -27,7 +28,7 @@ def seconds_per_byte(rows: pd.DataFrame, measure: Measure) -> dict[int, Floats]:
     bytes in the same time: its median gives a time, an algbw and a busbw that agree with each other. An array
     of no bytes counts as one of a single byte.
     """
-    paces = (_receivers if measure.timed == "receivers" else _mean_of_ranks)(rows)
+    paces = {"mean": _mean_of_ranks, "all": _all_ranks, "receivers": _receivers}[measure.timed](rows)
     return {int(str(key)): np.asarray(values, np.float64) for key, values in paces.groupby(level=0)}
 
 
@@ -35,6 +36,15 @@ def _mean_of_ranks(rows: pd.DataFrame) -> "pd.Series[float]":
     """By repetition and iteration."""
     iterations = rows.groupby(["repetition", "iteration"])
     return iterations["time_s"].mean() / iterations["size_bytes"].first().clip(lower=1)
+
+
+def _all_ranks(rows: pd.DataFrame) -> "pd.Series[float]":
+    """From the first rank's start to the last one's end: within it lies all that a line carried, so that no
+    rate exceeds the line's. Where that was not recorded, the longest time of a rank."""
+    iterations = rows.groupby(["repetition", "iteration"])
+    span = iterations["end_s"].max() - iterations["start_s"].min()
+    times = pd.concat([span, iterations["time_s"].max()], axis=1).max(axis=1)
+    return times / iterations["size_bytes"].first().clip(lower=1)
 
 
 def _receivers(rows: pd.DataFrame) -> "pd.Series[float]":

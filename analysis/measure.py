@@ -29,7 +29,6 @@ class Rate:
     per_GB_per_s: int
     decimals: int
 
-
     def told(self, value: float) -> str:
         """`value` with three digits at least: a slow link's rate is no 0.09."""
         return rounded(value, self.decimals)
@@ -59,8 +58,9 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     `columns`: those of the printed table, in order. `both_ways` is left out where all bytes went one way,
     `predicted` where nothing was.
     `size_is_key`: rows of equal size belong together; False where the size is itself a result.
-    `timed`: whose time is an iteration's. "mean" is the mean over all ranks, as nccl-tests has it;
-    "receivers" are the ranks that received payload, each with its own bytes and its own time.
+    `timed`: whose time is an iteration's. "mean" is the mean over all ranks, as nccl-tests has it; "all" is
+    from the first one's start to the last one's end; "receivers" are the ranks that received payload, each
+    with its own bytes and its own time.
     `rate`: "busbw" is bus bandwidth in GB/s, "goodput" is payload in Gbit/s.
     `bandwidth_factor`: busbw / algbw for this run's number of ranks.
     `ranks`: how many ranks' rows make an iteration complete.
@@ -71,7 +71,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
     columns: Annotated[tuple[Column, ...], msgspec.Meta(min_length=1, max_length=32)]
     size_is_key: bool
-    timed: Literal["mean", "receivers"]
+    timed: Literal["mean", "all", "receivers"]
     rate: Literal["busbw", "goodput"]
     bandwidth_factor: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
     ranks: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]

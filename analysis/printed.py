@@ -94,7 +94,9 @@ PRINTED: dict[Column, Printed] = {
         lambda row: row.word, side="left",
     ),
     "time": Printed(
-        "time", "measured: median over the iterations of all repetitions, each the mean over ranks",
+        "time",
+        "measured: median over the iterations of all repetitions, each the mean over ranks; of a pattern "
+        "from the first rank's start to the last one's end",
         lambda row: f"{row.time_us:.1f}", "us",
     ),
     "algbw": Printed("algbw", "size / time", lambda row: rate(row.algbw_GB_per_s), "GB/s"),

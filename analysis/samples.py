@@ -183,7 +183,7 @@ def _check_rows(samples: pd.DataFrame, path: Path, measure: Measure) -> None:
     if doubled.any():
         first = samples.loc[doubled, [*ITERATION_KEY, "rank"]].iloc[0].to_dict()
         raise ResultsError(f"{path} has two rows for {first}; a row is one path, size, iteration and rank")
-    divides = measure.size_is_key or measure.timed == "mean"
+    divides = measure.size_is_key or measure.timed != "receivers"
     for name, bad in (
         ("size_bytes", (samples["size_bytes"] <= 0) & (not measure.size_is_key) & divides),
         ("nranks", samples["nranks"] < 1),

@@ -32,7 +32,11 @@ class SummaryRow:
     nranks: Annotated[int, "ranks", "how many ranks took part"]
     repetitions: Annotated[int, "", "how many repetitions have a value"]
     iterations: Annotated[int, "", "how many iterations have a value, all repetitions together"]
-    time_us: Annotated[float, "us", "median; an iteration's time is the mean over ranks"]
+    time_us: Annotated[
+        float, "us",
+        "median; an iteration's time is the mean over ranks; a pattern's is from the first rank's start to "
+        "the last one's end",
+    ]
     predicted_us: Annotated[
         float | None, "us",
         "modelled: an iteration's time if the calibrated links were the only limit; empty where no "

@@ -29,12 +29,14 @@ _FRAME_BYTES = 14  # what a calibrated rate counts besides the IP packet
 
 
 def predictions(config: ExperimentConfig, model: Model | None) -> tuple[Prediction, ...]:
-    """The mean over ranks, as a measured iteration's time is."""
-    traces = workload_of(config).traces
+    """Of the ranks whose times a measured iteration's is: their mean, or the last one's."""
+    workload = workload_of(config)
+    traces = workload.traces
     if model is None or traces is None:
         return ()
+    of_ranks = statistics.fmean if workload.measure(config).timed == "mean" else max
     return tuple(
-        Prediction(size, statistics.fmean(each.time_s for each in dry_run(traces(config, size), model)))
+        Prediction(size, of_ranks(each.time_s for each in dry_run(traces(config, size), model)))
         for size in config.sizes_bytes
     )
 

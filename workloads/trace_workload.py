@@ -126,7 +126,7 @@ def _measure(source: TraceSource, config: ExperimentConfig) -> Measure:
     return Measure(
         columns=("size", "type", "path", *columns, "predicted", "busbw", "wrong", "dram", "verdict"),
         size_is_key=source.is_sized,
-        timed="mean",
+        timed="all",
         rate="busbw",
         bandwidth_factor=round(factor, 6),
         ranks=ranks(config),

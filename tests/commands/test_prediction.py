@@ -10,6 +10,7 @@ from topologies.shapes.registry import build
 from topologies.topology import Topology
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import ExperimentConfig
+from workloads.patterns.traffic import MessagesOptions
 from workloads.registry import WORKLOADS
 from workloads.stream import StreamOptions
 from workloads.trace.dry_run import Model
@@ -53,6 +54,12 @@ def test_each_size_has_the_mean_of_its_ranks() -> None:
     assert predictions(config, None) == ()
     stream = ExperimentConfig("star", 2, "stream", (4096,), ("devmem",), StreamOptions())
     assert predictions(stream, Model(0.0, 1e-6)) == ()
+
+
+def test_a_pattern_is_predicted_until_its_last_rank_has_ended() -> None:
+    config = ExperimentConfig("star", 4, "incast", (4096,), ("devmem",), MessagesOptions(messages=1))
+    (found,) = predictions(config, Model(0.0, 1e-6))
+    assert found.time_s == pytest.approx(3 * 4096e-6)
 
 
 def test_before_a_run_links_are_as_asked_and_accelerators_compute() -> None:

@@ -121,7 +121,7 @@ class Prediction(msgspec.Struct, frozen=True):
     """How long an iteration takes if calibrated links are the only limit."""
 
     size_bytes: Annotated[int, "B", "of the iteration"]
-    time_s: Annotated[float, "s", "predicted, mean over ranks"]
+    time_s: Annotated[float, "s", "predicted, mean over ranks; of a pattern until the last one has ended"]
 
 
 class RowVerdict(msgspec.Struct, frozen=True):

@@ -32,7 +32,7 @@ from workloads.experiment.ray_protocol import Rows
 from workloads.experiment.records import ExperimentConfig, Sample, Trial
 from workloads.experiment.rows_file import RowsFile
 from workloads.experiment.tcp_info import TcpInfoSample
-from workloads.experiment.usage import Usage
+from workloads.experiment.usage import Usage, windows
 from workloads.measure import Measure
 from workloads.registry import workload_of
 
@@ -123,7 +123,14 @@ def figure(samples: Sequence[Sample], measure: Measure) -> str:
         return f"{8 * fmean(rates) / 1e9:.3f} Gbit/s" if rates else ""
     if not measured:
         return ""
-    took_s = fmean(row.time_s for row in measured)
+    took_s = _took_s(measured, measure)
     if not measure.bandwidth_factor:
         return f"{1e6 * took_s:.1f} us"
     return f"{measure.bandwidth_factor * measured[0].size_bytes / took_s / 1e9:.3f} GB/s"
+
+
+def _took_s(measured: Sequence[Sample], measure: Measure) -> float:
+    """Mean over the iterations."""
+    if measure.timed == "mean":
+        return fmean(row.time_s for row in measured)
+    return fmean(end - start for start, end in windows(measured))

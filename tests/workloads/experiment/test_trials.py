@@ -15,6 +15,7 @@ from workloads.experiment.records import ExperimentConfig, Sample, SamplesError
 from workloads.experiment.rows_file import RowsFile
 from workloads.experiment.trials import figure
 from workloads.options import WorkloadOptions
+from workloads.patterns.traffic import MessagesOptions
 from workloads.registry import WORKLOADS
 from workloads.stream import StreamOptions
 
@@ -84,3 +85,13 @@ def test_the_current_figure_is_that_of_a_trials_measured_rows(
 ) -> None:
     config = ExperimentConfig("star", 4, workload, (10**6,), ("kernel",), options)
     assert figure(samples, WORKLOADS[workload].measure(config)) == expected
+
+
+def test_a_patterns_current_figure_is_of_the_time_until_its_last_rank_ends() -> None:
+    config = ExperimentConfig("star", 3, "incast", (10**6,), ("kernel",), MessagesOptions(messages=1))
+    long, short = rows((0, 0.004, 2 * 10**6), (0, 0.0, 0))
+    ranks = [
+        msgspec.structs.replace(long, start_s=5.0, end_s=5.004),
+        msgspec.structs.replace(short, start_s=5.0, end_s=5.001),
+    ]
+    assert figure(ranks, WORKLOADS["incast"].measure(config)) == "0.500 GB/s"

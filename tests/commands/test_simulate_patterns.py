@@ -1,0 +1,24 @@
+"""Patterns of messages under a simulated clock: what their table says of the line."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.commands.test_simulate import run_py
+
+LINE_GB_PER_S = 10 / 8
+
+
+@pytest.mark.parametrize("pattern", ["incast", "outcast"])
+def test_the_bus_bandwidth_of_many_and_one_is_just_below_the_lines_rate(pattern: str, tmp_path: Path) -> None:
+    words = ("--clock", "simulated", "--topology", "star", "--hosts", "4", "--link", "10Gbit,5us")
+    asked = ("--workload", pattern, "--size", "1M", "--path", "devmem", "--repeat", "1", "--iters", "2")
+    done = run_py(tmp_path, *words, *asked, "--payload", "counted")
+    assert done.returncode == 0, done.stderr
+    (summary,) = tmp_path.glob("*/summary.csv")
+    (row,) = csv.DictReader(summary.open(newline=""))
+    assert 0.9 * LINE_GB_PER_S < float(row["busbw_GB_per_s"]) < LINE_GB_PER_S
+    assert float(row["time_us"]) >= float(row["predicted_us"])
