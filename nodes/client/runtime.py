@@ -15,8 +15,9 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from nodes.client.local_socket import MachineSocket
 from nodes.machine.buses import Buses
 from nodes.uapi.channel import Channel
 from nodes.uapi.syscalls import AnyReply, Record
@@ -68,6 +69,41 @@ class ClientChannel(Protocol):
     def close(self) -> None: ...
 
 
+class LocalSocket(Protocol):
+    """A connection between two processes of a machine, of records, beside the network; methods as of a
+    socket. An address is ("", port), as `getsockname` has it; `bind` chooses the port."""
+
+    def bind(self, address: Any, /) -> None: ...
+
+    def listen(self, backlog: int = 1, /) -> None: ...
+
+    def accept(self) -> tuple[LocalSocket, Any]:
+        """The next connection, with this socket's timeout."""
+
+    def connect(self, address: Any, /) -> None: ...
+
+    def getsockname(self) -> tuple[str, int]: ...
+
+    def setsockopt(self, level: int, optname: int, value: int | bytes, /) -> None: ...
+
+    def settimeout(self, value: float | None, /) -> None: ...
+
+    def send(self, record: bytes, /) -> int: ...
+
+    def send_descriptor(self, fd: int, /) -> None:
+        """A record with that descriptor, which stays the caller's."""
+
+    def recv(self, bufsize: int, /) -> bytes:
+        """The next record; b"" when the other end has closed."""
+
+    def receive_descriptor(self) -> int | None:
+        """That of the next record, which is the caller's to close; None if it has none, or at the end."""
+
+    def shutdown(self, how: int, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class CpuTime(NamedTuple):
     """Seconds of CPU time. `system_s`: those among them in which the machine's kernel ran on the process's
     behalf, in system calls mostly."""
@@ -101,6 +137,9 @@ class Runtime(Protocol):
     def lock(self) -> Lock: ...
 
     def condition(self) -> Condition: ...
+
+    def local_socket(self) -> LocalSocket:
+        """A new one, neither bound nor connected."""
 
     def connect(self, path: str) -> ClientChannel:
         """Open a channel to the endpoint that listens at `path`. Raises OSError when none does."""
@@ -150,6 +189,9 @@ class MachineRuntime:
 
     def condition(self) -> threading.Condition:
         return threading.Condition()
+
+    def local_socket(self) -> MachineSocket:
+        return MachineSocket()
 
     def connect(self, path: str) -> Channel:
         return Channel.connect(path)

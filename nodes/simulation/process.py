@@ -20,6 +20,7 @@ from nodes.client.runtime import ClientChannel, CpuTime
 from nodes.machine.buses import Buses
 from nodes.simulation.clock import Clock, Event, ns
 from nodes.simulation.failures import SpinError
+from nodes.simulation.local_socket import SimulatedSocket
 
 _T = TypeVar("_T")
 _SPINS_MAX = 1_000_000  # looks at the clock without a wait in between
@@ -186,6 +187,7 @@ class SimulatedRuntime:
         self.counted = counted
         self._scheduler = scheduler
         self._hosts = hosts
+        self._bound: dict[int, SimulatedSocket] = {}
 
     def monotonic(self) -> float:
         return self._scheduler.look()
@@ -204,6 +206,9 @@ class SimulatedRuntime:
 
     def condition(self) -> SimulatedLock:
         return SimulatedLock(self._scheduler)
+
+    def local_socket(self) -> SimulatedSocket:
+        return SimulatedSocket(self._scheduler, self._bound)
 
     def connect(self, path: str) -> ClientChannel:
         return self._hosts.connect(path)

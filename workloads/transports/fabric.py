@@ -3,19 +3,19 @@
 In and out: as DataPath. Owns the mapping of the peer's memory. No NIC, no PCIe switch and no host memory is
 passed, whichever path the ranks take between hosts, as with NCCL's peer-to-peer transport
 (src/transport/p2p.cc). The sender exports its data dma-buf once, and then tells where the bytes lie; the
-receiving accelerator reads them from there. Beside the emulated network, as the barrier: the ranks' AF_UNIX
+receiving accelerator reads them from there. Beside the emulated network, as the barrier: the ranks' local
 connection carries these places, and a byte back for each that has been read.
 """
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from nodes.client.host import HostStats
+from nodes.client.runtime import LocalSocket
 from nodes.machine import dmabuf
 from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
@@ -31,53 +31,13 @@ _PLACE = struct.Struct("=QQ")  # offset and length of bytes in the sender's data
 _UNREAD_MAX = 8
 
 
-class FabricSocket:
-    """As data_path.TcpSocket, between two processes: AF_UNIX, of records. Its address is the name that the
-    kernel chooses, five hexadecimal digits (unix(7)), which stands for the port."""
-
-    def __init__(self, sock: socket.socket | None = None) -> None:
-        self.linux = sock or socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-    def bind(self, _address: Any, /) -> None:
-        self.linux.bind("")
-
-    def listen(self, backlog: int = 1, /) -> None:
-        self.linux.listen(backlog)
-
-    def accept(self) -> tuple[FabricSocket, Any]:
-        sock, address = self.linux.accept()
-        sock.settimeout(self.linux.gettimeout())
-        return FabricSocket(sock), address
-
-    def connect(self, address: Any, /) -> None:
-        self.linux.connect(b"\0%05x" % address[1])
-
-    def getsockname(self) -> tuple[str, int]:
-        return "", int(self.linux.getsockname()[1:], 16)
-
-    def setsockopt(self, level: int, optname: int, value: int | bytes, /) -> None:
-        """Options of TCP and of NICs mean nothing here."""
-
-    def settimeout(self, value: float | None, /) -> None:
-        self.linux.settimeout(value)
-
-    def recv(self, bufsize: int, /) -> bytes:
-        return self.linux.recv(bufsize)
-
-    def shutdown(self, how: int, /) -> None:
-        self.linux.shutdown(how)
-
-    def close(self) -> None:
-        self.linux.close()
-
-
 class FabricSender:
     """Its methods, the first greeting aside, run in the sending thread, which alone hears what was read."""
 
-    def __init__(self, sock: FabricSocket, data: Region, progress: Progress) -> None:
-        self._sock = sock.linux
+    def __init__(self, sock: LocalSocket, data: Region, progress: Progress) -> None:
+        self._sock = sock
         self._progress = progress
-        socket.send_fds(self._sock, [b"\0"], [data.fd])
+        sock.send_descriptor(data.fd)
         self._unread = 0
 
     def begin(self, offset: int, length: int) -> int:  # noqa: ARG002
@@ -105,14 +65,14 @@ class FabricSender:
 
 
 class FabricReceiver:
-    def __init__(self, machine: Machine, sock: FabricSocket, ledger: Ledger, undo: ExitStack) -> None:
+    def __init__(self, machine: Machine, sock: LocalSocket, ledger: Ledger, undo: ExitStack) -> None:
         self._machine = machine
         self._accelerator = machine.accelerator_of(ledger)
-        self._sock = sock.linux
-        _, fds, _, _ = machine.progress.wait(socket.recv_fds, self._sock, 1, 1)
-        if not fds:
+        self._sock = sock
+        fd = machine.progress.wait(sock.receive_descriptor)
+        if fd is None:
             raise closed_early(1)
-        self._peer = dmabuf.attach_peer(fds[0], self._machine.runtime.counted)
+        self._peer = dmabuf.attach_peer(fd, self._machine.runtime.counted)
         undo.callback(self._peer.close)
         self._place = (0, 0)  # what is left of the last one
 
@@ -173,8 +133,8 @@ class Fabric:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
-    def open_socket(self) -> FabricSocket:
-        return FabricSocket()
+    def open_socket(self) -> LocalSocket:
+        return self._machine.runtime.local_socket()
 
     def address(self, nic: NicPlace) -> str:  # noqa: ARG002  it has none
         return ""
@@ -185,10 +145,10 @@ class Fabric:
     def prepare(self, ports: Mapping[NicPlace, Sequence[int]], undo: ExitStack) -> None:
         """Likewise."""
 
-    def sender(self, sock: FabricSocket, ledger: Ledger, undo: ExitStack) -> Sender:  # noqa: ARG002
+    def sender(self, sock: LocalSocket, ledger: Ledger, undo: ExitStack) -> Sender:  # noqa: ARG002
         return FabricSender(sock, self._machine.data, self._machine.progress)
 
-    def receiver(self, sock: FabricSocket, ledger: Ledger, undo: ExitStack) -> FabricReceiver:
+    def receiver(self, sock: LocalSocket, ledger: Ledger, undo: ExitStack) -> FabricReceiver:
         return FabricReceiver(self._machine, sock, ledger, undo)
 
     def staged_bytes(self, sent: int, received: int) -> int:  # noqa: ARG002
