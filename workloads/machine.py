@@ -56,19 +56,26 @@ class Machine:
         self.host = Host(place.channel, runtime=runtime)
         self.progress = Progress(runtime, config.timeout_s)
         self.ledger = Ledger()
+        self._device = None if memory == "ssd" else runtime.device_memory(place.channel)
         self.accelerator = self._kind(
-            self.ledger, self.turn, place.slot, self._pace(), runtime.counted
+            self.ledger, self.turn, place.slot, self._pace(), runtime.counted, self._access
         )
         self.data = self.accelerator.alloc(_rounded(max(1, data_bytes)))
 
     def accelerator_of(self, ledger: Ledger) -> Accelerator:
         """The same accelerator, as another thread uses it, which has that ledger."""
-        return self._kind(ledger, self.turn, pace=self._pace())
+        return self._kind(ledger, self.turn, pace=self._pace(), access=self._access)
 
     def turn(self, dram: int, up: int = 0, down: int = 0, nic: str = "") -> None:
         """Wait for the host's buses: the memory's, and those of the PCIe switch of that NIC, or else of the
         accelerator."""
         self.host.turn(dram, nic or self.nic.ifname, up, down)
+
+    def _access(self, count: int) -> None:
+        """Wait for the accelerator's own memory, which all threads of the rank share."""
+        if self._device is not None:
+            now = self.runtime.monotonic()
+            self.runtime.sleep(self._device.reserve(count, now) - now)
 
     def compute(self, seconds: float, accelerator: Accelerator) -> None:
         """The accelerator, as the calling thread uses it, is busy for so long, and so is the experiment."""

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from nodes.client.local_socket import MachineSocket
-from nodes.machine.buses import Buses
+from nodes.machine.buses import Buses, Server
 from nodes.uapi.channel import Channel
 from nodes.uapi.syscalls import AnyReply, Record
 
@@ -148,6 +148,9 @@ class Runtime(Protocol):
         """Those of the host at `path` whose bandwidth is limited: what its endpoint told. Takes the
         descriptors over."""
 
+    def device_memory(self, path: str) -> Server | None:
+        """That of an accelerator of the host at `path`; None: it serves at once."""
+
 
 class MachineThread:
     """A thread of Python. `ended` is held until it ends."""
@@ -198,6 +201,9 @@ class MachineRuntime:
 
     def buses(self, path: str, names: Sequence[str], fds: Sequence[int]) -> Buses:  # noqa: ARG002
         return Buses.shared(names, fds)
+
+    def device_memory(self, path: str) -> None:
+        """This machine's, which is as fast as it is."""
 
 
 MACHINE = MachineRuntime()

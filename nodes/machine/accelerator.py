@@ -45,6 +45,10 @@ class Turn(Protocol):
     def __call__(self, dram: int, up: int = 0, down: int = 0, /) -> None: ...
 
 
+# Waits until the accelerator's own memory has served so many bytes.
+Access: TypeAlias = Callable[[int], None]
+
+
 class Slot(msgspec.Struct, frozen=True):
     """Where an accelerator sits, and how much memory it has. `nic`: the interface that shares its PCIe
     switch, "" for any; `memory_bytes` 0: no limit."""
@@ -61,13 +65,15 @@ _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 def _at_once(_dram: int, _up: int = 0, _down: int = 0) -> None:
-    """The turn on buses without a limit."""
+    """The turn on buses without a limit, and the access to memory without one."""
 
 
 class Accelerator:
     """`turn` is called after each operation, and may block. `pace`: how slow copies and computations are made
     on purpose; None: as fast as this machine. `counted`: its memory has no content; every operation adds to
-    the ledger and waits as it does with content."""
+    the ledger and waits as it does with content. `access` is called with what copies within the device,
+    reductions and divisions read and write of its own memory; a copy to or from host memory waits for PCIe,
+    which is slower."""
 
     def __init__(
         self,
@@ -76,10 +82,12 @@ class Accelerator:
         slot: Slot = ANY_SLOT,
         pace: Pace | None = None,
         counted: bool = False,
+        access: Access = _at_once,
     ) -> None:
         self._ledger = ledger
         self._pace = pace
         self._turn = turn
+        self._access = access
         self._slot = slot
         self._counted = counted
         self._memory: list[Region] = []
@@ -136,7 +144,8 @@ class Accelerator:
                 if not memory.counted:
                     memory.view[at : at + size] = source.view[frag_offset : frag_offset + size]
                 at += size
-        is_peer = source.place is Place.PEER
+            is_peer = source.place is Place.PEER
+            self._access((at - offset) * (1 if is_peer else 2))
         route = routes.ACC_PEER_TO_DEVICE if is_peer else routes.ACC_DEVICE_TO_DEVICE
         self._ledger.record(route, at - offset)
         return at - offset
@@ -155,6 +164,7 @@ class Accelerator:
                 values = _elements(memory, offset, size, dtype)
                 division = np.floor_divide if dtype.kind == "i" else np.divide
                 division(values, dtype.type(divisor), out=values)
+            self._access(2 * size)
         self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, size)
 
     def compute(self, seconds: float, sleep: Callable[[float], None]) -> None:
@@ -166,7 +176,7 @@ class Accelerator:
     def reduction(self, memory: Region, offset: int, operand: int, operator: Operator) -> Reduction:
         """A reduction of a stream of fragments with the elements of `memory` from byte `operand` on, into
         those from byte `offset` on: the same ones, or others apart from them."""
-        return Reduction(self._ledger, memory, offset, operand, operator, self._pace)
+        return Reduction(self._ledger, memory, offset, operand, operator, self._pace, self._access)
 
     def copy_to_host(self, source: Region, offset: int, destination: memoryview) -> None:
         """Copy engine, device to host: len(destination) bytes of `source` from byte `offset` on."""
@@ -203,9 +213,11 @@ class Reduction:
         operand: int,
         operator: Operator,
         pace: Pace | None = None,
+        access: Access = _at_once,
     ) -> None:
         self._ledger = ledger
         self._pace = pace
+        self._access = access
         self._memory = memory
         self._dtype, self._redop = operator
         self._offsets = operand, offset
@@ -215,11 +227,12 @@ class Reduction:
 
     def add(self, source: Region, frags: Iterable[ByteRange]) -> int:
         """Reduce these fragments of `source`; returns how many bytes they have."""
+        is_peer = source.place is Place.PEER
         with paced(self._pace):
             total = self._add(source, frags)
-        # Both operands are read, the result is written.
+            # Both operands are read, the result is written.
+            self._access(total * (2 if is_peer else 3))
         self._ledger.record(routes.ACC_DEVICE_TO_DEVICE, total)
-        is_peer = source.place is Place.PEER
         self._ledger.record(routes.ACC_PEER_TO_CORE if is_peer else routes.ACC_DEVICE_TO_CORE, total)
         return total
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nodes.machine import routes
-from nodes.machine.accelerator import ANY_SLOT, Accelerator, ByteRange, Slot, Turn
+from nodes.machine.accelerator import ANY_SLOT, Accelerator, Access, ByteRange, Slot, Turn
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.machine.pace import Pace
@@ -29,8 +29,9 @@ class Ssd(Accelerator):
         slot: Slot = ANY_SLOT,
         pace: Pace | None = None,
         counted: bool = False,
+        access: Access = lambda _: None,
     ) -> None:
-        super().__init__(Ledger(), turn, slot, pace, counted)  # moves the same bytes by other routes
+        super().__init__(Ledger(), turn, slot, pace, counted, access)  # moves the same bytes by other routes
         self._moved = ledger
 
     def fetch(self, size: int) -> None:

@@ -93,7 +93,8 @@ class SimulatedSocket:
         self._bound.pop(self._port, None)
         self.shutdown(socket.SHUT_WR)
         if self._peer is not None:
-            self._peer._peer = self._peer = None
+            self._peer._peer = None
+            self._peer = None
         for _, fd in self._records:
             if fd is not None:
                 os.close(fd)

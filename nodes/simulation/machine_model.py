@@ -38,6 +38,7 @@ class CpuCosts:
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
     """One host. Rates in bytes a second, 0: no limit. `pcie`: of each NIC's switch, in each direction.
+    `device`: of each accelerator's memory, of which its copies, reductions and divisions take their time.
     `cores`: on which the work of the stack is spread."""
 
     name: str = "infinite"
@@ -45,6 +46,7 @@ class MachineSpec:
     cores: int = 1
     dram_bytes_per_second: float = 0.0
     pcie_bytes_per_second: float = 0.0
+    device_bytes_per_second: float = 0.0
 
 
 INFINITE = MachineSpec()

@@ -16,6 +16,7 @@ _XEON = CpuCosts(
 )
 _DDR5_4800_X16 = 16 * 4800e6 * 8  # sixteen channels, two sockets: 614 GB/s
 _PCIE5_X16 = 32e9 * 16 * (128 / 130) / 8  # 63 GB/s in each direction
+_H100_SXM = 3.35e12  # 80 GB of HBM3 (NVIDIA H100 Tensor Core GPU datasheet, "GPU Memory Bandwidth")
 
 MACHINES = {
     each.name: each
@@ -23,7 +24,7 @@ MACHINES = {
         INFINITE,
         # Google Cloud's A3 High: 208 vCPUs of two Intel Xeon 8481C, 8 H100, NICs of 200 Gbit/s
         # (cloud.google.com/compute/docs/accelerator-optimized-machines).
-        MachineSpec("a3-high", _XEON, 32, _DDR5_4800_X16, _PCIE5_X16),
+        MachineSpec("a3-high", _XEON, 32, _DDR5_4800_X16, _PCIE5_X16, _H100_SXM),
         # A two-socket host with DDR5-4800 in every channel, as server boards of 2023 have it.
         MachineSpec("ddr5-2s", _XEON, 16, _DDR5_4800_X16, _PCIE5_X16),
         # One socket with half of its eight channels filled: where a bounce meets its wall early.

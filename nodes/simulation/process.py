@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from nodes.client.runtime import ClientChannel, CpuTime
-from nodes.machine.buses import Buses
+from nodes.machine.buses import Buses, Server
 from nodes.simulation.clock import Clock, Event, ns
 from nodes.simulation.failures import SpinError
 from nodes.simulation.local_socket import SimulatedSocket
@@ -32,6 +32,8 @@ class Hosts(Protocol):
     def connect(self, path: str, /) -> ClientChannel: ...
 
     def buses(self, path: str, /) -> Buses: ...
+
+    def device_memory(self, path: str, /) -> Server | None: ...
 
 
 class Scheduler:
@@ -215,3 +217,6 @@ class SimulatedRuntime:
 
     def buses(self, path: str, names: Sequence[str], fds: Sequence[int]) -> Buses:  # noqa: ARG002
         return self._hosts.buses(path)
+
+    def device_memory(self, path: str) -> Server | None:
+        return self._hosts.device_memory(path)

@@ -26,7 +26,7 @@ from nodes.simulation.clock import Clock
 from nodes.simulation.failures import DeadlockError
 from nodes.simulation.journal import Journal
 from nodes.simulation.line import Deliver, Line
-from nodes.simulation.machine_model import INFINITE, MachineSpec
+from nodes.simulation.machine_model import INFINITE, MachineSpec, Resource
 from nodes.simulation.output import QueueLimits
 from nodes.simulation.process import Scheduler, SimulatedRuntime, SimulatedThread
 from nodes.simulation.simulated_host import SimulatedHost
@@ -128,6 +128,11 @@ class Simulation:
     def buses(self, path: str) -> Buses:
         """Of that host."""
         return self._node(path).simulated.machine.buses
+
+    def device_memory(self, path: str) -> Resource | None:
+        """Of one more accelerator of that host."""
+        rate = self._node(path).simulated.machine.spec.device_bytes_per_second
+        return Resource(rate) if rate else None
 
     def _node(self, path: str) -> Node:
         node = self.nodes.get(path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nodes.client.runtime import MACHINE, Condition, CpuTime, Lock, Thread
-from nodes.machine.buses import Buses
+from nodes.client.runtime import MACHINE, Condition, CpuTime, LocalSocket, Lock, Thread
+from nodes.machine.buses import Buses, Server
 from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, Record, Request
 
@@ -71,6 +71,12 @@ class SimulatedRuntime:
 
     def buses(self, path: str, names: Sequence[str], fds: Sequence[int]) -> Buses:
         return MACHINE.buses(path, names, fds)
+
+    def device_memory(self, path: str) -> Server | None:  # noqa: ARG002
+        return None
+
+    def local_socket(self) -> LocalSocket:
+        return MACHINE.local_socket()
 
     def connect(self, path: str) -> ScriptedChannel:
         assert path == "simulated"
