@@ -38,10 +38,12 @@ class PeerSender:
     def send(self, offset: int, length: int) -> int:
         """Begin to send `length` bytes from byte `offset` on; returns the ticket. What the stack takes at
         once needs no other thread, and so no switch to it and back."""
-        begun = self._sender.begin(offset, length) if self._queue.idle else 0
-        if begun == length:
-            self._sender.job_ended()
-            return self._queue.put_done()
+        begun = 0
+        if self._queue.idle:
+            begun = self._sender.begin(offset, length)
+            if begun == length:
+                self._sender.job_ended()
+                return self._queue.put_done()
 
         def job() -> None:
             self._sender.transmit(offset + begun, length - begun)

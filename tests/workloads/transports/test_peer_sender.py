@@ -77,6 +77,16 @@ def test_the_rest_goes_by_the_sending_thread_and_later_sends_behind_it(stack: Ex
     assert (peer.send(0, 10), peer.recorder.begun[-1]) == (3, (0, 10))
 
 
+def test_a_send_of_nothing_waits_for_the_sends_before_it(stack: ExitStack) -> None:
+    peer = Peer(stack, 100)
+    peer.recorder.may_end.clear()
+    assert [peer.send(7, 250), peer.send(0, 0), peer.send(300, 50)] == [1, 2, 3]
+    assert peer.recorder.ended == 0
+    peer.recorder.may_end.set()
+    peer.wait_reusable(3)
+    assert peer.recorder.transmitted == [(107, 150), (0, 0), (300, 50)]
+
+
 def test_a_stack_that_takes_nothing_at_once_is_left_to_the_sending_thread(stack: ExitStack) -> None:
     peer = Peer(stack, 0)
     peer.wait_accepted(peer.send(5, 10))
