@@ -10,6 +10,8 @@ from nodes.compiled.build import ROOT, modules
 
 # Calls without side effects, which may be made twice.
 _PURE = {"len", "min", "max", "ipv6.packet_bytes"}
+_OF_PROGRAMS = "nodes/client/", "nodes/uapi/"
+_WAITS = {"accept", "recv", "recv_into", "recvmsg", "recvmsg_into"}
 
 
 def bounds_with_effects(source: str) -> list[str]:
@@ -33,3 +35,22 @@ def test_no_bound_of_a_slice_has_an_effect(path: str) -> None:
 def test_such_a_bound_is_found() -> None:
     source = "rest = view[self._send(view) :]\nhead = data[: len(data)]"
     assert bounds_with_effects(source) == ["self._send(view)"]
+
+
+@pytest.mark.parametrize("path", [each for each in modules() if each.startswith(_OF_PROGRAMS)])
+def test_no_compiled_part_of_the_client_waits_in_a_system_call(path: str) -> None:
+    """Compiled code looks for no signals: one that came shortly before such a call would be heard after."""
+    assert waits((ROOT / path).read_text()) == []
+
+
+def test_such_a_call_is_found() -> None:
+    assert waits("def receive(self): return self._socket.recvmsg_into([self._buffer])") == [
+        "self._socket.recvmsg_into"
+    ]
+
+
+def waits(source: str) -> list[str]:
+    """Calls of a socket that may wait for a peer."""
+    called = [each.func for each in ast.walk(ast.parse(source)) if isinstance(each, ast.Call)]
+    found = [each for each in called if isinstance(each, ast.Attribute) and each.attr in _WAITS]
+    return [ast.unparse(each) for each in found if "_socket" in ast.unparse(each.value)]
