@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from analysis.claims import CHECKERS, Claim, Reading
+from commands import entries_file
 from commands.usage import UsageError
 from nodes.option import OptionError
-from topologies.file.reader import Problem, read
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 MODULE = "-m "  # how a run begins that is none of run.py
@@ -30,22 +30,7 @@ class ClaimsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 def load(path: Path) -> tuple[Claim, ...]:
     """Raises UsageError, which names the line of the first problem."""
-    try:
-        document = read(path.read_text(encoding="utf-8", errors="replace"), ClaimsFile)
-    except OSError as failure:
-        raise UsageError(f"{path} cannot be read ({failure.strerror}); correct the name") from None
-    problems = list(document.problems)
-    claims: tuple[Claim, ...] = ()
-    if not problems:
-        claims = document.value.claims
-        for at, each in enumerate(claims):
-            line = document.lines[("claims", at)]
-            before = [other.name for other in claims[:at]]
-            problems += [Problem(line, text) for text in _problems(each, before)]
-    if problems or not claims:
-        first = min(problems, default=Problem(1, "the file has no claims; add one"))
-        raise UsageError(f"{path}:{first.line}: {first.text}")
-    return claims
+    return entries_file.load(path, ClaimsFile, "claims", _problems)
 
 
 def needs_network(claim: Claim) -> bool:

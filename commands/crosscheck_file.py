@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from commands import entries_file
 from commands.usage import UsageError
 from nodes.option import OptionError
-from topologies.file.reader import Problem, read
 from workloads.experiment.records import CLOCKS
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -42,22 +42,7 @@ def words_of(cell: CrossCell, clock: str) -> str:
 
 def load(path: Path) -> tuple[CrossCell, ...]:
     """Raises UsageError, which names the line of the first problem."""
-    try:
-        document = read(path.read_text(encoding="utf-8", errors="replace"), CrossFile)
-    except OSError as failure:
-        raise UsageError(f"{path} cannot be read ({failure.strerror}); correct the name") from None
-    problems = list(document.problems)
-    cells: tuple[CrossCell, ...] = ()
-    if not problems:
-        cells = document.value.cells
-        for at, cell in enumerate(cells):
-            line = document.lines[("cells", at)]
-            before = [other.name for other in cells[:at]]
-            problems += [Problem(line, text) for text in _problems(cell, before)]
-    if problems or not cells:
-        first = min(problems, default=Problem(1, "the file has no cells; add one"))
-        raise UsageError(f"{path}:{first.line}: {first.text}")
-    return cells
+    return entries_file.load(path, CrossFile, "cells", _problems)
 
 
 def _problems(cell: CrossCell, before: Sequence[str]) -> Iterator[str]:
