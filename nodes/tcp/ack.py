@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 
 from nodes.tcp.mib import TcpMib
-from nodes.tcp.recovery import Phase
+from nodes.tcp.recovery import REORDERING, Phase
 from nodes.tcp.sack import SentSegment
 from nodes.tcp.sender import Sender
 from nodes.tcp.seq import HALF, MASK, ts_val, unwrap
@@ -68,9 +68,12 @@ class AckInput:
         if sacked:
             recovery.on_reordering(*board.filled_hole(ack))
         newest = board.on_ack_received(ack, sender.mss)
-        sender.delivered_bytes += ack - una - (sacked - board.sacked_bytes)
+        delivered = ack - una - (sacked - board.sacked_bytes)
+        sender.delivered_bytes += delivered
         if newest is not None:
             recovery.on_segment_delivered(newest, now, ts_ecr)
+            if not board.retrans_acked:
+                sender.control.on_rtt(now - newest.sent_at, now)
         if sender.fin_sent and ack == sender.snd_nxt:
             sender.fin_acked = True
         timer.retransmits = 0
@@ -87,17 +90,21 @@ class AckInput:
         if ack >= self._round_end:
             self._end_round(now)
         if recovery.phase is not Phase.RECOVERY:
-            control = sender.control
-            limited = sender.cwnd_limited or (
-                control.cwnd < control.ssthresh and control.cwnd < 2 * sender.max_flight_bytes
-            )
-            control.on_ack(ack - una, now, self._rtt.srtt, limited)
+            self._grow_cwnd(delivered, now)
         # Segments older than this delivery may be lost, also if the ACK ended an episode or closed a hole.
         if (sacked or recovery.phase is not Phase.OPEN or recovery.reo_timeout_at != inf) and (
             sender.sack_permitted
         ):
             recovery.detect_losses(now, sender.snd_nxt)
         timer.arm(now)
+
+    def _grow_cwnd(self, delivered: int, now: float) -> None:
+        """Data was delivered outside recovery (tcp_cong_avoid, tcp_is_cwnd_limited)."""
+        sender, control = self._sender, self._sender.control
+        limited = sender.cwnd_limited or (
+            control.cwnd < control.ssthresh and control.cwnd < 2 * sender.max_flight_bytes
+        )
+        control.on_ack(delivered, now, self._rtt.srtt, limited)
 
     def _end_round(self, now: float) -> None:
         """A round trip is over. The time in which nothing was in flight does not count for the rate."""
@@ -138,11 +145,9 @@ class AckInput:
 
     def _sample_rtt(self, first: SentSegment, ts_ecr: int, now: float) -> None:
         """Measure the round trip: by our clock if `first` was sent once, else by the echoed timestamp."""
-        sender = self._sender
         if first.transmissions == 1:
             if not first.sacked:
                 self._rtt.sample(now - first.sent_at)
-                sender.control.on_rtt(now - first.sent_at)
         elif ts_ecr:
             elapsed_ms = ts_val(now) - ts_ecr & MASK
             if elapsed_ms < HALF:
@@ -183,6 +188,8 @@ class AckInput:
             if recovery.frto_detects_spurious(False, True):
                 recovery.undo()
             recovery.detect_losses(now, nxt)
+            if recovery.reordering > REORDERING and recovery.phase is not Phase.RECOVERY:
+                self._grow_cwnd(board.sacked_bytes - before, now)  # in any order (tcp_may_raise_cwnd)
             self._write_timer.end_rto(now)
             if self._write_timer.is_tail_probe:
                 self._write_timer.arm(now)

@@ -156,8 +156,9 @@ class Xmit:
     def _send_new(self, now: float, limit: int, out: list[SentSegment]) -> None:
         # One long function: it runs for every segment that leaves, and each call would cost.
         sender, queue, mss = self._sender, self._queue, self._sender.mss
-        if not self._scoreboard.segments:
-            self._restart_cwnd_after_idle(now)
+        idle = now - sender.last_sent_at if not self._scoreboard.segments else 0.0
+        if idle:
+            self._restart_cwnd_after_idle(idle)
         cwnd, limited, largest = sender.control.cwnd, False, self._tso_bytes()
         while len(out) < limit and queue.bytes:
             run = queue.run_bytes
@@ -191,6 +192,8 @@ class Xmit:
                     if wanted < skb or (skb == queue.bytes and skb % mss and not self._may_send_small()):
                         length -= length % mss
             out.append(self._send(length, now))
+        if idle and out:
+            sender.control.on_tx_start(idle, now)
         self._cwnd_validate(limited or sender.in_flight >= cwnd, bool(out))
 
     def _tso_bytes(self) -> int:
@@ -251,11 +254,11 @@ class Xmit:
         if chrono.limit is not limit:
             chrono.set(limit, now)
 
-    def _restart_cwnd_after_idle(self, now: float) -> None:
+    def _restart_cwnd_after_idle(self, idle: float) -> None:
         """Nothing is in flight, and nothing was sent for an RTO: halve cwnd for each RTO that passed, down to
         the initial window (RFC 5681 section 4.1 with RFC 2861's decay; tcp_cwnd_restart)."""
         sender = self._sender
-        idle, rto, control = now - sender.last_sent_at, sender.rtt.rto, sender.control
+        rto, control = sender.rtt.rto, sender.control
         if not rto < idle < inf:
             return
         restart_cwnd = min(control.cwnd, INITIAL_WINDOW_SEGMENTS * sender.mss)

@@ -72,7 +72,9 @@ class LongLink:
             assert relay.poll() is None
             time.sleep(0.01)
         if path.rate:
-            self._do(f"tc qdisc add dev near root tbf rate {path.rate} burst 16k limit {path.buffer_bytes}")
+            # Behind the relay: in front of it a frame that waits is still its sender's, whose small queues keep
+            # Linux, and Linux alone, from filling the buffer (tcp_small_queue_check).
+            self._do(f"tc qdisc add dev {port} root tbf rate {path.rate} burst 16k limit {path.buffer_bytes}")
 
     def _do(self, command: str) -> None:
         subprocess.run([*self._inside, "sh", "-ec", command], check=True, timeout=10)

@@ -1,4 +1,4 @@
-"""HyStart++ (RFC 9406) and DCTCP (RFC 8257): fed with samples, and over a bottleneck."""
+"""HyStart (tcp_cubic.c) and DCTCP (RFC 8257): fed with samples, and over a bottleneck."""
 
 from __future__ import annotations
 
@@ -9,65 +9,74 @@ import pytest
 from nodes.tcp.congestion.cubic import Cubic
 from nodes.tcp.congestion.dctcp import Dctcp
 from nodes.tcp.congestion.hystart import HyStart
-from nodes.tcp.congestion.newreno import UNLIMITED
 from tests.tcp.two_ends import CONFIG, Impairment, Ledger, TwoEnds, pattern
 
 MSS = 1000
 
 
-def feed(hystart: HyStart, rtt: float, samples: int = 8) -> bool:
-    """One round of samples; returns whether slow start ends with it."""
-    for _ in range(samples):
-        hystart.on_rtt_sample(rtt)
-    return hystart.on_round_end()
+def over(hystart: HyStart, rtts: list[float], gap: float = 0.003, cwnd: int = 100) -> bool:
+    """One round of ACKs `gap` seconds apart; whether slow start ends in it. The shortest round trip is
+    40 ms."""
+    hystart.on_round(1.0)
+    return any(
+        hystart.is_over(rtt, 0.04, cwnd * MSS, MSS, 1.0 + number * gap) for number, rtt in enumerate(rtts)
+    )
 
 
 def test_slow_start_goes_on_while_round_trips_do_not_grow() -> None:
     hystart = HyStart()
-    assert not any(feed(hystart, 0.05) for _ in range(50))
-    assert hystart.growth(8000) == 8000
+    assert not any(over(hystart, [0.04] * 12) for _ in range(50))
 
 
-def test_growing_round_trips_quarter_the_growth_and_end_it_5_rounds_later() -> None:
-    hystart = HyStart()
-    feed(hystart, 0.050)
-    ends = [feed(hystart, 0.057)]  # 50 / 8 is 6.25 ms
-    assert hystart.growth(8000) == 2000
-    ends += [feed(hystart, 0.057) for _ in range(4)]
-    assert ends == [False, False, False, False, True]
+@pytest.mark.parametrize(("rtt", "ends"), [(0.0449, False), (0.0451, True)])
+def test_slow_start_ends_where_every_round_trip_is_an_eighth_longer(rtt: float, ends: bool) -> None:
+    assert over(HyStart(), [rtt] * 9) is ends
 
 
-def test_a_round_trip_that_shrinks_again_was_jitter() -> None:
-    hystart = HyStart()
-    feed(hystart, 0.050)
-    feed(hystart, 0.057)
-    feed(hystart, 0.051)
-    assert hystart.growth(8000) == 8000
+def test_one_short_round_trip_among_the_first_is_enough_to_go_on() -> None:
+    assert not over(HyStart(), [0.08] * 7 + [0.04] + [0.08] * 20)
 
 
-@pytest.mark.parametrize(("before", "after", "slows"), [(0.001, 0.0045, False), (0.001, 0.0055, True)])
-def test_growth_of_less_than_4_ms_does_not_count(before: float, after: float, slows: bool) -> None:
-    hystart = HyStart()
-    feed(hystart, before)
-    feed(hystart, after)
-    assert (hystart.growth(8000) == 2000) is slows
+def test_eight_samples_are_too_few() -> None:
+    assert not over(HyStart(), [0.09] * 8)
+    assert over(HyStart(), [0.09] * 9)
 
 
-def test_seven_samples_are_too_few() -> None:
-    hystart = HyStart()
-    feed(hystart, 0.05)
-    feed(hystart, 0.09, samples=7)
-    assert hystart.growth(8000) == 8000
+def test_a_window_of_15_segments_never_ends_slow_start() -> None:
+    assert not over(HyStart(), [0.09] * 20, cwnd=15)
+    assert over(HyStart(), [0.09] * 20, cwnd=16)
+
+
+@pytest.mark.parametrize(("acks", "gap", "ends"), [(21, 1e-3, False), (22, 1e-3, True), (40, 2.1e-3, False)])
+def test_a_train_of_acks_for_half_a_round_trip_ends_slow_start(acks: int, gap: float, ends: bool) -> None:
+    """(40 ms + 1 ms for offloads) / 2 is 20.5 ms; ACKs 2.1 ms apart are no train."""
+    assert over(HyStart(), [0.04] * acks, gap, cwnd=100) is ends
 
 
 def test_cubic_leaves_slow_start_where_hystart_ends() -> None:
-    cubic = Cubic(MSS, 10 * MSS)
-    for rtt in (0.05, *[0.06] * 5):
-        for _ in range(8):
-            cubic.on_rtt(rtt)
-        cubic.on_ack(MSS, 1.0, 0.05, True)
-        cubic.on_round(1.0)
-    assert cubic.ssthresh == cubic.cwnd < UNLIMITED
+    cubic = Cubic(MSS, 20 * MSS)
+    cubic.on_rtt(0.05, 1.0)
+    cubic.on_round(1.0)
+    for number in range(9):
+        cubic.on_rtt(0.06, 1.1 + number * 0.003)
+    assert cubic.ssthresh == cubic.cwnd == 20 * MSS
+
+
+def test_after_a_timeout_hystart_watches_again() -> None:
+    cubic = Cubic(MSS, 40 * MSS)
+
+    def grow(now: float) -> None:
+        cubic.on_rtt(0.05, now - 0.1)
+        cubic.on_round(now)
+        for number in range(12):
+            cubic.on_rtt(0.09, now + number * 0.003)
+
+    grow(1.0)
+    assert cubic.ssthresh == 40 * MSS
+    cubic.on_timeout(2.0)
+    cubic.cwnd, cubic.ssthresh = 20 * MSS, 30 * MSS
+    grow(3.0)
+    assert cubic.ssthresh == 20 * MSS
 
 
 def test_a_deep_queue_is_left_before_it_overflows(ledger: Ledger) -> None:

@@ -32,14 +32,18 @@ class CongestionControl(Protocol):
         Linux."""
 
     def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:
-        """`acked` new bytes were acknowledged outside recovery; `limited`: cwnd was what limited the
-        sender."""
+        """An ACK outside recovery delivers `acked` bytes, without those that SACK has told of before
+        (acked_sacked of tcp_cong_control); `limited`: cwnd was what limited the sender."""
 
-    def on_rtt(self, rtt: float) -> None:
-        """A round trip in seconds, measured on a segment that was sent once."""
+    def on_rtt(self, rtt: float, now: float) -> None:
+        """A round trip in seconds, measured on the newest segment of those that an ACK delivers, if it
+        acknowledges no retransmission (ca_rtt_us of tcp_clean_rtx_queue)."""
 
     def on_round(self, now: float) -> None:
         """A round trip is over: all that was in flight when it began is acknowledged."""
+
+    def on_tx_start(self, idle: float, now: float) -> None:
+        """Data leaves while none is in flight, `idle` seconds after the last (CA_EVENT_TX_START)."""
 
     def on_ece_acked(self, acked: int) -> None:
         """`acked` of the bytes acknowledged in this round came with ECE."""

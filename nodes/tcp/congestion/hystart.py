@@ -1,58 +1,60 @@
-"""HyStart++: round-trip times in, the growth and the end of slow start out. Owns the rounds of one slow
-start.
+"""HyStart: round-trip times and the times of ACKs in, the end of slow start out. Owns the current round.
 
-RFC 9406 with its constants, but without L, its limit of 8 segments for the growth by one ACK: here an ACK is
-for a super-segment of more than 8 segments.
+hystart_update, net/ipv4/tcp_cubic.c; Ha and Rhee, "Taming the elephants: New TCP slow start" (2011). Slow
+start is over when round trips have grown, or when ACKs have come one close behind the other for half of the
+shortest round trip: the path is then full. HyStart++ (RFC 9406) has neither the second sign nor a lowest
+window; it is not what Linux does, and flows of the two get unlike shares of a bottleneck.
 """
 
 from __future__ import annotations
 
 from math import inf
 
-_MIN_RTT_THRESH_S = 0.004
-_MAX_RTT_THRESH_S = 0.016
-_MIN_RTT_DIVISOR = 8
-_N_RTT_SAMPLE = 8
-_CSS_GROWTH_DIVISOR = 4
-_CSS_ROUNDS = 5
+_LOW_WINDOW_SEGMENTS = 16  # hystart_low_window
+_ACK_DELTA_S = 0.002  # hystart_ack_delta_us: ACKs that belong to one train
+_MIN_SAMPLES = 8
+_MIN_THRESH_S = 0.004
+_MAX_THRESH_S = 0.016
+_ACK_DELAY_MAX_S = 0.001
+_GSO_MAX_BYTES = 65536
 
 
 class HyStart:
-    """Slow start, then conservative slow start (CSS) once round trips grow, then the end of slow start."""
+    """One slow start, of a sender that is not paced."""
 
-    __slots__ = ("_css_baseline", "_css_rounds", "_current_min_rtt", "_last_min_rtt", "_sample_count")
+    __slots__ = ("_current_rtt", "_last_ack_at", "_round_began_at", "_samples")
 
     def __init__(self) -> None:
-        self._last_min_rtt = inf  # of the last round
-        self._current_min_rtt = inf
-        self._sample_count = 0
-        self._css_baseline = inf  # minimum RTT when CSS began; inf: not in CSS
-        self._css_rounds = 0
+        self._round_began_at = self._last_ack_at = -inf
+        self._current_rtt = inf  # the shortest of this round
+        self._samples = 0
 
-    def on_rtt_sample(self, rtt: float) -> None:
-        """Take an RTT of this round, in seconds (section 4.2)."""
-        if rtt < self._current_min_rtt:
-            self._current_min_rtt = rtt
-        self._sample_count += 1
-        if self._sample_count < _N_RTT_SAMPLE:
-            return
-        if self._css_baseline == inf:
-            eighth = self._last_min_rtt / _MIN_RTT_DIVISOR
-            thresh = max(_MIN_RTT_THRESH_S, min(eighth, _MAX_RTT_THRESH_S))
-            if self._last_min_rtt < inf and self._current_min_rtt >= self._last_min_rtt + thresh:
-                self._css_baseline = self._current_min_rtt
-                self._css_rounds = 0
-        elif self._current_min_rtt < self._css_baseline:
-            self._css_baseline = inf  # the growth was jitter: resume slow start
+    def on_round(self, now: float) -> None:
+        """All that was in flight when the round began is acknowledged: the next one begins."""
+        self._round_began_at = self._last_ack_at = now
+        self._current_rtt = inf
+        self._samples = 0
 
-    def growth(self, acked: int) -> int:
-        """Bytes by which cwnd grows when `acked` bytes are acknowledged."""
-        return acked if self._css_baseline == inf else acked // _CSS_GROWTH_DIVISOR
-
-    def on_round_end(self) -> bool:
-        """A round is over. Returns whether slow start is over too."""
-        self._last_min_rtt, self._current_min_rtt, self._sample_count = self._current_min_rtt, inf, 0
-        if self._css_baseline == inf:
+    def is_over(self, rtt: float, delay_min: float, cwnd: int, mss: int, now: float) -> bool:
+        """Whether slow start ends with an ACK that measured `rtt`. `delay_min`: the shortest one of the
+        connection, this one included. Seconds and bytes."""
+        if cwnd < _LOW_WINDOW_SEGMENTS * mss:
             return False
-        self._css_rounds += 1
-        return self._css_rounds >= _CSS_ROUNDS
+        over = False
+        if now - self._last_ack_at <= _ACK_DELTA_S:
+            self._last_ack_at = now
+            over = now - self._round_began_at > (delay_min + self._ack_delay(rtt, cwnd)) / 2
+        if rtt < self._current_rtt:
+            self._current_rtt = rtt
+        if self._samples < _MIN_SAMPLES:
+            self._samples += 1
+        else:
+            thresh = min(max(delay_min / 8, _MIN_THRESH_S), _MAX_THRESH_S)
+            over |= self._current_rtt > delay_min + thresh
+        return over
+
+    @staticmethod
+    def _ack_delay(rtt: float, cwnd: int) -> float:
+        """How long TSO and GRO may hold an ACK back: four super-packets at the pacing rate of slow start, two
+        windows a round trip (hystart_ack_delay)."""
+        return min(_ACK_DELAY_MAX_S, 2 * _GSO_MAX_BYTES * rtt / cwnd)

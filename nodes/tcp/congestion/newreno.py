@@ -48,11 +48,14 @@ class NewReno:
             self._credit -= self.cwnd
             self.cwnd += self.mss
 
-    def on_rtt(self, rtt: float) -> None:
+    def on_rtt(self, rtt: float, now: float) -> None:
         """NewReno does not use round-trip times."""
 
     def on_round(self, now: float) -> None:
         """NewReno does not count rounds."""
+
+    def on_tx_start(self, idle: float, now: float) -> None:
+        """NewReno does not use the time."""
 
     def on_ece_acked(self, acked: int) -> None:
         """NewReno does not count them."""
