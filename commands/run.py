@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from analysis.results_error import ResultsError
+from commands.accelerator_rate import with_machines_rate
 from commands.checks import check_paths, check_ranks, check_room, check_workload, niov_bytes
 from commands.faults import FaultError, asked_faults, check_clock
 from commands.machines import Machines, division
@@ -31,6 +32,7 @@ from commands.wire_patience import wire_patience_s
 from nodes.client.host import HostError
 from nodes.host_config import check_nic_model
 from nodes.option import Option
+from nodes.simulation.failures import SimulationError
 from topologies.fault import Scope, Step, steps
 from topologies.mininet.cgroup import room
 from topologies.mininet.fabric import FabricError
@@ -55,6 +57,7 @@ from workloads.workload import WorkloadError, WorkloadType
 CONTEXT_SETTINGS: dict[str, Any] = {}
 FAILURES = (
     ExperimentError, FabricError, FaultError, HostError, InventoryError, RankFailure, ResultsError,
+    SimulationError,
 )  # fmt: skip
 
 
@@ -169,6 +172,8 @@ def _config(given: Given, network: Topology) -> ExperimentConfig:
         timeout_s=asked.get("timeout_s", wire_patience_s(asked.get("impair"), network)),
         paths=tuple(_known("path", path, PATHS) for path in asked.get("paths", _paths(asked))),
     )
+    rated = with_machines_rate(config, "--tflops" in given.values)
+    config = msgspec.structs.replace(config, options=rated)
     if config.payload == COUNTED and isinstance(config.options, RepeatedOptions):
         unchecked = msgspec.structs.replace(config.options, no_check=True)
         config = msgspec.structs.replace(config, options=unchecked)

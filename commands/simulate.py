@@ -27,6 +27,7 @@ from commands.usage import UsageError
 from nodes.simulation.frame import FRAMING_BYTES
 from nodes.simulation.machine_model import CpuCosts
 from nodes.simulation.machines import MACHINES
+from nodes.simulation.watchdog import Watchdog
 from topologies.calibration import LinkCalibration
 from topologies.drawing import NAME as DRAWING
 from topologies.drawing import drawing
@@ -107,6 +108,7 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     expected_s = {each.size_bytes: each.time_s * of_trial for each in predicted}
     progress = SimulatedProgress(simulated.simulation.clock, check, expected_s)
     simulated.simulation.watch = progress.watch
+    stack.enter_context(Watchdog(simulated.simulation))
     ranks = SimulatedRanks(simulated.simulation, config, places)
     began = Began(simulated.simulation.clock.seconds(), 0.0)
     hurt = SimulatedFaults(simulated, network)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from commands.accelerator_rate import with_machines_rate
 from commands.offer import Given, offers
 from commands.usage import UsageError
 from nodes.option import Option
@@ -94,6 +95,8 @@ def _written(options: TraceOptions, given: Given) -> Sequence[Trace]:
             given.record(kind.options, **own),
             seed=options.seed,
         )
+        rated = with_machines_rate(config, "--tflops" in given.values)
+        config = msgspec.structs.replace(config, options=rated)
         kind.check(config)
         assert kind.traces is not None, "every writer has them"
         return kind.traces(config, config.sizes_bytes[0])

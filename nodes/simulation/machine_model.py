@@ -39,7 +39,8 @@ class CpuCosts:
 class MachineSpec:
     """One host. Rates in bytes a second, 0: no limit. `pcie`: of each NIC's switch, in each direction.
     `device`: of each accelerator's memory, of which its copies, reductions and divisions take their time.
-    `cores`: on which the work of the stack is spread."""
+    `device_operations`: of each accelerator, on dense matrices of 16 bits an element; 0: not known. A
+    multiplication and its addition are two. `cores`: on which the work of the stack is spread."""
 
     name: str = "infinite"
     cpu: CpuCosts = CpuCosts()
@@ -47,6 +48,7 @@ class MachineSpec:
     dram_bytes_per_second: float = 0.0
     pcie_bytes_per_second: float = 0.0
     device_bytes_per_second: float = 0.0
+    device_operations_per_second: float = 0.0
 
 
 INFINITE = MachineSpec()

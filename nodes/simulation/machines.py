@@ -16,15 +16,25 @@ _XEON = CpuCosts(
 )
 _DDR5_4800_X16 = 16 * 4800e6 * 8  # sixteen channels, two sockets: 614 GB/s
 _PCIE5_X16 = 32e9 * 16 * (128 / 130) / 8  # 63 GB/s in each direction
-_H100_SXM = 3.35e12  # 80 GB of HBM3 (NVIDIA H100 Tensor Core GPU datasheet, "GPU Memory Bandwidth")
+# NVIDIA H100 Tensor Core GPU datasheet, H100 SXM: "GPU Memory Bandwidth" of 80 GB of HBM3, and "BFLOAT16
+# Tensor Core", 1,979 teraFLOPS with sparsity, of which dense matrices have half (FP16 is as fast).
+_H100_SXM_BYTES, _H100_SXM_OPERATIONS = 3.35e12, 989.4e12
+
+
+def _a3(name: str) -> MachineSpec:
+    return MachineSpec(name, _XEON, 32, _DDR5_4800_X16, _PCIE5_X16, _H100_SXM_BYTES, _H100_SXM_OPERATIONS)
+
 
 MACHINES = {
     each.name: each
     for each in (
         INFINITE,
-        # Google Cloud's A3 High: 208 vCPUs of two Intel Xeon 8481C, 8 H100, NICs of 200 Gbit/s
-        # (cloud.google.com/compute/docs/accelerator-optimized-machines).
-        MachineSpec("a3-high", _XEON, 32, _DDR5_4800_X16, _PCIE5_X16, _H100_SXM),
+        # Google Cloud's A3 High, a3-highgpu-8g: 208 vCPUs of two Intel Xeon 8481C, 8 H100 SXM, 4 NICs of 200
+        # Gbit/s for them and one for the host (cloud.google.com/compute/docs/accelerator-optimized-machines,
+        # cloud.google.com/compute/docs/gpus/gpu-network-bandwidth). NICs are those of the topology's hosts.
+        _a3("a3-high"),
+        # A3 Mega, a3-megagpu-8g: the same with 8 NICs for the accelerators (the same pages).
+        _a3("a3-mega"),
         # A two-socket host with DDR5-4800 in every channel, as server boards of 2023 have it.
         MachineSpec("ddr5-2s", _XEON, 16, _DDR5_4800_X16, _PCIE5_X16),
         # One socket with half of its eight channels filled: where a bounce meets its wall early.

@@ -45,6 +45,8 @@ class Scheduler:
         self.failures: list[tuple[str, BaseException]] = []
         self.alive: dict[greenlet, str] = {}
         self.spins = 0
+        self.running: greenlet | None = None  # the thread that has gone on and not waited yet
+        self.resumed = 0  # how many times one has gone on
         self._dying = False
 
     def spawn(self, function: Callable[[], None], name: str) -> SimulatedThread:
@@ -72,7 +74,10 @@ class Scheduler:
         """Let a parked thread go on; returns when it waits again, or has ended. For events alone."""
         self.spins = 0
         if not thread.dead:
+            self.resumed += 1
+            self.running = thread
             thread.switch()
+            self.running = None
 
     def park(self) -> None:
         """Wait until an event resumes this thread."""

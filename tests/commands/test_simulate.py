@@ -96,16 +96,18 @@ def test_hosts_of_a_shape_reach_each_other_by_its_switches_and_routers(shape: st
 
 def test_flows_spread_over_the_spines_by_their_ports() -> None:
     network = simulated(shaped("leaf_spine", 4, rate_bps=10**11, delay_s=1e-6))
-    for port in range(9000, 9008):
-        exchange(network, "h1", "h4", port)
     uplinks = [
-        each.line.carried_packets
-        for each in network.lines
-        if each.near.startswith("leaf1") and "spine" in each.far
+        each.line for each in network.lines if each.near.startswith("leaf1") and "spine" in each.far
     ]
+    carried = []
+    for port in range(9000, 9008):
+        before = [line.carried_packets for line in uplinks]
+        exchange(network, "h1", "h4", port)
+        carried.append([line.carried_packets - count for line, count in zip(uplinks, before, strict=True)])
     network.simulation.close()
     assert len(uplinks) >= 2
-    assert all(uplinks)
+    assert all(map(any, zip(*carried, strict=True)))
+    assert all(sum(map(bool, flow)) == 1 for flow in carried), "a flow keeps to one"
 
 
 def test_links_that_cannot_be_simulated_are_refused_by_name() -> None:

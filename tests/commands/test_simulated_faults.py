@@ -119,6 +119,18 @@ def test_a_slow_accelerator_computes_so_many_times_as_long(tmp_path: Path) -> No
         assert float(ours["compute_s"]) == pytest.approx(factor * float(theirs["compute_s"]), rel=1e-6)
 
 
+def test_a_slow_accelerator_reduces_slowly_where_its_memory_has_a_rate(tmp_path: Path) -> None:
+    words = *RING[:-1], "a3-high", "--fault", "accelerator-slow:rank1,at=0,value=1000"
+    slow = simulated_run(tmp_path / "slow", *words)
+    fast = simulated_run(tmp_path / "fast", *RING)
+    spans = [min(float(row["time_s"]) for row in measured(rows, rank="0")) for rows in (slow, fast)]
+    assert spans[0] > 1.5 * spans[1]
+    none = simulated_run(tmp_path / "none", *RING[:-1], "infinite")
+    words = *RING[:-1], "infinite", "--fault", "accelerator-slow:rank1,at=0,value=1000"
+    same = simulated_run(tmp_path / "same", *words)
+    assert [row["time_s"] for row in none] == [row["time_s"] for row in same]
+
+
 def test_a_pool_that_shrinks_holds_a_stream_back_until_it_has_all_again(tmp_path: Path) -> None:
     whole = simulated_run(tmp_path / "whole", *STREAM)
     rows = simulated_run(tmp_path / "run", *STREAM, "--fault", "pool:h2,at=100ms,for=200ms,value=100%")

@@ -82,18 +82,54 @@ grid: {seed: [1, 2, 3, 4, 5, 6, 7]}
 """
 
 
-def test_a_sweep_on_a_cluster_outlives_one_of_its_nodes(tmp_path: Path) -> None:
-    (tmp_path / "grid.yaml").write_text(GRID)
-    (tmp_path / "run.py").write_text(RUN)
-    ledger = str(tmp_path / "grid" / "ledger.jsonl")
+def swept_on_ray(tmp_path: Path, ledger: str, *more: str) -> int:
+    """The exit status of a sweep of `grid.yaml` on three nodes; `out` and `err` are what it said."""
     with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as short:
         _, *words = ON_RAY.replace("small.yaml", str(tmp_path / "grid.yaml")).split()
-        words += ["--results", str(tmp_path), "--project", str(tmp_path)]
+        words += ["--results", str(tmp_path), *more]
         argv = [*enclosed(Path(short)), sys.executable, "-m", "tests.system.ray_sweep", short, ledger, *words]
         with open(tmp_path / "out", "w") as out, open(tmp_path / "err", "w") as err:
             cluster = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=out, stderr=err)
         with cluster:
-            assert cluster.wait(200) == 1, (tmp_path / "err").read_text()
+            return cluster.wait(200)
+
+
+SIMULATED = """
+base: {clock: simulated, payload: counted, topology: pair, link: "200Gbit,5us", size: 64K,
+  repeat: 1, iters: 1}
+grid: {machine: [infinite, a3-high], seed: [1, 2]}
+"""
+SIMULATED_CELL = (
+    "--clock", "simulated", "--payload", "counted", "--topology", "pair", "--link", "200Gbit,5us", "--size",
+    "64K", "--repeat", "1", "--iters", "1", "--machine", "a3-high", "--seed", "2",
+)  # fmt: skip
+
+
+def test_simulated_cells_run_on_all_nodes_of_a_cluster_at_once(tmp_path: Path) -> None:
+    """A process each; a cell of the same options is the same there as here."""
+    (tmp_path / "grid.yaml").write_text(SIMULATED)
+    assert swept_on_ray(tmp_path, "") == 0, (tmp_path / "err").read_text()
+    found = entries(tmp_path / "grid")
+    assert [each["status"] for each in found] == ["complete"] * 4
+    assert len({each["node"] for each in found}) == 3, "three at once, then the fourth"
+    with open(tmp_path / "grid" / "summary.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["verdict"] for row in rows} == {"simulated"}
+    assert {(row["grid_machine"], row["grid_seed"]) for row in rows} == {
+        (machine, seed) for machine in ("infinite", "a3-high") for seed in "12"
+    }
+    (there,) = (each for each in found if {"--machine=a3-high", "--seed=2"} <= {*each["options"]})
+    argv = [sys.executable, "run.py", *SIMULATED_CELL, "--run-id", "here", "--results", str(tmp_path)]
+    subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, timeout=100)
+    runs = tmp_path / "grid" / "cells" / there["run"], tmp_path / "here"
+    assert len({json.loads((run / "manifest.json").read_text())["journal"] for run in runs}) == 1
+
+
+def test_a_sweep_on_a_cluster_outlives_one_of_its_nodes(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    (tmp_path / "run.py").write_text(RUN)
+    ledger = str(tmp_path / "grid" / "ledger.jsonl")
+    assert swept_on_ray(tmp_path, ledger, "--project", str(tmp_path)) == 1, (tmp_path / "err").read_text()
     found = {each["options"][-1]: each for each in entries(tmp_path / "grid")}
     assert sorted(found) == [f"--seed={number}" for number in range(1, 8)]
     failed = found.pop("--seed=3")

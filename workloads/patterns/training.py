@@ -28,8 +28,22 @@ class TrainingOptions(TracedOptions, frozen=True):
     layers: Annotated[int, Option("How many of its layers.", min=1, max=200)] = 2
     tokens: Annotated[int, Option("Tokens that a rank trains on in a step.", min=1)] = 1024
     tflops: Annotated[
-        float, Option("What an accelerator reaches, in 1e12 operations a second.", min=1e-6, max=1e6)
+        float,
+        Option(
+            "What an accelerator reaches, in 1e12 operations a second; with --mfu its peak.",
+            min=1e-6,
+            max=1e6,
+        ),
     ] = 1.0
+    mfu: Annotated[
+        float | None,
+        Option(
+            "Share of the accelerator's peak that it reaches, as 0.4: of --machine's, or of --tflops.",
+            min=1e-3,
+            max=1.0,
+            default="--tflops is reached",
+        ),
+    ] = None
     element: Annotated[
         str, Option("Type of parameters, gradients and activations.", choices=tuple(ELEMENT_TYPES))
     ] = "bfloat16"
@@ -53,9 +67,14 @@ class TrainingOptions(TracedOptions, frozen=True):
         return self.size.activation_bytes(self.tokens, self.element_bytes)
 
     @property
+    def reached_tflops(self) -> float:
+        """Model FLOPs utilisation (Chowdhery et al., "PaLM", 2022, section 4.1) times the peak, if given."""
+        return self.tflops if self.mfu is None else self.mfu * self.tflops
+
+    @property
     def forward_us(self) -> float:
         """Of one layer and all tokens of a rank."""
-        return self.size.forward_us(self.tokens, self.tflops)
+        return self.size.forward_us(self.tokens, self.reached_tflops)
 
 
 class DataParallelOptions(TrainingOptions, frozen=True):

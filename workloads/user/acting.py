@@ -101,7 +101,7 @@ class Acting:
                 if not changed.wait_for(lambda: bool(ended), _LOOK_S):
                     raise TimeoutError("the function has not returned")
 
-        runtime.spawn(work, self._code.words)
+        runtime.spawn(work, f"{self._code.words} of rank {rank.rank}")
         try:
             self._machine.progress.wait(wait)
         except TimeoutError:
