@@ -116,6 +116,14 @@ def group_of(tid: int) -> int:
     return int(_status(tid).get("Tgid", tid))
 
 
+def in_our_network(tid: int) -> bool:
+    """Whether the thread is in the network namespace of the supervisor, which is the host's."""
+    try:
+        return os.path.samefile(f"/proc/{tid}/ns/net", "/proc/self/ns/net")
+    except OSError:  # it ends
+        return False
+
+
 def has_signal(tid: int) -> bool:
     """Whether a signal waits for the thread that it handles and does not block."""
     status = _status(tid)
