@@ -37,7 +37,8 @@ _PATH_AND_FLAGS = {"open": (0, 1), "openat": (1, 2)}  # which arguments they are
 
 class Dispatch:
     """`renewed(call, file, before)`: after a failed attempt to connect the socket has another poll file than
-    the one of identity `before`. `to_linux(call, file)`: the socket becomes one of Linux."""
+    the one of identity `before`. `to_linux(call, file)`: the socket becomes one of Linux. `name(text)`: on
+    standard error, once."""
 
     def __init__(
         self,
@@ -46,11 +47,12 @@ class Dispatch:
         listener: Listener,
         renewed: Callable[[Call, SocketFile, str], None],
         to_linux: Callable[[Call, SocketFile], None],
+        name: Callable[[str], None],
     ) -> None:
         self._files = files
         self._owing: dict[SocketFile, None] = {}  # sockets that may have tokens to give back
         self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
-        self._connections = ConnectionCalls(host, renewed, to_linux)
+        self._connections = ConnectionCalls(host, renewed, to_linux, name)
         self._on_socket: dict[str, Any] = {
             **dict.fromkeys(_RECEIVING, self._receiving),
             **dict.fromkeys(_SENDING, self._sending),
