@@ -74,6 +74,7 @@ def ask_ssl(address: str) -> None:
         secure.sendall(WORDS)
         with secure.makefile("rb") as answer:
             print("secure", secure.version(), answer.read() == WORDS)
+        secure.unwrap()
 
 
 # --- multiprocessing: workers that share a listener, and clients in a pool

@@ -1,4 +1,4 @@
-"""nlctrl's policies as ethtool and ynl ask for them, and beside those of the kernel that runs here."""
+"""nlctrl's policies as ynl asks for them, and beside those of the kernel that runs here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ import pytest
 from tests.system.program import PROGRAMS, linux_tree, run
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("up")]
-
-
-def test_ethtool_asks_for_the_flags_that_a_header_may_have() -> None:
-    status, out, err = run("h2", "ethtool", "-I", "-g", "h2-eth0")
-    assert (status, err) == (0, "")
-    assert b"Ring parameters for h2-eth0" in out
 
 
 def types_by_attribute(out: str) -> dict[str, int]:

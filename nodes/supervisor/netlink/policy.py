@@ -1,9 +1,8 @@
 """nlctrl's getpolicy: which attributes a request of each operation may have, and of what type and range.
 
 In: a family, one of its operations or none for all; the records of nodes/uapi/netlink.py and the tables of
-families.py, which together are the policies. Out: attributes of the replies. Owns nothing. `ethtool -I` asks
-for it, and ynl with --policy. What Linux's policy has for an attribute that no request here may have is
-absent.
+families.py, which together are the policies. Out: attributes of the replies. Owns nothing. ynl asks for it
+with --policy. What Linux's policy has for an attribute that no request here may have is absent.
 Source: ctrl_dumppolicy (net/netlink/genetlink.c), net/netlink/policy.c, the policies of net/ethtool and of
 net/core/netdev-genl-gen.c.
 """

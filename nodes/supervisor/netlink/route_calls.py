@@ -79,7 +79,7 @@ class RouteCalls:
                 route = self._reached().route
                 try:
                     replies = route.dump_routes(each.family) if each.dump else [route.getroute(each.to)]
-                    each.ours = [rtnl.route(reply) for reply in replies]
+                    each.ours = [rtnl.route(reply, not each.dump) for reply in replies]
                 except ConnectionError:
                     raise
                 except OSError as refused:

@@ -25,6 +25,7 @@ from nodes.uapi.rtnetlink import AF_INET, AF_INET6, RT_TABLE_MAIN, RTN_NAMES
 NEWADDR, GETADDR, NEWROUTE, GETROUTE = 20, 22, 24, 26
 _IFADDRMSG = struct.Struct("=BBBBI")  # family, prefixlen, flags, scope, index
 _RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_CLONED = 0x200  # RTM_F_CLONED
 _PERMANENT = 0x80  # IFA_F_PERMANENT
 _FOR_EVER = [0xFFFFFFFF, 0xFFFFFFFF, 0, 0]  # struct ifa_cacheinfo
 _MULTIPATH = "9"  # RTA_MULTIPATH, under its number
@@ -130,10 +131,11 @@ def _of_address(nic: NicInfo, own: ipaddress.IPv4Interface | ipaddress.IPv6Inter
     return {"address": packed, "local": packed, "broadcast": broadcast, "label": nic.ifname, **common}
 
 
-def route(reply: Values) -> bytes:
-    """struct rtmsg and its attributes, of a reply of rt-route's getroute."""
+def route(reply: Values, one: bool = False) -> bytes:
+    """struct rtmsg and its attributes, of a reply of rt-route's getroute. `one`: it is no dump's."""
     kind = reply.get("rtm-type", 0)
     numbers = reply | {"rtm-type": RTN_NAMES.index(kind) if isinstance(kind, str) else kind}
+    numbers["rtm-flags"] = reply.get("rtm-flags", 0) | (_CLONED if one else 0)
     attributes: Values = {"table": RT_TABLE_MAIN}
     for name in _ROUTE:
         value = reply.get(name)

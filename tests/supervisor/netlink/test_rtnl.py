@@ -120,6 +120,7 @@ def test_a_route_is_as_linux_packs_it() -> None:
         "02100000 fe030001 00000000 08000f00 fe000000 08000100 0a090000 08000400 07000000"
         " 08000500 0a000102 08000600 09000000"
     )
+    assert rtnl.route(given, one=True).hex(" ", -4).startswith("02100000 fe030001 00020000 ")
 
 
 # --- the answers
