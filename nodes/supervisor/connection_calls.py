@@ -11,12 +11,14 @@ import ipaddress
 import select
 import socket as linux
 from collections.abc import Callable
+from contextlib import suppress
 
 from nodes.client.host import Host
 from nodes.client.socket import Socket
 from nodes.supervisor import describe, layouts
 from nodes.supervisor.call import Call, GoOn, Handler, NewFd, Result
 from nodes.supervisor.layouts import INT
+from nodes.supervisor.seccomp import Vanished
 from nodes.supervisor.socket_file import SocketFile
 from nodes.uapi import socket as uapi
 
@@ -29,17 +31,24 @@ _OF_INTERFACES = (0x8910, 0x8913, 0x891D, 0x8921, 0x8927, 0x8933, 0x8942, 0x8970
 _KERNELS_OWN = (_FIONBIO, _FIOASYNC, _FIOCLEX, _FIONCLEX, *_OF_INTERFACES)  # of any open file, any socket
 
 
+def _nothing(_: int) -> None:
+    """Before a socket becomes one of Linux."""
+
+
 class ConnectionCalls:
     """`renewed(call, file)`: after a failed attempt to connect, the socket may have another poll file.
-    `to_linux(call, file)`: the program's descriptor becomes a socket of Linux."""
+    `to_linux(call, file)`: the program's descriptor becomes a socket of Linux. `name(text)` tells the user
+    what the testbed has no answer to."""
 
     def __init__(
         self,
         host: Host,
         renewed: Callable[[Call, SocketFile, str], None],
         to_linux: Callable[[Call, SocketFile], None],
+        name: Callable[[str], None],
     ) -> None:
         self._host = host
+        self._name = name
         self._renewed = renewed
         self._to_linux = to_linux
 
@@ -73,7 +82,7 @@ class ConnectionCalls:
             self._renewed(call, file, before)
             return 0
         call.shown = [str(call.fd), describe.address(address, file.family), str(call.int_arg(2))]
-        self._leave_for_loopback(call, file, address)
+        self._leave_for_loopback(call, file, address, self._name_listener)
         deadline, begun = None, False
         while True:
             try:
@@ -96,12 +105,24 @@ class ConnectionCalls:
             except BlockingIOError:  # at the deadline the attempt goes on
                 raise BlockingIOError(errno.EINPROGRESS, "SO_SNDTIMEO") from None
 
-    def _leave_for_loopback(self, call: Call, file: SocketFile, address: layouts.Address) -> None:
-        """A host's stack has no loopback device. Linux has, and makes the call."""
+    def _leave_for_loopback(
+        self, call: Call, file: SocketFile, address: layouts.Address, before: Callable[[int], None] = _nothing
+    ) -> None:
+        """A host's stack has no loopback device. Linux has, and makes the call, after `before(port)`."""
         ip = ipaddress.ip_address(address[0])
         if (getattr(ip, "ipv4_mapped", None) or ip).is_loopback:
+            before(address[1])
             self._to_linux(call, file)
             raise GoOn
+
+    def _name_listener(self, port: int) -> None:
+        """A program that connects by loopback to a listener of the host's stack is refused: it hears why."""
+        with suppress(OSError):  # the endpoint is gone
+            if any(row.state == "LISTEN" and row.local[1] == port for row in self._host.sockets()):
+                self._name(
+                    f"connect: port {port} listens at {self._host.address}, where no loopback reaches it: "
+                    "a server and its client are on two hosts"
+                )
 
     def accept(self, call: Call, file: SocketFile) -> Handler:
         return (yield from self._accept(call, file, 0))
@@ -123,7 +144,7 @@ class ConnectionCalls:
             if call.args[1]:
                 packed = layouts.pack_address(address[:2], file.family)
                 layouts.write_address(call.pid, call.args[1], call.args[2], packed)
-        except OSError:
+        except (OSError, Vanished):
             connection.close()
             raise
         return NewFd(connection, bool(flags & linux.SOCK_CLOEXEC))

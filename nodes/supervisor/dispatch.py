@@ -19,6 +19,8 @@ from nodes.supervisor.interface_ioctl import InterfaceIoctl
 from nodes.supervisor.netlink.ethtool_ioctl import EthtoolIoctl
 from nodes.supervisor.netlink.netlink_calls import NetlinkCalls
 from nodes.supervisor.netlink.netlink_file import NetlinkFile
+from nodes.supervisor.netlink.route_calls import RouteCalls
+from nodes.supervisor.netlink.route_file import RouteFile
 from nodes.supervisor.receive_calls import ReceiveCalls
 from nodes.supervisor.seccomp import Listener
 from nodes.supervisor.send_calls import SendCalls
@@ -35,7 +37,8 @@ _PATH_AND_FLAGS = {"open": (0, 1), "openat": (1, 2)}  # which arguments they are
 
 class Dispatch:
     """`renewed(call, file, before)`: after a failed attempt to connect the socket has another poll file than
-    the one of identity `before`. `to_linux(call, file)`: the socket becomes one of Linux."""
+    the one of identity `before`. `to_linux(call, file)`: the socket becomes one of Linux. `name(text)`: on
+    standard error, once."""
 
     def __init__(
         self,
@@ -44,11 +47,12 @@ class Dispatch:
         listener: Listener,
         renewed: Callable[[Call, SocketFile, str], None],
         to_linux: Callable[[Call, SocketFile], None],
+        name: Callable[[str], None],
     ) -> None:
         self._files = files
         self._owing: dict[SocketFile, None] = {}  # sockets that may have tokens to give back
         self._receiving, self._sending = ReceiveCalls(host), SendCalls(host)
-        self._connections = ConnectionCalls(host, renewed, to_linux)
+        self._connections = ConnectionCalls(host, renewed, to_linux, name)
         self._on_socket: dict[str, Any] = {
             **dict.fromkeys(_RECEIVING, self._receiving),
             **dict.fromkeys(_SENDING, self._sending),
@@ -57,12 +61,12 @@ class Dispatch:
         self._descriptors = DescriptorCalls(files, listener)
         self._udmabuf = udmabuf.Udmabuf()
         self._netlink, self._ethtool = NetlinkCalls(host.path), EthtoolIoctl(host)
-        self._interfaces = InterfaceIoctl(host.nics)
+        self._interfaces, self._routes = InterfaceIoctl(host.nics), RouteCalls(host.path, host.nics)
 
     def make(self, call: Call) -> Result | Handler:
         """Raises GoOn for a call that is none of ours, OSError for a refusal."""
         if call.name == "socket":
-            return self._netlink.socket(call) or self._connections.socket(call)
+            return self._netlink.socket(call) or self._routes.socket(call) or self._connections.socket(call)
         if call.name in _PATH_AND_FLAGS:
             return self._udmabuf.open(call, *_PATH_AND_FLAGS[call.name])
         if call.name not in self._on_socket:
@@ -83,6 +87,8 @@ class Dispatch:
             return method(call, file)
         if isinstance(file, NetlinkFile):
             return self._netlink.make(call, file)
+        if isinstance(file, RouteFile):
+            return self._routes.make(call, file)
         if call.name == "ioctl":
             return udmabuf.ioctl(call, self._udmabuf if isinstance(file, udmabuf.Device) else None)
         raise GoOn
@@ -102,6 +108,7 @@ class Dispatch:
         self._owing.clear()
 
     def close(self) -> None:
-        for part in (self._receiving, self._sending, self._udmabuf, self._descriptors, self._netlink):
+        parts = (self._receiving, self._sending, self._udmabuf, self._descriptors)
+        for part in (*parts, self._netlink, self._routes):
             with suppress(ConnectionError):  # the endpoint has ended, and what was registered with it
                 part.close()

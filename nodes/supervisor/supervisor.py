@@ -17,6 +17,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from nodes.client.host import Host
 from nodes.supervisor import tracee
@@ -51,7 +52,7 @@ class Supervisor:
         self._names = {number: name for name, number in abi.trapped.items()}
         self._poll = select.epoll()
         self._files = Files(lambda fd: self._poll.register(fd, select.EPOLLIN))
-        self._dispatch = Dispatch(host, self._files, listener, self._renewed, self._to_linux)
+        self._dispatch = Dispatch(host, self._files, listener, self._renewed, self._to_linux, self._name)
         self._blocked: dict[int, _Blocked] = {}
         self._watched: dict[int, int] = {}
         self._done: deque[tuple[_Blocked, int | OSError]] = deque()
@@ -103,7 +104,8 @@ class Supervisor:
 
     def _begin(self, notification: Notification) -> None:
         name = self._names[notification.nr]
-        call = Call(notification.id, notification.pid, name, notification.args)
+        caller = tracee.Caller(notification.pid, partial(self._listener.is_valid, notification.id))
+        call = Call(notification.id, caller, name, notification.args)
         made: Result | Handler | None = None
         with self._answering(call):
             made = self._dispatch.make(call)

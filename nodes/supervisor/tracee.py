@@ -9,28 +9,45 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from nodes.supervisor.seccomp import Vanished
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _STRING_MAX = 4096
 _PAGE = 4096
 _MASKS = ("SigPnd", "ShdPnd", "SigBlk", "SigCgt")
 _PIDFD_GETFD = 438  # on every architecture
+_NO_SUCH_CALL = (errno.ENOSYS, errno.EPERM)  # a kernel, or a container, without process_vm_readv
 
 
 class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
 
 
+class Caller(int):
+    """A thread's id. `waits` says whether its call still waits to be answered: else the thread may have
+    ended, and another may have the id."""
+
+    waits: Callable[[], bool]
+
+    def __new__(cls, tid: int, waits: Callable[[], bool]) -> Caller:
+        caller = super().__new__(cls, tid)
+        caller.waits = waits
+        return caller
+
+
 def read(pid: int, address: int, length: int) -> bytes:
-    """`length` bytes of the thread's memory."""
+    """`length` bytes of the thread's memory. Of a Caller: raises Vanished when it may be another's."""
     if not length:
         return b""
     buffer = ctypes.create_string_buffer(length)
     _move(_libc.process_vm_readv, pid, address, buffer, length)
+    if isinstance(pid, Caller) and not pid.waits():
+        raise Vanished
     return buffer.raw
 
 
@@ -44,9 +61,20 @@ def write(pid: int, address: int, data: bytes | bytearray | memoryview) -> None:
 def _move(call: Any, pid: int, address: int, buffer: ctypes.Array[ctypes.c_char], length: int) -> None:
     local = _Iovec(ctypes.addressof(buffer), length)
     remote = _Iovec(address, length)
-    moved = call(pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
+    moved = call(int(pid), ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
+    if moved < 0 and ctypes.get_errno() in _NO_SUCH_CALL:
+        moved = _move_by_file(call is _libc.process_vm_writev, pid, address, buffer)
     if moved != length:
         raise OSError(errno.EFAULT, f"{length} bytes at {address:#x} of thread {pid}")
+
+
+def _move_by_file(write: bool, pid: int, address: int, buffer: ctypes.Array[ctypes.c_char]) -> int:
+    """By /proc/PID/mem; returns how many bytes, -1 for a wrong address."""
+    with suppress(OSError, OverflowError), open(f"/proc/{pid}/mem", "r+b" if write else "rb", 0) as memory:
+        if write:
+            return os.pwrite(memory.fileno(), buffer, address)
+        return os.preadv(memory.fileno(), [buffer], address)
+    return -1
 
 
 def read_string(pid: int, address: int) -> str:
@@ -114,6 +142,14 @@ def _status(tid: int) -> dict[str, str]:
 def group_of(tid: int) -> int:
     """The process of a thread; the thread's own id when it has ended."""
     return int(_status(tid).get("Tgid", tid))
+
+
+def in_our_network(tid: int) -> bool:
+    """Whether the thread is in the network namespace of the supervisor, which is the host's."""
+    try:
+        return os.path.samefile(f"/proc/{tid}/ns/net", "/proc/self/ns/net")
+    except OSError:  # it ends
+        return False
 
 
 def has_signal(tid: int) -> bool:

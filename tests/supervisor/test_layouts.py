@@ -7,11 +7,13 @@ import errno
 import os
 import socket
 import struct
+from types import SimpleNamespace
 
 import pytest
 
 from nodes.supervisor import layouts, tracee
 from nodes.supervisor.layouts import Iovec
+from nodes.supervisor.seccomp import Vanished
 
 PID = os.getpid()
 
@@ -36,6 +38,29 @@ def test_memory_is_read_and_written_and_a_wrong_address_is_efault() -> None:
         with pytest.raises(OSError, match=r"[14] bytes at 0x8") as refusal:
             act()
         assert refusal.value.errno == errno.EFAULT
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_memory_is_reached_by_its_file_where_process_vm_readv_is_missing(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> int:
+        ctypes.set_errno(number)
+        return -1
+
+    libc = SimpleNamespace(process_vm_readv=refuse, process_vm_writev=lambda *_: refuse())
+    monkeypatch.setattr(tracee, "_libc", libc)
+    test_memory_is_read_and_written_and_a_wrong_address_is_efault()
+
+
+def test_what_is_read_of_a_thread_whose_call_is_over_is_not_used() -> None:
+    """Another thread may have its id by then."""
+    memory, waits = Memory(b"0123456789"), [True, False]
+    caller = tracee.Caller(PID, lambda: waits.pop(0))
+    assert layouts.read_iovecs(caller, 0, 0) == ()
+    assert tracee.read(caller, memory.at, 10) == b"0123456789"
+    with pytest.raises(Vanished):
+        tracee.read(caller, memory.at, 10)
 
 
 def test_a_string_is_read_to_its_end_across_pages() -> None:

@@ -43,6 +43,23 @@ def test_loopback_is_linuxs() -> None:
     assert run("h1", "python3", "-c", LOOPBACK) == (0, "\n".join([*said, ""]).encode(), "")
 
 
+LISTENED = """
+import os, socket
+listener = socket.create_server(("0.0.0.0", 5201))
+for _ in range(2):
+    print(socket.socket().connect_ex(("127.0.0.1", 5201)))
+print(socket.socket().connect_ex(("127.0.0.1", 5202)))
+"""
+
+
+def test_a_listener_on_every_address_is_not_at_loopback_and_it_is_said() -> None:
+    with host_seen("h1") as seen:
+        at = seen.address
+    said = f"kernel-api: connect: port 5201 listens at {at}, where no loopback reaches it: "
+    said += "a server and its client are on two hosts\n"
+    assert run("h1", "python3", "-c", LISTENED) == (0, b"111\n111\n111\n", said)
+
+
 EXECUTES = f"""
 import os, socket
 sock = socket.create_connection(("{H2}", 7000))

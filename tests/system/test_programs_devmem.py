@@ -23,6 +23,7 @@ from tests.system.program import (
     wait_until_gone,
     wait_until_listening,
 )
+from tests.system.standing import command
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("up")]
 
@@ -205,6 +206,36 @@ def test_the_kernels_rx(ncdevmem: str, address: str) -> None:
     )  # fmt: skip
     assert run("h1", "socat", "-u", "-", to, feed=pattern(1024, SEVEN)) == (0, b"", "")
     assert server.received() == 1024
+
+
+@pytest.mark.parametrize("period", [2, 8, 256])
+def test_the_kernels_ncdevmem_validates_by_other_periods(ncdevmem: str, period: int) -> None:
+    """-v N expects the bytes from 1 to N - 1, then a newline."""
+    data = pattern(65536, bytes([*range(1, period), 10]))
+    server = Receiver(ncdevmem, "-v", str(period))
+    assert run("h1", "socat", "-u", "-", f"TCP6:[{H2_6}]:5201", feed=data) == (0, b"", "")
+    assert server.received() == 65536
+
+
+def test_the_kernels_ncdevmem_refuses_wrong_data_and_undoes_what_it_has_set(ncdevmem: str) -> None:
+    server = Receiver(ncdevmem, "-v", "8")
+    run("h1", "socat", "-u", "-", f"TCP6:[{H2_6}]:5201", feed=pattern(65536, SEVEN))
+    status, _, err = server.result()
+    assert status == 1
+    assert "validation failed" in err
+    assert bound_queues() == []
+    wait_until_gone()
+
+
+def test_the_kernels_ncdevmem_prints_what_linuxs_socat_sends(ncdevmem: str) -> None:
+    """The words of issue and page: the client is a program of Linux's own stack."""
+    server = Program("h2", ncdevmem, "-s", H2_6, "-l", "-p", "5201", "-f", "h2-eth0")
+    wait_until_listening(5201)
+    send = f"seq 100000 | socat -u -b1048576 - TCP6:[{H2_6}]:5201"
+    assert command("exec", "h1", "--", "sh", "-c", send).returncode == 0
+    status, out, err = server.result()
+    assert status == 0, err
+    assert out == b"".join(b"%d\n" % number for number in range(1, 100001))
 
 
 @pytest.mark.parametrize("name", ["tx", "tx_chunks"])

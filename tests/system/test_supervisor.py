@@ -56,11 +56,37 @@ def test_curl_fetches_from_pythons_http_server() -> None:
     assert "GET /host_dram.png" in server.end(signal.SIGINT)[2]
 
 
-def test_openssl_speaks_tls(tmp_path: Path) -> None:
-    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+def key_and_certificate(place: Path) -> tuple[str, str]:
+    key, certificate = str(place / "key.pem"), str(place / "certificate.pem")
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     make += ["-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=h2"]
     subprocess.run(make, check=True, capture_output=True)
+    return key, certificate
+
+
+@pytest.mark.parametrize(
+    ("kind", "served", "right"),
+    [
+        ("asyncio", b"echoed 6\n", b"right 6\n"),
+        ("ssl", b"secure TLSv1.3 True\n", b"secure TLSv1.3 True\n"),
+        ("workers", b"served 6 by workers True\n", b"right 6\n"),
+    ],
+)
+def test_python_programs_use_its_socket_module(
+    tmp_path: Path, kind: str, served: bytes, right: bytes
+) -> None:
+    program = str(PROGRAMS / "sockets.py")
+    more = key_and_certificate(tmp_path) if kind == "ssl" else ()
+    server = Program("h2", "python3", program, kind, "serve", *more)
+    wait_until_listening(7100)
+    assert run("h1", "python3", program, kind, "ask", H2) == (0, right, "")
+    assert server.result() == (0, served, "")
+    wait_until_gone("h1")
+    wait_until_gone("h2")
+
+
+def test_openssl_speaks_tls(tmp_path: Path) -> None:
+    key, certificate = key_and_certificate(tmp_path)
     server = Program(
         "h2", "openssl", "s_server", "-accept", "4433", "-key", key, "-cert", certificate, "-www"
     )

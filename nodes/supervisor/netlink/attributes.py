@@ -46,6 +46,7 @@ Attributes = Mapping[str, Attribute]
 class Integer:
     def __init__(self, layout: str) -> None:
         self._layout = struct.Struct(f"={layout}")
+        self.length = self._layout.size
 
     def pack(self, value: int) -> bytes:
         return self._layout.pack(value)
@@ -118,14 +119,14 @@ class Enum:
     """A number that has a name; a number without one stays a number."""
 
     def __init__(self, number: Kind, *names: str) -> None:
-        self._number = number
+        self.number = number
         self.names = names
 
     def pack(self, value: str | int) -> bytes:
-        return self._number.pack(self.names.index(value) if isinstance(value, str) else value)
+        return self.number.pack(self.names.index(value) if isinstance(value, str) else value)
 
     def unpack(self, data: bytes) -> str | int:
-        value: int = self._number.unpack(data)
+        value: int = self.number.unpack(data)
         return self.names[value] if value < len(self.names) else value
 
 
@@ -133,14 +134,14 @@ class Flags:
     """A number each of whose bits has a name; a bit without one is its number."""
 
     def __init__(self, number: Kind, *names: str) -> None:
-        self._number = number
+        self.number = number
         self.names = names
 
     def pack(self, value: Sequence[str]) -> bytes:
-        return self._number.pack(sum(1 << self.names.index(name) for name in value))
+        return self.number.pack(sum(1 << self.names.index(name) for name in value))
 
     def unpack(self, data: bytes) -> list[str | int]:
-        value: int = self._number.unpack(data)
+        value: int = self.number.unpack(data)
         bits = [at for at in range(value.bit_length()) if value >> at & 1]
         return [self.names[at] if at < len(self.names) else at for at in bits]
 
@@ -173,12 +174,26 @@ class Array:
         return [decode(payload, self.attributes)[0] for _, _, payload in _each(data)]
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """Nests by their numbers."""
+
+    kind: Kind
+
+    def pack(self, value: Mapping[int, Any]) -> bytes:
+        nests = ((number, self.kind.pack(each)) for number, each in value.items())
+        return b"".join(_attribute(number | NLA_F_NESTED, nest) for number, nest in nests)
+
+    def unpack(self, data: bytes) -> dict[int, Any]:
+        return {number & _TYPE_MASK: self.kind.unpack(payload) for number, _, payload in _each(data)}
+
+
 def encode(values: Values, attributes: Attributes) -> bytes:
     """Raises KeyError for a name that the set does not have."""
     encoded = b""
     for name, value in values.items():
         number, kind, multi = attributes[name]
-        if isinstance(kind, Nest):
+        if isinstance(kind, Nest | Numbered):
             number |= NLA_F_NESTED
         for each in value if multi else (value,):
             encoded += _attribute(number, kind.pack(each))
@@ -221,7 +236,7 @@ def decode(data: bytes, attributes: Attributes, at: int = 0, within: str = "") -
 
 def _value(attribute: Attribute | None, number: int, payload: bytes) -> Any:
     """The payload itself where it is not what the attribute has."""
-    if attribute is None or bool(number & NLA_F_NESTED) != isinstance(attribute.kind, Nest):
+    if attribute is None or bool(number & NLA_F_NESTED) != isinstance(attribute.kind, Nest | Numbered):
         return payload
     try:
         return attribute.kind.unpack(payload)

@@ -27,6 +27,7 @@ from nodes.supervisor.netlink.attributes import (
     Flags,
     Kind,
     Nest,
+    Numbered,
 )
 from nodes.uapi import netlink
 
@@ -64,12 +65,20 @@ def _numbered(first: int, kind: Kind, names: str) -> dict[str, Attribute]:
 
 _OP = _numbered(1, U32, "id flags")
 _GROUP = {"name": Attribute(1, STRING), "id": Attribute(2, U32)}
+_POLICY = {
+    **_numbered(1, U32, "type"),
+    **_numbered(4, U64, "min-value-u max-value-u"),
+    **_numbered(6, U32, "min-length max-length policy-idx policy-maxtype"),
+    **_numbered(12, U64, "mask"),
+}
 NLCTRL = {
     "family-id": Attribute(1, U16),
     "family-name": Attribute(2, STRING),
     **_numbered(3, U32, "version hdrsize maxattr"),
     "ops": Attribute(6, Array(_OP)),
     "mcast-groups": Attribute(7, Array(_GROUP)),
+    "policy": Attribute(8, Numbered(Numbered(Nest(_POLICY)))),
+    "op-policy": Attribute(9, Numbered(Nest(_numbered(1, U32, "do dump")))),
     "op": Attribute(10, U32),
 }
 

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable
 
-from nodes.supervisor.netlink import nlmsg
+from nodes.supervisor.netlink import nlmsg, policy
 from nodes.supervisor.netlink.attributes import Attributes, Nest, Places, Values, decode, encode
 from nodes.supervisor.netlink.families import FAMILIES, NLCTRL_ID, Family, Operation
 from nodes.supervisor.netlink.nlmsg import Address, Refused, Request
@@ -121,7 +121,6 @@ def _number(attributes: Attributes, path: list[str]) -> int | None:
 
 
 def _nlctrl(_: str, operation: str, values: Values, dump: bool) -> list[Values]:
-    """Policies are not told: ENODATA, as for a family that has none."""
     if dump and operation == "getfamily":
         return [_described(family) for family in FAMILIES]
     name, number = values.get("family-name"), values.get("family-id")
@@ -130,9 +129,19 @@ def _nlctrl(_: str, operation: str, values: Values, dump: bool) -> list[Values]:
     for family in FAMILIES:
         if number == family.id or (number is None and name == family.name):
             if operation == "getpolicy":
-                raise Refusal(errno.ENODATA)
+                return _policies(family, values.get("op"))
             return [_described(family)]
     raise Refusal(errno.ENOENT)
+
+
+def _policies(family: Family, command: int | None) -> list[Values]:
+    """Of one operation, or of all. ENOENT, and ENODATA for an operation without attributes."""
+    if command is not None and command not in family.operations:
+        raise Refusal(errno.ENOENT, attribute="op")
+    wanted = [each for each in family.operations.values() if command in (None, each.command)]
+    if not (found := policy.replies(family, wanted)):
+        raise Refusal(errno.ENODATA)
+    return found
 
 
 def _described(family: Family) -> Values:

@@ -9,27 +9,25 @@ from __future__ import annotations
 
 import errno
 import socket as linux
-import struct
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from nodes.client.host import Host
 from nodes.supervisor import layouts, tracee
-from nodes.supervisor.call import Call, GoOn, Handler, InThread, NewFd, Result, Wait
+from nodes.supervisor.call import Call, GoOn, Handler, InThread, NewFd, Result
 from nodes.supervisor.layouts import INT
-from nodes.supervisor.netlink import genetlink
+from nodes.supervisor.netlink import datagram_calls, genetlink
 from nodes.supervisor.netlink.attributes import Values
 from nodes.supervisor.netlink.control_plane import ControlPlane
+from nodes.supervisor.netlink.datagram_calls import SOCKADDR, address
 from nodes.supervisor.netlink.families import GROUPS
 from nodes.supervisor.netlink.netlink_file import NetlinkFile
 from nodes.supervisor.netlink.notifications import Notifications
-from nodes.uapi import socket as uapi
 
 _GENERIC = 16  # NETLINK_GENERIC
 _TYPE_MASK = 0xF
-_SOCKADDR = struct.Struct("=HHII")  # nl_family, nl_pad, nl_pid, nl_groups
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _LIST_MEMBERSHIPS = 1, 2, 9
 # BROADCAST_ERROR, NO_ENOBUFS, LISTEN_ALL_NSID, which change nothing here; CAP_ACK, EXT_ACK, GET_STRICT_CHK
@@ -64,8 +62,7 @@ class NetlinkCalls:
             "bind": self._bind, "connect": self._connect, "getsockname": self._getsockname,
             "getpeername": self._getpeername, "setsockopt": self._setsockopt, "getsockopt": self._getsockopt,
             "write": self._write, "writev": self._writev, "sendto": self._sendto, "sendmsg": self._sendmsg,
-            "read": self._read, "readv": self._readv, "recvfrom": self._recvfrom, "recvmsg": self._recvmsg,
-            "ioctl": self._ioctl,
+            **dict.fromkeys(datagram_calls.RECEIVING, self._receive), "ioctl": self._ioctl,
         }  # fmt: skip
         if call.name not in methods:
             raise call.refuse("a netlink socket has no such call here")
@@ -99,9 +96,9 @@ class NetlinkCalls:
 
     def _read_address(self, call: Call, at: int, length_at: int) -> tuple[int, int]:
         """nl_pid and nl_groups. EINVAL."""
-        if call.int_arg(length_at) < _SOCKADDR.size:
+        if call.int_arg(length_at) < SOCKADDR.size:
             raise OSError(errno.EINVAL, "an address shorter than sockaddr_nl")
-        return _parsed(call.read(at, _SOCKADDR.size))
+        return _parsed(call.read(at, SOCKADDR.size))
 
     def _connect(self, call: Call, file: NetlinkFile) -> Result:
         _check_kernel(*self._read_address(call, 1, 2))
@@ -110,10 +107,10 @@ class NetlinkCalls:
 
     def _getsockname(self, call: Call, file: NetlinkFile) -> Result:
         groups = sum(1 << group - 1 for group in file.groups if group <= 32)
-        return _write_address(call, _address(file.port, groups))
+        return _write_address(call, address(file.port, groups))
 
     def _getpeername(self, call: Call, _: NetlinkFile) -> Result:
-        return _write_address(call, _address())
+        return _write_address(call, address())
 
     # --- options
 
@@ -179,9 +176,9 @@ class NetlinkCalls:
     def _sendmsg(self, call: Call, file: NetlinkFile) -> Handler:
         message = layouts.read_msghdr(call.pid, call.args[1])
         if message.name_bytes:
-            if message.name_bytes < _SOCKADDR.size:
+            if message.name_bytes < SOCKADDR.size:
                 raise OSError(errno.EINVAL, "an address shorter than sockaddr_nl")
-            _check_kernel(*_parsed(tracee.read(call.pid, message.name, _SOCKADDR.size)))
+            _check_kernel(*_parsed(tracee.read(call.pid, message.name, SOCKADDR.size)))
         return self._gathered(call, file, message.iov)
 
     def _gathered(self, call: Call, file: NetlinkFile, iov: tuple[layouts.Iovec, ...]) -> Handler:
@@ -209,39 +206,8 @@ class NetlinkCalls:
         file.put(received)
         return length
 
-    # --- receiving
-
-    def _read(self, call: Call, file: NetlinkFile) -> Handler:
-        return (yield from self._receive(call, file, (layouts.Iovec(call.args[1], call.args[2]),), 0))[0]
-
-    def _readv(self, call: Call, file: NetlinkFile) -> Handler:
-        iov = layouts.read_iovecs(call.pid, call.args[1], call.args[2])
-        return (yield from self._receive(call, file, iov, 0))[0]
-
-    def _recvfrom(self, call: Call, file: NetlinkFile) -> Handler:
-        iov = (layouts.Iovec(call.args[1], call.args[2]),)
-        count, _ = yield from self._receive(call, file, iov, call.int_arg(3))
-        if call.args[4]:
-            layouts.write_address(call.pid, call.args[4], call.args[5], _address())
-        return count
-
-    def _recvmsg(self, call: Call, file: NetlinkFile) -> Handler:
-        message = layouts.read_msghdr(call.pid, call.args[1])
-        count, flags = yield from self._receive(call, file, message.iov, call.int_arg(2))
-        layouts.write_message(call.pid, message, (), flags, _address() if message.name else b"")
-        return count
-
-    def _receive(
-        self, call: Call, file: NetlinkFile, iov: tuple[layouts.Iovec, ...], flags: int
-    ) -> Generator[Wait | InThread, int, tuple[int, int]]:
-        """A datagram as far as there is room, the rest of it is lost: (bytes, flags)."""
-        if flags & linux.MSG_OOB:
-            raise OSError(errno.EOPNOTSUPP, "out-of-band data of a netlink socket")
-        datagram = yield from file.take(flags)
-        room = sum(each.length for each in iov)
-        layouts.scatter(call.pid, iov, memoryview(datagram))
-        cut = uapi.MSG_TRUNC if room < len(datagram) else 0
-        return len(datagram) if flags & uapi.MSG_TRUNC else min(room, len(datagram)), cut
+    def _receive(self, call: Call, file: NetlinkFile) -> Handler:
+        return datagram_calls.receive(call, file.take)
 
     def close(self) -> None:
         """The program has ended."""
@@ -249,7 +215,7 @@ class NetlinkCalls:
 
 
 def _parsed(packed: bytes) -> tuple[int, int]:
-    family, _, port, groups = _SOCKADDR.unpack(packed)
+    family, _, port, groups = SOCKADDR.unpack(packed)
     if family != linux.AF_NETLINK:
         raise OSError(errno.EINVAL, f"an address of family {family}")
     return port, groups
@@ -264,10 +230,6 @@ def _check_kernel(port: int, groups: int) -> None:
 def _check_groups(groups: set[int]) -> None:
     if not groups <= GROUPS:
         raise OSError(errno.EINVAL, f"there is no multicast group {min(groups - GROUPS)}")
-
-
-def _address(port: int = 0, groups: int = 0) -> bytes:
-    return _SOCKADDR.pack(linux.AF_NETLINK, 0, port, groups)
 
 
 def _write_address(call: Call, packed: bytes) -> Result:

@@ -31,6 +31,13 @@ _NOTIFICATIONS_MAX = 256  # that wait; those that come after are lost, and the r
 _T = TypeVar("_T")
 
 
+def receive_deadline(sock: socket.socket) -> float | None:
+    """Of a call that begins now, by SO_RCVTIMEO; None: it may wait for ever."""
+    value = sock.getsockopt(socket.SOL_SOCKET, uapi.SO_RCVTIMEO, _TIMEVAL.size)
+    seconds, micros = _TIMEVAL.unpack(value)
+    return time.monotonic() + seconds + micros / 1e6 if seconds or micros else None
+
+
 class NetlinkFile:
     """`port`: its port id, 0 until it is bound. `options`: those of SOL_NETLINK by number. `groups`: the
     multicast groups it is a member of."""
@@ -97,7 +104,7 @@ class NetlinkFile:
         while not self._waiting:
             if flags & uapi.MSG_DONTWAIT or fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_NONBLOCK:
                 raise BlockingIOError(errno.EAGAIN, "no datagram waits")
-            deadline = deadline or self._deadline()
+            deadline = deadline or receive_deadline(self._theirs)
             yield Wait(self, select.EPOLLIN, deadline)
         if self._overrun:
             self._overrun = False
@@ -109,11 +116,6 @@ class NetlinkFile:
             if not self._waiting:
                 self._theirs.recv(1, socket.MSG_DONTWAIT)
         return datagram
-
-    def _deadline(self) -> float | None:
-        value = self._theirs.getsockopt(socket.SOL_SOCKET, uapi.SO_RCVTIMEO, _TIMEVAL.size)
-        seconds, micros = _TIMEVAL.unpack(value)
-        return time.monotonic() + seconds + micros / 1e6 if seconds or micros else None
 
     def close(self) -> None:
         """The last descriptor is gone: what was bound through it ends, before this returns, or before a

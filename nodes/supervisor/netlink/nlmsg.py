@@ -16,7 +16,7 @@ from nodes.supervisor.netlink.attributes import STRING, U32, Attribute, aligned,
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK = 0x01, 0x02, 0x04
 NLM_F_DUMP = 0x300
 _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
-_ERROR, _DONE = 2, 3
+ERROR, DONE = 2, 3
 FIRST_FAMILY = 0x10  # NLMSG_MIN_TYPE: below are messages of netlink itself
 _NLMSGHDR = struct.Struct("=IHHII")  # nlmsg_len, type, flags, seq, pid
 _GENLMSGHDR = struct.Struct("=BBH")  # cmd, version, reserved
@@ -33,7 +33,7 @@ _EXTACK = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A message from the program. `whole`: with its header."""
+    """A message from the program, or to it. `whole`: with its header."""
 
     whole: bytes
     type: int
@@ -48,6 +48,15 @@ class Request:
     @property
     def attributes(self) -> bytes:
         return self.whole[HEADERS_BYTES:]
+
+    @property
+    def body(self) -> bytes:
+        """Behind the netlink header."""
+        return self.whole[_NLMSGHDR.size :]
+
+    @property
+    def port(self) -> int:
+        return int(_NLMSGHDR.unpack_from(self.whole)[4])
 
     @property
     def dump(self) -> bool:
@@ -96,12 +105,12 @@ def requests(datagram: bytes) -> Iterator[Request]:
 
 def reply(request: Request, to: Address, command: int, version: int, attributes: bytes, flags: int) -> bytes:
     body = _GENLMSGHDR.pack(command, version, 0) + attributes
-    return _message(request.type, flags, request.seq, to.port, body)
+    return message(request.type, flags, request.seq, to.port, body)
 
 
 def notification(family: int, command: int, version: int, attributes: bytes) -> bytes:
     """Of a multicast group: nobody has asked for it."""
-    return _message(family, 0, 0, 0, _GENLMSGHDR.pack(command, version, 0) + attributes)
+    return message(family, 0, 0, 0, _GENLMSGHDR.pack(command, version, 0) + attributes)
 
 
 def ack(request: Request, to: Address, refused: Refused) -> bytes:
@@ -115,7 +124,7 @@ def ack(request: Request, to: Address, refused: Refused) -> bytes:
     if to.ext_ack and (said := refused._packed()):
         flags |= _NLM_F_ACK_TLVS
         body += said
-    return _message(_ERROR, flags, request.seq, to.port, body)
+    return message(ERROR, flags, request.seq, to.port, body)
 
 
 def done(request: Request, to: Address, refused: Refused) -> bytes:
@@ -124,7 +133,7 @@ def done(request: Request, to: Address, refused: Refused) -> bytes:
     if to.ext_ack and (said := refused._packed()):
         flags |= _NLM_F_ACK_TLVS
         body += said
-    return _message(_DONE, flags, request.seq, to.port, body)
+    return message(DONE, flags, request.seq, to.port, body)
 
 
 def datagrams(messages: list[bytes]) -> list[bytes]:
@@ -138,6 +147,7 @@ def datagrams(messages: list[bytes]) -> list[bytes]:
     return packed
 
 
-def _message(kind: int, flags: int, seq: int, port: int, body: bytes) -> bytes:
+def message(kind: int, flags: int, seq: int, port: int, body: bytes) -> bytes:
+    """Behind the netlink header: `body`."""
     length = _NLMSGHDR.size + len(body)
     return (_NLMSGHDR.pack(length, kind, flags, seq, port) + body).ljust(aligned(length), b"\0")

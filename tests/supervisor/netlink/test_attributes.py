@@ -27,6 +27,7 @@ from nodes.supervisor.netlink.attributes import (
     Enum,
     Flags,
     Nest,
+    Numbered,
     decode,
     encode,
 )
@@ -138,6 +139,8 @@ TEXT = st.text(string.ascii_letters, max_size=20)
 def _of_kind(kind: object) -> st.SearchStrategy[Any]:
     if isinstance(kind, Nest):
         return _of_table(kind.attributes)
+    if isinstance(kind, Numbered):
+        return st.dictionaries(st.integers(0, 0x3FFF), _of_kind(kind.kind), max_size=3)
     if isinstance(kind, Array):
         return st.lists(_of_table(kind.attributes), max_size=3)
     if isinstance(kind, Enum):

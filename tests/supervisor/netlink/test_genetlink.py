@@ -99,12 +99,6 @@ def test_what_does_not_exist_is_refused_without_a_text(
     assert said.body[4:] == request(number, command, b"", flags)
 
 
-def test_policies_are_not_told() -> None:
-    said = ask(nobody, "nlctrl", "getpolicy", {"family-name": "netdev"}, DUMP)
-    assert (said.error, said.replies) == (errno.ENODATA, [])
-    assert ask(nobody, "nlctrl", "getpolicy", {"family-name": "no"}, DUMP).error == errno.ENOENT
-
-
 def test_a_message_without_a_command_is_refused() -> None:
     (said,) = messages(answer(struct.pack("=IHHII", 16, 0x14, 1, 9, 0), TALKATIVE, nobody))
     assert struct.unpack_from("=i", said.body) == (-errno.EINVAL,)
