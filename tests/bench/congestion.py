@@ -72,8 +72,8 @@ class LongLink:
             assert relay.poll() is None
             time.sleep(0.01)
         if path.rate:
-            # Behind the relay: in front of it a frame that waits is still its sender's, whose small queues keep
-            # Linux, and Linux alone, from filling the buffer (tcp_small_queue_check).
+            # Behind the relay: in front of it a frame that waits is still its sender's, and small queues keep
+            # Linux alone from filling the buffer (tcp_small_queue_check).
             self._do(f"tc qdisc add dev {port} root tbf rate {path.rate} burst 16k limit {path.buffer_bytes}")
 
     def _do(self, command: str) -> None:
