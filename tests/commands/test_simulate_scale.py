@@ -58,7 +58,7 @@ def test_events_and_turns_of_a_packet_do_not_grow_with_the_hosts(
 def test_the_memory_of_many_hosts_goes_into_huge_pages_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collapsed: list[int] = []
+    collapsed, many = list[int](), 0
     monkeypatch.setattr("nodes.simulation.huge_pages.collapse", lambda: collapsed.append(many))
     for many in (3, 2):
         monkeypatch.setattr("workloads.experiment.simulated_ranks._HOSTS_MANY", many)
