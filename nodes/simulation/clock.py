@@ -19,13 +19,30 @@ Action = Callable[[], None]
 
 
 class Event:
-    """An action that is due. `Clock.cancel` makes it void."""
+    """Something that is due; `Clock.cancel` makes it void. What happens with each frame has a subclass of its
+    own, which the compiler calls without a detour."""
 
-    __slots__ = ("action", "at_ns")
+    __slots__ = ("at_ns", "is_due")
 
-    def __init__(self, at_ns: int, action: Action | None) -> None:
+    def __init__(self, at_ns: int) -> None:
         self.at_ns = at_ns
-        self.action = action
+        self.is_due = True  # neither has it happened, nor was it cancelled
+
+    def happen(self) -> None:
+        raise NotImplementedError
+
+
+class _Call(Event):
+    """A call of any action."""
+
+    __slots__ = ("_action",)
+
+    def __init__(self, at_ns: int, action: Action) -> None:
+        super().__init__(at_ns)
+        self._action = action
+
+    def happen(self) -> None:
+        self._action()
 
 
 class Clock:
@@ -50,26 +67,31 @@ class Clock:
     def at(self, at_ns: int, action: Action) -> Event:
         """Call `action` at that time, at once if it has passed: after all that is due before and all that was
         asked for earlier."""
+        event = _Call(at_ns, action)
+        self.put(event)
+        return event
+
+    def put(self, event: Event) -> None:
+        """The same for any event."""
+        at_ns = event.at_ns
         if at_ns <= self.now_ns:
-            event = Event(self.now_ns, action)
+            event.at_ns = self.now_ns
             self._due_now.append(event)
-            return event
-        event = Event(at_ns, action)
+            return
         self._made += 1
         heappush(self._heap, (at_ns, self._made, event))
-        return event
 
     def cancel(self, event: Event) -> None:
         """Void ones are dropped as soon as they outnumber the others: a timer that is moved with each packet
         would else leave the heap larger with each."""
-        if event.action is None:
+        if not event.is_due:
             return
-        event.action = None
+        event.is_due = False
         self._void += 1
         if self._void > len(self._heap) // 2 + _VOID_MAX:
-            self._heap = [entry for entry in self._heap if entry[2].action is not None]
+            self._heap = [entry for entry in self._heap if entry[2].is_due]
             heapify(self._heap)
-            self._void = sum(each.action is None for each in self._due_now)
+            self._void = sum(not each.is_due for each in self._due_now)
 
     @property
     def kept(self) -> int:
@@ -87,12 +109,11 @@ class Clock:
                 event = due_now.popleft()
             else:
                 return False
-            action = event.action
-            if action is not None:
-                event.action = None
+            if event.is_due:
+                event.is_due = False
                 self.now_ns = event.at_ns
                 self.events += 1
-                action()
+                event.happen()
                 return True
             self._void -= 1
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from functools import partial
 
 from nodes.simulation.frame import Frame
-from nodes.simulation.line import Journal as Told
 
+_HASHED_BYTES = 1 << 16  # at a time: a call of the hash takes longer than an entry
 _ENTRY = struct.Struct("!IQII")  # number of the line, nanosecond, bytes of payload, of each wire packet
 
 
@@ -22,18 +21,43 @@ class Journal:
     def __init__(self) -> None:
         self.frames = 0
         self._hash = hashlib.sha256()
+        self._entries = bytearray()  # that the hash has not seen
         self._lines = 0
 
-    def of_line(self) -> Told:
+    def of_line(self) -> LineJournal:
         """What the next line tells of its frames. Lines are numbered in the order in which they ask."""
         self._lines += 1
-        return partial(self._began, self._lines)
+        return LineJournal(self, self._lines)
 
-    def _began(self, line: int, at_ns: int, frame: Frame) -> None:
+    def began(self, line: int, at_ns: int, frame: Frame) -> None:
+        """The frame begins on the line of that number."""
         self.frames += 1
-        self._hash.update(_ENTRY.pack(line, at_ns, frame.payload_bytes, frame.gso_size) + frame.header)
+        entries = self._entries
+        entries += _ENTRY.pack(line, at_ns, frame.payload_bytes, frame.gso_size)
+        entries += frame.header
+        if len(entries) >= _HASHED_BYTES:
+            self._hash_entries()
+
+    def _hash_entries(self) -> None:
+        self._hash.update(self._entries)
+        self._entries.clear()
 
     @property
     def digest(self) -> str:
         """In hexadecimal."""
+        self._hash_entries()
         return self._hash.hexdigest()
+
+
+class LineJournal:
+    """The journal, as one line tells it of its frames."""
+
+    __slots__ = ("_journal", "_line")
+
+    def __init__(self, journal: Journal, line: int) -> None:
+        self._journal = journal
+        self._line = line
+
+    def began(self, at_ns: int, frame: Frame) -> None:
+        """The frame begins on the line."""
+        self._journal.began(self._line, at_ns, frame)

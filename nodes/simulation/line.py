@@ -8,13 +8,12 @@ waits in front of it, in a NIC or in the queue of a switch port.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from nodes.simulation.clock import NS_PER_S, Clock
+from nodes.simulation.clock import NS_PER_S, Clock, Event
 from nodes.simulation.frame import Frame
+from nodes.simulation.journal import LineJournal
 
 Deliver = Callable[[Frame], None]
-Journal = Callable[[int, Frame], None]
 
 
 class Line:
@@ -28,7 +27,7 @@ class Line:
         bits_per_second: int,
         propagation_ns: int,
         deliver: Deliver,
-        journal: Journal | None = None,
+        journal: LineJournal | None = None,
     ) -> None:
         self._journal = journal
         self.bits_per_second = bits_per_second
@@ -52,15 +51,28 @@ class Line:
             return self.free_at_ns
         begin = max(not_before_ns, self.free_at_ns, self._clock.now_ns)
         if self._journal is not None:
-            self._journal(begin, frame)
+            self._journal.began(begin, frame)
         self.free_at_ns = begin + self.time_ns(frame.wire_bytes)
         self.carried_bytes += frame.wire_bytes
         self.carried_packets += frame.wire_packets
-        self._clock.at(self.free_at_ns + self.propagation_ns, partial(self._arrive, frame))
+        self._clock.put(_Arrival(self.free_at_ns + self.propagation_ns, self, frame))
         return self.free_at_ns
 
-    def _arrive(self, frame: Frame) -> None:
+    def arrive(self, frame: Frame) -> None:
+        """The last bit of the frame has come."""
         if self.up:
             self._deliver(frame)
         else:
             self.lost_packets += frame.wire_packets
+
+
+class _Arrival(Event):
+    __slots__ = ("_frame", "_line")
+
+    def __init__(self, at_ns: int, line: Line, frame: Frame) -> None:
+        super().__init__(at_ns)
+        self._line = line
+        self._frame = frame
+
+    def happen(self) -> None:
+        self._line.arrive(self._frame)

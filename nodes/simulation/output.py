@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from nodes.simulation.clock import Clock
+from nodes.simulation.clock import Clock, Event
 from nodes.simulation.ecn import marked
 from nodes.simulation.frame import Frame
 from nodes.simulation.line import Line
@@ -49,11 +49,23 @@ class Output:
         self._queued += frame.wire_bytes
         self.queued_max = max(self.queued_max, self._queued)
         if not self._sending:
-            self._next()
+            self.next()
 
-    def _next(self) -> None:
+    def next(self) -> None:
+        """The line has sent the last frame, if there was one: send the next one."""
         self._sending = bool(self._queue)
         if self._queue:
             frame = self._queue.popleft()
             self._queued -= frame.wire_bytes
-            self._clock.at(self.line.send(frame, 0), self._next)
+            self._clock.put(_Sent(self.line.send(frame, 0), self))
+
+
+class _Sent(Event):
+    __slots__ = ("_output",)
+
+    def __init__(self, at_ns: int, output: Output) -> None:
+        super().__init__(at_ns)
+        self._output = output
+
+    def happen(self) -> None:
+        self._output.next()

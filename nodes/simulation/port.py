@@ -99,12 +99,13 @@ class Port:
         self.packets += 1
         self.fragments += len(views) - 1
         header, payload = frame.header, frame.payload
-        if payload is not None and len(views[0]) == len(header):  # split as it was sent: no bytes are joined
+        if len(views[0]) == len(header):  # split as it was sent: no bytes are joined
             views[0][:] = header
-            at = 0
-            for view in views[1:]:
-                view[:] = payload[at : at + len(view)]
-                at += len(view)
+            if payload is not None:
+                at = 0
+                for view in views[1:]:
+                    view[:] = payload[at : at + len(view)]
+                    at += len(view)
             return
         rest = memoryview(header + (payload or b""))
         for view in views:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -67,7 +66,7 @@ class Scheduler:
 
         green = greenlet(run, parent=self._hub)
         self.alive[green] = name
-        self.clock.at(self.clock.now_ns, partial(self.resume, green))
+        self.clock.put(_Resume(self.clock.now_ns, self, green))
         return thread
 
     def resume(self, thread: greenlet) -> None:
@@ -91,28 +90,28 @@ class Scheduler:
     def wait(self, waiters: deque[greenlet], timeout_s: float | None) -> bool:
         """Stand in line until resumed, True, or until `timeout_s` has passed, False."""
         current = getcurrent()
-        expired: list[bool] = []
-
-        def expire() -> None:
-            if current in waiters:  # else it was woken in this very nanosecond
-                expired.append(True)
-                waiters.remove(current)
-                self.resume(current)
-
-        timer: Event | None = None
-        if timeout_s is not None:
-            timer = self.clock.at(self.clock.now_ns + max(0, ns(timeout_s)), expire)
         waiters.append(current)
+        if timeout_s is None:
+            self.park()
+            return True
+        timer = _Expiry(self._after_ns(timeout_s), self, current, waiters)
+        self.clock.put(timer)
         self.park()
-        if timer is not None:
-            self.clock.cancel(timer)
-        return not expired
+        self.clock.cancel(timer)
+        return not timer.expired
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for so long."""
+        self.clock.put(_Resume(self._after_ns(seconds), self, getcurrent()))
+        self.park()
+
+    def _after_ns(self, seconds: float) -> int:
+        return self.clock.now_ns + max(0, ns(seconds))
 
     def wake(self, waiters: deque[greenlet], count: int = 1) -> None:
         """The first `count` of those in line go on, as soon as the current thread waits."""
         for _ in range(min(count, len(waiters))):
-            thread = waiters.popleft()
-            self.clock.at(self.clock.now_ns, partial(self.resume, thread))
+            self.clock.put(_Resume(self.clock.now_ns, self, waiters.popleft()))
 
     def look(self) -> float:
         """The time, for a thread."""
@@ -130,6 +129,39 @@ class Scheduler:
         self._dying = True
         for thread in [*self.alive]:
             thread.throw()
+
+
+class _Resume(Event):
+    """A thread goes on."""
+
+    __slots__ = ("_greenlet", "_scheduler")
+
+    def __init__(self, at_ns: int, scheduler: Scheduler, thread: greenlet) -> None:
+        super().__init__(at_ns)
+        self._scheduler = scheduler
+        self._greenlet = thread
+
+    def happen(self) -> None:
+        self._scheduler.resume(self._greenlet)
+
+
+class _Expiry(Event):
+    """A thread has waited long enough: `expired`, unless it was woken in this very nanosecond."""
+
+    __slots__ = ("_greenlet", "_scheduler", "_waiters", "expired")
+
+    def __init__(self, at_ns: int, scheduler: Scheduler, thread: greenlet, waiters: deque[greenlet]) -> None:
+        super().__init__(at_ns)
+        self._scheduler = scheduler
+        self._greenlet = thread
+        self._waiters = waiters
+        self.expired = False
+
+    def happen(self) -> None:
+        if self._greenlet in self._waiters:
+            self.expired = True
+            self._waiters.remove(self._greenlet)
+            self._scheduler.resume(self._greenlet)
 
 
 class SimulatedThread:
@@ -203,7 +235,7 @@ class SimulatedRuntime:
         return CpuTime(0.0, 0.0)
 
     def sleep(self, seconds: float) -> None:
-        self._scheduler.wait(deque(), seconds)
+        self._scheduler.sleep(seconds)
 
     def spawn(self, function: Callable[[], None], name: str) -> SimulatedThread:
         return self._scheduler.spawn(function, name)

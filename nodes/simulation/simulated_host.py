@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import select
 import socket as linux
-from functools import partial
 from typing import NoReturn
 
 from nodes.host import Host, NicWire, Surroundings
@@ -81,12 +80,12 @@ class SimulatedHost:
         self.platform = SimulatedPlatform()
         self.host.calls = self._sessions = Sessions(self.host, self.platform)
         self.machine = MachineModel(machine, self.host, self.ports)
-        self._by_ifindex = dict(zip(self.host.devices, self.ports, strict=True))
+        self._ifindexes = [*self.host.devices]  # of the ports
         self._pipes: dict[int, tuple[Pipe, Session]] = {}
         self._opened = 0
         self._rung: dict[int, None] = {}  # channels with something for the host
         self._answers: list[tuple[Pipe, Answer | None]] = []
-        self._turn_at: Event | None = None
+        self._next_turn: _Turn | None = None
         self._busy_until_ns = 0
         self.turns = 0
 
@@ -111,24 +110,25 @@ class SimulatedHost:
 
     def set_link(self, nic: int, up: bool) -> None:
         """The link of that NIC, by its number, is down or up."""
-        self.host.set_link([*self._by_ifindex][nic], up)
+        self.host.set_link(self._ifindexes[nic], up)
         self.wake()
 
     def _turn_no_later_than(self, at_ns: int) -> None:
         at_ns = max(at_ns, self._busy_until_ns)
-        turn = self._turn_at
+        turn = self._next_turn
         if turn is not None:
             if turn.at_ns <= at_ns:
                 return
             self._clock.cancel(turn)
-        self._turn_at = self._clock.at(at_ns, self._turn)
+        self._next_turn = turn = _Turn(at_ns, self)
+        self._clock.put(turn)
 
-    def _turn(self) -> None:
-        self._turn_at = None
+    def turn(self) -> None:
+        """Serve frames, timers and calls, and let connections send."""
+        self._next_turn = None
         self.turns += 1
-        host, now = self.host, self._clock.seconds()
-        readable = [ifindex for ifindex, port in self._by_ifindex.items() if port.readable]
-        host.receive(now, readable)
+        host, now, ports = self.host, self._clock.seconds(), self.ports
+        host.receive(now, [self._ifindexes[at] for at, port in enumerate(ports) if port.readable])
         calls = self._serve(now)
         due = host.transmit(now)
         more = self._rearm()
@@ -136,18 +136,20 @@ class SimulatedHost:
         self.platform.cpu_ns += busy_ns
         over_ns = self._clock.now_ns + max(busy_ns, _TURN_MIN_NS)
         self._busy_until_ns = max(over_ns, ns(served_at))
-        for port in self.ports:
+        for port in ports:
             port.flush(over_ns)
         if self._answers:
             answers, self._answers = self._answers, []
-            self._clock.at(over_ns, partial(_deliver, answers))
-        if more or any(port.readable for port in self.ports):
+            self._clock.put(_Delivery(over_ns, answers))
+        if more or any(port.readable for port in ports):
             self._turn_no_later_than(over_ns)
         elif due is not None:
             self._turn_no_later_than(ns(due))
 
     def _serve(self, now: float) -> int:
         """One request of each channel that has some and may make a call; returns how many calls that was."""
+        if not self._rung:
+            return 0
         rung, self._rung = self._rung, {}
         calls = 0
         for number in rung:
@@ -164,6 +166,8 @@ class SimulatedHost:
 
     def _rearm(self) -> bool:
         """Note which channels have more for the host; returns whether any may be served now."""
+        if not self._sessions.rearm:
+            return bool(self._rung)
         rearm, self._sessions.rearm = self._sessions.rearm, {}
         for session in rearm:
             if session.closed:
@@ -182,9 +186,33 @@ class SimulatedHost:
             session.close(now)
         _deliver(self._answers)
         self._answers = []
-        if self._turn_at is not None:
-            self._clock.cancel(self._turn_at)
+        if self._next_turn is not None:
+            self._clock.cancel(self._next_turn)
         self.host.close()
+
+
+class _Turn(Event):
+    __slots__ = ("_host",)
+
+    def __init__(self, at_ns: int, host: SimulatedHost) -> None:
+        super().__init__(at_ns)
+        self._host = host
+
+    def happen(self) -> None:
+        self._host.turn()
+
+
+class _Delivery(Event):
+    """What a turn has answered reaches the processes."""
+
+    __slots__ = ("_answers",)
+
+    def __init__(self, at_ns: int, answers: list[tuple[Pipe, Answer | None]]) -> None:
+        super().__init__(at_ns)
+        self._answers = answers
+
+    def happen(self) -> None:
+        _deliver(self._answers)
 
 
 def _deliver(answers: list[tuple[Pipe, Answer | None]]) -> None:

@@ -55,6 +55,20 @@ def test_events_and_turns_of_a_packet_do_not_grow_with_the_hosts(
     assert many["kept"] < 0.1
 
 
+def test_the_memory_of_many_hosts_goes_into_huge_pages_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collapsed, many = list[int](), 0
+    monkeypatch.setattr("nodes.simulation.huge_pages.collapse", lambda: collapsed.append(many))
+    for many in (3, 2):
+        monkeypatch.setattr("workloads.experiment.simulated_ranks._HOSTS_MANY", many)
+        simulated_run(
+            tmp_path / str(many), "--topology", "pair", "--payload", "counted", "--path", "devmem",
+            "--size", "64K,128K", "--repeat", "2", "--iters", "1", "--warmup", "0", "--place", "out",
+        )  # fmt: skip
+    assert collapsed == [2]
+
+
 def test_collections_are_rare_while_trials_run_and_as_before_behind_them() -> None:
     before = gc.get_threshold()
     with pytest.raises(ValueError, match="over"), rare_collections():

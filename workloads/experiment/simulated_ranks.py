@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from nodes.client.runtime import Condition
+from nodes.simulation import huge_pages
 from nodes.simulation.simulation import Simulation
 from workloads.experiment.ledger_series import LedgerReading
 from workloads.experiment.rank import Rank
@@ -30,6 +31,8 @@ from workloads.experiment.surroundings import MachineCpu, Surroundings
 from workloads.experiment.tcp_info import TcpInfoSample
 from workloads.options import keeps_operations
 from workloads.progress import Progress
+
+_HOSTS_MANY = 128  # from so many on the hosts' memory is more than the TLB reaches
 
 
 class _MeetingPlace:
@@ -99,6 +102,7 @@ class SimulatedRanks:
         meeting = _MeetingPlace(runtime.condition())
         meet, idle = partial(_SimulatedMeeting, meeting), MachineCpu(0.0, 0.0)
         around = Surroundings(runtime, meet, simulation.clock.seconds, lambda: idle, lambda: (0, 0))
+        self._collapses = len(simulation.nodes) >= _HOSTS_MANY
         self._names = [f"rank {place.rank}" for place in places]
         self._ranks: list[Rank] = self._each([partial(Rank, place, config, around) for place in places])
 
@@ -107,6 +111,9 @@ class SimulatedRanks:
         self._all("prepare", [trial] * len(self._ranks))
         listening = self._all("listen", [trial] * len(self._ranks))
         self._all("connect", rendezvous(listening))
+        if self._collapses:
+            huge_pages.collapse()  # once: later trials reuse what the first one's connections took
+            self._collapses = False
         rows: list[list[Sample]] = self._all("run")
         done: list[list[Operation]] = self._all("operations") if self._keeps_operations else []
         readings: list[list[LedgerReading]] = self._all("ledger_readings")

@@ -171,13 +171,14 @@ class DevmemReceiver:
         )
         at_s = self._machine.runtime.monotonic()
         frags, tokens, size = [], [], 0
+        unpack, rx_id = uapi.DMABUF_CMSG.unpack, self._rx_id
         for _, _, body in control:
-            frag = uapi.DmabufCmsg._make(uapi.DMABUF_CMSG.unpack(body))
-            if frag.dmabuf_id != self._rx_id:
-                raise OSError(f"{frag.frag_size} bytes of payload came in host memory; is header split on?")
-            frags.append((frag.frag_offset, frag.frag_size))
-            tokens.append(frag.frag_token)
-            size += frag.frag_size
+            frag_offset, frag_size, frag_token, dmabuf_id, _ = unpack(body)  # a DmabufCmsg, without making it
+            if dmabuf_id != rx_id:
+                raise OSError(f"{frag_size} bytes of payload came in host memory; is header split on?")
+            frags.append((frag_offset, frag_size))
+            tokens.append(frag_token)
+            size += frag_size
         if size != count:
             raise OSError(f"recvmsg returned {count} bytes but fragments of {size}; is the queue bound?")
         return Batch(frags, tokens, count, at_s)

@@ -59,10 +59,13 @@ def token_ranges(tokens: Sequence[int]) -> list[tuple[int, int]]:
     """The tokens, in their order, as ranges of struct dmabuf_token: the first one, and how many follow each
     other from it on."""
     ranges: list[tuple[int, int]] = []
+    if not tokens:
+        return ranges
+    start = following = tokens[0]
     for token in tokens:
-        start, count = ranges[-1] if ranges else (0, 0)
-        if count and token == start + count:
-            ranges[-1] = start, count + 1
-        else:
-            ranges.append((token, 1))
+        if token != following:
+            ranges.append((start, following - start))
+            start = token
+        following = token + 1
+    ranges.append((start, following - start))
     return ranges
