@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from types import FrameType
+from typing import Final
 
 from nodes.endpoint.charges import Charges
 from nodes.endpoint.credentials import net_admin
@@ -27,9 +28,9 @@ from nodes.syscall.sessions import Sessions
 from nodes.uapi.channel import RECORD_BYTES, Channel
 from nodes.wire import ethernet, ip
 
-_WAIT_MAX_S = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
-PROBE_S = 1.0  # of RFC 5227's probing; afterwards a claim of our address by another host changes nothing
-_FINE_S = 0.01  # waits below this are timed to the microsecond
+_WAIT_MAX_S: Final = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
+PROBE_S: Final = 1.0  # of RFC 5227's probing; later a claim of our address by another host changes nothing
+_FINE_S: Final = 0.01  # waits below this are timed to the microsecond
 
 
 class AddressInUse(Exception):

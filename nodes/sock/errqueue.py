@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.uapi.socket import (
     SO_EE_ORIGIN_ICMP,
@@ -21,10 +22,10 @@ from nodes.uapi.socket import (
     ExtendedErr,
 )
 
-CODE_COPIED = 1  # SO_EE_CODE_ZEROCOPY_COPIED: the data was copied after all
+CODE_COPIED: Final = 1  # SO_EE_CODE_ZEROCOPY_COPIED: the data was copied after all
 # net.core.optmem_max over SKB_TRUESIZE(0) on a 64-bit machine
-_EVENTS_MAX = 512  # what sk_rcvbuf has room for (sock_queue_err_skb), at its default
-NOTIFIERS_MAX = (128 << 10) // 576
+_EVENTS_MAX: Final = 512  # what sk_rcvbuf has room for (sock_queue_err_skb), at its default
+NOTIFIERS_MAX: Final = (128 << 10) // 576
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import errno
 from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.netmem.binding import TxBinding
 from nodes.skb import Frag, Frags
@@ -21,9 +22,9 @@ from nodes.tcp.connection import Connection
 from nodes.tcp.send_buffer import MAX_TCP_HEADER
 from nodes.uapi import socket as uapi
 
-_GSO_LEGACY_MAX = 65536  # of a connection without a route
-_COPY_BYTES = 1 << 20  # of ordinary data in one entry of the send queue
-_MORE_OR_EOR = uapi.MSG_MORE | uapi.MSG_EOR
+_GSO_LEGACY_MAX: Final = 65536  # of a connection without a route
+_COPY_BYTES: Final = 1 << 20  # of ordinary data in one entry of the send queue
+_MORE_OR_EOR: Final = uapi.MSG_MORE | uapi.MSG_EOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import traceback
 from collections import deque
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -40,8 +40,9 @@ from nodes.uapi.syscalls import (
     SendMsg,
 )
 
-_IN, _GONE = select.EPOLLIN, select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-BUG = "BUG:"  # as a kernel's log has it
+_IN: Final = select.EPOLLIN
+_GONE: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+BUG: Final = "BUG:"  # as a kernel's log has it
 
 
 class ServerChannel(Protocol):
