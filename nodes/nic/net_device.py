@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine.ledger import Ledger
@@ -35,8 +36,8 @@ from nodes.uapi.socket import PAGE_SIZE
 from nodes.wire import ethernet
 from nodes.wire.tcp import CHECKSUM_OFFSET
 
-_FLOW_CACHE_MAX = 65536
-NAPI_ID_MIN = 8193  # to the kernel a smaller number is a CPU's (include/net/busy_poll.h)
+_FLOW_CACHE_MAX: Final = 65536
+NAPI_ID_MIN: Final = 8193  # to the kernel a smaller number is a CPU's (include/net/busy_poll.h)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +271,7 @@ class NetDevice:
         would have to be copied. As in the kernel no error is returned: sendmsg has succeeded long before.
         """
         if not self.up:
-            self.tx.counters.tx_hw_drops += 1
+            self.tx.hw_drops += 1
             skb.release()
             return
         if skb.payload is not None and skb.payload.unreadable and not self._may_send(skb.payload):
