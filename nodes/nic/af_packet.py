@@ -69,6 +69,8 @@ class AfPacket:
         self._peeked = bytearray(_VNET_BYTES + PEEK_BYTES)
         self._head = memoryview(self._peeked)[_VNET_BYTES:]
         self._vnet = bytearray(_VNET_BYTES)
+        self._encoded = TxOffload()  # of the last frame that was sent
+        self._encoding = _encode(self._encoded)
 
     def _configure(self, ifname: str, macs: Sequence[bytes]) -> None:
         sock = self._socket
@@ -120,13 +122,10 @@ class AfPacket:
             os.readv(self._fd, views)
 
     def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
-        flags = _NEEDS_CSUM if offload.csum_start else 0
-        gso_type = (_GSO_TCPV6 if offload.ipv6 else _GSO_TCPV4) if offload.gso_size else _GSO_NONE
-        vnet = _VNET.pack(
-            flags, gso_type, offload.header_bytes, offload.gso_size, offload.csum_start, offload.csum_offset
-        )
+        if offload is not self._encoded:
+            self._encoded, self._encoding = offload, _encode(offload)
         try:
-            os.writev(self._fd, [vnet + header, *payload])
+            os.writev(self._fd, [self._encoding + header, *payload])
         except BlockingIOError:
             return False
         except OSError as e:
@@ -142,6 +141,15 @@ class AfPacket:
     def close(self) -> None:
         self._socket.close()
         self._fd = -1  # the number may be another file's from now on
+
+
+def _encode(offload: TxOffload) -> bytes:
+    """struct virtio_net_hdr."""
+    flags = _NEEDS_CSUM if offload.csum_start else 0
+    gso_type = (_GSO_TCPV6 if offload.ipv6 else _GSO_TCPV4) if offload.gso_size else _GSO_NONE
+    return _VNET.pack(
+        flags, gso_type, offload.header_bytes, offload.gso_size, offload.csum_start, offload.csum_offset
+    )
 
 
 def _join(sock: socket.socket, ifindex: int, mac: bytes) -> None:

@@ -94,6 +94,7 @@ class NetDevice:
         self.rss_contexts: dict[int, Rss] = {}
         self.dma = Dma(ledger)
         self.tx = TxQueue(wire, self.dma)
+        self._tso = self._csum = TxOffload()  # what the last super-packet and the last packet asked for
         self.tx_unreadable_drops = 0
         self.rx_steering_drops = 0
         self._overruns = 0
@@ -278,11 +279,27 @@ class NetDevice:
             self.tx_unreadable_drops += 1
             skb.release()
             return
-        offload = TxOffload()
-        if l4_start:
-            ipv6 = skb.header[ethernet.HEADER_BYTES] >> 4 == 6
-            offload = TxOffload(len(skb.header), skb.gso_size, l4_start, CHECKSUM_OFFSET, ipv6)
-        self.tx.xmit(skb, offload)
+        self.tx.xmit(skb, self._offload(skb, l4_start) if l4_start else TxOffload())
+
+    def _offload(self, skb: Skb, l4_start: int) -> TxOffload:
+        """The last one again, if it says the same: so it is for the packets of a stream, and a wire that gets
+        the same record need not encode it again."""
+        header_bytes, gso_size = len(skb.header), skb.gso_size
+        ipv6 = skb.header[ethernet.HEADER_BYTES] >> 4 == 6
+        last = self._tso if gso_size else self._csum
+        if (
+            last.header_bytes == header_bytes
+            and last.gso_size == gso_size
+            and last.csum_start == l4_start
+            and last.ipv6 == ipv6
+        ):
+            return last
+        offload = TxOffload(header_bytes, gso_size, l4_start, CHECKSUM_OFFSET, ipv6)
+        if gso_size:
+            self._tso = offload
+        else:
+            self._csum = offload
+        return offload
 
     def _may_send(self, payload: Frags) -> bool:
         owner = payload.frags[0].netmem.owner

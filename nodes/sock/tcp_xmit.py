@@ -70,13 +70,14 @@ class TcpXmit:
                 self._leave(sock, connection, tables, now)
             else:
                 self.timers.schedule(sock, connection.next_timeout())
-        self._waiting.update(dict.fromkeys(served))
+        for sock in served:
+            self._waiting[sock] = None
         return self.has_more
 
     @property
     def has_more(self) -> bool:
         """Whether a connection has more to send that its device would take."""
-        return any(not _is_stopped(sock) for sock in self._waiting)
+        return bool(self._waiting) and any(not _is_stopped(sock) for sock in self._waiting)
 
     def finish(self, sock: DevmemSocket, tables: Hashtables, now: float) -> None:
         """The connection of `sock` has ended: its last segments leave, and the table forgets it at once. The
