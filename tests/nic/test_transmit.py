@@ -108,9 +108,11 @@ def test_each_frame_has_its_own_offload_though_frames_may_share_a_record(bench: 
 def test_counters_count_frames_bytes_and_wire_packets(bench: Bench, sender: Sender) -> None:
     bench.device.xmit(sender.skb((0, 3000), gso_size=1448), 34)
     bench.device.xmit(Skb(memoryview(HEADER), None), 34)
+    bench.device.xmit(Skb(memoryview(HEADER), None), 0)
     c = bench.device.tx.counters
-    assert (c.tx_packets, c.tx_bytes, c.tx_wire_packets) == (2, 3000 + 2 * 54, 4)
+    assert (c.tx_packets, c.tx_bytes, c.tx_wire_packets) == (3, 3000 + 3 * 54, 5)
     assert (c.tx_hw_gso_packets, c.tx_hw_gso_wire_packets) == (1, 3)
+    assert (c.tx_hw_gso_bytes, c.tx_hw_gso_wire_bytes, c.tx_csum_none) == (3054, 3000 + 3 * 54, 1)
     assert (c.tx_stop, c.tx_wake, c.tx_hw_drops) == (0, 0, 0)
 
 
