@@ -30,11 +30,9 @@ from nodes.nic.rx_overload import POLLS_IN_ONE, RxOverload
 from nodes.nic.rx_placement import RxPlacement
 from nodes.nic.rx_queue import RxQueue
 from nodes.nic.tx_queue import TxQueue
-from nodes.nic.wire_port import TxOffload, Wire
+from nodes.nic.wire_port import Wire
 from nodes.skb import Frags, Skb
 from nodes.uapi.socket import PAGE_SIZE
-from nodes.wire import ethernet
-from nodes.wire.tcp import CHECKSUM_OFFSET
 
 _FLOW_CACHE_MAX: Final = 65536
 NAPI_ID_MIN: Final = 8193  # to the kernel a smaller number is a CPU's (include/net/busy_poll.h)
@@ -94,7 +92,6 @@ class NetDevice:
         self.rss_contexts: dict[int, Rss] = {}
         self.dma = Dma(ledger)
         self.tx = TxQueue(wire, self.dma)
-        self._tso = self._csum = TxOffload()  # what the last super-packet and the last packet asked for
         self.tx_unreadable_drops = 0
         self.rx_steering_drops = 0
         self._overruns = 0
@@ -279,27 +276,7 @@ class NetDevice:
             self.tx_unreadable_drops += 1
             skb.release()
             return
-        self.tx.xmit(skb, self._offload(skb, l4_start) if l4_start else TxOffload())
-
-    def _offload(self, skb: Skb, l4_start: int) -> TxOffload:
-        """The last one again, if it says the same: so it is for the packets of a stream, and a wire that gets
-        the same record need not encode it again."""
-        header_bytes, gso_size = len(skb.header), skb.gso_size
-        ipv6 = skb.header[ethernet.HEADER_BYTES] >> 4 == 6
-        last = self._tso if gso_size else self._csum
-        if (
-            last.header_bytes == header_bytes
-            and last.gso_size == gso_size
-            and last.csum_start == l4_start
-            and last.ipv6 == ipv6
-        ):
-            return last
-        offload = TxOffload(header_bytes, gso_size, l4_start, CHECKSUM_OFFSET, ipv6)
-        if gso_size:
-            self._tso = offload
-        else:
-            self._csum = offload
-        return offload
+        self.tx.xmit(skb, l4_start)
 
     def _may_send(self, payload: Frags) -> bool:
         owner = payload.frags[0].netmem.owner

@@ -14,6 +14,8 @@ from nodes.nic.counters import TxCounters
 from nodes.nic.dma import Dma
 from nodes.nic.wire_port import TxOffload, Wire
 from nodes.skb import Skb
+from nodes.wire import ethernet
+from nodes.wire.tcp import CHECKSUM_OFFSET
 
 
 class TxQueue:
@@ -24,6 +26,7 @@ class TxQueue:
         self._wire = wire
         self._dma = dma
         self._waiting: deque[tuple[Skb, TxOffload]] = deque()
+        self._tso = self._csum = TxOffload()  # what the last super-packet and the last packet asked for
         # What `counters` tells. Plain numbers, which compiled code adds to at no cost; `plain` are packets
         # that are no super-packets, and bytes are those of frames.
         self._packets = self._bytes = self._plain = self._csum_none = self._stops = self._wakes = 0
@@ -55,11 +58,32 @@ class TxQueue:
     def stopped(self) -> bool:
         return len(self._waiting) >= self.ring_size
 
-    def xmit(self, skb: Skb, offload: TxOffload) -> None:
-        """Send the packet, or queue it if the wire is busy or others wait."""
+    def xmit(self, skb: Skb, l4_start: int) -> None:
+        """Send the packet, or queue it if the wire is busy or others wait. `l4_start`: as NetDevice.xmit."""
+        offload = self._offload(skb, l4_start) if l4_start else TxOffload()
         if self._waiting or not self._send(skb, offload):
             self._stops += not self._waiting
             self._waiting.append((skb, offload))
+
+    def _offload(self, skb: Skb, l4_start: int) -> TxOffload:
+        """The last one again, if it says the same: so it is for the packets of a stream, and a wire that gets
+        the same record need not encode it again."""
+        header_bytes, gso_size = len(skb.header), skb.gso_size
+        ipv6 = skb.header[ethernet.HEADER_BYTES] >> 4 == 6
+        last = self._tso if gso_size else self._csum
+        if (
+            last.header_bytes == header_bytes
+            and last.gso_size == gso_size
+            and last.csum_start == l4_start
+            and last.ipv6 == ipv6
+        ):
+            return last
+        offload = TxOffload(header_bytes, gso_size, l4_start, CHECKSUM_OFFSET, ipv6)
+        if gso_size:
+            self._tso = offload
+        else:
+            self._csum = offload
+        return offload
 
     def empty(self) -> None:
         """The packets that wait are lost."""
