@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from nodes import host_routes
 from nodes.control.devices import Devices
@@ -37,7 +37,7 @@ from nodes.tcp.config import ECN_CHOICES
 from nodes.tcp.netns import TcpMem
 from nodes.timer_heap import earlier
 
-BUDGET = 64  # frames a NIC and turn (NAPI's weight)
+BUDGET: Final = 64  # frames a NIC and turn (NAPI's weight)
 
 
 @dataclass(frozen=True, slots=True)

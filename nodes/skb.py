@@ -11,7 +11,7 @@ from __future__ import annotations
 from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 from nodes.netmem.netmem import Netmem
 from nodes.uapi.socket import MAX_SKB_FRAGS, PAGE_SIZE
@@ -78,7 +78,11 @@ class Frags:
                 if after >= stop:
                     break
             at = after
-        return type(self)(taken)
+        return self._of(taken)
+
+    def _of(self, frags: list[Frag]) -> Self:
+        """Other fragments of the same kind. Not by `type(self)`, which compiled code calls slowly."""
+        return cast(Self, Frags(frags))
 
     def alike(self, other: Frags) -> bool:
         """Whether both are readable or both unreadable, and both or neither have a linear part."""
@@ -113,6 +117,9 @@ class LinearFrags(Frags):
 
     __slots__ = ()
     linear = True
+
+    def _of(self, frags: list[Frag]) -> Self:
+        return cast(Self, LinearFrags(frags))
 
 
 @dataclass(slots=True, init=False)

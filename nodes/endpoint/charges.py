@@ -33,6 +33,11 @@ class Charges:
             moved[down(device.name)] = partial(along, PCIE_DOWN)
         return cls(buses, moved)
 
+    @property
+    def limited(self) -> bool:
+        """Whether any bus has a ceiling."""
+        return bool(self._moved)
+
     def served_at(self, now: float) -> float:
         """Charge what was moved since the last call; returns when the last of the buses has served it, `now`
         or later. What another process's lock keeps from a bus is charged by a later call."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from types import FrameType
+from typing import Final
 
 from nodes.endpoint.charges import Charges
 from nodes.endpoint.credentials import net_admin
@@ -27,9 +28,11 @@ from nodes.syscall.sessions import Sessions
 from nodes.uapi.channel import RECORD_BYTES, Channel
 from nodes.wire import ethernet, ip
 
-_WAIT_MAX_S = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
-PROBE_S = 1.0  # of RFC 5227's probing; afterwards a claim of our address by another host changes nothing
-_FINE_S = 0.01  # waits below this are timed to the microsecond
+_WAIT_MAX_S: Final = 3600.0  # epoll counts milliseconds in an int, and takes no infinity
+PROBE_S: Final = 1.0  # of RFC 5227's probing; later a claim of our address by another host changes nothing
+_IN: Final = select.EPOLLIN
+_IN_OUT: Final = select.EPOLLIN | select.EPOLLOUT
+_FINE_S: Final = 0.01  # waits below this are timed to the microsecond
 
 
 class AddressInUse(Exception):
@@ -53,10 +56,12 @@ class Loop:
         self._host = host
         self._table = sessions
         self._record_buffer = bytearray(RECORD_BYTES)  # of all channels: they are served in turn
-        self._wires = wires
+        self._wires = dict(wires)
+        self._tx_queues = [(fd, host.devices[ifindex].tx) for fd, ifindex in wires.items()]
         self._charges = charges
         self._recordings = recordings
         self._links = links
+        self._links_fd = -1 if links is None else links.fileno()
         self._listener = listener
         self._listener_fd = listener.fileno()
         self._poll = select.epoll()
@@ -68,7 +73,7 @@ class Loop:
             self._watch(fd, select.EPOLLIN)
         self._watch(self._listener_fd, select.EPOLLIN)
         if links is not None:
-            self._watch(links.fileno(), select.EPOLLIN)
+            self._watch(self._links_fd, select.EPOLLIN)
             self._follow(links)
 
     def run(self, probe: bool) -> None:
@@ -99,15 +104,20 @@ class Loop:
     def serve_round(self, wait_s: float) -> float | None:
         """Wait at most `wait_s` seconds (-1: without limit), then a turn of the host: frames, timers, the
         calls that arrived beside the frames, packets out. Returns when the next turn is due."""
-        clock, wires = time.monotonic, self._wires
+        clock, wires, sessions = time.monotonic, self._wires, self._sessions
         ready = self._ready(wait_s)
-        if self._links is not None and any(fd == self._links.fileno() for fd, _ in ready):
-            self._follow(self._links)
-        readable = [wires[fd] for fd, _ in ready if fd in wires]
+        readable: list[int] = []
+        for fd, _ in ready:
+            ifindex = wires.get(fd)
+            if ifindex is not None:
+                readable.append(ifindex)
+            elif fd == self._links_fd and self._links is not None:
+                self._follow(self._links)
         self._host.receive(clock(), readable)
         for fd, events in ready:
-            if fd in self._sessions:
-                self._sessions[fd].handle(events, clock())
+            session = sessions.get(fd)
+            if session is not None:
+                session.handle(events, clock())
             elif fd == self._listener_fd:
                 self._accept()
         next_turn = self._host.transmit(clock())
@@ -116,7 +126,8 @@ class Loop:
         if readable:
             self._check_addresses()
         self._refresh()
-        self._stall()
+        if self._charges.limited:
+            self._stall()
         return next_turn
 
     def _follow(self, links: LinkMonitor) -> None:
@@ -167,9 +178,10 @@ class Loop:
 
     def _refresh(self) -> None:
         """Watch for what each descriptor wants now."""
-        for fd, ifindex in self._wires.items():
-            waiting = self._host.devices[ifindex].tx.waiting
-            self._watch(fd, select.EPOLLIN | (select.EPOLLOUT if waiting else 0))
+        for fd, tx in self._tx_queues:
+            self._watch(fd, _IN_OUT if tx.waiting else _IN)
+        if not self._table.rearm:
+            return
         rearm, self._table.rearm = self._table.rearm, {}
         for session in rearm:
             if not session.closed:

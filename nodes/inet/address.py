@@ -1,13 +1,12 @@
-"""An IP address of a link, with its prefix, and how packets from it begin. Pure.
+"""An IP address of a link, with its prefix, and the version of IP. Pure.
 
 In: an address as an integer and its prefix length, 0 for "no address of this version". Out: which addresses
-are on the same link, and headers. Owns nothing. Source: struct in_ifaddr (include/linux/inetdevice.h), struct
+are on the same link. Owns nothing. Source: struct in_ifaddr (include/linux/inetdevice.h), struct
 inet6_ifaddr (include/net/if_inet6.h).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from nodes.wire import ethernet, ipv4, ipv6
@@ -15,22 +14,24 @@ from nodes.wire import ethernet, ipv4, ipv6
 
 @dataclass(frozen=True, slots=True)
 class IfAddress:
-    """One version of IP on a link. `emit(src, dst, protocol, payload_bytes, tos, ttl, ident, df)` makes a
-    header of `header_bytes`, and a longer one before an IPv6 jumbogram. IPv6 has neither identification nor
-    DF."""
+    """One version of IP on a link. `header_bytes`: of a header without options; before an IPv6 jumbogram it
+    is longer."""
 
     address: int
     prefix: int
     address_bits: int
     ethertype: int
     header_bytes: int
-    emit: Callable[[int, int, int, int, int, int, int, bool], bytes]
+
+    @property
+    def is_v6(self) -> bool:
+        return self.address_bits == 128
 
     @property
     def broadcast(self) -> int | None:
         """The highest address of an IPv4 prefix; None where the prefix has no broadcast address."""
         host_bits = self.address_bits - self.prefix
-        if self.address_bits == 128 or host_bits < 2:
+        if self.is_v6 or host_bits < 2:
             return None
         return self.address | (1 << host_bits) - 1
 
@@ -42,12 +43,8 @@ class IfAddress:
 
 
 def ipv4_address(address: int, prefix: int) -> IfAddress:
-    return IfAddress(address, prefix, 32, ethernet.TYPE_IPV4, ipv4.HEADER_BYTES, ipv4.emit)
+    return IfAddress(address, prefix, 32, ethernet.TYPE_IPV4, ipv4.HEADER_BYTES)
 
 
 def ipv6_address(address: int, prefix: int) -> IfAddress:
-    return IfAddress(address, prefix, 128, ethernet.TYPE_IPV6, ipv6.HEADER_BYTES, _emit_v6)
-
-
-def _emit_v6(src: int, dst: int, protocol: int, payload_bytes: int, tos: int, ttl: int, *_: int) -> bytes:
-    return ipv6.emit(src, dst, protocol, payload_bytes, tos, ttl)
+    return IfAddress(address, prefix, 128, ethernet.TYPE_IPV6, ipv6.HEADER_BYTES)

@@ -55,6 +55,7 @@ class Inet:
             each.device.ifindex: Link(each.device, cpu, _addresses(each), self, confirmation)
             for each in interfaces
         }
+        self._neighbours = [link.neighbours for link in self.links.values()]
         self.routes = RouteTable(self.links.values())
         self.addresses = frozenset(a for link in self.links.values() for a in link.addresses)
         self.input = IpInput(self.addresses, self._icmp, cpu, self.mib)
@@ -99,13 +100,13 @@ class Inet:
     def next_timeout(self) -> float | None:
         """When handle_timeout has work; the path MTUs have a timeout of their own."""
         first = earlier(self.input.next_timeout(), self.routes.next_timeout())
-        for link in self.links.values():
-            first = earlier(first, link.neighbours.next_timeout())
+        for neighbours in self._neighbours:
+            first = earlier(first, neighbours.next_timeout())
         return first
 
     def handle_timeout(self, now: float) -> None:
-        for link in self.links.values():
-            link.neighbours.handle_timeout(now)
+        for neighbours in self._neighbours:
+            neighbours.handle_timeout(now)
         self.input.handle_timeout(now)
         self.routes.handle_timeout(now)
 

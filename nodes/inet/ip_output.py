@@ -6,7 +6,7 @@ nothing. Source: __ip_queue_xmit, ip_fragment (net/ipv4/ip_output.c), ip6_xmit (
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from nodes.inet.ip_ident import IpIdents
 from nodes.inet.link import Link
@@ -16,14 +16,21 @@ from nodes.wire import ip, ipv4, ipv6
 from nodes.wire.ip import IpHeader
 
 
-class IpFields(NamedTuple):
+@dataclass(slots=True, init=False)
+class IpFields:
     """Fields of a header that a socket decides on: type of service or traffic class, time to live or hop
     limit. IPv4 alone has an identification and DF, by which no router may fragment the packet."""
 
-    tos: int = 0
-    ttl: int = ip.HOP_LIMIT
-    ident: int = 0
-    df: bool = True
+    tos: int
+    ttl: int
+    ident: int
+    df: bool
+
+    def __init__(self, tos: int = 0, ttl: int = ip.HOP_LIMIT, ident: int = 0, df: bool = True) -> None:
+        self.tos = tos
+        self.ttl = ttl
+        self.ident = ident
+        self.df = df
 
 
 def queue_xmit(
@@ -34,7 +41,11 @@ def queue_xmit(
     cut). Returns how many wire packets it is; they count up from the identification in `fields`."""
     length = len(payload) if payload is not None else 0
     source = route.source
-    header = source.emit(source.address, remote, ip.TCP, len(tcp_header) + length, *fields)
+    ours, l4_bytes, tos, ttl = source.address, len(tcp_header) + length, fields.tos, fields.ttl
+    if source.is_v6:
+        header = ipv6.emit(ours, remote, ip.TCP, l4_bytes, tos, ttl)
+    else:
+        header = ipv4.emit(ours, remote, ip.TCP, l4_bytes, tos, ttl, fields.ident, fields.df)
     skb = Skb(memoryview(header + tcp_header), payload)
     if mss and length > mss:
         skb.gso_size = mss

@@ -47,10 +47,14 @@ class Redirects:
                 del self._known[destination]
 
     def next_timeout(self) -> float | None:
-        return next((until for _, _, until in self._known.values()), None)
+        for _, _, until in self._known.values():
+            return until
+        return None
 
     def expire(self, now: float) -> bool:
         """Forget those whose time has come; returns whether there were any."""
+        if not self._known:  # as a rule; it is asked in every turn
+            return False
         over = [destination for destination, (*_, until) in self._known.items() if until <= now]
         for destination in over:
             del self._known[destination]

@@ -7,10 +7,15 @@ unreadable fragment faults. Source: copy_to_iter and copy_from_iter (lib/iov_ite
 
 from __future__ import annotations
 
+from typing import Final
+
 from nodes.machine import routes
 from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.machine.routes import Place
+
+_HEADER_READ: Final = routes.CPU_HEADER_READ
+_HEADER_WRITE: Final = routes.CPU_HEADER_WRITE
 
 
 class UnreadableMemory(Exception):
@@ -40,8 +45,8 @@ class Cpu:
 
     def read_header(self, count: int, wire_packets: int) -> None:
         """The stack has read a header of `count` bytes, of a packet that stands for `wire_packets`."""
-        self._ledger.record_header(routes.CPU_HEADER_READ, count, wire_packets)
+        self._ledger.record_header(_HEADER_READ, count, wire_packets)
 
     def write_header(self, count: int, wire_packets: int) -> None:
         """The stack has written a header of `count` bytes, of a packet that stands for `wire_packets`."""
-        self._ledger.record_header(routes.CPU_HEADER_WRITE, count, wire_packets)
+        self._ledger.record_header(_HEADER_WRITE, count, wire_packets)

@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
+from typing import Final
 
 from nodes.nic.socket_buffer import set_buffers
 from nodes.nic.socket_filter import attach_filter
@@ -28,7 +29,7 @@ _ETH_P_ALL = 3
 _ARPHRD_ETHER = 1
 _MR_MULTICAST, _MR_PROMISC, _MR_UNICAST = 0, 1, 3
 _MREQ = struct.Struct("=iHH8s")  # struct packet_mreq: ifindex, type, length of the address, address
-_PEEK = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
+_PEEK: Final = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
 _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows of super-packets
 # Linux doubles it, and a frame counts until the interface's queue has let it go. What does not fit waits in
 # the device, and its connections wait too, as by TCP small queues and a tx ring of some frames. With 16 MiB a
@@ -36,10 +37,13 @@ _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows
 _SNDBUF_BYTES = 128 << 10
 
 # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
-_VNET = struct.Struct("=BBHHHH")
-_VNET_BYTES = _VNET.size
-_NEEDS_CSUM, _DATA_VALID = 1, 2
-_GSO_NONE, _GSO_TCPV4, _GSO_TCPV6 = 0, 1, 4
+_VNET: Final = struct.Struct("=BBHHHH")
+_VNET_BYTES: Final = _VNET.size
+_NEEDS_CSUM: Final = 1
+_DATA_VALID: Final = 2
+_GSO_NONE: Final = 0
+_GSO_TCPV4: Final = 1
+_GSO_TCPV6: Final = 4
 
 
 class WireError(Exception):
@@ -68,6 +72,8 @@ class AfPacket:
         self._peeked = bytearray(_VNET_BYTES + PEEK_BYTES)
         self._head = memoryview(self._peeked)[_VNET_BYTES:]
         self._vnet = bytearray(_VNET_BYTES)
+        self._encoded = TxOffload()  # of the last frame that was sent
+        self._encoding = _encode(self._encoded)
 
     def _configure(self, ifname: str, macs: Sequence[bytes]) -> None:
         sock = self._socket
@@ -119,13 +125,10 @@ class AfPacket:
             os.readv(self._fd, views)
 
     def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
-        flags = _NEEDS_CSUM if offload.csum_start else 0
-        gso_type = (_GSO_TCPV6 if offload.ipv6 else _GSO_TCPV4) if offload.gso_size else _GSO_NONE
-        vnet = _VNET.pack(
-            flags, gso_type, offload.header_bytes, offload.gso_size, offload.csum_start, offload.csum_offset
-        )
+        if offload is not self._encoded:
+            self._encoded, self._encoding = offload, _encode(offload)
         try:
-            os.writev(self._fd, [vnet + header, *payload])
+            os.writev(self._fd, [self._encoding + header, *payload])
         except BlockingIOError:
             return False
         except OSError as e:
@@ -141,6 +144,15 @@ class AfPacket:
     def close(self) -> None:
         self._socket.close()
         self._fd = -1  # the number may be another file's from now on
+
+
+def _encode(offload: TxOffload) -> bytes:
+    """struct virtio_net_hdr."""
+    flags = _NEEDS_CSUM if offload.csum_start else 0
+    gso_type = (_GSO_TCPV6 if offload.ipv6 else _GSO_TCPV4) if offload.gso_size else _GSO_NONE
+    return _VNET.pack(
+        flags, gso_type, offload.header_bytes, offload.gso_size, offload.csum_start, offload.csum_offset
+    )
 
 
 def _join(sock: socket.socket, ifindex: int, mac: bytes) -> None:

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.kernel_version import DEFAULT, KernelVersion
 from nodes.machine.ledger import Ledger
@@ -29,14 +30,12 @@ from nodes.nic.rx_overload import POLLS_IN_ONE, RxOverload
 from nodes.nic.rx_placement import RxPlacement
 from nodes.nic.rx_queue import RxQueue
 from nodes.nic.tx_queue import TxQueue
-from nodes.nic.wire_port import TxOffload, Wire
+from nodes.nic.wire_port import Wire
 from nodes.skb import Frags, Skb
 from nodes.uapi.socket import PAGE_SIZE
-from nodes.wire import ethernet
-from nodes.wire.tcp import CHECKSUM_OFFSET
 
-_FLOW_CACHE_MAX = 65536
-NAPI_ID_MIN = 8193  # to the kernel a smaller number is a CPU's (include/net/busy_poll.h)
+_FLOW_CACHE_MAX: Final = 65536
+NAPI_ID_MIN: Final = 8193  # to the kernel a smaller number is a CPU's (include/net/busy_poll.h)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,18 +269,14 @@ class NetDevice:
         would have to be copied. As in the kernel no error is returned: sendmsg has succeeded long before.
         """
         if not self.up:
-            self.tx.counters.tx_hw_drops += 1
+            self.tx.hw_drops += 1
             skb.release()
             return
         if skb.payload is not None and skb.payload.unreadable and not self._may_send(skb.payload):
             self.tx_unreadable_drops += 1
             skb.release()
             return
-        offload = TxOffload()
-        if l4_start:
-            ipv6 = skb.header[ethernet.HEADER_BYTES] >> 4 == 6
-            offload = TxOffload(len(skb.header), skb.gso_size, l4_start, CHECKSUM_OFFSET, ipv6)
-        self.tx.xmit(skb, offload)
+        self.tx.xmit(skb, l4_start)
 
     def _may_send(self, payload: Frags) -> bool:
         owner = payload.frags[0].netmem.owner

@@ -44,7 +44,8 @@ class TxOffload:
 
     `header_bytes`: length of all headers. `gso_size`: payload bytes of each wire packet that TSO makes of the
     frame; 0: no TSO. `csum_start`: where the TCP header begins; 0: the checksum is final. `csum_offset`:
-    where the checksum field lies in it. `ipv6`: the frame is IPv6; matters for TSO only.
+    where the checksum field lies in it. `ipv6`: the frame is IPv6; matters for TSO only. Many frames may have
+    one record: it does not change.
     """
 
     header_bytes: int = 0

@@ -12,6 +12,7 @@ import errno
 from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.netmem.binding import TxBinding
 from nodes.skb import Frag, Frags
@@ -21,28 +22,39 @@ from nodes.tcp.connection import Connection
 from nodes.tcp.send_buffer import MAX_TCP_HEADER
 from nodes.uapi import socket as uapi
 
-_GSO_LEGACY_MAX = 65536  # of a connection without a route
-_COPY_BYTES = 1 << 20  # of ordinary data in one entry of the send queue
-_MORE_OR_EOR = uapi.MSG_MORE | uapi.MSG_EOR
+_GSO_LEGACY_MAX: Final = 65536  # of a connection without a route
+_COPY_BYTES: Final = 1 << 20  # of ordinary data in one entry of the send queue
+_MORE_OR_EOR: Final = uapi.MSG_MORE | uapi.MSG_EOR
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class SendRequest:
     """Either `dmabuf_id` > 0 and `iov`, (offset, length) pairs in bytes, or ordinary `data`. An `iov` with
     `dmabuf_id` 0 names addresses where there is no memory. A call may consist of several requests: the ones
-    before this one took `before` bytes, and with `more` another follows if all of this one is taken."""
+    before this one took `before` bytes, and with `more` another follows if all of this one is taken.
+    `length`: bytes of this one."""
 
     flags: int
     data: memoryview
-    dmabuf_id: int = 0
-    iov: tuple[tuple[int, int], ...] = ()
-    before: int = 0
-    more: bool = False
-    tsflags: int = -1  # SO_TIMESTAMPING of this call; -1: as the socket has it
+    dmabuf_id: int
+    iov: tuple[tuple[int, int], ...]
+    before: int
+    more: bool
+    tsflags: int  # SO_TIMESTAMPING of this call; -1: as the socket has it
+    length: int
 
-    @property
-    def length(self) -> int:
-        return sum(length for _, length in self.iov) if self.iov else len(self.data)
+    def __init__(
+        self, flags: int, data: memoryview, dmabuf_id: int = 0, iov: tuple[tuple[int, int], ...] = (),
+        before: int = 0, more: bool = False, tsflags: int = -1,
+    ) -> None:  # fmt: skip
+        self.flags = flags
+        self.data = data
+        self.dmabuf_id = dmabuf_id
+        self.iov = iov
+        self.before = before
+        self.more = more
+        self.tsflags = tsflags
+        self.length = sum(length for _, length in iov) if iov else len(data)
 
 
 def sendmsg(

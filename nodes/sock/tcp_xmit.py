@@ -9,6 +9,7 @@ timers of connections. Source: tcp_write_xmit, __tcp_transmit_skb (net/ipv4/tcp_
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from nodes.inet import ip_output
 from nodes.inet.inet import Inet
@@ -23,9 +24,8 @@ from nodes.tcp.segment import Segment
 from nodes.tcp.state import State
 from nodes.timer_heap import TimerHeap
 from nodes.wire import ip, tcp
-from nodes.wire.checksum import pseudo_header_sum
 
-SEGMENTS_PER_TURN = 32
+SEGMENTS_PER_TURN: Final = 32
 
 
 class TcpXmit:
@@ -70,13 +70,14 @@ class TcpXmit:
                 self._leave(sock, connection, tables, now)
             else:
                 self.timers.schedule(sock, connection.next_timeout())
-        self._waiting.update(dict.fromkeys(served))
+        for sock in served:
+            self._waiting[sock] = None
         return self.has_more
 
     @property
     def has_more(self) -> bool:
         """Whether a connection has more to send that its device would take."""
-        return any(not _is_stopped(sock) for sock in self._waiting)
+        return bool(self._waiting) and any(not _is_stopped(sock) for sock in self._waiting)
 
     def finish(self, sock: DevmemSocket, tables: Hashtables, now: float) -> None:
         """The connection of `sock` has ended: its last segments leave, and the table forgets it at once. The
@@ -214,15 +215,10 @@ def _ip_fields(sock: DevmemSocket) -> IpFields:
 
 
 def xmit_segment(segment: Segment, route: Route, remote: int, fields: IpFields, now: float) -> int:
-    """Returns in how many wire packets, as `ip_output.queue_xmit` does."""
+    """Returns in how many wire packets, as `ip_output.queue_xmit` does. `fields` are the segment's alone."""
     payload = segment.payload
     assert payload is None or isinstance(payload, Frags)
     length = len(payload) if payload is not None else 0
-    header = tcp.emit(segment.header)
-    if segment.ecn:
-        fields = IpFields(fields.tos | segment.ecn, *fields[1:])
-    # The pseudo header's sum; the NIC adds the rest (checksum offload).
-    checksum = pseudo_header_sum(route.source.address, remote, ip.TCP, len(header) + length)
-    at = tcp.CHECKSUM_OFFSET
-    header = header[:at] + checksum.to_bytes(2, "big") + header[at + 2 :]
+    header = tcp.emit_partial(segment.header, route.source.address, remote, length)
+    fields.tos |= segment.ecn
     return ip_output.queue_xmit(header, payload, segment.mss, route, remote, fields, now)

@@ -119,25 +119,25 @@ class GetStatsCall:
         rx = [rxq.counters for rxq in rxqs]
         overruns = sum(device.overruns() for device in devices)
         voluntary, involuntary = self._caller.kernel.platform.switches()
-        tx = [device.tx.counters for device in devices]
+        nics = tuple(_nic_stats(device) for device in devices)
         return syscalls.Stats(
             ledger=host.ledger.snapshot(),
             cpu_s=self._caller.kernel.platform.cpu_s(),
-            rx_packets=sum(q.rx_packets for q in rx),
-            rx_bytes=sum(q.rx_bytes for q in rx),
-            rx_wire_packets=sum(q.rx_wire_packets for q in rx),
-            rx_alloc_fail=sum(q.rx_alloc_fail for q in rx),
+            rx_packets=sum(nic.rx_packets for nic in nics),
+            rx_bytes=sum(nic.rx_bytes for nic in nics),
+            rx_wire_packets=sum(nic.rx_wire_packets for nic in nics),
+            rx_alloc_fail=sum(nic.rx_alloc_fail for nic in nics),
             # As netdev's qstats-get has it of a device: overruns are drops, too.
             rx_hw_drops=sum(q.rx_hw_drops for q in rx)
             + sum(device.rx_steering_drops for device in devices)
             + overruns,
             rx_hw_drop_overruns=sum(q.rx_hw_drop_overruns for q in rx) + overruns,
-            tx_packets=sum(q.tx_packets for q in tx),
-            tx_bytes=sum(q.tx_bytes for q in tx),
-            tx_wire_packets=sum(q.tx_wire_packets for q in tx),
+            tx_packets=sum(nic.tx_packets for nic in nics),
+            tx_bytes=sum(nic.tx_bytes for nic in nics),
+            tx_wire_packets=sum(nic.tx_wire_packets for nic in nics),
             tcp_retrans_segs=host.stack.tcp.mib.TcpRetransSegs,
             impaired=_impaired(host),
-            nics=tuple(_nic_stats(device) for device in devices),
+            nics=nics,
             rx_pool_peak_share=max(rxq.peak_share for rxq in rxqs),
             voluntary_switches=voluntary,
             involuntary_switches=involuntary,
@@ -178,16 +178,16 @@ def _welcome(host: Host, buses: tuple[str, ...]) -> syscalls.Welcome:
 
 
 def _nic_stats(device: NetDevice) -> nic_records.NicStats:
-    rx = [rxq.counters for rxq in device.all_rx_queues]
+    rx, tx = [rxq.counters for rxq in device.all_rx_queues], device.tx.counters
     return nic_records.NicStats(
         ifname=device.name,
         ifindex=device.ifindex,
         rx_packets=sum(q.rx_packets for q in rx),
         rx_bytes=sum(q.rx_bytes for q in rx),
-        tx_packets=device.tx.counters.tx_packets,
-        tx_bytes=device.tx.counters.tx_bytes,
+        tx_packets=tx.tx_packets,
+        tx_bytes=tx.tx_bytes,
         rx_wire_packets=sum(q.rx_wire_packets for q in rx),
-        tx_wire_packets=device.tx.counters.tx_wire_packets,
+        tx_wire_packets=tx.tx_wire_packets,
         rx_alloc_fail=sum(q.rx_alloc_fail for q in rx),
         moved=device.dma.ledger.snapshot(),
     )

@@ -18,7 +18,7 @@ import traceback
 from collections import deque
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -40,8 +40,12 @@ from nodes.uapi.syscalls import (
     SendMsg,
 )
 
-_IN, _GONE = select.EPOLLIN, select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-BUG = "BUG:"  # as a kernel's log has it
+_IN: Final = select.EPOLLIN
+_GONE: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+# By type: `isinstance` makes the union anew for each call.
+_RECEIVING: Final = frozenset((RecvMsg, Accept))
+_SENDING: Final = frozenset((SendMsg, Connect))
+BUG: Final = "BUG:"  # as a kernel's log has it
 
 
 class ServerChannel(Protocol):
@@ -265,13 +269,14 @@ def _deadline(request: AnyRequest, sock: DevmemSocket | None, now: float) -> flo
     """When a call that would block has to end: `now` if it must not wait, None if it may for ever.
     SO_RCVTIMEO and SO_SNDTIMEO count for a call that sets no timeout of its own (sock_rcvtimeo,
     sock_sndtimeo)."""
+    kind = type(request)
     timeout_s: float | None = getattr(request, "timeout_s", 0.0)
-    if isinstance(request, Close) and sock is not None:
+    if kind is Close and sock is not None:
         return now + sock.options.linger_s
     if timeout_s is None and sock is not None:
-        if isinstance(request, RecvMsg | Accept):
+        if kind in _RECEIVING:
             timeout_s = sock.options.receive_timeout_s
-        elif isinstance(request, SendMsg | Connect):
+        elif kind in _SENDING:
             timeout_s = sock.options.send_timeout_s
     return None if timeout_s is None else now + timeout_s
 

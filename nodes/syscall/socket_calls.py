@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from nodes.sock import sockopt
 from nodes.sock.devmem_socket import DevmemSocket
@@ -25,10 +25,10 @@ from nodes.uapi import socket as uapi
 from nodes.uapi import syscalls
 from nodes.uapi.syscalls import Done
 
-_LENGTH_MAX = 1 << 30
-_SSIZE_MAX = (1 << 63) - 1
+_LENGTH_MAX: Final = 1 << 30
+_SSIZE_MAX: Final = (1 << 63) - 1
 # As many fragments as fit into a record of the channel; the next call receives the others.
-_CONTROL_MAX = 2048 * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
+_CONTROL_MAX: Final = 2048 * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 _R = TypeVar("_R", bound=syscalls.Request)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall import file_calls, netlink_calls, process_calls, socket_calls
@@ -15,7 +15,7 @@ from nodes.syscall.system_call import Caller, SystemCall
 from nodes.uapi import socket as uapi
 from nodes.uapi import syscalls
 
-_SOCKET_CALLS: dict[type, Callable[[DevmemSocket, Any, Caller], SystemCall]] = {
+_SOCKET_CALLS: Final[dict[type, Callable[[DevmemSocket, Any, Caller], SystemCall]]] = {
     syscalls.RecvMsg: socket_calls.RecvMsgCall,
     syscalls.SendMsg: socket_calls.SendMsgCall,
     syscalls.DontNeed: socket_calls.DontNeedCall,

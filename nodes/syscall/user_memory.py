@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import secrets
+from typing import Final
 
 from nodes.machine.memory import Region
 from nodes.machine.routes import Place
 from nodes.uapi.syscalls import NO_MEMORY, USER_MEMORY_NAME, Span
 
-EMPTY = memoryview(bytearray())
+EMPTY: Final = memoryview(bytearray())
 
 
 class UserMemory:

@@ -53,11 +53,11 @@ class SegmentOutput:
     def transmit(self, now: float, limit: int, out: list[Segment]) -> None:
         """Add to `out` all that is due: at most `limit` segments of data, an ACK, a window probe."""
         sender, receiver = self._sender, self._receiver
-        others = 0  # segments without data
+        before = self.segs_out
         if receiver.ack_due and (receiver.duplicate_sack is not None or receiver.reassembly):
             # SACK blocks leave on a bare ACK: in a data segment they would take room from the payload
             out.append(self.ack(now, receiver.ece))
-            others = 1
+            self.segs_out += 1
         if sender.pacer is None:
             sent = self._xmit.write_xmit(now, limit)
         else:
@@ -70,14 +70,13 @@ class SegmentOutput:
                 receiver.quick_ack.on_data_sent(now - receiver.last_data_at)
         elif receiver.ack_due:
             out.append(self.ack(now, receiver.ece))
-            others += 1
+            self.segs_out += 1
         if sender.persist.probe_due:
             sender.persist.probe_due = False
             out.append(self.probe(now))
-            others += 1
-        if others:  # `count`, inlined here and below: it is on the path of every segment
-            self.segs_out += others
-            self._mib.TcpOutSegs += others
+            self.segs_out += 1
+        if self.segs_out != before:
+            self._mib.TcpOutSegs += self.segs_out - before
 
     def count(self, packets: int) -> None:
         """`packets` wire packets are about to leave."""
@@ -93,7 +92,6 @@ class SegmentOutput:
             flags |= PSH  # also on a super-segment: the peer's NIC then hands up what it has coalesced
         packets = -(-length // mss) if mss else 1
         self.segs_out += packets
-        self._mib.TcpOutSegs += packets
         if length:
             self.data_segs_out += packets
         segment = Segment(self.header(sent.seq, flags, window, now), sent.clone_payload(), mss)

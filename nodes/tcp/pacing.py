@@ -7,15 +7,18 @@ tcp_update_pacing_rate. Only a connection with SO_MAX_PACING_RATE has a pacer.
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
-UNLIMITED = 0xFFFFFFFFFFFFFFFF
-UNPACED_SEGMENTS = 9  # the first wire packets with payload of a connection are not paced
-_SLOW_START_RATIO, _AVOIDANCE_RATIO = 2.0, 1.2  # sysctl tcp_pacing_ss_ratio, tcp_pacing_ca_ratio
-_PACING_SHIFT = 10  # sk_pacing_shift: a super-segment carries 1/1024 of a second's bytes
-TSO_RTT_S = 512e-6  # sysctl tcp_tso_rtt_log, 9: below it the largest super-segments leave
-_MIN_TSO_SEGMENTS = 2  # sysctl tcp_min_tso_segs
-_MAX_LATE_S = 0.01  # credit for a late departure: the kernel's timers are late by microseconds, a process
-# that shares its CPU by up to this
+UNLIMITED: Final = 0xFFFFFFFFFFFFFFFF
+UNPACED_SEGMENTS: Final = 9  # the first wire packets with payload of a connection are not paced
+_SLOW_START_RATIO: Final = 2.0  # sysctl tcp_pacing_ss_ratio
+_AVOIDANCE_RATIO: Final = 1.2  # sysctl tcp_pacing_ca_ratio
+_PACING_SHIFT: Final = 10  # sk_pacing_shift: a super-segment carries 1/1024 of a second's bytes
+TSO_RTT_S: Final = 512e-6  # sysctl tcp_tso_rtt_log, 9: below it the largest super-segments leave
+_MIN_TSO_SEGMENTS: Final = 2  # sysctl tcp_min_tso_segs
+# Credit for a late departure: the kernel's timers are late by microseconds, a process that shares its CPU by
+# up to this.
+_MAX_LATE_S: Final = 0.01
 
 
 def pacing_rate(window: int, ssthresh: int, cwnd: int, srtt: float, max_rate: int) -> int:

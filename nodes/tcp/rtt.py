@@ -7,11 +7,12 @@ term and not to the sum, so that a peer's delayed ACK never causes a timeout.
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
-RTO_MIN_S = 0.2
-RTO_MAX_S = 120.0
-RTO_INITIAL_S = 1.0
-_RTT_MIN_S = 1e-6  # a clock that did not advance between the segment and its ACK counts as this
+RTO_MIN_S: Final = 0.2
+RTO_MAX_S: Final = 120.0
+RTO_INITIAL_S: Final = 1.0
+_RTT_MIN_S: Final = 1e-6  # a clock that did not advance between the segment and its ACK counts as this
 
 
 class RttEstimator:

@@ -8,13 +8,17 @@ sk_stream_memory_free, sk_stream_min_wspace; net/ipv4/tcp.c tcp_sendmsg_locked.
 
 from __future__ import annotations
 
+from typing import Final
+
 # Of a 64-bit kernel as distributions build it.
-MAX_TCP_HEADER = 320
-_SK_BUFF, _SHARED_INFO = 256, 320  # struct sk_buff, struct skb_shared_info, in whole cache lines
-SKB_BYTES = MAX_TCP_HEADER + _SK_BUFF + _SHARED_INFO  # what an skb takes besides its payload
-_PAGE_BYTES, _FRAGS_MAX = 4096, 17  # PAGE_SIZE, MAX_SKB_FRAGS
-_SEGMENTS_MIN = 10  # TCP_INIT_CWND
-_CUSHION = 2  # cwnds: one is in flight while the application fills the next
+MAX_TCP_HEADER: Final = 320
+_SK_BUFF: Final = 256  # struct sk_buff, in whole cache lines
+_SHARED_INFO: Final = 320  # struct skb_shared_info
+SKB_BYTES: Final = MAX_TCP_HEADER + _SK_BUFF + _SHARED_INFO  # what an skb takes besides its payload
+_PAGE_BYTES: Final = 4096  # PAGE_SIZE
+_FRAGS_MAX: Final = 17  # MAX_SKB_FRAGS
+_SEGMENTS_MIN: Final = 10  # TCP_INIT_CWND
+_CUSHION: Final = 2  # cwnds: one is in flight while the application fills the next
 
 
 def size_for(cwnd_segments: int, mss: int) -> int:

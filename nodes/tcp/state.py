@@ -65,7 +65,7 @@ RESET_ON_ABORT = frozenset(
 )
 
 
-class ImpossibleTransition(RuntimeError):
+class ImpossibleTransition(Exception):
     """An event came in a state that has no transition for it: a broken invariant, not the peer's fault."""
 
 

@@ -8,6 +8,7 @@ Owns nothing but the rules: what it changes is the sender's.
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 from nodes.tcp.chrono import Limit
 from nodes.tcp.congestion.control import INITIAL_WINDOW_SEGMENTS
@@ -18,8 +19,8 @@ from nodes.tcp.sack import SentSegment
 from nodes.tcp.sender import Sender
 from nodes.tcp.write_timer import WriteTimer
 
-_DEFER_S = 0.001  # a segment is deferred for an ACK that is due within this, this long after the last one
-_TSO_WIN_DIVISOR = 3  # sysctl tcp_tso_win_divisor
+_DEFER_S: Final = 0.001  # a segment is deferred for an ACK due within this, this long after the last one
+_TSO_WIN_DIVISOR: Final = 3  # sysctl tcp_tso_win_divisor
 
 
 class Xmit:

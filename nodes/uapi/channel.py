@@ -94,12 +94,10 @@ class Channel:
             count, control, flags = 0, [], 0
         if count == 0:
             raise ChannelClosed("the channel is closed")
-        fds = array.array("i")
-        for _, _, data in control:
-            fds.frombytes(data[: len(data) - len(data) % _FD_BYTES])
+        fds = _descriptors(control) if control else []
         self.lost_descriptors = bool(flags & _CTRUNC) and not fds  # scm_detach_fds
         try:
-            return decoder.decode(self._view[:count]), list(fds)
+            return decoder.decode(self._view[:count]), fds
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
             for fd in fds:
                 os.close(fd)
@@ -117,3 +115,11 @@ class Channel:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _descriptors(control: list[tuple[int, int, bytes]]) -> list[int]:
+    """Those of SCM_RIGHTS messages."""
+    fds = array.array("i")
+    for _, _, data in control:
+        fds.frombytes(data[: len(data) - len(data) % _FD_BYTES])
+    return fds.tolist()

@@ -7,7 +7,7 @@ Sources: include/uapi/asm-generic/socket.h, include/linux/socket.h, include/uapi
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 SOL_SOCKET = 1
 SO_SNDBUF = 7
@@ -46,8 +46,12 @@ IP_MTU_DISCOVER = 10
 IP_RECVERR = 11
 IP_MTU = 14
 IP_MINTTL = 21
-IP_PMTUDISC_DONT, IP_PMTUDISC_WANT, IP_PMTUDISC_DO = range(3)
-IP_PMTUDISC_PROBE, IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT = range(3, 6)
+IP_PMTUDISC_DONT: Final = 0
+IP_PMTUDISC_WANT: Final = 1
+IP_PMTUDISC_DO: Final = 2
+IP_PMTUDISC_PROBE: Final = 3
+IP_PMTUDISC_INTERFACE: Final = 4
+IP_PMTUDISC_OMIT: Final = 5
 SOL_IPV6 = 41
 IPV6_MTU_DISCOVER = 23
 IPV6_MTU = 24
@@ -56,24 +60,24 @@ IPV6_MINHOPCOUNT = 73
 
 SIOCINQ, SIOCOUTQ, SIOCOUTQNSD = 0x541B, 0x5411, 0x894B  # the first is FIONREAD
 
-MSG_OOB = 0x1
-MSG_PEEK = 0x2
-MSG_CTRUNC = 0x8
-MSG_TRUNC = 0x20
-MSG_DONTWAIT = 0x40
-MSG_EOR = 0x80
-MSG_WAITALL = 0x100
-MSG_NOSIGNAL = 0x4000
-MSG_MORE = 0x8000
-MSG_ERRQUEUE = 0x2000
-MSG_ZEROCOPY = 0x4000000
-MSG_SOCK_DEVMEM = 0x2000000
+MSG_OOB: Final = 0x1
+MSG_PEEK: Final = 0x2
+MSG_CTRUNC: Final = 0x8
+MSG_TRUNC: Final = 0x20
+MSG_DONTWAIT: Final = 0x40
+MSG_EOR: Final = 0x80
+MSG_WAITALL: Final = 0x100
+MSG_NOSIGNAL: Final = 0x4000
+MSG_MORE: Final = 0x8000
+MSG_ERRQUEUE: Final = 0x2000
+MSG_ZEROCOPY: Final = 0x4000000
+MSG_SOCK_DEVMEM: Final = 0x2000000
 
-ETOOSMALL = 525  # not in Python's errno: include/linux/errno.h, leaks to user space from recvmsg
-SO_EE_ORIGIN_ICMP = 2
-SO_EE_ORIGIN_ICMP6 = 3
-SO_EE_ORIGIN_TIMESTAMPING = 4
-SO_EE_ORIGIN_ZEROCOPY = 5
+ETOOSMALL: Final = 525  # not in Python's errno: include/linux/errno.h, leaks to user space from recvmsg
+SO_EE_ORIGIN_ICMP: Final = 2
+SO_EE_ORIGIN_ICMP6: Final = 3
+SO_EE_ORIGIN_TIMESTAMPING: Final = 4
+SO_EE_ORIGIN_ZEROCOPY: Final = 5
 SCM_TSTAMP_SND, SCM_TSTAMP_SCHED, SCM_TSTAMP_ACK = range(3)  # ee_info of a stamp
 # include/uapi/linux/net_tstamp.h
 SOF_TIMESTAMPING_TX_HARDWARE, SOF_TIMESTAMPING_TX_SOFTWARE = 1, 2
@@ -84,20 +88,20 @@ SOF_TIMESTAMPING_OPT_TSONLY, SOF_TIMESTAMPING_OPT_STATS = 2048, 4096
 SOF_TIMESTAMPING_BIND_PHC, SOF_TIMESTAMPING_OPT_ID_TCP = 1 << 15, 1 << 16
 SOF_TIMESTAMPING_TX_COMPLETION = 1 << 18
 SOF_TIMESTAMPING_MASK = (1 << 19) - 1
-SOF_TIMESTAMPING_TX_RECORD_MASK = 1 | 2 | 256 | 512 | 1 << 18
+SOF_TIMESTAMPING_TX_RECORD_MASK: Final = 1 | 2 | 256 | 512 | 1 << 18
 
-PAGE_SIZE = 4096
-MAX_SKB_FRAGS = 17
-UIO_MAXIOV = 1024
-MAX_DONTNEED_TOKENS = 128
-MAX_DONTNEED_FRAGS = 1024
+PAGE_SIZE: Final = 4096
+MAX_SKB_FRAGS: Final = 17
+UIO_MAXIOV: Final = 1024
+MAX_DONTNEED_TOKENS: Final = 128
+MAX_DONTNEED_FRAGS: Final = 1024
 
 DMABUF_CMSG = struct.Struct("=QIIII")  # frag_offset, frag_size, frag_token, dmabuf_id, flags
 DMABUF_TOKEN = struct.Struct("=II")  # token_start, token_count
 TX_DMABUF_ID = struct.Struct("=I")  # the body of SCM_DEVMEM_DMABUF in sendmsg
 EXTENDED_ERR = struct.Struct("=IBBBBII")  # ee_errno, ee_origin, ee_type, ee_code, ee_pad, ee_info, ee_data
 
-_CMSG_HEADER_BYTES = 16  # struct cmsghdr on a 64-bit machine
+_CMSG_HEADER_BYTES: Final = 16  # struct cmsghdr on a 64-bit machine
 
 
 def cmsg_len(length: int) -> int:

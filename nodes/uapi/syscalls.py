@@ -9,14 +9,15 @@ all. Without one (None) SO_RCVTIMEO or SO_SNDTIMEO of the socket counts.
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 import msgspec
 
 from nodes.machine.routes import Moved
 from nodes.uapi.nic_records import Impaired, NicInfo, NicStats
 
-INLINE_BYTES = 128 << 10
-USER_MEMORY_NAME = "user-memory"  # of the memfd that RegisterMemory brings
+INLINE_BYTES: Final = 128 << 10
+USER_MEMORY_NAME: Final = "user-memory"  # of the memfd that RegisterMemory brings
 
 
 class Record(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -233,7 +234,7 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     length: int
 
 
-NO_MEMORY = Span(0, 0, 0)  # no buffer, as iov_base NULL: bytes in device memory need none
+NO_MEMORY: Final = Span(0, 0, 0)  # no buffer, as iov_base NULL: bytes in device memory need none
 
 
 class RecvMsg(Request, frozen=True):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 # As one integer 60 bytes take 0.2 us, 1448 bytes 3.7 us; as an array 2.1 and 2.6 us, and the import of numpy.
-_SHORT_BYTES = 2048
+_SHORT_BYTES: Final = 2048
 
 
 def fold(total: int) -> int:

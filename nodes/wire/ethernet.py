@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
-HEADER_BYTES = 14
-TYPE_IPV4 = 0x0800
-TYPE_ARP = 0x0806
-TYPE_IPV6 = 0x86DD
-BROADCAST = b"\xff" * 6
+HEADER_BYTES: Final = 14
+TYPE_IPV4: Final = 0x0800
+TYPE_ARP: Final = 0x0806
+TYPE_IPV6: Final = 0x86DD
+BROADCAST: Final = b"\xff" * 6
 
-_HEADER = struct.Struct("!6s6sH")
+_HEADER: Final = struct.Struct("!6s6sH")
 
 
 def parse(data: memoryview) -> tuple[bytes, bytes, int]:

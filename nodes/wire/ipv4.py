@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from typing import Final
 
-from nodes.wire.checksum import fold, internet_checksum
+from nodes.wire.checksum import internet_checksum
 from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpFragment, IpHeader, Quoted
 
 __all__ = [
@@ -17,13 +18,14 @@ __all__ = [
     "fragments", "is_unicast", "parse", "quoted", "unfragmented",
 ]  # fmt: skip
 
-HEADER_BYTES = 20
-DONT_FRAGMENT = 0x4000
-_MORE_FRAGMENTS = 0x2000
-_FRAGMENT_MASK = 0x3FFF  # the MF flag and the fragment offset
-TTL = HOP_LIMIT
+HEADER_BYTES: Final = 20
+DONT_FRAGMENT: Final = 0x4000
+_MORE_FRAGMENTS: Final = 0x2000
+_FRAGMENT_MASK: Final = 0x3FFF  # the MF flag and the fragment offset
+TTL: Final = HOP_LIMIT
 
-_HEADER = struct.Struct("!BBHHHBBHII")
+_HEADER: Final = struct.Struct("!BBHHHBBHII")
+_WORDS: Final = struct.Struct("!HHHHHHII")  # the same with fewer fields, each of whole words
 
 
 def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
@@ -87,12 +89,10 @@ def emit(
     total = payload_bytes + HEADER_BYTES
     if total > 0xFFFF:
         total = 0
-    flags = DONT_FRAGMENT if df else 0
-    checksum = ~fold(
-        (0x4500 | tos) + total + ident + flags + (ttl << 8 | protocol)
-        + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF)
-    ) & 0xFFFF
-    return _HEADER.pack(0x45, tos, total, ident, flags, ttl, protocol, checksum, src, dst)
+    first, frag, hops = 0x4500 | tos, DONT_FRAGMENT if df else 0, ttl << 8 | protocol
+    # The folded sum is the sum modulo 0xFFFF, as in `pseudo_header_sum`; the field is its complement.
+    total_sum = first + total + ident + frag + hops + src + dst
+    return _WORDS.pack(first, total, ident, frag, hops, 0xFFFF - (total_sum % 0xFFFF or 0xFFFF), src, dst)
 
 
 def fragments(

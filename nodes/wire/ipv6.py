@@ -9,29 +9,35 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.wire.ip import HOP_LIMIT, IpFragment, IpHeader, Quoted
 
-HEADER_BYTES = 40
-PAYLOAD_MAX = 0xFFFF  # without a jumbo payload option
+HEADER_BYTES: Final = 40
+PAYLOAD_MAX: Final = 0xFFFF  # without a jumbo payload option
 MIN_MTU = 1280
 ALL_NODES = 0xFF02 << 112 | 1
 _SOLICITED_NODE = 0xFF02 << 112 | 0x1FF000000
 
-_PAYLOAD_LENGTH, NEXT_HEADER = 4, 6  # offsets of fields in the header
-HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
+# Offsets of fields in the header.
+_PAYLOAD_LENGTH: Final = 4
+NEXT_HEADER: Final = 6
+HOP_BY_HOP: Final = 0
+ROUTING: Final = 43
+FRAGMENT: Final = 44
+DESTINATION: Final = 60
 EXTENSIONS = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION})
 _PAD1, _PADN, _JUMBO = 0, 1, 0xC2
 _EXTENSIONS_MAX = 8
 
-_HEADER = struct.Struct("!IHBB16s16s")
+_HEADER: Final = struct.Struct("!IHBB16s16s")
 # The hop-by-hop header of a BIG TCP packet: next header; its length in units of 8 bytes, the first 8 not
 # counted; a jumbo payload option with the length in 4 bytes. Our form has padding before and behind the
 # option (Linux accepts 7 bytes of padding in one place). The reason: when a packet of Linux's own form comes
 # from a packet socket, Linux removes the header and then finds no length (ipv6_gso_segment).
 _LINUX_JUMBO = struct.Struct("!BBBBI")
 _OUR_JUMBO = struct.Struct("!BBBBHBBIBBH")
-JUMBO_BYTES = _OUR_JUMBO.size
+JUMBO_BYTES: Final = _OUR_JUMBO.size
 _PADN2 = bytes((_PADN, 2))
 _LINUXS_BEFORE, _OURS_BEFORE = bytes((0, _JUMBO, 4)), bytes((1, _PADN, 2, 0, 0, _JUMBO, 4))
 _FRAGMENT = struct.Struct("!BxHI")  # next header, offset and M flag, identification

@@ -7,17 +7,30 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Final
 
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
+from nodes.wire import ip
+from nodes.wire.checksum import pseudo_header_sum
 
-HEADER_BYTES = 20
-CHECKSUM_OFFSET = 16  # where the checksum field lies in the TCP header
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+PSH: Final = 0x08
+ACK: Final = 0x10
+URG: Final = 0x20
+ECE: Final = 0x40
+CWR: Final = 0x80
 
-_HEADER = struct.Struct("!HHIIBBHHH")
-_TIMESTAMPED = struct.Struct("!HHIIBBHHHBBBBII")  # a header whose only option is timestamps
-_SACK_BLOCK = struct.Struct("!II")
-_TS_PREFIX = b"\x01\x01\x08\x0a"  # NOP NOP, kind 8, length 10: as Linux and we place timestamps
-MAX_SACK_BLOCKS = 4
+HEADER_BYTES: Final = 20
+CHECKSUM_OFFSET: Final = 16  # where the checksum field lies in the TCP header
+
+_HEADER: Final = struct.Struct("!HHIIBBHHH")
+_TIMESTAMPED: Final = struct.Struct("!HHIIHHHHIII")  # a header whose only option is timestamps
+_TIMESTAMPED_BYTES: Final = 32
+_SACK_BLOCK: Final = struct.Struct("!II")
+_TS_WORD: Final = 0x0101080A  # NOP NOP, kind 8, length 10: as Linux and we place timestamps
+_TS_PREFIX: Final = _TS_WORD.to_bytes(4, "big")
+MAX_SACK_BLOCKS: Final = 4
 
 
 class MalformedTcp(ValueError):
@@ -115,25 +128,47 @@ def emit(header: TcpHeader, checksum: int = 0) -> bytes:
     40 bytes of options have room for MAX_SACK_BLOCKS blocks, or for three beside timestamps; others are left
     out.
     """
-    if (
+    if _is_timestamped(header):
+        return _emit_timestamped(header, checksum)
+    return _emit_with(_emit_options(header), header, checksum)
+
+
+def emit_partial(header: TcpHeader, src: int, dst: int, payload_bytes: int) -> bytes:
+    """As `emit`, of a packet whose checksum the NIC fills in: the field has the sum of the pseudo header
+    (CHECKSUM_PARTIAL). Addresses are integers of 32 or 128 bits."""
+    if _is_timestamped(header):
+        length = _TIMESTAMPED_BYTES + payload_bytes
+        return _emit_timestamped(header, pseudo_header_sum(src, dst, ip.TCP, length))
+    options = _emit_options(header)
+    length = HEADER_BYTES + len(options) + payload_bytes
+    return _emit_with(options, header, pseudo_header_sum(src, dst, ip.TCP, length))
+
+
+def _is_timestamped(header: TcpHeader) -> bool:
+    """Whether timestamps are its only option, as of most segments."""
+    return (
         header.ts_val is not None
         and not header.sack
         and header.mss is None
         and header.wscale is None
         and not header.sack_permitted
-    ):
-        return _TIMESTAMPED.pack(
-            header.src_port, header.dst_port, header.seq, header.ack, 0x80, header.flags,
-            header.window, checksum, header.urgent, 1, 1, 8, 10, header.ts_val, header.ts_ecr,
-        )
-    options = _emit_options(header)
-    return (
-        _HEADER.pack(
-            header.src_port, header.dst_port, header.seq, header.ack,
-            (HEADER_BYTES + len(options)) << 2, header.flags, header.window, checksum, header.urgent,
-        )
-        + options
     )
+
+
+def _emit_timestamped(header: TcpHeader, checksum: int) -> bytes:
+    assert header.ts_val is not None
+    return _TIMESTAMPED.pack(
+        header.src_port, header.dst_port, header.seq, header.ack, _TIMESTAMPED_BYTES << 10 | header.flags,
+        header.window, checksum, header.urgent, _TS_WORD, header.ts_val, header.ts_ecr,
+    )  # fmt: skip
+
+
+def _emit_with(options: bytes, header: TcpHeader, checksum: int) -> bytes:
+    fixed = _HEADER.pack(
+        header.src_port, header.dst_port, header.seq, header.ack,
+        (HEADER_BYTES + len(options)) << 2, header.flags, header.window, checksum, header.urgent,
+    )  # fmt: skip
+    return fixed + options
 
 
 def _emit_options(header: TcpHeader) -> bytes:

@@ -87,12 +87,32 @@ def test_a_frame_carries_its_tso_and_checksum_offload(bench: Bench, sender: Send
     assert plain == TxOffload(0, 0, 0, 0)
 
 
+def test_each_frame_has_its_own_offload_though_frames_may_share_a_record(bench: Bench) -> None:
+    """A wire encodes the record of a stream's packets once."""
+    v6 = bytes((*HEADER[:14], 0x60, *HEADER[15:]))
+    wanted = [
+        (HEADER, 1448, 34), (HEADER, 1448, 34), (HEADER, 0, 34), (HEADER, 0, 34), (HEADER, 1448, 34),
+        (HEADER, 1400, 34), (HEADER[:50], 1400, 34), (HEADER[:50], 1400, 38), (v6, 1400, 38), (HEADER, 0, 0),
+        (v6, 0, 38), (HEADER, 0, 38),
+    ]  # fmt: skip
+    for header, gso_size, l4_start in wanted:
+        bench.device.xmit(Skb(memoryview(header), None, gso_size=gso_size, wire_packets=2), l4_start)
+    offloads = [each.offload for each in bench.wire.sent]
+    for offload, (header, gso_size, l4_start) in zip(offloads, wanted, strict=True):
+        finished = (len(header), gso_size, l4_start, CHECKSUM_OFFSET, header is v6) if l4_start else ()
+        assert offload == TxOffload(*finished)
+    assert offloads[0] is offloads[1] is offloads[4]
+    assert offloads[2] is offloads[3]
+
+
 def test_counters_count_frames_bytes_and_wire_packets(bench: Bench, sender: Sender) -> None:
     bench.device.xmit(sender.skb((0, 3000), gso_size=1448), 34)
     bench.device.xmit(Skb(memoryview(HEADER), None), 34)
+    bench.device.xmit(Skb(memoryview(HEADER), None), 0)
     c = bench.device.tx.counters
-    assert (c.tx_packets, c.tx_bytes, c.tx_wire_packets) == (2, 3000 + 2 * 54, 4)
+    assert (c.tx_packets, c.tx_bytes, c.tx_wire_packets) == (3, 3000 + 3 * 54, 5)
     assert (c.tx_hw_gso_packets, c.tx_hw_gso_wire_packets) == (1, 3)
+    assert (c.tx_hw_gso_bytes, c.tx_hw_gso_wire_bytes, c.tx_csum_none) == (3054, 3000 + 3 * 54, 1)
     assert (c.tx_stop, c.tx_wake, c.tx_hw_drops) == (0, 0, 0)
 
 

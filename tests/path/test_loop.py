@@ -26,9 +26,10 @@ READ_NOW = syscalls.RecvMsg(100, 0, 0, None, 0.0)
 
 
 class Driven:
-    """Host b driven by a Loop, with a's socket and one process at b whose socket is connected to it."""
+    """Host b driven by a Loop, with a's socket and one process at b whose socket is connected to it. `buses`:
+    those of b."""
 
-    def __init__(self, hosts: TwoHosts, stack: ExitStack) -> None:
+    def __init__(self, hosts: TwoHosts, stack: ExitStack, buses: Buses) -> None:
         self.hosts = hosts
         name = "\0" + os.urandom(8).hex()
         listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -38,7 +39,7 @@ class Driven:
         hosts.b.host.calls = sessions
         frames = stack.enter_context(closing(os.fdopen(os.eventfd(1), "rb", buffering=0)))  # always readable
         wires = {frames.fileno(): hosts.b.device.ifindex}
-        self.loop = loop.Loop(hosts.b.host, sessions, wires, listener, Charges(Buses({}), {}))
+        self.loop = loop.Loop(hosts.b.host, sessions, wires, listener, Charges.of(hosts.b.host, buses))
         stack.callback(self.loop.close)
         program = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program.connect(name)
@@ -80,7 +81,7 @@ class Driven:
 def driven(hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driven]:
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=hosts.clock))
     with ExitStack() as stack:
-        yield Driven(hosts, stack)
+        yield Driven(hosts, stack, Buses({}))
 
 
 def test_a_call_meets_the_frames_of_its_own_round(driven: Driven) -> None:
@@ -111,3 +112,21 @@ def test_what_a_call_sends_leaves_in_its_own_round(driven: Driven) -> None:
     driven.channel.send(syscalls.SendMsg(0, b"there", None, 0, (), None))
     driven.reply_within(1)
     assert driven.hosts.to_a.carried == carried + 1
+
+
+def test_a_turn_lasts_until_the_hosts_memory_has_served_it(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=hosts.clock, sleep=slept.append))
+    monkeypatch.setattr("time.sleep", slept.append)  # the compiled loop has no other module
+    with ExitStack() as stack:
+        buses = Buses.create(1e4, None, ())
+        stack.callback(buses.close)
+        driven = Driven(hosts, stack, buses)
+        slept.clear()
+        hosts.a.send(driven.far, bytes(1000))
+        hosts.a.turn()
+        hosts.now += 0.001
+        driven.loop.serve_round(0)
+        assert sum(slept) > 0.1

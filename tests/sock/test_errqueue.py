@@ -134,6 +134,26 @@ def test_a_purge_takes_icmp_errors_alone() -> None:
     assert [*iter(queue.read, None)] == [stamp]
 
 
+def test_completions_merge_across_an_icmp_error_that_was_purged() -> None:
+    queue = with_sends((1, 0), (2, 0))
+    queue.acknowledged(1)
+    queue.add(Event(ExtendedErr(113, SO_EE_ORIGIN_ICMP, 3, 1, 0, 0, 0)))
+    queue.purge()
+    queue.acknowledged(2)
+    assert read_all(queue) == [(0, 1, 0)]
+
+
+def test_a_range_that_was_looked_at_still_grows() -> None:
+    queue = with_sends((1, CODE_COPIED), (2, 0))
+    queue.acknowledged(1)
+    assert queue.unread
+    assert queue.first is not None
+    queue.acknowledged(2)
+    assert queue.unread
+    assert read_all(queue) == [(0, 1, CODE_COPIED)]
+    assert not queue.unread
+
+
 def test_an_event_that_waits_behind_the_one_read_wakes_those_who_poll() -> None:
     queue = ErrQueue()
     for kind in (3, 11):

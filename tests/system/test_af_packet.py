@@ -70,6 +70,37 @@ print("done")
 """
 
 
+_OFFLOADS = """
+import select, subprocess
+from nodes.nic.af_packet import AfPacket
+from nodes.nic.wire_port import TxOffload
+from nodes.wire import ipv4, tcp
+from nodes.wire.tcp import ACK, TcpHeader
+
+for command in ("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up"):
+    subprocess.run(["ip", *command.split()], check=True)
+ours, theirs = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+sender, receiver = AfPacket("v0", ours), AfPacket("v1", theirs)
+src, dst = 0x0A000001, 0x0A000002
+
+def frame(payload_bytes):
+    segment = tcp.emit_partial(TcpHeader(1, 2, 3, 4, ACK, 5), src, dst, payload_bytes)
+    packet = ipv4.emit(src, dst, ipv4.TCP, len(segment) + payload_bytes) + segment
+    return theirs + ours + bytes.fromhex("0800") + packet
+
+large, small, bare = TxOffload(54, 1000, 34, 16), TxOffload(54, 0, 34, 16), TxOffload()
+for offload in (large, large, small, large, bare, small, small, bare):
+    payload = bytes(3000 if offload is large else 1000)
+    assert sender.send(frame(len(payload)), [memoryview(payload)], offload)
+    select.select([receiver], [], [], 10)
+    got = receiver.peek()
+    assert (got.length, got.gso_size) == (54 + len(payload), offload.gso_size), offload
+    assert got.checksum_good is (offload is not bare)
+    receiver.drop()
+print("done")
+"""
+
+
 def run_alone(program: str) -> None:
     """In a network namespace of its own."""
     command = ["unshare", "-n", sys.executable, "-c", program]
@@ -80,6 +111,10 @@ def run_alone(program: str) -> None:
 
 def test_a_link_that_goes_down_after_the_peek_costs_no_frame() -> None:
     run_alone(_PROGRAM)
+
+
+def test_every_frame_is_sent_with_its_own_offload() -> None:
+    run_alone(_OFFLOADS)
 
 
 def test_a_bridge_hands_over_frames_to_a_mac_that_is_not_its_own() -> None:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.wire.tcp import ACK, SYN, MalformedTcp, TcpHeader, emit, parse
+from nodes.wire import ip
+from nodes.wire.checksum import pseudo_header_sum
+from nodes.wire.tcp import ACK, SYN, MalformedTcp, TcpHeader, emit, emit_partial, parse
 
 u32, u16 = st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1)
 
@@ -43,6 +45,25 @@ def test_a_fourth_sack_block_fits_only_without_timestamps() -> None:
 
 def test_a_window_scale_above_14_is_read_as_14() -> None:
     assert round_trip(TcpHeader(1, 2, 3, 0, SYN, 5, wscale=15)).wscale == 14
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        TcpHeader(1, 2, 3, 4, ACK, 5),
+        TcpHeader(1, 2, 3, 4, ACK, 5, urgent=6, ts_val=2**32 - 1, ts_ecr=8),
+        TcpHeader(1, 2, 3, 4, ACK, 5, ts_val=9, sack=((1, 2),)),
+        TcpHeader(1, 2, 3, 0, SYN, 5, mss=1460, wscale=7, sack_permitted=True, ts_val=1),
+    ],
+)
+@pytest.mark.parametrize("ends", [(0x0A000101, 0x0A000102), (0x20010DB8 << 96 | 1, 0x20010DB8 << 96 | 2)])
+def test_a_nic_finds_the_sum_of_the_pseudo_header_in_the_field(
+    header: TcpHeader, ends: tuple[int, int]
+) -> None:
+    for payload_bytes in (0, 65160, 1 << 19):
+        length = len(emit(header)) + payload_bytes
+        expected = emit(header, pseudo_header_sum(*ends, ip.TCP, length))
+        assert emit_partial(header, *ends, payload_bytes) == expected
 
 
 @pytest.mark.parametrize("cut", range(20))
