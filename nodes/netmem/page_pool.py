@@ -97,6 +97,7 @@ class PagePool:
         context = context or PoolContext()
         self.id = next(context.ids)
         self.provider = provider
+        self.netmem_bytes = provider.size  # of each
         self.stats = PagePoolStats()
         self.hold = 0
         self.release = 0

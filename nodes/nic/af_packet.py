@@ -13,7 +13,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from nodes.nic.socket_buffer import set_buffers
 from nodes.nic.socket_filter import attach_filter
@@ -28,14 +29,16 @@ _ETH_P_ALL = 3
 _ARPHRD_ETHER = 1
 _MR_MULTICAST, _MR_PROMISC, _MR_UNICAST = 0, 1, 3
 _MREQ = struct.Struct("=iHH8s")  # struct packet_mreq: ifindex, type, length of the address, address
-_PEEK = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
+_PEEK: Final = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
 _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows of super-packets
 _SNDBUF_BYTES = 16 << 20
 
 # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 _VNET = struct.Struct("=BBHHHH")
-_VNET_BYTES = _VNET.size
-_NEEDS_CSUM, _DATA_VALID = 1, 2
+_VNET_BYTES: Final = 10
+_vnet_received: Final[Callable[[bytearray], tuple[int, int]]] = struct.Struct("=B3xH4x").unpack_from
+_NEEDS_CSUM: Final = 1
+_DATA_VALID: Final = 2
 _GSO_NONE, _GSO_TCPV4, _GSO_TCPV6 = 0, 1, 4
 
 
@@ -95,7 +98,7 @@ class AfPacket:
             if e.errno == errno.ENETDOWN:  # Linux reports it once; the link may come up again
                 return None
             raise
-        flags, _, _, gso_size, _, _ = _VNET.unpack_from(self._peeked)
+        flags, gso_size = _vnet_received(self._peeked)
         return RxFrame(self._head, count - _VNET_BYTES, gso_size, bool(flags & (_NEEDS_CSUM | _DATA_VALID)))
 
     def receive(self, views: Sequence[memoryview]) -> None:

@@ -7,6 +7,7 @@ nothing; adds to the ledger what crossed the bus. One of the three places where 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from nodes.machine import routes
 from nodes.machine.ledger import Ledger
@@ -17,16 +18,18 @@ from nodes.skb import Frag, Frags
 from nodes.wire import ethernet
 from nodes.wire.checksum import fold, partial_sum, sum_of_views
 
-_INTO = {
+_INTO: Final = {
     Place.HOST: routes.NIC_WIRE_TO_HOST,
     Place.DEVICE: routes.NIC_WIRE_TO_DEVICE,
     Place.FAR: routes.NIC_WIRE_TO_FAR,
 }
-_FROM = {
+_FROM: Final = {
     Place.HOST: routes.NIC_HOST_TO_WIRE,
     Place.DEVICE: routes.NIC_DEVICE_TO_WIRE,
     Place.FAR: routes.NIC_FAR_TO_WIRE,
 }
+_HEADER_IN: Final = routes.NIC_HEADER_IN
+_HEADER_OUT: Final = routes.NIC_HEADER_OUT
 _TYPE_IPV4 = ethernet.TYPE_IPV4.to_bytes(2, "big")
 
 
@@ -47,7 +50,7 @@ class Dma:
             left -= size
         self.ledger.record(_INTO[netmems[0].region.place], length - header_bytes)
         if header_bytes:
-            self.ledger.record_header(routes.NIC_HEADER_IN, header_bytes, wire_packets)
+            self.ledger.record_header(_HEADER_IN, header_bytes, wire_packets)
         return views
 
     @staticmethod
@@ -57,12 +60,12 @@ class Dma:
 
     def header_view(self, region: Region, count: int, wire_packets: int) -> memoryview:
         """A view over the first `count` bytes of a header buffer, for the wire to write."""
-        self.ledger.record_header(routes.NIC_HEADER_IN, count, wire_packets)
+        self.ledger.record_header(_HEADER_IN, count, wire_packets)
         return region.view[:count]
 
     def sent(self, header_bytes: int, wire_packets: int, payload: Frags | None) -> None:
         """The NIC has fetched a frame: its header from host memory, its payload from where it lies."""
-        self.ledger.record_header(routes.NIC_HEADER_OUT, header_bytes, wire_packets)
+        self.ledger.record_header(_HEADER_OUT, header_bytes, wire_packets)
         if payload is not None:
             self.ledger.record(_FROM[payload.frags[0].netmem.region.place], len(payload))
 

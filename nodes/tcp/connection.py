@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from math import inf
+from typing import Final
 
 from nodes.tcp.chrono import Limit
 from nodes.tcp.config import TcpConfig
@@ -27,8 +28,9 @@ from nodes.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpHeader
 
 __all__ = ["Connection", "State", "TcpConfig", "TcpInfo", "reset_for"]
 
-_DECISIVE = FIN | SYN | RST | ACK | ECE | CWR  # with any of these but ACK, header prediction fails
-_ESTABLISHED = State.ESTABLISHED
+_DECISIVE: Final = FIN | SYN | RST | ACK | ECE | CWR  # with any of these but ACK, header prediction fails
+_CLOSED: Final = State.CLOSED
+_ESTABLISHED: Final = State.ESTABLISHED
 
 
 class Connection:
@@ -171,7 +173,7 @@ class Connection:
         for more. Returns whether an ACK is due that was not."""
         receiver = self._receiver
         was_due = receiver.ack_due
-        if self.tcb.state is not State.CLOSED:
+        if self.tcb.state is not _CLOSED:
             receiver.consumed(count, now)
         return receiver.ack_due and not was_due
 

@@ -7,7 +7,7 @@ kernel's unreadable skb is: TCP may ask its length, cut it, join it and release 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from nodes.wire.tcp import TcpHeader
 
@@ -44,7 +44,11 @@ class Payload(Protocol):
         """Give the references back; this payload must not be used again."""
 
 
-NOT_ECT, ECT1, ECT0, CE = range(4)  # the IP header's two ECN bits (RFC 3168 section 5)
+# The IP header's two ECN bits (RFC 3168 section 5).
+NOT_ECT: Final = 0
+ECT1: Final = 1
+ECT0: Final = 2
+CE: Final = 3
 
 
 @dataclass(slots=True, init=False)

@@ -7,8 +7,10 @@ plain `<` is right everywhere else; only code that reads or writes a header conv
 
 from __future__ import annotations
 
-MASK = 0xFFFFFFFF
-HALF = 0x80000000
+from typing import Final
+
+MASK: Final = 0xFFFFFFFF
+HALF: Final = 0x80000000
 
 
 def unwrap(wire: int, near: int) -> int:

@@ -11,9 +11,16 @@ from __future__ import annotations
 import ipaddress
 from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from dataclasses import dataclass
+from typing import Final
 
-ICMP, IGMP, TCP, UDP, ICMPV6, NO_NEXT_HEADER = 1, 2, 6, 17, 58, 59  # values of "protocol" and "next header"
-HOP_LIMIT = 64
+# Values of "protocol" and "next header".
+ICMP: Final = 1
+IGMP: Final = 2
+TCP: Final = 6
+UDP: Final = 17
+ICMPV6: Final = 58
+NO_NEXT_HEADER: Final = 59
+HOP_LIMIT: Final = 64
 _V4_MAPPED = 0xFFFF
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from collections.abc import Callable
+from typing import Final
 
 from nodes.wire.checksum import fold, internet_checksum
 from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpFragment, IpHeader, Quoted
@@ -17,13 +19,16 @@ __all__ = [
     "fragments", "is_unicast", "parse", "quoted", "unfragmented",
 ]  # fmt: skip
 
-HEADER_BYTES = 20
-DONT_FRAGMENT = 0x4000
-_MORE_FRAGMENTS = 0x2000
-_FRAGMENT_MASK = 0x3FFF  # the MF flag and the fragment offset
+HEADER_BYTES: Final = 20
+DONT_FRAGMENT: Final = 0x4000
+_MORE_FRAGMENTS: Final = 0x2000
+_FRAGMENT_MASK: Final = 0x3FFF  # the MF flag and the fragment offset
 TTL = HOP_LIMIT
 
 _HEADER = struct.Struct("!BBHHHBBHII")
+_fields: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int, int, int]]] = (
+    _HEADER.unpack_from
+)
 
 
 def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
@@ -35,16 +40,20 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     """
     if len(data) - start < HEADER_BYTES:
         return None
-    version, tos, total, _, frag, ttl, protocol, _, src, dst = _HEADER.unpack_from(data, start)
+    version, tos, total, ident, frag, ttl, protocol, checksum, src, dst = _fields(data, start)
     header_bytes = (version & 0xF) * 4
     if version >> 4 != 4 or not HEADER_BYTES <= header_bytes <= len(data) - start or frag & _FRAGMENT_MASK:
+        return None
+    # A checksum that is right makes the sum of words a multiple of 0xFFFF; of that 2**16 is 1, so that words
+    # may be added as the numbers that they are part of. The sum itself is not 0, the version is in it.
+    words = (version << 8 | tos) + total + ident + frag + (ttl << 8 | protocol) + checksum + src + dst
+    if header_bytes > HEADER_BYTES:
+        words += int.from_bytes(data[start + HEADER_BYTES : start + header_bytes], "big")
+    if words % 0xFFFF:
         return None
     if total == 0 and available > 0xFFFF:
         total = available
     if not header_bytes <= total <= available:
-        return None
-    # A checksum that is right makes the sum of words a multiple of 0xFFFF, and so the number that they are.
-    if int.from_bytes(data[start : start + header_bytes], "big") % 0xFFFF:
         return None
     return IpHeader(src, dst, protocol, header_bytes, total - header_bytes, tos, ttl)
 

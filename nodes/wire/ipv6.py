@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.wire.ip import HOP_LIMIT, IpFragment, IpHeader, Quoted
 
-HEADER_BYTES = 40
-PAYLOAD_MAX = 0xFFFF  # without a jumbo payload option
+HEADER_BYTES: Final = 40
+PAYLOAD_MAX: Final = 0xFFFF  # without a jumbo payload option
 MIN_MTU = 1280
 ALL_NODES = 0xFF02 << 112 | 1
 _SOLICITED_NODE = 0xFF02 << 112 | 0x1FF000000

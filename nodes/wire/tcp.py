@@ -6,18 +6,34 @@ Source: RFC 9293 section 3.1 (header), RFC 7323 (timestamps, window scale), RFC 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+PSH: Final = 0x08
+ACK: Final = 0x10
+URG: Final = 0x20
+ECE: Final = 0x40
+CWR: Final = 0x80
 
-HEADER_BYTES = 20
-CHECKSUM_OFFSET = 16  # where the checksum field lies in the TCP header
+HEADER_BYTES: Final = 20
+CHECKSUM_OFFSET: Final = 16  # where the checksum field lies in the TCP header
 
 _HEADER = struct.Struct("!HHIIBBHHH")
 _TIMESTAMPED = struct.Struct("!HHIIBBHHHBBBBII")  # a header whose only option is timestamps
 _SACK_BLOCK = struct.Struct("!II")
-_TS_PREFIX = b"\x01\x01\x08\x0a"  # NOP NOP, kind 8, length 10: as Linux and we place timestamps
-MAX_SACK_BLOCKS = 4
+_TS_PREFIX: Final = 0x0101080A  # NOP NOP, kind 8, length 10: as Linux and we place timestamps
+_TIMESTAMPED_BYTES: Final = 32
+MAX_SACK_BLOCKS: Final = 4
+
+# Source and destination port, seq, ack, data offset, flags, window, urgent pointer.
+_fields: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int]]] = struct.Struct(
+    "!HHIIBBH2xH"
+).unpack_from
+_timestamps: Final[Callable[[memoryview, int], tuple[int, int, int]]] = struct.Struct("!III").unpack_from
 
 
 class MalformedTcp(ValueError):
@@ -68,17 +84,20 @@ def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:
 
     Raises MalformedTcp if the header, its data offset or an option runs past the end of `data`.
     """
-    try:
-        src, dst, seq, ack, offset, flags, window, _, urgent = _HEADER.unpack_from(data, start)
-    except struct.error:
-        raise MalformedTcp(f"TCP header of {len(data) - start} bytes is shorter than 20") from None
+    present = len(data) - start
+    if present < HEADER_BYTES:
+        raise MalformedTcp(f"TCP header of {present} bytes is shorter than 20")
+    src, dst, seq, ack, offset, flags, window, urgent = _fields(data, start)
     length = (offset >> 4) * 4
-    if length < HEADER_BYTES or start + length > len(data):
-        raise MalformedTcp(f"TCP data offset of {length} bytes, {len(data) - start} present")
+    if not HEADER_BYTES <= length <= present:
+        raise MalformedTcp(f"TCP data offset of {length} bytes, {present} present")
     header = TcpHeader(src, dst, seq, ack, flags, window, urgent)
-    if length == 32 and data[start + 20 : start + 24] == _TS_PREFIX:
-        header.ts_val, header.ts_ecr = _SACK_BLOCK.unpack_from(data, start + 24)
-    elif length > HEADER_BYTES:
+    if length == _TIMESTAMPED_BYTES:
+        prefix, ts_val, ts_ecr = _timestamps(data, start + HEADER_BYTES)
+        if prefix == _TS_PREFIX:
+            header.ts_val, header.ts_ecr = ts_val, ts_ecr
+            return header, length
+    if length > HEADER_BYTES:
         _parse_options(header, bytes(data[start + HEADER_BYTES : start + length]))
     return header, length
 
