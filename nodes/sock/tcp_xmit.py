@@ -9,6 +9,7 @@ timers of connections. Source: tcp_write_xmit, __tcp_transmit_skb (net/ipv4/tcp_
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from nodes.inet import ip_output
 from nodes.inet.inet import Inet
@@ -26,6 +27,8 @@ from nodes.wire import ip, tcp
 from nodes.wire.checksum import pseudo_header_sum
 
 SEGMENTS_PER_TURN = 32
+_CLOSED: Final = State.CLOSED
+_TIME_WAIT: Final = State.TIME_WAIT
 
 
 class TcpXmit:
@@ -87,7 +90,7 @@ class TcpXmit:
         self._leave(sock, connection, tables, now)
 
     def _leave(self, sock: DevmemSocket, connection: Connection, tables: Hashtables, now: float) -> None:
-        if connection.state is State.TIME_WAIT:
+        if connection.state is _TIME_WAIT:
             tables.timewait.add(sock.flow, sock, connection.retire(now))
         self.forget(sock, tables)
 
@@ -198,7 +201,7 @@ class TcpXmit:
 def is_over(connection: Connection) -> bool:
     """Whether the connection has ended, or only TIME-WAIT is left of it."""
     state = connection.state
-    return state is State.CLOSED or state is State.TIME_WAIT
+    return state is _CLOSED or state is _TIME_WAIT
 
 
 def _is_stopped(sock: DevmemSocket) -> bool:

@@ -146,7 +146,7 @@ class Connection:
         Raises BrokenPipeError after `shutdown`, as send(2) does; the payload is then released.
         """
         tcb, sender = self.tcb, self._sender
-        if tcb.state is State.CLOSED or sender.fin_queued:
+        if tcb.state is _CLOSED or sender.fin_queued:
             payload.release()
             if sender.fin_queued:
                 port = tcb.output.ports[0]
@@ -182,7 +182,7 @@ class Connection:
         tcb = self.tcb
         if tcb.state is State.SYN_SENT:
             tcb.end(0)
-        elif tcb.state is not State.CLOSED and not tcb.sender.fin_queued:
+        elif tcb.state is not _CLOSED and not tcb.sender.fin_queued:
             tcb.sender.fin_queued = True
             if tcb.state is not State.SYN_RECEIVED:
                 tcb.fire(Event.CLOSE, now)
@@ -316,7 +316,7 @@ class Connection:
         tcb = self.tcb
         if tcb.time_wait is not None:
             tcb.time_wait.handle_timeout(now)
-            if tcb.time_wait.state is State.CLOSED:
+            if tcb.time_wait.state is _CLOSED:
                 tcb.end(0)
             return
         if tcb.deadline <= now:
@@ -343,7 +343,7 @@ class Connection:
         out = tcb.take_replies()
         if tcb.handshake is not None:
             tcb.add_syn(out, tcb.handshake, now)
-        elif tcb.state is not State.CLOSED:
+        elif tcb.state is not _CLOSED:
             self._output.transmit(now, limit, out)
             if tcb.time_wait is not None:
                 out += tcb.time_wait.segments_to_send(now)

@@ -26,9 +26,11 @@ _FRAGMENT_MASK: Final = 0x3FFF  # the MF flag and the fragment offset
 TTL = HOP_LIMIT
 
 _HEADER = struct.Struct("!BBHHHBBHII")
-_fields: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int, int, int]]] = (
-    _HEADER.unpack_from
-)
+# Of whole words: version, header length and type of service; total length; identification; fragment; time to
+# live and protocol; checksum; addresses.
+_words: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int]]] = struct.Struct(
+    "!HHHHHHII"
+).unpack_from
 
 
 def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
@@ -40,22 +42,22 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     """
     if len(data) - start < HEADER_BYTES:
         return None
-    version, tos, total, ident, frag, ttl, protocol, checksum, src, dst = _fields(data, start)
-    header_bytes = (version & 0xF) * 4
-    if version >> 4 != 4 or not HEADER_BYTES <= header_bytes <= len(data) - start or frag & _FRAGMENT_MASK:
+    first, total, ident, frag, hops, checksum, src, dst = _words(data, start)
+    header_bytes = (first >> 8 & 0xF) * 4
+    if first >> 12 != 4 or not HEADER_BYTES <= header_bytes <= len(data) - start or frag & _FRAGMENT_MASK:
         return None
-    # A checksum that is right makes the sum of words a multiple of 0xFFFF; of that 2**16 is 1, so that words
-    # may be added as the numbers that they are part of. The sum itself is not 0, the version is in it.
-    words = (version << 8 | tos) + total + ident + frag + (ttl << 8 | protocol) + checksum + src + dst
+    # A checksum that is right makes the sum of words a multiple of 0xFFFF. Modulo 0xFFFF 2**16 is 1, so a
+    # number is congruent to the sum of its words.
+    total_sum = first + total + ident + frag + hops + checksum + src + dst
     if header_bytes > HEADER_BYTES:
-        words += int.from_bytes(data[start + HEADER_BYTES : start + header_bytes], "big")
-    if words % 0xFFFF:
+        total_sum += int.from_bytes(data[start + HEADER_BYTES : start + header_bytes], "big")
+    if total_sum % 0xFFFF:
         return None
     if total == 0 and available > 0xFFFF:
         total = available
     if not header_bytes <= total <= available:
         return None
-    return IpHeader(src, dst, protocol, header_bytes, total - header_bytes, tos, ttl)
+    return IpHeader(src, dst, hops & 0xFF, header_bytes, total - header_bytes, first & 0xFF, hops >> 8)
 
 
 def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
