@@ -15,6 +15,7 @@ from nodes.inet.link import Link
 from nodes.inet.mib import IpMib
 from nodes.machine.cpu import Cpu
 from nodes.skb import Skb
+from nodes.timer_heap import earlier
 from nodes.wire import arp, ethernet, ip, ipv4, ipv6
 from nodes.wire.ip import IpFragment, IpHeader
 
@@ -132,8 +133,7 @@ class IpInput:
 
     def next_timeout(self) -> float | None:
         """When a packet is given up that lacks fragments."""
-        times = self.fragments.next_timeout(), self.fragments6.next_timeout()
-        return min((at for at in times if at is not None), default=None)
+        return earlier(self.fragments.next_timeout(), self.fragments6.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
         for fragments in (self.fragments, self.fragments6):

@@ -33,6 +33,7 @@ from nodes.tcp.netns import TcpNetns
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
 
+_TOKEN: Final = uapi.DMABUF_TOKEN
 _CLOSED: Final = State.CLOSED
 _TIME_WAIT: Final = State.TIME_WAIT
 _CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
@@ -287,14 +288,14 @@ class DevmemSocket:
     def devmem_dontneed(self, value: bytes) -> int:
         """SO_DEVMEM_DONTNEED (net/core/sock.c): returns how many fragments were freed; EINVAL for a bad
         length."""
-        size = uapi.DMABUF_TOKEN.size
+        size = _TOKEN.size
         if len(value) % size or not 4 <= len(value) <= uapi.MAX_DONTNEED_TOKENS * size:
             raise error(
                 errno.EINVAL,
                 f"SO_DEVMEM_DONTNEED of {len(value)} bytes: give 1 to 128 tokens of {size} bytes",
             )
         frags_max = self.stack.kernel.dontneed_frags_max
-        return self.user_frags.dontneed(uapi.DMABUF_TOKEN.iter_unpack(value), frags_max)
+        return self.user_frags.dontneed(_TOKEN.iter_unpack(value), frags_max)
 
     @property
     def sending(self) -> bool:

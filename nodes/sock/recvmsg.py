@@ -27,7 +27,7 @@ _CMSG_SPACE: Final = uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 _CLOSED: Final = State.CLOSED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class RecvRequest:
     """At most `length` bytes, with room for `control_bytes` of control messages. `buffer` is user memory for
     ordinary data; it is shorter than `length` when the caller gave a budget without memory. `before`: bytes
@@ -39,8 +39,17 @@ class RecvRequest:
     buffer: memoryview
     before: int = 0
 
+    def __init__(
+        self, length: int, control_bytes: int, flags: int, buffer: memoryview, before: int = 0
+    ) -> None:
+        self.length = length
+        self.control_bytes = control_bytes
+        self.flags = flags
+        self.buffer = buffer
+        self.before = before
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, init=False)
 class Received:
     """`count` bytes in all, `copied` of them in the buffer. `cmsgs`: struct dmabuf_cmsg after struct
     dmabuf_cmsg, in stream order. Each is the body of an SCM_DEVMEM_DMABUF; with dmabuf_id 0 it is that of an
@@ -51,6 +60,15 @@ class Received:
     copied: int = 0
     cmsgs: bytes = b""
     control: tuple[tuple[int, int, bytes], ...] = ()
+
+    def __init__(
+        self, count: int, copied: int = 0, cmsgs: bytes = b"",
+        control: tuple[tuple[int, int, bytes], ...] = (),
+    ) -> None:  # fmt: skip
+        self.count = count
+        self.copied = copied
+        self.cmsgs = cmsgs
+        self.control = control
 
 
 def recvmsg(sock: DevmemSocket, request: RecvRequest, now: float) -> Received:
