@@ -27,7 +27,7 @@ from nodes.uapi.socket import PAGE_SIZE
 PP_ALLOC_CACHE_SIZE: Final = 128
 PP_ALLOC_CACHE_REFILL: Final = 64
 RING_MAX: Final = 16384
-NO_LIMIT: Final = 1 << 60  # from 1 << 62 on, compiled code has integers in objects
+NO_LIMIT: Final = 1 << 60  # below 1 << 62, from where on compiled code has objects for integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class PagePool:
         self.provider = provider
         self.netmem_bytes = provider.size  # of each
         self._stats = PagePoolStats()
-        # What every packet adds to: as in `rx_queue`, numbers of this class.
+        # What every packet adds to: numbers of this compiled class, which take a tenth of a record's time.
         self._alloc_fast = self._recycle_ring = self._recycle_cached = 0
         self.hold = 0
         self.release = 0
@@ -116,7 +116,7 @@ class PagePool:
 
     @property
     def stats(self) -> PagePoolStats:
-        """What was counted so far."""
+        """What was counted so far; whoever wants to know more later asks again."""
         stats = self._stats
         stats.alloc_fast, stats.recycle_ring = self._alloc_fast, self._recycle_ring
         stats.recycle_cached = self._recycle_cached

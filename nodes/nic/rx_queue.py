@@ -31,7 +31,8 @@ class RxQueue:
 
     @property
     def counters(self) -> RxCounters:
-        """What was counted so far. Its owner may add what is rare; `count` takes what each frame adds."""
+        """What was counted so far; whoever wants to know more later asks again. What is rare is added to this
+        record, what each frame adds is told to `count`."""
         counters = self._counters
         counters.rx_packets, counters.rx_bytes = self._packets, self._bytes
         counters.rx_wire_packets = self._wire_packets
