@@ -7,6 +7,8 @@ Source: ip_rcv, ip_local_deliver (net/ipv4/ip_input.c), ipv6_rcv (net/ipv6/ip6_i
 
 from __future__ import annotations
 
+from typing import Final
+
 from nodes.inet.icmp import IcmpInput
 from nodes.inet.ip_fragment import KEPT_V6_S, FirstFragment, IpFragments
 from nodes.inet.link import Link
@@ -17,7 +19,7 @@ from nodes.timer_heap import earlier
 from nodes.wire import arp, ethernet, ip, ipv4, ipv6
 from nodes.wire.ip import IpFragment, IpHeader
 
-_ETHERNET = ethernet.HEADER_BYTES
+_ETHERNET: Final = ethernet.HEADER_BYTES
 TcpPacket = tuple[IpHeader, Skb]
 
 
@@ -40,7 +42,7 @@ class IpInput:
         if len(header) < _ETHERNET:
             skb.release()
             return None
-        _, source_mac, ethertype = ethernet.parse(header)
+        ethertype = ethernet.ethertype(header)
         available = len(header) - _ETHERNET + (len(payload) if payload is not None else 0)
         if ethertype == ethernet.TYPE_IPV4:
             self._mib.IpInReceives += 1
@@ -60,13 +62,11 @@ class IpInput:
             if packet is not None:
                 link.arp.receive(packet, now)
         if found is not None:
-            return self._deliver(skb, found, link, source_mac, now)
+            return self._deliver(skb, found, link, now)
         skb.release()
         return None
 
-    def _deliver(
-        self, skb: Skb, found: IpHeader, link: Link, source_mac: bytes, now: float
-    ) -> TcpPacket | None:
+    def _deliver(self, skb: Skb, found: IpHeader, link: Link, now: float) -> TcpPacket | None:
         """A whole packet: TCP's for one of our addresses is returned."""
         ours = found.dst in self._addresses
         if ours and found.protocol == ip.TCP:
@@ -74,6 +74,7 @@ class IpInput:
         if ours or found.dst in link.groups:
             if found.protocol != ip.TCP:  # there is no TCP to a group
                 end = _ETHERNET + found.header_bytes + found.payload_bytes
+                source_mac = ethernet.parse(skb.header)[1]
                 self._icmp.receive(skb.header[_ETHERNET:end], found, link, source_mac, now)
         elif ip.is_ipv6(found.dst):
             self._mib.Ip6InAddrErrors += 1
@@ -103,8 +104,7 @@ class IpInput:
         found = (ipv6 if v6 else ipv4).parse(packet, _ETHERNET, len(whole))
         if found is None:
             return None
-        _, source_mac, _ = ethernet.parse(packet)
-        return self._deliver(Skb(packet, None, checksum_good=False), found, link, source_mac, now)
+        return self._deliver(Skb(packet, None, checksum_good=False), found, link, now)
 
     def _add_fragment(
         self, frame: memoryview, fragment: IpFragment, v6: bool, link: Link, now: float

@@ -14,6 +14,7 @@ from nodes.machine.ledger import Ledger
 from nodes.machine.memory import Region
 from nodes.machine.routes import Place
 
+_COPY: Final = routes.CPU_HOST_TO_HOST
 _HEADER_READ: Final = routes.CPU_HEADER_READ
 _HEADER_WRITE: Final = routes.CPU_HEADER_WRITE
 
@@ -33,7 +34,7 @@ class Cpu:
         count = len(destination)
         if not source.counted:
             destination[:] = source.view[at : at + count]
-        self._ledger.record(routes.CPU_HOST_TO_HOST, count)
+        self._ledger.record(_COPY, count)
 
     def copy_in(self, source: memoryview, destination: Region, at: int) -> None:
         """Copy all of `source`, which is user memory, to the host region `destination` at byte `at`."""
@@ -41,7 +42,7 @@ class Cpu:
             raise UnreadableMemory(f"the CPU may not write {destination.place.value} memory at {at}")
         if not destination.counted:
             destination.view[at : at + len(source)] = source
-        self._ledger.record(routes.CPU_HOST_TO_HOST, len(source))
+        self._ledger.record(_COPY, len(source))
 
     def read_header(self, count: int, wire_packets: int) -> None:
         """The stack has read a header of `count` bytes, of a packet that stands for `wire_packets`."""

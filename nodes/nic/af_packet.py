@@ -13,7 +13,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from nodes.nic.socket_buffer import set_buffers
@@ -38,7 +38,8 @@ _SNDBUF_BYTES = 128 << 10
 
 # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 _VNET: Final = struct.Struct("=BBHHHH")
-_VNET_BYTES: Final = _VNET.size
+_VNET_BYTES: Final = 10
+_vnet_received: Final[Callable[[bytearray], tuple[int, int]]] = struct.Struct("=B3xH4x").unpack_from
 _NEEDS_CSUM: Final = 1
 _DATA_VALID: Final = 2
 _GSO_NONE: Final = 0
@@ -104,7 +105,7 @@ class AfPacket:
             if e.errno == errno.ENETDOWN:  # Linux reports it once; the link may come up again
                 return None
             raise
-        flags, _, _, gso_size, _, _ = _VNET.unpack_from(self._peeked)
+        flags, gso_size = _vnet_received(self._peeked)
         return RxFrame(self._head, count - _VNET_BYTES, gso_size, bool(flags & (_NEEDS_CSUM | _DATA_VALID)))
 
     def receive(self, views: Sequence[memoryview]) -> None:

@@ -9,17 +9,25 @@ Source: Documentation/networking/devmem.rst, which says what header split a NIC 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.wire import ethernet, ip, ipv4, ipv6, tcp
 
 # EtherType, version and header length, total length, fragment, protocol, addresses
-_ETHERNET_IPV4 = struct.Struct("!12xHBxH2xHxB2xII")
-_L4_START = ethernet.HEADER_BYTES + ipv4.HEADER_BYTES
-_FRAGMENT_MASK = 0x3FFF
+_ethernet_ipv4: Final[Callable[[memoryview], tuple[int, int, int, int, int, bytes]]] = struct.Struct(
+    "!12xHBxH2xHxB2x8s"
+).unpack_from
+_L4_START: Final = ethernet.HEADER_BYTES + ipv4.HEADER_BYTES
+_FRAGMENT_MASK: Final = 0x3FFF
 # EtherType, version, payload length, next header
-_ETHERNET_IPV6 = struct.Struct("!12xHB3xHB")
-_L4_START_V6 = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
+_ethernet_ipv6: Final[Callable[[memoryview], tuple[int, int, int, int]]] = struct.Struct(
+    "!12xHB3xHB"
+).unpack_from
+_L4_START_V6: Final = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
+# The ports, the data offset
+_tcp: Final[Callable[[memoryview, int], tuple[bytes, int]]] = struct.Struct("!4s8xB7x").unpack_from
 
 
 @dataclass(slots=True, init=False)
@@ -52,15 +60,14 @@ def parse(head: memoryview, length: int) -> Parsed:
     """`head`: the first bytes of a frame of `length` bytes (wire_port.RxFrame)."""
     if length < _L4_START:
         return Parsed(0, length, b"")
-    ethertype, version, total, fragment, protocol, _, _ = _ETHERNET_IPV4.unpack_from(head)
+    ethertype, version, total, fragment, protocol, flow = _ethernet_ipv4(head)
     if ethertype != ethernet.TYPE_IPV4:
         return _parse_ipv6(head, length) if ethertype == ethernet.TYPE_IPV6 else Parsed(0, length, b"")
     if version >> 4 != 4 or version & 0xF < 5:
         return Parsed(0, length, b"")
     l4_start = ethernet.HEADER_BYTES + (version & 0xF) * 4
     frame_bytes = ethernet.HEADER_BYTES + total if total else length
-    flow = bytes(head[26:34])
-    if protocol != ipv4.TCP or fragment & _FRAGMENT_MASK or frame_bytes > length:
+    if protocol != ip.TCP or fragment & _FRAGMENT_MASK or frame_bytes > length:
         return Parsed(0, length, flow + bytes((protocol,)))
     return _parse_tcp(head, l4_start, Parsed(0, frame_bytes, flow), length)
 
@@ -68,7 +75,7 @@ def parse(head: memoryview, length: int) -> Parsed:
 def _parse_ipv6(head: memoryview, length: int) -> Parsed:
     if length < _L4_START_V6:
         return Parsed(0, length, b"")
-    _, version, payload_bytes, protocol = _ETHERNET_IPV6.unpack_from(head)
+    _, version, payload_bytes, protocol = _ethernet_ipv6(head)
     if version >> 4 != 6:
         return Parsed(0, length, b"")
     l4_start = _L4_START_V6
@@ -84,11 +91,13 @@ def _parse_ipv6(head: memoryview, length: int) -> Parsed:
 def _parse_tcp(head: memoryview, l4_start: int, parsed: Parsed, length: int) -> Parsed:
     """Complete `parsed` by the TCP header at `l4_start`. A header that is not wholly within the packet and
     within `head` is not split."""
-    readable = min(parsed.frame_bytes, len(head))
-    data_offset = (head[l4_start + 12] >> 4) * 4 if l4_start + tcp.HEADER_BYTES <= readable else 0
-    if data_offset < tcp.HEADER_BYTES or l4_start + data_offset > readable:
-        return Parsed(0, length, parsed.flow + bytes((ip.TCP,)))
-    parsed.header_bytes = l4_start + data_offset
-    parsed.flow += bytes(head[l4_start : l4_start + 4])
-    parsed.l4_start = l4_start
-    return parsed
+    readable, flow = min(parsed.frame_bytes, len(head)), parsed.flow
+    if l4_start + tcp.HEADER_BYTES <= readable:
+        ports, offset = _tcp(head, l4_start)
+        header_bytes = l4_start + (offset >> 4) * 4
+        if l4_start + tcp.HEADER_BYTES <= header_bytes <= readable:
+            parsed.header_bytes = header_bytes
+            parsed.flow = flow + ports
+            parsed.l4_start = l4_start
+            return parsed
+    return Parsed(0, length, flow + bytes((ip.TCP,)))

@@ -199,13 +199,13 @@ class NetDevice:
             self._lose_frames()
             return
         self.napi.polling = True
-        receive, overload = self.placement.receive, self._overload
+        wire, placement, overload = self.wire, self.placement, self._overload
         stands, emptied = overload.begin_poll(), False
         if overload.dropping:
             budget *= POLLS_IN_ONE
         try:
             for _ in range(budget):
-                frame = self.wire.peek()
+                frame = wire.peek()
                 if frame is None:
                     emptied = True
                     return
@@ -219,7 +219,7 @@ class NetDevice:
                     self.wire.drop()
                     self.rx_steering_drops += 1
                     continue
-                skb = receive(frame, parsed, rxq)
+                skb = placement.receive(frame, parsed, rxq)
                 if skb is None:
                     if rxq.starved:
                         self._starved[rxq] = None

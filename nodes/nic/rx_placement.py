@@ -16,6 +16,8 @@ drivers/net/ethernet/google/gve/gve_rx_dqo.c, the jumbo placement of drivers/net
 
 from __future__ import annotations
 
+from typing import Final
+
 from nodes.machine.memory import Region
 from nodes.netmem.page_pool import PagePool
 from nodes.nic.dma import Dma
@@ -27,7 +29,8 @@ from nodes.nic.wire_port import RxFrame, Wire
 from nodes.skb import Frag, Frags, LinearFrags, Skb, frags_of
 from nodes.uapi.socket import PAGE_SIZE
 
-LINEAR_MAX = 128 << 10  # bytes of a frame that the header buffer holds: any IPv4 packet but BIG TCP
+LINEAR_MAX: Final = 128 << 10  # bytes of a frame that the header buffer holds: any IPv4 packet but BIG TCP
+_SPLIT: Final = TcpDataSplit.ENABLED
 
 
 class RxPlacement:
@@ -36,10 +39,11 @@ class RxPlacement:
     def __init__(self, wire: Wire, dma: Dma, nic: NicModel, rings: Rings, linear_pool: PagePool) -> None:
         self._wire = wire
         self._dma = dma
-        self._nic = nic
+        self._drops_unsplit = nic.drops_unsplit
+        self._header_buffer_bytes = nic.header_buffer_bytes
+        self._exact = nic.exact
         self._rings = rings
         self._linear_pool = linear_pool
-        self._place_split = self._split if nic.exact else self._fixed_split
         self.header_buffer = Region.anonymous(PAGE_SIZE)  # room for headers; `_grow` extends it
         self.csum_bad = 0  # frames with a wrong TCP checksum since `take_csum_bad`
 
@@ -52,14 +56,13 @@ class RxPlacement:
         wire_packets = -(-payload_bytes // gso_size) if gso_size else 1
         if parsed.header_bytes == 0 or payload_bytes == 0:
             skb = self._linear(frame, parsed, rxq)
-        elif (
-            self._rings.tcp_data_split is TcpDataSplit.ENABLED
-            and parsed.frame_bytes > self._rings.hds_thresh
-        ):
-            if parsed.header_bytes <= self._nic.header_buffer_bytes:
-                skb = self._place_split(frame, parsed, rxq, wire_packets)
-            else:
+        elif self._rings.tcp_data_split is _SPLIT and parsed.frame_bytes > self._rings.hds_thresh:
+            if parsed.header_bytes > self._header_buffer_bytes:
                 skb = self._linear(frame, parsed, rxq)
+            elif self._exact:
+                skb = self._split(frame, parsed, rxq, wire_packets)
+            else:
+                skb = self._fixed_split(frame, parsed, rxq, wire_packets)
         else:
             skb = self._whole(frame, parsed, rxq, wire_packets)
         if skb is None:
@@ -68,24 +71,16 @@ class RxPlacement:
         skb.gso_size = gso_size
         skb.wire_packets = wire_packets
         skb.scarce = rxq.scarce and payload_bytes > 0
-        counters = rxq.counters
-        counters.rx_packets += 1
-        counters.rx_bytes += frame.length
-        counters.rx_wire_packets += wire_packets
-        if wire_packets > 1:
-            counters.rx_hw_gro_packets += 1
-            counters.rx_hw_gro_bytes += frame.length
-            counters.rx_hw_gro_wire_packets += wire_packets
-            counters.rx_hw_gro_wire_bytes += frame.length + (wire_packets - 1) * parsed.header_bytes
+        rxq.count(frame.length, parsed.header_bytes, wire_packets)
         return skb
 
     def _linear(self, frame: RxFrame, parsed: Parsed, rxq: RxQueue) -> Skb | None:
         """The whole frame to the header buffer."""
         headers_only = parsed.header_bytes == parsed.frame_bytes
-        if not headers_only and self._rings.tcp_data_split is TcpDataSplit.ENABLED:
-            rxq.hsplit.rx_hsplit_pkt += 1
+        if not headers_only and self._rings.tcp_data_split is _SPLIT:
+            rxq.count_split(0)
             rxq.hsplit.rx_hsplit_unsplit_pkt += 1
-        unwanted = not headers_only and self._nic.drops_unsplit and rxq.pool.provider.dmabuf_id
+        unwanted = not headers_only and self._drops_unsplit and rxq.pool.provider.dmabuf_id
         if unwanted or (
             parsed.frame_bytes > self.header_buffer.size and not self._grow(parsed.frame_bytes)
         ):
@@ -118,17 +113,15 @@ class RxPlacement:
         header = self._dma.header_view(self.header_buffer, parsed.header_bytes, wire_packets)
         views = self._dma.views_to_fill(netmems, payload_bytes)
         self._wire.receive([header, *views])
-        hsplit = rxq.hsplit
-        hsplit.rx_hsplit_pkt += 1
-        hsplit.rx_hsplit_bytes += parsed.header_bytes
+        rxq.count_split(parsed.header_bytes)
         skb = Skb(header, frags_of(netmems, payload_bytes), rxq.id)
         return self._checked(skb, frame, parsed, rxq, views)
 
     def _fixed_split(self, frame: RxFrame, parsed: Parsed, rxq: RxQueue, wire_packets: int) -> Skb | None:
-        """The first `nic.header_buffer_bytes` of the frame to host memory, headers and the payload behind
+        """The first `header_buffer_bytes` of the frame to host memory, headers and the payload behind
         them; the rest of the payload to the queue's buffers."""
-        linear_bytes = self._nic.header_buffer_bytes - parsed.header_bytes
-        rest = parsed.frame_bytes - self._nic.header_buffer_bytes
+        linear_bytes = self._header_buffer_bytes - parsed.header_bytes
+        rest = parsed.frame_bytes - self._header_buffer_bytes
         if not linear_bytes:
             return self._split(frame, parsed, rxq, wire_packets)
         if rest <= 0:

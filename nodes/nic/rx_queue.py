@@ -19,11 +19,50 @@ class RxQueue:
         self.id = queue_id
         self.pool = pool
         self.ring_size = ring_size
-        self.counters = RxCounters()
-        self.hsplit = HsplitCounters()
+        self._counters = RxCounters()
+        self._hsplit = HsplitCounters()
+        # What every frame adds to: numbers of this compiled class, which take a tenth of a record's time.
+        self._packets = self._bytes = self._wire_packets = 0
+        self._gro_packets = self._gro_bytes = self._gro_wire_packets = self._gro_wire_bytes = 0
+        self._hsplit_packets = self._hsplit_bytes = 0
         self._posted: deque[Netmem] = deque()
         self.scarce = False  # the last payload was placed in one of the last buffers
         self.starved = False  # a frame was dropped for want of buffers; the reader may set it to False
+
+    @property
+    def counters(self) -> RxCounters:
+        """What was counted so far; whoever wants to know more later asks again. What is rare is added to this
+        record, what each frame adds is told to `count`."""
+        counters = self._counters
+        counters.rx_packets, counters.rx_bytes = self._packets, self._bytes
+        counters.rx_wire_packets = self._wire_packets
+        counters.rx_hw_gro_packets, counters.rx_hw_gro_bytes = self._gro_packets, self._gro_bytes
+        counters.rx_hw_gro_wire_packets = self._gro_wire_packets
+        counters.rx_hw_gro_wire_bytes = self._gro_wire_bytes
+        return counters
+
+    @property
+    def hsplit(self) -> HsplitCounters:
+        """Likewise of header split; `count_split` takes what each frame adds."""
+        hsplit = self._hsplit
+        hsplit.rx_hsplit_pkt, hsplit.rx_hsplit_bytes = self._hsplit_packets, self._hsplit_bytes
+        return hsplit
+
+    def count(self, frame_bytes: int, header_bytes: int, wire_packets: int) -> None:
+        """A frame was received, coalesced from so many wire packets."""
+        self._packets += 1
+        self._bytes += frame_bytes
+        self._wire_packets += wire_packets
+        if wire_packets > 1:
+            self._gro_packets += 1
+            self._gro_bytes += frame_bytes
+            self._gro_wire_packets += wire_packets
+            self._gro_wire_bytes += frame_bytes + (wire_packets - 1) * header_bytes
+
+    def count_split(self, header_bytes: int) -> None:
+        """A frame with payload came while header split was on: so many bytes were split off, or 0."""
+        self._hsplit_packets += 1
+        self._hsplit_bytes += header_bytes
 
     @property
     def reserve(self) -> int:
@@ -66,29 +105,29 @@ class RxQueue:
 
     def fill(self) -> None:
         """Post buffers until the ring is full or the pool has none left."""
-        posted, alloc = self._posted, self.pool.alloc_netmem
+        posted, pool = self._posted, self.pool
         for _ in range(self.ring_size - len(posted)):
-            netmem = alloc()
+            netmem = pool.alloc_netmem()
             if netmem is None:
-                self.counters.rx_alloc_fail += 1
+                self._counters.rx_alloc_fail += 1
                 return
             posted.append(netmem)
 
     def take(self, count_bytes: int) -> list[Netmem] | None:
         """Posted buffers for a payload of `count_bytes`, each with one reference. None: too few are posted,
         even after a refill; the drop is counted."""
-        count = -(-count_bytes // self.pool.provider.size)
+        pool = self.pool
+        count = -(-count_bytes // pool.netmem_bytes)
         left = len(self._posted) - count
         self.scarce = False
         if left < self.ring_size >> 2:
             self.fill()
             left = len(self._posted) - count
             if left < 0:
-                self.counters.rx_hw_drop_overruns += 1
+                self._counters.rx_hw_drop_overruns += 1
                 self.starved = True
                 return None
             self.scarce = left < self.reserve
-        pool = self.pool
         if (in_use := pool.in_use(left)) > pool.peak_in_use:
             pool.peak_in_use = in_use
         pop = self._posted.popleft

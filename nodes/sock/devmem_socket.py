@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 from collections import deque
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from nodes.inet.route import Route
 from nodes.kernel_version import KernelVersion
@@ -33,6 +33,9 @@ from nodes.tcp.netns import TcpNetns
 from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
 
+_TOKEN: Final = uapi.DMABUF_TOKEN
+_CLOSED: Final = State.CLOSED
+_TIME_WAIT: Final = State.TIME_WAIT
 _CONNECTING = (State.SYN_SENT, State.SYN_RECEIVED)
 SOMAXCONN = 4096  # sysctl net.core.somaxconn: the longest accept queue
 # What tcp_disconnect leaves an error after: tcp_need_reset, and SYN_SENT.
@@ -143,8 +146,8 @@ class DevmemSocket:
     def state(self) -> State:
         """sk_state of a socket that does not listen. A connection in TIME_WAIT no longer belongs to it."""
         connection = self.connection
-        if connection is None or connection.state is State.TIME_WAIT:
-            return State.CLOSED
+        if connection is None or connection.state is _TIME_WAIT:
+            return _CLOSED
         return connection.state
 
     @property
@@ -285,14 +288,14 @@ class DevmemSocket:
     def devmem_dontneed(self, value: bytes) -> int:
         """SO_DEVMEM_DONTNEED (net/core/sock.c): returns how many fragments were freed; EINVAL for a bad
         length."""
-        size = uapi.DMABUF_TOKEN.size
+        size = _TOKEN.size
         if len(value) % size or not 4 <= len(value) <= uapi.MAX_DONTNEED_TOKENS * size:
             raise error(
                 errno.EINVAL,
                 f"SO_DEVMEM_DONTNEED of {len(value)} bytes: give 1 to 128 tokens of {size} bytes",
             )
         frags_max = self.stack.kernel.dontneed_frags_max
-        return self.user_frags.dontneed(uapi.DMABUF_TOKEN.iter_unpack(value), frags_max)
+        return self.user_frags.dontneed(_TOKEN.iter_unpack(value), frags_max)
 
     @property
     def sending(self) -> bool:
@@ -336,12 +339,13 @@ class DevmemSocket:
             stamps.on_received(before, self.recv_queue.total, connection.tcb.receiver.last_data_at)
         self.errqueue.acknowledged(connection.bytes_acked)
         stamps.on_acknowledged(connection, now)
-        if connection.error and connection.state is State.CLOSED:
+        if connection.state is not _CLOSED:
+            return
+        if connection.error:
             self.pending_error, connection.error = connection.error, 0
             if self.pending_error == errno.ETIMEDOUT and self.soft_error:
                 self.pending_error = self.soft_error  # tcp_write_err
-        if connection.state is State.CLOSED:
-            self.errqueue.abort()
+        self.errqueue.abort()
 
     def close(self, now: float, reset: bool = False) -> None:
         """The application closed the socket: tokens return, and the connection ends by a FIN. It ends by a

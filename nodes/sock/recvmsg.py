@@ -11,7 +11,9 @@ from __future__ import annotations
 import errno
 import struct
 from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.skb import Frag
 from nodes.sock.devmem_socket import DevmemSocket, error
@@ -19,11 +21,13 @@ from nodes.tcp.state import State
 from nodes.uapi import socket as uapi
 
 _INT = struct.Struct("=i")
-_CMSG_ROOM = uapi.cmsg_len(uapi.DMABUF_CMSG.size)
-_CMSG_SPACE = uapi.cmsg_space(uapi.DMABUF_CMSG.size)
+_dmabuf_cmsg: Final[Callable[[int, int, int, int, int], bytes]] = uapi.DMABUF_CMSG.pack
+_CMSG_ROOM: Final = uapi.cmsg_len(uapi.DMABUF_CMSG.size)
+_CMSG_SPACE: Final = uapi.cmsg_space(uapi.DMABUF_CMSG.size)
+_CLOSED: Final = State.CLOSED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class RecvRequest:
     """At most `length` bytes, with room for `control_bytes` of control messages. `buffer` is user memory for
     ordinary data; it is shorter than `length` when the caller gave a budget without memory. `before`: bytes
@@ -35,8 +39,17 @@ class RecvRequest:
     buffer: memoryview
     before: int = 0
 
+    def __init__(
+        self, length: int, control_bytes: int, flags: int, buffer: memoryview, before: int = 0
+    ) -> None:
+        self.length = length
+        self.control_bytes = control_bytes
+        self.flags = flags
+        self.buffer = buffer
+        self.before = before
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, init=False)
 class Received:
     """`count` bytes in all, `copied` of them in the buffer. `cmsgs`: struct dmabuf_cmsg after struct
     dmabuf_cmsg, in stream order. Each is the body of an SCM_DEVMEM_DMABUF; with dmabuf_id 0 it is that of an
@@ -47,6 +60,15 @@ class Received:
     copied: int = 0
     cmsgs: bytes = b""
     control: tuple[tuple[int, int, bytes], ...] = ()
+
+    def __init__(
+        self, count: int, copied: int = 0, cmsgs: bytes = b"",
+        control: tuple[tuple[int, int, bytes], ...] = (),
+    ) -> None:  # fmt: skip
+        self.count = count
+        self.copied = copied
+        self.cmsgs = cmsgs
+        self.control = control
 
 
 def recvmsg(sock: DevmemSocket, request: RecvRequest, now: float) -> Received:
@@ -119,7 +141,7 @@ class RecvCall:
             raise error(errno.EINVAL, "there is no urgent data")
         if connection.fin_received:
             return True
-        live = connection.state is not State.CLOSED and not sock.receive_shutdown
+        live = connection.state is not _CLOSED and not sock.receive_shutdown
         if live and (not sock.pending_error or sock.recv_queue.length):
             return False
         if not self._count and not sock.recv_queue.length:
@@ -187,7 +209,7 @@ class RecvCall:
         if not self._flags & uapi.MSG_SOCK_DEVMEM:
             return self._refuse(0, errno.EFAULT, "the data lies in device memory: use MSG_SOCK_DEVMEM")
         taken, room = 0, self._room
-        pack, add, cmsgs = uapi.DMABUF_CMSG.pack, self._sock.user_frags.add, self._cmsgs
+        user_frags, cmsgs = self._sock.user_frags, self._cmsgs
         for piece in self._sock.recv_queue.pieces(left):
             netmem = piece.netmem
             if not netmem.is_net_iov and piece.size > len(self.buffer) - self._copied:
@@ -199,14 +221,14 @@ class RecvCall:
             room -= _CMSG_SPACE
             if netmem.is_net_iov:
                 try:
-                    token = add(netmem)
+                    token = user_frags.add(netmem)
                 except OSError as full:
                     return self._refuse(taken, full.errno or errno.EBUSY, str(full.strerror))
                 netmem.get()
-                cmsgs.append(pack(piece.offset, piece.size, token, netmem.dmabuf_id, 0))
+                cmsgs.append(_dmabuf_cmsg(piece.offset, piece.size, token, netmem.dmabuf_id, 0))
             else:
                 self._copy_piece(piece)
-                cmsgs.append(pack(0, piece.size, 0, 0, 0))
+                cmsgs.append(_dmabuf_cmsg(0, piece.size, 0, 0, 0))
             taken += piece.size
             self._room = room
         return taken

@@ -187,7 +187,8 @@ class TcpStack:
         packet = self.inet.input.receive(skb, link, now)
         if packet is None:
             return
-        sock = self._rcv.receive(*packet, link.name, now)
+        found, skb = packet
+        sock = self._rcv.receive(found, skb, link.name, now)
         if sock is None:
             return
         if sock.connection is None or is_over(sock.connection):

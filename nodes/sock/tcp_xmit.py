@@ -26,6 +26,8 @@ from nodes.timer_heap import TimerHeap
 from nodes.wire import ip, tcp
 
 SEGMENTS_PER_TURN: Final = 32
+_CLOSED: Final = State.CLOSED
+_TIME_WAIT: Final = State.TIME_WAIT
 
 
 class TcpXmit:
@@ -88,7 +90,7 @@ class TcpXmit:
         self._leave(sock, connection, tables, now)
 
     def _leave(self, sock: DevmemSocket, connection: Connection, tables: Hashtables, now: float) -> None:
-        if connection.state is State.TIME_WAIT:
+        if connection.state is _TIME_WAIT:
             tables.timewait.add(sock.flow, sock, connection.retire(now))
         self.forget(sock, tables)
 
@@ -199,7 +201,7 @@ class TcpXmit:
 def is_over(connection: Connection) -> bool:
     """Whether the connection has ended, or only TIME-WAIT is left of it."""
     state = connection.state
-    return state is State.CLOSED or state is State.TIME_WAIT
+    return state is _CLOSED or state is _TIME_WAIT
 
 
 def _is_stopped(sock: DevmemSocket) -> bool:

@@ -7,14 +7,15 @@ references. Each socket numbers its own tokens, from 1, the lowest free number f
 from __future__ import annotations
 
 import errno
-import heapq
 from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import Final
 
 from nodes.netmem.netmem import Netmem
 from nodes.uapi.socket import MAX_DONTNEED_FRAGS
 
-TOKENS_MAX = (1 << 31) - 1  # xa_limit_31b
-_U32 = 1 << 32
+TOKENS_MAX: Final = (1 << 31) - 1  # xa_limit_31b
+_U32: Final = 1 << 32
 
 
 class UserFrags:
@@ -31,7 +32,7 @@ class UserFrags:
         """The token of `netmem`, whose reference the table takes over. When every token is held it raises
         OSError EBUSY, and takes no reference (xa_alloc)."""
         if self._free:
-            token = heapq.heappop(self._free)
+            token = heappop(self._free)
         else:
             token = self._next
             if token > self._tokens_max:
@@ -53,19 +54,22 @@ class UserFrags:
             if frags_max is not None:
                 count = min(count, frags_max)
                 frags_max -= count
-            for token in self._visited(start, count):
-                netmem = self._held.pop(token, None)
-                if netmem is not None:
-                    heapq.heappush(self._free, token)
-                    netmem.put()
-                    freed += 1
+            if count > len(self._held):  # only those that are held need a visit
+                for token in sorted(token for token in self._held if (token - start) % _U32 < count):
+                    freed += self._put(token)
+            else:
+                for i in range(count):
+                    freed += self._put((start + i) % _U32)
         return freed
 
-    def _visited(self, start: int, count: int) -> Iterable[int]:
-        """`count` 32-bit numbers from `start` on; when that exceeds the tokens held, only the held ones."""
-        if count > len(self._held):
-            return sorted(token for token in self._held if (token - start) % _U32 < count)
-        return ((start + i) % _U32 for i in range(count))
+    def _put(self, token: int) -> bool:
+        """Put the reference of a token; whether it was held."""
+        netmem = self._held.pop(token, None)
+        if netmem is None:
+            return False
+        heappush(self._free, token)
+        netmem.put()
+        return True
 
     def release_all(self) -> None:
         """The socket closes: every reference is put (tcp_release_user_frags)."""

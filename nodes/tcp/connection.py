@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from math import inf
+from typing import Final
 
 from nodes.tcp.chrono import Limit
 from nodes.tcp.config import TcpConfig
@@ -27,8 +28,9 @@ from nodes.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpHeader
 
 __all__ = ["Connection", "State", "TcpConfig", "TcpInfo", "reset_for"]
 
-_DECISIVE = FIN | SYN | RST | ACK | ECE | CWR  # with any of these but ACK, header prediction fails
-_ESTABLISHED = State.ESTABLISHED
+_DECISIVE: Final = FIN | SYN | RST | ACK | ECE | CWR  # with any of these but ACK, header prediction fails
+_CLOSED: Final = State.CLOSED
+_ESTABLISHED: Final = State.ESTABLISHED
 
 
 class Connection:
@@ -144,7 +146,7 @@ class Connection:
         Raises BrokenPipeError after `shutdown`, as send(2) does; the payload is then released.
         """
         tcb, sender = self.tcb, self._sender
-        if tcb.state is State.CLOSED or sender.fin_queued:
+        if tcb.state is _CLOSED or sender.fin_queued:
             payload.release()
             if sender.fin_queued:
                 port = tcb.output.ports[0]
@@ -171,7 +173,7 @@ class Connection:
         for more. Returns whether an ACK is due that was not."""
         receiver = self._receiver
         was_due = receiver.ack_due
-        if self.tcb.state is not State.CLOSED:
+        if self.tcb.state is not _CLOSED:
             receiver.consumed(count, now)
         return receiver.ack_due and not was_due
 
@@ -180,7 +182,7 @@ class Connection:
         tcb = self.tcb
         if tcb.state is State.SYN_SENT:
             tcb.end(0)
-        elif tcb.state is not State.CLOSED and not tcb.sender.fin_queued:
+        elif tcb.state is not _CLOSED and not tcb.sender.fin_queued:
             tcb.sender.fin_queued = True
             if tcb.state is not State.SYN_RECEIVED:
                 tcb.fire(Event.CLOSE, now)
@@ -314,7 +316,7 @@ class Connection:
         tcb = self.tcb
         if tcb.time_wait is not None:
             tcb.time_wait.handle_timeout(now)
-            if tcb.time_wait.state is State.CLOSED:
+            if tcb.time_wait.state is _CLOSED:
                 tcb.end(0)
             return
         if tcb.deadline <= now:
@@ -341,7 +343,7 @@ class Connection:
         out = tcb.take_replies()
         if tcb.handshake is not None:
             tcb.add_syn(out, tcb.handshake, now)
-        elif tcb.state is not State.CLOSED:
+        elif tcb.state is not _CLOSED:
             self._output.transmit(now, limit, out)
             if tcb.time_wait is not None:
                 out += tcb.time_wait.segments_to_send(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 HEADER_BYTES: Final = 14
@@ -12,12 +13,18 @@ TYPE_IPV6: Final = 0x86DD
 BROADCAST: Final = b"\xff" * 6
 
 _HEADER: Final = struct.Struct("!6s6sH")
+_type: Final[Callable[[memoryview], tuple[int]]] = struct.Struct("!12xH").unpack_from
 
 
 def parse(data: memoryview) -> tuple[bytes, bytes, int]:
     """Destination, source and EtherType of a frame, which has at least 14 bytes."""
     destination, source, ethertype = _HEADER.unpack_from(data)
     return destination, source, ethertype
+
+
+def ethertype(data: memoryview) -> int:
+    """The EtherType of a frame, which has at least 14 bytes."""
+    return _type(data)[0]
 
 
 def emit(destination: bytes, source: bytes, ethertype: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from nodes.wire.checksum import internet_checksum
@@ -25,7 +26,10 @@ _FRAGMENT_MASK: Final = 0x3FFF  # the MF flag and the fragment offset
 TTL: Final = HOP_LIMIT
 
 _HEADER: Final = struct.Struct("!BBHHHBBHII")
-_WORDS: Final = struct.Struct("!HHHHHHII")  # the same with fewer fields, each of whole words
+# Of whole words: version, header length and type of service; total length; identification; fragment; time to
+# live and protocol; checksum; addresses.
+_WORDS: Final = struct.Struct("!HHHHHHII")
+_words: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int]]] = _WORDS.unpack_from
 
 
 def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
@@ -37,18 +41,22 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     """
     if len(data) - start < HEADER_BYTES:
         return None
-    version, tos, total, _, frag, ttl, protocol, _, src, dst = _HEADER.unpack_from(data, start)
-    header_bytes = (version & 0xF) * 4
-    if version >> 4 != 4 or not HEADER_BYTES <= header_bytes <= len(data) - start or frag & _FRAGMENT_MASK:
+    first, total, ident, frag, hops, checksum, src, dst = _words(data, start)
+    header_bytes = (first >> 8 & 0xF) * 4
+    if first >> 12 != 4 or not HEADER_BYTES <= header_bytes <= len(data) - start or frag & _FRAGMENT_MASK:
+        return None
+    # A checksum that is right makes the sum of words a multiple of 0xFFFF. Modulo 0xFFFF 2**16 is 1, so a
+    # number is congruent to the sum of its words.
+    total_sum = first + total + ident + frag + hops + checksum + src + dst
+    if header_bytes > HEADER_BYTES:
+        total_sum += int.from_bytes(data[start + HEADER_BYTES : start + header_bytes], "big")
+    if total_sum % 0xFFFF:
         return None
     if total == 0 and available > 0xFFFF:
         total = available
     if not header_bytes <= total <= available:
         return None
-    # A checksum that is right makes the sum of words a multiple of 0xFFFF, and so the number that they are.
-    if int.from_bytes(data[start : start + header_bytes], "big") % 0xFFFF:
-        return None
-    return IpHeader(src, dst, protocol, header_bytes, total - header_bytes, tos, ttl)
+    return IpHeader(src, dst, hops & 0xFF, header_bytes, total - header_bytes, first & 0xFF, hops >> 8)
 
 
 def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:

@@ -6,6 +6,7 @@ Source: RFC 9293 section 3.1 (header), RFC 7323 (timestamps, window scale), RFC 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,8 +30,13 @@ _TIMESTAMPED: Final = struct.Struct("!HHIIHHHHIII")  # a header whose only optio
 _TIMESTAMPED_BYTES: Final = 32
 _SACK_BLOCK: Final = struct.Struct("!II")
 _TS_WORD: Final = 0x0101080A  # NOP NOP, kind 8, length 10: as Linux and we place timestamps
-_TS_PREFIX: Final = _TS_WORD.to_bytes(4, "big")
 MAX_SACK_BLOCKS: Final = 4
+
+# Source and destination port, seq, ack, data offset, flags, window, urgent pointer.
+_fields: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int]]] = struct.Struct(
+    "!HHIIBBH2xH"
+).unpack_from
+_timestamps: Final[Callable[[memoryview, int], tuple[int, int, int]]] = struct.Struct("!III").unpack_from
 
 
 class MalformedTcp(ValueError):
@@ -81,17 +87,20 @@ def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:
 
     Raises MalformedTcp if the header, its data offset or an option runs past the end of `data`.
     """
-    try:
-        src, dst, seq, ack, offset, flags, window, _, urgent = _HEADER.unpack_from(data, start)
-    except struct.error:
-        raise MalformedTcp(f"TCP header of {len(data) - start} bytes is shorter than 20") from None
+    present = len(data) - start
+    if present < HEADER_BYTES:
+        raise MalformedTcp(f"TCP header of {present} bytes is shorter than 20")
+    src, dst, seq, ack, offset, flags, window, urgent = _fields(data, start)
     length = (offset >> 4) * 4
-    if length < HEADER_BYTES or start + length > len(data):
-        raise MalformedTcp(f"TCP data offset of {length} bytes, {len(data) - start} present")
+    if not HEADER_BYTES <= length <= present:
+        raise MalformedTcp(f"TCP data offset of {length} bytes, {present} present")
     header = TcpHeader(src, dst, seq, ack, flags, window, urgent)
-    if length == 32 and data[start + 20 : start + 24] == _TS_PREFIX:
-        header.ts_val, header.ts_ecr = _SACK_BLOCK.unpack_from(data, start + 24)
-    elif length > HEADER_BYTES:
+    if length == _TIMESTAMPED_BYTES:
+        prefix, ts_val, ts_ecr = _timestamps(data, start + HEADER_BYTES)
+        if prefix == _TS_WORD:
+            header.ts_val, header.ts_ecr = ts_val, ts_ecr
+            return header, length
+    if length > HEADER_BYTES:
         _parse_options(header, bytes(data[start + HEADER_BYTES : start + length]))
     return header, length
 

@@ -249,18 +249,18 @@ def test_a_checksum_that_the_link_has_verified_is_not_verified_again(bench: Benc
 
 def test_puts_during_a_poll_go_to_the_cache_and_later_ones_to_the_ring(bench: Bench) -> None:
     bench.bind()
-    stats = bench.queue.pool.stats
+    pool = bench.queue.pool
     bench.wire.put(Tcp(text(4097)).frame(bad_checksum=True))
     assert bench.poll() == []
-    assert (stats.recycle_cached, stats.recycle_ring) == (2, 0)
+    assert (pool.stats.recycle_cached, pool.stats.recycle_ring) == (2, 0)
     bench.wire.put(Tcp(text(4097)).frame())
     for skb in bench.device.poll(1):
         skb.release()  # as the stack does with a duplicate
-    assert (stats.recycle_cached, stats.recycle_ring) == (4, 0)
+    assert (pool.stats.recycle_cached, pool.stats.recycle_ring) == (4, 0)
     bench.wire.put(Tcp(text(4097)).frame())
     (got,) = bench.poll()
     bench.release(got.skb)
-    assert (stats.recycle_cached, stats.recycle_ring) == (4, 2)
+    assert (pool.stats.recycle_cached, pool.stats.recycle_ring) == (4, 2)
 
 
 # --- queues

@@ -164,18 +164,18 @@ def test_dropped_duplicates_fill_the_pools_cache_returned_tokens_its_ring() -> N
     """page_pool_napi_local: softirq on the CPU that owns the cache may use it, a system call may not."""
     two = TwoHosts(impairment=Impairment(duplicate=1.0))
     memory = two.b.bind_rx(1 << 20)
-    stats = two.b.device.rx_queues[DEVMEM_QUEUE].pool.stats
+    pool = two.b.device.rx_queues[DEVMEM_QUEUE].pool
     client, server = two.connect(DEVMEM_PORT)
     two.a.send(client, bytes(5 * 4096))
     two.run_until(lambda: server.recv_queue.length == 5 * 4096 and not two.to_b.frames)
-    assert stats.recycle_cached > 0
-    assert stats.recycle_ring == 0
-    cached, tokens = stats.recycle_cached, 0
+    assert pool.stats.recycle_cached > 0
+    assert pool.stats.recycle_ring == 0
+    cached, tokens = pool.stats.recycle_cached, 0
     while server.recv_queue.length:
         two.b.recv_devmem(server, 5 * 4096)
         tokens = len(server.user_frags)
     assert dontneed(server, (1, tokens)) == tokens
-    assert (stats.recycle_cached, stats.recycle_ring > 0) == (cached, True)
+    assert (pool.stats.recycle_cached, pool.stats.recycle_ring > 0) == (cached, True)
     memory.close()
     assert_nothing_left(two)
 

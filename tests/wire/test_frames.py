@@ -28,6 +28,7 @@ u32 = st.integers(0, 2**32 - 1)
 def test_ethernet_addresses_and_type_are_read_and_written_alike() -> None:
     to, source, ethertype = ethernet.parse(memoryview(ARP_REQUEST))
     assert (to, source, ethertype) == (ethernet.BROADCAST, bytes.fromhex("00071a2b3c4d"), ethernet.TYPE_ARP)
+    assert ethernet.ethertype(memoryview(ARP_REQUEST)) == ethertype
     assert ethernet.emit(to, source, ethertype) == ARP_REQUEST[: ethernet.HEADER_BYTES]
 
 
