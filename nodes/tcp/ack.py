@@ -73,7 +73,7 @@ class AckInput:
         if newest is not None:
             recovery.on_segment_delivered(newest, now, ts_ecr)
             if not board.retrans_acked:
-                sender.control.on_rtt(now - newest.sent_at, now)
+                sender.control.on_rtt(now - newest.sent_at, ack, sender.snd_nxt, now)
         if sender.fin_sent and ack == sender.snd_nxt:
             sender.fin_acked = True
         timer.retransmits = 0
@@ -110,11 +110,12 @@ class AckInput:
         """A round trip is over. The time in which nothing was in flight does not count for the rate."""
         sender = self._sender
         took = now - max(self._round_began_at, self._write_timer.busy_since)
+        delivered = sender.delivered_bytes - self._round_delivered
         if took > 0:
-            self.delivery_rate = (sender.delivered_bytes - self._round_delivered) / took
+            self.delivery_rate = delivered / took
         self._round_began_at, self._round_delivered = now, sender.delivered_bytes
         self._round_end = sender.snd_nxt
-        sender.control.on_round(now)
+        sender.control.on_round(delivered, now)
 
     def _on_ack_in_episode(self, ack: int, una: int, ts_ecr: int) -> None:
         """snd_una advanced from `una` to `ack` inside a recovery episode."""
@@ -217,12 +218,12 @@ class AckInput:
         if self._recovery.phase is Phase.OPEN:
             self._sender.control.on_loss(now)
 
-    def on_ece_received(self, acked: int, packets: int, now: float) -> None:
-        """An ACK of `acked` new bytes, which delivered `packets`, carried ECE (RFC 3168 section 6.1.2): one
+    def on_ece_received(self, delivered: int, packets: int, now: float) -> None:
+        """An ACK that delivered so many bytes in `packets` carried ECE (RFC 3168 section 6.1.2): one
         reduction a window of data."""
         sender = self._sender
         self.delivered_ce += packets
-        sender.control.on_ece_acked(acked)
+        sender.control.on_ece_acked(delivered)
         if sender.snd_una > self._ecn_reduced_until and self._recovery.phase is Phase.OPEN:
             self._ecn_reduced_until = sender.snd_nxt
             sender.cwr_due = True

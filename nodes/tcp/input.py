@@ -115,7 +115,7 @@ class SegmentInput:
         if ack > sender.snd_nxt or ack < sender.snd_una - max(sender.max_wnd, 65535):
             self._validate.send_challenge_ack(now)
             return False
-        before, delivered = sender.snd_una, sender.scoreboard.delivered
+        before, delivered, bytes_before = sender.snd_una, sender.scoreboard.delivered, sender.delivered_bytes
         if ack >= before:
             window = header.window << sender.snd_wscale
             unchanged = ack == before and window == sender.snd_wnd
@@ -126,7 +126,7 @@ class SegmentInput:
             self._ack.on_sack_received(header.sack, ack, now)
         if header.flags & ECE and tcb.output.ecn:
             packets = sender.scoreboard.delivered - delivered
-            self._ack.on_ece_received(max(0, ack - before), packets, now)
+            self._ack.on_ece_received(sender.delivered_bytes - bytes_before, packets, now)
         if sender.fin_acked and tcb.state in _ACK_OF_FIN_STATES:
             tcb.fire(Event.ACK_OF_FIN, now)
             if tcb.state is State.FIN_WAIT_2 and tcb.orphan and tcb.config.linger2_s < 0:

@@ -20,8 +20,8 @@ from tests.docs.pages import ROOT
 from tests.simulation.test_hosts import digest
 
 STREAM = "570941d128b49c02152de62e621ab613277015327a4926a046208195f7c74509"
-ALL_REDUCE = "bdb4f65d6e7240cd0022130644b33e23744b06ee45528434cd916521da670cc1"
-ROWS = "2875b2d6dd6c58a8a95b5635f40368dc727c3bbc2e4525f9e87510f18a1f3430"
+ALL_REDUCE = "f48946b0af5a9c1c656cdc2510017f8aba43ebc258a38a0444153548e721b9ff"
+ROWS = "f84d729de0bb3715740cb684248727bfb29366948b9f41d702d5fc464749564f"
 ASKED = (
     "--topology", "leaf_spine", "--hosts", "4", "--link", "200Gbit,5us", "--machine", "a3-high", "--size",
     "1M", "--repeat", "1", "--impair", "loss=0.001,reorder=0.001", "--tcp-info", "1ms",

@@ -40,6 +40,6 @@ def test_small_net_iovs_cost_fragments_and_large_ones_hold_less_of_a_window() ->
     five = replace(MACHINES["a3-high"], cores=5)
     small, middle, large = (received(five, size << 10, 2 * LINE_BPS, 2e-3) for size in (4, 16, 64))
     assert small < 0.95 * middle
-    assert large < 0.95 * middle
+    assert large < 0.98 * middle
     free = replace(five, cpu=replace(five.cpu, fragment_ns=0))
     assert received(free, 4 << 10, 2 * LINE_BPS, 2e-3) > 1.03 * small

@@ -63,11 +63,11 @@ def test_cubic_grows_by_5_percent_a_round_trip_before_the_first_loss() -> None:
     assert control.cwnd == 105 * MSS
 
 
-def test_a_window_that_has_changed_is_looked_at_in_the_next_jiffy_else_in_the_eighth() -> None:
+def test_a_changed_window_is_looked_at_in_the_next_jiffy_others_in_the_eighth() -> None:
     """Linux at 1 % loss and 1 ms: after a reduction cwnd grows within 4 ms, then waits for 32 ms."""
     control = congestion_control("cubic", MSS)
     control.cwnd = 11 * MSS
-    control.on_rtt(0.001, 0.5)
+    control.on_rtt(0.001, 0, 0, 0.5)
     control.on_loss(1.0)
     found = []
     for number in range(45):  # a round trip a millisecond, a window in each

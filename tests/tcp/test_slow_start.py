@@ -17,10 +17,13 @@ MSS = 1000
 def over(hystart: HyStart, rtts: list[float], gap: float = 0.003, cwnd: int = 100) -> bool:
     """One round of ACKs `gap` seconds apart; whether slow start ends in it. The shortest round trip is
     40 ms."""
-    hystart.on_round(1.0)
-    return any(
-        hystart.is_over(rtt, 0.04, cwnd * MSS, MSS, 1.0 + number * gap) for number, rtt in enumerate(rtts)
-    )
+    una = hystart._round_end + 1
+    found = False
+    for number, rtt in enumerate(rtts):
+        now = 1.0 + number * gap
+        hystart.on_ack(una + number, una + len(rtts), now)
+        found |= hystart.is_over(rtt, 0.04, cwnd * MSS, MSS, now)
+    return found
 
 
 def test_slow_start_goes_on_while_round_trips_do_not_grow() -> None:
@@ -53,12 +56,21 @@ def test_a_train_of_acks_for_half_a_round_trip_ends_slow_start(acks: int, gap: f
     assert over(HyStart(), [0.04] * acks, gap, cwnd=100) is ends
 
 
+def test_bursts_a_short_round_trip_apart_are_no_train() -> None:
+    """The ACK of all that is in flight ends a burst; the next one is a millisecond later."""
+    hystart, una = HyStart(), 0
+    for burst in range(20):
+        for number in range(20):
+            una, now = una + 1, 1.0 + burst * 0.001 + number * 1e-6
+            hystart.on_ack(una, 20 * (burst + 1) + number, now)
+            assert not hystart.is_over(0.001, 0.001, 100 * MSS, MSS, now)
+
+
 def test_cubic_leaves_slow_start_where_hystart_ends() -> None:
     cubic = Cubic(MSS, 20 * MSS)
-    cubic.on_rtt(0.05, 1.0)
-    cubic.on_round(1.0)
-    for number in range(9):
-        cubic.on_rtt(0.06, 1.1 + number * 0.003)
+    cubic.on_rtt(0.05, 1, 20, 1.0)
+    for number in range(10):
+        cubic.on_rtt(0.06, 21 + number, 40, 1.1 + number * 0.003)
     assert cubic.ssthresh == cubic.cwnd == 20 * MSS
 
 
@@ -66,10 +78,10 @@ def test_after_a_timeout_hystart_watches_again() -> None:
     cubic = Cubic(MSS, 40 * MSS)
 
     def grow(now: float) -> None:
-        cubic.on_rtt(0.05, now - 0.1)
-        cubic.on_round(now)
+        una = round(now * 100)
+        cubic.on_rtt(0.05, una, una, now - 0.1)
         for number in range(12):
-            cubic.on_rtt(0.09, now + number * 0.003)
+            cubic.on_rtt(0.09, una + 1 + number, una + 20, now + number * 0.003)
 
     grow(1.0)
     assert cubic.ssthresh == 40 * MSS
@@ -96,8 +108,7 @@ def test_alpha_follows_the_share_of_marked_bytes() -> None:
     assert control.alpha == 1.0
     for _ in range(200):
         control.on_ece_acked(10 * MSS)
-        control.on_ack(100 * MSS, 0.0, 0.001, False)
-        control.on_round(0.0)
+        control.on_round(100 * MSS, 0.0)
     assert control.alpha == pytest.approx(0.1, abs=0.001)
     before = control.cwnd
     control.on_ecn(0.0)

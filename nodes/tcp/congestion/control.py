@@ -35,18 +35,20 @@ class CongestionControl(Protocol):
         """An ACK outside recovery delivers `acked` bytes, without those that SACK has told of before
         (acked_sacked of tcp_cong_control); `limited`: cwnd was what limited the sender."""
 
-    def on_rtt(self, rtt: float, now: float) -> None:
+    def on_rtt(self, rtt: float, una: int, nxt: int, now: float) -> None:
         """A round trip in seconds, measured on the newest segment of those that an ACK delivers, if it
-        acknowledges no retransmission (ca_rtt_us of tcp_clean_rtx_queue)."""
+        acknowledges no retransmission (ca_rtt_us of tcp_clean_rtx_queue). `una` and `nxt`: snd_una and
+        snd_nxt."""
 
-    def on_round(self, now: float) -> None:
-        """A round trip is over: all that was in flight when it began is acknowledged."""
+    def on_round(self, delivered: int, now: float) -> None:
+        """A round trip, in which so many bytes were delivered, is over: all that was in flight when it began
+        is acknowledged."""
 
     def on_tx_start(self, idle: float, now: float) -> None:
         """Data leaves while none is in flight, `idle` seconds after the last (CA_EVENT_TX_START)."""
 
-    def on_ece_acked(self, acked: int) -> None:
-        """`acked` of the bytes acknowledged in this round came with ECE."""
+    def on_ece_acked(self, delivered: int) -> None:
+        """An ACK with ECE delivered so many bytes."""
 
     def on_ecn(self, now: float) -> None:
         """An ACK carried ECE (RFC 3168): one reduction for a window of data; nothing was lost."""

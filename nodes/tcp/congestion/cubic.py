@@ -127,31 +127,28 @@ class Cubic:
             self._cnt = min(self._cnt, window // (self._reno_cwnd - window))
         self._cnt = max(self._cnt, _CNT_MIN)
 
-    def on_rtt(self, rtt: float, now: float) -> None:
+    def on_rtt(self, rtt: float, una: int, nxt: int, now: float) -> None:
         """HyStart watches round trips (cubictcp_acked)."""
         if self._epoch is not None and now - self._epoch / _HZ < _SETTLE_S:
             return
         if rtt < self._delay_min:
             self._delay_min = rtt
-        if (
-            self._hystart is not None
-            and self.cwnd < self.ssthresh
-            and self._hystart.is_over(rtt, self._delay_min, self.cwnd, self.mss, now)
-        ):
-            self.ssthresh = self.cwnd
-            self._hystart = None
+        hystart = self._hystart
+        if hystart is not None and self.cwnd < self.ssthresh:
+            hystart.on_ack(una, nxt, now)
+            if hystart.is_over(rtt, self._delay_min, self.cwnd, self.mss, now):
+                self.ssthresh = self.cwnd
+                self._hystart = None
 
-    def on_round(self, now: float) -> None:
-        """HyStart compares the round trips of a round."""
-        if self._hystart is not None:
-            self._hystart.on_round(now)
+    def on_round(self, delivered: int, now: float) -> None:
+        """CUBIC does not count them; HyStart has rounds of its own."""
 
     def on_tx_start(self, idle: float, now: float) -> None:
         """The curve stands still while nothing was sent (cubictcp_cwnd_event; section 5.8)."""
         if self._epoch is not None and idle > 0:
             self._epoch = min(self._epoch + int(idle * _HZ), int(now * _HZ))
 
-    def on_ece_acked(self, acked: int) -> None:
+    def on_ece_acked(self, delivered: int) -> None:
         """CUBIC does not count them."""
 
     def on_ecn(self, now: float) -> None:

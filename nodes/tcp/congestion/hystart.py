@@ -22,22 +22,27 @@ _GSO_MAX_BYTES = 65536
 class HyStart:
     """One slow start, of a sender that is not paced."""
 
-    __slots__ = ("_current_rtt", "_last_ack_at", "_round_began_at", "_samples")
+    __slots__ = ("_current_rtt", "_last_ack_at", "_round_began_at", "_round_end", "_samples")
 
     def __init__(self) -> None:
+        self._round_end = -1  # a sequence number
         self._round_began_at = self._last_ack_at = -inf
         self._current_rtt = inf  # the shortest of this round
         self._samples = 0
 
-    def on_round(self, now: float) -> None:
-        """All that was in flight when the round began is acknowledged: the next one begins."""
-        self._round_began_at = self._last_ack_at = now
-        self._current_rtt = inf
-        self._samples = 0
+    def on_ack(self, una: int, nxt: int, now: float) -> None:
+        """A round begins with the first ACK of what was sent after the last one began. What is sent next has
+        the sequence number `nxt`. The ACK of all that was in flight belongs to the old round still: the next
+        one is a round trip away, and no part of its train (bictcp_hystart_reset)."""
+        if una > self._round_end:
+            self._round_end = nxt
+            self._round_began_at = self._last_ack_at = now
+            self._current_rtt = inf
+            self._samples = 0
 
     def is_over(self, rtt: float, delay_min: float, cwnd: int, mss: int, now: float) -> bool:
-        """Whether slow start ends with an ACK that measured `rtt`. `delay_min`: the shortest one of the
-        connection, this one included. Seconds and bytes."""
+        """Whether slow start ends with the last ACK, which measured `rtt`. `delay_min`: the shortest one of
+        the connection, this one included. Seconds and bytes."""
         if cwnd < _LOW_WINDOW_SEGMENTS * mss:
             return False
         over = False

@@ -48,16 +48,16 @@ class NewReno:
             self._credit -= self.cwnd
             self.cwnd += self.mss
 
-    def on_rtt(self, rtt: float, now: float) -> None:
+    def on_rtt(self, rtt: float, una: int, nxt: int, now: float) -> None:
         """NewReno does not use round-trip times."""
 
-    def on_round(self, now: float) -> None:
+    def on_round(self, delivered: int, now: float) -> None:
         """NewReno does not count rounds."""
 
     def on_tx_start(self, idle: float, now: float) -> None:
         """NewReno does not use the time."""
 
-    def on_ece_acked(self, acked: int) -> None:
+    def on_ece_acked(self, delivered: int) -> None:
         """NewReno does not count them."""
 
     def on_ecn(self, now: float) -> None:
