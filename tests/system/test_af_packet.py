@@ -142,5 +142,6 @@ def test_a_bridge_hands_over_frames_to_a_mac_that_is_not_its_own() -> None:
 
 
 def test_a_shaped_link_holds_some_frames_of_ours_and_the_device_the_rest() -> None:
-    """As TCP small queues and a tx ring see to: else a window is in the link's queue at once, and overruns it."""
+    """As TCP small queues and a tx ring see to. Else a window is in the link's queue at once, and overruns
+    it."""
     run_alone(_SHAPED)
