@@ -11,7 +11,7 @@ import socket as linux
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ _OFFLOADS = "tso off gso off gro off tx off rx off sg off"
 _WRITE = 1 << 18
 _PORT = 6000
 _CONNECTS = 10
+_LOOK_S = 0.005
 _Sock = Socket | linux.socket
 
 
@@ -79,14 +80,20 @@ class LongLink:
     def _do(self, command: str) -> None:
         subprocess.run([*self._inside, "sh", "-ec", command], check=True, timeout=10)
 
-    def flows(self, flows: Sequence[tuple[str, str]], seconds: float) -> list[float]:
-        """Mb/s of goodput of flows that begin together: of each its sender and its receiver, OURS or
-        LINUX."""
+    def flows(
+        self, flows: Sequence[tuple[str, str]], seconds: float, look: Callable[[_Sock], None] | None = None
+    ) -> list[float]:
+        """Mb/s of goodput of flows that begin together: of each its sender and its receiver, OURS or LINUX.
+        `look` is called with each sender's socket, again and again."""
         with ExitStack() as stack, ThreadPoolExecutor(2 * len(flows)) as pool:
             pairs = [self._connect(stack, *flow, _PORT + n) for n, flow in enumerate(flows)]
             end = time.monotonic() + seconds
             counts = [pool.submit(_count, receiver, end) for _, receiver in pairs]
             sent = [pool.submit(_fill, sender, end) for sender, _ in pairs]
+            while look is not None and time.monotonic() < end:
+                for sender, _ in pairs:
+                    look(sender)
+                time.sleep(_LOOK_S)
             result = [count.result() * 8 / seconds / 1e6 for count in counts]
             for _, receiver in pairs:  # a sender that waits for room is told
                 receiver.shutdown(linux.SHUT_RDWR)

@@ -6,14 +6,17 @@ path.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from tests.bench.congestion import LINUX, OURS, LongLink, Path
 from tests.bench.figure import Goal, at_least
 from tests.bench.rounds import Bench, Round
+from workloads.transports.tcp_info import tcp_info
 
 _BAD_NIC = "loss=0.05,reorder=0.05,duplicate=0.05,corrupt=0.01"
 _TWO_BAD_NICS = "loss=0.1,reorder=0.1,duplicate=0.1,corrupt=0.02"
@@ -74,21 +77,31 @@ def _shares(bench: Bench, rounds: list[Round], label: str) -> None:
     bench.add(f"alone, {label}", alone, "Mb/s", at_least(0.98), linux, "Linux alone")
 
 
+def _note_window(windows: list[int], sock: Any) -> None:
+    windows.append(tcp_info(sock).cwnd_segs)
+
+
 def loss(bench: Bench) -> None:
-    """Our sender and Linux's, to a Linux receiver, over 1 ms of a wire that loses packets."""
+    """Our sender and Linux's, to a Linux receiver, over 1 ms of a wire that loses packets: goodput, and the
+    mean congestion window, which does not hang on how quickly the ends and the relay answer."""
     for share in LOSSES:
         label = f"{share:.1%} loss, 1 ms"
         with ExitStack() as stack:
             link = LongLink(stack, Path(f"delay=500us,loss={share:g}"))
 
             def one_round(link: LongLink = link) -> Round:
-                return {
-                    f"{sender}_mbps": sum(link.flows([(sender, LINUX)] * FLOWS, 4 * bench.seconds))
-                    for sender in (OURS, LINUX)
-                }
+                found: Round = {}
+                for sender in (OURS, LINUX):
+                    windows: list[int] = []
+                    look = functools.partial(_note_window, windows)
+                    rates = link.flows([(sender, LINUX)] * FLOWS, 4 * bench.seconds, look)
+                    found |= {f"{sender}_mbps": sum(rates), f"{sender}_cwnd": statistics.mean(windows)}
+                return found
 
             rounds = bench.measure(label, one_round)
         bench.against(f"sender, {label}", rounds, f"{OURS}_mbps", f"{LINUX}_mbps", "Mb/s", Goal(0.9, 1.1))
+        name = f"congestion window, {label}"
+        bench.against(name, rounds, f"{OURS}_cwnd", f"{LINUX}_cwnd", "segments", Goal(0.9, 1.1))
 
 
 def bad_nic(bench: Bench) -> None:
