@@ -31,10 +31,7 @@ _MR_MULTICAST, _MR_PROMISC, _MR_UNICAST = 0, 1, 3
 _MREQ = struct.Struct("=iHH8s")  # struct packet_mreq: ifindex, type, length of the address, address
 _PEEK: Final = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
 _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows of super-packets
-# Linux doubles it, and a frame counts until the interface's queue has let it go. What does not fit waits in
-# the device, and its connections wait too, as by TCP small queues and a tx ring of some frames. With 16 MiB a
-# window went into the queue of a shaped link at once: 180 packets of 2 s at 1 Gbit/s were lost there.
-_SNDBUF_BYTES = 128 << 10
+_SNDBUF_BYTES = 16 << 20
 
 # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 _VNET: Final = struct.Struct("=BBHHHH")

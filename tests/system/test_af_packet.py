@@ -100,27 +100,6 @@ for offload in (large, large, small, large, bare, small, small, bare):
 print("done")
 """
 
-_SHAPED = """
-import select, subprocess
-from nodes.nic.af_packet import AfPacket
-from nodes.nic.wire_port import TxOffload
-
-for command in ("ip link add v0 type veth peer name v1", "ip link set v0 up", "ip link set v1 up",
-                "tc qdisc replace dev v0 root tbf rate 100mbit burst 4k limit 16m"):
-    subprocess.run(command.split(), check=True)
-ours, theirs = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
-sender, payload = AfPacket("v0", ours), [memoryview(bytes(1400))]
-header, bare = theirs + ours + bytes.fromhex("88b5"), TxOffload()
-sent = 0
-while sent < 2000 and sender.send(header, payload, bare):
-    sent += 1
-assert 50 <= sent <= 400, f"{sent} frames are in the queue of a link of 100 Mbit/s"
-assert select.select([], [sender], [], 10)[1], "half of them have left"
-assert sender.send(header, payload, bare)
-print("done")
-"""
-
-
 def run_alone(program: str) -> None:
     """In a network namespace of its own."""
     command = ["unshare", "-n", sys.executable, "-c", program]
@@ -139,9 +118,3 @@ def test_every_frame_is_sent_with_its_own_offload() -> None:
 
 def test_a_bridge_hands_over_frames_to_a_mac_that_is_not_its_own() -> None:
     run_alone(_ON_A_BRIDGE)
-
-
-def test_a_shaped_link_holds_some_frames_of_ours_and_the_device_the_rest() -> None:
-    """As TCP small queues and a tx ring see to. Else a window is in the link's queue at once, and overruns
-    it."""
-    run_alone(_SHAPED)
