@@ -104,7 +104,7 @@ class AckInput:
         limited = sender.cwnd_limited or (
             control.cwnd < control.ssthresh and control.cwnd < 2 * sender.max_flight_bytes
         )
-        control.on_ack(delivered, now, self._rtt.srtt, limited)
+        control.on_ack(delivered, now, limited)
 
     def _end_round(self, now: float) -> None:
         """A round trip is over. The time in which nothing was in flight does not count for the rate."""

@@ -38,6 +38,14 @@ def receive_deadline(sock: socket.socket) -> float | None:
     return time.monotonic() + seconds + micros / 1e6 if seconds or micros else None
 
 
+def reached(channel: str) -> Host:
+    """The host of that control channel, as a call of a program meets it. ECONNREFUSED where there is none."""
+    try:
+        return Host(channel)
+    except HostError as e:
+        raise OSError(errno.ECONNREFUSED, str(e)) from None
+
+
 class NetlinkFile:
     """`port`: its port id, 0 until it is bound. `options`: those of SOL_NETLINK by number. `groups`: the
     multicast groups it is a member of."""
@@ -77,10 +85,7 @@ class NetlinkFile:
 
     def _reached(self) -> Host:
         if self._host is None:
-            try:
-                self._host = Host(self._channel)
-            except HostError as e:
-                raise OSError(errno.ECONNREFUSED, str(e)) from None
+            self._host = reached(self._channel)
         return self._host
 
     def put(self, datagrams: Iterable[bytes]) -> None:

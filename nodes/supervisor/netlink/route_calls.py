@@ -6,17 +6,17 @@ receiving of an answer that is not Linux's alone. Owns a control channel, by whi
 
 from __future__ import annotations
 
-import errno
 import socket as linux
 import threading
 from collections.abc import Sequence
 from functools import partial
 
-from nodes.client.host import Host, HostError
+from nodes.client.host import Host
 from nodes.supervisor import layouts, tracee
 from nodes.supervisor.call import Call, GoOn, Handler, InThread, NewFd, Result
 from nodes.supervisor.netlink import nlmsg, rtnl
 from nodes.supervisor.netlink.datagram_calls import RECEIVING, SENDING, buffers, receive
+from nodes.supervisor.netlink.netlink_file import reached
 from nodes.supervisor.netlink.route_file import RouteFile
 from nodes.uapi.nic_records import NicInfo
 
@@ -88,10 +88,7 @@ class RouteCalls:
 
     def _reached(self) -> Host:
         if self._host is None:
-            try:
-                self._host = Host(self._channel)
-            except HostError as e:
-                raise OSError(errno.ECONNREFUSED, str(e)) from None
+            self._host = reached(self._channel)
         return self._host
 
     def close(self) -> None:

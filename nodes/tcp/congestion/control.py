@@ -31,7 +31,7 @@ class CongestionControl(Protocol):
         """A wire packet carries `mss` bytes from now on: windows keep their number of segments, as in
         Linux."""
 
-    def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:
+    def on_ack(self, acked: int, now: float, limited: bool) -> None:
         """An ACK outside recovery delivers `acked` bytes, without those that SACK has told of before
         (acked_sacked of tcp_cong_control); `limited`: cwnd was what limited the sender."""
 

@@ -66,7 +66,7 @@ class Cubic:
         cwnd, ssthresh = self._prior
         self._prior = rescaled(cwnd, mss, before), rescaled(ssthresh, mss, before)
 
-    def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:  # noqa: ARG002
+    def on_ack(self, acked: int, now: float, limited: bool) -> None:
         """Grow by bytes acknowledged (cubictcp_cong_avoid, tcp_cong_avoid_ai)."""
         if not limited:
             return

@@ -35,7 +35,7 @@ class NewReno:
         self._credit = rescaled(self._credit, mss, before)
         self._prior = rescaled(self._prior[0], mss, before), rescaled(self._prior[1], mss, before)
 
-    def on_ack(self, acked: int, now: float, srtt: float, limited: bool) -> None:  # noqa: ARG002
+    def on_ack(self, acked: int, now: float, limited: bool) -> None:  # noqa: ARG002
         """Grow by the bytes acknowledged: by all of them in slow start, then by one segment for each cwnd."""
         if not limited:
             return
