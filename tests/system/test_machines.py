@@ -17,7 +17,7 @@ import pytest
 
 from commands.topology import topology_of
 from tests.docs.pages import ROOT, block
-from tests.system.ray_machines import RUN_S
+from tests.system.ray_machines import RUN_S, Clocks
 from tests.system.test_run import no_directories_left
 from topologies.mininet.enclosure import enclosed
 from topologies.topology import Topology
@@ -31,8 +31,11 @@ LONG = "run.py --topology star --hosts 2 --across 2 --size 64K --iters 2 --path 
 MTU = 1600  # of the machines' own network
 
 
-def carried_out(directory: Path, runs: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    """What tests.system.ray_machines found of runs: their words, and what is ended in their midst."""
+def carried_out(
+    directory: Path, runs: list[tuple[str, str]], ahead: Clocks | None = None
+) -> list[dict[str, Any]]:
+    """What tests.system.ray_machines found of runs: their words, and what is ended in their midst. `ahead`:
+    what the second machine's clocks are."""
     asked = [
         {
             "words": [*words.split(), "--results", str(directory), "--run-id", f"run{at}"],
@@ -42,7 +45,7 @@ def carried_out(directory: Path, runs: list[tuple[str, str]]) -> list[dict[str, 
         for at, (words, ends) in enumerate(runs)
     ]
     plan, found = directory / "plan.json", directory / "found.json"
-    plan.write_text(json.dumps({"mtu": MTU, "runs": asked}))
+    plan.write_text(json.dumps({"mtu": MTU, "runs": asked, "ahead": msgspec.to_builtins(ahead or Clocks())}))
     with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as short:
         words = ["-m", "tests.system.ray_machines", short, str(plan), str(found)]
         argv = [*enclosed(Path(short)), sys.executable, *words]
