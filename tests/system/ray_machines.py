@@ -2,11 +2,10 @@
 
     python -m tests.system.ray_machines DIRECTORY PLAN FOUND
 
-In: a place for Ray's files; PLAN, as JSON: the MTU of the network between the machines, the clocks of the
-second one, and the runs, one after the other: words of run.py's command line, and what is ended in the middle
-of it. Out: FOUND, as JSON: of each run its exit status, what it printed, how many packets of tunnels came to
-the second machine, and what was left behind. Owns everything, and it ends with this process's namespaces
-(topologies.mininet.enclosure).
+In: a place for Ray's files; PLAN, as JSON: the MTU of the network between the machines, what the clocks of
+the second one are, and the runs, one after the other. Out: FOUND, as JSON: of each run its exit status, what
+it printed, how many packets of tunnels came to the second machine, and what was left behind. Owns everything,
+and it ends with this process's namespaces (topologies.mininet.enclosure).
 
 A time namespace (time_namespaces(7)) makes the second machine's monotonic clocks others. There is none for
 Unix time: a module that Python imports on its own replaces `time.time` in every Python of that machine.
@@ -43,11 +42,14 @@ _PORT, _VXLAN_PORT = 6379, 4789
 _UP_S, RUN_S = 150.0, 200.0
 _GONE_S, _REAPED_S = 20.0, 2.0
 _ETH_P_ALL = 0x0003
-# The name by which Python imports it, if it finds it: sitecustomize.
+# Python imports it under the name sitecustomize. Others are to take the function for time.time: pickle does.
 _OTHER_UNIX_TIME = """
 import time
 _time, _ahead_s, _faster, _since_s = time.time, {0.unix_s!r}, {0.faster!r}, {1!r}
-time.time = lambda: _time() + _ahead_s + _faster * (_time() - _since_s)
+def other():
+    return _time() + _ahead_s + _faster * (_time() - _since_s)
+other.__module__, other.__name__, other.__qualname__ = "time", "time", "time"
+time.time = other
 """
 
 
@@ -81,9 +83,10 @@ def ip(pid: int, words: str) -> str:
 
 
 def inside(pid: int) -> list[str]:
-    space = f"/proc/{pid}/ns"
+    words = ["nsenter", f"--net=/proc/{pid}/ns/net"]
     # `pid` itself is in its parent's time namespace on kernels that change it at fork only, not at execve.
-    return ["nsenter", f"--net={space}/net", f"--time={space}/time_for_children", "--"]
+    clocks = Path(f"/proc/{pid}/ns/time_for_children")
+    return [*words, *([f"--time={clocks}"] if clocks.exists() else []), "--"]
 
 
 def underlay(mtu: int, ahead: Clocks) -> list[int]:
@@ -106,6 +109,11 @@ def other_unix_time(directory: str, ahead: Clocks) -> None:
     (Path(directory) / "sitecustomize.py").write_text(module)
 
 
+def environment(number: int) -> dict[str, str]:
+    """Of what runs on that machine."""
+    return os.environ | ({"PYTHONPATH": os.environ["TMPDIR"]} if number == _OFF else {})
+
+
 def ray(pid: int, number: int) -> subprocess.Popen[bytes]:
     where = [f"--address=10.77.0.1:{_PORT}"]
     if number == 1:
@@ -114,10 +122,9 @@ def ray(pid: int, number: int) -> subprocess.Popen[bytes]:
         *where, "--block", f"--node-ip-address=10.77.0.{number}", "--num-cpus=1",
         '--resources={"emu_host": 1}', f"--object-store-memory={80 << 20}", "--disable-usage-stats",
     ]  # fmt: skip
-    path = {"PYTHONPATH": os.environ["TMPDIR"]} if number == _OFF else {}
     with open(os.devnull, "wb") as null:
         argv = [*inside(pid), str(RAY), "start", *words]
-        return subprocess.Popen(argv, stdout=null, env=os.environ | path)
+        return subprocess.Popen(argv, stdout=null, env=environment(number))
 
 
 class Sniffer(threading.Thread):
@@ -184,16 +191,26 @@ class Ending(threading.Thread):
                     process.kill()
 
 
-def carried_out(run: dict[str, Any], pids: list[int], ray_process: int) -> dict[str, Any]:
+class Run(msgspec.Struct, frozen=True):
+    """`words` of run.py's command line; `on` which machine; `ends`: see Ending; `samples`: the file."""
+
+    words: tuple[str, ...]
+    samples: str
+    ends: str = ""
+    on: int = 1
+
+
+def carried_out(run: Run, pids: list[int], ray_process: int) -> dict[str, Any]:
     sniffer = Sniffer(pids[1])
     sniffer.start()
     known = {process.pid for process in psutil.process_iter()}
-    argv = [*inside(pids[0]), sys.executable, *run["words"]]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if run["ends"]:
-        Ending(run["ends"], Path(run["samples"]), ray_process, process.pid).start()
+    argv = [*inside(pids[run.on - 1]), sys.executable, *run.words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(argv, **pipes, text=True, env=environment(run.on))
+    if run.ends:
+        Ending(run.ends, Path(run.samples), ray_process, process.pid).start()
     out, err = process.communicate(timeout=RUN_S)
-    give_up_at = time.monotonic() + (_GONE_S if run["ends"] == "ray" else _REAPED_S)
+    give_up_at = time.monotonic() + (_GONE_S if run.ends == "ray" else _REAPED_S)
     while (remains := left(pids, known)) and time.monotonic() < give_up_at:
         time.sleep(0.1)
     seen = dict(sniffer.vnis)
@@ -206,11 +223,12 @@ def main(directory: str, plan: str, found: str) -> int:
     os.environ["TMPDIR"] = directory
     asked = json.loads(Path(plan).read_text())
     ahead = msgspec.convert(asked["ahead"], Clocks)
-    other_unix_time(directory, ahead)
+    if ahead.unix_s:
+        other_unix_time(directory, ahead)
     pids = underlay(asked["mtu"], ahead)
     rays = start_ray(pids)
     done = []
-    for run in asked["runs"]:
+    for run in msgspec.convert(asked["runs"], list[Run]):
         done.append(carried_out(run, pids, rays[1].pid))
         Path(found).write_text(json.dumps(done))
     return 0
