@@ -20,7 +20,7 @@ from commands import part_protocol as protocol
 from commands.far_calibration import far_calibrations
 from commands.machines import Division
 from commands.network import TOPOLOGY_NAME, check_calibrated
-from commands.placement import of_first, placement
+from commands.placement import taking_part
 from commands.prediction import model_of, predictions
 from topologies.calibration import LinkCalibration
 from topologies.drawing import NAME as DRAWING
@@ -38,7 +38,6 @@ from workloads.experiment.ray_protocol import Rows
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.trials import run_trials
-from workloads.registry import workload_of
 
 _FIRST_LOOKS, _LOOKS = 8, 3  # at each machine's clock: before the first trial, after each
 _PROJECT = Path(__file__).resolve().parents[1]
@@ -217,8 +216,7 @@ def _start_hosts(
 ) -> list[RankPlace]:
     """The endpoints of all hosts; returns the places of the ranks that take part."""
     config, network, homes = request.config, request.network, machines.homes
-    taking_part = workload_of(config).ranks(config)
-    at = [homes[place.host] for place in placement(network, config.ranks_per_host)][:taking_part]
+    at = [homes[place.host] for place in taking_part(config, network)]
     started: list[protocol.HostsStarted] = machines.each(
         [
             protocol.StartHosts(links, tuple(rank for rank, home in enumerate(at) if home == each))
@@ -236,7 +234,7 @@ def _start_hosts(
     channels = {name: path for one in started for name, path in one.channels.items()}
     paces = {rank: path for one in started for rank, path in one.paces.items()}
     where = tuple(addresses[home] for home in at)
-    places = of_first(placement(network, config.ranks_per_host, channels), taking_part)
+    places = taking_part(config, network, channels)
     return [msgspec.structs.replace(each, pace=paces[each.rank], machines=where) for each in places]
 
 

@@ -205,8 +205,8 @@ def carried_out(run: Run, pids: list[int], ray_process: int) -> dict[str, Any]:
     sniffer.start()
     known = {process.pid for process in psutil.process_iter()}
     argv = [*inside(pids[run.on - 1]), sys.executable, *run.words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(argv, **pipes, text=True, env=environment(run.on))
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, env=environment(run.on))
     if run.ends:
         Ending(run.ends, Path(run.samples), ray_process, process.pid).start()
     out, err = process.communicate(timeout=RUN_S)

@@ -90,7 +90,7 @@ def test_what_two_looks_are_wrong_by_is_no_drift() -> None:
     assert clocks.to_driver(20.0) == clocks.to_driver(19.0) + 1
 
 
-def test_a_clock_that_was_set_in_a_trial_does_not_drift_and_says_how_wrong_it_may_be() -> None:
+def test_a_clock_that_was_set_in_a_trial_does_not_drift() -> None:
     monotonic, unix = MachineClocks.between(
         look(0.0, 10.0, 0.001), msgspec.structs.replace(look(2.0, 10.0, 0.002), unix_s=-50.0)
     )
