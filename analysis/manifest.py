@@ -125,6 +125,9 @@ class MachineRecord(msgspec.Struct, frozen=True):
     switches: tuple[str, ...]
     tunnels: tuple[TunnelRecord, ...]
     clock_offset_s: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
+    clock_offset_end_s: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
+    clock_monotonic_offset_s: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
+    clock_monotonic_offset_end_s: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
     clock_uncertainty_s: Annotated[float, msgspec.Meta(ge=0, le=1e12)] | None = None
 
 

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ from commands import part_protocol as protocol
 from commands.far_calibration import far_calibrations
 from commands.machines import Division
 from commands.network import TOPOLOGY_NAME, check_calibrated
-from commands.placement import of_first, placement
+from commands.placement import taking_part
 from commands.prediction import model_of, predictions
 from topologies.calibration import LinkCalibration
 from topologies.drawing import NAME as DRAWING
@@ -30,7 +30,7 @@ from topologies.part import VNI_MAX, Part, split
 from topologies.topology import Topology
 from workloads.experiment.cluster_protocol import ClusterMachine, Join
 from workloads.experiment.cluster_session import ClusterSession
-from workloads.experiment.machine_clocks import ClockOffset, by_driver, by_machine, offset
+from workloads.experiment.machine_clocks import ClockOffset, MachineClocks, by_driver, by_machine, offset
 from workloads.experiment.manifest import ManifestFile, sources
 from workloads.experiment.manifest_records import InterfaceRecord, LinkRecord, MachineRecord, TunnelRecord
 from workloads.experiment.meter import Used
@@ -38,9 +38,8 @@ from workloads.experiment.ray_protocol import Rows
 from workloads.experiment.ray_session import LOG_NAME as RAY_LOG
 from workloads.experiment.records import ExperimentConfig, RankPlace, Sample, Trial
 from workloads.experiment.trials import run_trials
-from workloads.registry import workload_of
 
-_FIRST_LOOKS, _LOOKS = 8, 3  # at each machine's clock: before the first trial, before each
+_FIRST_LOOKS, _LOOKS = 8, 3  # at each machine's clock: before the first trial, after each
 _PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -89,10 +88,13 @@ def run_across(
         [protocol.Watch(tuple(places[at] for at in own), tuple(pids[at] for at in own)) for own in ranks]
     )
     clocks = _Clocks(machines)
-    clocks.look(_FIRST_LOOKS)
-    told = zip(joined, parts, clocks.offsets, strict=True)
-    manifest.add_machines([_record(*each) for each in told])
-    run_trials(config, _RanksByOneClock(session, clocks, homes), _ClusterMeter(machines, clocks), run_dir)
+
+    def records() -> list[MachineRecord]:
+        return [_record(*each) for each in zip(joined, parts, clocks.found(), strict=True)]
+
+    manifest.add_machines(records())
+    ranks_by_one_clock = _RanksByOneClock(session, clocks, homes, lambda: manifest.note_machines(records()))
+    run_trials(config, ranks_by_one_clock, _ClusterMeter(machines, clocks), run_dir)
 
 
 class _Machines:
@@ -117,32 +119,60 @@ class _Machines:
         return self.at(self.homes[node], request)
 
 
+class _Found(NamedTuple):
+    """What is known of a machine's clocks: the offset before the first trial, the offset after the last one,
+    and what times of any trial are wrong by at most."""
+
+    first: ClockOffset
+    last: ClockOffset
+    uncertainty_s: float
+
+
 class _Clocks:
-    """Those of the machines. `offsets`: of each, as of the last look."""
+    """Those of the machines, which are asked at once and after every trial. `of_trial`: of each machine, in
+    the trial that `trial_has_ended` was told of last."""
 
     def __init__(self, machines: _Machines) -> None:
         self._machines = machines
-        self.offsets: list[ClockOffset] = []
+        self._first = self._last = self._look(_FIRST_LOOKS)
+        self._uncertainty_s = [each.uncertainty_s for each in self._first]
+        self.of_trial: Sequence[MachineClocks] = ()
 
-    def look(self, times: int) -> None:
+    def trial_has_ended(self) -> None:
+        """The next one begins soon: what is found now is of its beginning, too."""
+        before, self._last = self._last, self._look(_LOOKS)
+        self.of_trial = [MachineClocks.between(*each) for each in zip(before, self._last, strict=True)]
+        for at, clocks in enumerate(self.of_trial):
+            self._uncertainty_s[at] = max(self._uncertainty_s[at], clocks.uncertainty_s)
+
+    def found(self) -> list[_Found]:
+        """Of each machine."""
+        return [_Found(*each) for each in zip(self._first, self._last, self._uncertainty_s, strict=True)]
+
+    def _look(self, times: int) -> list[ClockOffset]:
         """Ask each machine so many times."""
         ask = self._machines.at
-        self.offsets = [
+        return [
             offset(functools.partial(ask, at, protocol.ReadClock()), times)
             for at in range(self._machines.count)
         ]
 
 
 class _RanksByOneClock:
-    """All ranks, whose rows have the driver's times. `homes`: the machine of each."""
+    """All ranks, whose rows have the driver's times. `homes`: the machine of each. `looked` is called when
+    the clocks have been looked at."""
 
-    def __init__(self, session: ClusterSession, clocks: _Clocks, homes: Sequence[int]) -> None:
-        self._session, self._clocks, self._homes = session, clocks, homes
+    def __init__(
+        self, session: ClusterSession, clocks: _Clocks, homes: Sequence[int], looked: Callable[[], None]
+    ) -> None:
+        self._session, self._clocks, self._homes, self._looked = session, clocks, homes, looked
 
     def run(self, trial: Trial, /) -> Rows:
         """One trial on all of them."""
         rows = self._session.run(trial)
-        return by_driver(rows, [self._clocks.offsets[home] for home in self._homes])
+        self._clocks.trial_has_ended()
+        self._looked()
+        return by_driver(rows, [self._clocks.of_trial[home] for home in self._homes])
 
     def close_ranks(self) -> None:
         self._session.close_ranks()
@@ -156,15 +186,14 @@ class _ClusterMeter:
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        self._clocks.look(_LOOKS)
         self._machines.each([protocol.BeginTrial()] * self._machines.count)
         yield
 
     def used(self, trial: Trial, samples: Sequence[Sample]) -> Used:
         homes = self._machines.homes
         own = [
-            by_machine([each for each in samples if homes[each.host] == at], clock)
-            for at, clock in enumerate(self._clocks.offsets)
+            by_machine([each for each in samples if homes[each.host] == at], clocks)
+            for at, clocks in enumerate(self._clocks.of_trial)
         ]
         found: list[Used] = self._machines.each([protocol.EndTrial(trial, rows) for rows in own])
         usage = [row for each in found for row in each.usage]
@@ -187,8 +216,7 @@ def _start_hosts(
 ) -> list[RankPlace]:
     """The endpoints of all hosts; returns the places of the ranks that take part."""
     config, network, homes = request.config, request.network, machines.homes
-    taking_part = workload_of(config).ranks(config)
-    at = [homes[place.host] for place in placement(network, config.ranks_per_host)][:taking_part]
+    at = [homes[place.host] for place in taking_part(config, network)]
     started: list[protocol.HostsStarted] = machines.each(
         [
             protocol.StartHosts(links, tuple(rank for rank, home in enumerate(at) if home == each))
@@ -206,11 +234,11 @@ def _start_hosts(
     channels = {name: path for one in started for name, path in one.channels.items()}
     paces = {rank: path for one in started for rank, path in one.paces.items()}
     where = tuple(addresses[home] for home in at)
-    places = of_first(placement(network, config.ranks_per_host, channels), taking_part)
+    places = taking_part(config, network, channels)
     return [msgspec.structs.replace(each, pace=paces[each.rank], machines=where) for each in places]
 
 
-def _record(machine: ClusterMachine, part: Part, clock: ClockOffset | None = None) -> MachineRecord:
+def _record(machine: ClusterMachine, part: Part, clocks: _Found | None = None) -> MachineRecord:
     return MachineRecord(
         name=machine.name,
         node=machine.node,
@@ -221,8 +249,11 @@ def _record(machine: ClusterMachine, part: Part, clock: ClockOffset | None = Non
             TunnelRecord(each.link, each.end.interface, each.remote, each.vni, each.port)
             for each in part.tunnels
         ),
-        clock_offset_s=None if clock is None else clock.unix_s,
-        clock_uncertainty_s=None if clock is None else clock.uncertainty_s,
+        clock_offset_s=None if clocks is None else clocks.first.unix_s,
+        clock_offset_end_s=None if clocks is None else clocks.last.unix_s,
+        clock_monotonic_offset_s=None if clocks is None else clocks.first.monotonic_s,
+        clock_monotonic_offset_end_s=None if clocks is None else clocks.last.monotonic_s,
+        clock_uncertainty_s=None if clocks is None else clocks.uncertainty_s,
     )
 
 

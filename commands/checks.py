@@ -16,7 +16,7 @@ from nodes.kernel_version import VERSIONS
 from nodes.nic.nic_model import MODELS, nic_model
 from topologies.mininet.cgroup import Room
 from workloads.experiment.records import ExperimentConfig, RankPlace
-from workloads.machine import device_bytes
+from workloads.machine import RECEIVE_BYTES, device_bytes
 from workloads.options import ITERATIONS_MAX
 from workloads.registry import workload_of
 from workloads.workload import WorkloadError
@@ -63,12 +63,22 @@ def check_workload(config: ExperimentConfig) -> None:
         )
 
 
-def check_room(config: ExperimentConfig, allowed: Room) -> None:
-    """This machine, this process's cgroup and its user's limit have room for it. Raises UsageError."""
-    values = workload_of(config).data_bytes(config) + max(config.sizes_bytes) * _COPIES
-    more_ranks = max(0, config.ranks - config.hosts)
+def memory_bytes(config: ExperimentConfig, places: Sequence[RankPlace]) -> int:
+    """What a run may take of this machine's memory."""
+    kind = workload_of(config)
+    values = kind.data_bytes(config) + max(config.sizes_bytes) * _COPIES
     needed = _MEMORY_BYTES + config.hosts * (_MEMORY_BYTES_PER_HOST + values)
-    needed += more_ranks * (_MEMORY_BYTES_PER_RANK + values)
+    needed += max(0, len(places) - config.hosts) * (_MEMORY_BYTES_PER_RANK + values)
+    if "devmem" in config.paths:  # what a rank receives into by its first NIC is among these already
+        flows = kind.flows(config)
+        needed += sum(len(place.nics_for(flows)) - 1 for place in places) * RECEIVE_BYTES
+    return needed
+
+
+def check_room(config: ExperimentConfig, places: Sequence[RankPlace], allowed: Room) -> None:
+    """This machine, this process's cgroup and its user's limit have room for it. `places`: of the ranks that
+    take part. Raises UsageError."""
+    more_ranks, needed = max(0, len(places) - config.hosts), memory_bytes(config, places)
     free = psutil.virtual_memory().available
     if needed > free:
         raise UsageError(

@@ -3,14 +3,16 @@
 In: the links, and how to ask the machine of a node. Out: a LinkCalibration a direction; FabricError. Owns
 nothing. Two machines have two clocks: what one sent and the other stamped differs by the way's delay and by
 their difference. Both ways together do not have it. What both take more than was asked is so known, and each
-way is given half of it.
+way is given half of it. One way's delay is measured right behind the other's, so that the clocks hardly drift
+in between; rates, which take longer, are by one clock each and come later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-
-import msgspec
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 from topologies.calibration import LinkCalibration
 from topologies.link import Link, LinkEnd
@@ -20,6 +22,7 @@ from topologies.mininet.far_ends import Found
 from topologies.mininet.probing import ROUNDS, Probes, Rate, Stamps, Train
 from topologies.mininet.protocol import Probe
 
+Action = Literal["open", "probes", "train", "rest", "close"]
 Ask = Callable[[str, Probe], Found]  # the machine of a node
 _REPEATS = 3
 
@@ -44,42 +47,65 @@ def without_clocks(asked_s: Sequence[float], seen_s: Sequence[float]) -> tuple[f
 
 
 def _both(link: Link, ask: Ask) -> list[LinkCalibration]:
-    found = [_measured(link, *ends, ask) for ends in (link.ends, link.ends[::-1])]
-    for silent in (each for each in found if each.achieved_delay_s is None):
-        raise FabricError(
-            f"no frame passes the tunnel from {silent.sender} to {silent.receiver}; let the machines' "
-            "firewalls pass its UDP port (--tunnel-port)"
-        )
-    seen_s = [each.achieved_delay_s or 0.0 for each in found]
-    delays = without_clocks([each.asked_delay_s for each in found], seen_s)
+    ways = [_Way(link.sent_by(near), near, far, ask) for near, far in (link.ends, link.ends[::-1])]
+    seen_s, lost = zip(*[way.probed() for way in ways], strict=True)
+    delays_s = without_clocks([way.link.delay_s for way in ways], seen_s)
     return [
-        msgspec.structs.replace(each, achieved_delay_s=delay_s)
-        for each, delay_s in zip(found, delays, strict=True)
+        calibration((way.link, way.sender, way.receiver), delay_s, share, way.rates())
+        for way, delay_s, share in zip(ways, delays_s, lost, strict=True)
     ]
 
 
-def _measured(link: Link, sender: LinkEnd, receiver: LinkEnd, ask: Ask) -> LinkCalibration:
-    """One way, with the difference of the clocks."""
-    way = link.sent_by(sender)
+@dataclass(frozen=True)
+class _Way:
+    """A direction of a link, which is as `link` says; `ask` as above."""
 
-    def at(end: LinkEnd, probe: Probe) -> Found:
-        return ask(end.node, probe)
+    link: Link
+    sender: LinkEnd
+    receiver: LinkEnd
+    ask: Ask
 
-    name = sender.interface
-    for end in (receiver, sender):
-        at(end, Probe(0, name, "open"))
-    probes = at(sender, Probe(0, name, "probes"))
-    assert isinstance(probes, Probes)
-    stamps = at(receiver, Probe(0, name, "probes", probes))
-    assert isinstance(stamps, Stamps)
-    delay_s, rates = stamps.least_delay_s(probes), []
-    for _ in range(ROUNDS if way.rate_bps and delay_s is not None else 0):
-        train = at(sender, Probe(0, name, "train"))
-        assert isinstance(train, Train)
-        rate = at(receiver, Probe(0, name, "train", train))
-        assert isinstance(rate, Rate)
-        rates.append(rate.bps)
-        at(sender, Probe(0, name, "rest"))
-    for end in (receiver, sender):
-        at(end, Probe(0, name, "close"))
-    return calibration((way, sender, receiver), delay_s, stamps.lost(probes), rates)
+    def probed(self) -> tuple[float, float]:
+        """The delay, with the difference of the clocks; what share was lost. Raises FabricError."""
+        with self._open():
+            probes = self._sends("probes")
+            assert isinstance(probes, Probes)
+            stamps = self._receives("probes", probes)
+            assert isinstance(stamps, Stamps)
+        delay_s = stamps.least_delay_s(probes)
+        if delay_s is None:
+            raise FabricError(
+                f"no frame passes the tunnel from {self.sender.interface} to {self.receiver.interface}; let "
+                "the machines' firewalls pass its UDP port (--tunnel-port)"
+            )
+        return delay_s, stamps.lost(probes)
+
+    def rates(self) -> list[float]:
+        """Of rounds, by the receiver's clock alone; none where no rate was asked."""
+        found: list[float] = []
+        if not self.link.rate_bps:
+            return found
+        with self._open():
+            for _ in range(ROUNDS):
+                train = self._sends("train")
+                assert isinstance(train, Train)
+                rate = self._receives("train", train)
+                assert isinstance(rate, Rate)
+                found.append(rate.bps)
+                self._sends("rest")
+        return found
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Both ends."""
+        self._receives("open")
+        self._sends("open")
+        yield
+        self._receives("close")
+        self._sends("close")
+
+    def _sends(self, action: Action) -> Found:
+        return self.ask(self.sender.node, Probe(0, self.sender.interface, action))
+
+    def _receives(self, action: Action, sent: Probes | Train | None = None) -> Found:
+        return self.ask(self.receiver.node, Probe(0, self.sender.interface, action, sent))

@@ -18,7 +18,7 @@ import msgspec
 from analysis.results_error import ResultsError
 from commands.faults import FaultError, FaultInjector, fault_records, paced
 from commands.network import NetworkRequest, StartedNetwork, start_network
-from commands.placement import of_first, placement
+from commands.placement import taking_part
 from commands.prediction import model_of, predictions
 from commands.run_request import RunRequest
 from commands.stop import Interrupted, Stop
@@ -50,7 +50,6 @@ from workloads.experiment.records import (
     SamplesError,
 )
 from workloads.experiment.trials import run_trials
-from workloads.registry import workload_of
 
 if TYPE_CHECKING:
     from analysis.analyse import Analysis
@@ -233,9 +232,6 @@ def _memory_counters(manifest: ManifestFile, stack: ExitStack) -> MemoryCounters
 
 def _places(request: RunRequest, started: StartedNetwork) -> list[RankPlace]:
     """Of the ranks that take part."""
-    config = request.config
     channels = {host.name: host.channel for host in started.hosts}
-    everywhere = placement(request.network, config.ranks_per_host, channels)
     paces = started.inventory.make_directory()  # Ray's own is not seen from here
-    taking_part = of_first(everywhere, workload_of(config).ranks(config))
-    return [paced(place, paces) for place in taking_part]
+    return [paced(place, paces) for place in taking_part(request.config, request.network, channels)]

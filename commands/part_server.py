@@ -27,7 +27,7 @@ import msgspec
 from commands import part_protocol as protocol
 from commands.checks import check_room
 from commands.network import NetworkRequest, RisingNetwork, StartedNetwork
-from commands.placement import placement
+from commands.placement import taking_part
 from commands.underlay import check_underlay
 from commands.watched import directions, dropped, watched
 from nodes.machine.pace import write_factor
@@ -93,9 +93,8 @@ class PartServer:
         self._asked = request
         part, config, hosts = request.part, request.config, len(request.part.hosts)
         check_underlay(part)
-        everywhere = placement(part.topology, config.ranks_per_host)
-        ranks = sum(each.host in part.nodes for each in everywhere)
-        check_room(msgspec.structs.replace(config, hosts=hosts, ranks=ranks), room())
+        here = [each for each in taking_part(config, part.topology) if each.host in part.nodes]
+        check_room(msgspec.structs.replace(config, hosts=hosts), here, room())
         place = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
         self._stack.callback(shutil.rmtree, place, ignore_errors=True)
         self._run_dir = place / request.run_id

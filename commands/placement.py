@@ -14,7 +14,8 @@ from commands.usage import UsageError
 from nodes.machine.accelerator import Slot
 from topologies.host import Host
 from topologies.topology import Topology
-from workloads.experiment.records import LocalRank, NicPlace, RankPlace
+from workloads.experiment.records import ExperimentConfig, LocalRank, NicPlace, RankPlace
+from workloads.registry import workload_of
 
 
 def slots(host: Host, ranks_per_host: int | None) -> list[Slot]:
@@ -62,6 +63,13 @@ def of_first(places: Sequence[RankPlace], count: int) -> tuple[RankPlace, ...]:
         )
         for each in places[:count]
     )  # fmt: skip
+
+
+def taking_part(
+    config: ExperimentConfig, topology: Topology, channels: Mapping[str, str] | None = None
+) -> tuple[RankPlace, ...]:
+    """The ranks of the workload; `channels` as for `placement`. Raises UsageError."""
+    return of_first(placement(topology, config.ranks_per_host, channels), workload_of(config).ranks(config))
 
 
 def _networks(topology: Topology) -> dict[str, int]:

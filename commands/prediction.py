@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import networkx
 
-from commands.placement import of_first, placement
+from commands.placement import taking_part
 from nodes.simulation.frame import FRAMING_BYTES
 from topologies.calibration import LinkCalibration
 from topologies.topology import Topology
@@ -44,8 +44,7 @@ def predictions(config: ExperimentConfig, model: Model | None) -> tuple[Predicti
 def predicted_s(config: ExperimentConfig, network: Topology) -> dict[int, float]:
     """Of an iteration, by size, before anything is started: if links are as asked. Without a rate only the
     accelerators take time."""
-    ranks = workload_of(config).ranks(config)
-    places = of_first(placement(network, config.ranks_per_host), ranks)
+    places = taking_part(config, network)
     framing = FRAMING_BYTES if config.clock == SIMULATED else 0
     model = model_of(network, asked(network), [place.host for place in places], config.mtu, framing)
     return {each.size_bytes: each.time_s for each in predictions(config, model or Model())}

@@ -22,7 +22,7 @@ from commands.faults import FaultError, asked_faults, check_clock
 from commands.machines import Machines, division
 from commands.offer import Given, offers
 from commands.place import Place, check_place
-from commands.placement import placement
+from commands.placement import placement, taking_part
 from commands.run_request import RunRequest
 from commands.stop import Stop
 from commands.topology import topology_of
@@ -94,7 +94,7 @@ def command(context: typer.Context, given: Given) -> int:
     if divided is not None and is_inside():
         raise UsageError("--across needs root, on every machine; run `sudo python3 run.py ...`")
     if divided is None and config.clock != SIMULATED:
-        check_room(config, room())
+        check_room(config, taking_part(config, network), room())
     now, workload = datetime.datetime.now(), _plain(config.workload)
     default = f"{now:%Y%m%d-%H%M%S}-{workload}-{network.shape}{config.hosts}"
     place = given.record(Place)

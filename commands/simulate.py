@@ -16,7 +16,7 @@ import msgspec
 
 from commands.faults import FaultInjector, fault_records, paced
 from commands.network import TOPOLOGY_NAME, NetworkRequest, host_config
-from commands.placement import of_first, placement
+from commands.placement import taking_part
 from commands.prediction import model_of, predictions
 from commands.run_request import RunRequest
 from commands.simulated_faults import SimulatedFaults
@@ -88,8 +88,7 @@ def simulate(request: RunRequest, manifest: ManifestFile, stop: Stop, stack: Exi
     links = _links(network)
     manifest.add_network(msgspec.convert(links, tuple[LinkRecord, ...], from_attributes=True), ())
     channels = {name: node.name for name, node in simulated.nodes.items()}
-    everywhere = placement(network, config.ranks_per_host, channels)
-    places = of_first(everywhere, workload_of(config).ranks(config))
+    places = taking_part(config, network, channels)
     manifest.add_ranks(places)
     model = model_of(network, links, [place.host for place in places], config.mtu, FRAMING_BYTES)
     predicted = predictions(config, model)

@@ -24,6 +24,7 @@ from analysis.aligned import aligned
 from commands.checks import check_room
 from commands.measure import shown
 from commands.place import Place
+from commands.placement import taking_part
 from commands.prediction import predicted_s
 from commands.run import Settled
 from commands.stop import Interrupted, Stop
@@ -107,7 +108,7 @@ class _Machines:
     def check(self, run: Settled) -> None:
         """Raises UsageError where this machine is to run it and has no room."""
         if self.address is None and run.config.clock != SIMULATED:
-            check_room(run.config, room())
+            check_room(run.config, taking_part(run.config, run.network), room())
 
     def runner(self, ledger: Ledger, watch: Callable[[], None], simulated: bool) -> Any:
         """`simulated`: no cell measures this machine, so each of its CPUs may run one."""

@@ -15,7 +15,10 @@ from topologies.mininet.cgroup import Room
 from topologies.shapes.registry import build
 from workloads.collective import CollectiveOptions
 from workloads.experiment.records import ExperimentConfig
+from workloads.machine import RECEIVE_BYTES
 
+ONE_A_HOST = placement(build("star", 2))
+PLACES = placement(build("rail_optimized:rails=2,accelerators=4"))
 CONFIG = ExperimentConfig("star", 2, "all_reduce", (1 << 20,), ("bounce",), CollectiveOptions())
 
 
@@ -30,25 +33,45 @@ CONFIG = ExperimentConfig("star", 2, "all_reduce", (1 << 20,), ("bounce",), Coll
 )
 def test_a_cgroups_limit_is_a_sentence(allowed: Room, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        checks.check_room(CONFIG, allowed)
+        checks.check_room(CONFIG, ONE_A_HOST, allowed)
 
 
 def test_enough_room_is_nothing_to_say() -> None:
-    checks.check_room(CONFIG, Room(1 << 30, 1000))
+    checks.check_room(CONFIG, ONE_A_HOST, Room(1 << 30, 1000))
 
 
 def test_more_ranks_than_hosts_need_more_of_both() -> None:
-    eight = msgspec.structs.replace(CONFIG, ranks=8)
     for allowed, sentence in (
         (Room(1 << 30, None), "need 1532 MiB and the cgroup's limit on memory leaves 1024"),
         (Room(None, 390), "Ray need 394 processes and threads"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            checks.check_room(eight, allowed)
-        checks.check_room(CONFIG, allowed)
+            checks.check_room(CONFIG, PLACES, allowed)
+        checks.check_room(CONFIG, ONE_A_HOST, allowed)
 
 
-PLACES = placement(build("rail_optimized:rails=2,accelerators=4"))
+@pytest.mark.parametrize(
+    ("shape", "flows", "further"),
+    [
+        ("rail_optimized:rails=4,accelerators=1", 4, [3, 3]),
+        ("rail_optimized:rails=4,accelerators=1", 2, [1, 1]),
+        ("rail_optimized:rails=4,accelerators=1", 1, [0, 0]),
+        ("rail_optimized:rails=8,accelerators=2", 4, [3, 3, 3, 3]),
+        ("rail_optimized:rails=2,accelerators=4", 4, [0] * 8),
+    ],
+)
+def test_a_rank_receives_into_memory_of_each_of_its_nics(shape: str, flows: int, further: list[int]) -> None:
+    config = msgspec.structs.replace(
+        CONFIG, options=CollectiveOptions(flows=flows), paths=("bounce", "devmem")
+    )
+    places = placement(build(shape, 2))
+    needed = checks.memory_bytes(config, places)
+    staged = checks.memory_bytes(msgspec.structs.replace(config, paths=("bounce", "kernel")), places)
+    assert [len(each.nics_for(flows)) - 1 for each in places] == further
+    assert needed - staged == sum(further) * RECEIVE_BYTES
+    if sum(further):
+        with pytest.raises(UsageError, match=f"need {needed >> 20} MiB and the cgroup's limit"):
+            checks.check_room(config, places, Room(staged, None))
 
 
 @pytest.mark.parametrize("queues", [2, 3])

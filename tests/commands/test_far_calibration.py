@@ -20,24 +20,27 @@ UNDERLAY_S = 0.0001
 
 @dataclass
 class Wire:
-    """Both ends of a link, which carries what it is told to, slowly at first."""
+    """Both ends of a link, which carries what it is told to, slowly at first. The clock of h2's machine is
+    `drift_s` more ahead after each train of frames."""
 
     link: Link
     carries: tuple[str, ...] = ("h1-eth0", "h2-eth0")
     slow_rounds: int = 0
+    drift_s: float = 0.0
+    ahead_s: float = AHEAD_S
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
     def ask(self, node: str, probe: Probe) -> Found:
         self.asked.append((node, probe.sender, probe.action))
         way = self.link.sent_by(next(end for end in self.link.ends if end.interface == probe.sender))
-        here_s = AHEAD_S if node == "h2" else 0.0
         if isinstance(probe.sent, Probes):
             if probe.sender not in self.carries:
                 return Stamps((), ())
-            took_s = way.delay_s + UNDERLAY_S - (AHEAD_S if node == "h1" else 0.0) + here_s
+            took_s = way.delay_s + UNDERLAY_S + (self.ahead_s if node == "h2" else -self.ahead_s)
             return Stamps((0, 1), tuple(sent + round(took_s * 1e9) for sent in probe.sent.sent_ns))
         if isinstance(probe.sent, Train):
             self.slow_rounds -= 1
+            self.ahead_s += self.drift_s
             return Rate(way.rate_bps * (0.5 if self.slow_rounds >= 0 else 1.01))
         if probe.action == "probes":
             return Probes((1_000_000_000, 1_002_000_000))
@@ -63,13 +66,22 @@ def test_an_end_is_opened_before_the_other_sends_and_closed_at_last() -> None:
     wire = Wire(link("10Mbit"))
     list(far_calibrations([wire.link], wire.ask))
     half = [each for each in wire.asked if each[1] == "h1-eth0"]
-    assert half[:4] == [
+    assert half[:6] == [
         ("h2", "h1-eth0", "open"), ("h1", "h1-eth0", "open"),
         ("h1", "h1-eth0", "probes"), ("h2", "h1-eth0", "probes"),
+        ("h2", "h1-eth0", "close"), ("h1", "h1-eth0", "close"),
     ]  # fmt: skip
-    assert half[4:7] == [("h1", "h1-eth0", "train"), ("h2", "h1-eth0", "train"), ("h1", "h1-eth0", "rest")]
+    assert half[6:8] == [("h2", "h1-eth0", "open"), ("h1", "h1-eth0", "open")]
+    assert half[8:11] == [("h1", "h1-eth0", "train"), ("h2", "h1-eth0", "train"), ("h1", "h1-eth0", "rest")]
     assert [each[2] for each in half].count("train") == 2 * ROUNDS
     assert half[-2:] == [("h2", "h1-eth0", "close"), ("h1", "h1-eth0", "close")]
+
+
+def test_clocks_that_drift_while_rates_are_measured_change_no_delay() -> None:
+    """Half of the drift would be taken for a delay."""
+    wire = Wire(link("10Mbit,1ms"), drift_s=0.0005)
+    for each in far_calibrations([wire.link], wire.ask):
+        assert each.achieved_delay_s == pytest.approx(0.001 + UNDERLAY_S, abs=1e-6)
 
 
 def test_a_link_that_is_off_is_measured_again() -> None:

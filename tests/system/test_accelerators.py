@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from commands.checks import memory_bytes
 from commands.network import NetworkRequest, start_network
 from commands.placement import placement
 from commands.topology import topology_of
@@ -31,7 +33,7 @@ from workloads.collective import CollectiveOptions
 from workloads.experiment.link_usage import sent
 from workloads.experiment.rank import Rank
 from workloads.experiment.records import ExperimentConfig, LocalRank, NicPlace, RankPlace
-from workloads.machine import Machine
+from workloads.machine import RECEIVE_BYTES, Machine
 from workloads.registry import PATHS, WORKLOADS
 from workloads.transports.transport import Transport
 
@@ -169,11 +171,13 @@ def test_one_rank_a_host_uses_both_nics_on_every_path(tmp_path: Path, switches: 
     file.write_text(TWIN.format(*switches))
     options = CollectiveOptions(warmup=0, iterations=1, place="in", flows=2, chunk_bytes=32 * KIB)
     asked = ExperimentConfig(str(file), 2, "all_reduce", (size,), ("devmem",), options)
+    staged = msgspec.structs.replace(asked, paths=("bounce", "kernel"))
     topology = topology_of(str(file), None, asked)
     with ExitStack() as stack:
         started = start_network(NetworkRequest(topology, tmp_path, asked), lambda: None, stack)
         channels = {host.name: host.channel for host in started.hosts}
         links = [each for each in directions(topology, started) if each.sender.startswith("h")]
+        received_into: list[int] = []
         for path in ("devmem", "bounce", "kernel"):
             before = sent(links)
             ranks = Ring(
@@ -181,6 +185,7 @@ def test_one_rank_a_host_uses_both_nics_on_every_path(tmp_path: Path, switches: 
             )
             ranks.connect()
             rows = ranks.run()
+            received_into.append(_dmabufs(RECEIVE_BYTES))
             for end in (Rank.disconnect, Rank.restore, Rank.close):
                 ranks.each(end)
             assert {(row.wrong_elements, row.payload_sent_bytes) for row in rows} == {(0, size)}
@@ -191,6 +196,15 @@ def test_one_rank_a_host_uses_both_nics_on_every_path(tmp_path: Path, switches: 
             }
             assert len(carried) == 4
             assert all(size / 2 < count < 0.6 * size for count in carried.values()), (path, carried)
+    assert received_into == [4, 0, 0]
+    known = [memory_bytes(each, placement(topology)) for each in (asked, staged)]
+    assert known[0] - known[1] == (4 - 2) * RECEIVE_BYTES, "what the first NICs receive into is in both"
+
+
+def _dmabufs(size: int) -> int:
+    """How many of that size this process, which all ranks are in, has."""
+    files = [os.stat(each) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+    return len({each.st_ino for each in files if each.st_size == size})
 
 
 def places(network: Network) -> Iterator[RankPlace]:

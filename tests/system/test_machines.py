@@ -10,14 +10,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 from commands.topology import topology_of
 from tests.docs.pages import ROOT, block
-from tests.system.ray_machines import RUN_S
+from tests.system.ray_machines import RUN_S, Clocks, Run
 from tests.system.test_run import no_directories_left
 from topologies.mininet.enclosure import enclosed
 from topologies.topology import Topology
@@ -31,18 +31,27 @@ LONG = "run.py --topology star --hosts 2 --across 2 --size 64K --iters 2 --path 
 MTU = 1600  # of the machines' own network
 
 
-def carried_out(directory: Path, runs: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    """What tests.system.ray_machines found of runs: their words, and what is ended in their midst."""
+class Asked(NamedTuple):
+    """A run: words of its command line, what is ended in its midst, the machine that it is started on."""
+
+    words: str
+    ends: str = ""
+    on: int = 1
+
+
+def carried_out(directory: Path, runs: list[Asked], ahead: Clocks | None = None) -> list[dict[str, Any]]:
+    """What tests.system.ray_machines found of runs. `ahead`: what the second machine's clocks are."""
     asked = [
-        {
-            "words": [*words.split(), "--results", str(directory), "--run-id", f"run{at}"],
-            "ends": ends,
-            "samples": str(directory / f"run{at}" / "samples.csv"),
-        }
-        for at, (words, ends) in enumerate(runs)
+        Run(
+            (*run.words.split(), "--results", str(directory), "--run-id", f"run{at}"),
+            str(directory / f"run{at}" / "samples.csv"),
+            run.ends,
+            run.on,
+        )
+        for at, run in enumerate(runs)
     ]
     plan, found = directory / "plan.json", directory / "found.json"
-    plan.write_text(json.dumps({"mtu": MTU, "runs": asked}))
+    plan.write_bytes(msgspec.json.encode({"mtu": MTU, "runs": asked, "ahead": ahead or Clocks()}))
     with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as short:
         words = ["-m", "tests.system.ray_machines", short, str(plan), str(found)]
         argv = [*enclosed(Path(short)), sys.executable, *words]
@@ -73,7 +82,7 @@ def vxlan() -> None:
 @pytest.mark.usefixtures("vxlan")
 def test_a_network_across_machines_and_the_end_of_an_endpoint_on_one(tmp_path: Path) -> None:
     of_page = f"{SHOWN.removeprefix('python3 ').strip()} --allow-uncalibrated"  # this machine may be busy
-    shown, killed = carried_out(tmp_path, [(of_page, ""), (LONG, "endpoint")])
+    shown, killed = carried_out(tmp_path, [Asked(of_page), Asked(LONG, "endpoint")])
     assert (shown["left"], killed["left"]) == ([], [])
     assert shown["status"] == 0, shown["err"]
     _check_results(tmp_path / "run0", shown)
@@ -86,7 +95,8 @@ def test_a_network_across_machines_and_the_end_of_an_endpoint_on_one(tmp_path: P
 @pytest.mark.usefixtures("vxlan")
 def test_what_cannot_be_divided_is_refused_and_a_lost_machine_is_named(tmp_path: Path) -> None:
     three = LONG.replace("--across 2", "--across 3").replace("--hosts 2", "--hosts 3")
-    large, many, lost = carried_out(tmp_path, [(f"{LONG} --mtu 1551", ""), (three, ""), (LONG, "ray")])
+    runs = [Asked(f"{LONG} --mtu 1551"), Asked(three), Asked(LONG, "ray")]
+    large, many, lost = carried_out(tmp_path, runs)
     assert [each["left"] for each in (large, many, lost)] == [[], [], []]
     said = "eth0, which leads to 10.77.0.2, has MTU 1600, and packets of link h2-eth0"
     sentence = _check_failure(tmp_path / "run0", large, said)

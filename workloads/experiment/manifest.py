@@ -107,6 +107,10 @@ class ManifestFile:
         self._write()
         self._keep_room()
 
+    def note_machines(self, machines: Sequence[MachineRecord]) -> None:
+        """What `finish` is to record of them."""
+        self._contents = msgspec.structs.replace(self._contents, machines=tuple(machines))
+
     def add_ranks(self, places: Sequence[RankPlace]) -> None:
         """Record where the ranks are before the run."""
         config = self._contents.config

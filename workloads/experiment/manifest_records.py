@@ -84,7 +84,12 @@ class MachineRecord(msgspec.Struct, frozen=True):
         float | None, "s",
         "its Unix time less the driver's when the ranks had started (docs/machines.md); null: they had not",
     ] = None
-    clock_uncertainty_s: Annotated[float | None, "s", "by how much that is wrong, at most"] = None
+    clock_offset_end_s: Annotated[float | None, "s", "the same after the last trial"] = None
+    clock_monotonic_offset_s: Annotated[float | None, "s", "likewise of the monotonic clocks"] = None
+    clock_monotonic_offset_end_s: Annotated[float | None, "s", "the same after the last trial"] = None
+    clock_uncertainty_s: Annotated[
+        float | None, "s", "by how much these, and times of the machine's rows, are wrong at most"
+    ] = None
 
 
 class RankRecord(msgspec.Struct, frozen=True):
