@@ -126,6 +126,17 @@ def test_the_legend_of_iterations_lies_above_the_points_and_beside_the_title(tmp
     assert legend.get_window_extent().x0 > title.get_window_extent().x1
 
 
+@pytest.mark.parametrize("name", ["rate", "latency"])
+def test_a_legend_lies_above_all_points(name: str, tmp_path: Path) -> None:
+    figure = MAKERS[name](tmp_path)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    points = np.vstack([axes.transData.transform(line.get_xydata()) for line in axes.lines])
+    assert points[:, 1].max() < legend.get_window_extent().y0
+
+
 def has_names(axis: Axis) -> bool:
     """Whether an axis without a label shows paths, counters, or nothing since a panel beside it has it."""
     shown = [tick.get_text() for tick in axis.get_ticklabels() if tick.get_visible()]
