@@ -122,7 +122,9 @@ def iterations(run: Frames) -> CaptionedFigure:
         axes.set_title("Time of each iteration")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend()
+        # A fixed place: matplotlib's own choice looks at every point, and warns if that has taken a second.
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(paths), fontsize=8.5,
+                    borderaxespad=0.2, handlelength=1, handletextpad=0.4, columnspacing=1)  # fmt: skip
         return f"{seconds}, at the largest size. Hollow: warm-up, from which no time is taken."
 
     if run.samples.empty:

@@ -53,6 +53,7 @@ def paint(axes: Axes, rows: Sequence[tuple[SummaryRow, Percentiles]], measure: M
     axes.set_xticks(named, [size_text(sizes[at]) if measure.size_is_key else "" for at in named])
     axes.set_xlim(-0.6, len(sizes) - 0.4)
     axes.set_yscale("log")
+    axes.margins(y=0.22)  # room for the legend
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if axes.get_ylim()[1] < 30 * axes.get_ylim()[0]:
         axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -62,7 +63,7 @@ def paint(axes: Axes, rows: Sequence[tuple[SummaryRow, Percentiles]], measure: M
     axes.set_xlabel("message size" if measure.size_is_key else "path")
     axes.set_ylabel(f"{'operation' if of_operations else 'iteration of a rank'} (ms)")
     axes.set_title("Latency percentiles")
-    axes.legend(handles=_legend(paths, looks), fontsize=8.5, ncols=3)
+    axes.legend(handles=_legend(paths, looks), loc="upper left", fontsize=8.5, ncols=3)
     what = "an operation took" if of_operations else "each rank took in each iteration"
     return (
         f"{kind_of_seconds([row.verdict for row in summary])}. How long {what}: the median, the 95th "

@@ -205,7 +205,7 @@ def _busbw(axes: Axes, summary: Sequence[SummaryRow]) -> str:
     first = summary[0]
     title = f"Bus bandwidth of {first.workload} against message size, {first.nranks} ranks"
     axes.set_title(plain(title))
-    axes.legend()
+    axes.legend(loc="upper left", ncols=5)  # where the limit leaves room
     return f"{_seconds(summary)}. {BUSBW_CAPTION}"
 
 

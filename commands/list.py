@@ -28,8 +28,11 @@ def command() -> int:
         ("--run (in progress, with their hosts)", _runs()),
     ):
         print(title)
+        width = max(map(len, entries), default=0)
         for name, description in entries.items():
-            print(f"  {name:<14} {description}".rstrip())
+            print(f"  {name:<{width}} {description}".rstrip())
+        if not entries:
+            print("  none")
     return 0
 
 

@@ -220,8 +220,8 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Option(
             "A bad wire at each endpoint's NIC, both ways (not for path kernel, whose wire stays clean), any "
             "of loss=0.01 (or in bursts, as tc-netem's gemodel:p,r,1-h,1-k),reorder=0.02,duplicate=0.001,"
-            "corrupt=0.001 (chances of a wire packet),delay=1ms (at each NIC, each way: four times that a "
-            "round trip),jitter=100us,seed=1.",
+            "corrupt=0.001 (chances of a wire packet),delay=1ms (at each NIC, each way: 4 ms of a round trip)"
+            ",jitter=100us,seed=1.",
             parse=_impairment, metavar="LIST",
         ),
     ] = None  # fmt: skip

@@ -38,7 +38,7 @@ class RepeatedOptions(WorkloadOptions, frozen=True):
     warmup_time_s: Annotated[
         float,
         Option(
-            "Seconds that warm-up goes on for at least, by rank 0's clock: iterations more than --warmup's.",
+            "Seconds for which warm-up lasts at least, by rank 0's clock, by iterations beyond --warmup's.",
             flag="warmup-time",
             min=0,
             max=DAY_S,

@@ -45,7 +45,6 @@ class AckInput:
     def on_ack_received(self, ack: int, seq: int, window: int, ts_ecr: int, now: float) -> None:
         """Take snd_una <= ack <= snd_nxt and the window (bytes) of a segment whose sequence number is
         `seq`."""
-        # One long function: it runs for every ACK, and each call would cost.
         sender, timer = self._sender, self._write_timer
         una = sender.snd_una
         if (
@@ -57,8 +56,12 @@ class AckInput:
         sender.persist.probes_out = 0
         if not window:
             timer.retransmits = 0  # a peer that answers with a zero window is alive
-        if ack == una:
-            return
+        if ack > una:
+            self._on_snd_una_advanced(ack, una, ts_ecr, now)
+
+    def _on_snd_una_advanced(self, ack: int, una: int, ts_ecr: int, now: float) -> None:
+        """The segment acknowledges what was sent from `una` to `ack`."""
+        sender, timer = self._sender, self._write_timer
         sender.snd_una = ack
         board, recovery = self._scoreboard, self._recovery
         board.orig_delivered_end = 0

@@ -230,33 +230,41 @@ class Connection:
 
     def receive_segment(self, segment: Segment, now: float) -> None:
         """Take a segment of this connection and own its payload. The caller checked checksum and ports."""
-        # One long function: every received segment passes here, and each call would cost.
-        header = segment.header
-        receiver = self._receiver
-        nxt = receiver.rcv_nxt
         payload = segment.payload
         length = 0
         if payload is None:
-            receiver.segs_in += 1
+            self._receiver.segs_in += 1
         else:
             length = len(payload)
-            packets = -(-length // segment.mss) if segment.mss else 1
-            receiver.segs_in += packets
-            receiver.data_segs_in += packets
-            if now - receiver.last_data_at > self._sender.rtt.rto:
-                receiver.quick_ack.enter(receiver.rcv_adv - nxt, receiver.mss)  # the peer restarts its cwnd
-            receiver.last_data_at = now
-            packet = segment.mss or length
-            if packet > receiver.largest:
-                receiver.measure(packet, payload)
-            if header.flags & PSH or packet < receiver.mss:
-                receiver.quick_ack.on_push(packet < receiver.mss)
-        # Header prediction (tcp_rcv_established): the next segment of an established connection in which
-        # nothing is unusual changes nothing but what its payload and its ACK say.
-        if (
+            self._measure(segment, payload, length, now)
+        if not (self._is_predicted(segment) and self._receive_predicted(segment, payload, length, now)):
+            self._input.receive_segment(segment, now)
+
+    def _measure(self, segment: Segment, payload: Payload, length: int, now: float) -> None:
+        """What a segment with payload tells of the peer's sender, whether or not it is taken
+        (tcp_event_data_recv, tcp_measure_rcv_mss)."""
+        receiver = self._receiver
+        packets = -(-length // segment.mss) if segment.mss else 1
+        receiver.segs_in += packets
+        receiver.data_segs_in += packets
+        if now - receiver.last_data_at > self._sender.rtt.rto:
+            window = receiver.rcv_adv - receiver.rcv_nxt
+            receiver.quick_ack.enter(window, receiver.mss)  # the peer restarts its cwnd
+        receiver.last_data_at = now
+        packet = segment.mss or length
+        if packet > receiver.largest:
+            receiver.measure(packet, payload)
+        if segment.header.flags & PSH or packet < receiver.mss:
+            receiver.quick_ack.on_push(packet < receiver.mss)
+
+    def _is_predicted(self, segment: Segment) -> bool:
+        """Header prediction (tcp_rcv_established): whether this is the next segment of an established
+        connection in which nothing is unusual. It changes nothing but what its payload and its ACK say."""
+        header, receiver = segment.header, self._receiver
+        return (
             self.tcb.state is _ESTABLISHED
             and header.flags & _DECISIVE == ACK
-            and header.seq == nxt & MASK
+            and header.seq == receiver.rcv_nxt & MASK
             and not receiver.reassembly
             and receiver.fin_seq is None
             and not header.sack
@@ -267,29 +275,32 @@ class Connection:
                 not receiver.timestamps
                 or (header.ts_val is not None and header.ts_val - receiver.ts_recent & MASK < HALF)
             )
-        ):
-            sender = self._sender
-            una = sender.snd_una
-            ack = una + ((header.ack - una + HALF) & MASK) - HALF
-            if una <= ack <= sender.snd_nxt and length <= receiver.rcv_adv - nxt:
-                if header.ts_val is not None and receiver.last_ack_sent == nxt:
-                    receiver.ts_recent = header.ts_val
-                self._validate.rcv_tstamp = now
-                window = header.window << sender.snd_wscale
-                if payload is None:
-                    if ack == una and window == sender.snd_wnd:
-                        self._ack.on_duplicate_ack(now)
-                    self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
-                    return
-                if ack != una or window != sender.snd_wnd:
-                    self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
-                if header.ts_ecr != receiver.last_ts_ecr:
-                    receiver.on_ts_ecr(header.ts_ecr, length, now)
-                receiver.deliver(payload, length, now)
-                if receiver.ack_due and not segment.mss:  # super-segments of a batch share an ACK
-                    self.tcb.replies.append(self._output.ack(now, receiver.ece))
-                return
-        self._input.receive_segment(segment, now)
+        )
+
+    def _receive_predicted(self, segment: Segment, payload: Payload | None, length: int, now: float) -> bool:
+        """Take such a segment; False: its ACK or its payload is beyond a window after all."""
+        header, receiver, sender = segment.header, self._receiver, self._sender
+        nxt, una = receiver.rcv_nxt, sender.snd_una
+        ack = una + ((header.ack - una + HALF) & MASK) - HALF
+        if not una <= ack <= sender.snd_nxt or length > receiver.rcv_adv - nxt:
+            return False
+        if header.ts_val is not None and receiver.last_ack_sent == nxt:
+            receiver.ts_recent = header.ts_val
+        self._validate.rcv_tstamp = now
+        window = header.window << sender.snd_wscale
+        if payload is None:
+            if ack == una and window == sender.snd_wnd:
+                self._ack.on_duplicate_ack(now)
+            self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
+            return True
+        if ack != una or window != sender.snd_wnd:
+            self._ack.on_ack_received(ack, nxt, window, header.ts_ecr, now)
+        if header.ts_ecr != receiver.last_ts_ecr:
+            receiver.on_ts_ecr(header.ts_ecr, length, now)
+        receiver.deliver(payload, length, now)
+        if receiver.ack_due and not segment.mss:  # super-segments of a batch share an ACK
+            self.tcb.replies.append(self._output.ack(now, receiver.ece))
+        return True
 
     # --- time ---------------------------------------------------------------------------------------
 

@@ -155,7 +155,6 @@ class Xmit:
     # --- new data ---------------------------------------------------------------------------------
 
     def _send_new(self, now: float, limit: int, out: list[SentSegment]) -> None:
-        # One long function: it runs for every segment that leaves, and each call would cost.
         sender, queue, mss = self._sender, self._queue, self._sender.mss
         idle = now - sender.last_sent_at if not self._scoreboard.segments else 0.0
         if idle:

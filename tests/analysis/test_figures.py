@@ -21,6 +21,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from analysis import figures, network_plot, several_runs, style
 from analysis.analyse import analyse
@@ -110,6 +111,30 @@ def test_axes_have_units_and_figures_have_captions(name: str, tmp_path: Path) ->
         if axes.axison:
             for axis, label in ((axes.xaxis, axes.get_xlabel()), (axes.yaxis, axes.get_ylabel())):
                 assert UNIT.search(label) if label else has_names(axis), f"{name}: {label!r} has no unit"
+
+
+def test_the_legend_of_iterations_lies_above_the_points_and_beside_the_title(tmp_path: Path) -> None:
+    """Also with the longest names of paths."""
+    paths = {"devmem(RX-only)": 2.0, "bounce": 1.0, "kernel(clean-wire)": 4.0}
+    figure = figures.iterations(made(tmp_path, paths=tuple(paths), gigabyte_per_s=paths))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.get_window_extent().y0 >= axes.bbox.y1
+    (title,) = (text for text in axes.findobj(Text) if text.get_text() == axes.get_title("left"))
+    assert legend.get_window_extent().x0 > title.get_window_extent().x1
+
+
+@pytest.mark.parametrize("name", ["rate", "latency"])
+def test_a_legend_lies_above_all_points(name: str, tmp_path: Path) -> None:
+    figure = MAKERS[name](tmp_path)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    points = np.vstack([axes.transData.transform(line.get_xydata()) for line in axes.lines])
+    assert points[:, 1].max() < legend.get_window_extent().y0
 
 
 def has_names(axis: Axis) -> bool:

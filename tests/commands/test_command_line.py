@@ -166,6 +166,8 @@ def test_list_names_everything_that_can_be_chosen() -> None:
     assert found.returncode == 0
     for name in ("pair", "star", "all_reduce", "stream", "devmem", "bounce", "kernel", "gve", "6.12"):
         assert f"  {name}" in found.stdout
+    workloads = found.stdout.split("--workload\n")[1].split("--path\n")[0].splitlines()
+    assert {line[len("  parameter_server")] for line in workloads} == {" "}, "one column of descriptions"
 
 
 @pytest.mark.parametrize("words", ["list", "clean", "ethtool h1 -g", "ss", "down", "up --topology blob"])

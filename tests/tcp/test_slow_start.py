@@ -14,10 +14,9 @@ from tests.tcp.two_ends import CONFIG, Impairment, Ledger, TwoEnds, pattern
 MSS = 1000
 
 
-def over(hystart: HyStart, rtts: list[float], gap: float = 0.003, cwnd: int = 100) -> bool:
-    """One round of ACKs `gap` seconds apart; whether slow start ends in it. The shortest round trip is
-    40 ms."""
-    una = hystart._round_end + 1
+def over(hystart: HyStart, rtts: list[float], gap: float = 0.003, cwnd: int = 100, una: int = 0) -> bool:
+    """One round of ACKs `gap` seconds apart, from `una` on; whether slow start ends in it. The shortest round
+    trip is 40 ms."""
     found = False
     for number, rtt in enumerate(rtts):
         now = 1.0 + number * gap
@@ -28,7 +27,7 @@ def over(hystart: HyStart, rtts: list[float], gap: float = 0.003, cwnd: int = 10
 
 def test_slow_start_goes_on_while_round_trips_do_not_grow() -> None:
     hystart = HyStart()
-    assert not any(over(hystart, [0.04] * 12) for _ in range(50))
+    assert not any(over(hystart, [0.04] * 12, una=13 * rounds) for rounds in range(50))
 
 
 @pytest.mark.parametrize(("rtt", "ends"), [(0.0449, False), (0.0451, True)])
@@ -45,6 +44,13 @@ def test_eight_samples_are_too_few() -> None:
     assert over(HyStart(), [0.09] * 9)
 
 
+@pytest.mark.parametrize(("samples", "ends"), [(8, False), (9, True)])
+def test_a_round_has_samples_of_its_own(samples: int, ends: bool) -> None:
+    hystart = HyStart()
+    over(hystart, [0.04] * 12)
+    assert over(hystart, [0.09] * samples, una=13) is ends
+
+
 def test_a_window_of_15_segments_never_ends_slow_start() -> None:
     assert not over(HyStart(), [0.09] * 20, cwnd=15)
     assert over(HyStart(), [0.09] * 20, cwnd=16)
@@ -57,13 +63,13 @@ def test_a_train_of_acks_for_half_a_round_trip_ends_slow_start(acks: int, gap: f
 
 
 def test_bursts_a_short_round_trip_apart_are_no_train() -> None:
-    """The ACK of all that is in flight ends a burst; the next one is a millisecond later."""
+    """The ACK of all that is in flight ends a burst; the next one is 1.2 ms later."""
     hystart, una = HyStart(), 0
     for burst in range(20):
         for number in range(20):
-            una, now = una + 1, 1.0 + burst * 0.001 + number * 1e-6
+            una, now = una + 1, 1.0 + burst * 0.0012 + number * 1e-6
             hystart.on_ack(una, 20 * (burst + 1) + number, now)
-            assert not hystart.is_over(0.001, 0.001, 100 * MSS, MSS, now)
+            assert not hystart.is_over(0.0012, 0.0012, 100 * MSS, MSS, now)
 
 
 def test_cubic_leaves_slow_start_where_hystart_ends() -> None:

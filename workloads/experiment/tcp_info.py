@@ -8,6 +8,7 @@ sample that comes late does not make the next ones late.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Annotated, Any
 
@@ -70,7 +71,10 @@ class TcpInfoSampler:
         self.rows: list[TcpInfoSample] = []
 
     def __enter__(self) -> TcpInfoSampler:
-        self._thread = self._runtime.spawn(self._sample, f"tcp-info-{self._rank}")
+        began_s = self._runtime.monotonic()
+        with suppress(OSError):
+            self._sample()  # not in the thread, which may begin when what is sampled is under way
+        self._thread = self._runtime.spawn(lambda: self._sample_on(began_s), f"tcp-info-{self._rank}")
         return self
 
     def __exit__(
@@ -81,20 +85,18 @@ class TcpInfoSampler:
             self._changed.notify_all()
         self._thread.join()
 
-    def _sample(self) -> None:
-        next_s = self._runtime.monotonic()
+    def _sample_on(self, next_s: float) -> None:
         ended = False
-        while True:
-            try:
-                self.rows += [self._row(flow, sock) for flow, sock in self._connections]
-            except OSError:
-                return
-            if ended:
-                return
-            now = self._runtime.monotonic()
-            next_s += self._period_s * max(1, -(-(now - next_s) // self._period_s))
-            with self._changed:
-                ended = bool(self._changed.wait_for(lambda: self._ended, next_s - now))
+        with suppress(OSError):
+            while not ended:
+                now = self._runtime.monotonic()
+                next_s += self._period_s * max(1, -(-(now - next_s) // self._period_s))
+                with self._changed:
+                    ended = bool(self._changed.wait_for(lambda: self._ended, next_s - now))
+                self._sample()
+
+    def _sample(self) -> None:
+        self.rows += [self._row(flow, sock) for flow, sock in self._connections]
 
     def _row(self, flow: Flow, sock: Any) -> TcpInfoSample:
         info = msgspec.structs.asdict(tcp_info(sock))

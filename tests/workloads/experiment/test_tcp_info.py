@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from nodes.client.runtime import MACHINE
+from nodes.client.runtime import MACHINE, Thread
 from nodes.sock.sockopt import get_option
+from tests.client.simulated import SimulatedRuntime
 from tests.path.two_hosts import TwoHosts
+from tests.workloads.experiment.test_ledger_series import StepRuntime
 from tests.workloads.loopback import LoopbackHost
 from tests.workloads.ring import Ring
 from workloads.experiment.records import ExperimentConfig, Sample, Trial
@@ -47,7 +50,6 @@ def test_the_sending_connections_are_sampled_from_the_begin_to_the_end() -> None
     assert {(row.path, row.repetition, row.rank, row.peer, row.flow) for row in sender} == {
         ("kernel", 3, 0, 1, 0)
     }
-    assert len(sender) > 5
     times = [row.time_s for row in sender]
     assert times == sorted(times)
     assert times[0] <= min(row.start_s for row in rows)
@@ -92,6 +94,50 @@ def test_both_stacks_are_read_alike() -> None:
     assert (unmeasured.srtt_us, unmeasured.rttvar_us, unmeasured.ssthresh_segs) == (None, None, None)
     for sock in (client, server):
         sock.close(hosts.now)
+
+
+class Connection:
+    """What is asked of a connection, which has done nothing."""
+
+    def getsockopt(self, _level: int, _option: int, length: int) -> bytes:
+        return bytes(length)
+
+
+class AtEnd:
+    """A thread that does not come to run before it is waited for."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+
+    def join(self, timeout_s: float | None = None) -> None:  # noqa: ARG002
+        self._function()
+
+
+class BusyRuntime(SimulatedRuntime):
+    """Of a machine whose cores are all taken."""
+
+    def spawn(self, function: Callable[[], None], name: str) -> Thread:  # noqa: ARG002
+        return AtEnd(function)
+
+
+def sampler_in(runtime: SimulatedRuntime) -> TcpInfoSampler:
+    """Of a connection, by the clock of `runtime`, which begins at 1000 s."""
+    sent_by = [(Flow(1, 0), Connection())]
+    return TcpInfoSampler(runtime, PERIOD_S, Trial("kernel", 8, 0), 0, sent_by, runtime.monotonic)
+
+
+def test_a_sampler_samples_before_every_period_within_and_after_the_block() -> None:
+    with sampler_in(StepRuntime(waits=3)) as sampler:
+        while len(sampler.rows) < 4:
+            pass
+    assert [round(row.time_s - 1000.0, 6) for row in sampler.rows] == [0.0, 0.02, 0.04, 0.06, 0.06]
+
+
+def test_a_thread_that_begins_late_costs_the_samples_within_alone() -> None:
+    runtime = BusyRuntime(lambda _: None)
+    with sampler_in(runtime) as sampler:
+        runtime.now += 0.5
+    assert [row.time_s for row in sampler.rows] == [1000.0, 1000.5]
 
 
 def test_a_connection_that_is_gone_ends_the_sampling_and_nothing_else() -> None:
