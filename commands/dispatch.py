@@ -36,6 +36,8 @@ COMMANDS = (
     "reproduce", "crosscheck",
 )  # fmt: skip
 
+_EXPECTED = {"int_parsing": "integer", "float_parsing": "number"}  # by pydantic's type of an error
+
 
 def program() -> int:
     """`main` of a process of its own. What its standard error does not take is lost and changes no status."""
@@ -53,7 +55,7 @@ def main() -> int:
     try:
         return int(app_of(module)(standalone_mode=False) or 0)
     except typer.TyperException as wrong:
-        _say(wrong.format_message())
+        _say(_without_jargon(wrong))
         return 2
     except (UsageError, OptionError) as wrong:
         _say(str(wrong))
@@ -93,6 +95,19 @@ def _told(name: str) -> str:
 
 def _nothing() -> None:
     """Before a command there is nothing to do."""
+
+
+def _without_jargon(wrong: typer.TyperException) -> str:
+    """typer's sentence; where pydantic found the value wrong, that value, and not pydantic's own words."""
+    from pydantic import ValidationError  # typer looks at values by it; no other command line needs it
+
+    sentence, cause = wrong.format_message(), wrong.__cause__
+    if not isinstance(cause, ValidationError):
+        return sentence
+    (found, *_) = cause.errors()
+    if expected := _EXPECTED.get(found["type"]):
+        return sentence.replace(found["msg"], f"{found['input']!r} is no {expected}")
+    return sentence.replace("Value error, ", "")
 
 
 def _say(sentence: str) -> None:
