@@ -1,7 +1,7 @@
 """Incast: many hosts of a switch answer one, at once, again and again.
 
-In: how many senders, the queue in front of the receiver, whether ECN is asked for (tcp_ecn 1), how the receiver
-reads. Out: how long each round took, and what was lost or marked. Owns nothing.
+In: how many senders, the queue in front of the receiver, whether ECN is asked for (tcp_ecn 1), how the
+receiver reads. Out: how long each round took, and what was lost or marked. Owns nothing.
 """
 
 from __future__ import annotations

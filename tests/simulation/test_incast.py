@@ -38,7 +38,7 @@ def test_marks_in_the_same_queue_keep_the_second_round_from_timeouts(congestion:
     assert found.round_s[-1] <= 1.1 * IDEAL_S
 
 
-def test_connections_that_are_all_read_at_once_take_the_time_of_the_line_from_the_first_round_on() -> None:
+def test_connections_that_are_read_at_once_take_the_time_of_the_line() -> None:
     """Payload that is not read narrows the window, and its ACK waits for the reader."""
     in_turn, at_once = (incast(SENDERS, MARKS, 1, "dctcp", each).round_s for each in (False, True))
     assert in_turn[0] > 3 * IDEAL_S
