@@ -44,8 +44,16 @@ class RepeatedOptions(WorkloadOptions, frozen=True):
             max=DAY_S,
         ),
     ] = 0.0
+    pause_s: Annotated[
+        float,
+        Option(
+            "Seconds from the end of an iteration to the beginning of the next one, at least.",
+            flag="pause",
+            min=0,
+            max=DAY_S,
+        ),
+    ] = 0.0
     no_check: Annotated[bool, Option("Do not compare the results.")] = False
-
 
     @property
     def warmups(self) -> int:
@@ -66,6 +74,11 @@ class TracedOptions(RepeatedOptions, frozen=True):
 def warmup_time_s(options: WorkloadOptions) -> float:
     """How long warm-up goes on at least."""
     return options.warmup_time_s if isinstance(options, RepeatedOptions) else 0.0
+
+
+def pause_s(options: WorkloadOptions) -> float:
+    """How long no iteration follows another one."""
+    return options.pause_s if isinstance(options, RepeatedOptions) else 0.0
 
 
 def keeps_operations(options: WorkloadOptions) -> bool:

@@ -12,23 +12,25 @@ from nodes.wire.ipv4 import HEADER_BYTES
 
 _CE = 3
 _AT = ethernet.HEADER_BYTES
+_BYTE = _AT + 1  # of IPv4 the type of service; of IPv6 the traffic class lies across two bytes
 _TYPES = {ethernet.TYPE_IPV4.to_bytes(2, "big"): 0, ethernet.TYPE_IPV6.to_bytes(2, "big"): 4}
 
 
-def marked(frame: Frame) -> tuple[Frame, bool]:
-    """The frame with CE, and True; or as it is, where its sender does not understand ECN."""
+def is_capable(frame: Frame) -> bool:
+    """Whether its sender understands ECN."""
+    shift = _TYPES.get(frame.header[12:14])
+    return shift is not None and bool(frame.header[_BYTE] >> shift & _CE)
+
+
+def marked(frame: Frame) -> Frame:
+    """A capable frame with CE."""
     header = frame.header
-    shift = _TYPES.get(header[12:14])
-    if shift is None:
-        return frame, False
-    byte = _AT + 1  # of IPv4 the type of service; of IPv6 the traffic class lies across two bytes
-    if not header[byte] >> shift & _CE:
-        return frame, False
+    shift = _TYPES[header[12:14]]
     changed = bytearray(header)
-    changed[byte] |= _CE << shift
+    changed[_BYTE] |= _CE << shift
     if not shift:
         changed[_AT + 10 : _AT + 12] = bytes(2)
         length = (header[_AT] & 15) * 4 or HEADER_BYTES
         checksum = internet_checksum(bytes(changed[_AT : _AT + length]))
         changed[_AT + 10 : _AT + 12] = checksum.to_bytes(2, "big")
-    return frame.with_header(bytes(changed)), True
+    return frame.with_header(bytes(changed))

@@ -11,9 +11,10 @@ from collections import deque
 from dataclasses import dataclass
 
 from nodes.simulation.clock import Clock, Event
-from nodes.simulation.ecn import marked
+from nodes.simulation.ecn import is_capable, marked
 from nodes.simulation.frame import Frame
 from nodes.simulation.line import Line
+from nodes.simulation.segmentation import cut
 
 QUEUE_BYTES = 16 << 20  # of each port, as shared-memory switches of today can give one
 
@@ -42,9 +43,26 @@ class Output:
         if self._queued + frame.wire_bytes > self._limits.bytes:
             self.dropped_packets += frame.wire_packets
             return
-        if self._limits.ecn_bytes and self._queued > self._limits.ecn_bytes:
-            frame, is_marked = marked(frame)
-            self.marked_packets += frame.wire_packets * is_marked
+        if self._limits.ecn_bytes and self._queued + frame.wire_bytes > self._limits.ecn_bytes:
+            self._mark(frame)
+        else:
+            self._put(frame)
+
+    def _mark(self, frame: Frame) -> None:
+        """Mark the wire packets that meet more than the threshold. A super-packet is cut before the first of
+        them: if all its packets fared as that one does, large super-packets would be marked less than small
+        ones, and flows would share unfairly."""
+        room = self._limits.ecn_bytes - self._queued
+        plain = room * frame.wire_packets // frame.wire_bytes + 1 if room >= 0 else 0
+        if plain < frame.wire_packets and is_capable(frame):
+            if plain:
+                before, frame = cut(frame, plain)
+                self._put(before)
+            frame = marked(frame)
+            self.marked_packets += frame.wire_packets
+        self._put(frame)
+
+    def _put(self, frame: Frame) -> None:
         self._queue.append(frame)
         self._queued += frame.wire_bytes
         self.queued_max = max(self.queued_max, self._queued)

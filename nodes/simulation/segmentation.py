@@ -14,15 +14,29 @@ from nodes.simulation.frame import Frame, frame_of
 
 def wire_packets(frame: Frame) -> Iterator[Frame]:
     """The frame itself if it is one packet."""
-    size = frame.gso_size
     if frame.wire_packets == 1:
         yield frame
         return
-    carried = frame.payload is not None
+    whole = _whole(frame)
+    for number in range(frame.wire_packets):
+        yield _part(frame, whole, number, number + 1)
+
+
+def cut(frame: Frame, packets: int) -> tuple[Frame, Frame]:
+    """Its first `packets` wire packets, and the others; there are some of either."""
+    whole = _whole(frame)
+    return _part(frame, whole, 0, packets), _part(frame, whole, packets, frame.wire_packets)
+
+
+def _whole(frame: Frame) -> WireFrame:
     payload = frame.payload if frame.payload is not None else bytes(frame.payload_bytes)
     parsed = header_split.parse(memoryview(frame.header), frame.length)
-    whole = WireFrame(frame.header + payload, len(frame.header), parsed.l4_start, size, True)
-    for number in range(frame.wire_packets):
-        packet = whole.slice(number, number + 1)
-        part = memoryview(packet.data)[packet.header_bytes :]
-        yield frame_of(bytes(packet.data[: packet.header_bytes]), [part], 0, carried)
+    return WireFrame(frame.header + payload, len(frame.header), parsed.l4_start, frame.gso_size, True)
+
+
+def _part(frame: Frame, whole: WireFrame, start: int, stop: int) -> Frame:
+    """The wire packets [start, stop)."""
+    part = whole.slice(start, stop)
+    payload = memoryview(part.data)[part.header_bytes :]
+    carried = frame.payload is not None
+    return frame_of(bytes(part.data[: part.header_bytes]), [payload], part.gso_size, carried)

@@ -1,7 +1,7 @@
 """Incast: many hosts of a switch answer one, at once, again and again.
 
-In: how many senders, the queue in front of the receiver, whether ECN is asked for (tcp_ecn 1). Out: how long
-each round took, and what was lost or marked. Owns nothing.
+In: how many senders, the queue in front of the receiver, whether ECN is asked for (tcp_ecn 1), how the
+receiver reads. Out: how long each round took, and what was lost or marked. Owns nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from nodes.client.host import Host
+from nodes.client.socket import Socket
 from nodes.simulation.output import QueueLimits
 from nodes.simulation.simulation import Simulation
 
@@ -28,8 +29,11 @@ class Incast:
     timeouts: int
 
 
-def incast(senders: int, limits: QueueLimits, ecn: int = 0, congestion: str = "") -> Incast:
-    """Each sender has a connection, on which the receiver asks for a block by a byte."""
+def incast(
+    senders: int, limits: QueueLimits, ecn: int = 0, congestion: str = "", at_once: bool = False
+) -> Incast:
+    """Each sender has a connection, on which the receiver asks for a block by a byte. `at_once`: it has a
+    thread for each, else it reads one connection to its end and then the next."""
     took: list[float] = []
     with Simulation(carried=False) as simulation:
         switch = simulation.add_switch(limits)
@@ -42,7 +46,7 @@ def incast(senders: int, limits: QueueLimits, ecn: int = 0, congestion: str = ""
             simulation.plug(node, switch, LINE_BPS, 1_000)
         for node in nodes:
             node.spawn(partial(_answer, congestion))
-        receiver.spawn(partial(_ask, [name.partition("/")[0] for name in names], took))
+        receiver.spawn(partial(_ask, [name.partition("/")[0] for name in names], took, at_once))
         simulation.run()
         port = switch.outputs[0]
         timeouts = sum(node.simulated.host.stack.tcp.mib.TcpExtTCPTimeouts for node in nodes)
@@ -61,21 +65,30 @@ def _answer(congestion: str, host: Host) -> None:
         connection.sendall(memory.view)
 
 
-def _ask(addresses: list[str], took: list[float], host: Host) -> None:
+def _ask(addresses: list[str], took: list[float], at_once: bool, host: Host) -> None:
     host.runtime.sleep(1e-3)
     socks = []
     for address in addresses:
         socks.append(host.socket())
         socks[-1].connect((address, _PORT))
-    memory = host.memory(BLOCK)
     for _ in range(_ROUNDS):
         began = host.runtime.monotonic()
         for sock in socks:
             sock.send(b"?")
-        for sock in socks:
-            left = BLOCK
-            while left:
-                left -= sock.recv_into(memory.view[:left])
+        if at_once:
+            readers = [host.runtime.spawn(partial(_read, sock, host), "reader") for sock in socks]
+            for reader in readers:
+                reader.join()
+        else:
+            for sock in socks:
+                _read(sock, host)
         took.append(host.runtime.monotonic() - began)
     for sock in socks:
         sock.close()
+
+
+def _read(sock: Socket, host: Host) -> None:
+    memory, left = host.memory(BLOCK), BLOCK
+    while left:
+        left -= sock.recv_into(memory.view[:left])
+    memory.close()

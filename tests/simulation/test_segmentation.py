@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from nodes.simulation.clock import Clock
 from nodes.simulation.frame import Frame, frame_of
-from nodes.simulation.segmentation import wire_packets
+from nodes.simulation.line import Line
+from nodes.simulation.output import Output, QueueLimits
+from nodes.simulation.segmentation import cut, wire_packets
 from nodes.wire import ethernet, ip, ipv4, tcp
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.tcp import TcpHeader
@@ -21,13 +24,13 @@ RING = (
 )  # fmt: skip
 
 
-def super_packet(payload: bytes, carried: bool = True) -> Frame:
+def super_packet(payload: bytes, carried: bool = True, tos: int = 0) -> Frame:
     header = TcpHeader(9, 80, 0xFFFFF000, 7, tcp.ACK | tcp.PSH | tcp.CWR, 1000)
     header.ts_val = 5
     segment = tcp.emit(header)
     total = ipv4.HEADER_BYTES + len(segment) + len(payload)
     packet = bytearray(20)
-    packet[0], packet[8], packet[9] = 0x45, 64, ip.TCP
+    packet[0], packet[1], packet[8], packet[9] = 0x45, tos, 64, ip.TCP
     packet[2:4], packet[4:6] = total.to_bytes(2, "big"), (9).to_bytes(2, "big")
     link = ethernet.emit(b"\2" * 6, b"\4" * 6, ethernet.TYPE_IPV4)
     return frame_of(link + bytes(packet) + segment, [memoryview(payload)], MSS, carried)
@@ -63,6 +66,43 @@ def test_a_counted_super_packet_has_the_same_headers_and_no_bytes() -> None:
 def test_one_packet_stays_as_it_is() -> None:
     small = super_packet(bytes(100))
     assert [*wire_packets(small)] == [small]
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_the_parts_of_a_super_packet_that_is_cut_have_its_packets(carried: bool) -> None:
+    whole = super_packet(bytes(range(256)) * 20, carried)
+    for packets in (1, 2, 3):
+        parts = cut(whole, packets)
+        assert [part.wire_packets for part in parts] == [packets, 4 - packets]
+        assert sum(part.wire_bytes for part in parts) == whole.wire_bytes
+        found = [each for part in parts for each in wire_packets(part)]
+        assert found == [*wire_packets(whole)]
+
+
+def queued(limits: QueueLimits, frames: list[Frame]) -> tuple[list[Frame], Output]:
+    """What a port sends of frames that all come at once, behind a packet that the line is busy with."""
+    clock, got = Clock(), list[Frame]()
+    output = Output(clock, Line(clock, 10**9, 0, got.append), limits)
+    for each in (super_packet(bytes(100)), *frames):
+        output.send(each)
+    while clock.step():
+        pass
+    return got[1:], output
+
+
+@pytest.mark.parametrize(("tos", "codes"), [(2, [2, 3, 3]), (0, [0, 0])])
+def test_the_packets_of_a_super_packet_are_marked_that_meet_a_longer_queue(
+    tos: int, codes: list[int]
+) -> None:
+    """The queue has one packet less than the threshold before the second super-packet comes: two of its
+    packets do not meet more. A sender without ECN has its super-packets whole."""
+    whole = super_packet(bytes(4 * MSS), tos=tos)
+    each = whole.wire_bytes // 4
+    got, output = queued(QueueLimits(ecn_bytes=5 * each), [whole, whole, whole])
+    assert [frame.header[15] & 3 for frame in got] == [tos, *codes]
+    assert output.marked_packets == (6 if tos else 0)
+    assert [frame.wire_packets for frame in got] == ([4, 2, 2, 4] if tos else [4, 4, 4])
+    assert output.queued_max == 12 * each
 
 
 @pytest.mark.parametrize("payload", ["carried", "counted"])

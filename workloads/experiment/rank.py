@@ -33,7 +33,7 @@ from workloads.experiment.records import (
 from workloads.experiment.surroundings import THIS_MACHINE, Meeting, Surroundings
 from workloads.experiment.tcp_info import TcpInfoSample, TcpInfoSampler
 from workloads.machine import Machine
-from workloads.options import ITERATIONS_MAX, warmup_time_s
+from workloads.options import ITERATIONS_MAX, pause_s, warmup_time_s
 from workloads.registry import PATHS, workload_of
 from workloads.transports.counters import PacketCounters
 from workloads.transports.token_returns import Held
@@ -77,6 +77,7 @@ class Rank:
         self._running: _RunningTrial | None = None
         self._operations: list[Operation] = []
         self._warms_on = False  # what rank 0 said at the last barrier
+        self._pauses_until_s = -math.inf
         self._tcp_info: list[TcpInfoSample] = []
         self._readings: list[LedgerReading] = []
         self._nic = contextlib.ExitStack()  # takes back what `prepare` has done
@@ -126,6 +127,7 @@ class Rank:
     def run(self) -> list[Sample]:
         """All iterations of the trial, warm-up first and marked so. With --warmup-time it goes on until rank
         0's clock says that it is over, which every rank hears at the barrier behind the iteration."""
+        self._pauses_until_s = -math.inf
         rows: list[Sample] = []
         self._operations, self._tcp_info = [], []
         warmup_s, now = warmup_time_s(self._config.options), self._machine.runtime.monotonic
@@ -177,6 +179,7 @@ class Rank:
         iteration = Iteration(seed, in_place)
         with self._explained(f"preparing iteration {number}"):
             workload.fill(iteration)
+            self._pause()
             self._machine.progress.moved()
             before, earlier = self._counters(transport, restart_peak=True), transport.moved()
         with self._explained(f"waiting for all ranks before iteration {number}"):
@@ -189,6 +192,7 @@ class Rank:
         switched = around.switches()
         with self._explained(f"waiting for all ranks after iteration {number}"):
             self._warms_on = barrier.wait(self._votes_for_more(number, until_s))
+        self._pauses_until_s = self._machine.runtime.monotonic() + pause_s(self._config.options)
         after, moved = self._counters(transport), transport.moved()
         with self._explained(f"checking iteration {number}"):
             checked = self._checked(workload, iteration)
@@ -210,6 +214,13 @@ class Rank:
             start_s=start_s,
             end_s=end_s,
         )
+
+    def _pause(self) -> None:
+        """Until --pause is over. What was checked and filled since the last iteration is part of it, so
+        that a connection is idle for as long on a slow machine as on one whose work takes no time."""
+        runtime = self._machine.runtime
+        if (rest_s := self._pauses_until_s - runtime.monotonic()) > 0:
+            runtime.sleep(rest_s)
 
     def _checked(self, workload: Workload, iteration: Iteration) -> CheckResult:
         """Payload without content cannot be wrong."""

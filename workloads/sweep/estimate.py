@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from workloads.experiment.records import ExperimentConfig
-from workloads.options import warmup_time_s
+from workloads.options import pause_s, warmup_time_s
 from workloads.registry import workload_of
 from workloads.stream import StreamOptions
 
@@ -44,7 +44,9 @@ def _trial_s(config: ExperimentConfig, moved_bytes: int, predicted_s: float) -> 
     if isinstance(config.options, StreamOptions):
         iteration_s = _ITERATION_S + config.options.duration_s
     else:
-        iteration_s = _ITERATION_S + max(moved_bytes / _BYTES_PER_S, predicted_s)
+        iteration_s = max(_ITERATION_S, pause_s(config.options)) + max(
+            moved_bytes / _BYTES_PER_S, predicted_s
+        )
     trial_s, warmup_s = _TRIAL_S, warmup_time_s(config.options)
     for (warmup, _), group in itertools.groupby(workload_of(config).iterations(config)):
         trial_s += max(len(tuple(group)) * iteration_s, warmup_s if warmup else 0.0)

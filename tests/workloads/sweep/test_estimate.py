@@ -79,3 +79,8 @@ def test_warm_up_lasts_for_its_time_or_for_its_iterations() -> None:
     assert short == plain
     iteration_s = 0.02 + 4 * (1 << 20) / 100e6
     assert timed - plain == pytest.approx(5 * 2 * (2.0 - iteration_s))
+
+
+def test_a_pause_is_between_iterations_in_place_of_what_else_is_there() -> None:
+    plain, paused = (guess_s(options=CollectiveOptions(pause_s=each)) for each in (0.0, 3.0))
+    assert paused - plain == pytest.approx(5 * 2 * 4 * (3.0 - 0.02))
