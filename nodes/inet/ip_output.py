@@ -46,7 +46,7 @@ def queue_xmit(
         header = ipv6.emit(ours, remote, ip.TCP, l4_bytes, tos, ttl)
     else:
         header = ipv4.emit(ours, remote, ip.TCP, l4_bytes, tos, ttl, fields.ident, fields.df)
-    skb = Skb(memoryview(header + tcp_header), payload)
+    skb = Skb(header + tcp_header, payload)
     if mss and length > mss:
         skb.gso_size = mss
         skb.wire_packets = -(-length // mss)
@@ -69,5 +69,5 @@ def reply(link: Link, to: IpHeader, mac: bytes, message: bytes, idents: IpIdents
     else:
         packets = ipv6.fragments(ours, theirs, protocol, message, mtu, idents.select_v6())
     for packet in packets:
-        link.xmit_frame(Skb(memoryview(packet), None), mac, source.ethertype)
+        link.xmit_frame(Skb(packet, None), mac, source.ethertype)
     return len(packets)

@@ -103,7 +103,9 @@ class AfPacket:
                 return None
             raise
         flags, gso_size = _vnet_received(self._peeked)
-        return RxFrame(self._head, count - _VNET_BYTES, gso_size, bool(flags & (_NEEDS_CSUM | _DATA_VALID)))
+        return RxFrame(
+            self._head.tobytes(), count - _VNET_BYTES, gso_size, bool(flags & (_NEEDS_CSUM | _DATA_VALID))
+        )
 
     def receive(self, views: Sequence[memoryview]) -> None:
         self._take([self._vnet, *views])

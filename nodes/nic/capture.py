@@ -87,7 +87,7 @@ class InterfaceCapture:
         self._packet(skb, _OUTBOUND)
 
     def _packet(self, skb: Skb, direction: int) -> None:
-        parts = [bytes(skb.header)]
+        parts = [skb.header]
         length = len(skb.header)
         if skb.payload is not None:
             length += len(skb.payload)

@@ -20,7 +20,7 @@ def wire_packets(frame: Frame) -> Iterator[Frame]:
         return
     carried = frame.payload is not None
     payload = frame.payload if frame.payload is not None else bytes(frame.payload_bytes)
-    parsed = header_split.parse(memoryview(frame.header), frame.length)
+    parsed = header_split.parse(frame.header, frame.length)
     whole = WireFrame(frame.header + payload, len(frame.header), parsed.l4_start, size, True)
     for number in range(frame.wire_packets):
         packet = whole.slice(number, number + 1)

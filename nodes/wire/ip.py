@@ -9,7 +9,6 @@ Addresses of ::/96 cannot be distinguished from IPv4: ::1, and the deprecated IP
 from __future__ import annotations
 
 import ipaddress
-from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,7 +70,7 @@ class IpFragment:
     offset: int
     more: bool
     header: bytes
-    data: memoryview
+    data: bytes
 
 
 def is_ipv6(address: int) -> bool:
@@ -79,7 +78,7 @@ def is_ipv6(address: int) -> bool:
     return address > 0xFFFFFFFF
 
 
-def destination(packet: memoryview) -> int:
+def destination(packet: bytes) -> int:
     """Of a packet whose header is whole."""
     return int.from_bytes(packet[24:40] if packet[0] >> 4 == 6 else packet[16:20], "big")
 

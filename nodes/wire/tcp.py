@@ -12,6 +12,7 @@ from typing import Final
 
 from nodes.wire import ip
 from nodes.wire.checksum import pseudo_header_sum
+from nodes.wire.network_order import u16, u32
 
 FIN: Final = 0x01
 SYN: Final = 0x02
@@ -26,17 +27,15 @@ HEADER_BYTES: Final = 20
 CHECKSUM_OFFSET: Final = 16  # where the checksum field lies in the TCP header
 
 _HEADER: Final = struct.Struct("!HHIIBBHHH")
-_TIMESTAMPED: Final = struct.Struct("!HHIIHHHHIII")  # a header whose only option is timestamps
+# A header whose only option is timestamps, by words of 32 bits: ports; seq; ack; data offset, flags and window;
+# checksum and urgent pointer; _TS_WORD; the timestamps.
+_pack_timestamped: Final[Callable[[int, int, int, int, int, int, int, int], bytes]] = struct.Struct(
+    "!8I"
+).pack
 _TIMESTAMPED_BYTES: Final = 32
 _SACK_BLOCK: Final = struct.Struct("!II")
 _TS_WORD: Final = 0x0101080A  # NOP NOP, kind 8, length 10: as Linux and we place timestamps
 MAX_SACK_BLOCKS: Final = 4
-
-# Source and destination port, seq, ack, data offset, flags, window, urgent pointer.
-_fields: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int]]] = struct.Struct(
-    "!HHIIBBH2xH"
-).unpack_from
-_timestamps: Final[Callable[[memoryview, int], tuple[int, int, int]]] = struct.Struct("!III").unpack_from
 
 
 class MalformedTcp(ValueError):
@@ -82,7 +81,7 @@ class TcpHeader:
         self.sack = sack
 
 
-def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:
+def parse(data: bytes, start: int = 0) -> tuple[TcpHeader, int]:
     """The header at `data[start]`, and its length in bytes.
 
     Raises MalformedTcp if the header, its data offset or an option runs past the end of `data`.
@@ -90,18 +89,16 @@ def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:
     present = len(data) - start
     if present < HEADER_BYTES:
         raise MalformedTcp(f"TCP header of {present} bytes is shorter than 20")
-    src, dst, seq, ack, offset, flags, window, urgent = _fields(data, start)
-    length = (offset >> 4) * 4
+    length = (data[start + 12] >> 4) * 4
     if not HEADER_BYTES <= length <= present:
         raise MalformedTcp(f"TCP data offset of {length} bytes, {present} present")
-    header = TcpHeader(src, dst, seq, ack, flags, window, urgent)
-    if length == _TIMESTAMPED_BYTES:
-        prefix, ts_val, ts_ecr = _timestamps(data, start + HEADER_BYTES)
-        if prefix == _TS_WORD:
-            header.ts_val, header.ts_ecr = ts_val, ts_ecr
-            return header, length
-    if length > HEADER_BYTES:
-        _parse_options(header, bytes(data[start + HEADER_BYTES : start + length]))
+    src, dst, seq, ack = u16(data, start), u16(data, start + 2), u32(data, start + 4), u32(data, start + 8)
+    flags, window, urgent = data[start + 13], u16(data, start + 14), u16(data, start + 18)
+    header, options = TcpHeader(src, dst, seq, ack, flags, window, urgent), start + HEADER_BYTES
+    if length == _TIMESTAMPED_BYTES and u32(data, options) == _TS_WORD:
+        header.ts_val, header.ts_ecr = u32(data, options + 4), u32(data, options + 8)
+    elif length > HEADER_BYTES:
+        _parse_options(header, data[options : start + length])
     return header, length
 
 
@@ -166,9 +163,10 @@ def _is_timestamped(header: TcpHeader) -> bool:
 
 def _emit_timestamped(header: TcpHeader, checksum: int) -> bytes:
     assert header.ts_val is not None
-    return _TIMESTAMPED.pack(
-        header.src_port, header.dst_port, header.seq, header.ack, _TIMESTAMPED_BYTES << 10 | header.flags,
-        header.window, checksum, header.urgent, _TS_WORD, header.ts_val, header.ts_ecr,
+    return _pack_timestamped(
+        header.src_port << 16 | header.dst_port, header.seq, header.ack,
+        (_TIMESTAMPED_BYTES << 10 | header.flags) << 16 | header.window, checksum << 16 | header.urgent,
+        _TS_WORD, header.ts_val, header.ts_ecr,
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def piece6(payload: bytes, start: int, end: int, ident: int = 1) -> bytes:
 
 def parse(packet: bytes) -> IpFragment:
     parser = ipv6.fragment if packet[0] >> 4 == 6 else ipv4.fragment
-    found = parser(memoryview(b"?" * 14 + packet), 14, len(packet))
+    found = parser(b"?" * 14 + packet, 14, len(packet))
     assert found is not None
     return found
 
@@ -91,7 +91,7 @@ def test_pieces_in_any_order_make_the_packet(pieces: Pieces, seed: int) -> None:
     if pieces.v6:
         assert found == pieces.whole(payload)
     else:
-        header = ipv4.parse(memoryview(found), 0, len(found))
+        header = ipv4.parse(found, 0, len(found))
         assert header is not None
         assert (header.src, header.dst, header.payload_bytes) == (A4, B4, len(payload))
     assert (pieces.count("OKs"), pieces.count("Fails")) == (1, 0)
