@@ -8,9 +8,10 @@ tcp.segment.Payload. Source: struct sk_buff, skb_shared_info, skb->unreadable (i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self, cast
+
+from mypy_extensions import mypyc_attr
 
 from nodes.netmem.netmem import Netmem
 from nodes.uapi.socket import MAX_SKB_FRAGS, PAGE_SIZE
@@ -121,6 +122,7 @@ class LinearFrags(Frags):
         return cast(Self, LinearFrags(frags))
 
 
+@mypyc_attr(free_list_len=1)
 @dataclass(slots=True, init=False)
 class Skb:
     """`header`: all headers so far, Ethernet's of a received packet included. `queue`: the rx
@@ -155,7 +157,7 @@ class Skb:
             self.payload = None
 
 
-def frags_of(netmems: Iterable[Netmem], length: int) -> Frags:
+def frags_of(netmems: list[Netmem], length: int) -> Frags:
     """The first `length` bytes of `netmems`, one after the other, as fragments. Takes the references over."""
     frags = []
     for netmem in netmems:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mypy_extensions import mypyc_attr
+
 from nodes.inet.ip_ident import IpIdents
 from nodes.inet.link import Link
 from nodes.inet.route import Route
@@ -16,6 +18,7 @@ from nodes.wire import ip, ipv4, ipv6
 from nodes.wire.ip import IpHeader
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class IpFields:
     """Fields of a header that a socket decides on: type of service or traffic class, time to live or hop

@@ -92,7 +92,7 @@ class InterfaceCapture:
         if skb.payload is not None:
             length += len(skb.payload)
             readable = itertools.takewhile(lambda frag: not frag.netmem.is_net_iov, skb.payload.frags)
-            parts += [bytes(view) for view in self._dma.views_to_send(readable)]
+            parts += [bytes(view) for view in self._dma.views_to_send([*readable])]
         data = b"".join(parts)[:SNAPLEN]
         options = _option(_OPTION_EPB_FLAGS, struct.pack("=I", direction)) + _END_OF_OPTIONS
         prefix = self._number + self._capture.timestamp + struct.pack("=II", len(data), length)

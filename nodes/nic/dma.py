@@ -6,7 +6,7 @@ nothing; adds to the ledger what crossed the bus. One of the three places where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from nodes.machine import routes
@@ -38,7 +38,7 @@ class Dma:
         self.ledger = ledger
 
     def views_to_fill(
-        self, netmems: Sequence[Netmem], length: int, header_bytes: int = 0, wire_packets: int = 1
+        self, netmems: list[Netmem], length: int, header_bytes: int = 0, wire_packets: int = 1
     ) -> list[memoryview]:
         """Views over the first `length` bytes of `netmems`, in order, for the wire to write. The first
         `header_bytes` of them are headers, when header split is off."""
@@ -54,7 +54,7 @@ class Dma:
         return views
 
     @staticmethod
-    def views_to_send(frags: Iterable[Frag]) -> list[memoryview]:
+    def views_to_send(frags: list[Frag]) -> list[memoryview]:
         """Views over the fragments, for the wire to read. When the wire has taken them, `sent` records it."""
         return [f.netmem.region.view[f.offset : f.offset + f.size] for f in frags]
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from nodes.wire import ethernet, ip, ipv4, ipv6, tcp
 from nodes.wire.network_order import u16
 
@@ -19,6 +21,7 @@ _L4_START_V6: Final = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
 _FRAGMENT_MASK: Final = 0x3FFF
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class Parsed:
     """`header_bytes`: length of all headers; 0: the frame cannot be split. `frame_bytes`: without the padding

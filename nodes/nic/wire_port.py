@@ -12,16 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mypy_extensions import mypyc_attr
+
 PEEK_BYTES = 182  # the NIC's parser sees so much: Ethernet, and the longest IP and TCP headers that are split
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class RxFrame:
     """A frame that waits on the wire.
 
-    `head`: its first PEEK_BYTES, or all of a shorter frame, with any bytes behind its end. `length`: bytes of the whole frame. `gso_size`: payload bytes of each
-    wire packet of a super-packet; 0: the frame is one packet. `checksum_good`: the TCP checksum was verified,
-    or a sender on this machine left it to be filled in.
+    `head`: its first PEEK_BYTES, or all of a shorter frame, with any bytes behind its end. `length`: bytes of
+    the whole frame. `gso_size`: payload bytes of each wire packet of a super-packet; 0: the frame is one
+    packet. `checksum_good`: the TCP checksum was verified, or a sender on this machine left it to be filled
+    in.
     """
 
     head: bytes

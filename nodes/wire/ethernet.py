@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from typing import Final
 
-from nodes.wire.network_order import u16
+from nodes.wire.network_order import BytesWriter, put_u16, u16
 
 HEADER_BYTES: Final = 14
 TYPE_IPV4: Final = 0x0800
@@ -14,8 +12,6 @@ TYPE_ARP: Final = 0x0806
 TYPE_IPV6: Final = 0x86DD
 _TYPE: Final = 12  # where it lies
 BROADCAST: Final = b"\xff" * 6
-
-_pack: Final[Callable[[bytes, bytes, int], bytes]] = struct.Struct("!6s6sH").pack
 
 
 def parse(data: bytes) -> tuple[bytes, bytes, int]:
@@ -30,7 +26,11 @@ def ethertype(data: bytes) -> int:
 
 def emit(destination: bytes, source: bytes, ethertype: int) -> bytes:
     """The header, 14 bytes."""
-    return _pack(destination, source, ethertype)
+    out = BytesWriter()
+    out.write(destination)
+    out.write(source)
+    put_u16(out, ethertype)
+    return out.getvalue()
 
 
 def multicast_of(address: int) -> bytes:

@@ -12,6 +12,8 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 # Values of "protocol" and "next header".
 ICMP: Final = 1
 IGMP: Final = 2
@@ -23,6 +25,7 @@ HOP_LIMIT: Final = 64
 _V4_MAPPED = 0xFFFF
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class IpHeader:
     """The header of an IPv4 or IPv6 packet. `protocol`: of the upper layer. `header_bytes`: with options and

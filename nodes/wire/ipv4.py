@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Callable
 from typing import Final
 
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpFragment, IpHeader, Quoted
-from nodes.wire.network_order import u32
+from nodes.wire.network_order import BytesWriter, put_u32, u32
 
 __all__ = [
     "HEADER_BYTES", "ICMP", "TCP", "TTL", "address_int", "address_text", "emit", "fragment",
@@ -27,9 +26,6 @@ _FRAGMENT_MASK: Final = 0x3FFF  # the MF flag and the fragment offset
 TTL: Final = HOP_LIMIT
 
 _HEADER: Final = struct.Struct("!BBHHHBBHII")
-# By words of 32 bits: version, header length, type of service and total length; identification and fragment;
-# time to live, protocol and checksum; the addresses.
-_pack_words: Final[Callable[[int, int, int, int, int], bytes]] = struct.Struct("!5I").pack
 
 
 def parse(data: bytes, start: int, available: int) -> IpHeader | None:
@@ -41,6 +37,8 @@ def parse(data: bytes, start: int, available: int) -> IpHeader | None:
     """
     if len(data) - start < HEADER_BYTES:
         return None
+    # By words of 32 bits: version, header length, type of service and total length; identification and
+    # fragment; time to live, protocol and checksum; the addresses.
     first, second, third = u32(data, start), u32(data, start + 4), u32(data, start + 8)
     src, dst = u32(data, start + 12), u32(data, start + 16)
     header_bytes = (first >> 24 & 0xF) * 4
@@ -104,7 +102,13 @@ def emit(
     third = (ttl << 8 | protocol) << 16
     # The folded sum is the sum modulo 0xFFFF, as in `pseudo_header_sum`; the field is its complement.
     total_sum = first + second + third + src + dst
-    return _pack_words(first, second, third | (0xFFFF - (total_sum % 0xFFFF or 0xFFFF)), src, dst)
+    out = BytesWriter()
+    put_u32(out, first)
+    put_u32(out, second)
+    put_u32(out, third | (0xFFFF - (total_sum % 0xFFFF or 0xFFFF)))
+    put_u32(out, src)
+    put_u32(out, dst)
+    return out.getvalue()
 
 
 def fragments(
