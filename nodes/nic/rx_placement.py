@@ -103,7 +103,6 @@ class RxPlacement:
             return False
         self.header_buffer.close()
         self.header_buffer = Region.anonymous(LINEAR_MAX)
-        self._header_view = self._dma.header_view(self.header_buffer, 0)
         return True
 
     def _header_room(self, count: int) -> memoryview:

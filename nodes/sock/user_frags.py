@@ -60,7 +60,8 @@ class UserFrags:
                 count = min(count, frags_max)
                 frags_max -= count
             self._put(start, start + count)
-            self._put(0, start + count - _U32)  # token numbers wrap
+            if start + count > _U32:  # token numbers wrap
+                self._put(0, start + count - _U32)
         return before - self._count
 
     def _put(self, start: int, stop: int) -> None:

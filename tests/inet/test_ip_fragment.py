@@ -161,7 +161,7 @@ def test_a_flood_of_pieces_takes_no_more_than_its_share(pieces: Pieces, size: in
 @pytest.mark.parametrize("v6", [False, True])
 def test_what_is_whole_is_no_fragment(v6: bool) -> None:
     packet = ipv6.emit(A6, B6, 17, 8) + bytes(8) if v6 else ipv4.emit(A4, B4, 17, 8) + bytes(8)
-    assert (ipv6 if v6 else ipv4).fragment(memoryview(packet), 0, len(packet)) is None
+    assert (ipv6 if v6 else ipv4).fragment(packet, 0, len(packet)) is None
 
 
 @pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
@@ -176,7 +176,7 @@ def test_what_is_cut_is_put_together_again_and_no_piece_is_larger_than_the_mtu(v
     *nothing, whole = [fragments.add(parse(piece), 0.0) for piece in pieces]
     assert not any(nothing)
     assert whole is not None
-    found = version.parse(memoryview(whole), 0, len(whole))
+    found = version.parse(whole, 0, len(whole))
     assert found is not None
     assert (found.src, found.dst, found.protocol) == (*ends, 17)
     assert whole[found.header_bytes :] == payload
