@@ -7,6 +7,7 @@ import pytest
 from nodes.nic import header_split
 from nodes.sock.flow import Flow, key_of
 from nodes.wire import ethernet, ip, ipv4, ipv6, tcp
+from nodes.wire.checksum import internet_checksum
 from nodes.wire.ip import address_int
 
 V4 = Flow(address_int("10.0.1.2"), 7000, address_int("10.0.1.1"), 40000)
@@ -23,7 +24,7 @@ def frame(flow: Flow, ip_options: bytes = b"") -> bytes:
     header = ipv4.emit(flow.remote_address, flow.local_address, ip.TCP, length)
     first = bytes((0x45 + len(ip_options) // 4,))
     header = first + header[1:10] + bytes(2) + header[12:] + ip_options
-    header = header[:10] + ipv4.internet_checksum(header).to_bytes(2, "big") + header[12:]
+    header = header[:10] + internet_checksum(header).to_bytes(2, "big") + header[12:]
     return ethernet.emit(bytes(6), bytes(6), ethernet.TYPE_IPV4) + header + segment
 
 
