@@ -44,8 +44,6 @@ class Port:
         self._unsent: list[Frame] = []
         self._busy_until_ns = 0  # the line, when it has sent what it was given
         self._waiting = False
-        self._head = bytearray(PEEK_BYTES)
-        self._view = memoryview(self._head)
 
     # --- the line's side
 
@@ -90,9 +88,7 @@ class Port:
         head = frame.header
         if frame.payload is not None:
             head += frame.payload[: PEEK_BYTES - len(head)]
-        head = head[:PEEK_BYTES]
-        self._head[: len(head)] = head
-        return RxFrame(self._view, frame.length, frame.gso_size, True)
+        return RxFrame(head[:PEEK_BYTES], frame.length, frame.gso_size, True)
 
     def receive(self, views: Sequence[memoryview]) -> None:
         frame = self._take()

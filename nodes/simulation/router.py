@@ -98,7 +98,7 @@ class Router:
 
     def _answers(self, port: int, header: bytes) -> bool:
         """Whether it is an ARP request for our address, which is then answered."""
-        asked = arp.parse(memoryview(header), _AT)
+        asked = arp.parse(header, _AT)
         if asked is None or asked.operation != arp.REQUEST or asked.target_ip != self._address:
             return False
         reply = arp.emit(arp.Arp(arp.REPLY, self._mac, self._address, asked.sender_mac, asked.sender_ip))

@@ -109,14 +109,14 @@ class TcpStack:
             raise error(errno.ENETUNREACH, f"no route to {ip.address_text(address)}")
         route = self._xmit.route_to(address, sock)
         flow = Flow(route.source.address, sock.local[1], address, port)
-        if flow in self._tables.established or flow in self.timewait:
+        if flow.key in self._tables.established or flow in self.timewait:
             raise error(errno.EADDRNOTAVAIL, f"there is a connection from port {sock.local[1]} to there")
         sock.local, sock.remote, sock.route = flow.local, flow.remote, route
         sock.inet_id = self._init.initial_ident()
         iss = self._init.initial_sequence(flow, now)
         config = self._init.config(sock.options, route, address, now)
         sock.connection = Connection.connect(config, sock.local[1], port, iss, now)
-        self._tables.established[flow] = sock
+        self._tables.established[flow.key] = sock
         self.touch(sock)
 
     def reroute(self, sock: DevmemSocket, now: float) -> Route | None:
