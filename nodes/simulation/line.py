@@ -41,7 +41,7 @@ class Line:
     def time_ns(self, wire_bytes: int) -> int:
         """For how long so many bytes keep the line busy."""
         rate = self.bits_per_second
-        return -(-wire_bytes * 8 * NS_PER_S // rate) if rate else 0
+        return (wire_bytes * 8 * NS_PER_S + rate - 1) // rate if rate else 0
 
     def send(self, frame: Frame, not_before_ns: int) -> int:
         """Send the frame, behind what is being sent; returns when the line is free again. What begins on a

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -22,7 +22,7 @@ from nodes.simulation.failures import SpinError
 from nodes.simulation.local_socket import SimulatedSocket
 
 _T = TypeVar("_T")
-_SPINS_MAX = 1_000_000  # looks at the clock without a wait in between
+_SPINS_MAX: Final = 1_000_000  # looks at the clock without a wait in between
 
 
 class Hosts(Protocol):
