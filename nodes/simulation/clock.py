@@ -128,11 +128,11 @@ class Clock:
         """Call the next actions, at most `count` of them, until one sets `paused`; False if there is none
         left."""
         self.paused = False
-        for _ in range(count):
+        left = count
+        while left > 0 and not self.paused:
             if not self.step():
                 return False
-            if self.paused:
-                break
+            left -= 1
         return True
 
     def _settle(self, event: Event, place: int) -> None:

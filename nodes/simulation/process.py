@@ -110,7 +110,8 @@ class Scheduler:
 
     def wake(self, waiters: deque[greenlet], count: int = 1) -> None:
         """The first `count` of those in line go on, as soon as the current thread waits."""
-        for _ in range(min(count, len(waiters))):
+        while count and waiters:
+            count -= 1
             self.clock.put(_Resume(self.clock.now_ns, self, waiters.popleft()))
 
     def look(self) -> float:
