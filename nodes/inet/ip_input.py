@@ -136,6 +136,9 @@ class IpInput:
         return earlier(self.fragments.next_timeout(), self.fragments6.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
+        due = self.next_timeout()
+        if due is None or now < due:  # the rule: a list each would be made for nothing
+            return
         for fragments in (self.fragments, self.fragments6):
             for first in fragments.handle_timeout(now):
                 self._icmp.reassembly_timed_out(first, now)

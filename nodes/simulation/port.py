@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
 from nodes.simulation.clock import Clock
@@ -18,8 +19,8 @@ from nodes.simulation.line import Line
 from nodes.simulation.segmentation import wire_packets
 from nodes.wire import ethernet
 
-FIFO_BYTES = 2 << 20  # in front of the rx queues
-TX_QUEUED_NS = 20_000  # the NIC takes no frame while the line is busy for longer than this
+FIFO_BYTES: Final = 2 << 20  # in front of the rx queues
+TX_QUEUED_NS: Final = 20_000  # the NIC takes no frame while the line is busy for longer than this
 
 
 class Port:

@@ -71,7 +71,9 @@ class TcpErrors:
     def handle_timeout(self, now: float) -> None:
         """Where a path MTU has expired, connections try the link's MTU again (RFC 1191 section 6.3)."""
         expired = self._path_mtus.expire(now)
-        for sock in self._tables.established.values() if expired else ():
+        if not expired:
+            return
+        for sock in self._tables.established.values():
             if sock.remote[0] in expired and sock.connection is not None and sock.device is not None:
                 sock.connection.icmp_err.on_path_mtu_expired(sock.device.config.mtu)
 

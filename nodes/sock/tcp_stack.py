@@ -64,6 +64,7 @@ class TcpStack:
         self.counted = config.counted
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
+        self._devices = [*self.devices.values()]
         self.send_pages = SendPages(cpu, config.send_memory_bytes, config.counted)
         self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem, tcp_wmem=config.tcp_wmem)
         confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
@@ -209,16 +210,17 @@ class TcpStack:
 
     def end_batch(self, now: float) -> None:
         """The devices have no more frames for now: sockets take what their connections received."""
-        received, self._received = self._received, {}
-        for device in self.devices.values():
+        for device in self._devices:
             starved = device.take_starved()
             if starved:
                 for sock in self._tables.fed_by(device, starved):
                     assert sock.connection is not None
                     sock.connection.prune()
-                    received[sock] = None
-        for sock in received:
-            self._connection_changed(sock, now)
+                    self._received[sock] = None
+        if self._received:
+            received, self._received = self._received, {}
+            for sock in received:
+                self._connection_changed(sock, now)
 
     def _connection_changed(self, sock: DevmemSocket, now: float) -> None:
         """The connection of `sock` received segments, a timer or an error. If that ended it, it leaves the

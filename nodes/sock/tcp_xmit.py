@@ -49,6 +49,8 @@ class TcpXmit:
     def transmit(self, tables: Hashtables, now: float) -> bool:
         """Let connections send while their devices take frames; whether any has more to send. Those that a
         device had no room for come first in the next turn: an ACK does not wait for a stream's window."""
+        if not self._waiting:
+            return False
         waiting, self._waiting = self._waiting, {}
         served: list[DevmemSocket] = []
         for sock in waiting:

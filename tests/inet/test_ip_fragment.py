@@ -13,6 +13,7 @@ from nodes.inet.mib import IpMib
 from nodes.wire import ip, ipv4, ipv6
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.ip import IpFragment
+from tests.inet.test_route import make_inet
 
 A4, B4 = ip.address_int("10.0.0.1"), ip.address_int("10.0.0.2")
 A6, B6 = ip.address_int("2001:db8::1"), ip.address_int("2001:db8::2")
@@ -145,6 +146,20 @@ def test_an_incomplete_packet_is_forgotten_in_time(pieces: Pieces) -> None:
     pieces.fragments.handle_timeout(5.0 + KEPT_S)
     assert (pieces.count("Timeout"), pieces.count("Fails")) == (1, 1)
     assert pieces.put(bytes(64), 32, 64, now=40.0) is None
+
+
+@pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+def test_the_timer_of_the_layer_gives_up_an_incomplete_packet(v6: bool) -> None:
+    inet = make_inet(("10.0.0.2", "2001:db8::2"))
+    fragments, piece = (inet.input.fragments6, piece6) if v6 else (inet.input.fragments, piece4)
+    fragments.add(parse(piece(bytes(64), 32, 64)), 5.0)
+    due = inet.next_timeout()
+    assert due is not None
+    inet.handle_timeout(due - 1)
+    assert inet.next_timeout() == due
+    inet.handle_timeout(due)
+    assert inet.next_timeout() is None
+    assert (inet.mib.IpReasmTimeout, inet.mib.Ip6ReasmTimeout) == (int(not v6), int(v6))
 
 
 @pytest.mark.parametrize("size", [8, 1400])
