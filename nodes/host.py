@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from nodes import host_routes
 from nodes.control.devices import Devices
@@ -65,29 +65,20 @@ class Surroundings:
     segments_per_turn: int = SEGMENTS_PER_TURN
 
 
-class SystemCalls(Protocol):
-    """The applications' side of a turn; see `syscall`."""
+class SystemCalls:
+    """The applications' side of a turn; see `syscall`. This one is that of a host without applications. A
+    class and no Protocol: a compiled turn then calls it without a detour."""
 
     @property
     def observed(self) -> bool:
         """Whether a change of a socket may concern a process: one is blocked in a call, or polls."""
+        return False
 
     def retry(self, now: float) -> None:
         """Sockets may have changed: go on with blocked calls."""
 
     def next_timeout(self) -> float | None:
         """When the first blocked call gives up."""
-
-
-class _NoCalls:
-    """A host without applications."""
-
-    observed = False
-
-    def retry(self, now: float) -> None:
-        pass
-
-    def next_timeout(self) -> float | None:
         return None
 
 
@@ -127,7 +118,7 @@ class Host:
         self._capture: Capture | None = None
         self.netdev = Netdev(devices)
         self.ethtool = Ethtool(devices)
-        self.calls: SystemCalls = _NoCalls()
+        self.calls: SystemCalls = SystemCalls()
 
     @classmethod
     def build(cls, config: HostConfig, wires: Sequence[NicWire], around: Surroundings) -> Host:
@@ -211,8 +202,9 @@ class Host:
 
     def _next_timeout(self) -> float | None:
         first = earlier(self.stack.next_timeout(), self.calls.next_timeout())
-        for impairment in self.impairments.values():
-            first = earlier(first, impairment.next_timeout())
+        for nic in self._nics:
+            if nic.impairment is not None:
+                first = earlier(first, nic.impairment.next_timeout())
         return first
 
     @property

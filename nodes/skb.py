@@ -8,10 +8,10 @@ tcp.segment.Payload. Source: struct sk_buff, skb_shared_info, skb->unreadable (i
 
 from __future__ import annotations
 
-from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self, cast
+
+from mypy_extensions import mypyc_attr
 
 from nodes.netmem.netmem import Netmem
 from nodes.uapi.socket import MAX_SKB_FRAGS, PAGE_SIZE
@@ -122,14 +122,15 @@ class LinearFrags(Frags):
         return cast(Self, LinearFrags(frags))
 
 
+@mypyc_attr(free_list_len=1)
 @dataclass(slots=True, init=False)
 class Skb:
-    """`header`: a view of a host buffer; the NIC reuses the buffer of a received header. `queue`: the rx
+    """`header`: all headers so far, Ethernet's of a received packet included. `queue`: the rx
     queue. `gso_size`: payload bytes of each wire packet that the skb stands for; 0: it is one packet.
     `wire_packets`: how many they are. `checksum_good`: false if the TCP checksum was not verified
     (CHECKSUM_NONE). `scarce`: the payload lies in one of the last buffers of the queue."""
 
-    header: memoryview
+    header: bytes
     payload: Frags | None
     queue: int = 0
     gso_size: int = 0
@@ -138,7 +139,7 @@ class Skb:
     scarce: bool = False
 
     def __init__(
-        self, header: memoryview, payload: Frags | None, queue: int = 0, gso_size: int = 0,
+        self, header: bytes, payload: Frags | None, queue: int = 0, gso_size: int = 0,
         wire_packets: int = 1, checksum_good: bool = True, scarce: bool = False,
     ) -> None:  # fmt: skip
         self.header = header
@@ -156,7 +157,7 @@ class Skb:
             self.payload = None
 
 
-def frags_of(netmems: Iterable[Netmem], length: int) -> Frags:
+def frags_of(netmems: list[Netmem], length: int) -> Frags:
     """The first `length` bytes of `netmems`, one after the other, as fragments. Takes the references over."""
     frags = []
     for netmem in netmems:

@@ -35,9 +35,7 @@ class IcmpInput:
         self._idents = idents
         self._errors = IcmpXmit(mib, idents)
 
-    def receive(
-        self, packet: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float
-    ) -> None:
+    def receive(self, packet: bytes, header: IpHeader, link: Link, source_mac: bytes, now: float) -> None:
         """A packet for us, or for one of our groups, that is not TCP's; it begins with its IP header."""
         v6 = ip.is_ipv6(header.dst)
         message = packet[header.header_bytes :]
@@ -56,7 +54,7 @@ class IcmpInput:
             self._errors.send(error, link, source_mac, now)
 
     def _receive_udp(
-        self, packet: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float
+        self, packet: bytes, header: IpHeader, link: Link, source_mac: bytes, now: float
     ) -> None:
         """No port is open."""
         v6, mib = ip.is_ipv6(header.dst), self._mib
@@ -72,7 +70,7 @@ class IcmpInput:
             error = IcmpError(icmp.UNREACHABLE, icmp.PORT_UNREACHABLE, 0, packet)
             self._errors.send(error, link, source_mac, now)
 
-    def complain(self, packet: memoryview, link: Link, source_mac: bytes, now: float) -> None:
+    def complain(self, packet: bytes, link: Link, source_mac: bytes, now: float) -> None:
         """An IPv6 packet for us or for one of our groups whose headers cannot be processed."""
         problem = ipv6.parameter_problem(packet)
         to = ip.destination(packet)
@@ -80,7 +78,7 @@ class IcmpInput:
             self.send_problem(problem, packet, link, source_mac, now)
 
     def send_problem(
-        self, problem: Problem, packet: memoryview, link: Link, source_mac: bytes, now: float
+        self, problem: Problem, packet: bytes, link: Link, source_mac: bytes, now: float
     ) -> None:
         error = IcmpError(icmpv6.PARAMETER_PROBLEM, problem.code, problem.pointer, packet)
         self._errors.send(error, link, source_mac, now)
@@ -89,10 +87,10 @@ class IcmpInput:
         """A packet did not become whole in time, and its first fragment came."""
         v6 = first.packet[0] >> 4 == 6
         kind = icmpv6.TIME_EXCEEDED if v6 else icmp.TIME_EXCEEDED
-        error = IcmpError(kind, _REASSEMBLY_TIME, 0, memoryview(first.packet))
+        error = IcmpError(kind, _REASSEMBLY_TIME, 0, first.packet)
         self._errors.send(error, first.link, first.mac, now)
 
-    def next_hop_unreachable(self, packet: memoryview, now: float) -> None:
+    def next_hop_unreachable(self, packet: bytes, now: float) -> None:
         """The next hop of `packet`, an IP packet of ours, does not answer: tell TCP what a router would."""
         if packet[0] >> 4 == 6:
             ours = int.from_bytes(packet[8:24], "big")
@@ -102,7 +100,7 @@ class IcmpInput:
             self._on_error(IcmpError(icmp.UNREACHABLE, _HOST_UNREACHABLE, 0, packet, 0, ours), False, now)
 
     def _receive_v4(
-        self, message: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float
+        self, message: bytes, header: IpHeader, link: Link, source_mac: bytes, now: float
     ) -> None:
         mib = self._mib
         mib.IcmpInMsgs += 1
@@ -128,7 +126,7 @@ class IcmpInput:
             self._on_error(error, False, now)
 
     def _receive_v6(
-        self, message: memoryview, header: IpHeader, link: Link, source_mac: bytes, now: float
+        self, message: bytes, header: IpHeader, link: Link, source_mac: bytes, now: float
     ) -> None:
         mib = self._mib
         mib.Icmp6InMsgs += 1

@@ -69,7 +69,7 @@ class IcmpXmit:
         self._count(error, v6)
         ethertype = (link.v6 if v6 else link.v4).ethertype
         for each in packets:
-            link.xmit_frame(Skb(memoryview(each), None), mac, ethertype)
+            link.xmit_frame(Skb(each, None), mac, ethertype)
 
     def _may_send(self, peer: int, now: float) -> bool:
         interval_s = INTERVAL_V6_S if ip.is_ipv6(peer) else INTERVAL_V4_S
@@ -96,7 +96,7 @@ def _is_host(address: int, link: Link) -> bool:
     return ipv4.is_unicast(address) and address != link.v4.broadcast
 
 
-def _is_error(packet: memoryview) -> bool:
+def _is_error(packet: bytes) -> bool:
     """Whether an IPv6 packet is an ICMPv6 error, or cannot be told."""
     protocol, at = ipv6.upper_layer(packet)
     return protocol == ip.ICMPV6 and (at >= len(packet) or packet[at] < icmpv6.ECHO_REQUEST)

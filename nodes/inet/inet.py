@@ -79,7 +79,7 @@ class Inet:
         elif up and not was_up:
             self.routes.link_up(link)
 
-    def unreachable(self, packet: memoryview, now: float) -> None:
+    def unreachable(self, packet: bytes, now: float) -> None:
         """The next hop of `packet`, an IP packet of ours, does not answer (ipv4_link_failure)."""
         self.routes.forget_redirect(ip.destination(packet))
         self._icmp.next_hop_unreachable(packet, now)

@@ -101,7 +101,7 @@ class IpFragments:
         if end + len(fragment.header) > PACKET_MAX:
             return False
         partial.offsets.insert(at, start)
-        partial.pieces.insert(at, bytes(fragment.data))
+        partial.pieces.insert(at, fragment.data)
         partial.header = fragment.header if start == 0 else partial.header
         partial.have += end - start
         cost = end - start + _PIECE_COST

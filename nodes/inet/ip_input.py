@@ -96,18 +96,18 @@ class IpInput:
         whole = None
         if fragment is not None and skb.payload is None and fragment.key[1] in self._addresses:
             whole = self._add_fragment(skb.header, fragment, v6, link, now)
-        ethernet_header = bytes(skb.header[:_ETHERNET])
+        ethernet_header = skb.header[:_ETHERNET]
         skb.release()
         if whole is None:
             return None
-        packet = memoryview(ethernet_header + whole)
+        packet = ethernet_header + whole
         found = (ipv6 if v6 else ipv4).parse(packet, _ETHERNET, len(whole))
         if found is None:
             return None
         return self._deliver(Skb(packet, None, checksum_good=False), found, link, now)
 
     def _add_fragment(
-        self, frame: memoryview, fragment: IpFragment, v6: bool, link: Link, now: float
+        self, frame: bytes, fragment: IpFragment, v6: bool, link: Link, now: float
     ) -> bytes | None:
         """The whole packet, if this was its last missing fragment."""
         packet, source_mac = frame[_ETHERNET:], ethernet.parse(frame)[1]
@@ -118,7 +118,7 @@ class IpInput:
             return None
         first = None
         if not fragment.offset:
-            first = FirstFragment(bytes(packet[: ipv6.MIN_MTU]), link, source_mac)
+            first = FirstFragment(packet[: ipv6.MIN_MTU], link, source_mac)
         return (self.fragments6 if v6 else self.fragments).add(fragment, now, first)
 
     def _complain(self, skb: Skb, link: Link, now: float) -> None:
@@ -136,6 +136,9 @@ class IpInput:
         return earlier(self.fragments.next_timeout(), self.fragments6.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
+        due = self.next_timeout()
+        if due is None or now < due:  # the rule: a list each would be made for nothing
+            return
         for fragments in (self.fragments, self.fragments6):
             for first in fragments.handle_timeout(now):
                 self._icmp.reassembly_timed_out(first, now)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mypy_extensions import mypyc_attr
+
 from nodes.inet.ip_ident import IpIdents
 from nodes.inet.link import Link
 from nodes.inet.route import Route
@@ -16,6 +18,7 @@ from nodes.wire import ip, ipv4, ipv6
 from nodes.wire.ip import IpHeader
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class IpFields:
     """Fields of a header that a socket decides on: type of service or traffic class, time to live or hop
@@ -46,7 +49,7 @@ def queue_xmit(
         header = ipv6.emit(ours, remote, ip.TCP, l4_bytes, tos, ttl)
     else:
         header = ipv4.emit(ours, remote, ip.TCP, l4_bytes, tos, ttl, fields.ident, fields.df)
-    skb = Skb(memoryview(header + tcp_header), payload)
+    skb = Skb(header + tcp_header, payload)
     if mss and length > mss:
         skb.gso_size = mss
         skb.wire_packets = -(-length // mss)
@@ -69,5 +72,5 @@ def reply(link: Link, to: IpHeader, mac: bytes, message: bytes, idents: IpIdents
     else:
         packets = ipv6.fragments(ours, theirs, protocol, message, mtu, idents.select_v6())
     for packet in packets:
-        link.xmit_frame(Skb(memoryview(packet), None), mac, source.ethertype)
+        link.xmit_frame(Skb(packet, None), mac, source.ethertype)
     return len(packets)

@@ -24,7 +24,7 @@ from nodes.wire import ethernet, ip, ipv6
 class HostView(Protocol):
     """What a link asks of its host."""
 
-    def unreachable(self, packet: memoryview, now: float) -> None:
+    def unreachable(self, packet: bytes, now: float) -> None:
         """The next hop of `packet`, an IP packet of ours, does not answer."""
 
     def answers_for(self, link: Link, target: int, sender: int) -> bool:
@@ -93,13 +93,12 @@ class Link:
     def xmit_frame(self, skb: Skb, mac: bytes, ethertype: int, l4_start: int = 0) -> None:
         """Put the Ethernet header in front and give the skb to the device. `l4_start`: where TCP begins in
         the frame; 0 leaves the checksum alone."""
-        frame = ethernet.emit(mac, self._mac, ethertype) + skb.header
-        skb.header = memoryview(frame)
-        self._cpu.write_header(len(frame), skb.wire_packets)
+        skb.header = ethernet.emit(mac, self._mac, ethertype) + skb.header
+        self._cpu.write_header(len(skb.header), skb.wire_packets)
         self.device.xmit(skb, l4_start)
 
     def _xmit_packet(self, packet: bytes, mac: bytes, ethertype: int) -> None:
-        self.xmit_frame(Skb(memoryview(packet), None), mac, ethertype)
+        self.xmit_frame(Skb(packet, None), mac, ethertype)
 
     def _ask(self, address: int, mac: bytes | None) -> None:
         if ip.is_ipv6(address):

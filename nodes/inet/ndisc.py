@@ -46,7 +46,7 @@ class NeighbourDiscovery:
             message = ndisc.emit(ndisc.Solicitation(self._address, None))
             self._send_to_group(message, ipv6.solicited_node(self._address), src=0)
 
-    def receive(self, message: memoryview, header: IpHeader, source_mac: bytes, now: float) -> None:
+    def receive(self, message: bytes, header: IpHeader, source_mac: bytes, now: float) -> None:
         """A message whose checksum is good. A message that breaks RFC 4861 section 7.1 is ignored, since it
         may be an attack."""
         packet = ndisc.parse(message)

@@ -87,11 +87,13 @@ class Ledger:
     def snapshot(self) -> tuple[Moved, ...]:
         """All counters that are not zero."""
         moved, derived = [], []
-        for route, *counters in zip(ROUTES, *(each._counters for each in (self, *self._parts)), strict=True):
-            count = sum(counter.moved for counter in counters)
+        for at, counter in enumerate(self._counters):
+            count, uncoalesced = counter.moved, counter.uncoalesced
+            for part in self._parts:
+                count += part._counters[at].moved
+                uncoalesced += part._counters[at].uncoalesced
             if count:
-                moved.append(Moved(route, count, sum(counter.uncoalesced for counter in counters)))
-        for route, counter in zip(ROUTES, self._counters, strict=True):
+                moved.append(Moved(ROUTES[at], count, uncoalesced))
             if counter.derived:
-                derived.append(Moved(route, counter.derived, counter.derived, derived=True))
+                derived.append(Moved(ROUTES[at], counter.derived, counter.derived, derived=True))
         return *moved, *derived

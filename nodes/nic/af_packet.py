@@ -37,6 +37,9 @@ _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows
 _VNET: Final = struct.Struct("=BBHHHH")
 _VNET_BYTES: Final = 10
 _vnet_received: Final[Callable[[bytearray], tuple[int, int]]] = struct.Struct("=B3xH4x").unpack_from
+# Bound once: an attribute of a module is looked up at each use.
+_readv: Final[Callable[[int, Sequence[memoryview | bytearray]], int]] = os.readv
+_writev: Final[Callable[[int, Sequence[memoryview | bytes]], int]] = os.writev
 _NEEDS_CSUM: Final = 1
 _DATA_VALID: Final = 2
 _GSO_NONE: Final = 0
@@ -104,7 +107,9 @@ class AfPacket:
                 return None
             raise
         flags, gso_size = _vnet_received(self._peeked)
-        return RxFrame(self._head, count - _VNET_BYTES, gso_size, bool(flags & (_NEEDS_CSUM | _DATA_VALID)))
+        return RxFrame(
+            self._head.tobytes(), count - _VNET_BYTES, gso_size, bool(flags & (_NEEDS_CSUM | _DATA_VALID))
+        )
 
     def receive(self, views: Sequence[memoryview]) -> None:
         self._take([self._vnet, *views])
@@ -116,12 +121,12 @@ class AfPacket:
         """Not by recvmsg_into: that would ask Linux for the name of the interface in a call of its own, for
         every frame."""
         try:
-            os.readv(self._fd, views)
+            _readv(self._fd, views)
         except OSError as e:
             if e.errno != errno.ENETDOWN:
                 raise
             # The link went down after the peek. Linux reports that once, ahead of the frame.
-            os.readv(self._fd, views)
+            _readv(self._fd, views)
 
     def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
         own = self._own_queue
@@ -134,7 +139,7 @@ class AfPacket:
 
     def _write(self, pieces: list[bytes | memoryview]) -> bool:
         try:
-            os.writev(self._fd, pieces)
+            _writev(self._fd, pieces)
         except BlockingIOError:
             return False
         except OSError as e:

@@ -87,12 +87,12 @@ class InterfaceCapture:
         self._packet(skb, _OUTBOUND)
 
     def _packet(self, skb: Skb, direction: int) -> None:
-        parts = [bytes(skb.header)]
+        parts = [skb.header]
         length = len(skb.header)
         if skb.payload is not None:
             length += len(skb.payload)
             readable = itertools.takewhile(lambda frag: not frag.netmem.is_net_iov, skb.payload.frags)
-            parts += [bytes(view) for view in self._dma.views_to_send(readable)]
+            parts += [bytes(view) for view in self._dma.views_to_send([*readable])]
         data = b"".join(parts)[:SNAPLEN]
         options = _option(_OPTION_EPB_FLAGS, struct.pack("=I", direction)) + _END_OF_OPTIONS
         prefix = self._number + self._capture.timestamp + struct.pack("=II", len(data), length)

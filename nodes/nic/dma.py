@@ -6,7 +6,7 @@ nothing; adds to the ledger what crossed the bus. One of the three places where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from nodes.machine import routes
@@ -38,7 +38,7 @@ class Dma:
         self.ledger = ledger
 
     def views_to_fill(
-        self, netmems: Sequence[Netmem], length: int, header_bytes: int = 0, wire_packets: int = 1
+        self, netmems: list[Netmem], length: int, header_bytes: int = 0, wire_packets: int = 1
     ) -> list[memoryview]:
         """Views over the first `length` bytes of `netmems`, in order, for the wire to write. The first
         `header_bytes` of them are headers, when header split is off."""
@@ -54,14 +54,20 @@ class Dma:
         return views
 
     @staticmethod
-    def views_to_send(frags: Iterable[Frag]) -> list[memoryview]:
+    def views_to_send(frags: list[Frag]) -> list[memoryview]:
         """Views over the fragments, for the wire to read. When the wire has taken them, `sent` records it."""
         return [f.netmem.region.view[f.offset : f.offset + f.size] for f in frags]
 
-    def header_view(self, region: Region, count: int, wire_packets: int) -> memoryview:
-        """A view over the first `count` bytes of a header buffer, for the wire to write."""
-        self.ledger.record_header(_HEADER_IN, count, wire_packets)
+    @staticmethod
+    def header_view(region: Region, count: int) -> memoryview:
+        """A view over the first `count` bytes of a header buffer, for the wire to write; `header` then reads
+        it. The caller may keep it for the next header of that length."""
         return region.view[:count]
+
+    def header(self, view: memoryview, wire_packets: int) -> bytes:
+        """The header that the wire has written to `view`, in front of so many packets."""
+        self.ledger.record_header(_HEADER_IN, len(view), wire_packets)
+        return view.tobytes()
 
     def sent(self, header_bytes: int, wire_packets: int, payload: Frags | None) -> None:
         """The NIC has fetched a frame: its header from host memory, its payload from where it lies."""
@@ -70,7 +76,7 @@ class Dma:
             self.ledger.record(_FROM[payload.frags[0].netmem.region.place], len(payload))
 
     @staticmethod
-    def tcp_checksum_good(header: memoryview, l4_start: int, payload: Sequence[memoryview]) -> bool:
+    def tcp_checksum_good(header: bytes, l4_start: int, payload: Sequence[memoryview]) -> bool:
         """Rx checksum offload: whether the TCP checksum of a frame is right. `header` begins with Ethernet,
         `l4_start` is where TCP begins in it, `payload` what follows."""
         l4 = header[l4_start:]

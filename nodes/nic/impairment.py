@@ -262,7 +262,6 @@ class Impairment:
         self._busy = False  # the wire behind refused a frame
         self._arrived: WireFrame | None = None  # the frame of the last peek, if it came through `rx`
         self._bypass_packets = 0  # else it is still on the wire behind: its packets
-        self._head = memoryview(bytearray(PEEK_BYTES))
 
     def advance(self, now: float) -> bool:
         """The time is `now`: send the frames that are due. True: frames have arrived for the NIC, of which
@@ -305,9 +304,9 @@ class Impairment:
         return None
 
     def _describe(self, frame: WireFrame) -> RxFrame:
-        seen = frame.data[: len(self._head)]
-        self._head[: len(seen)] = seen
-        return RxFrame(self._head, len(frame.data), frame.gso_size, frame.checksum_partial)
+        return RxFrame(
+            bytes(frame.data[:PEEK_BYTES]), len(frame.data), frame.gso_size, frame.checksum_partial
+        )
 
     def receive(self, views: Sequence[memoryview]) -> None:
         if self._arrived is None:

@@ -193,8 +193,8 @@ class NetDevice:
     # --- receive
 
     def poll(self, budget: int) -> Iterator[Skb]:
-        """Receive up to `budget` packets. The header of an skb is valid until the caller asks for the next
-        skb. Payload that is released during the poll goes to the caches of the page pools, as in softirq."""
+        """Receive up to `budget` packets. Payload that is released during the poll goes to the caches of the
+        page pools, as in softirq."""
         if not self.up:
             self._lose_frames()
             return

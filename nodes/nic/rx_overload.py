@@ -20,7 +20,8 @@ NEW_SYNS_A_POLL = 4
 SYNS_A_POLL = 16  # those that come again included
 POLLS_IN_ONE = 4  # while SYNs are dropped, a poll takes so many times its budget
 REMEMBERED_SYNS = 1 << 16  # of each of two sets, the older of which is forgotten when the other is full
-_FLAGS_OFFSET, _SEQ = 13, slice(4, 8)  # in a TCP header
+_FLAGS_OFFSET = 13  # in a TCP header, as _SEQ_OFFSET
+_SEQ_OFFSET = 4
 
 
 class RxOverload:
@@ -47,7 +48,7 @@ class RxOverload:
         if emptied:
             self._syns //= 2
 
-    def refuses(self, head: memoryview, parsed: Parsed) -> bool:
+    def refuses(self, head: bytes, parsed: Parsed) -> bool:
         """Whether to drop the frame: it is a SYN, and this poll has answered enough of them."""
         at = parsed.l4_start
         if not at or head[at + _FLAGS_OFFSET] & (SYN | ACK) != SYN:
@@ -55,7 +56,7 @@ class RxOverload:
         if self._syns < STANDING_SYNS:
             self._syns += 1
             return False
-        syn = parsed.flow + head[at:][_SEQ]
+        syn = parsed.flow + head[at + _SEQ_OFFSET : at + _SEQ_OFFSET + 4]
         limit = SYNS_A_POLL if self._came_before(syn) else NEW_SYNS_A_POLL
         if self._answered < limit:
             self._answered += 1

@@ -1,7 +1,7 @@
 """Where a NIC places a received frame: headers in host memory, payload in the buffers of the rx queue.
 
 In: a frame that waits on the wire, what the parser found in it, its rx queue. Out: an skb, or None for a
-frame that was dropped. Owns the header buffer, whose bytes are valid until the next frame is received.
+frame that was dropped. Owns the header buffer, which each frame overwrites.
 
 A frame is placed in one of four ways:
 - split: headers to the header buffer, payload to the queue's buffers, which may be device memory;
@@ -45,6 +45,7 @@ class RxPlacement:
         self._rings = rings
         self._linear_pool = linear_pool
         self.header_buffer = Region.anonymous(PAGE_SIZE)  # room for headers; `_grow` extends it
+        self._header_view = dma.header_view(self.header_buffer, 0)  # over the last header
         self.csum_bad = 0  # frames with a wrong TCP checksum since `take_csum_bad`
 
     def receive(self, frame: RxFrame, parsed: Parsed, rxq: RxQueue) -> Skb | None:
@@ -86,9 +87,9 @@ class RxPlacement:
         ):
             self._wire.drop()
             return None
-        header = self._dma.header_view(self.header_buffer, parsed.frame_bytes, 1)
-        self._wire.receive([header])
-        skb = Skb(header, None, rxq.id)
+        view = self._header_room(parsed.frame_bytes)
+        self._wire.receive([view])
+        skb = Skb(self._dma.header(view, 1), None, rxq.id)
         if parsed.header_bytes:
             return self._checked(skb, frame, parsed, rxq, [])
         rxq.counters.rx_csum_none += not frame.checksum_good
@@ -104,16 +105,23 @@ class RxPlacement:
         self.header_buffer = Region.anonymous(LINEAR_MAX)
         return True
 
+    def _header_room(self, count: int) -> memoryview:
+        """A view over the first `count` bytes of the header buffer: most headers are as long as the last."""
+        if len(self._header_view) != count:
+            self._header_view = self._dma.header_view(self.header_buffer, count)
+        return self._header_view
+
     def _split(self, frame: RxFrame, parsed: Parsed, rxq: RxQueue, wire_packets: int) -> Skb | None:
         payload_bytes = parsed.frame_bytes - parsed.header_bytes
         netmems = rxq.take(payload_bytes)
         if netmems is None:
             self._wire.drop()
             return None
-        header = self._dma.header_view(self.header_buffer, parsed.header_bytes, wire_packets)
+        header_view = self._header_room(parsed.header_bytes)
         views = self._dma.views_to_fill(netmems, payload_bytes)
-        self._wire.receive([header, *views])
+        self._wire.receive([header_view, *views])
         rxq.count_split(parsed.header_bytes)
+        header = self._dma.header(header_view, wire_packets)
         skb = Skb(header, frags_of(netmems, payload_bytes), rxq.id)
         return self._checked(skb, frame, parsed, rxq, views)
 
@@ -133,9 +141,10 @@ class RxPlacement:
                 page.put()
             self._wire.drop()
             return None
-        header = self._dma.header_view(self.header_buffer, parsed.header_bytes, wire_packets)
+        header_view = self._header_room(parsed.header_bytes)
         views = self._dma.views_to_fill([page], linear_bytes) + self._dma.views_to_fill(netmems, rest)
-        self._wire.receive([header, *views])
+        self._wire.receive([header_view, *views])
+        header = self._dma.header(header_view, wire_packets)
         linear = Frag(page, page.offset, linear_bytes)
         skb = Skb(header, LinearFrags([linear, *frags_of(netmems, rest).frags]), rxq.id)
         return self._checked(skb, frame, parsed, rxq, views)
@@ -148,7 +157,7 @@ class RxPlacement:
         split = parsed.header_bytes
         views = self._dma.views_to_fill(netmems, parsed.frame_bytes, split, wire_packets)
         self._wire.receive(views)
-        header, views[0] = views[0][:split], views[0][split:]
+        header, views[0] = views[0][:split].tobytes(), views[0][split:]
         frags = frags_of(netmems, parsed.frame_bytes).frags
         frags[0] = Frag(netmems[0], netmems[0].offset + split, frags[0].size - split)
         return self._checked(Skb(header, Frags(frags), rxq.id), frame, parsed, rxq, views)

@@ -102,7 +102,7 @@ class TxQueue:
         payload = skb.payload
         views = self._dma.views_to_send(payload.frags) if payload is not None else []
         try:
-            if not self._wire.send(bytes(skb.header), views, offload):
+            if not self._wire.send(skb.header, views, offload):
                 return False
         except OSError:  # the link is down or refuses the frame: it is lost, as on an unplugged cable
             self.hw_drops += 1

@@ -8,30 +8,32 @@ another one; tests and simulations have wires of their own. TxOffload is struct 
 
 from __future__ import annotations
 
-from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mypy_extensions import mypyc_attr
+
 PEEK_BYTES = 182  # the NIC's parser sees so much: Ethernet, and the longest IP and TCP headers that are split
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class RxFrame:
     """A frame that waits on the wire.
 
-    `head`: its first bytes, up to PEEK_BYTES; a view that the next peek overwrites. Past the end of a shorter
-    frame the view may hold older bytes. `length`: bytes of the whole frame. `gso_size`: payload bytes of each
-    wire packet of a super-packet; 0: the frame is one packet. `checksum_good`: the TCP checksum was verified,
-    or a sender on this machine left it to be filled in.
+    `head`: its first PEEK_BYTES, or all of a shorter frame, with any bytes behind its end. `length`: bytes of
+    the whole frame. `gso_size`: payload bytes of each wire packet of a super-packet; 0: the frame is one
+    packet. `checksum_good`: the TCP checksum was verified, or a sender on this machine left it to be filled
+    in.
     """
 
-    head: memoryview
+    head: bytes
     length: int
     gso_size: int
     checksum_good: bool
 
-    def __init__(self, head: memoryview, length: int, gso_size: int, checksum_good: bool) -> None:
+    def __init__(self, head: bytes, length: int, gso_size: int, checksum_good: bool) -> None:
         self.head = head
         self.length = length
         self.gso_size = gso_size

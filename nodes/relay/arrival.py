@@ -34,7 +34,7 @@ class Arrival:
 
     def parse(self) -> Parsed | None:
         """Where its headers end; None: its wire packets cannot be told (a super-packet other than TCP's)."""
-        parsed = header_split.parse(self.data[:PEEK_BYTES], len(self.data))
+        parsed = header_split.parse(self.data[:PEEK_BYTES].tobytes(), len(self.data))
         return None if self.gso_size and not parsed.l4_start else parsed
 
     @property

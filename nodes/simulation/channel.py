@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, MutableSequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from greenlet import greenlet
 
@@ -18,7 +18,7 @@ from nodes.simulation.process import Scheduler
 from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import AnyReply, AnyRequest, Record
 
-_PENDING_MAX = 64  # requests that a process may post before the host has taken one
+_PENDING_MAX: Final = 64  # requests that a process may post before the host has taken one
 
 
 Answer = tuple[AnyReply, list[int]]

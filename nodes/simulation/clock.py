@@ -11,22 +11,25 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from typing import Final
 
-NS_PER_S = 1_000_000_000
-_VOID_MAX = 64  # void events that are kept in addition to as many as are due
+NS_PER_S: Final = 1_000_000_000
+_NOWHERE: Final = -1  # the place of an event that is not in the heap
 Action = Callable[[], None]
 
 
 class Event:
     """Something that is due; `Clock.cancel` makes it void. What happens with each frame has a subclass of its
-    own, which the compiler calls without a detour."""
+    own, which the compiler calls without a detour. `is_due`: it was put, has not happened, and was not
+    cancelled. `made` orders events of one nanosecond. `place`: its index in the heap."""
 
-    __slots__ = ("at_ns", "is_due")
+    __slots__ = ("at_ns", "is_due", "made", "place")
 
     def __init__(self, at_ns: int) -> None:
         self.at_ns = at_ns
-        self.is_due = True  # neither has it happened, nor was it cancelled
+        self.is_due = False
+        self.made = 0
+        self.place: int = _NOWHERE
 
     def happen(self) -> None:
         raise NotImplementedError
@@ -49,16 +52,17 @@ class Clock:
     """`now_ns` only grows. It begins with a second: to the stack 0 means "never". An action may set
     `paused`, which ends `run` behind it."""
 
-    __slots__ = ("_due_now", "_heap", "_made", "_void", "events", "now_ns", "paused")
+    __slots__ = ("_due_now", "_heap", "_made", "events", "now_ns", "paused")
 
     def __init__(self) -> None:
-        self.now_ns = NS_PER_S
+        self.now_ns: int = NS_PER_S
         self.events = 0  # actions called so far
         self.paused = False
-        self._heap: list[tuple[int, int, Event]] = []
+        # A binary heap whose events know their places. heapq would compare tuples, for three times as long,
+        # and could neither move a timer nor take one out: most timers of hosts are moved with each packet.
+        self._heap: list[Event] = []
         self._due_now: deque[Event] = deque()  # asked for in this nanosecond, behind what the heap has for it
         self._made = 0
-        self._void = 0  # cancelled events that are still kept
 
     def seconds(self) -> float:
         """Now, as the stack is told it."""
@@ -72,30 +76,32 @@ class Clock:
         return event
 
     def put(self, event: Event) -> None:
-        """The same for any event."""
-        at_ns = event.at_ns
-        if at_ns <= self.now_ns:
+        """The same for any event that is not due."""
+        event.is_due = True
+        if event.at_ns <= self.now_ns:
             event.at_ns = self.now_ns
             self._due_now.append(event)
             return
         self._made += 1
-        heappush(self._heap, (at_ns, self._made, event))
+        event.made = self._made
+        self._heap.append(event)
+        self._rise(event, len(self._heap) - 1)
 
     def cancel(self, event: Event) -> None:
-        """Void ones are dropped as soon as they outnumber the others: a timer that is moved with each packet
-        would else leave the heap larger with each."""
-        if not event.is_due:
-            return
+        """One that is due in this very nanosecond is kept until its turn comes."""
         event.is_due = False
-        self._void += 1
-        if self._void > len(self._heap) // 2 + _VOID_MAX:
-            self._heap = [entry for entry in self._heap if entry[2].is_due]
-            heapify(self._heap)
-            self._void = sum(not each.is_due for each in self._due_now)
+        place = event.place
+        if place == _NOWHERE:
+            return
+        event.place = _NOWHERE
+        heap = self._heap
+        last = heap.pop()
+        if last is not event:
+            self._settle(last, place)
 
     @property
     def kept(self) -> int:
-        """Events that are kept, void ones included."""
+        """Events that are kept."""
         return len(self._heap) + len(self._due_now)
 
     def step(self) -> bool:
@@ -103,30 +109,68 @@ class Clock:
         due_now = self._due_now
         while True:
             heap = self._heap
-            if heap and (not due_now or heap[0][0] <= self.now_ns):
-                event = heappop(heap)[2]
+            if heap and (not due_now or heap[0].at_ns <= self.now_ns):
+                event = heap[0]
+                self.cancel(event)
             elif due_now:
                 event = due_now.popleft()
+                if not event.is_due:
+                    continue
+                event.is_due = False
             else:
                 return False
-            if event.is_due:
-                event.is_due = False
-                self.now_ns = event.at_ns
-                self.events += 1
-                event.happen()
-                return True
-            self._void -= 1
+            self.now_ns = event.at_ns
+            self.events += 1
+            event.happen()
+            return True
 
     def run(self, count: int) -> bool:
         """Call the next actions, at most `count` of them, until one sets `paused`; False if there is none
         left."""
         self.paused = False
-        for _ in range(count):
+        left = count
+        while left > 0 and not self.paused:
             if not self.step():
                 return False
-            if self.paused:
-                break
+            left -= 1
         return True
+
+    def _settle(self, event: Event, place: int) -> None:
+        """Put `event` where `place` is vacant: first the smaller children go up, down to a leaf, for most
+        events that are moved here come from one."""
+        heap = self._heap
+        size = len(heap)
+        child = 2 * place + 1
+        while child < size:
+            first = heap[child]
+            if child + 1 < size:
+                second = heap[child + 1]
+                if _is_before(second, first):
+                    first = second
+                    child += 1
+            heap[place] = first
+            first.place = place
+            place = child
+            child = 2 * place + 1
+        self._rise(event, place)
+
+    def _rise(self, event: Event, place: int) -> None:
+        """The same, but only parents that are later go down."""
+        heap = self._heap
+        while place > 0:
+            above = (place - 1) // 2
+            parent = heap[above]
+            if not _is_before(event, parent):
+                break
+            heap[place] = parent
+            parent.place = place
+            place = above
+        heap[place] = event
+        event.place = place
+
+
+def _is_before(one: Event, other: Event) -> bool:
+    return one.at_ns < other.at_ns or (one.at_ns == other.at_ns and one.made < other.made)
 
 
 def ns(seconds: float) -> int:

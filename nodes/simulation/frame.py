@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-FRAMING_BYTES = 24  # of each wire packet: preamble, start of frame, FCS and gap
-_FRAME_MIN = 60  # a shorter frame is padded to it
+FRAMING_BYTES: Final = 24  # of each wire packet: preamble, start of frame, FCS and gap
+_FRAME_MIN: Final = 60  # a shorter frame is padded to it
 
 
 @dataclass(slots=True, init=False)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from typing import Final
 
 from nodes.simulation.frame import Frame
 
-_HASHED_BYTES = 1 << 16  # at a time: a call of the hash takes longer than an entry
-_ENTRY = struct.Struct("!IQII")  # number of the line, nanosecond, bytes of payload, of each wire packet
+_HASHED_BYTES: Final = 1 << 16  # at a time: a call of the hash takes longer than an entry
+_ENTRY: Final = struct.Struct("!IQII")  # line's number, nanosecond, bytes of payload, of each wire packet
 
 
 class Journal:

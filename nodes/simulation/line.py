@@ -41,7 +41,7 @@ class Line:
     def time_ns(self, wire_bytes: int) -> int:
         """For how long so many bytes keep the line busy."""
         rate = self.bits_per_second
-        return -(-wire_bytes * 8 * NS_PER_S // rate) if rate else 0
+        return (wire_bytes * 8 * NS_PER_S + rate - 1) // rate if rate else 0
 
     def send(self, frame: Frame, not_before_ns: int) -> int:
         """Send the frame, behind what is being sent; returns when the line is free again. What begins on a
@@ -49,7 +49,11 @@ class Line:
         if not self.up:
             self.lost_packets += frame.wire_packets
             return self.free_at_ns
-        begin = max(not_before_ns, self.free_at_ns, self._clock.now_ns)
+        begin = self._clock.now_ns  # `max` of three would be a call, with the numbers as objects
+        if begin < self.free_at_ns:
+            begin = self.free_at_ns
+        if begin < not_before_ns:
+            begin = not_before_ns
         if self._journal is not None:
             self._journal.began(begin, frame)
         self.free_at_ns = begin + self.time_ns(frame.wire_bytes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
 from nodes.simulation.clock import Clock
@@ -18,8 +19,8 @@ from nodes.simulation.line import Line
 from nodes.simulation.segmentation import wire_packets
 from nodes.wire import ethernet
 
-FIFO_BYTES = 2 << 20  # in front of the rx queues
-TX_QUEUED_NS = 20_000  # the NIC takes no frame while the line is busy for longer than this
+FIFO_BYTES: Final = 2 << 20  # in front of the rx queues
+TX_QUEUED_NS: Final = 20_000  # the NIC takes no frame while the line is busy for longer than this
 
 
 class Port:
@@ -44,8 +45,6 @@ class Port:
         self._unsent: list[Frame] = []
         self._busy_until_ns = 0  # the line, when it has sent what it was given
         self._waiting = False
-        self._head = bytearray(PEEK_BYTES)
-        self._view = memoryview(self._head)
 
     # --- the line's side
 
@@ -90,9 +89,7 @@ class Port:
         head = frame.header
         if frame.payload is not None:
             head += frame.payload[: PEEK_BYTES - len(head)]
-        head = head[:PEEK_BYTES]
-        self._head[: len(head)] = head
-        return RxFrame(self._view, frame.length, frame.gso_size, True)
+        return RxFrame(head[:PEEK_BYTES], frame.length, frame.gso_size, True)
 
     def receive(self, views: Sequence[memoryview]) -> None:
         frame = self._take()

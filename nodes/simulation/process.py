@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -22,7 +22,7 @@ from nodes.simulation.failures import SpinError
 from nodes.simulation.local_socket import SimulatedSocket
 
 _T = TypeVar("_T")
-_SPINS_MAX = 1_000_000  # looks at the clock without a wait in between
+_SPINS_MAX: Final = 1_000_000  # looks at the clock without a wait in between
 
 
 class Hosts(Protocol):
@@ -110,7 +110,8 @@ class Scheduler:
 
     def wake(self, waiters: deque[greenlet], count: int = 1) -> None:
         """The first `count` of those in line go on, as soon as the current thread waits."""
-        for _ in range(min(count, len(waiters))):
+        while count and waiters:
+            count -= 1
             self.clock.put(_Resume(self.clock.now_ns, self, waiters.popleft()))
 
     def look(self) -> float:

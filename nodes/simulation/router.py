@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from nodes.simulation.clock import Clock
 from nodes.simulation.frame import Frame, frame_of
@@ -19,9 +20,9 @@ from nodes.simulation.switch import Switch
 from nodes.wire import arp, ethernet
 from nodes.wire.ip import TCP, UDP
 
-_AT = ethernet.HEADER_BYTES
-_IPV4 = ethernet.TYPE_IPV4.to_bytes(2, "big")
-_ARP = ethernet.TYPE_ARP.to_bytes(2, "big")
+_AT: Final = ethernet.HEADER_BYTES
+_IPV4: Final = ethernet.TYPE_IPV4.to_bytes(2, "big")
+_ARP: Final = ethernet.TYPE_ARP.to_bytes(2, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Router:
 
     def _answers(self, port: int, header: bytes) -> bool:
         """Whether it is an ARP request for our address, which is then answered."""
-        asked = arp.parse(memoryview(header), _AT)
+        asked = arp.parse(header, _AT)
         if asked is None or asked.operation != arp.REQUEST or asked.target_ip != self._address:
             return False
         reply = arp.emit(arp.Arp(arp.REPLY, self._mac, self._address, asked.sender_mac, asked.sender_ip))

@@ -30,7 +30,7 @@ def cut(frame: Frame, packets: int) -> tuple[Frame, Frame]:
 
 def _whole(frame: Frame) -> WireFrame:
     payload = frame.payload if frame.payload is not None else bytes(frame.payload_bytes)
-    parsed = header_split.parse(memoryview(frame.header), frame.length)
+    parsed = header_split.parse(frame.header, frame.length)
     return WireFrame(frame.header + payload, len(frame.header), parsed.l4_start, frame.gso_size, True)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import select
 import socket as linux
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from nodes.host import Host, NicWire, Surroundings
 from nodes.host_config import HostConfig, NicConfig
@@ -28,8 +28,10 @@ from nodes.wire import ethernet, ipv6
 
 # One super-packet, and another connection's turn: an ACK does not wait behind a window of data in the device,
 # as TCP small queues see to (tcp_small_queue_check, net/ipv4/tcp_output.c).
-_SMALL_QUEUE = 1
-_TURN_MIN_NS = 1  # a machine without costs goes on in time, too
+_SMALL_QUEUE: Final = 1
+_TURN_MIN_NS: Final = 1  # a machine without costs goes on in time, too
+_IN: Final = select.EPOLLIN
+_HUP: Final = select.EPOLLRDHUP
 
 
 class SimulatedPlatform:
@@ -85,7 +87,7 @@ class SimulatedHost:
         self._opened = 0
         self._rung: dict[int, None] = {}  # channels with something for the host
         self._answers: list[tuple[Pipe, Answer | None]] = []
-        self._next_turn: _Turn | None = None
+        self._next_turn = _Turn(0, self)  # moved, and never made anew
         self._busy_until_ns = 0
         self.turns = 0
 
@@ -116,16 +118,15 @@ class SimulatedHost:
     def _turn_no_later_than(self, at_ns: int) -> None:
         at_ns = max(at_ns, self._busy_until_ns)
         turn = self._next_turn
-        if turn is not None:
+        if turn.is_due:
             if turn.at_ns <= at_ns:
                 return
             self._clock.cancel(turn)
-        self._next_turn = turn = _Turn(at_ns, self)
+        turn.at_ns = at_ns
         self._clock.put(turn)
 
     def turn(self) -> None:
         """Serve frames, timers and calls, and let connections send."""
-        self._next_turn = None
         self.turns += 1
         host, now, ports = self.host, self._clock.seconds(), self.ports
         host.receive(now, [self._ifindexes[at] for at, port in enumerate(ports) if port.readable])
@@ -155,9 +156,9 @@ class SimulatedHost:
         for number in rung:
             pipe, session = self._pipes[number]
             events = session.wanted_events()
-            readable = bool(pipe.requests) and bool(events & select.EPOLLIN)
+            readable = bool(pipe.requests) and bool(events & _IN)
             if readable or pipe.client_closed:
-                session.handle(select.EPOLLIN if readable else select.EPOLLRDHUP, now)
+                session.handle(_IN if readable else _HUP, now)
                 calls += readable
                 pipe.taken()
             if pipe.requests or pipe.client_closed:
@@ -174,7 +175,7 @@ class SimulatedHost:
                 self._pipes.pop(session.fd, None)
                 continue
             pipe = self._pipes[session.fd][0]
-            may_call = bool(session.wanted_events() & select.EPOLLIN)
+            may_call = bool(session.wanted_events() & _IN)
             if pipe.client_closed or (pipe.requests and may_call):
                 self._rung[session.fd] = None
         return bool(self._rung)
@@ -186,8 +187,7 @@ class SimulatedHost:
             session.close(now)
         _deliver(self._answers)
         self._answers = []
-        if self._next_turn is not None:
-            self._clock.cancel(self._next_turn)
+        self._clock.cancel(self._next_turn)
         self.host.close()
 
 

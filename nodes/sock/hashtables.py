@@ -15,14 +15,13 @@ from nodes.sock.bind_table import BindTable
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.timewait import TimewaitTable
 
-_FlowKey = tuple[int, int, int, int]  # as Flow
-
 
 class Hashtables:
-    """`established` has every socket with a connection; `ports` has those that hold a port."""
+    """`established` has every socket with a connection, by the key of its flow; `ports` has those that hold a
+    port."""
 
     def __init__(self, ports: BindTable[DevmemSocket], timewait: TimewaitTable) -> None:
-        self.established: dict[_FlowKey, DevmemSocket] = {}
+        self.established: dict[bytes, DevmemSocket] = {}
         self.orphans: set[DevmemSocket] = set()  # closed, and their connections live on
         self.ports = ports
         self.timewait = timewait
@@ -30,14 +29,14 @@ class Hashtables:
     def adopt(self, child: DevmemSocket) -> None:
         """A listener's new child: it holds the listener's port too, and segments of its flow find it."""
         self.ports.inherit(child, child.remote[0])
-        self.established[child.flow] = child
+        self.established[child.flow.key] = child
 
     def remove(self, sock: DevmemSocket) -> None:
         """The connection of `sock` is over. A socket that is still open keeps a port that bind asked for."""
-        flow = sock.flow
+        key = sock.flow.key
         self.orphans.discard(sock)
-        if self.established.get(flow) is sock:
-            del self.established[flow]
+        if self.established.get(key) is sock:
+            del self.established[key]
         if sock.closed or not sock.bound[1]:
             self.ports.release(sock)
 

@@ -62,7 +62,7 @@ class TcpErrors:
         flow = Flow(quoted.src, local_port, quoted.dst, remote_port)
         if flow in self._tables.timewait:
             return  # the application has closed the socket
-        sock = self._tables.established.get(flow)
+        sock = self._tables.established.get(flow.key)
         if sock is None or sock.connection is None:
             self._count_unusable(v6)
         elif not self._tell(sock, error, seq, v6, now):
@@ -71,7 +71,9 @@ class TcpErrors:
     def handle_timeout(self, now: float) -> None:
         """Where a path MTU has expired, connections try the link's MTU again (RFC 1191 section 6.3)."""
         expired = self._path_mtus.expire(now)
-        for sock in self._tables.established.values() if expired else ():
+        if not expired:
+            return
+        for sock in self._tables.established.values():
             if sock.remote[0] in expired and sock.connection is not None and sock.device is not None:
                 sock.connection.icmp_err.on_path_mtu_expired(sock.device.config.mtu)
 
@@ -123,7 +125,7 @@ def _event(error: IcmpError, number: int, remote: tuple[int, int], v6: bool) -> 
     assert quoted is not None
     origin = SO_EE_ORIGIN_ICMP6 if v6 else SO_EE_ORIGIN_ICMP
     extended_err = ExtendedErr(number, origin, error.type, error.code, 0, error.mtu, 0)
-    data = bytes(error.quote[quoted.l4_start :])
+    data = error.quote[quoted.l4_start :]
     return Event(extended_err, None, data, (quoted.dst, remote[1]), error.reporter)
 
 

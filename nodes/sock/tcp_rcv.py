@@ -11,7 +11,7 @@ from __future__ import annotations
 from nodes.inet.mib import IpMib
 from nodes.skb import LinearFrags, Skb
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.sock.flow import Flow, flow_of
+from nodes.sock.flow import Flow, flow_of, key_of
 from nodes.sock.hashtables import Hashtables
 from nodes.sock.request_sock import RequestSocks
 from nodes.sock.send_pages import SendPages
@@ -47,8 +47,7 @@ class TcpRcv:
         segment = self._segment(found, skb)
         if segment is None:
             return None
-        header = segment.header
-        sock = self._established.get((found.dst, header.dst_port, found.src, header.src_port))
+        sock = self._established.get(key_of(skb.header, found, ethernet.HEADER_BYTES + found.header_bytes))
         if sock is not None and sock.options.bound_device not in ("", ifname):
             sock = None
         if sock is None or sock.connection is None:
@@ -111,7 +110,7 @@ class TcpRcv:
         if header_bytes == found.payload_bytes:
             return Segment(header, None, skb.gso_size, found.tos & 3)
         try:
-            payload = self._pages.copy_from_user(packet[header_bytes:])
+            payload = self._pages.copy_from_user(memoryview(packet)[header_bytes:])
         except OSError:  # no page is left: the packet is lost, as on a NIC without buffers
             return None
         return Segment(header, LinearFrags(payload.frags), skb.gso_size, found.tos & 3)
@@ -119,7 +118,7 @@ class TcpRcv:
     # --- segments without a connection
 
     def _receive_unmatched(
-        self, segment: Segment, flow: Flow, listener: DevmemSocket | None, now: float, frame: memoryview
+        self, segment: Segment, flow: Flow, listener: DevmemSocket | None, now: float, frame: bytes
     ) -> DevmemSocket | None:
         """A segment that matches no connection: TIME-WAIT answers it, a listener takes it as a SYN or as the
         ACK of a cookie, or it is refused. `frame`: with the segment's headers."""
@@ -163,17 +162,17 @@ class TcpRcv:
             self._xmit.reply(reset, flow, now)
 
 
-def _headers(frame: memoryview, save_syn: int) -> bytes:
+def _headers(frame: bytes, save_syn: int) -> bytes:
     """What TCP_SAVED_SYN tells of the SYN in `frame`: its IP and TCP headers; with 2 that of Ethernet as well
     (tcp_reqsk_record_syn)."""
     start = ethernet.HEADER_BYTES
     v6 = frame[start] >> 4 == 6
     tcp_at = start + (ipv6.upper_layer(frame[start:])[1] if v6 else (frame[start] & 0xF) * 4)
     end = tcp_at + (frame[tcp_at + 12] >> 4) * 4
-    return bytes(frame[0 if save_syn == _FROM_ETHERNET else start : end])
+    return frame[0 if save_syn == _FROM_ETHERNET else start : end]
 
 
-def _checksum_good(packet: memoryview, found: IpHeader) -> bool:
+def _checksum_good(packet: bytes, found: IpHeader) -> bool:
     """Verify a whole TCP packet in host memory."""
     pseudo = pseudo_header_sum(found.src, found.dst, ip.TCP, len(packet))
     return fold(pseudo + partial_sum(packet)) == 0xFFFF

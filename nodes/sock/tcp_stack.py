@@ -64,6 +64,7 @@ class TcpStack:
         self.counted = config.counted
         self.cpu = cpu
         self.devices = {each.device.ifindex: each.device for each in interfaces}
+        self._devices = [*self.devices.values()]
         self.send_pages = SendPages(cpu, config.send_memory_bytes, config.counted)
         self.tcp = TcpNetns(config.seed, tcp_rmem=config.tcp_rmem, tcp_wmem=config.tcp_wmem)
         confirmation = Confirmation(lambda hop: self._progress_at(hop), random.Random(config.seed))
@@ -109,14 +110,14 @@ class TcpStack:
             raise error(errno.ENETUNREACH, f"no route to {ip.address_text(address)}")
         route = self._xmit.route_to(address, sock)
         flow = Flow(route.source.address, sock.local[1], address, port)
-        if flow in self._tables.established or flow in self.timewait:
+        if flow.key in self._tables.established or flow in self.timewait:
             raise error(errno.EADDRNOTAVAIL, f"there is a connection from port {sock.local[1]} to there")
         sock.local, sock.remote, sock.route = flow.local, flow.remote, route
         sock.inet_id = self._init.initial_ident()
         iss = self._init.initial_sequence(flow, now)
         config = self._init.config(sock.options, route, address, now)
         sock.connection = Connection.connect(config, sock.local[1], port, iss, now)
-        self._tables.established[flow] = sock
+        self._tables.established[flow.key] = sock
         self.touch(sock)
 
     def reroute(self, sock: DevmemSocket, now: float) -> Route | None:
@@ -209,16 +210,17 @@ class TcpStack:
 
     def end_batch(self, now: float) -> None:
         """The devices have no more frames for now: sockets take what their connections received."""
-        received, self._received = self._received, {}
-        for device in self.devices.values():
+        for device in self._devices:
             starved = device.take_starved()
             if starved:
                 for sock in self._tables.fed_by(device, starved):
                     assert sock.connection is not None
                     sock.connection.prune()
-                    received[sock] = None
-        for sock in received:
-            self._connection_changed(sock, now)
+                    self._received[sock] = None
+        if self._received:
+            received, self._received = self._received, {}
+            for sock in received:
+                self._connection_changed(sock, now)
 
     def _connection_changed(self, sock: DevmemSocket, now: float) -> None:
         """The connection of `sock` received segments, a timer or an error. If that ended it, it leaves the

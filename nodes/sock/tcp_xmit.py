@@ -28,7 +28,7 @@ from nodes.wire import ip, tcp
 SEGMENTS_PER_TURN: Final = 32
 # So many super-packets, then another connection's turn: an ACK does not wait behind a window of data, nor in
 # a device that has stopped meanwhile, as TCP small queues see to (tcp_small_queue_check).
-_SMALL_QUEUE: Final = 2
+_SMALL_QUEUE: Final = 4
 _CLOSED: Final = State.CLOSED
 _TIME_WAIT: Final = State.TIME_WAIT
 
@@ -52,6 +52,8 @@ class TcpXmit:
 
     def transmit(self, tables: Hashtables, now: float) -> bool:
         """Let connections send while their devices take frames; whether any has more to send."""
+        if not self._waiting:
+            return False
         for _ in range(0, self._limit, self._round):
             if not self._transmit_round(tables, now):
                 break

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from heapq import heappop, heappush
 from typing import Final
 
 from nodes.netmem.netmem import Netmem
@@ -21,24 +20,30 @@ _U32: Final = 1 << 32
 class UserFrags:
     def __init__(self, tokens_max: int = TOKENS_MAX) -> None:
         self._tokens_max = tokens_max
-        self._held: dict[int, Netmem] = {}
-        self._free: list[int] = []  # below _next, a heap
-        self._next = 1
+        self._held: list[Netmem | None] = [None]  # by token; 0 is none
+        self._count = 0  # of those that are held
+        # No lower token is free. The search for a free one begins here, and most often ends here: tokens come
+        # back in the order in which they were given.
+        self._lowest = 1
 
     def __len__(self) -> int:
-        return len(self._held)
+        return self._count
 
     def add(self, netmem: Netmem) -> int:
         """The token of `netmem`, whose reference the table takes over. When every token is held it raises
         OSError EBUSY, and takes no reference (xa_alloc)."""
-        if self._free:
-            token = heappop(self._free)
+        held, token = self._held, self._lowest
+        while token < len(held) and held[token] is not None:
+            token += 1
+        self._lowest = token
+        if token > self._tokens_max:
+            raise OSError(errno.EBUSY, f"the socket's {self._tokens_max} tokens are held: return some")
+        if token == len(held):
+            held.append(netmem)
         else:
-            token = self._next
-            if token > self._tokens_max:
-                raise OSError(errno.EBUSY, f"the socket's {self._tokens_max} tokens are held: return some")
-            self._next += 1
-        self._held[token] = netmem
+            held[token] = netmem
+        self._lowest += 1
+        self._count += 1
         return token
 
     def dontneed(
@@ -49,31 +54,28 @@ class UserFrags:
         A call visits at most `frags_max` tokens, None for any number. Unknown tokens are skipped: they count
         among the visited, not among the freed (sock_devmem_dontneed, net/core/sock.c).
         """
-        freed = 0
+        before = self._count
         for start, count in tokens:
             if frags_max is not None:
                 count = min(count, frags_max)
                 frags_max -= count
-            if count > len(self._held):  # only those that are held need a visit
-                for token in sorted(token for token in self._held if (token - start) % _U32 < count):
-                    freed += self._put(token)
-            else:
-                for i in range(count):
-                    freed += self._put((start + i) % _U32)
-        return freed
+            self._put(start, start + count)
+            if start + count > _U32:  # token numbers wrap
+                self._put(0, start + count - _U32)
+        return before - self._count
 
-    def _put(self, token: int) -> bool:
-        """Put the reference of a token; whether it was held."""
-        netmem = self._held.pop(token, None)
-        if netmem is None:
-            return False
-        heappush(self._free, token)
-        netmem.put()
-        return True
+    def _put(self, start: int, stop: int) -> None:
+        """Put the references of those tokens of [start, stop) that are held."""
+        held = self._held
+        for token in range(start, min(stop, len(held))):
+            netmem = held[token]
+            if netmem is not None:
+                held[token] = None
+                self._count -= 1
+                if token < self._lowest:
+                    self._lowest = token
+                netmem.put()
 
     def release_all(self) -> None:
         """The socket closes: every reference is put (tcp_release_user_frags)."""
-        held, self._held = self._held, {}
-        self._free, self._next = [], 1
-        for netmem in held.values():
-            netmem.put()
+        self._put(0, len(self._held))

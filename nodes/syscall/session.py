@@ -41,6 +41,9 @@ from nodes.uapi.syscalls import (
 )
 
 _IN: Final = select.EPOLLIN
+_OUT_HUP: Final = select.EPOLLOUT | select.EPOLLRDHUP
+_IN_HUP: Final = select.EPOLLIN | select.EPOLLRDHUP
+_HUP: Final = select.EPOLLRDHUP
 _GONE: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 # By type: `isinstance` makes the union anew for each call.
 _RECEIVING: Final = frozenset((RecvMsg, Accept))
@@ -112,8 +115,8 @@ class Session:
         """What the poll should report: no further request while a reply is unsent. While a call is blocked
         none comes, as a rule: only one that does come makes the poll change, which takes a system call."""
         if self._unsent:
-            return select.EPOLLOUT | select.EPOLLRDHUP
-        return select.EPOLLRDHUP if self._muted else select.EPOLLIN | select.EPOLLRDHUP
+            return _OUT_HUP
+        return _HUP if self._muted else _IN_HUP
 
     def handle(self, events: int, now: float) -> None:
         """The channel is readable, writable again, or closed."""

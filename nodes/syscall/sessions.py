@@ -8,7 +8,7 @@ and the timers of blocked calls.
 from __future__ import annotations
 
 from nodes.control import families
-from nodes.host import Host
+from nodes.host import Host, SystemCalls
 from nodes.syscall.file_table import FileTable
 from nodes.syscall.session import Session
 from nodes.syscall.system_call import Kernel, Platform
@@ -16,7 +16,7 @@ from nodes.syscall.user_memory import UserMemory
 from nodes.timer_heap import TimerHeap
 
 
-class Sessions:
+class Sessions(SystemCalls):
     """In `rearm` are sessions whose wanted events may have changed: the loop takes them out when it tells its
     poll. `waiting` are those blocked in a call."""
 
@@ -47,12 +47,12 @@ class Sessions:
     def retry(self, now: float) -> None:
         """Attempt the blocked calls of sockets that have changed and those whose deadline has come; bring
         poll files up to date."""
-        while changed := self._stack.take_changed():
-            for sock in changed:
+        while self._stack.changed:
+            for sock in self._stack.take_changed():
                 file = self.kernel.files.file_of(sock)
                 if file is None:
                     continue
-                for holder in [*file.holders]:
+                for holder in list(file.holders):
                     holder.retry(now)
                 if file.poll_file is not None:
                     file.poll_file.update()

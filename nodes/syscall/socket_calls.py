@@ -43,14 +43,15 @@ class RecvMsgCall:
                 sock.devmem_dontneed(request.tokens)
         length = min(request.length, _LENGTH_MAX)
         control_bytes = min(request.control_bytes, _CONTROL_MAX)
-        if min(control_bytes, request.room, request.before, length - request.before) < 0:
+        before, room = request.before, request.room
+        if control_bytes < 0 or room < 0 or before < 0 or length < before:
             raise OSError(errno.EINVAL, f"recvmsg of {length} bytes, {control_bytes} of control")
         if request.into is None:
-            buffer, self._inline_max = EMPTY, min(length, request.room, syscalls.INLINE_BYTES)
+            buffer, self._inline_max = EMPTY, min(length, min(room, syscalls.INLINE_BYTES))
         else:
             buffer, self._inline_max = caller.kernel.memory.view(request.into), -1
         self._sock = sock
-        self._recv = RecvCall(sock, RecvRequest(length, control_bytes, request.flags, buffer, request.before))
+        self._recv = RecvCall(sock, RecvRequest(length, control_bytes, request.flags, buffer, before))
 
     def attempt(self, now: float, wait: bool) -> syscalls.RecvReply:
         recv, inline = self._recv, self._inline_max >= 0

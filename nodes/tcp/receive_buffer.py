@@ -10,11 +10,14 @@ tcp_set_window_clamp; net/ipv4/tcp_output.c tcp_select_initial_window, __tcp_sel
 
 from __future__ import annotations
 
+from typing import Final
+
 INIT_WINDOW_SEGMENTS = 10  # TCP_INIT_CWND: what the application is first expected to read in a round trip
-_GROWS_FROM = 128  # bytes: smaller segments carry more overhead than payload
+_GROWS_FROM: Final = 128  # bytes: smaller segments carry more overhead than payload
 _FLOOR_SEGMENTS = 4  # to which the window may grow again when memory is short (tcp_adjust_rcv_ssthresh)
 _RTT_MIN_S = 1e-6
-_RATIO_SHIFT, _DEFAULT_RATIO = 8, 128  # TCP_RMEM_TO_WIN_SCALE, TCP_DEFAULT_SCALING_RATIO
+_RATIO_SHIFT: Final = 8  # TCP_RMEM_TO_WIN_SCALE
+_DEFAULT_RATIO: Final = 128  # TCP_DEFAULT_SCALING_RATIO
 # What an skb takes beside its payload: struct sk_buff, struct skb_shared_info and a buffer for headers.
 SKB_OVERHEAD_BYTES = 896
 _CLAMP_MIN = 1152  # SOCK_MIN_RCVBUF / 2

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
+from mypy_extensions import mypyc_attr
+
 from nodes.wire.tcp import TcpHeader
 
 
@@ -51,6 +53,7 @@ ECT0: Final = 2
 CE: Final = 3
 
 
+@mypyc_attr(free_list_len=1)
 @dataclass(slots=True, init=False)
 class Segment:
     """One segment, or one super-segment: the NIC will cut it every `mss` payload bytes (TSO), or has

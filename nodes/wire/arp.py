@@ -21,7 +21,7 @@ class Arp:
     target_ip: int
 
 
-def parse(data: memoryview, start: int) -> Arp | None:
+def parse(data: bytes, start: int) -> Arp | None:
     """The packet at `data[start]`. None: it is too short, or not for IPv4 over Ethernet."""
     if len(data) - start < _PACKET.size:
         return None

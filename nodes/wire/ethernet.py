@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from typing import Final
+
+from nodes.wire.network_order import BytesWriter, put_u16, u16
 
 HEADER_BYTES: Final = 14
 TYPE_IPV4: Final = 0x0800
 TYPE_ARP: Final = 0x0806
 TYPE_IPV6: Final = 0x86DD
+_TYPE: Final = 12  # where it lies
 BROADCAST: Final = b"\xff" * 6
 
-_HEADER: Final = struct.Struct("!6s6sH")
-_type: Final[Callable[[memoryview], tuple[int]]] = struct.Struct("!12xH").unpack_from
 
-
-def parse(data: memoryview) -> tuple[bytes, bytes, int]:
+def parse(data: bytes) -> tuple[bytes, bytes, int]:
     """Destination, source and EtherType of a frame, which has at least 14 bytes."""
-    destination, source, ethertype = _HEADER.unpack_from(data)
-    return destination, source, ethertype
+    return data[:6], data[6:12], ethertype(data)
 
 
-def ethertype(data: memoryview) -> int:
+def ethertype(data: bytes) -> int:
     """The EtherType of a frame, which has at least 14 bytes."""
-    return _type(data)[0]
+    return u16(data, _TYPE)
 
 
 def emit(destination: bytes, source: bytes, ethertype: int) -> bytes:
     """The header, 14 bytes."""
-    return _HEADER.pack(destination, source, ethertype)
+    out = BytesWriter()
+    out.write(destination)
+    out.write(source)
+    put_u16(out, ethertype)
+    return out.getvalue()
 
 
 def multicast_of(address: int) -> bytes:

@@ -26,12 +26,12 @@ class IcmpError:
     type: int
     code: int
     mtu: int
-    quote: memoryview
+    quote: bytes
     gateway: int = 0
     reporter: int = 0
 
 
-def echo_reply(request: memoryview) -> bytes | None:
+def echo_reply(request: bytes) -> bytes | None:
     """The reply to `request`. None: it is not an echo request, or its checksum is wrong."""
     if len(request) < 8 or request[0] != ECHO_REQUEST or internet_checksum(request):
         return None
@@ -42,7 +42,7 @@ def echo_reply(request: memoryview) -> bytes | None:
     return bytes(reply)
 
 
-def parse_error(message: memoryview, reporter: int = 0) -> IcmpError | None:
+def parse_error(message: bytes, reporter: int = 0) -> IcmpError | None:
     """The error, or the redirect, in a `message` from `reporter`. None: it is neither, too short, or its
     checksum is wrong."""
     if len(message) < _HEADER_BYTES or message[0] not in _ERRORS or internet_checksum(message):

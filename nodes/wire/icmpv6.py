@@ -20,7 +20,7 @@ QUOTE_MAX = MIN_MTU - HEADER_BYTES - _HEADER_BYTES
 _ERROR = struct.Struct("!BBHI")
 
 
-def checksum_good(message: memoryview, src: int, dst: int) -> bool:
+def checksum_good(message: bytes, src: int, dst: int) -> bool:
     """Whether the checksum of a whole message from `src` to `dst` is right."""
     return fold(pseudo_header_sum(src, dst, ICMPV6, len(message)) + partial_sum(message)) == 0xFFFF
 
@@ -31,14 +31,14 @@ def with_checksum(message: bytes, src: int, dst: int) -> bytes:
     return message[:2] + checksum.to_bytes(2, "big") + message[4:]
 
 
-def echo_reply(request: memoryview, src: int, dst: int) -> bytes | None:
+def echo_reply(request: bytes, src: int, dst: int) -> bytes | None:
     """The reply, from `dst` to `src`. None: `request` is not an echo request, or its checksum is wrong."""
     if len(request) < 8 or request[0] != ECHO_REQUEST or not checksum_good(request, src, dst):
         return None
-    return with_checksum(bytes((ECHO_REPLY, 0, 0, 0)) + bytes(request[4:]), dst, src)
+    return with_checksum(bytes((ECHO_REPLY, 0, 0, 0)) + request[4:], dst, src)
 
 
-def parse_error(message: memoryview, src: int, dst: int) -> IcmpError | None:
+def parse_error(message: bytes, src: int, dst: int) -> IcmpError | None:
     """The error in `message` from `src`. None: it is not an error, too short, or its checksum is wrong."""
     if len(message) < _HEADER_BYTES or message[0] not in _ERRORS or not checksum_good(message, src, dst):
         return None

@@ -9,9 +9,10 @@ Addresses of ::/96 cannot be distinguished from IPv4: ::1, and the deprecated IP
 from __future__ import annotations
 
 import ipaddress
-from builtins import memoryview  # a compiled dataclass finds the type of a field among the imports
 from dataclasses import dataclass
 from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 # Values of "protocol" and "next header".
 ICMP: Final = 1
@@ -24,6 +25,7 @@ HOP_LIMIT: Final = 64
 _V4_MAPPED = 0xFFFF
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class IpHeader:
     """The header of an IPv4 or IPv6 packet. `protocol`: of the upper layer. `header_bytes`: with options and
@@ -71,7 +73,7 @@ class IpFragment:
     offset: int
     more: bool
     header: bytes
-    data: memoryview
+    data: bytes
 
 
 def is_ipv6(address: int) -> bool:
@@ -79,7 +81,7 @@ def is_ipv6(address: int) -> bool:
     return address > 0xFFFFFFFF
 
 
-def destination(packet: memoryview) -> int:
+def destination(packet: bytes) -> int:
     """Of a packet whose header is whole."""
     return int.from_bytes(packet[24:40] if packet[0] >> 4 == 6 else packet[16:20], "big")
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Callable
 from typing import Final
 
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.ip import HOP_LIMIT, ICMP, TCP, IpFragment, IpHeader, Quoted
+from nodes.wire.network_order import BytesWriter, put_u32, u32
 
 __all__ = [
     "HEADER_BYTES", "ICMP", "TCP", "TTL", "address_int", "address_text", "emit", "fragment",
@@ -26,13 +26,9 @@ _FRAGMENT_MASK: Final = 0x3FFF  # the MF flag and the fragment offset
 TTL: Final = HOP_LIMIT
 
 _HEADER: Final = struct.Struct("!BBHHHBBHII")
-# Of whole words: version, header length and type of service; total length; identification; fragment; time to
-# live and protocol; checksum; addresses.
-_WORDS: Final = struct.Struct("!HHHHHHII")
-_words: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int]]] = _WORDS.unpack_from
 
 
-def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
+def parse(data: bytes, start: int, available: int) -> IpHeader | None:
     """The header at `data[start]`; from there on the frame has `available` bytes, padding of the link
     included.
 
@@ -41,25 +37,30 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     """
     if len(data) - start < HEADER_BYTES:
         return None
-    first, total, ident, frag, hops, checksum, src, dst = _words(data, start)
-    header_bytes = (first >> 8 & 0xF) * 4
-    if first >> 12 != 4 or not HEADER_BYTES <= header_bytes <= len(data) - start or frag & _FRAGMENT_MASK:
+    # By words of 32 bits: version, header length, type of service and total length; identification and
+    # fragment; time to live, protocol and checksum; the addresses.
+    first, second, third = u32(data, start), u32(data, start + 4), u32(data, start + 8)
+    src, dst = u32(data, start + 12), u32(data, start + 16)
+    header_bytes = (first >> 24 & 0xF) * 4
+    if first >> 28 != 4 or not HEADER_BYTES <= header_bytes <= len(data) - start or second & _FRAGMENT_MASK:
         return None
-    # A checksum that is right makes the sum of words a multiple of 0xFFFF. Modulo 0xFFFF 2**16 is 1, so a
-    # number is congruent to the sum of its words.
-    total_sum = first + total + ident + frag + hops + checksum + src + dst
+    # A checksum that is right makes the sum of 16-bit words a multiple of 0xFFFF. Modulo 0xFFFF 2**16 is 1,
+    # so a number is congruent to the sum of its words.
+    total_sum = first + second + third + src + dst
     if header_bytes > HEADER_BYTES:
         total_sum += int.from_bytes(data[start + HEADER_BYTES : start + header_bytes], "big")
     if total_sum % 0xFFFF:
         return None
+    total = first & 0xFFFF
     if total == 0 and available > 0xFFFF:
         total = available
     if not header_bytes <= total <= available:
         return None
-    return IpHeader(src, dst, hops & 0xFF, header_bytes, total - header_bytes, first & 0xFF, hops >> 8)
+    payload_bytes, tos = total - header_bytes, first >> 16 & 0xFF
+    return IpHeader(src, dst, third >> 16 & 0xFF, header_bytes, payload_bytes, tos, third >> 24)
 
 
-def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
+def fragment(data: bytes, start: int, available: int) -> IpFragment | None:
     """The fragment at `data[start]`. None: it is not a fragment, or `parse` would reject the packet
     anyway."""
     if len(data) - start < HEADER_BYTES:
@@ -71,7 +72,7 @@ def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
     whole = bytearray(data[start : start + size])
     whole[6:8] = whole[10:12] = b"\0\0"
     whole[10:12] = internet_checksum(bytes(whole)).to_bytes(2, "big")
-    found = parse(memoryview(whole), 0, available)
+    found = parse(bytes(whole), 0, available)
     if found is None or len(data) < start + size + found.payload_bytes:
         return None
     key = found.src, found.dst, ident, found.protocol
@@ -97,10 +98,17 @@ def emit(
     total = payload_bytes + HEADER_BYTES
     if total > 0xFFFF:
         total = 0
-    first, frag, hops = 0x4500 | tos, DONT_FRAGMENT if df else 0, ttl << 8 | protocol
+    first, second = (0x4500 | tos) << 16 | total, ident << 16 | (DONT_FRAGMENT if df else 0)
+    third = (ttl << 8 | protocol) << 16
     # The folded sum is the sum modulo 0xFFFF, as in `pseudo_header_sum`; the field is its complement.
-    total_sum = first + total + ident + frag + hops + src + dst
-    return _WORDS.pack(first, total, ident, frag, hops, 0xFFFF - (total_sum % 0xFFFF or 0xFFFF), src, dst)
+    total_sum = first + second + third + src + dst
+    out = BytesWriter()
+    put_u32(out, first)
+    put_u32(out, second)
+    put_u32(out, third | (0xFFFF - (total_sum % 0xFFFF or 0xFFFF)))
+    put_u32(out, src)
+    put_u32(out, dst)
+    return out.getvalue()
 
 
 def fragments(
@@ -118,7 +126,7 @@ def fragments(
     return packets
 
 
-def quoted(data: memoryview) -> Quoted | None:
+def quoted(data: bytes) -> Quoted | None:
     """The header of a packet that an ICMP error quotes. The end of the packet is missing, so that lengths and
     checksum are not verified. None: not IPv4, or not the first fragment of a packet."""
     if len(data) < HEADER_BYTES:

@@ -70,7 +70,7 @@ def is_multicast(address: int) -> bool:
     return address >> 120 == 0xFF
 
 
-def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
+def parse(data: bytes, start: int, available: int) -> IpHeader | None:
     """The header at `data[start]`; from there on the frame has `available` bytes, padding of the link
     included.
 
@@ -98,7 +98,7 @@ def parse(data: memoryview, start: int, available: int) -> IpHeader | None:
     return IpHeader(src, dst, protocol, header_bytes, payload_bytes, word >> 20 & 0xFF, hop_limit)
 
 
-def jumbo(data: memoryview, at: int) -> tuple[int, int]:
+def jumbo(data: bytes, at: int) -> tuple[int, int]:
     """(jumbo payload length, bytes of the hop-by-hop header) of the hop-by-hop header at `at`. (0, 0): the
     header has another form than the kernel's and that of `emit`, or the length needs no jumbo payload
     option."""
@@ -110,7 +110,7 @@ def jumbo(data: memoryview, at: int) -> tuple[int, int]:
     return (length, size) if length > PAYLOAD_MAX else (0, 0)  # RFC 2675 section 3
 
 
-def _behind_jumbo(data: memoryview, at: int, protocol: int, payload_bytes: int) -> tuple[int, int, int]:
+def _behind_jumbo(data: bytes, at: int, protocol: int, payload_bytes: int) -> tuple[int, int, int]:
     """(next header, where it begins, payload bytes) behind a jumbo header at `at`; without one, the
     arguments."""
     if protocol == HOP_BY_HOP and payload_bytes == 0:
@@ -120,7 +120,7 @@ def _behind_jumbo(data: memoryview, at: int, protocol: int, payload_bytes: int) 
     return protocol, at, payload_bytes
 
 
-def _walk(data: memoryview, at: int, protocol: int, limit: int = 0) -> tuple[int, int] | None:
+def _walk(data: bytes, at: int, protocol: int, limit: int = 0) -> tuple[int, int] | None:
     """Skip the extension headers from `at` on, or the first `limit` of them (0: all). Returns (next header,
     where it begins); None: the packet must be dropped."""
     for count in range(_EXTENSIONS_MAX):
@@ -143,7 +143,7 @@ def _walk(data: memoryview, at: int, protocol: int, limit: int = 0) -> tuple[int
     return None
 
 
-def _options_known(options: memoryview) -> bool:
+def _options_known(options: bytes) -> bool:
     """Whether all options may be skipped: their two highest bits are 0 (RFC 8200 section 4.2)."""
     at = 0
     while at < len(options):
@@ -159,7 +159,7 @@ def _options_known(options: memoryview) -> bool:
     return True
 
 
-def packet_bytes(packet: memoryview) -> int:
+def packet_bytes(packet: bytes) -> int:
     """How long the header says that the packet is; 0: it is not IPv6, or a jumbogram."""
     if len(packet) < HEADER_BYTES or packet[0] >> 4 != 6:
         return 0
@@ -167,7 +167,7 @@ def packet_bytes(packet: memoryview) -> int:
     return payload_bytes and HEADER_BYTES + payload_bytes
 
 
-def parameter_problem(packet: memoryview) -> Problem | None:
+def parameter_problem(packet: bytes) -> Problem | None:
     """What RFC 8200 lets a host complain about in `packet`, which begins with its IPv6 header; None: nothing,
     or it is a fragment or cut off."""
     names_next, at, protocol = NEXT_HEADER, HEADER_BYTES, packet[NEXT_HEADER]
@@ -196,7 +196,7 @@ def fragment_problem(piece: IpFragment) -> Problem | None:
     return Problem(ERRONEOUS_HEADER, _PAYLOAD_LENGTH) if piece.more and end % 8 else None
 
 
-def _unknown_option(packet: memoryview, at: int, end: int) -> int:
+def _unknown_option(packet: bytes, at: int, end: int) -> int:
     """Where the first option is that must not be skipped; 0: there is none, or the options are cut off."""
     while at < end <= len(packet):
         if packet[at] & 0xC0:
@@ -205,7 +205,7 @@ def _unknown_option(packet: memoryview, at: int, end: int) -> int:
     return 0
 
 
-def upper_layer(packet: memoryview) -> tuple[int, int]:
+def upper_layer(packet: bytes) -> tuple[int, int]:
     """(protocol, where it begins) behind all extension headers, whatever is in them."""
     at, protocol = HEADER_BYTES, packet[NEXT_HEADER]
     while protocol in EXTENSIONS and len(packet) - at >= 8:
@@ -214,7 +214,7 @@ def upper_layer(packet: memoryview) -> tuple[int, int]:
     return protocol, at
 
 
-def fragment(data: memoryview, start: int, available: int) -> IpFragment | None:
+def fragment(data: bytes, start: int, available: int) -> IpFragment | None:
     """The fragment at `data[start]`. None: it is not a fragment, or `parse` would reject the packet
     anyway."""
     if len(data) - start < HEADER_BYTES:
@@ -244,7 +244,7 @@ def unfragmented(header: bytes, payload: bytes) -> bytes:
     return header[:4] + length.to_bytes(2, "big") + header[6:] + payload
 
 
-def quoted(data: memoryview) -> Quoted | None:
+def quoted(data: bytes) -> Quoted | None:
     """The header of a packet that an ICMPv6 error quotes; the end of the packet is missing. None: not
     IPv6."""
     if len(data) < HEADER_BYTES:

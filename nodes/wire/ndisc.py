@@ -40,7 +40,7 @@ class Advertisement:
     override: bool
 
 
-def parse(message: memoryview) -> Solicitation | Advertisement | None:
+def parse(message: bytes) -> Solicitation | Advertisement | None:
     """The message without its checksum verified. None: another message, or invalid by section 7.1;
     `plausible` checks what that section requires of the IP header."""
     if len(message) < _MESSAGE.size or message[0] not in (SOLICITATION, ADVERTISEMENT):
@@ -54,7 +54,7 @@ def parse(message: memoryview) -> Solicitation | Advertisement | None:
         if size == 0 or at + size > len(message):
             return None
         if message[at] == wanted:
-            mac = bytes(message[at + 2 : at + 8])
+            mac = message[at + 2 : at + 8]
         at += size
     if code or target[0] == 0xFF:
         return None

@@ -6,12 +6,14 @@ Source: RFC 9293 section 3.1 (header), RFC 7323 (timestamps, window scale), RFC 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from nodes.wire import ip
 from nodes.wire.checksum import pseudo_header_sum
+from nodes.wire.network_order import BytesWriter, put_u16, put_u32, u16, u32
 
 FIN: Final = 0x01
 SYN: Final = 0x02
@@ -26,23 +28,17 @@ HEADER_BYTES: Final = 20
 CHECKSUM_OFFSET: Final = 16  # where the checksum field lies in the TCP header
 
 _HEADER: Final = struct.Struct("!HHIIBBHHH")
-_TIMESTAMPED: Final = struct.Struct("!HHIIHHHHIII")  # a header whose only option is timestamps
 _TIMESTAMPED_BYTES: Final = 32
 _SACK_BLOCK: Final = struct.Struct("!II")
 _TS_WORD: Final = 0x0101080A  # NOP NOP, kind 8, length 10: as Linux and we place timestamps
 MAX_SACK_BLOCKS: Final = 4
-
-# Source and destination port, seq, ack, data offset, flags, window, urgent pointer.
-_fields: Final[Callable[[memoryview, int], tuple[int, int, int, int, int, int, int, int]]] = struct.Struct(
-    "!HHIIBBH2xH"
-).unpack_from
-_timestamps: Final[Callable[[memoryview, int], tuple[int, int, int]]] = struct.Struct("!III").unpack_from
 
 
 class MalformedTcp(ValueError):
     """A length field contradicts the segment (RFC 9293 section 3.1); the caller drops and counts it."""
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class TcpHeader:
     """One header. `window` is the field of the header, without window scale. An absent option is None or
@@ -82,7 +78,7 @@ class TcpHeader:
         self.sack = sack
 
 
-def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:
+def parse(data: bytes, start: int = 0) -> tuple[TcpHeader, int]:
     """The header at `data[start]`, and its length in bytes.
 
     Raises MalformedTcp if the header, its data offset or an option runs past the end of `data`.
@@ -90,18 +86,16 @@ def parse(data: memoryview, start: int = 0) -> tuple[TcpHeader, int]:
     present = len(data) - start
     if present < HEADER_BYTES:
         raise MalformedTcp(f"TCP header of {present} bytes is shorter than 20")
-    src, dst, seq, ack, offset, flags, window, urgent = _fields(data, start)
-    length = (offset >> 4) * 4
+    length = (data[start + 12] >> 4) * 4
     if not HEADER_BYTES <= length <= present:
         raise MalformedTcp(f"TCP data offset of {length} bytes, {present} present")
-    header = TcpHeader(src, dst, seq, ack, flags, window, urgent)
-    if length == _TIMESTAMPED_BYTES:
-        prefix, ts_val, ts_ecr = _timestamps(data, start + HEADER_BYTES)
-        if prefix == _TS_WORD:
-            header.ts_val, header.ts_ecr = ts_val, ts_ecr
-            return header, length
-    if length > HEADER_BYTES:
-        _parse_options(header, bytes(data[start + HEADER_BYTES : start + length]))
+    src, dst, seq, ack = u16(data, start), u16(data, start + 2), u32(data, start + 4), u32(data, start + 8)
+    flags, window, urgent = data[start + 13], u16(data, start + 14), u16(data, start + 18)
+    header, options = TcpHeader(src, dst, seq, ack, flags, window, urgent), start + HEADER_BYTES
+    if length == _TIMESTAMPED_BYTES and u32(data, options) == _TS_WORD:
+        header.ts_val, header.ts_ecr = u32(data, options + 4), u32(data, options + 8)
+    elif length > HEADER_BYTES:
+        _parse_options(header, data[options : start + length])
     return header, length
 
 
@@ -166,10 +160,19 @@ def _is_timestamped(header: TcpHeader) -> bool:
 
 def _emit_timestamped(header: TcpHeader, checksum: int) -> bytes:
     assert header.ts_val is not None
-    return _TIMESTAMPED.pack(
-        header.src_port, header.dst_port, header.seq, header.ack, _TIMESTAMPED_BYTES << 10 | header.flags,
-        header.window, checksum, header.urgent, _TS_WORD, header.ts_val, header.ts_ecr,
-    )  # fmt: skip
+    out = BytesWriter()
+    put_u16(out, header.src_port)
+    put_u16(out, header.dst_port)
+    put_u32(out, header.seq)
+    put_u32(out, header.ack)
+    put_u16(out, _TIMESTAMPED_BYTES << 10 | header.flags)
+    put_u16(out, header.window)
+    put_u16(out, checksum)
+    put_u16(out, header.urgent)
+    put_u32(out, _TS_WORD)
+    put_u32(out, header.ts_val)
+    put_u32(out, header.ts_ecr)
+    return out.getvalue()
 
 
 def _emit_with(options: bytes, header: TcpHeader, checksum: int) -> bytes:

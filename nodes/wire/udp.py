@@ -8,7 +8,7 @@ from nodes.wire.checksum import fold, partial_sum, pseudo_header_sum
 HEADER_BYTES = 8
 
 
-def is_intact(datagram: memoryview, src: int, dst: int) -> bool:
+def is_intact(datagram: bytes, src: int, dst: int) -> bool:
     """Whether length and checksum are right; over IPv4 the checksum may be 0, for none."""
     if len(datagram) < HEADER_BYTES:
         return False

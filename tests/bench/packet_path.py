@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from nodes.compiled.state import state
-from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
+from nodes.nic.wire_port import RxFrame, TxOffload
 from nodes.uapi.socket import DMABUF_TOKEN, MAX_DONTNEED_TOKENS
 from tests.path.two_hosts import DEVMEM_PORT, CableEnd, DeviceKind, PathHost
 
@@ -44,7 +44,7 @@ class HeaderWire(CableEnd):
         if not self.frames:
             return None
         headers, length, gso_size = self.frames[0]
-        return RxFrame(memoryview(headers.ljust(PEEK_BYTES, b"\0")), length, gso_size, True)
+        return RxFrame(headers, length, gso_size, True)
 
     def receive(self, views: Sequence[memoryview]) -> None:
         headers = self.frames.popleft()[0]

@@ -88,7 +88,7 @@ def test_what_headers_leave_of_a_line() -> None:
 def test_the_bare_loops_frame_is_a_packet() -> None:
     made = headers()
     at, length = 10 + 14, 52 + 45 * 1448  # behind virtio_net_hdr and Ethernet
-    header = ipv4.parse(memoryview(made), at, length)
+    header = ipv4.parse(made, at, length)
     assert header is not None, "the checksum or a length is wrong"
     assert header.protocol == 6
 

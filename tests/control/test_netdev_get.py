@@ -65,7 +65,7 @@ def test_combined_channels_have_a_tx_queue_each_of_which_the_first_sends(
     bench.device.use_rx_queues(3)
     tx = [queue for queue in look.queue_dump(DUMP) if queue.type == "tx"]
     assert tx == [QueueInfo(i, "tx", IFINDEX, NAPI_ID_MIN + i) for i in range(3)]
-    bench.device.xmit(Skb(memoryview(bytes(60)), None), 0)
+    bench.device.xmit(Skb(bytes(60), None), 0)
     rows = look.qstats_dump(QstatsGet(IFINDEX, "queue"))
     assert [(row.queue_id, row.tx_packets) for row in rows if row.queue_type == "tx"] == [
         (0, 1), (1, 0), (2, 0),
@@ -136,9 +136,9 @@ def test_packets_and_bytes_are_the_wires_and_checksums_are_counted(look: NetdevG
     for size, packets in ((2500, 3), (100, 1)):
         page = pages.alloc_netmem()
         assert page is not None
-        skb = Skb(memoryview(bytes(54)), frags_of([page], size), gso_size=1000, wire_packets=packets)
+        skb = Skb(bytes(54), frags_of([page], size), gso_size=1000, wire_packets=packets)
         bench.device.xmit(skb, 34)
-    bench.device.xmit(Skb(memoryview(bytes(42)), None), 0)
+    bench.device.xmit(Skb(bytes(42), None), 0)
     (total,) = look.qstats_dump(QstatsGet())
     coalesced, in_wire_packets = 54 + 2500, 3 * 54 + 2500
     assert (total.rx_packets, total.rx_bytes) == (5, in_wire_packets + 154 + MIN_FRAME_BYTES)

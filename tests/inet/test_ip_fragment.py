@@ -13,6 +13,7 @@ from nodes.inet.mib import IpMib
 from nodes.wire import ip, ipv4, ipv6
 from nodes.wire.checksum import internet_checksum
 from nodes.wire.ip import IpFragment
+from tests.inet.test_route import make_inet
 
 A4, B4 = ip.address_int("10.0.0.1"), ip.address_int("10.0.0.2")
 A6, B6 = ip.address_int("2001:db8::1"), ip.address_int("2001:db8::2")
@@ -39,7 +40,7 @@ def piece6(payload: bytes, start: int, end: int, ident: int = 1) -> bytes:
 
 def parse(packet: bytes) -> IpFragment:
     parser = ipv6.fragment if packet[0] >> 4 == 6 else ipv4.fragment
-    found = parser(memoryview(b"?" * 14 + packet), 14, len(packet))
+    found = parser(b"?" * 14 + packet, 14, len(packet))
     assert found is not None
     return found
 
@@ -91,7 +92,7 @@ def test_pieces_in_any_order_make_the_packet(pieces: Pieces, seed: int) -> None:
     if pieces.v6:
         assert found == pieces.whole(payload)
     else:
-        header = ipv4.parse(memoryview(found), 0, len(found))
+        header = ipv4.parse(found, 0, len(found))
         assert header is not None
         assert (header.src, header.dst, header.payload_bytes) == (A4, B4, len(payload))
     assert (pieces.count("OKs"), pieces.count("Fails")) == (1, 0)
@@ -147,6 +148,20 @@ def test_an_incomplete_packet_is_forgotten_in_time(pieces: Pieces) -> None:
     assert pieces.put(bytes(64), 32, 64, now=40.0) is None
 
 
+@pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+def test_the_timer_of_the_layer_gives_up_an_incomplete_packet(v6: bool) -> None:
+    inet = make_inet(("10.0.0.2", "2001:db8::2"))
+    fragments, piece = (inet.input.fragments6, piece6) if v6 else (inet.input.fragments, piece4)
+    fragments.add(parse(piece(bytes(64), 32, 64)), 5.0)
+    due = inet.next_timeout()
+    assert due is not None
+    inet.handle_timeout(due - 1)
+    assert inet.next_timeout() == due
+    inet.handle_timeout(due)
+    assert inet.next_timeout() is None
+    assert (inet.mib.IpReasmTimeout, inet.mib.Ip6ReasmTimeout) == (int(not v6), int(v6))
+
+
 @pytest.mark.parametrize("size", [8, 1400])
 def test_a_flood_of_pieces_takes_no_more_than_its_share(pieces: Pieces, size: int) -> None:
     payload = bytes(2800)
@@ -161,7 +176,7 @@ def test_a_flood_of_pieces_takes_no_more_than_its_share(pieces: Pieces, size: in
 @pytest.mark.parametrize("v6", [False, True])
 def test_what_is_whole_is_no_fragment(v6: bool) -> None:
     packet = ipv6.emit(A6, B6, 17, 8) + bytes(8) if v6 else ipv4.emit(A4, B4, 17, 8) + bytes(8)
-    assert (ipv6 if v6 else ipv4).fragment(memoryview(packet), 0, len(packet)) is None
+    assert (ipv6 if v6 else ipv4).fragment(packet, 0, len(packet)) is None
 
 
 @pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
@@ -176,7 +191,7 @@ def test_what_is_cut_is_put_together_again_and_no_piece_is_larger_than_the_mtu(v
     *nothing, whole = [fragments.add(parse(piece), 0.0) for piece in pieces]
     assert not any(nothing)
     assert whole is not None
-    found = version.parse(memoryview(whole), 0, len(whole))
+    found = version.parse(whole, 0, len(whole))
     assert found is not None
     assert (found.src, found.dst, found.protocol) == (*ends, 17)
     assert whole[found.header_bytes :] == payload

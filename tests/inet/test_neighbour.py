@@ -51,7 +51,7 @@ class OnWire:
         self.neighbours = self.link.neighbours
         self._payloads = payloads
 
-    def unreachable(self, packet: memoryview, now: float) -> None:
+    def unreachable(self, packet: bytes, now: float) -> None:
         self.lost.append((bytes(packet), now))
 
     def answers_for(self, link: Link, target: int, sender: int) -> bool:  # noqa: ARG002  the host has one link
@@ -60,7 +60,7 @@ class OnWire:
     @property
     def asked(self) -> list[Arp]:
         """The ARP packets that were sent."""
-        packets = (arp.parse(memoryview(sent.frame), 14) for sent in self.wire.sent if _is_arp(sent.frame))
+        packets = (arp.parse(sent.frame, 14) for sent in self.wire.sent if _is_arp(sent.frame))
         return [packet for packet in packets if packet is not None]
 
     @property
@@ -70,7 +70,7 @@ class OnWire:
 
     def wait_for(self, address: int, number: int, now: float = 0.0) -> Skb:
         """An skb with payload, told by its number, that must be released some day."""
-        skb = Skb(memoryview(number.to_bytes(2, "big")), self._payloads.frags(10))
+        skb = Skb(number.to_bytes(2, "big"), self._payloads.frags(10))
         self.neighbours.resolve(address, skb, now)
         return skb
 

@@ -109,6 +109,20 @@ def test_counters_that_are_zero_are_not_in_the_snapshot() -> None:
     assert (moved.bytes, moved.uncoalesced_bytes, moved.derived) == (11, 11, False)
 
 
+def test_a_snapshot_has_what_the_parts_of_a_ledger_moved() -> None:
+    ledger = Ledger()
+    first, second = ledger.part(), ledger.part()
+    ledger.record(routes.CPU_HOST_TO_HOST, 1)
+    first.record(routes.CPU_HOST_TO_HOST, 10)
+    second.record_header(routes.NIC_HEADER_IN, 66, 3)
+    moved = {each.route: (each.bytes, each.uncoalesced_bytes) for each in ledger.snapshot()}
+    assert moved == {
+        ROUTES[routes.CPU_HOST_TO_HOST]: (11, 11),
+        ROUTES[routes.NIC_HEADER_IN]: (66, 198),
+    }
+    assert [(each.bytes, each.uncoalesced_bytes) for each in second.snapshot()] == [(66, 198)]
+
+
 def test_derived_bytes_are_counted_and_marked() -> None:
     ledger = Ledger()
     ledger.record(routes.ACC_HOST_TO_DEVICE, N)

@@ -42,7 +42,6 @@ class FakeWire:
         self.dropped = 0
         self.room: int | None = None
         self.down = False
-        self._head = memoryview(bytearray(b"\xee" * PEEK_BYTES))
 
     def put(self, frame: bytes, gso_size: int = 0, checksum_good: bool = False) -> None:
         """A frame for the NIC."""
@@ -52,9 +51,12 @@ class FakeWire:
         if not self.waiting:
             return None
         each = self.waiting[0]
-        seen = each.frame[: len(self._head)]
-        self._head[: len(seen)] = seen
-        return RxFrame(self._head, len(each.frame), each.gso_size, each.checksum_good)
+        return RxFrame(
+            each.frame[:PEEK_BYTES].ljust(PEEK_BYTES, b"\xee"),
+            len(each.frame),
+            each.gso_size,
+            each.checksum_good,
+        )
 
     def receive(self, views: Sequence[memoryview]) -> None:
         rest = memoryview(self.waiting.popleft().frame)

@@ -98,7 +98,7 @@ def test_of_device_memory_only_headers_are_stored(bench: Bench) -> None:
     assert packet.length == len(frame)
     assert got.skb.payload is not None
     assert b"secret" not in file.getvalue()
-    sent = Skb(memoryview(frame[:66]), got.skb.payload.slice(0, 100))
+    sent = Skb(frame[:66], got.skb.payload.slice(0, 100))
     bench.device.xmit(sent, 34)
     out = Reader(file.getvalue()).packets[1]
     assert (out.data, out.length, out.direction) == (frame[:66], 166, 2)
@@ -113,7 +113,7 @@ def test_a_linear_part_in_front_of_device_memory_is_captured(bench: Bench) -> No
     assert niovs is not None
     pages[0].region.view[pages[0].offset : pages[0].offset + 100] = b"linear-10." * 10
     payload = LinearFrags([*frags_of(pages, 100).frags, *frags_of(niovs, 4096).frags])
-    bench.device.xmit(Skb(memoryview(Tcp().frame()[:54]), payload), 34)
+    bench.device.xmit(Skb(Tcp().frame()[:54], payload), 34)
     (packet,) = Reader(file.getvalue()).packets
     assert packet.data[54:] == b"linear-10." * 10
     assert packet.length == 54 + 100 + 4096
@@ -125,7 +125,7 @@ def test_a_long_packet_is_cut_at_the_snap_length(bench: Bench) -> None:
     assert netmems is not None
     payload: Frags = frags_of(netmems, 60 * 1024)
     header = Tcp().frame()[:54]
-    bench.device.xmit(Skb(memoryview(header + bytes(20_000)), payload), 0)
+    bench.device.xmit(Skb(header + bytes(20_000), payload), 0)
     (packet,) = Reader(file.getvalue()).packets
     assert len(packet.data) == SNAPLEN
     assert packet.length == 54 + 20_000 + 60 * 1024
@@ -134,7 +134,7 @@ def test_a_long_packet_is_cut_at_the_snap_length(bench: Bench) -> None:
 def test_a_packet_that_the_wire_refused_is_not_captured(bench: Bench) -> None:
     file = capture(bench)
     bench.wire.down = True
-    bench.device.xmit(Skb(memoryview(arp_request()), None), 0)
+    bench.device.xmit(Skb(arp_request(), None), 0)
     assert Reader(file.getvalue()).packets == []
 
 
@@ -148,7 +148,7 @@ def test_two_nics_of_a_host_are_two_interfaces_of_one_file() -> None:
     for bench in reversed(benches):
         bench.wire.put(arp_request())
         bench.poll()
-    benches[0].device.xmit(Skb(memoryview(arp_request()), None), 0)
+    benches[0].device.xmit(Skb(arp_request(), None), 0)
     packets = Reader(file.getvalue(), (b"eth0", b"eth1")).packets
     assert [(p.interface, p.direction) for p in packets] == [(1, 1), (0, 1), (0, 2)]
     for bench in benches:

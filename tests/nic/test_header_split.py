@@ -18,7 +18,7 @@ LENGTHS = (0, 1, 5, 6, 7, 100, 1460, 65000)
 
 
 def parse(frame: bytes) -> Parsed:
-    return header_split.parse(memoryview(frame)[:PEEK], len(frame))
+    return header_split.parse(frame[:PEEK], len(frame))
 
 
 @pytest.mark.parametrize("ip_options", range(0, 44, 4))
@@ -95,7 +95,7 @@ def test_a_frame_of_another_ip_version_is_not_split(version: int) -> None:
 @given(st.binary(max_size=200), st.integers(0, 1000), st.booleans())
 def test_any_frame_is_split_within_its_bytes_or_not_at_all(noise: bytes, more: int, tcp_like: bool) -> None:
     frame = Tcp().frame()[:24] + noise if tcp_like else noise
-    parsed = header_split.parse(memoryview(frame)[:PEEK], len(frame) + (more if len(frame) > PEEK else 0))
+    parsed = header_split.parse(frame[:PEEK], len(frame) + (more if len(frame) > PEEK else 0))
     if parsed.header_bytes:
         assert 54 <= parsed.header_bytes <= min(parsed.frame_bytes, PEEK)
         assert len(parsed.flow) == 12

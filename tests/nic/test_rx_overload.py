@@ -78,7 +78,7 @@ def test_a_syn_is_remembered_until_many_others_were_dropped() -> None:
     def refused(first: int, count: int) -> int:
         """Of `count` SYNs, from number `first` on, in a poll."""
         assert overload.begin_poll()
-        head = memoryview(bytes(14) + bytes([tcp.SYN]))
+        head = bytes(14) + bytes([tcp.SYN])
         parsed = (Parsed(0, 0, number.to_bytes(12, "big"), 1) for number in range(first, first + count))
         return sum(overload.refuses(head, each) for each in parsed)
 

@@ -75,12 +75,12 @@ class Monkey:
 
     def icmp(self) -> bytes:
         bits = self.chance.getrandbits
-        error = IcmpError(self.chance.choice((3, 11, 12)), bits(4), bits(16), memoryview(self.quote()))
+        error = IcmpError(self.chance.choice((3, 11, 12)), bits(4), bits(16), self.quote())
         return self.v4(ip.ICMP, icmp.emit_error(error))
 
     def icmpv6(self) -> bytes:
         bits = self.chance.getrandbits
-        error = IcmpError(self.chance.choice((1, 2, 3, 4)), bits(3), bits(16), memoryview(self.quote()))
+        error = IcmpError(self.chance.choice((1, 2, 3, 4)), bits(3), bits(16), self.quote())
         return self.v6(ip.ICMPV6, icmpv6.emit_error(error, self.peer.address6, self.host.address6))
 
     def ndisc(self) -> bytes:

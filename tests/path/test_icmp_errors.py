@@ -69,7 +69,7 @@ class Router:
         at = 44 if v6 else 24
         (seq,) = struct.unpack_from("!I", packet, at)
         struct.pack_into("!I", packet, at, seq + seq_offset & 0xFFFFFFFF)
-        error = IcmpError(kind, code, mtu, memoryview(bytes(packet)))
+        error = IcmpError(kind, code, mtu, bytes(packet))
         a, b = self.hosts.a, self.hosts.b
         ends = a.device.config.mac, b.device.config.mac
         if v6:

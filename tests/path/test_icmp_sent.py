@@ -77,7 +77,7 @@ def test_ipv4_without_a_taker_is_unreachable(
 ) -> None:
     packet = stranger.v4(protocol, body, tos=0x10)
     (answer,) = stranger.ask(packet)
-    found = ipv4.parse(memoryview(answer), 0, len(answer))
+    found = ipv4.parse(answer, 0, len(answer))
     assert found is not None
     assert (found.src, found.dst) == (stranger.hosts.b.address, stranger.hosts.a.address)
     assert (found.protocol, found.tos, len(answer)) == (ip.ICMP, 0xD0, min(576, 28 + len(packet)))
@@ -172,7 +172,7 @@ def test_ipv6_is_refused_as_linux_refuses_it(stranger: Stranger, name: str) -> N
         assert answers == []
         return
     (answer,) = answers
-    found = ipv6.parse(memoryview(answer), 0, len(answer))
+    found = ipv6.parse(answer, 0, len(answer))
     assert found is not None
     a, b = stranger.hosts.a.address6, stranger.hosts.b.address6
     assert (found.src, found.dst, found.protocol) == (b, a, ip.ICMPV6)

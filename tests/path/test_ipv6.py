@@ -71,7 +71,7 @@ def test_segments_over_ipv6_are_twenty_bytes_shorter_and_announced_so(hosts: Two
     hosts.to_b.lose = keep
     hosts.connect(5000, family=AF_INET6)
     syns = [frame for frame in frames if frame[12:14] == b"\x86\xdd" and frame[20] == ip.TCP]
-    header, _ = tcp.parse(memoryview(syns[0]), 54)
+    header, _ = tcp.parse(syns[0], 54)
     assert header.mss == 1440
     assert not header.flags & tcp.ACK
 
@@ -191,20 +191,20 @@ def solicitation(hosts: TwoHosts, src: int, hop_limit: int = 255) -> bytes:
 def test_a_solicitation_is_answered_to_its_sender(hosts: TwoHosts) -> None:
     from_a(hosts, solicitation(hosts, hosts.a.address6))
     (frame,) = answers(hosts)
-    found = ipv6.parse(memoryview(frame), 14, len(frame) - 14)
+    found = ipv6.parse(frame, 14, len(frame) - 14)
     assert found is not None
     assert (frame[:6], found.dst, found.ttl) == (hosts.a.device.config.mac, hosts.a.address6, 255)
-    assert icmpv6.checksum_good(memoryview(frame)[54:], found.src, found.dst)
+    assert icmpv6.checksum_good(frame[54:], found.src, found.dst)
     b = hosts.b
     wanted = ndisc.Advertisement(b.address6, b.device.config.mac, solicited=True, override=True)
-    assert ndisc.parse(memoryview(frame)[54:]) == wanted
+    assert ndisc.parse(frame[54:]) == wanted
 
 
 def test_a_neighbour_that_tries_our_address_hears_that_it_is_taken(hosts: TwoHosts) -> None:
     from_a(hosts, solicitation(hosts, 0))
     (frame,) = answers(hosts)
     assert frame[:6] == bytes.fromhex("333300000001")
-    packet = ndisc.parse(memoryview(frame)[54:])
+    packet = ndisc.parse(frame[54:])
     assert isinstance(packet, ndisc.Advertisement)
     assert not packet.solicited
 
@@ -234,7 +234,7 @@ def test_echo_is_answered_and_damage_is_not(hosts: TwoHosts, length: int) -> Non
     (frame,) = answers(hosts)
     assert frame[54] == 129
     assert frame[58:] == request[4:]
-    assert icmpv6.checksum_good(memoryview(frame)[54:], hosts.b.address6, hosts.a.address6)
+    assert icmpv6.checksum_good(frame[54:], hosts.b.address6, hosts.a.address6)
     from_a(hosts, header + request[:-1] + bytes((request[-1] ^ 1,)))
     assert answers(hosts) == []
     assert (hosts.b.stack.inet.mib.Icmp6InCsumErrors, hosts.b.stack.inet.mib.Icmp6InEchos) == (1, 1)

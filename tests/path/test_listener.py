@@ -59,7 +59,7 @@ def to_a(hosts: TwoHosts) -> list[TcpHeader]:
 
     def look(frame: bytes) -> bool:
         if frame[12:14] == b"\x08\x00" and frame[23] == ip.TCP:
-            seen.append(tcp.parse(memoryview(frame), 34)[0])
+            seen.append(tcp.parse(frame, 34)[0])
         return False
 
     hosts.to_a.lose = look

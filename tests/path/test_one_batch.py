@@ -65,7 +65,7 @@ def peer(hosts: TwoHosts) -> Iterator[Peer]:
 
     def catch(frame: bytes) -> bool:
         if frame[23] == ip.TCP:
-            answers.append(tcp.parse(memoryview(frame), ethernet.HEADER_BYTES + ipv4.HEADER_BYTES)[0])
+            answers.append(tcp.parse(frame, ethernet.HEADER_BYTES + ipv4.HEADER_BYTES)[0])
         return True
 
     hosts.to_a.lose = catch
@@ -143,7 +143,7 @@ def test_a_segment_behind_an_icmp_error_that_ended_the_connection_is_reset(peer:
     (syn,) = peer.batch()
     l4 = tcp.emit(syn)
     packet = ipv4.emit(hosts.b.address, hosts.a.address, ip.TCP, len(l4)) + l4
-    peer.put_error(IcmpError(icmp.UNREACHABLE, 3, 0, memoryview(packet)))
+    peer.put_error(IcmpError(icmp.UNREACHABLE, 3, 0, packet))
     syn_ack = TcpHeader(PORT, syn.src_port, 77, syn.seq + 1, SYN | ACK, 65535)
     (answer,) = peer.batch(syn_ack)
     assert (answer.flags, answer.seq) == (RST, syn.seq + 1)

@@ -138,7 +138,7 @@ def test_later_whoever_claims_our_address_does_not_get_it(hosts: TwoHosts) -> No
     neighbour_asks(hosts, arp.Arp(arp.REQUEST, STRANGER, 0, bytes(6), hosts.a.address))
     hosts.to_b.lose = lambda _: False
     (reply,) = sent
-    found = arp.parse(memoryview(reply), ethernet.HEADER_BYTES)
+    found = arp.parse(reply, ethernet.HEADER_BYTES)
     assert found == arp.Arp(arp.REPLY, hosts.a.device.config.mac, hosts.a.address, STRANGER, 0)
     assert link.dad.conflict is None
     assert not link.neighbours.concerns(0)

@@ -72,7 +72,7 @@ def test_a_packet_by_a_gateway_has_the_gateways_mac(
     hosts.rest(0.01)
     syn = frames[-1]
     assert syn[:6] == hosts.b.device.config.mac
-    assert ip.destination(memoryview(syn)[14:]) == far
+    assert ip.destination(syn[14:]) == far
     asked = {frame[12:14] for frame in frames[:-1]}
     assert asked == {b"\x86\xdd" if v6 else b"\x08\x06"}
     assert hosts.a.link.neighbours.entry(far) is None

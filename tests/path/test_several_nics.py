@@ -139,7 +139,7 @@ def test_a_ping_of_the_other_nics_address_is_answered_from_it(rails: TwoRails, v
     ethertype = ethernet.TYPE_IPV6 if v6 else ethernet.TYPE_IPV4
     rails.a.host.devices[11].wire.send(ethernet.emit(*ends, ethertype) + packet, [], TxOffload())
     rails.run_until(lambda: bool(answers))
-    found = (ipv6 if v6 else ipv4).parse(memoryview(answers[0]), 14, len(answers[0]) - 14)
+    found = (ipv6 if v6 else ipv4).parse(answers[0], 14, len(answers[0]) - 14)
     assert found is not None
     assert (found.src, found.dst, found.ttl) == (pinged, ours, 64)
 

@@ -98,7 +98,7 @@ def test_the_traffic_class_is_on_every_packet_and_ecn_stays_tcps(
 
     def look(frame: bytes) -> bool:
         parse = ipv6.parse if family == AF_INET6 else ipv4.parse
-        found = parse(memoryview(frame), 14, len(frame) - 14) if frame[12:14] != b"\x08\x06" else None
+        found = parse(frame, 14, len(frame) - 14) if frame[12:14] != b"\x08\x06" else None
         if found is not None and found.protocol == ip.TCP:
             seen.add(found.tos)
         return False

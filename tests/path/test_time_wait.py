@@ -33,7 +33,7 @@ class Over:
 
 
 def tcp_of(frame: bytes) -> tcp.TcpHeader:
-    return tcp.parse(memoryview(frame), ethernet.HEADER_BYTES + ipv4.HEADER_BYTES)[0]
+    return tcp.parse(frame, ethernet.HEADER_BYTES + ipv4.HEADER_BYTES)[0]
 
 
 def heard_the_end(sock: DevmemSocket) -> bool:
@@ -250,7 +250,7 @@ def test_an_icmp_error_about_it_belongs_to_no_socket_and_is_not_counted(hosts: T
     quote = ipv4.emit(b.address, hosts.a.address, ip.TCP, 20) + tcp.emit(
         tcp.TcpHeader(PORT, over.client.local[1], tcp_of(over.fin).ack, 0, ACK, 0)
     )
-    message = icmp.emit_error(IcmpError(icmp.UNREACHABLE, 1, 0, memoryview(quote)))
+    message = icmp.emit_error(IcmpError(icmp.UNREACHABLE, 1, 0, quote))
     header = ipv4.emit(hosts.a.address, b.address, ip.ICMP, len(message))
     ends = b.device.config.mac, hosts.a.device.config.mac
     assert inject(hosts, ethernet.emit(*ends, ethernet.TYPE_IPV4) + header + message) == []

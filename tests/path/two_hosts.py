@@ -94,8 +94,7 @@ class CableEnd:
         if not self._in.frames or self._in.frames[0].at > self.clock():
             return None
         frame = self._in.frames[0]
-        first = memoryview(frame.data[:PEEK_BYTES].ljust(PEEK_BYTES, b"\0"))
-        return RxFrame(first, len(frame.data), frame.gso_size, self._in.checksum_good)
+        return RxFrame(frame.data[:PEEK_BYTES], len(frame.data), frame.gso_size, self._in.checksum_good)
 
     def receive(self, views: Sequence[memoryview]) -> None:
         data, at = self._in.frames.popleft().data, 0

@@ -25,7 +25,7 @@ def header(**changes: int) -> bytes:
 
 
 def parse(data: bytes, available: int, start: int = 0) -> IpHeader | None:
-    return ipv4.parse(memoryview(data), start, available)
+    return ipv4.parse(data, start, available)
 
 
 def test_a_captured_header_is_read() -> None:

@@ -43,7 +43,7 @@ class Port:
         if not self.frames:
             return None
         data, gso_size = self.frames[0]
-        return RxFrame(memoryview(data[:PEEK_BYTES].ljust(PEEK_BYTES, b"\0")), len(data), gso_size, True)
+        return RxFrame(data[:PEEK_BYTES].ljust(PEEK_BYTES, b"\0"), len(data), gso_size, True)
 
     def receive(self, views: Sequence[memoryview]) -> None:
         data, at = memoryview(self.frames.popleft()[0]), 0
