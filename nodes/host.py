@@ -54,8 +54,8 @@ class Surroundings:
     """What a host takes from the machine that it runs on. `seed`: of ports and initial sequence numbers;
     `boottime`: seconds of CLOCK_BOOTTIME; `realtime`: seconds from the host's monotonic clock to
     CLOCK_REALTIME; `trace`: sees the page pools; `counted`: payload has a length and no content, and
-    so has the memory that it lies in; `segments_per_turn`: that a connection sends before the next one's
-    turn."""
+    so has the memory that it lies in; `segments_per_turn`: that a connection sends before frames are
+    received again."""
 
     seed: int
     boottime: Callable[[], float] = float

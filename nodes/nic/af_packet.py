@@ -2,8 +2,8 @@
 
 In: frames to the endpoint's own MAC address, of which `socket_filter` has the rule, and frames that the NIC
 sends. Out: the same, super-packets included. The kernel copies a received frame once, straight into the views
-that `nic.dma` made: that copy is the NIC's DMA. Owns the socket; the NIC's only system calls are here and in
-the filter.
+that `nic.dma` made: that copy is the NIC's DMA. Owns the socket; the NIC's only system calls are here, in
+the filter and in `own_queue`.
 Source: packet(7), include/uapi/linux/virtio_net.h.
 """
 
@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from nodes.nic.own_queue import LIMIT_BYTES, OwnQueue
 from nodes.nic.socket_buffer import set_buffers
 from nodes.nic.socket_filter import attach_filter
 from nodes.nic.wire_port import PEEK_BYTES, RxFrame, TxOffload
@@ -31,7 +32,6 @@ _MR_MULTICAST, _MR_PROMISC, _MR_UNICAST = 0, 1, 3
 _MREQ = struct.Struct("=iHH8s")  # struct packet_mreq: ifindex, type, length of the address, address
 _PEEK: Final = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # `|` of two enum members takes 2 us, for every frame
 _RCVBUF_BYTES = 64 << 20  # the FIFO between wire and rx queues: several windows of super-packets
-_SNDBUF_BYTES = 16 << 20
 
 # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 _VNET: Final = struct.Struct("=BBHHHH")
@@ -66,6 +66,7 @@ class AfPacket:
             raise WireError(f"opening AF_PACKET on {ifname!r} needs CAP_NET_RAW: run it as root") from None
         try:
             self._configure(ifname, (mac, *groups))
+            self._own_queue = OwnQueue(self._socket, socket.if_nametoindex(ifname))
         except BaseException:
             self._socket.close()
             raise
@@ -80,7 +81,7 @@ class AfPacket:
         sock = self._socket
         sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        set_buffers(sock, _RCVBUF_BYTES, _SNDBUF_BYTES)
+        set_buffers(sock, _RCVBUF_BYTES, LIMIT_BYTES // 2)
         attach_filter(sock, macs)
         try:
             sock.bind((ifname, _ETH_P_ALL))
@@ -128,10 +129,17 @@ class AfPacket:
             _readv(self._fd, views)
 
     def send(self, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        own = self._own_queue
+        if own.stopped and not own.half_empty():
+            return False
         if offload is not self._encoded:
             self._encoded, self._encoding = offload, _encode(offload)
+        pieces: list[bytes | memoryview] = [self._encoding + header, *payload]
+        return self._write(pieces) or (own.has_room() and self._write(pieces))
+
+    def _write(self, pieces: list[bytes | memoryview]) -> bool:
         try:
-            _writev(self._fd, [self._encoding + header, *payload])
+            _writev(self._fd, pieces)
         except BlockingIOError:
             return False
         except OSError as e:
@@ -146,6 +154,7 @@ class AfPacket:
 
     def close(self) -> None:
         self._socket.close()
+        self._own_queue.close()
         self._fd = -1  # the number may be another file's from now on
 
 

@@ -44,7 +44,7 @@ MAX_ORPHANS = 8192  # sysctl tcp_max_orphans
 class StackConfig:
     """`seed`: of the secrets of RFC 6528 and 6056; `ecn`: one of nodes.tcp.config.ECN_CHOICES; `realtime`: of
     CLOCK_REALTIME when the monotonic clock is 0; `counted`: payload has no content;
-    `segments_per_turn`: of one connection, before the next one's turn."""
+    `segments_per_turn`: of one connection, before frames are received again."""
 
     seed: int
     ecn: str = "grant"

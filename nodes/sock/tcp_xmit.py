@@ -26,6 +26,9 @@ from nodes.timer_heap import TimerHeap
 from nodes.wire import ip, tcp
 
 SEGMENTS_PER_TURN: Final = 32
+# So many super-packets, then another connection's turn: an ACK does not wait behind a window of data, nor in
+# a device that has stopped meanwhile, as TCP small queues see to (tcp_small_queue_check).
+_SMALL_QUEUE: Final = 4
 _CLOSED: Final = State.CLOSED
 _TIME_WAIT: Final = State.TIME_WAIT
 
@@ -34,8 +37,9 @@ class TcpXmit:
     """`changed`: sockets whose callers may go on, in order; the caller takes them away."""
 
     def __init__(self, inet: Inet, segments_per_turn: int = SEGMENTS_PER_TURN) -> None:
-        """`segments_per_turn`: of one connection, before the next one's turn."""
+        """`segments_per_turn`: of one connection, before frames are received again."""
         self._limit = segments_per_turn
+        self._round = min(segments_per_turn, _SMALL_QUEUE)
         self.changed: dict[DevmemSocket, None] = {}
         self.timers: TimerHeap[DevmemSocket] = TimerHeap()
         self._routes, self._path_mtus, self._mib = inet.routes, inet.path_mtus, inet.mib
@@ -47,10 +51,17 @@ class TcpXmit:
         self.changed[sock] = None
 
     def transmit(self, tables: Hashtables, now: float) -> bool:
-        """Let connections send while their devices take frames; whether any has more to send. Those that a
-        device had no room for come first in the next turn: an ACK does not wait for a stream's window."""
+        """Let connections send while their devices take frames; whether any has more to send."""
         if not self._waiting:
             return False
+        for _ in range(0, self._limit, self._round):
+            if not self._transmit_round(tables, now):
+                break
+        return self.has_more
+
+    def _transmit_round(self, tables: Hashtables, now: float) -> bool:
+        """Let each connection send a little; whether any may have more to send. Those that a device had no
+        room for come first in the next round: an ACK does not wait for a stream's window."""
         waiting, self._waiting = self._waiting, {}
         served: list[DevmemSocket] = []
         for sock in waiting:
@@ -61,14 +72,14 @@ class TcpXmit:
             if route is not None and route.link.device.tx.stopped and not is_over(connection):
                 self._waiting[sock] = None
                 continue
-            count = self._xmit_due(sock, connection, route, self._limit, now)
+            count = self._xmit_due(sock, connection, route, self._round, now)
             if sock.timestamping.waits:
                 end = sock.bytes_sent - connection.unsent_bytes
                 sock.timestamping.on_transmitted(end, connection, now)
                 self.changed[sock] = None
             if count and sock.options.notsent_lowat:
                 self.changed[sock] = None  # less is unsent now
-            if count >= self._limit:
+            if count >= self._round:
                 served.append(sock)
             if is_over(connection):
                 self._leave(sock, connection, tables, now)
@@ -76,7 +87,7 @@ class TcpXmit:
                 self.timers.schedule(sock, connection.next_timeout())
         for sock in served:
             self._waiting[sock] = None
-        return self.has_more
+        return bool(served)
 
     @property
     def has_more(self) -> bool:

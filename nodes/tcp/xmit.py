@@ -63,7 +63,8 @@ class Xmit:
                 pacer.on_segment_sent(length, now)
         else:
             unsent = self._queue.bytes or self._scoreboard.lost_bytes or sender.fin_queued > sender.fin_sent
-            pacer.set_waiting(bool(unsent) or self._tail_probe.due)
+            if pacer.at > now:  # otherwise `limit` holds the rest back, if there is any
+                pacer.set_waiting(bool(unsent) or self._tail_probe.due)
         return out
 
     def write_xmit(self, now: float, limit: int) -> list[SentSegment]:

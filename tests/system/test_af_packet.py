@@ -100,6 +100,96 @@ for offload in (large, large, small, large, bare, small, small, bare):
 print("done")
 """
 
+_SLOW = """
+import select, subprocess, sys
+from nodes.nic.af_packet import AfPacket
+from nodes.nic.own_queue import LIMIT_BYTES
+from nodes.nic.wire_port import TxOffload
+
+ours, theirs = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+frame = theirs + ours + bytes.fromhex("88b5") + bytes(1400)
+
+def run(command):
+    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+
+def slow(interface):
+    run(f"tc qdisc replace dev {interface} root tbf rate 10mbit burst 80000 limit 4000000")
+
+def fill(wire):
+    for count in range(5000):
+        if not wire.send(frame, [], TxOffload()):
+            break
+    return count * len(frame)
+
+def up(*names):
+    for name in names:
+        run(f"ip link set {name} up")
+
+run("ip link add v0 type veth peer name v1")
+"""
+
+_OWN_QUEUE = (
+    _SLOW
+    + """
+up("v0", "v1")
+slow("v0")
+wire = AfPacket("v0", ours)
+poll = select.poll()
+poll.register(wire, select.POLLOUT)
+for _ in range(2):
+    taken = fill(wire)
+    assert LIMIT_BYTES / 8 < taken < LIMIT_BYTES + 80000, taken
+    assert not poll.poll(0)
+    assert not wire.send(frame, [], TxOffload())
+    assert poll.poll(10_000)  # half of the queue has left
+    assert LIMIT_BYTES / 8 < int(run("tc -s qdisc show dev v0").split("backlog ")[1].split("b ")[0])
+run("tc qdisc del dev v0 root")  # and what waited is lost
+assert poll.poll(10_000)
+assert wire.send(frame, [], TxOffload())
+print("done")
+"""
+)
+
+_SHARED_QUEUE = (
+    _SLOW
+    + """
+import socket
+up("v0", "v1")
+slow("v0")
+wire = AfPacket("v0", ours)
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as other:
+    other.setsockopt(socket.SOL_SOCKET, 32, 16 << 20)  # SO_SNDBUFFORCE
+    other.bind(("v0", 0))
+    for _ in range(3 * LIMIT_BYTES // len(frame)):
+        other.send(frame)
+    assert fill(wire) < LIMIT_BYTES + 80000
+    poll = select.poll()
+    poll.register(wire, select.POLLOUT)
+    assert not poll.poll(0)
+    assert poll.poll(10_000)
+    assert wire.send(frame, [], TxOffload())
+print("done")
+"""
+)
+
+_QUEUE_BEYOND = (
+    _SLOW
+    + """
+run("ip link add v2 type veth peer name v3")
+run("ip link add br0 type bridge forward_delay 0")
+run("ip link set v1 master br0")
+run("ip link set v2 master br0")
+up("v0", "v1", "v2", "v3", "br0")
+slow("v2")
+slow("v0")
+run("tc qdisc change dev v0 root tbf rate 10gbit burst 1000000 limit 4000000")
+wire = AfPacket("v0", ours)
+assert fill(wire) > 5 * LIMIT_BYTES
+print("done")
+"""
+)
+
+
 def run_alone(program: str) -> None:
     """In a network namespace of its own."""
     command = ["unshare", "-n", sys.executable, "-c", program]
@@ -118,3 +208,15 @@ def test_every_frame_is_sent_with_its_own_offload() -> None:
 
 def test_a_bridge_hands_over_frames_to_a_mac_that_is_not_its_own() -> None:
     run_alone(_ON_A_BRIDGE)
+
+
+def test_a_wire_is_busy_while_its_own_queue_is_full_and_goes_on_when_half_of_it_has_left() -> None:
+    run_alone(_OWN_QUEUE)
+
+
+def test_frames_that_wait_beyond_a_bridge_keep_no_wire_busy() -> None:
+    run_alone(_QUEUE_BEYOND)
+
+
+def test_a_wire_goes_on_though_most_of_its_interfaces_queue_is_anothers() -> None:
+    run_alone(_SHARED_QUEUE)
