@@ -10,8 +10,8 @@ from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from tests.path.two_hosts import STEP_S, CableEnd, TwoHosts
 
-MESSAGE = bytes(1 << 20)
-IN_DEVICE = 2  # super-packets of one turn of a connection: so many may find a busy wire
+MESSAGE = bytes(2 << 20)
+IN_DEVICE = 4  # super-packets of one turn of a connection: so many may find a busy wire
 
 
 class Busy:
@@ -65,12 +65,12 @@ def test_a_busy_wire_leaves_little_of_a_connection_in_the_device(
     assert client.connection.unsent_bytes == 0, "a wire that is writable again is enough to go on"
 
 
-def test_connections_take_turns_of_two_super_packets(
+def test_connections_take_turns_of_few_super_packets(
     hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clients = [grown(hosts, port)[0] for port in (5000, 5001)]
     busy = Busy(monkeypatch)
-    busy.room = 8
+    busy.room = 16
     for client in clients:
         hosts.a.send(client, MESSAGE)
     hosts.a.turn()
