@@ -210,7 +210,7 @@ def test_a_bridge_hands_over_frames_to_a_mac_that_is_not_its_own() -> None:
     run_alone(_ON_A_BRIDGE)
 
 
-def test_a_wire_is_busy_while_its_own_queue_is_full_and_goes_on_when_half_of_it_has_left() -> None:
+def test_a_wire_is_busy_while_its_own_queue_is_full_until_half_has_left() -> None:
     run_alone(_OWN_QUEUE)
 
 
