@@ -205,9 +205,11 @@ def test_blocks_come_from_and_go_to_the_memory_that_was_asked_for(
             # The NIC reads and writes it. An accelerator gathers what has come; an SSD brings what goes from
             # its media, and puts what has come there.
             expected = sent + received, received + (sent if memory == "ssd" else received)
-        assert (row.device_read_bytes, row.device_write_bytes) == expected, row.rank
         dram = row.host_dram_read_bytes + row.host_dram_write_bytes - row.header_host_dram_bytes
-        assert dram == (4 * (sent + received) if path == "bounce" else 0)
+        moved = row.device_read_bytes, row.device_write_bytes, dram
+        once = *expected, 4 * (sent + received) if path == "bounce" else 0
+        # On a busy machine a tail loss probe may send a segment again, which is then read once more.
+        assert moved == once or (row.tcp_retrans_segs and max(map(int.__sub__, moved, once)) < SIZE), row.rank
 
 
 def test_a_collective_takes_its_connections_in_turns(three: SwitchedHosts) -> None:
