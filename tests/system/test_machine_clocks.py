@@ -19,7 +19,7 @@ from tests.system.test_run import no_directories_left
 from workloads.trace import file
 from workloads.trace.node import Program
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.system, pytest.mark.soak, pytest.mark.timeout(500)]
 __all__ = ["no_directories_left", "vxlan"]  # fixtures
 
 AHEAD = Clocks(monotonic_s=1000, unix_s=7.0, faster=0.05)
