@@ -28,7 +28,7 @@ def command() -> int:
         ("--run (in progress, with their hosts)", _runs()),
     ):
         print(title)
-        width = max(14, *map(len, entries))
+        width = max([14, *map(len, entries)])
         for name, description in entries.items():
             print(f"  {name:<{width}} {description}".rstrip())
         if not entries:
