@@ -22,6 +22,7 @@ from tests.ordinary_user import skip_where_refused
 from tests.system.conftest import TOKEN_VARIABLE
 
 USER = 65534
+NO_OTHER_TESTS_USER = 65533
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
@@ -29,13 +30,13 @@ class Terminal:
     """Of a user with a checkout of their own. The Python environment is mounted into it, since the way to the
     project's own may be closed to other users."""
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
+    def __init__(self, place: Path, user: int = USER) -> None:
+        self.place, self.user = place, user
         for name in ("analysis", "commands", "docs", "nodes", "topologies", "workloads"):
             shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "run.py", place)
         (place / ".venv").mkdir()
-        subprocess.run(["chown", "-R", f"{USER}:{USER}", place], check=True)
+        subprocess.run(["chown", "-R", f"{user}:{user}", place], check=True)
 
     @contextmanager
     def running(self, command: str) -> Iterator[subprocess.Popen[str]]:
@@ -47,7 +48,7 @@ class Terminal:
                 process.kill()
 
     def _start(self, command: str) -> subprocess.Popen[str]:
-        user = f"exec setpriv --reuid {USER} --regid {USER} --clear-groups {command}"
+        user = f"exec setpriv --reuid {self.user} --regid {self.user} --clear-groups {command}"
         script = f"mount --bind {shlex.quote(str(ROOT / '.venv'))} .venv && {user}"
         kept = {TOKEN_VARIABLE: os.environ[TOKEN_VARIABLE], "PATH": "/usr/local/bin:/usr/bin:/bin"}
         own = {"HOME": str(self.place), "DEVMEM_TESTBED_STATE": str(self.place / "state")}
@@ -64,11 +65,16 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
+def place() -> Iterator[Path]:
     skip_where_refused()
     with tempfile.TemporaryDirectory(prefix="u-", dir="/tmp") as place:
         os.chmod(place, 0o755)
-        yield Terminal(Path(place))
+        yield Path(place)
+
+
+@pytest.fixture
+def terminal(place: Path) -> Terminal:
+    return Terminal(place)
 
 
 def test_a_user_measures(terminal: Terminal) -> None:
@@ -81,8 +87,9 @@ def test_a_user_measures(terminal: Terminal) -> None:
     assert list((terminal.place / "state").iterdir()) == []
 
 
-def test_a_users_limit_on_processes_is_told_before_anything_starts(terminal: Terminal) -> None:
+def test_a_users_limit_on_processes_is_told_before_anything_starts(place: Path) -> None:
     """And not by Ray, in the middle of its start."""
+    terminal = Terminal(place, NO_OTHER_TESTS_USER)  # the limit counts what other tests run as USER
     with terminal.running("prlimit --nproc=150 -- python3 run.py --topology pair --size 4K") as run:
         out, err = run.communicate(timeout=60)
     assert (run.returncode, out) == (2, "")

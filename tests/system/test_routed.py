@@ -28,12 +28,12 @@ SMALL = (
     "incast:hosts=3",
 )  # fmt: skip
 N_FLOWS = 200
-# Arguments: the number of flows, addresses. To each address a datagram from each of as many ports.
-FLOWS = """
+# Arguments: addresses. To each a datagram from each of N_FLOWS ports.
+FLOWS = f"""
 import socket, sys
-for address in sys.argv[2:]:
+for address in sys.argv[1:]:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    for port in range(int(sys.argv[1])):
+    for port in range({N_FLOWS}):
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.bind(("", 20000 + port))
             sock.sendto(b"flow", (address, 9))
@@ -84,7 +84,7 @@ def test_flows_spread_over_all_equal_paths(tmp_path: Path) -> None:
     with Fabric(topology, tmp_path) as fabric:
         for address in addresses(topology, "h1"):
             before = sent_packets(fabric, leaf.name)
-            flows = fabric.run("h1", ["python3", "-c", FLOWS, str(N_FLOWS), address])
+            flows = fabric.run("h1", ["python3", "-c", FLOWS, address])
             assert flows.status == 0, flows.stderr
             spread: list[int] = []
             deadline = time.monotonic() + 10
