@@ -38,13 +38,16 @@ demo: setup
 	$(BIN)/python run.py --topology star --hosts 4 --workload all_reduce --size 1M:16M:x4 \
 	  --path devmem,bounce,kernel --repeat 3
 
-# The unit tests of the sources; those of the packet path once more as it was compiled; then the system tests, of
-# which each has a cluster of processes: fewer at a time.
+# The unit tests of the packet path with the sources; all unit tests as a user has them, compiled; then the system tests.
+# Of these each has a cluster of processes, and waits for half of its time: three at a time on two cores.
 PATH_TESTS := $(addprefix tests/,nic netmem sock inet path semantics tcp simulation wire machine client syscall endpoint)
-test: setup lint
-	DEVMEM_PURE=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal --ignore tests/system
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(PATH_TESTS)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup tests/system
+UNITS      := -n logical --maxprocesses 8 --dist worksteal
+SYSTEM     := -n $(shell expr 3 \* $$(nproc) / 2) --maxprocesses 6 --dist loadgroup
+test: $(VENV)/.python
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync setup lint
+	DEVMEM_PURE=1 $(BIN)/python -m pytest $(UNITS) $(PATH_TESTS)
+	$(BIN)/python -m pytest $(UNITS) --ignore tests/system
+	$(BIN)/python -m pytest $(SYSTEM) tests/system
 
 # ONLY: parts of it, comma-separated; BENCH: more options, as --rounds 3.
 bench: setup
@@ -76,7 +79,7 @@ $(VENV)/.docs: requirements-docs.lock $(VENV)/.python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	@touch $@
 
-lint: setup
+lint: $(VENV)/.python
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
