@@ -22,6 +22,7 @@ from typing import Any
 
 import typer
 
+from commands.option_groups import GroupedCommand, GroupedRun
 from commands.rootless import become_root
 from commands.stop import Interrupted
 from commands.usage import UsageError
@@ -78,9 +79,9 @@ def app_of(module: ModuleType) -> typer.Typer:
     app.callback()(_nothing)  # without a callback typer would take a single command for the whole
     name = module.__name__.rpartition(".")[2]
     if name != RUN:
-        app.command(name, context_settings=module.CONTEXT_SETTINGS)(module.command)
+        app.command(name, cls=GroupedCommand, context_settings=module.CONTEXT_SETTINGS)(module.command)
         return app
-    app.callback(invoke_without_command=True)(module.command)
+    app.callback(cls=GroupedRun, invoke_without_command=True)(module.command)
     for other in COMMANDS:
         app.command(other, help=_told(other), context_settings=_ANY_WORDS)(_nothing)
     return app

@@ -80,7 +80,9 @@ class Output(msgspec.Struct, frozen=True):
     ] = False
 
 
-@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Machines, Place, Output)
+@offers(
+    ExperimentConfig, *(each.options for each in WORKLOADS.values()), Machines, Place, Output, grouped=True
+)
 def command(context: typer.Context, given: Given) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
