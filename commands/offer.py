@@ -147,6 +147,11 @@ def _default(each: Declared) -> Any:
     return next((f"{value // unit}{name}" for name, unit in _UNITS if value % unit == 0), value)
 
 
+def _time(seconds: float) -> str:
+    """As one would write it: 1ms for 0.001."""
+    return f"{seconds:g}s" if seconds >= 1 else f"{1e3 * seconds:g}ms"
+
+
 def _given(context: typer.Context, offered: Mapping[str, Declared], words: Mapping[str, Any]) -> Given:
     values = {}
     for name, each in offered.items():
@@ -172,6 +177,11 @@ def _value(each: Declared, word: Any) -> Any:
         value = each.parse(word)
         each.check(value, word)
     except ValueError as reason:
+        if option.parse is parse_duration and option.min is not None and option.max is not None:
+            between = f"from {_time(option.min)} to {_time(option.max)}"
+            raise UsageError(
+                f"{each.flag} {word} is no time {between}; write for example 20ms, or leave it out"
+            ) from None
         where = each.flag if word in str(reason) else f"{each.flag} {word}"
         raise UsageError(f"{where}: {reason}") from None
     return value

@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from analysis.machines import MACHINES as PROJECTED
+from commands.list import KERNELS, NICS, SIMULATED
+from nodes.kernel_version import VERSIONS
+from nodes.nic.nic_model import MODELS
+from nodes.simulation.machines import MACHINES
+
 PROJECT = Path(__file__).resolve().parents[2]
 Main = Callable[..., tuple[int, str, str]]
 
@@ -120,6 +126,8 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["--duration", "2"], "--duration does not go with all_reduce: it is an option of stream"),
         (["--workload", "stream", "--iters", "2"], "--iters does not go with stream: it is an option of all"),
         (["--repeat", "0"], "--repeat"),
+        (["--tcp-info", "0"], "--tcp-info 0 is no time from 1ms to 60s; write for example 20ms, or leave"),
+        (["--tcp-info", "10us"], "--tcp-info 10us is no time from 1ms to 60s; write for example 20ms, or"),
         (["--frobnicate"], "No such option"),
         (["frobnicate"], "No such command"),
     ],
@@ -164,6 +172,16 @@ def test_a_run_id_is_not_used_twice(tmp_path: Path, main: Main) -> None:
     assert "exists already; choose another --run-id" in said
 
 
+def test_list_has_a_line_for_every_nic_kernel_and_simulated_machine() -> None:
+    for told, names in ((NICS, MODELS), (KERNELS, VERSIONS), (SIMULATED, MACHINES)):
+        assert list(told) == list(names)
+        assert all(told.values())
+
+
+def test_project_takes_every_machine_that_list_says_it_takes() -> None:
+    assert set(PROJECTED) == set(MACHINES) - {"infinite"}
+
+
 def test_list_names_everything_that_can_be_chosen() -> None:
     found = run_py("list")
     assert found.returncode == 0
@@ -171,6 +189,8 @@ def test_list_names_everything_that_can_be_chosen() -> None:
         assert f"  {name}" in found.stdout
     workloads = found.stdout.split("--workload\n")[1].split("--path\n")[0].splitlines()
     assert {line[len("  parameter_server")] for line in workloads} == {" "}, "one column of descriptions"
+    listed = found.stdout.partition("--run (in")[0].splitlines()
+    assert [line for line in listed if line.startswith("  ") and len(line.split()) == 1] == []
 
 
 @pytest.mark.parametrize("words", ["list", "clean", "ethtool h1 -g", "ss", "down", "up --topology blob"])

@@ -69,9 +69,9 @@ def test_the_page_of_the_commands_has_a_table_for_each_group(title: str) -> None
 
 def test_help_tells_choices_once_and_sizes_as_one_writes_them(main: Main) -> None:
     _, told, _ = main("--help")
-    words = " ".join(told.split())
-    assert "--clock <machine|simulated> Whose seconds: this machine's, or simulated ones (docs/" in words
-    assert "machine, simulated" not in words
-    assert "--place <both|out|in> Out of place, in place, or one after the other. [default" in words
-    assert "--op <str> Reduction (collectives): sum, prod, min, max, avg. [default: sum]" in words
-    assert "--chunk SIZE Largest piece that is sent or received at a time (collectives). [default: 4M" in words
+    told = " ".join(told.split())
+    assert "--clock <machine|simulated> Whose seconds: this machine's, or simulated ones (docs/" in told
+    assert "machine, simulated" not in told
+    assert "--place <both|out|in> Out of place, in place, or one after the other. [default" in told
+    assert "--op <str> Reduction (collectives): sum, prod, min, max, avg. [default: sum]" in told
+    assert "--chunk SIZE Largest piece that is sent or received at a time (collectives). [default: 4M]" in told
