@@ -104,11 +104,21 @@ def _without_jargon(wrong: typer.TyperException) -> str:
 
     sentence, cause = wrong.format_message(), wrong.__cause__
     if not isinstance(cause, ValidationError):
-        return sentence
+        return _with_remedy(sentence)
     (found, *_) = cause.errors()
     if expected := _EXPECTED.get(found["type"]):
         return sentence.replace(found["msg"], f"{found['input']!r} is no {expected}")
     return sentence.replace("Value error, ", "")
+
+
+def _with_remedy(sentence: str) -> str:
+    """Where help is, behind a sentence of typer's that has no remedy."""
+    bare = ("Missing argument", "No such command", "No such option", "Got unexpected extra")
+    if not sentence.startswith(bare) or "Did you mean" in sentence or "Possible options" in sentence:
+        return sentence
+    command = _command(sys.argv[1:])
+    program = "run.py" if command == RUN else f"run.py {command}"
+    return f"{sentence.removesuffix('.')}; `{program} --help` lists what there is"
 
 
 def _say(sentence: str) -> None:

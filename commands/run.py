@@ -191,6 +191,8 @@ def _plain(name: str) -> str:
 
 def _workload(words: str) -> tuple[WorkloadType, dict[str, str]]:
     """What `words` name, and what is decided of its options. Raises UsageError."""
+    if words.endswith(".py"):
+        raise UsageError(f"--workload {words} names a file and no function in it; write {words}:NAME")
     if not user.is_users(words):
         return WORKLOADS[_known("workload", words, WORKLOADS)], {}
     try:

@@ -128,14 +128,18 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["--repeat", "0"], "--repeat"),
         (["--tcp-info", "0"], "--tcp-info 0 is no time from 1ms to 60s; write for example 20ms, or leave"),
         (["--tcp-info", "10us"], "--tcp-info 10us is no time from 1ms to 60s; write for example 20ms, or"),
-        (["--frobnicate"], "No such option"),
-        (["frobnicate"], "No such command"),
+        (["--xyz"], "No such option: --xyz; `run.py --help` lists what there is\n"),
+        (["frobnicate"], "No such command 'frobnicate'; `run.py --help` lists what there is\n"),
+        (["compare", "one"], "Missing argument 'B'; `run.py compare --help` lists what there is\n"),
+        (["--topology", "fat_tree:k"], "parameter k of topology fat_tree has no value; write k=VALUE"),
+        (["--topology", "/tmp"], "torus2d, or name FILE.yaml or FILE.py,NAME"),
+        (["--workload", "mine.py"], "mine.py names a file and no function in it; write mine.py:NAME\n"),
     ],
 )
 def test_wrong_options_are_refused_by_one_sentence(
     arguments: list[str], sentence: str, tmp_path: Path, main: Main
 ) -> None:
-    results = [] if arguments == ["frobnicate"] else ["--results", str(tmp_path / "results")]
+    results = [] if arguments[0] in ("frobnicate", "compare") else ["--results", str(tmp_path / "results")]
     said = refusal(main(*arguments[: arguments[0] == "up"], *results, *arguments[arguments[0] == "up" :]))
     assert sentence in said
     assert not (tmp_path / "results").exists()
