@@ -98,7 +98,7 @@ class _Side:
 
     def alone(self, other: "_Side", which: str) -> list[str]:
         return [
-            f"{self.rows[key].size_bytes} B on {key.path} is of {which} alone"
+            f"{f'{self.rows[key].size_bytes} B on ' * self.measure.size_is_key}{key.path} is of {which} alone"
             for key in self.paces
             if key not in other.paces
         ]

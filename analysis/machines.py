@@ -56,4 +56,9 @@ MACHINES = {
         8, 400e9, 8, _TWO_SOCKETS, _PCIE_5_X16, (_XEON_8480, _XEON, _PCIE),
         "the number of NICs and accelerators, one of each a switch",
     ),
+    "ddr5-half": Machine(
+        "one socket with half of its channels of DDR5-4800, 4 accelerators, 4 NICs of 400 Gbit/s",
+        4, 400e9, 4, 4 * _DDR5_4800_CHANNEL, _PCIE_5_X16, (_XEON_8480, _XEON, _PCIE),
+        "that four of eight channels are filled; the number of NICs and accelerators, one of each a switch",
+    ),
 }  # fmt: skip

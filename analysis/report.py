@@ -208,7 +208,8 @@ def _measured_memory(run: Run, summary: Sequence[SummaryRow]) -> str:
 
 
 def _notes(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> list[str]:
-    notes = [f"{said}." for said in (*run.damage, *figures.failed, *unsteady(summary))]
+    shaky = unsteady(summary, run.manifest.measure)
+    notes = [f"{said}." for said in (*run.damage, *figures.failed, *shaky)]
     if run.incomplete_iterations:
         notes.append(f"Iterations left out, for want of a rank or of payload: {run.incomplete_iterations}.")
     simulated = run_verdict(summary).word == SIMULATED

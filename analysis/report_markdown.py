@@ -37,7 +37,7 @@ def text(run: Run, summary: Sequence[SummaryRow], repeat: str, sources: str) -> 
     lines += ["<details><summary>What was run, and what limits it</summary>", ""]
     lines += [plain(story(run, summary)), ""]
     lines += [f"- {plain(said.removeprefix('# '))}" for said in verdicts(summary)]
-    lines += [f"- Not steady: {plain(said)}." for said in unsteady(summary)]
+    lines += [f"- Not steady: {plain(said)}." for said in unsteady(summary, run.manifest.measure)]
     lines.append("- DRAM is modelled: host DRAM bytes for each payload byte; `*` in part derived.")
     lines.append(f"- {plain(sources)}")
     return "\n".join([*lines, "", "```sh", repeat.replace("```", "'''"), "```", "", "</details>"]) + "\n"

@@ -90,10 +90,14 @@ def run_verdict(summary: Sequence[SummaryRow]) -> Verdict:
     return worst(Verdict(row.verdict, row.verdict_reason) for row in summary)
 
 
-def unsteady(summary: Sequence[SummaryRow]) -> list[str]:
-    """Why times are not to be relied on, a sentence for each reason."""
+def unsteady(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
+    """Why times are not to be relied on, a sentence for each reason. Where the size is a result and was not
+    asked for, it names no row."""
     named = (
-        (f"{row.size_bytes} B on {row.path}{' in place' if row.in_place else ''}", row.stability)
+        (
+            f"{f'{row.size_bytes} B on ' * measure.size_is_key}{row.path}{' in place' * row.in_place}",
+            row.stability,
+        )
         for row in summary
     )
     return told(named)

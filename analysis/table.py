@@ -154,9 +154,9 @@ def _footer(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         + (f" ({unchecked} of {len(summary)} rows above were not checked)" if unchecked else "")
     )
     lines += _sampled(summary)
-    lines += _stragglers(summary)
+    lines += _stragglers(summary, run.manifest.measure)
     lines += verdicts(summary)
-    lines += [f"# Not steady           : {said}" for said in unsteady(summary)]
+    lines += [f"# Not steady           : {said}" for said in unsteady(summary, run.manifest.measure)]
     lines += _pcie(run)
     if summary:
         lines.append(_average(summary, run.manifest.measure))
@@ -232,14 +232,15 @@ def _sampled(summary: Sequence[SummaryRow]) -> list[str]:
     return [f"# Compared by content  : {', '.join(shares)} of what arrived, a sample"] if shares else []
 
 
-def _stragglers(summary: Sequence[SummaryRow]) -> list[str]:
+def _stragglers(summary: Sequence[SummaryRow], measure: Measure) -> list[str]:
     """Where ranks of an iteration took unlike times; the mean that a time is says nothing of that."""
     apart = [row for row in summary if (row.straggler_spread_p50_us or 0) > SPREAD_TOLD * row.time_us]
     if not apart:
         return []
     worst = max(apart, key=lambda row: (row.straggler_spread_p50_us or 0) / row.time_us)
     share = (worst.straggler_spread_p50_us or 0) / worst.time_us
-    said = f"{worst.word} at {worst.size_bytes} B the last rank took {100 * share:.0f} % of the time longer"
+    which = f"{worst.word}{f' at {worst.size_bytes} B' * measure.size_is_key}"
+    said = f"{which} the last rank took {100 * share:.0f} % of the time longer"
     return [f"# Stragglers           : {len(apart)} of {len(summary)} rows; of {said} than the first"]
 
 

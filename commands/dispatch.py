@@ -22,6 +22,7 @@ from typing import Any
 
 import typer
 
+from commands.option_groups import GroupedCommand, GroupedRun
 from commands.rootless import become_root
 from commands.stop import Interrupted
 from commands.usage import UsageError
@@ -78,9 +79,9 @@ def app_of(module: ModuleType) -> typer.Typer:
     app.callback()(_nothing)  # without a callback typer would take a single command for the whole
     name = module.__name__.rpartition(".")[2]
     if name != RUN:
-        app.command(name, context_settings=module.CONTEXT_SETTINGS)(module.command)
+        app.command(name, cls=GroupedCommand, context_settings=module.CONTEXT_SETTINGS)(module.command)
         return app
-    app.callback(invoke_without_command=True)(module.command)
+    app.callback(cls=GroupedRun, invoke_without_command=True)(module.command)
     for other in COMMANDS:
         app.command(other, help=_told(other), context_settings=_ANY_WORDS)(_nothing)
     return app
@@ -103,11 +104,21 @@ def _without_jargon(wrong: typer.TyperException) -> str:
 
     sentence, cause = wrong.format_message(), wrong.__cause__
     if not isinstance(cause, ValidationError):
-        return sentence
+        return _with_remedy(sentence)
     (found, *_) = cause.errors()
     if expected := _EXPECTED.get(found["type"]):
         return sentence.replace(found["msg"], f"{found['input']!r} is no {expected}")
     return sentence.replace("Value error, ", "")
+
+
+def _with_remedy(sentence: str) -> str:
+    """Where help is, behind a sentence of typer's that has no remedy."""
+    bare = ("Missing argument", "No such command", "No such option", "Got unexpected extra")
+    if not sentence.startswith(bare) or "Did you mean" in sentence or "Possible options" in sentence:
+        return sentence
+    command = _command(sys.argv[1:])
+    program = "run.py" if command == RUN else f"run.py {command}"
+    return f"{sentence.removesuffix('.')}; `{program} --help` lists what there is"
 
 
 def _say(sentence: str) -> None:

@@ -80,7 +80,9 @@ class Output(msgspec.Struct, frozen=True):
     ] = False
 
 
-@offers(ExperimentConfig, *(each.options for each in WORKLOADS.values()), Machines, Place, Output)
+@offers(
+    ExperimentConfig, *(each.options for each in WORKLOADS.values()), Machines, Place, Output, grouped=True
+)
 def command(context: typer.Context, given: Given) -> int:
     """Run a workload over Device Memory TCP, and over the paths it is compared with, without the hardware."""
     if context.invoked_subcommand is not None:
@@ -189,6 +191,8 @@ def _plain(name: str) -> str:
 
 def _workload(words: str) -> tuple[WorkloadType, dict[str, str]]:
     """What `words` name, and what is decided of its options. Raises UsageError."""
+    if words.endswith(".py"):
+        raise UsageError(f"--workload {words} names a file and no function in it; write {words}:NAME")
     if not user.is_users(words):
         return WORKLOADS[_known("workload", words, WORKLOADS)], {}
     try:

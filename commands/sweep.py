@@ -39,7 +39,15 @@ from workloads.experiment.records import SIMULATED
 from workloads.options import DAY_S
 from workloads.sweep.cell import Cell
 from workloads.sweep.estimate import Guess, estimates_s, guess, told
-from workloads.sweep.ledger import Entry, Ledger, LedgerError, is_done, last_entries
+from workloads.sweep.ledger import (
+    Entry,
+    Ledger,
+    LedgerError,
+    cells_directory,
+    has_ledger,
+    is_done,
+    last_entries,
+)
 from workloads.sweep.local import PROJECT, LocalRunner
 from workloads.sweep.ray_protocol import Connect
 from workloads.sweep.ray_runner import LOG_NAME, RayRunner
@@ -93,7 +101,21 @@ def command(
         return _tell(planned, directory)
     if directory.exists() and not resume:
         raise UsageError(f"{directory} exists already; go on there with --resume, or choose another --run-id")
+    _check_same(planned, directory)
     return _sweep(file, planned, directory, machines)
+
+
+def _check_same(planned: PlannedSweep, directory: Path) -> None:
+    """Where there is a directory, it is a sweep's, with a cell at least of these. Raises UsageError."""
+    begun = has_ledger(directory) or cells_directory(directory).is_dir()
+    if not begun and directory.is_dir() and any(directory.iterdir()):
+        raise UsageError(f"{directory} is no sweep's directory: --resume needs one; choose another --run-id")
+    ended = set(last_entries(directory))
+    if ended and ended.isdisjoint(cell.id for cell in planned.cells):
+        raise UsageError(
+            f"{directory} is of another sweep: none of the {len(ended)} cells that have ended there is among "
+            f"these {len(planned.cells)}; choose another --run-id"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,9 @@ class _Reading:
                     yield option, place, written
                 continue
             if option is None:
-                self._say(place, f"a run has no option {name!r}; `run.py --help` lists them")
+                close = get_close_matches(name, self._options, 1)
+                remedy = f"perhaps {close[0]!r} is meant" if close else "`run.py --help` lists them"
+                self._say(place, f"a run has no option {name!r}; {remedy}")
                 continue
             if self._places.setdefault(option.flag, place) != place:
                 before = self._lines[self._places[option.flag]]

@@ -55,7 +55,7 @@ class CrashOptions(msgspec.Struct, frozen=True, kw_only=True):
     respawn: Annotated[bool, Option("Start an endpoint that has died again, as a host that boots.")] = False
 
 
-@offers(Asked, NetworkConfig, Place, ChannelAccess, CrashOptions)
+@offers(Asked, NetworkConfig, Place, ChannelAccess, CrashOptions, grouped=True)
 def command(_context: typer.Context, given: Given) -> None:
     """A network with an endpoint in every host, for exec, netdev and ethtool, until Ctrl-C or `down`."""
     stop = Stop()

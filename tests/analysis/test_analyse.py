@@ -196,6 +196,7 @@ def test_the_report_is_the_same_before_and_after_the_run_is_sealed(run_dir: Path
     assert before != first, "samples.csv is recorded now"
 
 
+HELP = "; `run.py report --help` lists what there is\n"
 FIGURES = ("busbw.png", "host_dram.png", "crossover.png", "cpu.png", "latency.png")
 USERS = "text.usetex: True\naxes.formatter.use_locale: True\nfont.size: 40\nfigure.dpi: 10\nbackend: TkAgg\n"
 
@@ -269,9 +270,9 @@ def test_the_command_line_redraws_and_tells_by_its_status(run_dir: Path, tmp_pat
     assert missing.stderr.count("\n") == 1
     assert "manifest.json is missing" in missing.stderr
     for words, sentence in [
-        ((), "run.py: Missing argument 'DIR'.\n"),
-        ((run_dir, "more"), "run.py: Got unexpected extra argument(s) (more)\n"),
-        (("--frobnicate",), "run.py: No such option: --frobnicate\n"),
+        ((), f"run.py: Missing argument 'DIR'{HELP}"),
+        ((run_dir, "more"), f"run.py: Got unexpected extra argument(s) (more){HELP}"),
+        (("--frobnicate",), f"run.py: No such option: --frobnicate{HELP}"),
     ]:
         wrong = run(*words)
         assert (wrong.returncode, wrong.stderr) == (2, sentence)

@@ -97,6 +97,13 @@ def test_what_one_run_has_alone_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_stream_that_one_run_has_alone_is_named_by_its_path(tmp_path: Path) -> None:
+    one = Made(workload="stream", sizes=(10**9,), paths=("devmem", "bounce"))
+    two = Made(workload="stream", sizes=(10**9,), paths=("devmem",))
+    found = compare(run(tmp_path / "a", one), run(tmp_path / "b", two))
+    assert found.alone == ("bounce is of the first alone",)
+
+
 def test_runs_without_a_row_in_common_are_refused(tmp_path: Path) -> None:
     stream = Made(workload="stream", sizes=(MIB,), repetitions=5)
     with pytest.raises(ResultsError, match="have no path and size in common"):

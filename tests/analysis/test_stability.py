@@ -73,6 +73,15 @@ def test_one_sentence_stands_for_the_rows_that_are_alike() -> None:
     assert found[1].endswith("(and 2 more rows)")
 
 
+def test_a_size_that_is_a_result_names_no_row(tmp_path: Path) -> None:
+    """How many bytes a stream moved was not asked for, and is another number in every repetition."""
+    made = Made(workload="stream", paths=("devmem",), sizes=(10**9,), repetitions=5, jitter=0.2)
+    run = load(made.write(tmp_path / "r"))
+    text = table_text(run, summarise(run))
+    assert "# Not steady           : devmem: times become longer" in text
+    assert "B on" not in text
+
+
 def test_the_table_and_the_summary_say_it(tmp_path: Path) -> None:
     run = load(Made(sizes=(MIB,), repetitions=5, jitter=0.2).write(tmp_path / "r"))
     rows = summarise(run)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from analysis.load import Run, load
@@ -104,6 +106,9 @@ def test_ranks_that_took_unlike_times_are_told_below_the_table(tmp_path: Path) -
     assert said.endswith(
         f"1 of 2 rows; of bounce at {MIB} B the last rank took 80 % of the time longer than the first"
     )
+    measure = msgspec.structs.replace(run.manifest.measure, size_is_key=False)
+    of_stream = replace(run, manifest=msgspec.structs.replace(run.manifest, measure=measure))
+    assert "2 rows; of bounce the last rank took" in table_text(of_stream, summarise(run))
     even = load(made.write(tmp_path / "even"))
     assert "Stragglers" not in table_text(even, summarise(even))
 

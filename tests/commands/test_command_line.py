@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from analysis.machines import MACHINES as PROJECTED
+from commands.list import KERNELS, NICS, SIMULATED
+from nodes.kernel_version import VERSIONS
+from nodes.nic.nic_model import MODELS
+from nodes.simulation.machines import MACHINES
+
 PROJECT = Path(__file__).resolve().parents[2]
 Main = Callable[..., tuple[int, str, str]]
 
@@ -120,14 +126,20 @@ def refusal(found: tuple[int, str, str]) -> str:
         (["--duration", "2"], "--duration does not go with all_reduce: it is an option of stream"),
         (["--workload", "stream", "--iters", "2"], "--iters does not go with stream: it is an option of all"),
         (["--repeat", "0"], "--repeat"),
-        (["--frobnicate"], "No such option"),
-        (["frobnicate"], "No such command"),
+        (["--tcp-info", "0"], "--tcp-info 0 is no time from 1ms to 60s; write for example 20ms, or leave"),
+        (["--tcp-info", "10us"], "--tcp-info 10us is no time from 1ms to 60s; write for example 20ms, or"),
+        (["--xyz"], "No such option: --xyz; `run.py --help` lists what there is\n"),
+        (["frobnicate"], "No such command 'frobnicate'; `run.py --help` lists what there is\n"),
+        (["compare", "one"], "Missing argument 'B'; `run.py compare --help` lists what there is\n"),
+        (["--topology", "fat_tree:k"], "parameter k of topology fat_tree has no value; write k=VALUE"),
+        (["--topology", "/tmp"], "torus2d, or name FILE.yaml or FILE.py,NAME"),
+        (["--workload", "mine.py"], "mine.py names a file and no function in it; write mine.py:NAME\n"),
     ],
 )
 def test_wrong_options_are_refused_by_one_sentence(
     arguments: list[str], sentence: str, tmp_path: Path, main: Main
 ) -> None:
-    results = [] if arguments == ["frobnicate"] else ["--results", str(tmp_path / "results")]
+    results = [] if arguments[0] in ("frobnicate", "compare") else ["--results", str(tmp_path / "results")]
     said = refusal(main(*arguments[: arguments[0] == "up"], *results, *arguments[arguments[0] == "up" :]))
     assert sentence in said
     assert not (tmp_path / "results").exists()
@@ -164,6 +176,16 @@ def test_a_run_id_is_not_used_twice(tmp_path: Path, main: Main) -> None:
     assert "exists already; choose another --run-id" in said
 
 
+def test_list_has_a_line_for_every_nic_kernel_and_simulated_machine() -> None:
+    for told, names in ((NICS, MODELS), (KERNELS, VERSIONS), (SIMULATED, MACHINES)):
+        assert list(told) == list(names)
+        assert all(told.values())
+
+
+def test_project_takes_every_machine_that_list_says_it_takes() -> None:
+    assert set(PROJECTED) == set(MACHINES) - {"infinite"}
+
+
 def test_list_names_everything_that_can_be_chosen() -> None:
     found = run_py("list")
     assert found.returncode == 0
@@ -171,6 +193,8 @@ def test_list_names_everything_that_can_be_chosen() -> None:
         assert f"  {name}" in found.stdout
     workloads = found.stdout.split("--workload\n")[1].split("--path\n")[0].splitlines()
     assert {line[len("  parameter_server")] for line in workloads} == {" "}, "one column of descriptions"
+    listed = found.stdout.partition("--run (in")[0].splitlines()
+    assert [line for line in listed if line.startswith("  ") and len(line.split()) == 1] == []
 
 
 @pytest.mark.parametrize("words", ["list", "clean", "ethtool h1 -g", "ss", "down", "up --topology blob"])

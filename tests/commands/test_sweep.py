@@ -91,6 +91,28 @@ def test_a_directory_that_exists_needs_resume(file: Path) -> None:
         ask(file)
 
 
+def test_resume_refuses_the_directory_of_another_sweep_and_of_none(file: Path) -> None:
+    other = file.parent / "other.yaml"
+    other.write_text(FILE.replace("pair", "star"))
+    complete(file.parent / "results" / "s", load(other).cells[0], 1.0)
+    sentence = r"results/s is of another sweep: none of the 1 cells .* among these 4; choose another --run-id"
+    with pytest.raises(UsageError, match=sentence):
+        ask(file, resume=True)
+    (file.parent / "results" / "run").mkdir()
+    (file.parent / "results" / "run" / "manifest.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"results/run is no sweep's directory: --resume needs one; choose"):
+        ask(file, resume=True, run_id="run")
+    assert [path.name for path in (file.parent / "results" / "run").iterdir()] == ["manifest.json"]
+
+
+def test_resume_goes_on_where_one_cell_is_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = file.parent / "results" / "s"
+    complete(directory, load(file).cells[0], 1.0)
+    file.write_text(FILE.replace("[1, 2]", "[1, 2, 3]"))
+    monkeypatch.setattr(sweep, "_sweep", lambda *_: 0)
+    assert ask(file, resume=True) == 0
+
+
 def test_options_that_cannot_be_are_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="--project is for machines of a Ray cluster"):
         ask(file, project="/x")

@@ -107,7 +107,7 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         assert flag in sentence, line
         assert value in sentence, line
     assert [each for each in found if each not in types] == [
-        (2, "a run has no option 'repeats'; `run.py --help` lists them"),
+        (2, "a run has no option 'repeats'; perhaps 'repeat' is meant"),
         (3, "--size takes one value; move the list to grid"),
         (7, "path has 'devmem' twice; leave one out"),
         (8, "--seed is given in line 5 already; leave one out"),

@@ -261,7 +261,7 @@ def test_uplinks_of_an_oversubscribed_leaf_carry_so_much_less() -> None:
         ("leaf_spine:leaves=2.5", "topology leaf_spine cannot have leaves=2.5; choose 2 to 64"),
         ("leaf_spine:oversubscription=nan", "cannot have oversubscription=nan; choose 0.1 to 100"),
         ("leaf_spine:pods=2", "topology leaf_spine has no parameter 'pods'; choose from hosts=, leaves="),
-        ("leaf_spine:leaves", "topology leaf_spine has no parameter 'leaves'; choose"),
+        ("leaf_spine:leaves", "parameter leaves of topology leaf_spine has no value; write leaves=VALUE"),
         ("leaf_spine:", "topology leaf_spine has no parameter ''; choose"),
         ("leaf_spine:leaves=2,leaves=3", "parameter of topology leaf_spine 'leaves' is used 2 times"),
         ("leaf_spine:leaves=4,hosts=3", "topology leaf_spine cannot have 3 hosts on 4 leaves; choose 4 or"),

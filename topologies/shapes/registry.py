@@ -33,7 +33,10 @@ def named(text: str) -> Shape:
     """The shape of `leaf_spine:leaves=4`. Raises TopologyError."""
     name = text.partition(":")[0]
     if name not in SHAPES:
-        raise TopologyError(f"there is no topology {name!r}; choose one of {', '.join(SHAPES)}")
+        shapes = ", ".join(SHAPES)
+        raise TopologyError(
+            f"there is no topology {name!r}; choose one of {shapes}, or name FILE.yaml or FILE.py,NAME"
+        )
     return SHAPES[name]
 
 
@@ -75,7 +78,9 @@ def _values(shape: Shape, text: str) -> dict[str, float]:
     check_unique(f"parameter of topology {shape.name}", [name for name, _, _ in pairs])
     values = {}
     for name, equals, value in pairs:
-        if name not in shape.parameters or not equals:
+        if name in shape.parameters and not equals:
+            raise TopologyError(f"parameter {name} of topology {shape.name} has no value; write {name}=VALUE")
+        if name not in shape.parameters:
             known = ", ".join(f"{each}=" for each in shape.parameters)
             raise TopologyError(f"topology {shape.name} has no parameter {name!r}; choose from {known}")
         values[name] = shape.parameters[name].parse(shape.name, value)

@@ -9,12 +9,13 @@ import argparse
 import importlib
 import re
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import typer
 
 from commands import dispatch
+from commands.option_groups import sections
 from nodes.client import ncdevmem_options, run_with
 from nodes.endpoint import options as endpoint_options
 from nodes.option import declared
@@ -37,6 +38,9 @@ number that had to be the network's is not (`--require-faithful`), 4 when a numb
 (`compare --threshold`), 130, 143 or 129 when Ctrl-C, SIGTERM or SIGHUP stopped it. What went wrong is one
 sentence on standard error.
 """
+_OF_WORKLOADS = (
+    "Where only some workloads have an option, they stand left of it ([workloads.md](../workloads.md))."
+)
 _KINDS = {int: "integer", float: "number", str: "text"}
 _DEFAULT = re.compile(r"\s*\[default: (.*)\]$", re.DOTALL)
 _ARGPARSE = {
@@ -76,16 +80,22 @@ def _typer_command(name: str) -> Any:
 
 
 def _measuring_run() -> Iterator[str]:
-    """Those options of run.py that only some workloads have stand in a table of their own."""
+    """A table for each group of options that help shows."""
     run = typer.main.get_command(dispatch.app_of(importlib.import_module("commands.run")))
-    rows = [_row(each) for each in run.params]
-    of = {row.names: _workloads(row.names[0]) for row in rows}
     yield from _heading("run.py", run)
-    yield from _table(row for row in rows if not of[row.names])
-    yield from ("### Options of some workloads", "")
-    yield from ("Left of each stand the workloads that have it ([workloads.md](../workloads.md)).", "")
+    yield from (_OF_WORKLOADS, "")
+    for title, members in sections(run.params).items():
+        yield from (f"### {title}", "", *_table_of_group([_row(each) for each in members]))
+
+
+def _table_of_group(rows: Sequence[Row]) -> Iterator[str]:
+    """With a column for the workloads if only some have an option of the group."""
+    of = {row.names: _workloads(row.names[0]) for row in rows}
+    if not any(of.values()):
+        yield from _table(rows)
+        return
     yield from ("| workloads | option | value | default | meaning |", "|---|---|---|---|---|")
-    yield from (f"| {', '.join(of[row.names])} {row.line}" for row in rows if of[row.names])
+    yield from (f"| {', '.join(of[row.names]) or 'all'} {row.line}" for row in rows)
     yield ""
 
 
@@ -109,8 +119,10 @@ def grouped(workloads: Iterable[str]) -> list[str]:
 
 def _section(name: str, command: Any) -> Iterator[str]:
     yield from _heading(name, command)
-    if command.params:
-        yield from _table(map(_row, command.params))
+    groups = sections(command.params)
+    for title, members in groups.items():
+        yield from (f"### {title} of {name}", "") if len(groups) > 1 else ()
+        yield from _table(map(_row, members))
 
 
 def _heading(name: str, command: Any) -> Iterator[str]:
