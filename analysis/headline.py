@@ -7,7 +7,7 @@ of which is computed from the data.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.fidelity import SIMULATED
+from analysis.fidelity import FAITHFUL, SIMULATED
 from analysis.load import Run
 from analysis.measure import Measure, size_text
 from analysis.summary import SummaryRow, compared, of_largest_size, run_verdict
@@ -35,14 +35,16 @@ def answer(run: Run, summary: Sequence[SummaryRow]) -> str:
     if devmem is None or value is None:
         return ""
     low, high = devmem.busbw_ratio_to_bounce_ci_low, devmem.busbw_ratio_to_bounce_ci_high
+    at = "" if measure.headline else f" at {size_text(devmem.size_bytes)}"
     if low is None or high is None:
         rate = measure.shown_rate.name
-        return f"{devmem.label} reached {value:.2f} times the {rate} of bounce, by a single value each."
+        return f"{devmem.label} reached {value:.2f} times the {rate} of bounce{at}, by a single value each."
     if low <= 1 <= high:
-        return f"{devmem.label} and bounce are not told apart: {low:.2f} to {high:.2f} times as fast."
+        return f"{devmem.label} and bounce are not told apart{at}: {low:.2f} to {high:.2f} times as fast."
     if low > 1:
-        return f"{devmem.label} is faster than bounce: {value:.2f} times ({low:.2f} to {high:.2f})."
-    return f"bounce is faster than {devmem.label}: {1 / value:.2f} times ({1 / high:.2f} to {1 / low:.2f})."
+        return f"{devmem.label} is faster than bounce{at}: {value:.2f} times ({low:.2f} to {high:.2f})."
+    value, low, high = 1 / value, 1 / high, 1 / low
+    return f"bounce is faster than {devmem.label}{at}: {value:.2f} times ({low:.2f} to {high:.2f})."
 
 
 def numbers(run: Run, summary: Sequence[SummaryRow]) -> Iterator[Number]:
@@ -56,7 +58,7 @@ def numbers(run: Run, summary: Sequence[SummaryRow]) -> Iterator[Number]:
     yield Number("Verdict", verdict.word, f"{count} of {len(summary)} rows")
     for row in rows:
         dram = row.host_dram_bytes_per_payload_byte
-        said = "" if dram is None else f"{dram:.4f} B of host DRAM a byte (modelled)"
+        said = "" if dram is None else f"{dram:.4f} B of host DRAM per payload byte (modelled)"
         yield Number(row.label, _rate(row, measure), said, row.path, row.mark)
 
 
@@ -77,11 +79,13 @@ def story(run: Run, summary: Sequence[SummaryRow]) -> str:
     if wanted:
         said.append(f"Asked for: {', '.join(wanted)}.")
     if config.clock == SIMULATED:
-        said.append("The clock is simulated.")
+        model = asked.get("machine")
+        said.append(f"The clock is simulated{f', the machine model is {model}' if model else ''}.")
     machine = run.manifest.environment
     known = [str(machine[name]) for name in ("cpu_model", "kernel") if machine.get(name)]
     if known:
-        said.append(f"The machine: {', Linux '.join(known)}, {machine.get('cpu_count') or 'unknown'} CPUs.")
+        begin = "Simulated on" if config.clock == SIMULATED else "The machine:"
+        said.append(f"{begin} {', Linux '.join(known)}, {machine.get('cpu_count') or 'unknown'} CPUs.")
     return " ".join(said)
 
 
@@ -112,7 +116,8 @@ def headline(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
         sentences.append("Wrong values were found: what follows is no result until they are explained.")
     devmem, bounce, kernel = rows.get("devmem"), rows.get("bounce"), rows.get("kernel")
     if devmem and bounce:
-        sentences += [_fair(devmem, bounce, measure), _memory(devmem, bounce)]
+        sentences += [_fair(devmem, bounce, measure), _other_sizes(devmem, compared(summary))]
+        sentences += [_carries_over(devmem, bounce), _memory(devmem, bounce)]
     else:
         sentences += [_alone(row, measure) for row in rows.values() if row is not kernel]
     if kernel and devmem and not kernel.mark:
@@ -141,6 +146,26 @@ def _fair(devmem: SummaryRow, bounce: SummaryRow, measure: Measure) -> str:
 
 
 _FAIR = "This is the fair comparison: one stack, one language, only the copies differ."
+
+
+def _other_sizes(devmem: SummaryRow, summary: Sequence[SummaryRow]) -> str:
+    """The ratios that the answer leaves out: one size need not speak for the others."""
+    others = [row for row in summary if row.path == devmem.path and row.size_bytes != devmem.size_bytes]
+    ratios = [row.busbw_ratio_to_bounce for row in others if row.busbw_ratio_to_bounce is not None]
+    if not ratios:
+        return ""
+    low, high = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
+    return f"At the other sizes the ratio is {low if low == high else f'{low} to {high}'}."
+
+
+def _carries_over(devmem: SummaryRow, bounce: SummaryRow) -> str:
+    """What the ratio says of hardware, by the verdicts of the rows that it is of."""
+    words = {devmem.verdict, bounce.verdict}
+    if words <= {SIMULATED}:
+        return "Seconds are simulated: the ratio is as good as the model of machines and lines."
+    if words <= {FAITHFUL}:
+        return ""
+    return "By their verdict these times are not known to be the network's: hardware may have another ratio."
 
 
 def _memory(devmem: SummaryRow, bounce: SummaryRow) -> str:

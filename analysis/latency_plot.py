@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis.fidelity import kind_of_seconds
 from analysis.measure import Measure, size_text
@@ -55,9 +55,12 @@ def paint(axes: Axes, rows: Sequence[tuple[SummaryRow, Percentiles]], measure: M
     axes.set_yscale("log")
     axes.margins(y=0.22)  # room for the legend
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    if axes.get_ylim()[1] < 30 * axes.get_ylim()[0]:
+    low, high = axes.get_ylim()
+    if high < 30 * low:  # every step is named, so that two are even within one decade
         axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
+        steps = (1, 2, 5) if high < 300 * low else (1,)  # two decades alone name one or two values
+        axes.yaxis.set_major_locator(LogLocator(subs=steps))
         axes.yaxis.set_minor_locator(NullLocator())
     of_operations = any(row.latency_p50_us is not None for row in summary)
     axes.set_xlabel("message size" if measure.size_is_key else "path")

@@ -15,7 +15,7 @@ from analysis.summary import SummaryRow, paths_of
 
 # What counts packets that did not arrive, and how a reader calls it.
 COUNTERS = {
-    "tcp_retrans_segs": "sent again",
+    "tcp_retrans_segs": "retransmitted",
     "rx_alloc_fail": "no buffer",
     "rx_hw_drops": "dropped by the NIC",
     "rx_hw_drop_overruns": "of these, ring full",
@@ -43,7 +43,7 @@ def paint(figure: Figure, rows: Sequence[SummaryRow], looks: Looks) -> str:
         _paint_pools(panels[-1], pools, looks)
     said = "Counted, at the size that paths are compared by, over all repetitions and hosts."
     if counters:
-        said += " Packets or segments; Linux counts what path kernel sent again."
+        said += " Packets or segments; Linux counts what path kernel retransmitted."
     if pools:
         said += " Of a page pool the fullest moment is shown; at 100 % packets find no buffer."
     return said
@@ -57,15 +57,17 @@ def _paint_counters(axes: Axes, rows: Sequence[SummaryRow], names: Sequence[str]
         look = looks[row.path]
         for at, name in enumerate(names):
             value = getattr(row, name)
-            axes.barh([at + beside], [value or 0], 0.9 * wide, color=look.colour)
+            name_once = look.label if at == 0 else None
+            axes.barh([at + beside], [value or 0], 0.9 * wide, color=look.colour, label=name_once)
             text = " n/a" if value is None else f" {value}"
             axes.annotate(text, (value or 0, at + beside), va="center", fontsize=9)
     axes.set_yticks(range(len(names)), [COUNTERS[name] for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1.25 * max(getattr(row, name) or 0 for row in rows for name in names))
     axes.grid(visible=False, axis="y")
+    axes.legend(loc="lower right", fontsize=8.5)
     axes.set_xlabel("packets (number)")
-    axes.set_title("Lost and sent again")
+    axes.set_title("Lost and retransmitted")
 
 
 def _paint_pools(axes: Axes, rows: Sequence[SummaryRow], looks: Looks) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from analysis import loss_plot, report_markdown
 from analysis.fidelity import FAITHFUL, SIMULATED, STEAL_LIMIT
+from analysis.frames import options
 from analysis.headline import answer, headline, numbers, story
 from analysis.host_memory import HEADER_BYTES
 from analysis.link_usage import busiest, uses
@@ -74,6 +75,7 @@ def _page(run: Run, summary: Sequence[SummaryRow], figures: Figures) -> str:
         steal_limit=STEAL_LIMIT,
         faithful=FAITHFUL,
         simulated=SIMULATED,
+        some_hold=any(row.verdict in (FAITHFUL, SIMULATED) for row in summary),
         verdict=run_verdict(summary),
         verdicts=[said.removeprefix("# Verdict").lstrip(" :") for said in verdicts(summary)],
         notes=_notes(run, summary, figures),
@@ -96,17 +98,14 @@ def command(manifest: Manifest) -> str:
 
 
 def _words(manifest: Manifest) -> list[str]:
-    """Of that command line, each quoted for a shell."""
-    given = list(manifest.argv)
-    if given and given[0].endswith(".py"):
-        given = given[1:]
-    return [shlex.quote(word) for word in ("python", "run.py", *given)]
+    """Of that command line, each quoted for a shell. Without `--run-id`: a name that exists is refused."""
+    return [shlex.quote(word) for word in ("python3", "run.py", *options(manifest.argv))]
 
 
 def _groups(run: Run, summary: Sequence[SummaryRow]) -> list[Group]:
     measure = run.manifest.measure
     shown = [name for name in shown_columns(summary, measure) if name not in shared(summary)]
-    return column_groups(shown, measure, run_verdict(summary).word)
+    return column_groups(shown, measure, summary)
 
 
 def _parts(summary: Sequence[SummaryRow], figures: Figures) -> list[tuple[str, str]]:
@@ -141,7 +140,7 @@ def _limits(run: Run, summary: Sequence[SummaryRow]) -> str:
         said.append("Stolen CPU time was not recorded.")
     elif max(steal) > STEAL_LIMIT:
         said.append(
-            f"The machine was robbed of up to {100 * max(steal):.1f} % of its CPU time by its host (limit "
+            f"A hypervisor gave up to {100 * max(steal):.1f} % of this machine's CPU time to others (limit "
             f"{100 * STEAL_LIMIT:.0f} %): believe ratios rather than times, and repeat the run."
         )
     else:

@@ -31,7 +31,8 @@ def text(run: Run, summary: Sequence[SummaryRow], repeat: str, sources: str) -> 
     lines += [f"{plain(sentence)}\n" for sentence in headline(run, summary)]
     if summary:
         steady = verdict.word in (FAITHFUL, SIMULATED)
-        limits = "" if steady else ": not every number is the network's"
+        some = any(row.verdict in (FAITHFUL, SIMULATED) for row in summary)
+        limits = "" if steady else f": {'not every' if some else 'no'} time is the network's"
         lines += [f"Verdict: **{verdict.word}**{limits}.", ""]
         lines += [*table(run, summary), ""]
     lines += ["<details><summary>What was run, and what limits it</summary>", ""]
@@ -46,7 +47,7 @@ def text(run: Run, summary: Sequence[SummaryRow], repeat: str, sources: str) -> 
 def table(run: Run, summary: Sequence[SummaryRow]) -> list[str]:
     """The rows of the report's table, without what is the same for all of them."""
     measure = run.manifest.measure
-    groups = column_groups(shown_columns(summary, measure), measure, run_verdict(summary).word)
+    groups = column_groups(shown_columns(summary, measure), measure, summary)
     columns = [each for group in groups for each in group.columns if each.name not in _LEFT_OUT]
     heads = [" ".join(each.header) for each in columns]
     sides = ["---" if each.is_text else "--:" for each in columns]

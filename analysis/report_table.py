@@ -11,7 +11,7 @@ from analysis.fidelity import SIMULATED
 from analysis.measure import Column as Name
 from analysis.measure import Measure
 from analysis.printed import PATTERN_COLUMNS, PRINTED, UNKNOWN
-from analysis.summary import SummaryRow
+from analysis.summary import SummaryRow, run_verdict
 
 _WHAT: tuple[Name, ...] = ("size", "path")
 _ELEMENTS: tuple[Name, ...] = ("count", "type", "redop", "root")
@@ -49,23 +49,28 @@ def shared(summary: Sequence[SummaryRow]) -> dict[Name, str]:
     return {name: found.pop() for name, found in texts.items() if len(found) == 1}
 
 
-def column_groups(shown: Sequence[Name], measure: Measure, verdict: str) -> list[Group]:
-    """Those of `shown`, ratios of the measure's rate beside them. Seconds are measured, or simulated where
-    the run's `verdict` says so."""
-    seconds = "simulated seconds" if verdict == SIMULATED else "measured"
+def column_groups(shown: Sequence[Name], measure: Measure, summary: Sequence[SummaryRow]) -> list[Group]:
+    """Those of `shown`, ratios of the measure's rate beside them, as far as a row has one. Seconds are
+    measured, or simulated where the run's verdict says so."""
+    seconds = "simulated seconds" if run_verdict(summary).word == SIMULATED else "measured"
     groups = [
         Group("", _printed(shown, _WHAT)),
         Group(seconds, _printed(shown, _SECONDS)),
-        Group(f"ratio of {measure.rate}", (
+        Group(f"ratio of {measure.rate}", _known(summary, (
             Column("to_bounce", ("to", "bounce"), lambda row: _ratio(row.busbw_ratio_to_bounce)),
             Column("to_kernel", ("to", "kernel"), lambda row: _ratio(row.busbw_ratio_to_kernel)),
-        )),
+        ))),
         Group("counted", _printed(shown, ("retransmits", "wrong"))),
         Group("modelled", _printed(shown, ("dram",))),
         Group("", _printed(shown, ("verdict",))),
         Group("of the array", _printed(shown, _ELEMENTS)),
     ]  # fmt: skip
     return [group for group in groups if group.columns]
+
+
+def _known(summary: Sequence[SummaryRow], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Those that have a value in some row: a path that did not run is nothing to compare with."""
+    return tuple(each for each in columns if any(each.text(row) != UNKNOWN for row in summary))
 
 
 def _printed(shown: Sequence[Name], names: Sequence[Name]) -> tuple[Column, ...]:

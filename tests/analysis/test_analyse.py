@@ -55,9 +55,10 @@ def test_the_report_holds_its_figures_and_asks_nothing_of_a_network(run_dir: Pat
 
 
 def test_the_report_says_how_to_repeat_the_run(tmp_path: Path) -> None:
-    made = Made(manifest={"argv": ["/some/where/run.py", "--path", "devmem, bounce"], "notes": NOTES})
+    argv = ["/some/where/run.py", "--run-id", "r", "--path", "devmem, bounce"]
+    made = Made(manifest={"argv": argv, "notes": NOTES})
     text = _text(analyse(made.write(tmp_path / "r")))
-    assert "python run.py --path 'devmem, bounce'" in text
+    assert "python3 run.py --path 'devmem, bounce'" in text
     assert "/some/where" not in text
     assert "commit 0123abc" in text
     assert "6.18.0" in text

@@ -377,5 +377,5 @@ def test_a_simulated_run_says_so_and_accuses_no_row(tmp_path: Path) -> None:
         assert f"<b>{name}.</b> In simulated seconds. " in page
     assert "<b>host_dram.</b> Modelled: " in page
     assert "Measured" not in page.replace("Modelled and measured", "")
-    assert "Not every number" not in page
+    assert "time of this run is the network" not in page
     assert "not the network" not in page

@@ -46,13 +46,26 @@ def test_a_line_goes_from_the_median_to_the_99th_percentile(row: SummaryRow) -> 
     assert caption.startswith("Measured. How long each rank took")
 
 
+@pytest.mark.parametrize("highest_us", [40.0, 100.0, 1e3, 1e5])
+def test_the_axis_of_times_names_two_values_at_least(highest_us: float, row: SummaryRow) -> None:
+    axes = Figure().add_subplot()
+    latency_plot.paint(axes, [(row, (20.0, 30.0, highest_us))], MEASURE, LOOKS)
+    low, high = axes.get_ylim()
+    ticks = [*axes.yaxis.get_ticklabels(minor=False), *axes.yaxis.get_ticklabels(minor=True)]
+    named = {each.get_text() for each in ticks if each.get_text() and low <= each.get_position()[1] <= high}
+    assert len(named) >= 2
+
+
 def test_counters_that_counted_nothing_are_not_drawn(row: SummaryRow) -> None:
     lost = replace(row, tcp_retrans_segs=7, link_drops=0, rx_alloc_fail=None)
     assert loss_plot.counted([row, lost]) == ["tcp_retrans_segs"]
     figure = Figure()
     caption = loss_plot.paint(figure, [lost], LOOKS)
     (axes,) = figure.axes
-    assert [each.get_text() for each in axes.get_yticklabels()] == ["sent again"]
+    assert [each.get_text() for each in axes.get_yticklabels()] == ["retransmitted"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [each.get_text() for each in legend.get_texts()] == [LOOKS[row.path].label]
     assert [text.get_text() for text in axes.texts] == [" 7"]
     assert "page pool" not in caption
 
