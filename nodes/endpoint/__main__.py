@@ -18,6 +18,7 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from nodes.endpoint.busy_wire import BusyWire
 from nodes.endpoint.charges import Charges
 from nodes.endpoint.interface import InterfaceError, claim, mtu
 from nodes.endpoint.link_monitor import LinkMonitor
@@ -80,7 +81,9 @@ def run(config: HostConfig) -> None:
         recordings = Recordings(files) if files else None
         links = LinkMonitor({nic.interface: at.ifindex for nic, at in zip(config.nics, wires, strict=True)})
         stack.callback(links.close)
-        Loop(host, sessions, fds, listener, Charges.of(host, buses), recordings, links).run(probe=config.dad)
+        busy = [BusyWire(host.devices[at.ifindex].tx, wire) for wire, at in zip(sockets, wires, strict=True)]
+        loop = Loop(host, sessions, fds, listener, Charges.of(host, buses), recordings, links, busy)
+        loop.run(probe=config.dad)
 
 
 def _open_wire(nic: NicConfig, stack: ExitStack) -> AfPacket:

@@ -13,11 +13,12 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import Final
 
+from nodes.endpoint.busy_wire import BusyWire
 from nodes.endpoint.charges import Charges
 from nodes.endpoint.credentials import net_admin
 from nodes.endpoint.link_monitor import LinkMonitor
@@ -25,6 +26,7 @@ from nodes.endpoint.record_file import Recordings
 from nodes.host import Host
 from nodes.syscall.session import Session
 from nodes.syscall.sessions import Sessions
+from nodes.timer_heap import earlier
 from nodes.uapi.channel import RECORD_BYTES, Channel
 from nodes.wire import ethernet, ip
 
@@ -41,7 +43,7 @@ class AddressInUse(Exception):
 
 class Loop:
     """`wires`: the ifindex of each AF_PACKET socket, by descriptor; `listener`: the channel's. Both belong to
-    the caller."""
+    the caller. `busy_wires`: of the same sockets, those that the poll may forget to call writable."""
 
     def __init__(
         self,
@@ -52,12 +54,14 @@ class Loop:
         charges: Charges,
         recordings: Recordings | None = None,
         links: LinkMonitor | None = None,
+        busy_wires: Sequence[BusyWire] = (),
     ) -> None:
         self._host = host
         self._table = sessions
         self._record_buffer = bytearray(RECORD_BYTES)  # of all channels: they are served in turn
         self._wires = dict(wires)
         self._tx_queues = [(fd, host.devices[ifindex].tx) for fd, ifindex in wires.items()]
+        self._busy_wires = busy_wires
         self._charges = charges
         self._recordings = recordings
         self._links = links
@@ -113,6 +117,8 @@ class Loop:
                 readable.append(ifindex)
             elif fd == self._links_fd and self._links is not None:
                 self._follow(self._links)
+        for busy in self._busy_wires:
+            busy.look(clock())
         self._host.receive(clock(), readable)
         for fd, events in ready:
             session = sessions.get(fd)
@@ -121,6 +127,8 @@ class Loop:
             elif fd == self._listener_fd:
                 self._accept()
         next_turn = self._host.transmit(clock())
+        for busy in self._busy_wires:
+            next_turn = earlier(next_turn, busy.turned(clock()))
         if self._recordings is not None:
             next_turn = self._recordings.turn(clock(), next_turn)
         if readable:

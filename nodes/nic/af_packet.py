@@ -137,6 +137,10 @@ class AfPacket:
         pieces: list[bytes | memoryview] = [self._encoding + header, *payload]
         return self._write(pieces) or (own.has_room() and self._write(pieces))
 
+    def look_again(self) -> None:
+        """For a wire that has been busy for long: nodes.endpoint.busy_wire."""
+        self._own_queue.look_again()
+
     def _write(self, pieces: list[bytes | memoryview]) -> bool:
         try:
             _writev(self._fd, pieces)

@@ -42,6 +42,7 @@ class OwnQueue:
         self._sock = sock
         self._elsewhere = 0  # bytes of frames that have left the interface and still count
         self._goes_on_at = 0  # bytes that count to the socket when it may send again
+        self._goes_on_with = 0  # of these, what then waits in the own queue
         self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         length = _NLMSGHDR.size + _TCMSG.size
         header = _NLMSGHDR.pack(length, _RTM_GETQDISC, _NLM_F_REQUEST | _NLM_F_ECHO, 0, 0)
@@ -50,16 +51,21 @@ class OwnQueue:
     def has_room(self) -> bool:
         """The send buffer is full. It grows if that is with frames which have left the interface; if not, the
         NIC is stopped, and poll(2) calls the socket writable when half of the queue has left."""
-        counted = self._counted()
-        own = min(self._backlog(), counted)  # of more, the rest is others'
-        self._elsewhere = counted - own
+        own = self._ask()
         self.stopped = own >= LIMIT_BYTES // 2
         if self.stopped:
-            self._goes_on_at = counted - own // 2
-            set_send_buffer(self._sock, 2 * self._goes_on_at)  # sock_writeable: with less than half in use
+            self._goes_on_with = own // 2
+            self._wait()
         else:
             self._open()
         return not self.stopped
+
+    def look_again(self) -> None:
+        """While the NIC is stopped: frames may have left the interface, and still count. Then poll(2) is told
+        of a larger buffer, and `half_empty` at once, if half of the queue has left."""
+        if self.stopped:
+            self._ask()
+            self._wait()
 
     def half_empty(self) -> bool:
         """Whether the NIC that was stopped goes on."""
@@ -68,6 +74,17 @@ class OwnQueue:
         self.stopped = False
         self._open()
         return True
+
+    def _ask(self) -> int:
+        """How many bytes of this socket wait in the interface's queue."""
+        counted = self._counted()
+        own = min(self._backlog(), counted)  # of more, the rest is others'
+        self._elsewhere = counted - own
+        return own
+
+    def _wait(self) -> None:
+        self._goes_on_at = self._elsewhere + self._goes_on_with
+        set_send_buffer(self._sock, 2 * self._goes_on_at)  # sock_writeable: with less than half in use
 
     def _open(self) -> None:
         set_send_buffer(self._sock, min(self._elsewhere + LIMIT_BYTES, _BUFFER_BYTES_MAX))

@@ -55,6 +55,11 @@ class TxQueue:
         return len(self._waiting)
 
     @property
+    def sent(self) -> int:
+        """How many packets the wire has taken so far."""
+        return self._packets
+
+    @property
     def stopped(self) -> bool:
         return len(self._waiting) >= self.ring_size
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from types import SimpleNamespace
 
 import pytest
 
 from nodes.endpoint import loop
+from nodes.endpoint.busy_wire import FIRST_LOOK_S, BusyWire
 from nodes.endpoint.charges import Charges
 from nodes.endpoint.platform import LinuxPlatform
 from nodes.machine.buses import Buses
+from nodes.nic.wire_port import TxOffload
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall.sessions import Sessions
 from nodes.uapi import syscalls
 from nodes.uapi.channel import Channel
-from tests.path.two_hosts import TwoHosts
+from tests.path.two_hosts import CableEnd, TwoHosts
 
 PORT = 5000
 READ_NOW = syscalls.RecvMsg(100, 0, 0, None, 0.0)
@@ -31,6 +34,7 @@ class Driven:
 
     def __init__(self, hosts: TwoHosts, stack: ExitStack, buses: Buses) -> None:
         self.hosts = hosts
+        self.room = 1 << 30  # frames that b's wire takes
         name = "\0" + os.urandom(8).hex()
         listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         listener.bind(name)
@@ -39,7 +43,9 @@ class Driven:
         hosts.b.host.calls = sessions
         frames = stack.enter_context(closing(os.fdopen(os.eventfd(1), "rb", buffering=0)))  # always readable
         wires = {frames.fileno(): hosts.b.device.ifindex}
-        self.loop = loop.Loop(hosts.b.host, sessions, wires, listener, Charges.of(hosts.b.host, buses))
+        self.busy = BusyWire(hosts.b.device.tx, self)
+        charges = Charges.of(hosts.b.host, buses)
+        self.loop = loop.Loop(hosts.b.host, sessions, wires, listener, charges, busy_wires=[self.busy])
         stack.callback(self.loop.close)
         program = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program.connect(name)
@@ -47,6 +53,10 @@ class Driven:
         self.channel = Channel(program)
         stack.callback(self.channel.close)
         self.far = self._connect()
+
+    def look_again(self) -> None:
+        """The interface's queue has left b's NIC, and the poll said nothing."""
+        self.room = 1 << 30
 
     def _connect(self) -> DevmemSocket:
         listener = self.hosts.a.socket()
@@ -112,6 +122,27 @@ def test_what_a_call_sends_leaves_in_its_own_round(driven: Driven) -> None:
     driven.channel.send(syscalls.SendMsg(0, b"there", None, 0, (), None))
     driven.reply_within(1)
     assert driven.hosts.to_a.carried == carried + 1
+
+
+def test_a_busy_wire_that_the_poll_forgets_is_looked_at(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts, send = driven.hosts, CableEnd.send
+
+    def limited(end: CableEnd, header: bytes, payload: Sequence[memoryview], offload: TxOffload) -> bool:
+        driven.room -= 1
+        return driven.room >= 0 and send(end, header, payload, offload)
+
+    monkeypatch.setattr(CableEnd, "send", limited)
+    driven.room, carried = 0, hosts.to_a.carried
+    driven.channel.send(syscalls.SendMsg(0, b"there", None, 0, (), None))
+    next_turn = driven.loop.serve_round(0)
+    assert hosts.to_a.carried == carried
+    assert next_turn == driven.busy.look_at
+    hosts.now += FIRST_LOOK_S
+    time.sleep(FIRST_LOOK_S)  # for the compiled loop, whose clock is the machine's
+    driven.loop.serve_round(0)
+    assert hosts.to_a.carried == carried + 1
 
 
 def test_a_turn_lasts_until_the_hosts_memory_has_served_it(

@@ -189,6 +189,35 @@ print("done")
 """
 )
 
+_MOVED_ON = (
+    _SLOW
+    + """
+import time
+run("ip link add v2 type veth peer name v3")
+run("ip link add br0 type bridge forward_delay 0")
+run("ip link set v1 master br0")
+run("ip link set v2 master br0")
+up("v0", "v1", "v2", "v3", "br0")
+for port in ("v0", "v2"):
+    run(f"tc qdisc replace dev {port} root tbf rate 80kbit burst 2000 limit 4000000")
+wire = AfPacket("v0", ours)
+poll = select.poll()
+poll.register(wire, select.POLLOUT)
+fill(wire)
+wire.look_again()
+assert not wire.send(frame, [], TxOffload())  # more than half of the queue is still there
+run("tc qdisc change dev v0 root tbf rate 1gbit burst 80000 limit 4000000")
+while " backlog 0b " not in run("tc -s qdisc show dev v0"):
+    time.sleep(0.01)
+assert not poll.poll(0)
+assert not wire.send(frame, [], TxOffload())  # all of it counts
+wire.look_again()
+assert wire.send(frame, [], TxOffload())
+assert fill(wire) > LIMIT_BYTES / 2
+print("done")
+"""
+)
+
 
 def run_alone(program: str) -> None:
     """In a network namespace of its own."""
@@ -216,6 +245,10 @@ def test_a_wire_is_busy_while_its_own_queue_is_full_until_half_has_left() -> Non
 
 def test_frames_that_wait_beyond_a_bridge_keep_no_wire_busy() -> None:
     run_alone(_QUEUE_BEYOND)
+
+
+def test_a_second_look_finds_that_the_queue_has_moved_on_beyond_a_bridge() -> None:
+    run_alone(_MOVED_ON)
 
 
 def test_a_wire_goes_on_though_most_of_its_interfaces_queue_is_anothers() -> None:
