@@ -3,6 +3,12 @@
 In: frames that the switch forwards. Out: the same, one after the other, on the line. Owns the queue: first
 in, first out, with a limit in bytes; what does not fit is lost and counted (drop-tail). With a threshold the
 port marks CE instead, where the packet allows it (RFC 3168, as DCTCP wants it: RFC 8257 section 3.1).
+
+Of a super-packet the wire packets are queued that fit, and those behind them are lost. It comes whole, with
+its last bit, and until then the port has sent from its queue what it can send while the train of wire packets
+arrives: so the queue is as long behind it as behind the train, and as many packets are lost. Which ones
+differs where trains come at the same time: theirs would take turns for the room, of super-packets the first
+gets it.
 """
 
 from __future__ import annotations
@@ -12,9 +18,9 @@ from dataclasses import dataclass
 
 from nodes.simulation.clock import Clock, Event
 from nodes.simulation.ecn import is_capable, marked
-from nodes.simulation.frame import Frame
+from nodes.simulation.frame import FRAMING_BYTES, Frame
 from nodes.simulation.line import Line
-from nodes.simulation.segmentation import cut
+from nodes.simulation.segmentation import cut, first_of
 
 QUEUE_BYTES = 16 << 20  # of each port, as shared-memory switches of today can give one
 
@@ -28,11 +34,12 @@ class QueueLimits:
 
 
 class Output:
-    """`queued_max`: bytes that ever waited at once."""
+    """`queued_max`: bytes that ever waited at once. `dropped_packets` and `dropped_bytes`: of wire packets,
+    bytes with framing."""
 
     def __init__(self, clock: Clock, line: Line, limits: QueueLimits) -> None:
         self.line = line
-        self.dropped_packets = self.marked_packets = self.queued_max = 0
+        self.dropped_packets = self.dropped_bytes = self.marked_packets = self.queued_max = 0
         self._clock = clock
         self._limits = limits
         self._queue: deque[Frame] = deque()
@@ -41,12 +48,23 @@ class Output:
 
     def send(self, frame: Frame) -> None:
         if self._queued + frame.wire_bytes > self._limits.bytes:
-            self.dropped_packets += frame.wire_packets
-            return
+            kept = self._kept(frame)
+            if kept is None:
+                return
+            frame = kept
         if self._limits.ecn_bytes and self._queued + frame.wire_bytes > self._limits.ecn_bytes:
             self._mark(frame)
         else:
             self._put(frame)
+
+    def _kept(self, frame: Frame) -> Frame | None:
+        """What the queue has room for of a frame that does not fit; the rest is lost."""
+        packet = len(frame.header) + frame.gso_size + FRAMING_BYTES
+        packets = (self._limits.bytes - self._queued) // packet if frame.gso_size else 0
+        kept = first_of(frame, packets) if packets else None
+        self.dropped_packets += frame.wire_packets - packets
+        self.dropped_bytes += frame.wire_bytes - (kept.wire_bytes if kept else 0)
+        return kept
 
     def _mark(self, frame: Frame) -> None:
         """Mark the wire packets that meet more than the threshold. A super-packet is cut before the first of

@@ -28,6 +28,11 @@ def cut(frame: Frame, packets: int) -> tuple[Frame, Frame]:
     return _part(frame, whole, 0, packets), _part(frame, whole, packets, frame.wire_packets)
 
 
+def first_of(frame: Frame, packets: int) -> Frame:
+    """Its first `packets` wire packets; there are others."""
+    return _part(frame, _whole(frame), 0, packets)
+
+
 def _whole(frame: Frame) -> WireFrame:
     payload = frame.payload if frame.payload is not None else bytes(frame.payload_bytes)
     parsed = header_split.parse(frame.header, frame.length)

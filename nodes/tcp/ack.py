@@ -22,7 +22,7 @@ class AckInput:
     __slots__ = (
         "_ecn_reduced_until", "_last_dsack", "_mib", "_recovery", "_round_began_at", "_round_delivered",
         "_round_end", "_rtt", "_scoreboard", "_sender", "_tail_probe", "_write_timer", "delivered_ce",
-        "delivery_rate", "dsack_dups",
+        "delivery_rate", "dsack_dups", "ece",
     )  # fmt: skip
 
     def __init__(self, sender: Sender, write_timer: WriteTimer, mib: TcpMib) -> None:
@@ -39,6 +39,7 @@ class AckInput:
         self.delivery_rate = 0.0  # of the last round, bytes a second
         self.dsack_dups = 0
         self._last_dsack = (0, 0)
+        self.ece = False  # the segment that is being taken carries ECE
         self.delivered_ce = 0  # wire packets that ACKs with ECE delivered
         self._ecn_reduced_until = sender.snd_una  # no second reduction before this is acknowledged
 
@@ -73,6 +74,8 @@ class AckInput:
         newest = board.on_ack_received(ack, sender.mss)
         delivered = ack - una - (sacked - board.sacked_bytes)
         sender.delivered_bytes += delivered
+        if self.ece:  # before the round ends (RFC 8257 section 3.3, steps 3 and 4)
+            sender.control.on_ece_acked(delivered)
         if newest is not None:
             recovery.on_segment_delivered(newest, now, ts_ecr)
             if not board.retrans_acked:
@@ -189,6 +192,8 @@ class AckInput:
         recovery.on_reordering(late, highest)
         if board.sacked_bytes or recovery.phase is not Phase.OPEN:
             sender.delivered_bytes += board.sacked_bytes - before
+            if self.ece:
+                sender.control.on_ece_acked(board.sacked_bytes - before)
             if recovery.frto_detects_spurious(False, True):
                 recovery.undo()
             recovery.detect_losses(now, nxt)
@@ -221,12 +226,12 @@ class AckInput:
         if self._recovery.phase is Phase.OPEN:
             self._sender.control.on_loss(now)
 
-    def on_ece_received(self, delivered: int, packets: int, now: float) -> None:
-        """An ACK that delivered so many bytes in `packets` carried ECE (RFC 3168 section 6.1.2): one
-        reduction a window of data."""
+    def on_ece_received(self, packets: int, now: float) -> None:
+        """An ACK that delivered so many packets carried ECE (RFC 3168 section 6.1.2): one reduction a window
+        of data."""
         sender = self._sender
+        self.ece = False
         self.delivered_ce += packets
-        sender.control.on_ece_acked(delivered)
         if sender.snd_una > self._ecn_reduced_until and self._recovery.phase is Phase.OPEN:
             self._ecn_reduced_until = sender.snd_nxt
             sender.cwr_due = True

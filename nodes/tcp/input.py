@@ -115,7 +115,8 @@ class SegmentInput:
         if ack > sender.snd_nxt or ack < sender.snd_una - max(sender.max_wnd, 65535):
             self._validate.send_challenge_ack(now)
             return False
-        before, delivered, bytes_before = sender.snd_una, sender.scoreboard.delivered, sender.delivered_bytes
+        before, delivered = sender.snd_una, sender.scoreboard.delivered
+        ece = self._ack.ece = header.flags & ECE != 0 and tcb.output.ecn
         if ack >= before:
             window = header.window << sender.snd_wscale
             unchanged = ack == before and window == sender.snd_wnd
@@ -124,9 +125,8 @@ class SegmentInput:
             self._ack.on_ack_received(ack, seq, window, header.ts_ecr, now)
         if header.sack and sender.sack_permitted:
             self._ack.on_sack_received(header.sack, ack, now)
-        if header.flags & ECE and tcb.output.ecn:
-            packets = sender.scoreboard.delivered - delivered
-            self._ack.on_ece_received(sender.delivered_bytes - bytes_before, packets, now)
+        if ece:
+            self._ack.on_ece_received(sender.scoreboard.delivered - delivered, now)
         if sender.fin_acked and tcb.state in _ACK_OF_FIN_STATES:
             tcb.fire(Event.ACK_OF_FIN, now)
             if tcb.state is State.FIN_WAIT_2 and tcb.orphan and tcb.config.linger2_s < 0:
@@ -150,7 +150,9 @@ class SegmentInput:
             if output.ecn and receiver.on_ecn_bits_received(
                 segment.ecn == CE, bool(flags & CWR), output.all_ect
             ):
-                tcb.replies.append(output.ack(now, not receiver.ece))
+                if receiver.rcv_nxt != receiver.last_ack_sent:
+                    tcb.replies.append(output.ack(now, not receiver.ece))
+                receiver.ack_due = True
             packets = -(-len(payload) // segment.mss) if segment.mss else 1
             if receiver.comp_sack.waiting and receiver.reassembly.hides_block(seq, end):
                 tcb.send_compressed_ack(now)

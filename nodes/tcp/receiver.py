@@ -118,13 +118,13 @@ class Receiver:
         tcp_ecn_accept_cwr).
 
         RFC 3168: from CE until CWR every ACK carries ECE. `dctcp` (RFC 8257 section 3.2): an ACK carries ECE
-        if the last segment had CE. Returns True if an ACK with the ECE of before must leave first: CE changed
-        while an ACK was delayed (dctcp_ece_ack_update).
+        if the last segment had CE. Returns True if CE changed: the ACK of this segment leaves at once, behind
+        that of the segments before, with the ECE of before, if it was delayed (dctcp_ece_ack_update).
         """
         if dctcp:
-            ack_first = ce != self.ece and self.rcv_nxt != self.last_ack_sent
+            changed = ce != self.ece
             self.ece = ce
-            return ack_first
+            return changed
         if cwr:
             self.ece = False
             self.ack_due = True  # the peer's cwnd may be one segment: a delayed ACK would stop it

@@ -105,6 +105,52 @@ def test_the_packets_of_a_super_packet_are_marked_that_meet_a_longer_queue(
     assert output.queued_max == 12 * each
 
 
+@pytest.mark.parametrize("carried", [True, False])
+@pytest.mark.parametrize("room", [1, 2, 3])
+def test_a_full_queue_loses_the_wire_packets_that_do_not_fit(room: int, carried: bool) -> None:
+    """The first ones stay, as a shorter super-packet or as a packet, with their own headers; a byte less of
+    room is a packet less."""
+    whole = super_packet(bytes(range(256)) * 20, carried)
+    packets = [*wire_packets(whole)]
+    packet = packets[0].wire_bytes
+    for spare, kept in ((0, room), (-1, room - 1)):
+        got, output = queued(QueueLimits(room * packet + spare), [whole])
+        assert [each for frame in got for each in wire_packets(frame)] == packets[:kept]
+        assert [frame.wire_packets for frame in got] == [kept] * bool(kept)
+        assert output.dropped_packets == 4 - kept
+        assert output.dropped_bytes == sum(each.wire_bytes for each in packets[kept:])
+        assert output.queued_max <= room * packet
+
+
+def test_the_tail_of_a_super_packet_is_lost_and_what_is_left_is_marked() -> None:
+    whole = super_packet(bytes(4 * MSS), tos=2)
+    packet = whole.wire_bytes // 4
+    got, output = queued(QueueLimits(7 * packet, ecn_bytes=5 * packet), [whole, whole])
+    assert [(frame.wire_packets, frame.header[15] & 3) for frame in got] == [(4, 2), (2, 2), (1, 3)]
+    assert (output.marked_packets, output.dropped_packets, output.dropped_bytes) == (1, 1, packet)
+
+
+def test_trains_that_come_whole_lose_as_much_as_packet_by_packet() -> None:
+    """Whole with its last bit, or packet by packet: the queue has drained meanwhile, and as much is lost."""
+    lost = {}
+    for cuts in (False, True):
+        clock, got = Clock(), list[Frame]()
+        whole = super_packet(bytes(32 * MSS))
+        packet = whole.wire_bytes // 32
+        output = Output(clock, Line(clock, 10**9, 0, got.append), QueueLimits(40 * packet))
+        line, other = (Line(clock, 10**9, 0, output.send) for _ in range(2))
+        for frame in (whole, whole, whole):
+            for each in wire_packets(frame) if cuts else [frame]:
+                line.send(each, 0)
+                other.send(each, 0)
+        while clock.step():
+            pass
+        assert sum(each.wire_packets for each in got) + output.dropped_packets == 6 * 32
+        lost[cuts] = output.dropped_packets
+    assert lost[True] > 0
+    assert abs(lost[False] - lost[True]) <= 32
+
+
 @pytest.mark.parametrize("payload", ["carried", "counted"])
 def test_a_run_of_wire_packets_moves_the_same_bytes(tmp_path: Path, payload: str) -> None:
     """On the lines too, but for ACKs, of which there are more: a super-packet's segments share one."""

@@ -111,13 +111,26 @@ def test_a_deep_queue_is_left_before_it_overflows(ledger: Ledger) -> None:
 
 def test_alpha_follows_the_share_of_marked_bytes() -> None:
     control = Dctcp(MSS, 100 * MSS)
-    assert control.alpha == 1.0
+    assert control.alpha == 1024
     for _ in range(200):
         control.on_ece_acked(10 * MSS)
         control.on_round(100 * MSS, 0.0)
-    assert control.alpha == pytest.approx(0.1, abs=0.001)
-    before = control.cwnd
+    assert 96 <= control.alpha <= 111  # of 1024: what adds 6 a round, and loses a 16th, in whole numbers
     control.on_ecn(0.0)
-    assert control.cwnd == pytest.approx(before * 0.95, rel=0.001)
+    assert control.cwnd == 95 * MSS
     control.on_loss(0.0)
-    assert control.cwnd == pytest.approx(before * 0.95 / 2, rel=0.001)
+    assert control.cwnd == 95 * MSS // 2
+    for _ in range(50):
+        control.on_round(100 * MSS, 0.0)
+    assert control.alpha == 0
+
+
+@pytest.mark.parametrize(
+    ("segments", "alpha", "left"), [(3, 682, 3), (3, 683, 2), (70, 29, 70), (2, 1024, 2)]
+)
+def test_marks_take_whole_segments_of_a_window(segments: int, alpha: int, left: int) -> None:
+    """A share of less than a segment is none (dctcp_ssthresh), of which small windows gain most."""
+    control = Dctcp(MSS, segments * MSS)
+    control.alpha = alpha
+    control.on_ecn(0.0)
+    assert (control.cwnd, control.ssthresh) == (left * MSS, left * MSS)
