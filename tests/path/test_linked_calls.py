@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 from collections.abc import Iterator
 from contextlib import ExitStack
 from socket import SOL_SOCKET
@@ -65,7 +66,7 @@ class Linked:
         self, data: bytes, timeout_s: float | None = 5.0, handle: int | None = None, flags: int = 0
     ) -> AnyReply | None:
         handle = self.kernel.handle(self.ahead.process) if handle is None else handle
-        send = SendMsg(uapi.MSG_DONTWAIT, data, None, 0, (), 0.0)
+        send = SendMsg(0, data, None, 0, (), None)
         receive = RecvMsg(100, 0, flags, None, timeout_s)
         return self.behind.process.call(SendThenRecv(handle, send, receive))
 
@@ -146,6 +147,17 @@ def test_a_send_that_fails_or_takes_a_part_breaks_the_link(linked: Linked) -> No
         assert isinstance(answer.received, Failed)
         assert answer.received.number == errno.ECANCELED
     assert linked.behind.process.call(RecvMsg(100, 0, 0, None, 0.0)) == RecvReply(4, b"data", b"")
+
+
+def test_whoever_polls_the_sending_socket_sees_what_the_send_has_left(linked: Linked) -> None:
+    sock = linked.ahead.process.session.socket
+    assert sock is not None
+    poll = select.poll()
+    poll.register(linked.kernel.sessions.kernel.files.watch(sock).fd, select.POLLOUT)
+    linked.ahead.process.call(SetSockOpt(SOL_SOCKET, uapi.SO_SNDBUF, (4096).to_bytes(4, "little")))
+    assert poll.poll(0)
+    linked.call(bytes(100_000))
+    assert not poll.poll(0), "its buffer is full"
 
 
 def test_a_receive_that_is_wrong_in_itself_sends_nothing(linked: Linked) -> None:

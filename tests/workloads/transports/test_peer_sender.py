@@ -46,10 +46,11 @@ class Recorder:
         self.ended += 1
 
     def is_reusable(self, ticket: int) -> bool:
-        return self.ended >= ticket
+        assert self.ended >= ticket
+        return True
 
     def wait_reusable(self, ticket: int) -> None:
-        assert self.is_reusable(ticket)
+        assert self.ended >= ticket
 
 
 class Peer(PeerSender):
