@@ -58,7 +58,7 @@ def all_reduce(in_place: bool) -> list[Action]:
     return ring.all_reduce(Call(rank=0, nranks=4, count=64, element_bytes=4, output=output, scratch=8192))
 
 
-def test_a_message_of_a_ring_is_one_call_and_its_tokens_go_with_the_next_message() -> None:
+def test_a_message_of_a_ring_is_one_call_and_its_tokens_go_with_the_next() -> None:
     calls = run(all_reduce(in_place=False), reusable=6)
     reduces = ["send, then from 3", "reduce, more"] * 3
     assert calls == reduces + ["send, then from 3", "receive, more"] * 2 + ["send, then from 3", "receive"]

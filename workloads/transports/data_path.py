@@ -56,7 +56,7 @@ class Sender(Protocol):
         """While the sending thread has nothing to do, another one may call this: send as many of these bytes
         as need neither waiting nor copying; returns how many. `transmit` is asked for the others."""
 
-    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], None]) -> bool:
+    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], object]) -> bool:
         """As `begin`, in one system call with the next one of `receiver`, which is about to be asked for
         bytes: `told` hears then how many were sent. False, and nothing is done, where no call can do both."""
 

@@ -80,7 +80,7 @@ class ZeroCopySender:
             return self._refused(e)
         return self._begun(sent)
 
-    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], None]) -> bool:
+    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], object]) -> bool:
         if not isinstance(receiver, DevmemReceiver):
             return False
 

@@ -44,7 +44,7 @@ class FabricSender:
         """Only the sending thread hears what was read."""
         return 0
 
-    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], None]) -> bool:  # noqa: ARG002
+    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], object]) -> bool:  # noqa: ARG002
         """Likewise."""
         return False
 

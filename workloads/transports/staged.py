@@ -54,7 +54,7 @@ class StagedSender:
         """Nothing goes without a copy."""
         return 0
 
-    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], None]) -> bool:  # noqa: ARG002
+    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], object]) -> bool:  # noqa: ARG002
         """Likewise."""
         return False
 

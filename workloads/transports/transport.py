@@ -113,7 +113,7 @@ class Transport(Generic[S]):
         """Begin to send `length` bytes from byte `offset` on; returns a ticket for the methods that wait.
         `then_from`: the next method that is called is a receive from that peer (of channel 0), with which the
         send may begin."""
-        flow = self._next(peer, channel, self._sends)
+        flow = _next(self._flows, peer, channel, self._sends)
         self._sent[flow] += length
         before = None
         if then_from is not None:
@@ -145,7 +145,7 @@ class Transport(Generic[S]):
     def receive_into(self, peer: int, offset: int, length: int, channel: int = 0, more: bool = False) -> None:
         """Put the next `length` bytes from `peer` into the data dma-buf at byte `offset`. `more`: the next
         receive is from that peer, too, and nothing is waited for before it."""
-        flow = self._next(peer, channel, self._receives)
+        flow = _next(self._flows, peer, channel, self._receives)
         self._received[flow] += length
         self._receivers[flow].receive_into(offset, length, more and self._flows == 1)
 
@@ -154,7 +154,7 @@ class Transport(Generic[S]):
     ) -> None:
         """Reduce the next `length` bytes from `peer` with those of the data dma-buf at byte `operand`, into
         those at byte `offset`: the same ones, or others apart from them. `more`: as for receive_into."""
-        flow = self._next(peer, 0, self._receives)
+        flow = _next(self._flows, peer, 0, self._receives)
         self._received[flow] += length
         self._receivers[flow].receive_reduce(offset, length, operand, operator, more and self._flows == 1)
 
@@ -205,11 +205,6 @@ class Transport(Generic[S]):
 
     def close(self) -> None:
         self._undo.close()
-
-    def _next(self, peer: int, channel: int, so_far: Counter[tuple[int, int]]) -> Flow:
-        turn = so_far[peer, channel]
-        so_far[peer, channel] += 1
-        return Flow(peer, channel * self._flows + turn % self._flows)
 
     def _listen(self, flow: Flow) -> Address:
         nic = self._rails.listening(flow)
@@ -262,3 +257,10 @@ class Transport(Generic[S]):
         self._undo.enter_context(closing(sock))
         sock.settimeout(self._timeout_s)
         return sock
+
+
+def _next(flows: int, peer: int, channel: int, so_far: Counter[tuple[int, int]]) -> Flow:
+    """Of the channel's `flows` connections the one whose turn it is; `so_far` counts it."""
+    turn = so_far[peer, channel]
+    so_far[peer, channel] += 1
+    return Flow(peer, channel * flows + turn % flows)

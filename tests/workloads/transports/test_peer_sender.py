@@ -27,9 +27,9 @@ class Recorder:
         self.may_end = threading.Event()
         self.may_end.set()
         self.links = False  # whether a call does both, a send and a receive
-        self.linked: list[Callable[[int], None]] = []
+        self.linked: list[Callable[[int], object]] = []
 
-    def link(self, _offset: int, _length: int, _receiver: object, told: Callable[[int], None]) -> bool:
+    def link(self, offset: int, length: int, receiver: object, told: Callable[[int], object]) -> bool:  # noqa: ARG002
         if self.links:
             self.linked.append(told)
         return self.links
