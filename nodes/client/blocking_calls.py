@@ -6,17 +6,46 @@ the socket's timeout.
 
 from __future__ import annotations
 
+import errno
 import math
 import struct
+from collections.abc import Callable
 from typing import TypeVar
 
+import msgspec
+
+from nodes.client.failure import failure
 from nodes.client.socket_calls import SocketCalls
 from nodes.uapi import socket as uapi
-from nodes.uapi.syscalls import Connect, GetSockOpt, RecvMsg, Reply, SendMsg, Value, WaitCompletions
+from nodes.uapi.syscalls import (
+    Connect,
+    Done,
+    Failed,
+    GetSockOpt,
+    RecvMsg,
+    RecvReply,
+    Reply,
+    SendMsg,
+    SendThenRecv,
+    SentThenReceived,
+    Value,
+    WaitCompletions,
+)
 
 _TIMEVAL = struct.Struct("=qq")
 _R = TypeVar("_R", bound=Reply)
 _MayBlock = Connect | RecvMsg | SendMsg | WaitCompletions
+
+
+class LinkedSend:
+    """A send of the open socket of `handle`, and who hears the answer."""
+
+    __slots__ = ("answer", "handle", "request")
+
+    def __init__(self, handle: int, request: SendMsg, answer: Callable[[Done | Failed], None]) -> None:
+        self.handle = handle
+        self.request = request
+        self.answer = answer
 
 
 class BlockingCalls:
@@ -38,6 +67,21 @@ class BlockingCalls:
             if request.timeout_s:
                 raise TimeoutError("timed out") from None
             raise
+
+    def receive_after(self, first: LinkedSend, request: RecvMsg) -> RecvReply:
+        """`request` as by `call`, in one system call with a send of another socket that goes first. If that
+        send was not made in full, the receive is a call of its own, after `first.answer`. Where the call of
+        both is refused as a whole, or left by a signal handler's exception, nobody hears of the send."""
+        both = self.calls.call(SendThenRecv(first.handle, first.request, request), SentThenReceived)
+        first.answer(both.sent)
+        received = both.received
+        if isinstance(received, RecvReply):
+            return received
+        if received.number == errno.ECANCELED:
+            return self.call(msgspec.structs.replace(request, tokens=b""), RecvReply)
+        if received.number == errno.EAGAIN and request.timeout_s:
+            raise TimeoutError("timed out")
+        raise failure(received)
 
     def wait_s(self, flags: int) -> float | None:
         """The timeout of a call with these flags."""

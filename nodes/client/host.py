@@ -22,6 +22,7 @@ from nodes.client.runtime import MACHINE, Runtime
 from nodes.client.socket import Socket
 from nodes.client.socket_calls import SocketCalls
 from nodes.machine.buses import MEMORY, down, up
+from nodes.uapi.socket_row import SocketRow
 from nodes.uapi.syscalls import (
     Done,
     GetSnmp,
@@ -29,7 +30,6 @@ from nodes.uapi.syscalls import (
     GetStats,
     OpenKernelSocket,
     Snmp,
-    SocketRow,
     Sockets,
     Stats,
     Welcome,

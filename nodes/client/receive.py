@@ -14,7 +14,7 @@ from typing import Any
 from nodes.client import ancillary, timeouts
 from nodes.client.address import Address, of_end
 from nodes.client.ancillary import Ancillary
-from nodes.client.blocking_calls import BlockingCalls
+from nodes.client.blocking_calls import BlockingCalls, LinkedSend
 from nodes.client.memory import MemoryRegistry
 from nodes.uapi import socket as uapi
 from nodes.uapi.syscalls import (
@@ -31,13 +31,14 @@ from nodes.uapi.syscalls import (
 class Receiver:
     """Of a socket of `family`. Methods and errors are those of socket.socket."""
 
-    __slots__ = ("_blocking", "_family", "_registry", "returning")
+    __slots__ = ("_blocking", "_family", "_registry", "first", "returning")
 
     def __init__(self, blocking: BlockingCalls, registry: MemoryRegistry, family: int) -> None:
         self._blocking = blocking
         self._registry = registry
         self._family = family
         self.returning = b""  # tokens that go back with the next request
+        self.first: LinkedSend | None = None  # that goes ahead of the next request, and with it
 
     def recv(self, bufsize: int, flags: int) -> bytes:
         if bufsize < 0:
@@ -112,7 +113,11 @@ class Receiver:
         started = blocking.runtime.monotonic() if room > INLINE_BYTES else math.inf
         tokens, self.returning = self.returning, b""
         request = RecvMsg(length, control, flags, into, blocking.wait_s(flags), room, 0, tokens)
-        reply = blocking.call(request, RecvReply)
+        first, self.first = self.first, None
+        if first is None:
+            reply = blocking.call(request, RecvReply)
+        else:
+            reply = blocking.receive_after(first, request)
         if len(reply.data) == INLINE_BYTES < room and not reply.cmsgs and not flags & uapi.MSG_PEEK:
             return self._receive_more(request, reply.data, started)
         return reply

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nodes.client import ancillary, timeouts
-from nodes.client.blocking_calls import BlockingCalls
+from nodes.client.blocking_calls import BlockingCalls, LinkedSend
+from nodes.client.failure import failure
 from nodes.client.memory import MemoryRegistry
 from nodes.uapi import socket as uapi
-from nodes.uapi.syscalls import INLINE_BYTES, Done, SendMsg
+from nodes.uapi.syscalls import INLINE_BYTES, Done, Failed, SendMsg
 
 
 class Sender:
@@ -54,6 +55,24 @@ class Sender:
         done = self._blocking.call(request, Done)
         self.completed = done.completed
         return done.value
+
+    def linked(
+        self, ranges: Iterable[Any], ancdata: Iterable[tuple[int, int, Any]], flags: int,
+        told: Callable[[int | OSError], None],
+    ) -> LinkedSend:  # fmt: skip
+        """A sendmsg of a dma-buf, to be made with a receive: `told` hears what it would return or raise."""
+        dmabuf_id, tsflags = ancillary.of_sendmsg(ancdata)
+        iov = tuple(map(ancillary.dmabuf_range, ranges))
+
+        def answer(sent: Done | Failed) -> None:
+            if isinstance(sent, Failed):
+                told(failure(sent))
+            else:
+                self.completed = sent.completed
+                told(sent.value)
+
+        request = SendMsg(flags, b"", None, dmabuf_id, iov, 0.0, tsflags=tsflags)
+        return LinkedSend(self._blocking.calls.handle, request, answer)
 
     def _send(self, view: memoryview, flags: int, wait_s: float | None, tsflags: int = -1) -> int:
         """One call, of as many requests as its inline bytes need."""

@@ -11,7 +11,7 @@ import errno
 import os
 import socket as linux
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from socket import AF_INET
 from typing import Any, cast
@@ -324,6 +324,18 @@ class Socket:
         length) pairs of that dma-buf. Returns how many bytes were taken. Control messages of other levels are
         ignored, unknown ones of SOL_SOCKET are EINVAL."""
         return self._sender.sendmsg(buffers, ancdata, flags)
+
+    def sendmsg_before(
+        self, receiver: Socket, ranges: Iterable[Any], ancdata: Iterable[tuple[int, int, Any]], flags: int,
+        told: Callable[[int | OSError], None],
+    ) -> None:  # fmt: skip
+        """A sendmsg of a dma-buf that does not wait, made with the next receive of `receiver`, which is about
+        to be called: both are one system call, as two linked entries of io_uring are. In that receive `told`
+        hears how many bytes were taken, or the error. The receive is as it always is. EBUSY: another send
+        waits for it."""
+        if receiver._receiver.first is not None:
+            raise OSError(errno.EBUSY, "another send goes with that socket's next receive")
+        receiver._receiver.first = self._sender.linked(ranges, ancdata, flags, told)
 
     # --- options
 

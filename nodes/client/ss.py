@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodes.uapi.syscalls import SocketRow
+from nodes.uapi.socket_row import SocketRow
 
 _TITLE = ("State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port")
 _UNLIMITED = 0xFFFFFFFFFFFFFFFF  # bytes a second

@@ -12,7 +12,8 @@ from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.flow import Flow
 from nodes.sock.tcp_stack import TcpStack
 from nodes.tcp.state import State
-from nodes.uapi.syscalls import SocketRow, Sockets
+from nodes.uapi.socket_row import SocketRow
+from nodes.uapi.syscalls import Sockets
 from nodes.wire import ip
 
 PAGE = 64  # rows in one record

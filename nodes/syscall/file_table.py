@@ -88,10 +88,15 @@ class FileTable:
 
     def attach(self, holder: Holder, handle: int) -> DevmemSocket:
         """Make `holder` serve the socket of `handle` as well. EBADF, EISCONN."""
+        sock = self.opened(handle)
+        self.install(holder, sock)
+        return sock
+
+    def opened(self, handle: int) -> DevmemSocket:
+        """The open socket of `handle`. EBADF."""
         file = self._by_handle.get(handle)
         if file is None:
             raise OSError(errno.EBADF, "no such socket, or it is closed")
-        self.install(holder, file.socket)
         return file.socket
 
     def accept(self, acceptor: Holder, sock: DevmemSocket) -> int:

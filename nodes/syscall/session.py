@@ -25,7 +25,7 @@ import msgspec
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall.file_table import PollFile
 from nodes.syscall.syscall_table import TAKES_DESCRIPTOR, system_call
-from nodes.syscall.system_call import Kernel, SystemCall
+from nodes.syscall.system_call import Kernel, SystemCall, failed
 from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import (
     Accept,
@@ -38,6 +38,7 @@ from nodes.uapi.syscalls import (
     RecvMsg,
     Reply,
     SendMsg,
+    SendThenRecv,
 )
 
 _IN: Final = select.EPOLLIN
@@ -169,9 +170,9 @@ class Session:
                 self.blocked, self.deadline = call, deadline
                 self._table.wait(self)
                 return
-            reply = _failure(would_block)
+            reply = failed(would_block)
         except OSError as refused:
-            reply = _failure(refused)
+            reply = failed(refused)
         if reply is not None and type(request) is not DontNeed:  # which is not even told that it failed
             self._answer(reply)
 
@@ -197,7 +198,7 @@ class Session:
                 return
             reply = Failed(would_block.errno or errno.EAGAIN, "the call timed out")  # connect: EINPROGRESS
         except OSError as refused:
-            reply = _failure(refused)
+            reply = failed(refused)
         self.blocked = None
         self._table.done(self)
         if self._muted:
@@ -272,6 +273,8 @@ def _deadline(request: AnyRequest, sock: DevmemSocket | None, now: float) -> flo
     """When a call that would block has to end: `now` if it must not wait, None if it may for ever.
     SO_RCVTIMEO and SO_SNDTIMEO count for a call that sets no timeout of its own (sock_rcvtimeo,
     sock_sndtimeo)."""
+    if type(request) is SendThenRecv:
+        request = request.recv
     kind = type(request)
     timeout_s: float | None = getattr(request, "timeout_s", 0.0)
     if kind is Close and sock is not None:
@@ -282,12 +285,6 @@ def _deadline(request: AnyRequest, sock: DevmemSocket | None, now: float) -> flo
         elif kind in _SENDING:
             timeout_s = sock.options.send_timeout_s
     return None if timeout_s is None else now + timeout_s
-
-
-def _failure(refused: OSError) -> Failed:
-    return Failed(
-        refused.errno or errno.EIO, refused.strerror or str(refused), getattr(refused, "attribute", "")
-    )
 
 
 def _report(bug: Exception) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from nodes.sock.devmem_socket import DevmemSocket
-from nodes.syscall import file_calls, netlink_calls, process_calls, socket_calls
+from nodes.syscall import file_calls, linked_calls, netlink_calls, process_calls, socket_calls
 from nodes.syscall.system_call import Caller, SystemCall
 from nodes.uapi import socket as uapi
 from nodes.uapi import syscalls
@@ -19,6 +19,7 @@ _SOCKET_CALLS: Final[dict[type, Callable[[DevmemSocket, Any, Caller], SystemCall
     syscalls.RecvMsg: socket_calls.RecvMsgCall,
     syscalls.SendMsg: socket_calls.SendMsgCall,
     syscalls.DontNeed: socket_calls.DontNeedCall,
+    syscalls.SendThenRecv: linked_calls.SendThenRecvCall,
     syscalls.GetNames: socket_calls.GetNamesCall,
     syscalls.Bind: socket_calls.BindCall,
     syscalls.Listen: socket_calls.ListenCall,

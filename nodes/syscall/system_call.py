@@ -7,6 +7,7 @@ is tried until there is an answer; when to try, and for how long, is the session
 
 from __future__ import annotations
 
+import errno
 import socket as linux
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall.file_table import FileTable, Holder, PollFile
 from nodes.syscall.user_memory import UserMemory
 from nodes.uapi.netlink import Mode
-from nodes.uapi.syscalls import Reply
+from nodes.uapi.syscalls import Failed, Reply
 
 
 class SystemCall(Protocol):
@@ -81,3 +82,10 @@ class Caller(Holder, Protocol):
 
     def send_with(self, reply: Reply, fds: tuple[int, ...]) -> None:
         """Reply with descriptors, which stay the call's."""
+
+
+def failed(refused: OSError) -> Failed:
+    """The reply of a call that is refused."""
+    return Failed(
+        refused.errno or errno.EIO, refused.strerror or str(refused), getattr(refused, "attribute", "")
+    )

@@ -15,6 +15,7 @@ import msgspec
 
 from nodes.machine.routes import Moved
 from nodes.uapi.nic_records import Impaired, NicInfo, NicStats
+from nodes.uapi.socket_row import SocketRow
 
 INLINE_BYTES: Final = 128 << 10
 USER_MEMORY_NAME: Final = "user-memory"  # of the memfd that RegisterMemory brings
@@ -120,19 +121,6 @@ class GetSockets(Request, frozen=True):
     """The host's sockets from number `first` on -> Sockets."""
 
     first: int
-
-
-class SocketRow(msgspec.Struct, frozen=True, array_like=True):
-    """One socket as `ss` shows it. `recv_q` is the number of bytes not read and `send_q` of those not
-    acknowledged; for a listener, the length of its accept queue and its backlog. `info` has the fields of
-    nodes.tcp.info.TcpInfo; it is empty for a listener and in TIME-WAIT."""
-
-    state: str
-    recv_q: int
-    send_q: int
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    info: dict[str, int | float | str]
 
 
 class Sockets(Reply, frozen=True):
@@ -282,6 +270,24 @@ class SendMsg(Request, frozen=True):
     tsflags: int = -1
 
 
+class SendThenRecv(Request, frozen=True):
+    """Two calls in one, linked as by IOSQE_IO_LINK of io_uring: `send`, of the open socket of `handle`, takes
+    what it can without waiting; if that is everything, `recv` follows -> SentThenReceived. The tokens of
+    `recv` go back in any case."""
+
+    handle: int
+    send: SendMsg
+    recv: RecvMsg
+
+
+class SentThenReceived(Reply, frozen=True):
+    """What each would be answered alone; ECANCELED for a receive that did not begin. `completed` of `sent` is
+    that of the reply's time."""
+
+    sent: Done | Failed
+    received: RecvReply | Failed
+
+
 class ReadErrQueue(Request, frozen=True):
     """recvmsg with MSG_ERRQUEUE -> Completion; EAGAIN when the queue is empty."""
 
@@ -381,9 +387,9 @@ AnyRequest = (
     Hello | RegisterMemory | UnregisterMemory | OpenKernelSocket | WithholdMemory | GetStats | GetSnmp
     | GetSockets | Netlink | OpenSocket | AttachSocket | GetNames | Bind | Listen | Connect | Disconnect
     | Accept | Shutdown | Close | Watch | RecvMsg | SendMsg | ReadErrQueue | WaitCompletions | SetSockOpt
-    | DontNeed | GetSockOpt | Ioctl
+    | DontNeed | GetSockOpt | Ioctl | SendThenRecv
 )
 AnyReply = (
     Welcome | Stats | Snmp | Sockets | NetlinkReply | SocketNames | Accepted | RecvReply | Completion | Value
-    | Done | Failed
+    | Done | Failed | SentThenReceived
 )

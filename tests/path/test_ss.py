@@ -7,7 +7,7 @@ from socket import AF_INET6
 
 from nodes.client.ss import table
 from nodes.sock.inet_diag import PAGE, snmp, sockets
-from nodes.uapi.syscalls import SocketRow
+from nodes.uapi.socket_row import SocketRow
 from tests.path.two_hosts import PathHost, TwoHosts
 
 

@@ -20,8 +20,8 @@ from tests.docs.pages import ROOT
 from tests.simulation.test_hosts import digest
 
 STREAM = "570941d128b49c02152de62e621ab613277015327a4926a046208195f7c74509"
-ALL_REDUCE = "65a18a12f5c52f4a98bb0bdf3c07a48d768d2e284c9535f4a96bd8b9d44900ef"
-ROWS = "0007310ffc231210af809d33a4e25cc89cd2de04c027d1b0e80a9173670d1d7c"
+ALL_REDUCE = "b390b2f464f42dcc541c00ea72db1fceb50d93ce346bfc47210f36bdfcb70c4a"
+ROWS = "12db10fb21047091764e776c80b09970854b0b5d66d4b891fdd8ffe2a0557b35"
 ASKED = (
     "--topology", "leaf_spine", "--hosts", "4", "--link", "200Gbit,5us", "--machine", "a3-high", "--size",
     "1M", "--repeat", "1", "--impair", "loss=0.001,reorder=0.001", "--tcp-info", "1ms",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typing
 
-from nodes.syscall import file_calls, netlink_calls, process_calls, socket_calls, syscall_table
+from nodes.syscall import file_calls, linked_calls, netlink_calls, process_calls, socket_calls, syscall_table
 from nodes.uapi import syscalls
 
 TABLES = (syscall_table._SOCKET_CALLS, syscall_table._PROCESS_CALLS, syscall_table._DESCRIPTOR_CALLS)
 CLASSES = {
     found
-    for module in (file_calls, netlink_calls, process_calls, socket_calls)
+    for module in (file_calls, linked_calls, netlink_calls, process_calls, socket_calls)
     for name, found in vars(module).items()
     if name.endswith("Call") and getattr(found, "__module__", "") == module.__name__ and name[0] != "_"
 }

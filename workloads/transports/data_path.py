@@ -6,7 +6,7 @@ and records only. devmem.py, bounce.py and kernel.py are the paths.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -56,11 +56,19 @@ class Sender(Protocol):
         """While the sending thread has nothing to do, another one may call this: send as many of these bytes
         as need neither waiting nor copying; returns how many. `transmit` is asked for the others."""
 
+    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], object]) -> bool:
+        """As `begin`, in one system call with the next one of `receiver`, which is about to be asked for
+        bytes: `told` hears then how many were sent. False, and nothing is done, where no call can do both."""
+
     def transmit(self, offset: int, length: int) -> None:
         """Send these bytes of the data dma-buf; returns when the stack has accepted all of them."""
 
     def job_ended(self) -> None:
         """All bytes of one more ticket have been accepted."""
+
+    def is_reusable(self, ticket: int) -> bool:
+        """After that job has ended: whether the memory of its bytes may be changed, as far as is known
+        without a call."""
 
     def wait_reusable(self, ticket: int) -> None:
         """After that job has ended: until the memory of its bytes may be changed."""
@@ -68,12 +76,15 @@ class Sender(Protocol):
 
 class Receiver(Protocol):
     """Receives from one connection, in one thread at a time, the only one that writes the ledger which the
-    receiver was given."""
+    receiver was given. `more`: what this connection brings next is asked for at once, so that what has to be
+    told the stack may wait for that call."""
 
-    def receive_into(self, offset: int, length: int) -> None:
+    def receive_into(self, offset: int, length: int, more: bool = False) -> None:
         """Put the next `length` bytes into the data dma-buf at byte `offset`."""
 
-    def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
+    def receive_reduce(
+        self, offset: int, length: int, operand: int, operator: Operator, more: bool = False
+    ) -> None:
         """Reduce the next `length` bytes with those of the data dma-buf at byte `operand`, into those at byte
         `offset`: the same ones, or others apart from them."""
 

@@ -26,7 +26,7 @@ from workloads.machine import Machine
 from workloads.progress import Progress
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import StackCounters, endpoint_counters
-from workloads.transports.data_path import NO_ROUTE_S, ReceivedStream, Sender, closed_early
+from workloads.transports.data_path import NO_ROUTE_S, ReceivedStream, Receiver, Sender, closed_early
 from workloads.transports.devmem_nic import Bindings, RxBinding, prepare_nic
 from workloads.transports.staged import StagedSender
 from workloads.transports.token_returns import TokenReturns, together, token_ranges
@@ -35,6 +35,7 @@ _FRAGS = uapi.MAX_DONTNEED_TOKENS  # a call never delivers more tokens than one 
 _CONTROL_BYTES = _FRAGS * uapi.cmsg_space(uapi.DMABUF_CMSG.size)
 _CALL_BYTES = 8 << 20
 _ZEROCOPY = int(uapi.MSG_ZEROCOPY)
+_BEGIN = _ZEROCOPY | int(uapi.MSG_DONTWAIT)
 _STAGED_BYTES = 256 << 10  # of an ordinary send, where the kernel cannot send from a dma-buf
 
 
@@ -74,15 +75,32 @@ class ZeroCopySender:
         """A reference to the bytes is all that the stack takes: so the calling thread may ask whether it
         does."""
         try:
-            sent = self._sock.sendmsg([(offset, length)], self._control, _ZEROCOPY | uapi.MSG_DONTWAIT)
+            sent = self._sock.sendmsg([(offset, length)], self._control, _BEGIN)
         except OSError as e:
-            if e.errno in (errno.EAGAIN, errno.ENOBUFS, errno.EHOSTUNREACH):
-                return 0
-            raise
+            return self._refused(e)
+        return self._begun(sent)
+
+    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], object]) -> bool:
+        if not isinstance(receiver, DevmemReceiver):
+            return False
+
+        def answer(sent: int | OSError) -> None:
+            told(self._refused(sent) if isinstance(sent, OSError) else self._begun(sent))
+
+        self._sock.sendmsg_before(receiver.sock, [(offset, length)], self._control, _BEGIN, answer)
+        return True
+
+    def _begun(self, sent: int) -> int:
         self._progress.moved()
         self._fetch(sent)
         self._sends += 1
         return sent
+
+    def _refused(self, error: OSError) -> int:
+        """Whoever has to wait asks again."""
+        if error.errno in (errno.EAGAIN, errno.ENOBUFS, errno.EHOSTUNREACH):
+            return 0
+        raise error
 
     def transmit(self, offset: int, length: int) -> None:
         self._fetch(length)
@@ -111,11 +129,14 @@ class ZeroCopySender:
     def job_ended(self) -> None:
         self._sends_at.append(self._sends)
 
-    def wait_reusable(self, ticket: int) -> None:
+    def is_reusable(self, ticket: int) -> bool:
         """Later sends may have told already."""
-        sends = self._sends_at[ticket]
         self._completed = max(self._completed, self._sock.completed)
-        if self._completed < sends:
+        return self._completed >= self._sends_at[ticket]
+
+    def wait_reusable(self, ticket: int) -> None:
+        if not self.is_reusable(ticket):
+            sends = self._sends_at[ticket]
             self._completed = self._progress.wait(self._completions.wait_completions, sends)
 
 
@@ -128,19 +149,21 @@ class DevmemReceiver:
     ) -> None:
         self._machine = machine
         self._accelerator = machine.accelerator_of(ledger)
-        self._sock = sock
+        self.sock = sock
         self._rx_id, self._memory = binding
         self._returns = returns
 
-    def receive_into(self, offset: int, length: int) -> None:
+    def receive_into(self, offset: int, length: int, more: bool = False) -> None:
         machine = self._machine
-        for batch in self._batches(length):
+        for batch in self._batches(length, more):
             self._accelerator.unpack(machine.data, offset, self._memory, batch.frags)
             offset += batch.bytes
 
-    def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
+    def receive_reduce(
+        self, offset: int, length: int, operand: int, operator: Operator, more: bool = False
+    ) -> None:
         reduction = self._accelerator.reduction(self._machine.data, offset, operand, operator)
-        for batch in self._batches(length):
+        for batch in self._batches(length, more):
             reduction.add(self._memory, batch.frags)
 
     def receive_stream(self, offset: int, period: int, check: StreamCheck) -> ReceivedStream:  # noqa: ARG002
@@ -154,20 +177,21 @@ class DevmemReceiver:
             total += batch.bytes
         return ReceivedStream(total, last_at_s)
 
-    def _batches(self, length: int) -> Iterator[Batch]:
-        """Exactly `length` bytes of payload. The tokens of a batch go back when the next one is asked for."""
+    def _batches(self, length: int, more: bool) -> Iterator[Batch]:
+        """Exactly `length` bytes of payload. The tokens of a batch go back when the next one is asked for;
+        those of the last one, with `more`, in the call for the next message."""
         while length:
             batch = self._receive(min(length, _CALL_BYTES))
             if not batch.bytes:
                 raise closed_early(length)
             length -= batch.bytes
             yield batch
-            self._return(batch, length > 0)
+            self._return(batch, more or length > 0)
 
     def _receive(self, max_bytes: int) -> Batch:
         """Receive what is there, at most `max_bytes`; a batch of no bytes is the end of the stream."""
         count, control, _, _ = self._machine.progress.wait(
-            self._sock.recvmsg_into, [max_bytes], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM
+            self.sock.recvmsg_into, [max_bytes], _CONTROL_BYTES, uapi.MSG_SOCK_DEVMEM
         )
         at_s = self._machine.runtime.monotonic()
         frags, tokens, size = [], [], 0
@@ -186,7 +210,7 @@ class DevmemReceiver:
     def _return(self, batch: Batch, more: bool) -> None:
         """Neighbours go back as one range; if `more` is to be received at once, with that call."""
         tokens = b"".join(uapi.DMABUF_TOKEN.pack(*each) for each in token_ranges(batch.tokens))
-        self._sock.dontneed(tokens, more)
+        self.sock.dontneed(tokens, more)
         self._returns.returned(len(batch.tokens), self._machine.runtime.monotonic() - batch.at_s)
 
 

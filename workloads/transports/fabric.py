@@ -10,7 +10,7 @@ connection carries these places, and a byte back for each that has been read.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import ClassVar
 
@@ -25,7 +25,7 @@ from workloads.machine import Machine
 from workloads.progress import Progress
 from workloads.stream_check import StreamCheck
 from workloads.transports.counters import PacketCounters, StackCounters
-from workloads.transports.data_path import ReceivedStream, Sender, closed_early
+from workloads.transports.data_path import ReceivedStream, Receiver, Sender, closed_early
 
 _PLACE = struct.Struct("=QQ")  # offset and length of bytes in the sender's data dma-buf
 _UNREAD_MAX = 8
@@ -44,6 +44,10 @@ class FabricSender:
         """Only the sending thread hears what was read."""
         return 0
 
+    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], object]) -> bool:  # noqa: ARG002
+        """Likewise."""
+        return False
+
     def transmit(self, offset: int, length: int) -> None:
         if length:
             self._wait_until_unread(_UNREAD_MAX - 1)
@@ -54,8 +58,12 @@ class FabricSender:
         """A job ends when the peer has read everything."""
         self._wait_until_unread(0)
 
-    def wait_reusable(self, ticket: int) -> None:
+    def is_reusable(self, ticket: int) -> bool:  # noqa: ARG002
         """The job has ended."""
+        return True
+
+    def wait_reusable(self, ticket: int) -> None:
+        """Likewise."""
 
     def _wait_until_unread(self, places: int) -> None:
         while self._unread > places:
@@ -76,12 +84,14 @@ class FabricReceiver:
         undo.callback(self._peer.close)
         self._place = (0, 0)  # what is left of the last one
 
-    def receive_into(self, offset: int, length: int) -> None:
+    def receive_into(self, offset: int, length: int, more: bool = False) -> None:  # noqa: ARG002
         machine = self._machine
         for place in self._places(length):
             offset += self._accelerator.unpack(machine.data, offset, self._peer, [place])
 
-    def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
+    def receive_reduce(
+        self, offset: int, length: int, operand: int, operator: Operator, more: bool = False  # noqa: ARG002
+    ) -> None:  # fmt: skip
         reduction = self._accelerator.reduction(self._machine.data, offset, operand, operator)
         for place in self._places(length):
             reduction.add(self._peer, [place])

@@ -10,7 +10,7 @@ import socket
 
 from nodes.machine.ledger import Ledger
 from workloads.machine import Machine
-from workloads.transports.data_path import Sender, TcpSocket
+from workloads.transports.data_path import Receiver, Sender, TcpSocket
 from workloads.transports.send_queue import SendQueue
 
 GREETING_BYTES = 1
@@ -35,16 +35,26 @@ class PeerSender:
         """Send the connection's first byte, and wait until the stack has accepted it. It has no ticket."""
         self._sender.transmit(0, GREETING_BYTES)
 
-    def send(self, offset: int, length: int) -> int:
+    def send(self, offset: int, length: int, before: Receiver | None = None) -> int:
         """Begin to send `length` bytes from byte `offset` on; returns the ticket. What the stack takes at
-        once needs no other thread, and so no switch to it and back."""
-        begun = 0
-        if self._queue.idle:
-            begun = self._sender.begin(offset, length)
-            if begun == length:
-                self._sender.job_ended()
-                return self._queue.put_done()
+        once needs no other thread, and so no switch to it and back. `before`: is asked for bytes next, by the
+        calling thread; where one call can do both, the send begins with that."""
+        if not self._queue.idle:
+            return self._send_rest(offset, length, 0)
+        if before is not None:
+            ticket = self._queue.next_ticket
+            if self._sender.link(offset, length, before, lambda begun: self._begun(offset, length, begun)):
+                return ticket
+        return self._begun(offset, length, self._sender.begin(offset, length))
 
+    def _begun(self, offset: int, length: int, begun: int) -> int:
+        """So many bytes of an idle queue's next send were taken."""
+        if begun < length:
+            return self._send_rest(offset, length, begun)
+        self._sender.job_ended()
+        return self._queue.put_done()
+
+    def _send_rest(self, offset: int, length: int, begun: int) -> int:
         def job() -> None:
             self._sender.transmit(offset + begun, length - begun)
             self._sender.job_ended()
@@ -69,6 +79,10 @@ class PeerSender:
     def wait_accepted(self, ticket: int) -> None:
         """Until the stack has accepted that send, and all before it."""
         self._progress.wait(self._queue.wait, ticket, self._progress.timeout_s)
+
+    def is_reusable(self, ticket: int) -> bool:
+        """Whether the memory of that send, and of all before it, may be changed, as far as is known."""
+        return self._queue.is_done(ticket) and self._sender.is_reusable(ticket)
 
     def wait_reusable(self, ticket: int) -> None:
         """Until the memory of that send, and of all before it, may be changed."""

@@ -39,6 +39,18 @@ class SendQueue:
             self._raise_failure()
             return self._done == self._put
 
+    @property
+    def next_ticket(self) -> int:
+        """Of the job that is put next."""
+        with self._changed:
+            return self._put + 1
+
+    def is_done(self, ticket: int) -> bool:
+        """Whether that job is done. Raises what ended the thread."""
+        with self._changed:
+            self._raise_failure()
+            return self._done >= ticket
+
     def put_done(self) -> int:
         """While the queue is idle: count a job that the caller has done; returns its ticket."""
         with self._changed:

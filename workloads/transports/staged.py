@@ -15,7 +15,7 @@ from nodes.machine.accelerator import Operator
 from nodes.machine.ledger import Ledger
 from workloads.machine import Machine
 from workloads.stream_check import StreamCheck
-from workloads.transports.data_path import ReceivedStream, TcpSocket, closed_early
+from workloads.transports.data_path import ReceivedStream, Receiver, TcpSocket, closed_early
 
 # (count, remaining): `count` bytes crossed the socket, of the `remaining` ones of a message.
 OnMoved = Callable[[int, int], None]
@@ -54,6 +54,10 @@ class StagedSender:
         """Nothing goes without a copy."""
         return 0
 
+    def link(self, offset: int, length: int, receiver: Receiver, told: Callable[[int], object]) -> bool:  # noqa: ARG002
+        """Likewise."""
+        return False
+
     def transmit(self, offset: int, length: int) -> None:
         size = len(self._staging)
         while length:
@@ -68,8 +72,12 @@ class StagedSender:
     def job_ended(self) -> None:
         """Nothing is kept of a send."""
 
-    def wait_reusable(self, ticket: int) -> None:
+    def is_reusable(self, ticket: int) -> bool:  # noqa: ARG002
         """The stack has its own copy."""
+        return True
+
+    def wait_reusable(self, ticket: int) -> None:
+        """Likewise."""
 
 
 class StagedReceiver:
@@ -89,7 +97,7 @@ class StagedReceiver:
         self._staging = staging
         self._on_moved = on_moved
 
-    def receive_into(self, offset: int, length: int) -> None:
+    def receive_into(self, offset: int, length: int, more: bool = False) -> None:  # noqa: ARG002
         while length:
             count = self._receive(length)
             if not count:
@@ -97,7 +105,9 @@ class StagedReceiver:
             self._accelerator.copy_to_device(self._staging[:count], self._machine.data, offset)
             offset, length = offset + count, length - count
 
-    def receive_reduce(self, offset: int, length: int, operand: int, operator: Operator) -> None:
+    def receive_reduce(
+        self, offset: int, length: int, operand: int, operator: Operator, more: bool = False  # noqa: ARG002
+    ) -> None:  # fmt: skip
         """The copy engine can only copy: payload lands in device memory first, and is reduced there."""
         accelerator, landing = self._accelerator, self._machine.landing
         reduction = accelerator.reduction(self._machine.data, offset, operand, operator)

@@ -107,11 +107,18 @@ class Transport(Generic[S]):
             self._receivers[flow] = self._path_to(flow.peer).receiver(sock, ledger, self._undo)
             self._receivers[flow].receive_into(0, GREETING_BYTES)
 
-    def send(self, peer: int, offset: int, length: int, channel: int = 0) -> Ticket:
-        """Begin to send `length` bytes from byte `offset` on; returns a ticket for the methods that wait."""
-        flow = self._next(peer, channel, self._sends)
+    def send(
+        self, peer: int, offset: int, length: int, channel: int = 0, then_from: int | None = None
+    ) -> Ticket:
+        """Begin to send `length` bytes from byte `offset` on; returns a ticket for the methods that wait.
+        `then_from`: the next method that is called is a receive from that peer (of channel 0), with which the
+        send may begin."""
+        flow = _next(self._flows, peer, channel, self._sends)
         self._sent[flow] += length
-        return Ticket(flow, self._senders[flow].send(offset, length))
+        before = None
+        if then_from is not None:
+            before = self._receivers[Flow(then_from, self._receives[then_from, 0] % self._flows)]
+        return Ticket(flow, self._senders[flow].send(offset, length, before))
 
     def send_stream(self, peer: int, message_bytes: int, duration_s: float) -> Ticket:
         """Begin to send the first `message_bytes` again and again for `duration_s` (0: not at all), then
@@ -127,22 +134,29 @@ class Transport(Generic[S]):
         """Until the stack has accepted that send, and all before it in the same flow."""
         self._senders[ticket.flow].wait_accepted(ticket.number)
 
+    def is_reusable(self, ticket: Ticket) -> bool:
+        """Whether `wait_reusable` is known to have nothing to wait for."""
+        return self._senders[ticket.flow].is_reusable(ticket.number)
+
     def wait_reusable(self, ticket: Ticket) -> None:
         """Until the memory of that send, and of all before it in the same flow, may be changed."""
         self._senders[ticket.flow].wait_reusable(ticket.number)
 
-    def receive_into(self, peer: int, offset: int, length: int, channel: int = 0) -> None:
-        """Put the next `length` bytes from `peer` into the data dma-buf at byte `offset`."""
-        flow = self._next(peer, channel, self._receives)
+    def receive_into(self, peer: int, offset: int, length: int, channel: int = 0, more: bool = False) -> None:
+        """Put the next `length` bytes from `peer` into the data dma-buf at byte `offset`. `more`: the next
+        receive is from that peer, too, and nothing is waited for before it."""
+        flow = _next(self._flows, peer, channel, self._receives)
         self._received[flow] += length
-        self._receivers[flow].receive_into(offset, length)
+        self._receivers[flow].receive_into(offset, length, more and self._flows == 1)
 
-    def receive_reduce(self, peer: int, offset: int, length: int, operand: int, operator: Operator) -> None:
+    def receive_reduce(
+        self, peer: int, offset: int, length: int, operand: int, operator: Operator, more: bool = False
+    ) -> None:
         """Reduce the next `length` bytes from `peer` with those of the data dma-buf at byte `operand`, into
-        those at byte `offset`: the same ones, or others apart from them."""
-        flow = self._next(peer, 0, self._receives)
+        those at byte `offset`: the same ones, or others apart from them. `more`: as for receive_into."""
+        flow = _next(self._flows, peer, 0, self._receives)
         self._received[flow] += length
-        self._receivers[flow].receive_reduce(offset, length, operand, operator)
+        self._receivers[flow].receive_reduce(offset, length, operand, operator, more and self._flows == 1)
 
     def receive_stream(self, peer: int, offset: int, period: int, check: StreamCheck) -> ReceivedStream:
         """Take everything from `peer` until it ends the stream; see Receiver.receive_stream."""
@@ -191,11 +205,6 @@ class Transport(Generic[S]):
 
     def close(self) -> None:
         self._undo.close()
-
-    def _next(self, peer: int, channel: int, so_far: Counter[tuple[int, int]]) -> Flow:
-        turn = so_far[peer, channel]
-        so_far[peer, channel] += 1
-        return Flow(peer, channel * self._flows + turn % self._flows)
 
     def _listen(self, flow: Flow) -> Address:
         nic = self._rails.listening(flow)
@@ -248,3 +257,10 @@ class Transport(Generic[S]):
         self._undo.enter_context(closing(sock))
         sock.settimeout(self._timeout_s)
         return sock
+
+
+def _next(flows: int, peer: int, channel: int, so_far: Counter[tuple[int, int]]) -> Flow:
+    """Of the channel's `flows` connections the one whose turn it is; `so_far` counts it."""
+    turn = so_far[peer, channel]
+    so_far[peer, channel] += 1
+    return Flow(peer, channel * flows + turn % flows)

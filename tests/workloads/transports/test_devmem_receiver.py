@@ -74,6 +74,18 @@ def test_the_last_tokens_of_a_message_go_back_at_once_others_with_a_receive(
     assert sock.returned == [(1, True), (2, True), (3, False)]
 
 
+@pytest.mark.parametrize("reduces", [False, True])
+def test_they_go_with_the_next_message_that_is_received_at_once(machine: Machine, reduces: bool) -> None:
+    sock = FakeSocket(2)
+    devmem = receiver(machine, sock)
+    if reduces:
+        operator = Operator(np.dtype(np.float32), np.add)
+        devmem.receive_reduce(0, 2 * FRAG_BYTES, 0, operator, more=True)
+    else:
+        devmem.receive_into(0, 2 * FRAG_BYTES, more=True)
+    assert sock.returned == [(1, True), (2, True)]
+
+
 def test_a_stream_returns_tokens_with_its_next_receive(machine: Machine) -> None:
     """The one that finds its end is the last."""
     sock = FakeSocket(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any, cast
 
@@ -26,6 +26,13 @@ class Recorder:
         self.ended = 0
         self.may_end = threading.Event()
         self.may_end.set()
+        self.links = False  # whether a call does both, a send and a receive
+        self.linked: list[Callable[[int], object]] = []
+
+    def link(self, offset: int, length: int, receiver: object, told: Callable[[int], object]) -> bool:  # noqa: ARG002
+        if self.links:
+            self.linked.append(told)
+        return self.links
 
     def begin(self, offset: int, length: int) -> int:
         self.begun.append((offset, length))
@@ -37,6 +44,10 @@ class Recorder:
 
     def job_ended(self) -> None:
         self.ended += 1
+
+    def is_reusable(self, ticket: int) -> bool:
+        assert self.ended >= ticket
+        return True
 
     def wait_reusable(self, ticket: int) -> None:
         assert self.ended >= ticket
@@ -91,3 +102,31 @@ def test_a_stack_that_takes_nothing_at_once_is_left_to_the_sending_thread(stack:
     peer = Peer(stack, 0)
     peer.wait_accepted(peer.send(5, 10))
     assert peer.recorder.transmitted == [(5, 10)]
+
+
+RECEIVER = cast(Any, object())
+
+
+def test_a_send_that_goes_with_a_receive_is_done_when_that_says_so(stack: ExitStack) -> None:
+    peer = Peer(stack, 100)
+    peer.recorder.links = True
+    assert (peer.send(7, 250, RECEIVER), peer.recorder.begun) == (1, [])
+    assert not peer.is_reusable(1)
+    peer.recorder.linked.pop()(250)
+    assert peer.is_reusable(1)
+    assert peer.send(7, 250, RECEIVER) == 2
+    peer.recorder.linked.pop()(200)
+    peer.wait_reusable(2)
+    assert (peer.recorder.begun, peer.recorder.transmitted) == ([], [(207, 50)])
+
+
+def test_a_send_goes_with_no_receive_where_no_call_does_both_or_others_wait(stack: ExitStack) -> None:
+    peer = Peer(stack, 100)
+    assert (peer.send(0, 100, RECEIVER), peer.recorder.begun) == (1, [(0, 100)])
+    peer.recorder.links = True
+    peer.recorder.may_end.clear()
+    peer.send(0, 250)
+    peer.send(300, 50, RECEIVER)
+    peer.recorder.may_end.set()
+    peer.wait_reusable(3)
+    assert (peer.recorder.linked, peer.recorder.transmitted) == ([], [(100, 150), (300, 50)])

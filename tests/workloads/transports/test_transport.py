@@ -23,8 +23,11 @@ from workloads.experiment.records import Address, ExperimentConfig, RankPlace
 from workloads.machine import Machine
 from workloads.progress import Progress
 from workloads.registry import PATHS
-from workloads.transports.devmem import ZeroCopySender
-from workloads.transports.staged import StagedSender
+from workloads.transports.devmem import DevmemReceiver, ZeroCopySender
+from workloads.transports.devmem_nic import RxBinding
+from workloads.transports.rails import Flow
+from workloads.transports.staged import StagedReceiver, StagedSender
+from workloads.transports.token_returns import TokenReturns
 from workloads.transports.transport import Transport
 
 NRANKS, SIZE = 3, 3 << 20  # a message is longer than the staging buffer and than loopback's socket buffers
@@ -269,6 +272,28 @@ def test_what_must_wait_is_not_begun_and_what_is_refused_is_said(number: int) ->
     assert sender.begin(0, 100) == 100
 
 
+@pytest.mark.parametrize("number", [0, errno.EAGAIN, errno.ENOBUFS, errno.EHOSTUNREACH, errno.ENODEV])
+def test_a_send_that_goes_with_a_receive_is_begun_or_not_as_any_other(number: int) -> None:
+    class Answered(Unplugged):
+        def sendmsg_before(self, *of: Any) -> None:
+            of[-1](OSError(number, "refused") if number else 60)
+
+    runtime, fetched, told = SimulatedRuntime(lambda _: None), list[int](), list[int]()
+    sock = cast(Any, Answered(0, 0))
+    sender = ZeroCopySender(sock, sock, b"", Progress(runtime, 1.0), runtime, fetched.append)
+    machine = cast(Any, type("Machine", (), {"accelerator_of": staticmethod(lambda _: None)}))
+    receiver = DevmemReceiver(machine, sock, Ledger(), RxBinding(7, cast(Any, None)), TokenReturns())
+    assert not sender.link(0, 100, cast(Any, StagedReceiver), told.append), "of another stack"
+    if number == errno.ENODEV:
+        with pytest.raises(OSError, match="refused"):
+            sender.link(0, 100, receiver, told.append)
+    else:
+        assert sender.link(0, 100, receiver, told.append)
+        assert (told, fetched) == (([0], []) if number else ([60], [60]))
+        sender.job_ended()
+        assert sender.is_reusable(1) == bool(number), "what was not sent has not to complete"
+
+
 def test_a_completion_that_a_later_send_has_told_is_not_asked_for() -> None:
     runtime = SimulatedRuntime(lambda _: None)
     sock = cast(Any, Unplugged(0, 0))
@@ -283,3 +308,47 @@ def test_a_completion_that_a_later_send_has_told_is_not_asked_for() -> None:
     for _ in range(2):
         sender.wait_reusable(3)
     assert sock.waits == 1, "what was answered once is known"
+
+
+class Joined:
+    """A receiver, or a peer's sender, that notes what its calls go with."""
+
+    def __init__(self) -> None:
+        self.went_with: list[object] = []
+
+    def receive_into(self, _offset: int, _length: int, more: bool) -> None:
+        self.went_with.append(more)
+
+    def receive_reduce(
+        self, _offset: int, _length: int, _operand: int, _operator: Operator, more: bool
+    ) -> None:
+        self.went_with.append(more)
+
+    def send(self, _offset: int, _length: int, before: object) -> int:
+        self.went_with.append(before)
+        return 1
+
+
+@pytest.mark.parametrize("flows", [1, 2])
+def test_calls_are_joined_with_those_of_the_connection_whose_turn_is_next(
+    monkeypatch: pytest.MonkeyPatch, flows: int
+) -> None:
+    """With several flows that is not the connection which holds the tokens."""
+    monkeypatch.setattr("workloads.machine.Host", LoopbackHost)
+    config = ExperimentConfig("star", 2, "all_reduce", (4096,), ("kernel",), CollectiveOptions())
+    with closing(Machine(RankPlace(0, "h1", "-"), config, 4096, MACHINE)) as machine:
+        transport = Transport(machine, PATHS["kernel"](machine), flows)
+        receivers, senders = ([Joined() for _ in range(flows)] for _ in range(2))
+        for number in range(flows):
+            transport._receivers[Flow(3, number)] = cast(Any, receivers[number])
+            transport._senders[Flow(1, number)] = cast(Any, senders[number])
+        transport.send(1, 0, 4)
+        transport.receive_into(3, 0, 4, more=True)
+        transport.send(1, 0, 4, then_from=3)
+        transport.receive_reduce(3, 0, 4, 0, Operator(np.dtype(np.float32), np.add), more=True)
+        transport.receive_into(3, 0, 4)
+    held = [[True, True, False]] if flows == 1 else [[False, False], [False]]
+    assert [each.went_with for each in receivers] == held
+    assert [each.went_with for each in senders] == (
+        [[None, receivers[0]]] if flows == 1 else [[None], [receivers[1]]]
+    )
