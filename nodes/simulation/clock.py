@@ -13,23 +13,25 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
 NS_PER_S: Final = 1_000_000_000
-_NOWHERE: Final = -1  # the place of an event that is not in the heap
+_NONE: Final = -1  # in place of a slot: there is none
 Action = Callable[[], None]
 
 
 class Event:
     """Something that is due; `Clock.cancel` makes it void. What happens with each frame has a subclass of its
     own, which the compiler calls without a detour. `is_due`: it was put, has not happened, and was not
-    cancelled. `made` orders events of one nanosecond. `place`: its index in the heap."""
+    cancelled. `slot`: where the clock keeps it."""
 
-    __slots__ = ("at_ns", "is_due", "made", "place")
+    __slots__ = ("at_ns", "is_due", "slot")
 
     def __init__(self, at_ns: int) -> None:
         self.at_ns = at_ns
         self.is_due = False
-        self.made = 0
-        self.place: int = _NOWHERE
+        self.slot: int = _NONE
 
     def happen(self) -> None:
         raise NotImplementedError
@@ -52,17 +54,29 @@ class Clock:
     """`now_ns` only grows. It begins with a second: to the stack 0 means "never". An action may set
     `paused`, which ends `run` behind it."""
 
-    __slots__ = ("_due_now", "_heap", "_made", "events", "now_ns", "paused")
+    __slots__ = (
+        "_at_ns", "_due_now", "_events", "_free", "_heap", "_made", "_order", "_place", "_size", "events",
+        "now_ns", "paused",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.now_ns: int = NS_PER_S
         self.events = 0  # actions called so far
         self.paused = False
-        # A binary heap whose events know their places. heapq would compare tuples, for three times as long,
-        # and could neither move a timer nor take one out: most timers of hosts are moved with each packet.
-        self._heap: list[Event] = []
+        # A binary heap of slots, of which the first `_size` are in use. heapq would compare tuples, for
+        # longer, and could neither move a timer nor take one out: most timers of hosts are moved with each
+        # packet. By slot: the event, its time, its number, and its place in the heap; of a free slot, the
+        # next free one. Times and numbers lie side by side: events are all over the memory, and with many
+        # hosts in no cache.
+        self._heap = vec[i64]()
+        self._size: i64 = 0
+        self._events: list[Event | None] = []
+        self._at_ns = vec[i64]()
+        self._order = vec[i64]()
+        self._place = vec[i64]()
+        self._free: i64 = _NONE
         self._due_now: deque[Event] = deque()  # asked for in this nanosecond, behind what the heap has for it
-        self._made = 0
+        self._made: i64 = 0
 
     def seconds(self) -> float:
         """Now, as the stack is told it."""
@@ -82,35 +96,47 @@ class Clock:
             event.at_ns = self.now_ns
             self._due_now.append(event)
             return
+        if self._free == _NONE:
+            self._add_slot()
+        slot = self._free
+        self._free = self._place[slot]
+        self._events[slot] = event
+        event.slot = slot
         self._made += 1
-        event.made = self._made
-        self._heap.append(event)
-        self._rise(event, len(self._heap) - 1)
+        self._at_ns[slot] = event.at_ns
+        self._order[slot] = self._made
+        self._size += 1
+        self._rise(slot, self._size - 1)
 
     def cancel(self, event: Event) -> None:
         """One that is due in this very nanosecond is kept until its turn comes."""
         event.is_due = False
-        place = event.place
-        if place == _NOWHERE:
+        if event.slot == _NONE:
             return
-        event.place = _NOWHERE
-        heap = self._heap
-        last = heap.pop()
-        if last is not event:
+        slot: i64 = event.slot
+        event.slot = _NONE
+        self._events[slot] = None
+        place = self._place[slot]
+        self._place[slot] = self._free
+        self._free = slot
+        self._size -= 1
+        last = self._heap[self._size]
+        if last != slot:
             self._settle(last, place)
 
     @property
     def kept(self) -> int:
         """Events that are kept."""
-        return len(self._heap) + len(self._due_now)
+        return int(self._size) + len(self._due_now)
 
     def step(self) -> bool:
         """Call the next action; False if there is none."""
         due_now = self._due_now
         while True:
-            heap = self._heap
-            if heap and (not due_now or heap[0].at_ns <= self.now_ns):
-                event = heap[0]
+            if self._size and (not due_now or self._at_ns[self._heap[0]] <= self.now_ns):
+                first = self._events[self._heap[0]]
+                assert first is not None
+                event = first
                 self.cancel(event)
             elif due_now:
                 event = due_now.popleft()
@@ -135,42 +161,48 @@ class Clock:
             left -= 1
         return True
 
-    def _settle(self, event: Event, place: int) -> None:
-        """Put `event` where `place` is vacant: first the smaller children go up, down to a leaf, for most
-        events that are moved here come from one."""
-        heap = self._heap
-        size = len(heap)
+    def _add_slot(self) -> None:
+        """One more, which is free."""
+        slot: i64 = len(self._events)
+        self._events.append(None)
+        self._heap = append(self._heap, slot)
+        self._at_ns = append(self._at_ns, 0)
+        self._order = append(self._order, 0)
+        self._place = append(self._place, self._free)
+        self._free = slot
+
+    def _settle(self, slot: i64, place: i64) -> None:
+        """Put `slot` where `place` is vacant: first the smaller children go up, down to a leaf, for most
+        that are moved here come from one."""
+        heap, places, size = self._heap, self._place, self._size
         child = 2 * place + 1
         while child < size:
+            if child + 1 < size and self._is_before(heap[child + 1], heap[child]):
+                child += 1
             first = heap[child]
-            if child + 1 < size:
-                second = heap[child + 1]
-                if _is_before(second, first):
-                    first = second
-                    child += 1
             heap[place] = first
-            first.place = place
+            places[first] = place
             place = child
             child = 2 * place + 1
-        self._rise(event, place)
+        self._rise(slot, place)
 
-    def _rise(self, event: Event, place: int) -> None:
+    def _rise(self, slot: i64, place: i64) -> None:
         """The same, but only parents that are later go down."""
-        heap = self._heap
+        heap, places = self._heap, self._place
         while place > 0:
-            above = (place - 1) // 2
+            above = (place - 1) >> 1
             parent = heap[above]
-            if not _is_before(event, parent):
+            if not self._is_before(slot, parent):
                 break
             heap[place] = parent
-            parent.place = place
+            places[parent] = place
             place = above
-        heap[place] = event
-        event.place = place
+        heap[place] = slot
+        places[slot] = place
 
-
-def _is_before(one: Event, other: Event) -> bool:
-    return one.at_ns < other.at_ns or (one.at_ns == other.at_ns and one.made < other.made)
+    def _is_before(self, one: i64, other: i64) -> bool:
+        at_ns, order = self._at_ns, self._order
+        return at_ns[one] < at_ns[other] or (at_ns[one] == at_ns[other] and order[one] < order[other])
 
 
 def ns(seconds: float) -> int:

@@ -7,13 +7,12 @@ have sent the same headers in the same nanoseconds, on any machine.
 from __future__ import annotations
 
 import hashlib
-import struct
 from typing import Final
 
 from nodes.simulation.frame import Frame
+from nodes.wire.network_order import BytesWriter, put_u32
 
 _HASHED_BYTES: Final = 1 << 16  # at a time: a call of the hash takes longer than an entry
-_ENTRY: Final = struct.Struct("!IQII")  # line's number, nanosecond, bytes of payload, of each wire packet
 
 
 class Journal:
@@ -22,7 +21,7 @@ class Journal:
     def __init__(self) -> None:
         self.frames = 0
         self._hash = hashlib.sha256()
-        self._entries = bytearray()  # that the hash has not seen
+        self._entries = BytesWriter()  # that the hash has not seen
         self._lines = 0
 
     def of_line(self) -> LineJournal:
@@ -34,14 +33,18 @@ class Journal:
         """The frame begins on the line of that number."""
         self.frames += 1
         entries = self._entries
-        entries += _ENTRY.pack(line, at_ns, frame.payload_bytes, frame.gso_size)
-        entries += frame.header
+        put_u32(entries, line)
+        put_u32(entries, at_ns >> 32)
+        put_u32(entries, at_ns & 0xFFFFFFFF)
+        put_u32(entries, frame.payload_bytes)
+        put_u32(entries, frame.gso_size)  # of payload in each wire packet
+        entries.write(frame.header)
         if len(entries) >= _HASHED_BYTES:
             self._hash_entries()
 
     def _hash_entries(self) -> None:
-        self._hash.update(self._entries)
-        self._entries.clear()
+        self._hash.update(self._entries.getvalue())
+        self._entries = BytesWriter()
 
     @property
     def digest(self) -> str:

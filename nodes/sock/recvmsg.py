@@ -96,12 +96,23 @@ class RecvCall:
         """The answer. BlockingIOError when the call may `wait` and too little has arrived, or nothing has.
         EFAULT (table C1, C5), ETOOSMALL (C4), ENOTCONN (C9), EINVAL for MSG_OOB without urgent data, and the
         connection's error."""
+        if wait and self.must_wait(now):
+            arrived = self._count + self._sock.recv_queue.length
+            raise BlockingIOError(errno.EAGAIN, f"{arrived} bytes have arrived")
+        return self.take(now, wait)
+
+    def must_wait(self, now: float) -> bool:
+        """Whether too little has arrived for a call that may wait. Errors as `attempt`."""
+        if self._ended() or self._flags & uapi.MSG_DONTWAIT or self._worthwhile():
+            return False
+        self._consumed(0, now)  # Linux has copied by now what has arrived
+        return True
+
+    def take(self, now: float, wait: bool) -> Received:
+        """`attempt` of a call that must not wait before it takes something."""
         ended = self._ended()
         queue = self._sock.recv_queue
         wait = wait and not ended and not self._flags & uapi.MSG_DONTWAIT
-        if wait and not self._worthwhile():
-            self._consumed(0, now)  # Linux has copied by now what has arrived
-            raise BlockingIOError(errno.EAGAIN, f"{self._count + queue.length} bytes have arrived")
         if queue.length and self._length:
             self._take(now)
             # A queue that is not empty now has a packet at which the call must stop.

@@ -13,7 +13,7 @@ import errno
 
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall.socket_calls import RecvMsgCall, SendMsgCall
-from nodes.syscall.system_call import Caller, failed
+from nodes.syscall.system_call import BLOCKED, Blocked, Caller, failed
 from nodes.uapi import syscalls
 from nodes.uapi.syscalls import Done, Failed, SentThenReceived
 
@@ -30,7 +30,7 @@ class SendThenRecvCall:
         self._source: DevmemSocket | None = None  # that sends; None before the first attempt
         self._sent = 0
 
-    def attempt(self, now: float, wait: bool) -> SentThenReceived:
+    def attempt(self, now: float, wait: bool) -> SentThenReceived | Blocked:
         if self._source is None:
             try:
                 source = self._source = self._caller.kernel.files.opened(self._request.handle)
@@ -41,7 +41,7 @@ class SendThenRecvCall:
                 return SentThenReceived(self._done(source), _not_begun("took a part"))
         else:
             source = self._source
-        received: syscalls.RecvReply | Failed
+        received: syscalls.RecvReply | Blocked | Failed
         try:
             received = self._recv.attempt(now, wait)
         except BlockingIOError as would_block:
@@ -50,6 +50,8 @@ class SendThenRecvCall:
             received = failed(would_block)
         except OSError as refused:
             received = failed(refused)
+        if isinstance(received, Blocked):
+            return BLOCKED
         return SentThenReceived(self._done(source), received)
 
     @property

@@ -25,7 +25,7 @@ import msgspec
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.syscall.file_table import PollFile
 from nodes.syscall.syscall_table import TAKES_DESCRIPTOR, system_call
-from nodes.syscall.system_call import Kernel, SystemCall, failed
+from nodes.syscall.system_call import BLOCKED, Blocked, Kernel, SystemCall, failed
 from nodes.uapi.channel_closed import ChannelClosed
 from nodes.uapi.syscalls import (
     Accept,
@@ -161,19 +161,18 @@ class Session:
         """Make the call, which takes `fd` over (-1: none came), and attempt it; keep it if it blocks."""
         deadline = _deadline(request, self.socket, now)
         wait = deadline is None or now < deadline
-        reply: Reply | None
+        reply: Reply | Blocked | None
         try:
             call = system_call(request, self, fd)
             reply = call.attempt(now, wait)
         except BlockingIOError as would_block:
-            if wait:
-                self.blocked, self.deadline = call, deadline
-                self._table.wait(self)
-                return
-            reply = failed(would_block)
+            reply = BLOCKED if wait else failed(would_block)
         except OSError as refused:
             reply = failed(refused)
-        if reply is not None and type(request) is not DontNeed:  # which is not even told that it failed
+        if isinstance(reply, Blocked):
+            self.blocked, self.deadline = call, deadline
+            self._table.wait(self)
+        elif reply is not None and type(request) is not DontNeed:  # which is not even told that it failed
             self._answer(reply)
 
     def retry(self, now: float) -> None:
@@ -190,7 +189,7 @@ class Session:
 
     def _attempt_again(self, call: SystemCall, now: float) -> None:
         wait = self.deadline is None or now < self.deadline
-        reply: Reply | None
+        reply: Reply | Blocked | None
         try:
             reply = call.attempt(now, wait)
         except BlockingIOError as would_block:
@@ -199,6 +198,8 @@ class Session:
             reply = Failed(would_block.errno or errno.EAGAIN, "the call timed out")  # connect: EINPROGRESS
         except OSError as refused:
             reply = failed(refused)
+        if isinstance(reply, Blocked):
+            return
         self.blocked = None
         self._table.done(self)
         if self._muted:
@@ -276,6 +277,8 @@ def _deadline(request: AnyRequest, sock: DevmemSocket | None, now: float) -> flo
     if type(request) is SendThenRecv:
         request = request.recv
     kind = type(request)
+    if kind is DontNeed:
+        return now
     timeout_s: float | None = getattr(request, "timeout_s", 0.0)
     if kind is Close and sock is not None:
         return now + sock.options.linger_s

@@ -52,12 +52,12 @@ class Sessions(SystemCalls):
                 file = self.kernel.files.file_of(sock)
                 if file is None:
                     continue
-                for holder in list(file.holders):
-                    holder.retry(now)
+                for session in [each for each in file.holders if each in self.waiting]:
+                    session.retry(now)
                 if file.poll_file is not None:
                     file.poll_file.update()
-        while (session := self._timers.pop_due(now)) is not None:
-            session.retry(now)
+        while (late := self._timers.pop_due(now)) is not None:
+            late.retry(now)
 
     def next_timeout(self) -> float | None:
         """No later than when the first blocked call gives up."""

@@ -19,7 +19,7 @@ from nodes.sock.sendmsg import SendCall, SendRequest
 from nodes.sock.socket_state import SocketState
 from nodes.sock.tcp_ioctl import tcp_ioctl
 from nodes.syscall.sockaddr import address_of, name_of, names_of, port_of
-from nodes.syscall.system_call import Caller
+from nodes.syscall.system_call import BLOCKED, Blocked, Caller
 from nodes.syscall.user_memory import EMPTY
 from nodes.uapi import socket as uapi
 from nodes.uapi import syscalls
@@ -53,11 +53,13 @@ class RecvMsgCall:
         self._sock = sock
         self._recv = RecvCall(sock, RecvRequest(length, control_bytes, request.flags, buffer, before))
 
-    def attempt(self, now: float, wait: bool) -> syscalls.RecvReply:
+    def attempt(self, now: float, wait: bool) -> syscalls.RecvReply | Blocked:
         recv, inline = self._recv, self._inline_max >= 0
+        if wait and recv.must_wait(now):
+            return BLOCKED
         if inline and not recv.buffer and self._sock.recv_queue.in_host_memory:
             recv.buffer = memoryview(bytearray(self._inline_max))
-        got = recv.attempt(now, wait)
+        got = recv.take(now, wait)
         data = bytes(recv.buffer[: got.copied]) if inline else b""
         return syscalls.RecvReply(got.count, data, got.cmsgs, got.control)
 

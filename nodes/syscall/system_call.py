@@ -12,7 +12,7 @@ import socket as linux
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from nodes.host import Host
 from nodes.machine.buses import Buses
@@ -23,16 +23,24 @@ from nodes.uapi.netlink import Mode
 from nodes.uapi.syscalls import Failed, Reply
 
 
+class Blocked:
+    """What an attempt returns in place of BlockingIOError, where that is frequent: an exception takes longer
+    than the attempt, as every function that it passes adds a frame to its traceback."""
+
+
+BLOCKED: Final = Blocked()
+
+
 class SystemCall(Protocol):
     """One request from its first attempt to its reply."""
 
-    def attempt(self, now: float, wait: bool, /) -> Reply | None:
+    def attempt(self, now: float, wait: bool, /) -> Reply | Blocked | None:
         """The reply; None when there is none to send (DontNeed, or the call has sent it with descriptors).
 
-        Raises OSError when the call fails, and BlockingIOError while it would block: it is then attempted
-        again when its socket has changed. `wait` says that the call may still block. It is false in the last
-        attempt, at the deadline: a call that has moved some bytes then returns their count, and
-        BlockingIOError is its failure."""
+        Raises OSError when the call fails, and BlockingIOError, or returns Blocked, while it would block: it
+        is then attempted again when its socket has changed. `wait` says that the call may still block. It is
+        false in the last attempt, at the deadline: a call that has moved some bytes then returns their count,
+        and BlockingIOError is its failure; none is Blocked."""
 
 
 class Platform(Protocol):

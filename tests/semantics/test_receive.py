@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -13,8 +14,11 @@ from nodes.nic.nic_model import MODELS
 from nodes.sock.devmem_socket import DevmemSocket
 from nodes.sock.recvmsg import Received, RecvCall, RecvRequest, recvmsg
 from nodes.sock.user_frags import UserFrags
+from nodes.syscall.socket_calls import RecvMsgCall
+from nodes.syscall.system_call import BLOCKED, Caller
 from nodes.uapi import socket as uapi
 from nodes.uapi.socket import DMABUF_CMSG, MSG_SOCK_DEVMEM, DmabufCmsg
+from nodes.uapi.syscalls import RecvMsg
 from tests.path.conftest import assert_nothing_left
 from tests.path.two_hosts import DEVMEM_PORT, DeviceKind, TwoHosts
 from tests.semantics.refusal import errno_of
@@ -309,3 +313,13 @@ def taken(stream: Stream, length: int, control: int) -> bytes:
     server: DevmemSocket = stream.server
     stream.hosts.b.dontneed(server, *(c.frag_token for c in cmsgs))
     return found
+
+
+def test_a_receive_that_must_wait_says_so_and_at_its_deadline_it_fails(hosts: TwoHosts) -> None:
+    """Without an exception as long as it may wait: there is one of each message that a rank waits for."""
+    _, server = hosts.connect(DEVMEM_PORT)
+    asked = RecvMsg(length=100, control_bytes=0, flags=0, into=None, timeout_s=None)
+    call = RecvMsgCall(server, asked, cast(Caller, None))
+    assert call.attempt(hosts.now, True) is BLOCKED
+    with pytest.raises(BlockingIOError):
+        call.attempt(hosts.now, False)
