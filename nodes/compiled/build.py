@@ -1,4 +1,4 @@
-"""Compiles the hot modules of nodes/ and workloads/ into this environment: `python -m nodes.compiled.build`.
+"""Compiles the hot modules of nodes/ into this environment: `python -m nodes.compiled.build`.
 
 In: modules.txt, their sources, mypyc, a C compiler. Out: extension modules, a record of what they were made
 from, and the finder that has them imported; all of it in the environment, nothing among the sources. Those
@@ -29,7 +29,6 @@ from nodes.compiled.finder import Build, NoBuild
 ROOT = Path(__file__).resolve().parents[2]
 _LIST = Path(__file__).with_name("modules.txt")
 _HOOK = "devmem_compiled"
-_PACKAGES = ("nodes", "workloads")  # ours, of which modules are compiled
 _OPTIMIZE = "1"  # -O2 compiles for half as long again, and the packet path is no faster
 _MYPY = ("--config-file=", "--strict", "--explicit-package-bases", "--namespace-packages",
          "--ignore-missing-imports", "--follow-imports=silent")
@@ -41,7 +40,7 @@ def modules() -> list[str]:
 
 
 def sources(compiled: Iterable[str]) -> list[str]:
-    """`compiled`, and what of ours these import, directly or not."""
+    """`compiled`, and what of nodes/ these import, directly or not."""
     found: set[str] = set()
     waiting = list(compiled)
     while waiting:
@@ -55,7 +54,7 @@ def sources(compiled: Iterable[str]) -> list[str]:
 def _imports(source: str) -> list[str]:
     names = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in _PACKAGES:
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("nodes"):
             names += [str(node.module), *(f"{node.module}.{each.name}" for each in node.names)]
     return [name.replace(".", "/") + ".py" for name in names]
 
@@ -89,7 +88,7 @@ def build(directory: Path) -> None:
     with open(directory / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _key(directory) != key:  # another one may have made it meanwhile
-            print(f"setup: compiling {len(paths)} modules: about a minute of CPU time", flush=True)
+            print(f"setup: compiling {len(paths)} modules of nodes/: about a minute of CPU time", flush=True)
             _replace(directory, key, record)
 
 

@@ -58,8 +58,6 @@ def test_what_a_module_imports_is_looked_at_too() -> None:
     found = sources(["nodes/tcp/ack.py"])
     assert {"nodes/tcp/ack.py", "nodes/tcp/sender.py", "nodes/wire/tcp.py"} <= {*found}
     assert all((ROOT / name).is_file() for name in found)
-    of_workloads = sources(["workloads/transports/peer_sender.py"])
-    assert {"workloads/progress.py", "nodes/client/runtime.py"} <= {*of_workloads}
 
 
 def test_a_build_that_is_there_needs_no_compiler(

@@ -4,61 +4,56 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
 from nodes.client.host import Host
-from nodes.client.socket import Socket
 from nodes.machine.memory import Region
 from tests.system.network import Network
 from tests.workloads.ring import Ring
 from workloads.experiment.records import ExperimentConfig
 from workloads.stream import StreamOptions
-from workloads.stream_check import StreamCheck
+from workloads.transports.devmem import Batch, DevmemReceiver, ZeroCopySender
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 MESSAGE_BYTES = 100_001
-AT_SEND, AT_FRAG = 5, 2
+AT_MESSAGE, AT_BATCH = 5, 2
 Spoil: TypeAlias = Callable[[pytest.MonkeyPatch, Region], "itertools.count[int]"]
 
 
 def spoil_what_is_sent(monkeypatch: pytest.MonkeyPatch, data: Region) -> itertools.count[int]:
-    """One send has a wrong byte in its dma-buf; those before have left and those after wait."""
-    honest, sends = Socket.sendmsg, itertools.count(1)  # the first one was the connection's greeting
-    done = next(sends)
+    """One message is sent with a wrong byte in its dma-buf; those before have left and those after wait."""
+    honest, messages = ZeroCopySender.transmit, itertools.count()
 
-    def sendmsg(self: Socket, ranges: list[tuple[int, int]], *more: Any) -> int:
-        nonlocal done
-        if done != AT_SEND:
-            sent = honest(self, ranges, *more)
-            done = next(sends)
-            return sent
-        ((offset, length),) = ranges
-        self.wait_completions(done)
+    def transmit(self: ZeroCopySender, offset: int, length: int) -> None:
+        if next(messages) != AT_MESSAGE:
+            honest(self, offset, length)
+            return
+        self._sock.wait_completions(self._sends)
         data.view[offset + length // 2] ^= 1
-        sent = honest(self, ranges, *more)
-        done = next(sends)
-        self.wait_completions(done)
+        honest(self, offset, length)
+        self._sock.wait_completions(self._sends)
         data.view[offset + length // 2] ^= 1
-        return sent
 
-    monkeypatch.setattr(Socket, "sendmsg", sendmsg)
-    return sends
+    monkeypatch.setattr(ZeroCopySender, "transmit", transmit)
+    return messages
 
 
 def spoil_what_came(monkeypatch: pytest.MonkeyPatch, _: Region) -> itertools.count[int]:
     """A byte goes wrong between its landing and its check."""
-    honest, frags = StreamCheck.take, itertools.count()
+    honest, batches = DevmemReceiver._receive, itertools.count()
 
-    def take(self: StreamCheck, memory: Region, offset: int, size: int) -> None:
-        if next(frags) == AT_FRAG:
-            memory.view[offset + size - 1] ^= 1
-        honest(self, memory, offset, size)
+    def receive(self: DevmemReceiver, max_bytes: int) -> Batch:
+        batch = honest(self, max_bytes)
+        if batch.bytes and next(batches) == AT_BATCH:
+            offset, size = batch.frags[-1]
+            self._memory.view[offset + size - 1] ^= 1
+        return batch
 
-    monkeypatch.setattr(StreamCheck, "take", take)
-    return frags
+    monkeypatch.setattr(DevmemReceiver, "_receive", receive)
+    return batches
 
 
 @pytest.mark.parametrize("spoil", [spoil_what_is_sent, spoil_what_came])
@@ -74,7 +69,7 @@ def test_a_wrong_byte_in_the_middle_of_a_devmem_stream_is_counted(
     with monkeypatch.context() as fault:
         spoiled_at = spoil(fault, ranks.ranks[0]._machine.data)
         sender, receiver = ranks.run()
-    assert next(spoiled_at) > AT_SEND + 1, "nothing came after it"
+    assert next(spoiled_at) > AT_MESSAGE + 1, "nothing came after it"
     assert receiver.wrong_elements == 1
     assert receiver.payload_received_bytes == sender.payload_sent_bytes
     assert receiver.payload_staged_bytes == sender.payload_staged_bytes == 0

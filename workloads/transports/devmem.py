@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
@@ -39,17 +39,14 @@ _BEGIN = _ZEROCOPY | int(uapi.MSG_DONTWAIT)
 _STAGED_BYTES = 256 << 10  # of an ordinary send, where the kernel cannot send from a dma-buf
 
 
-class Batch:
+class Batch(NamedTuple):
     """What one recvmsg delivered: fragments of the receive dma-buf as (offset, size), in stream order, and
     their tokens, which came at `at_s` of the runtime's clock."""
 
-    __slots__ = ("at_s", "bytes", "frags", "tokens")
-
-    def __init__(self, frags: list[tuple[int, int]], tokens: list[int], count: int, at_s: float) -> None:
-        self.frags = frags
-        self.tokens = tokens
-        self.bytes = count
-        self.at_s = at_s
+    frags: list[tuple[int, int]]
+    tokens: list[int]
+    bytes: int
+    at_s: float
 
 
 class ZeroCopySender:

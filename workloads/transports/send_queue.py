@@ -21,7 +21,7 @@ class SendQueue:
         self._changed = runtime.condition()
         self._put = self._done = 0
         self._failure: BaseException | None = None
-        self._worker = runtime.spawn(self._work, name)
+        self._thread = runtime.spawn(self._work, name)
 
     def put(self, job: Callable[[], None]) -> int:
         """Queue a job; returns its ticket, the number of jobs put so far."""
@@ -72,7 +72,7 @@ class SendQueue:
             self._jobs.clear()
             self._jobs.append(None)
             self._changed.notify_all()
-        self._worker.join(_JOIN_S)
+        self._thread.join(_JOIN_S)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
