@@ -145,7 +145,10 @@ def _fair(devmem: SummaryRow, bounce: SummaryRow, measure: Measure) -> str:
     return claim
 
 
-_FAIR = "This is the fair comparison: one stack, one language, only the copies differ."
+_FAIR = (
+    "This is the fair comparison: one stack and one language. "
+    "The copies differ, and with short messages the calls."
+)
 
 
 def _other_sizes(devmem: SummaryRow, summary: Sequence[SummaryRow]) -> str:
